@@ -1,0 +1,90 @@
+package hostname
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	label63 := strings.Repeat("a", 63)
+	for _, tt := range []struct{ in, want string }{
+		{"acme.example.com", "acme.example.com"},
+		{"ACME.Example.COM", "acme.example.com"},
+		{"acme.example.com:8080", "acme.example.com"},
+		{"acme.example.com:", "acme.example.com"},
+		{"acme.example.com.", "acme.example.com"},
+		{"acme.example.com.:443", "acme.example.com"},
+		{"localhost", "localhost"},
+		{"127.0.0.1:80", "127.0.0.1"},
+		{"[::1]:80", "::1"},
+		{"[2001:DB8:0:0::1]", "2001:db8::1"},
+		{"bücher.example", "xn--bcher-kva.example"},
+		{"BÜCHER.example:1", "xn--bcher-kva.example"},
+		{"xn--bcher-kva.example", "xn--bcher-kva.example"},
+		{"XN--BCHER-KVA.example", "xn--bcher-kva.example"},
+		{"ａｃｍｅ.example", "acme.example"}, // full-width letters
+		{"acme。example", "acme.example"}, // ideographic full stop
+		{label63 + ".example", label63 + ".example"},
+		{"a--b.example", "a--b.example"},
+	} {
+		got, err := Parse(tt.in)
+		if err != nil || got != tt.want {
+			t.Errorf("Parse(%q) = %q, %v, want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{
+		"", ".", ":80", "..", "a..b", ".a", "a.b..", "-a.example", "a-.example", "a_b.example",
+		"user@acme.example.com", "acme.example.com@evil.example", "acme.example.com/x", "acme example", "acme%2eexample",
+		"acme.example.com:80:80", "acme.example.com:99999", "acme.example.com:8o", "acme.example.com:-1",
+		"::1", "[::1", "::1]", "[::1%25eth0]", "[127.0.0.1]", "[acme.example]", "[]", "127.1", "0x7f.1", "1.2.3.4.5", "a.123",
+		"acme\x00.example", "acme\n.example", "acme.example\r\nX: y", "xn--a.example", "xn--.example", "ab--c.\u00ad",
+		strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "abc", strings.Repeat("a", 10<<10),
+		"\xff\xfe.example", "acme.example:٣", "99999999999999999999:99999999999999999999",
+	} {
+		got, err := Parse(in)
+		if !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("Parse(%.40q) = %q, %v, want ErrInvalid", in, got, err)
+		} else if len(err.Error()) > 400 {
+			t.Errorf("Parse(%.40q): an error of %d bytes, want it short", in, len(err.Error()))
+		}
+	}
+}
+
+func TestParseCanonicalDoesNotAllocate(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _, _ = Parse("acme.example.com:8080") }); n != 0 {
+		t.Errorf("got %v allocations, want 0", n)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"acme.example.com:80", "[::1]:1", "bücher.example.", "a@b", "XN--BCHER-KVA.x", "127.1", "a..b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		got, err := Parse(in)
+		if err != nil {
+			if got != "" || !errors.Is(err, tenancy.ErrInvalid) {
+				t.Fatalf("Parse(%q) = %q, %v, want nothing and ErrInvalid", in, got, err)
+			}
+			return
+		}
+		if IsIP(got) {
+			return
+		}
+		if tenancy.ValidateDomain(got) != nil {
+			t.Fatalf("Parse(%q) = %q, not a domain in canonical form", in, got)
+		}
+		again, err := Parse(got)
+		if err != nil || again != got {
+			t.Fatalf("Parse(%q) = %q, but Parse of that = %q, %v", in, got, again, err)
+		}
+	})
+}

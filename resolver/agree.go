@@ -1,0 +1,72 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Agree asks all resolvers, and all that find a tenant must name the same one.
+// Two that name different tenants are an error that unwraps to
+// [tenancy.ErrInvalid]; so is one that names an unknown tenant beside one that
+// names another. Refs that differ, such as a domain and a slug, are looked up
+// with find, in order to compare the tenants; refs that are equal are not.
+func Agree(find tenancy.Finder, resolvers ...Resolver) Resolver {
+	return Func(func(r *http.Request) (Match, error) {
+		var got Match
+		for _, each := range resolvers {
+			m, err := each.Resolve(r)
+			if errors.Is(err, tenancy.ErrUnresolved) {
+				continue
+			}
+			if err != nil {
+				return Match{}, err
+			}
+			if got.Ref == (tenancy.Ref{}) {
+				got = m
+				continue
+			}
+			if got.Prefix != "" && m.Prefix != "" && got.Prefix != m.Prefix {
+				return Match{}, fmt.Errorf("%w: two path prefixes match", tenancy.ErrInvalid)
+			}
+			if err := sameTenant(r.Context(), find, got.Ref, m.Ref); err != nil {
+				return Match{}, err
+			}
+			if m.Prefix != "" {
+				got.Prefix = m.Prefix
+			}
+		}
+		if got.Ref == (tenancy.Ref{}) {
+			return Match{}, tenancy.ErrUnresolved
+		}
+		return got, nil
+	})
+}
+
+func sameTenant(ctx context.Context, find tenancy.Finder, a, b tenancy.Ref) error {
+	if a == b {
+		return nil
+	}
+	differ := fmt.Errorf("%w: the request names %v and %v", tenancy.ErrInvalid, a, b)
+	if a.Kind == b.Kind && a.Kind != tenancy.RefDomain && a.Kind != tenancy.RefKey {
+		return differ // one tenant has one ID and one slug
+	}
+	var ids [2]tenancy.ID
+	for i, ref := range []tenancy.Ref{a, b} {
+		t, err := find.Find(ctx, ref)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			return differ
+		}
+		if err != nil {
+			return err
+		}
+		ids[i] = t.ID
+	}
+	if ids[0] != ids[1] {
+		return differ
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package resolver
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// minCookieKey is the length of a key in bytes: that of the hash's output
+// (RFC 2104, section 3).
+const minCookieKey = sha256.Size
+
+// maxCookie bounds the value that is looked at.
+const maxCookie = 512
+
+// Cookie resolves by a signed cookie, such as one that remembers which of their
+// tenants a person chose last. The value is "kind.value.expiry.signature", where
+// the signature is an HMAC-SHA-256 over the cookie's name and the rest: nobody
+// without the key makes one, and one made for another cookie does not pass.
+type Cookie struct {
+	name string
+	keys [][]byte // the first signs, all verify
+	opts CookieOptions
+}
+
+// CookieOptions are the options of [NewCookie].
+type CookieOptions struct {
+	// OldKeys still verify cookies, and sign none.
+	OldKeys []tenancy.Secret
+	// MaxAge is how long a cookie counts. Default: 30 days.
+	MaxAge time.Duration
+	// Insecure leaves out the attribute Secure, for development without TLS.
+	Insecure bool
+	// Domain is the cookie's Domain attribute. Default: the host that set it.
+	Domain string
+}
+
+// NewCookie returns a resolver by signed cookie. The key has at least 32 bytes
+// and comes from a random source; a shorter one, or a malformed name, is an
+// error that unwraps to [tenancy.ErrInvalid].
+func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, error) {
+	const op = "resolver.NewCookie"
+	c := &Cookie{name: name}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.MaxAge == 0 {
+		c.opts.MaxAge = 30 * 24 * time.Hour
+	}
+	for _, k := range append([]tenancy.Secret{key}, c.opts.OldKeys...) {
+		if len(k.Reveal()) < minCookieKey {
+			err := fmt.Errorf("%w: cookie key of %d bytes, want at least %d", tenancy.ErrInvalid, len(k.Reveal()), minCookieKey)
+			return nil, tenancy.Wrap(op, "", err)
+		}
+		c.keys = append(c.keys, []byte(k.Reveal()))
+	}
+	probe := http.Cookie{Name: name, Value: "x", Domain: c.opts.Domain}
+	if err := probe.Valid(); err != nil || c.opts.MaxAge < 0 {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: cookie %q: %w", tenancy.ErrInvalid, name, errors.Join(err)))
+	}
+	return c, nil
+}
+
+// New returns a cookie that names the tenant, to be set on a response.
+func (c *Cookie) New(id tenancy.ID) *http.Cookie {
+	payload := tenancy.RefID.String() + "." + string(id) + "." + strconv.FormatInt(time.Now().Add(c.opts.MaxAge).Unix(), 10)
+	return &http.Cookie{
+		Name:     c.name,
+		Value:    payload + "." + base64.RawURLEncoding.EncodeToString(c.sign(c.keys[0], payload)),
+		Path:     "/",
+		Domain:   c.opts.Domain,
+		MaxAge:   int(c.opts.MaxAge / time.Second),
+		Secure:   !c.opts.Insecure,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// Resolve returns the tenant that the cookie names. An expired cookie counts as
+// none. A forged or malformed one is an error, and so are several of the name
+// with values that differ, as a neighbouring subdomain could set.
+func (c *Cookie) Resolve(r *http.Request) (Match, error) {
+	cookies := r.CookiesNamed(c.name)
+	if len(cookies) == 0 {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	for _, other := range cookies[1:] {
+		if other.Value != cookies[0].Value {
+			return Match{}, fmt.Errorf("%w: cookie %s: several values that differ", tenancy.ErrInvalid, c.name)
+		}
+	}
+	return c.parse(cookies[0].Value)
+}
+
+func (c *Cookie) parse(value string) (Match, error) {
+	malformed := func(why string) (Match, error) {
+		return Match{}, fmt.Errorf("%w: cookie %s: %s", tenancy.ErrInvalid, c.name, why)
+	}
+	i := strings.LastIndexByte(value, '.')
+	if i < 0 || len(value) > maxCookie {
+		return malformed("no signature")
+	}
+	payload := value[:i]
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(value[i+1:])
+	if err != nil {
+		return malformed("malformed signature")
+	}
+	if !slices.ContainsFunc(c.keys, func(key []byte) bool { return hmac.Equal(mac, c.sign(key, payload)) }) {
+		return malformed("wrong signature")
+	}
+	// Only what was signed here comes this far.
+	kind, rest, _ := strings.Cut(payload, ".")
+	id, expiry, ok := strings.Cut(rest, ".")
+	until, err := strconv.ParseInt(expiry, 10, 64)
+	if !ok || err != nil || kind != tenancy.RefID.String() {
+		return malformed("unknown form")
+	}
+	if time.Now().Unix() >= until {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	return newMatch("cookie "+c.name, tenancy.RefID, id)
+}
+
+func (c *Cookie) sign(key []byte, payload string) []byte {
+	h := hmac.New(sha256.New, key)
+	fmt.Fprintf(h, "tenancy cookie\x00%s\x00%s", c.name, payload)
+	return h.Sum(nil)
+}

@@ -1,0 +1,66 @@
+package resolver
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"github.com/artflow-studio/tenancy"
+	"golang.org/x/net/http/httpguts"
+)
+
+// Header resolves by a header that a gateway sets. It counts only when the peer
+// that is directly connected has one of the given addresses; from anybody else
+// the header is ignored. A gateway must overwrite what a client sent: behind a
+// proxy on the same machine that passes it on, "from loopback" trusts everybody.
+type Header struct {
+	name string
+	from []netip.Prefix
+	kind tenancy.RefKind
+}
+
+// HeaderOptions are the options of [NewHeader].
+type HeaderOptions struct {
+	// Kind is what the value is: RefSlug or RefID. Default: RefSlug.
+	Kind tenancy.RefKind
+}
+
+// NewHeader returns a resolver by header. Without an address to trust, or with
+// a malformed name, it returns an error that unwraps to [tenancy.ErrInvalid].
+func NewHeader(name string, from []netip.Prefix, opts *HeaderOptions) (*Header, error) {
+	const op = "resolver.NewHeader"
+	if opts == nil {
+		opts = &HeaderOptions{}
+	}
+	kind, err := kindOr(opts.Kind, tenancy.RefSlug)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if !httpguts.ValidHeaderFieldName(name) {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: header name %q", tenancy.ErrInvalid, name))
+	}
+	if err := validatePrefixes(from); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return &Header{http.CanonicalHeaderKey(name), slices.Clone(from), kind}, nil
+}
+
+// Resolve returns what the header names. Several lines that differ are an error.
+func (h *Header) Resolve(r *http.Request) (Match, error) {
+	values := r.Header[h.name]
+	if len(values) == 0 || !contains(h.from, peer(r)) {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	return oneOf("header "+h.name, h.kind, values)
+}
+
+// oneOf makes a match of values that must all be the same.
+func oneOf(where string, kind tenancy.RefKind, values []string) (Match, error) {
+	for _, v := range values[1:] {
+		if v != values[0] {
+			return Match{}, fmt.Errorf("%w: %s: several values that differ", tenancy.ErrInvalid, where)
+		}
+	}
+	return newMatch(where, kind, values[0])
+}

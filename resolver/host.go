@@ -1,0 +1,70 @@
+package resolver
+
+import (
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+)
+
+// HostResolver is a strategy that judges a host name alone: [Host] and
+// [Subdomain]. [Origin] uses one.
+type HostResolver interface {
+	// ResolveHost resolves a host with an optional port, in any spelling.
+	ResolveHost(host string) (Match, error)
+}
+
+// Host resolves by full domain: the host of the request is one of the tenant's
+// [tenancy.Tenant.Domains]. An IP address names no tenant.
+type Host struct {
+	central map[string]bool
+	proxies *Proxies
+}
+
+// HostOptions are the options of [NewHost].
+type HostOptions struct {
+	// Central lists the host's own domains, which name no tenant. Default: none.
+	Central []string
+	// Proxies are trusted to say which host the client asked for. Default: nobody.
+	Proxies *Proxies
+}
+
+// NewHost returns a resolver by full domain. A malformed domain in the options
+// is an error that unwraps to [tenancy.ErrInvalid].
+func NewHost(opts *HostOptions) (*Host, error) {
+	if opts == nil {
+		opts = &HostOptions{}
+	}
+	h := &Host{central: make(map[string]bool, len(opts.Central)), proxies: opts.Proxies}
+	for _, name := range opts.Central {
+		host, err := hostname.Parse(name)
+		if err != nil {
+			return nil, tenancy.Wrap("resolver.NewHost", "", err)
+		}
+		h.central[host] = true
+	}
+	return h, nil
+}
+
+// Resolve returns the domain that the request names.
+func (h *Host) Resolve(r *http.Request) (Match, error) { return resolveHost(h, h.proxies, r) }
+
+// ResolveHost returns the domain, unless it is central or an IP address.
+func (h *Host) ResolveHost(host string) (Match, error) {
+	name, err := hostname.Parse(host)
+	if err != nil {
+		return Match{}, err
+	}
+	if h.central[name] || hostname.IsIP(name) {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	return Match{Ref: tenancy.Ref{Kind: tenancy.RefDomain, Value: name}}, nil
+}
+
+func resolveHost(by HostResolver, proxies *Proxies, r *http.Request) (Match, error) {
+	host, err := proxies.Host(r)
+	if err != nil {
+		return Match{}, err
+	}
+	return by.ResolveHost(host)
+}

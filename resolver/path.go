@@ -1,0 +1,96 @@
+package resolver
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+)
+
+// Path resolves by the segment behind a prefix of the URL's path: with the
+// prefix "/t/", the path /t/acme/notes names acme. The middleware takes
+// "/t/acme" off, so that the handler sees /notes.
+//
+// The segment is judged as the client sent it: an encoded character in it is an
+// error, and so is a path with "." or ".." segments behind the prefix, because
+// proxies and routers disagree on where such a path leads.
+type Path struct {
+	prefix string // "/t/"
+	kind   tenancy.RefKind
+}
+
+// PathOptions are the options of [NewPath].
+type PathOptions struct {
+	// Kind is what the segment is: RefSlug or RefID. Default: RefSlug.
+	Kind tenancy.RefKind
+}
+
+// NewPath returns a resolver by path. The prefix begins and ends with a slash
+// and holds no character that URLs encode; the prefix "/" makes the first
+// segment of every path name a tenant. Anything else is an error that unwraps
+// to [tenancy.ErrInvalid].
+func NewPath(prefix string, opts *PathOptions) (*Path, error) {
+	const op = "resolver.NewPath"
+	if opts == nil {
+		opts = &PathOptions{}
+	}
+	kind, err := kindOr(opts.Kind, tenancy.RefSlug)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if !validPrefix(prefix) {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: path prefix %q, want a form like /t/", tenancy.ErrInvalid, prefix))
+	}
+	return &Path{prefix: prefix, kind: kind}, nil
+}
+
+func validPrefix(prefix string) bool {
+	if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") || strings.Contains(prefix, "//") || hasDots(prefix) {
+		return false
+	}
+	for _, c := range []byte(prefix) {
+		alnum := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !alnum && !strings.ContainsRune("/-_.~", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Resolve returns what the segment behind the prefix names.
+func (p *Path) Resolve(r *http.Request) (Match, error) {
+	path := r.URL.Path
+	if r.URL.RawPath != "" {
+		path = r.URL.RawPath // as the client encoded it
+	}
+	rest, ok := strings.CutPrefix(path, p.prefix)
+	if !ok || rest == "" {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	segment, tail, _ := strings.Cut(rest, "/")
+	m, err := newMatch("path", p.kind, segment)
+	if err != nil {
+		return Match{}, err
+	}
+	// What follows is looked at decoded: %2e%2e is ".." to some.
+	if hasDots(tail) || r.URL.RawPath != "" && hasDots(r.URL.Path) {
+		return Match{}, fmt.Errorf("%w: path %q has dot segments", tenancy.ErrInvalid, hostname.Clip(path))
+	}
+	m.Prefix = path[:len(p.prefix)+len(segment)]
+	return m, nil
+}
+
+// hasDots reports whether a segment of the path is "." or "..".
+func hasDots(path string) bool {
+	if !strings.Contains(path, ".") {
+		return false
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}

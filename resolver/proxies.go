@@ -1,0 +1,236 @@
+package resolver
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+)
+
+// maxHops bounds how many entries of a forwarding header are looked at.
+const maxHops = 32
+
+// Proxies are the reverse proxies in front of the service, whose word on the
+// client's address and the host it asked for is taken. From everybody else
+// forwarding headers are ignored. The nil *Proxies trusts nobody.
+//
+// Each proxy adds, at the right end of a header, what it saw itself. So the
+// walk begins at the right, takes one entry for each trusted proxy that vouches
+// for it, and stops at the first address that is not one; what stands further
+// left is what a client wrote. A proxy that passes on a header which it does
+// not set itself must remove it. X-Forwarded-Host does not say who wrote which
+// entry, so of it only the last counts: that of the nearest proxy.
+type Proxies struct {
+	trusted  []netip.Prefix
+	standard bool
+}
+
+// ProxiesOptions are the options of [NewProxies].
+type ProxiesOptions struct {
+	// Standard reads the header Forwarded (RFC 7239). Default: X-Forwarded-For
+	// and X-Forwarded-Host. The other one is never read.
+	Standard bool
+}
+
+// NewProxies returns the proxies whose addresses lie in the prefixes. An empty
+// list, and a prefix of zero bits, which would trust every client, are errors
+// that unwrap to [tenancy.ErrInvalid].
+func NewProxies(trusted []netip.Prefix, opts *ProxiesOptions) (*Proxies, error) {
+	if opts == nil {
+		opts = &ProxiesOptions{}
+	}
+	if err := validatePrefixes(trusted); err != nil {
+		return nil, tenancy.Wrap("resolver.NewProxies", "", err)
+	}
+	return &Proxies{trusted: slices.Clone(trusted), standard: opts.Standard}, nil
+}
+
+func validatePrefixes(prefixes []netip.Prefix) error {
+	if len(prefixes) == 0 {
+		return fmt.Errorf("%w: no address to trust", tenancy.ErrInvalid)
+	}
+	for _, p := range prefixes {
+		if !p.IsValid() || p.Bits() == 0 {
+			return fmt.Errorf("%w: prefix %v, want one that not everybody is in", tenancy.ErrInvalid, p)
+		}
+	}
+	return nil
+}
+
+// Client returns the address of the client: the first from the right that is
+// not a trusted proxy. It is the zero Addr when the connected peer has no IP
+// address (a Unix socket), or a trusted proxy passed on a malformed one.
+func (p *Proxies) Client(r *http.Request) netip.Addr {
+	addr := peer(r)
+	for h := range p.hops(r) {
+		if h.malformed {
+			return netip.Addr{}
+		}
+		addr = h.addr
+	}
+	return addr
+}
+
+// Host returns the host that the client asked for, as it was sent: the Host
+// header, or what the trusted proxies say stood in it. A malformed forwarding
+// header from a trusted proxy is an error that unwraps to [tenancy.ErrInvalid].
+func (p *Proxies) Host(r *http.Request) (string, error) {
+	if p == nil || !contains(p.trusted, peer(r)) {
+		return r.Host, nil
+	}
+	host := r.Host
+	if !p.standard {
+		if entries := lastEntries(r.Header["X-Forwarded-Host"]); len(entries) > 0 {
+			host = entries[len(entries)-1]
+		}
+		return host, nil
+	}
+	for h := range p.hops(r) {
+		if h.malformed {
+			return "", fmt.Errorf("%w: Forwarded %q", tenancy.ErrInvalid, hostname.Clip(strings.Join(r.Header["Forwarded"], ",")))
+		}
+		if h.host != "" {
+			host = h.host
+		}
+	}
+	return host, nil
+}
+
+// hop is one entry of a forwarding header: whom a proxy received the request
+// from and, with Forwarded, for which host.
+type hop struct {
+	addr      netip.Addr
+	host      string
+	malformed bool
+}
+
+// hops yields the entries that trusted proxies vouch for, from the right. The
+// last one is the client, unless the header ends before.
+func (p *Proxies) hops(r *http.Request) func(yield func(hop) bool) {
+	return func(yield func(hop) bool) {
+		if p == nil {
+			return
+		}
+		from := peer(r)
+		name, parse := "X-Forwarded-For", parseForwardedFor
+		if p.standard {
+			name, parse = "Forwarded", parseForwarded
+		}
+		entries := lastEntries(r.Header[name])
+		for _, entry := range slices.Backward(entries) {
+			if !contains(p.trusted, from) {
+				return
+			}
+			h := parse(entry)
+			if !yield(h) || h.malformed {
+				return
+			}
+			from = h.addr
+		}
+	}
+}
+
+// lastEntries splits the lines of a list header at commas outside of quoted
+// strings and returns the last entries, at most maxHops, without white space.
+func lastEntries(lines []string) []string {
+	var entries []string
+	for _, line := range slices.Backward(lines) {
+		quoted := false
+		end := len(line)
+		for i := len(line) - 1; i >= -1; i-- {
+			if i >= 0 && line[i] == '"' {
+				quoted = !quoted
+			}
+			if i >= 0 && (line[i] != ',' || quoted) {
+				continue
+			}
+			entries = append(entries, strings.Trim(line[i+1:end], " \t"))
+			end = max(i, 0)
+			if len(entries) == maxHops {
+				slices.Reverse(entries)
+				return entries
+			}
+		}
+	}
+	slices.Reverse(entries)
+	return entries
+}
+
+func parseForwardedFor(entry string) hop {
+	addr, err := netip.ParseAddr(entry)
+	if err != nil {
+		return hop{malformed: true}
+	}
+	return hop{addr: addr.Unmap().WithZone("")}
+}
+
+// parseForwarded parses one element of Forwarded: pairs such as
+// for="[2001:db8::1]:80";host=example.com. Escapes in quoted strings are not
+// needed in addresses and hosts, and are refused. Source: RFC 7239, section 4.
+func parseForwarded(entry string) hop {
+	var h hop
+	seen := map[string]bool{}
+	for pair := range strings.SplitSeq(entry, ";") {
+		name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+		name = strings.ToLower(name)
+		if !ok || seen[name] {
+			return hop{malformed: true}
+		}
+		seen[name] = true
+		if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+			value = value[1 : len(value)-1]
+		}
+		if value == "" || strings.ContainsAny(value, `"\`) {
+			return hop{malformed: true}
+		}
+		switch name {
+		case "for":
+			h.addr, ok = parseNode(value)
+			if !ok {
+				return hop{malformed: true}
+			}
+		case "host":
+			h.host = value
+		}
+	}
+	return h
+}
+
+// parseNode parses the address of a "for" parameter, with or without a port.
+// "unknown" and obfuscated names are the zero Addr, which nobody trusts.
+func parseNode(node string) (netip.Addr, bool) {
+	if node == "unknown" || strings.HasPrefix(node, "_") {
+		return netip.Addr{}, true
+	}
+	if ap, err := netip.ParseAddrPort(node); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	bare := node
+	if strings.HasPrefix(node, "[") && strings.HasSuffix(node, "]") {
+		bare = node[1 : len(node)-1]
+	}
+	addr, err := netip.ParseAddr(bare)
+	return addr.Unmap().WithZone(""), err == nil
+}
+
+// peer returns the address that is directly connected, or the zero Addr.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

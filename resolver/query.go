@@ -1,0 +1,58 @@
+package resolver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+)
+
+// Query resolves by a parameter of the URL's query: /notes?tenant=acme. The
+// form of a POST body does not count. Anybody can write such a link, and it
+// ends up in logs and in other sites' Referer: good for tools, rarely for people.
+type Query struct {
+	param string
+	kind  tenancy.RefKind
+}
+
+// QueryOptions are the options of [NewQuery].
+type QueryOptions struct {
+	// Kind is what the value is: RefSlug or RefID. Default: RefSlug.
+	Kind tenancy.RefKind
+}
+
+// NewQuery returns a resolver by query parameter. An empty name is an error
+// that unwraps to [tenancy.ErrInvalid].
+func NewQuery(param string, opts *QueryOptions) (*Query, error) {
+	const op = "resolver.NewQuery"
+	if opts == nil {
+		opts = &QueryOptions{}
+	}
+	kind, err := kindOr(opts.Kind, tenancy.RefSlug)
+	if err == nil && param == "" {
+		err = fmt.Errorf("%w: empty parameter name", tenancy.ErrInvalid)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return &Query{param, kind}, nil
+}
+
+// Resolve returns what the parameter names. Several values that differ are an
+// error, and so is a malformed query.
+func (q *Query) Resolve(r *http.Request) (Match, error) {
+	if r.URL.RawQuery == "" {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	form, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return Match{}, fmt.Errorf("%w: query %q", tenancy.ErrInvalid, hostname.Clip(r.URL.RawQuery))
+	}
+	values := form[q.param]
+	if len(values) == 0 {
+		return Match{}, tenancy.ErrUnresolved
+	}
+	return oneOf("query "+q.param, q.kind, values)
+}

@@ -1,0 +1,79 @@
+// Package resolver answers one question: which tenant does this request name?
+//
+// Each strategy is a type in a file of its own: [Host], [Subdomain], [Path],
+// [Header], [Query], [Cookie], [Origin] and [Claim]. [First] and [Agree]
+// combine them. A strategy reads the request and nothing else; it does not know
+// which tenants there are. Looking the tenant up is the middleware's part.
+//
+// A strategy tells three cases apart. The request names a tenant: a [Match].
+// It names none as far as this strategy can see: [tenancy.ErrUnresolved], and
+// the next one may be asked. It is malformed or contradicts itself: an error
+// that unwraps to [tenancy.ErrInvalid], and nobody guesses.
+//
+// No strategy proves who is asking. That a request names a tenant says nothing
+// about whether its sender may see it.
+package resolver
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+)
+
+// Resolver finds out which tenant a request names.
+//
+// An implementation returns [tenancy.ErrUnresolved] when the request names
+// none, and an error that unwraps to [tenancy.ErrInvalid] when it is malformed;
+// it does not modify the request, does no I/O that it could avoid, and is
+// called by many goroutines at once.
+type Resolver interface {
+	Resolve(r *http.Request) (Match, error)
+}
+
+// Func is a function that is a [Resolver].
+type Func func(r *http.Request) (Match, error)
+
+// Resolve calls f.
+func (f Func) Resolve(r *http.Request) (Match, error) { return f(r) }
+
+// Match is what a strategy found in a request.
+type Match struct {
+	Ref tenancy.Ref
+	// Prefix is the part of the URL's path that named the tenant, such as
+	// "/t/acme", or empty. The middleware takes it off for the handler.
+	Prefix string
+}
+
+// Must returns r, or panics if err is not nil. It wraps a call of a
+// constructor, for programs whose configuration is constant:
+//
+//	resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+func Must[R Resolver](r R, err error) R {
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// newMatch checks what a client sent and makes a match of it.
+func newMatch(where string, kind tenancy.RefKind, value string) (Match, error) {
+	ref, err := tenancy.NewRef(kind, value)
+	if err != nil {
+		return Match{}, fmt.Errorf("%s: %w: %s %q", where, tenancy.ErrInvalid, kind, hostname.Clip(value))
+	}
+	return Match{Ref: ref}, nil
+}
+
+// kindOr returns kind, or the default of the strategies that carry a value of
+// the host's own choice. Only IDs and slugs may be chosen.
+func kindOr(kind, otherwise tenancy.RefKind) (tenancy.RefKind, error) {
+	switch kind {
+	case tenancy.RefNone:
+		return otherwise, nil
+	case tenancy.RefID, tenancy.RefSlug:
+		return kind, nil
+	}
+	return 0, fmt.Errorf("%w: kind %v, want RefID or RefSlug", tenancy.ErrInvalid, kind)
+}
