@@ -234,6 +234,9 @@ func validateText(what, s string, most int) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%w: %s is not UTF-8", ErrInvalid, what)
 	}
+	if strings.TrimSpace(s) != s {
+		return fmt.Errorf("%w: %s %q begins or ends with a space", ErrInvalid, what, s)
+	}
 	for _, r := range s {
 		if !unicode.IsPrint(r) {
 			return fmt.Errorf("%w: %s has the unprintable character %U", ErrInvalid, what, r)

@@ -1,0 +1,344 @@
+// Package catalog keeps the record of tenants.
+//
+// [New] keeps it in a SQL database of the host's, in tables whose names begin
+// with "tenancy_" and that [Catalog.Migrate] makes. The record is the control
+// plane's alone: no tenant's data is in it, and no secret.
+//
+// A Catalog is a [tenancy.Finder]. Its methods may be called by many goroutines
+// and by many processes at once; of changes that meet, one wins and the other
+// gets [tenancy.ErrConflict] or is made on top.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/hostname"
+	"github.com/jmoiron/sqlx"
+)
+
+// Store persists tenant records. [New] has one for SQL, and tenancytest one in
+// memory and the conformance suite for others. The Catalog does everything else:
+// defaults, validation, legal changes, versions.
+//
+// Methods are called by many goroutines at once, neither keep nor modify the
+// records they are given, and return records that are the caller's to keep.
+// Errors unwrap to the sentinels named below; any other error is taken as
+// [tenancy.ErrUnavailable].
+type Store interface {
+	// Insert adds a record. Its ID, slug or one of its domains being taken is
+	// [tenancy.ErrExists], and nothing is added.
+	Insert(ctx context.Context, t *tenancy.Tenant) error
+	// Find returns the record that the ref names, or [tenancy.ErrNotFound].
+	Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error)
+	// Replace writes the record in place of the one with the same ID and the
+	// version before: t.Version-1. Another version there is
+	// [tenancy.ErrConflict], no record [tenancy.ErrNotFound], a name that
+	// another tenant has [tenancy.ErrExists]; then nothing is written.
+	Replace(ctx context.Context, t *tenancy.Tenant) error
+	// Delete removes the record of that ID and version, with the same errors.
+	Delete(ctx context.Context, id tenancy.ID, version int64) error
+	// List returns the records that the filter selects in ascending order of
+	// ID, at most f.Limit. The filter's text is in lower case, its limit positive.
+	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
+}
+
+// Migrator is the optional ability of a [Store] to make its tables.
+type Migrator interface {
+	// Migrate makes the tables or brings them up to date. It may be called by
+	// many processes at once.
+	Migrate(ctx context.Context) error
+}
+
+// Catalog is the record of tenants.
+type Catalog struct {
+	store    Store
+	migrator Migrator
+	reserved []string
+}
+
+// Options are the options of [New] and [NewWithStore].
+type Options struct {
+	// Reserved are slugs that no tenant may have. Use an empty slice that is
+	// not nil to reserve none. Default: [tenancy.ReservedSlugs].
+	Reserved []string
+}
+
+// New returns the catalog in a SQL database, whose dialect is that of
+// db.DriverName: pgx, postgres, mysql or sqlite. Another driver is an error that
+// unwraps to [tenancy.ErrInvalid]. The caller keeps db, and closes it.
+func New(db *sqlx.DB, opts *Options) (*Catalog, error) {
+	store, err := newSQLStore(db)
+	if err != nil {
+		return nil, tenancy.Wrap("catalog.New", "", err)
+	}
+	return NewWithStore(store, opts)
+}
+
+// NewWithStore returns the catalog over a store of the host's own.
+func NewWithStore(store Store, opts *Options) (*Catalog, error) {
+	if store == nil {
+		return nil, tenancy.Wrap("catalog.NewWithStore", "", fmt.Errorf("%w: no store", tenancy.ErrInvalid))
+	}
+	c := &Catalog{store: store, reserved: tenancy.ReservedSlugs()}
+	if opts != nil && opts.Reserved != nil {
+		c.reserved = slices.Clone(opts.Reserved)
+	}
+	c.migrator, _ = store.(Migrator)
+	return c, nil
+}
+
+// Migrate makes the catalog's tables or brings them up to date. Call it on
+// every start: it does nothing when there is nothing to do, and many processes
+// may call it at once.
+func (c *Catalog) Migrate(ctx context.Context) error {
+	if c.migrator == nil {
+		return nil
+	}
+	return wrap("catalog.Migrate", "", c.migrator.Migrate(ctx))
+}
+
+// Create adds a tenant and returns its record. Only the slug is required. An
+// empty ID is filled in, an empty name is the slug, the status is
+// [tenancy.StatusProvisioning] unless it is set, domains may be spelled in any
+// way; version and times are the catalog's. A taken ID, slug or domain is an
+// error that unwraps to [tenancy.ErrExists], a malformed field or reserved slug
+// one that unwraps to [tenancy.ErrInvalid].
+//
+// Create makes the record alone. maintenance.Provisioner makes the tenant with
+// its database.
+func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "catalog.Create"
+	t = t.Clone()
+	if t.ID == "" {
+		t.ID = tenancy.NewID()
+	}
+	if t.Name == "" {
+		t.Name = t.Slug
+	}
+	if t.Status == "" {
+		t.Status = tenancy.StatusProvisioning
+	}
+	t.Version = 1
+	t.CreatedAt = now()
+	t.UpdatedAt = t.CreatedAt
+	if err := c.normalize(t, ""); err != nil {
+		return nil, wrap(op, t.ID, err)
+	}
+	if err := c.store.Insert(ctx, t); err != nil {
+		return nil, wrap(op, t.ID, err)
+	}
+	return t, nil
+}
+
+// Find returns the tenant that the ref names, in whatever status, or an error
+// that unwraps to [tenancy.ErrNotFound]. It implements [tenancy.Finder].
+func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	const op = "catalog.Find"
+	if _, err := tenancy.NewRef(ref.Kind, ref.Value); err != nil {
+		return nil, wrap(op, "", fmt.Errorf("%w: %w", tenancy.ErrNotFound, err))
+	}
+	t, err := c.store.Find(ctx, ref)
+	if err != nil {
+		return nil, wrap(op, "", err)
+	}
+	return t, nil
+}
+
+// Update writes a changed copy of a record and returns the new one. The version
+// must still be the one that was read: if somebody changed the record since,
+// the error unwraps to [tenancy.ErrConflict] and nothing is written. ID,
+// creation time and version cannot be changed; an illegal change of status (see
+// [tenancy.Status.CanBecome]) and malformed fields are errors that unwrap to
+// [tenancy.ErrInvalid], a taken slug or domain one that unwraps to
+// [tenancy.ErrExists].
+func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "catalog.Update"
+	old, err := c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
+	if err == nil && old.Version != t.Version {
+		err = fmt.Errorf("%w: version %d is written over %d", tenancy.ErrConflict, t.Version, old.Version)
+	}
+	if err != nil {
+		return nil, wrap(op, t.ID, err)
+	}
+	t, err = c.replace(ctx, old, t.Clone())
+	return t, wrap(op, old.ID, err)
+}
+
+// Rename gives the tenant another slug.
+func (c *Catalog) Rename(ctx context.Context, id tenancy.ID, slug string) (*tenancy.Tenant, error) {
+	return c.edit(ctx, "catalog.Rename", id, func(t *tenancy.Tenant) { t.Slug = slug })
+}
+
+// AddDomain leads another domain to the tenant, in any spelling. One that leads
+// there already changes nothing.
+func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
+	const op = "catalog.AddDomain"
+	host, err := parseDomain(domain)
+	if err != nil {
+		return nil, wrap(op, id, err)
+	}
+	return c.edit(ctx, op, id, func(t *tenancy.Tenant) {
+		if !slices.Contains(t.Domains, host) {
+			t.Domains = append(t.Domains, host)
+		}
+	})
+}
+
+// RemoveDomain takes a domain from the tenant. One that does not lead there
+// changes nothing.
+func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
+	const op = "catalog.RemoveDomain"
+	host, err := parseDomain(domain)
+	if err != nil {
+		return nil, wrap(op, id, err)
+	}
+	return c.edit(ctx, op, id, func(t *tenancy.Tenant) {
+		t.Domains = slices.DeleteFunc(t.Domains, func(d string) bool { return d == host })
+	})
+}
+
+// SetStatus changes the tenant's status. A change that is not legal (see
+// [tenancy.Status.CanBecome]) is an error that unwraps to [tenancy.ErrInvalid];
+// the status it has already changes nothing.
+func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
+	return c.edit(ctx, "catalog.SetStatus", id, func(t *tenancy.Tenant) { t.Status = status })
+}
+
+// Delete removes the record of a tenant that is being provisioned or is
+// archived; any other status is an error that unwraps to [tenancy.ErrInvalid].
+// The tenant's database is not touched. The ID must not be used again.
+func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
+	const op = "catalog.Delete"
+	t, err := c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	if err == nil && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
+		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
+	}
+	if err == nil {
+		err = c.store.Delete(ctx, id, t.Version)
+	}
+	return wrap(op, id, err)
+}
+
+// List returns a page of the tenants that the filter selects, in ascending
+// order of ID. To go on, set [tenancy.Filter.After] to the last ID; a page
+// shorter than the limit is the last.
+func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	const op, most = "catalog.List", 1000
+	if f.Limit == 0 {
+		f.Limit = 100
+	}
+	if f.Limit < 0 || f.Limit > most {
+		return nil, wrap(op, "", fmt.Errorf("%w: page of %d tenants, want 1 to %d", tenancy.ErrInvalid, f.Limit, most))
+	}
+	for _, s := range f.Status {
+		if !slices.Contains(tenancy.Statuses(), s) {
+			return nil, wrap(op, "", fmt.Errorf("%w: status %q", tenancy.ErrInvalid, string(s)))
+		}
+	}
+	f.Text = strings.ToLower(f.Text)
+	page, err := c.store.List(ctx, f)
+	if err != nil {
+		return nil, wrap(op, "", err)
+	}
+	return page, nil
+}
+
+// edit makes a change on top of whatever the record is now. Changes that come
+// between reading and writing let it start again.
+func (c *Catalog) edit(ctx context.Context, op string, id tenancy.ID, change func(*tenancy.Tenant)) (*tenancy.Tenant, error) {
+	const attempts = 20
+	var err error
+	for range attempts {
+		var old, t *tenancy.Tenant
+		old, err = c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+		if err != nil {
+			break
+		}
+		t = old.Clone()
+		change(t)
+		t, err = c.replace(ctx, old, t)
+		if err == nil {
+			return t, nil
+		}
+		if !errors.Is(err, tenancy.ErrConflict) {
+			break
+		}
+	}
+	return nil, wrap(op, id, err)
+}
+
+// replace checks the change from old to t and writes it. A change that changes
+// nothing writes nothing.
+func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	t.CreatedAt = old.CreatedAt
+	t.UpdatedAt = old.UpdatedAt
+	if !old.Status.CanBecome(t.Status) {
+		return nil, fmt.Errorf("%w: a tenant that is %s cannot become %q", tenancy.ErrInvalid, old.Status, string(t.Status))
+	}
+	if err := c.normalize(t, old.Slug); err != nil {
+		return nil, err
+	}
+	if equal(old, t) {
+		return old, nil
+	}
+	t.Version = old.Version + 1
+	t.UpdatedAt = now()
+	if err := c.store.Replace(ctx, t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// normalize brings the domains into canonical form and checks the record. A
+// reserved slug may be kept, if the list grew after it was given.
+func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
+	for i, d := range t.Domains {
+		host, err := parseDomain(d)
+		if err != nil {
+			return err
+		}
+		t.Domains[i] = host
+	}
+	slices.Sort(t.Domains)
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	if t.Slug != oldSlug && slices.Contains(c.reserved, t.Slug) {
+		return fmt.Errorf("%w: slug %q is reserved", tenancy.ErrInvalid, t.Slug)
+	}
+	return nil
+}
+
+func parseDomain(domain string) (string, error) {
+	host, err := hostname.Parse(domain)
+	if err == nil && hostname.IsIP(host) {
+		err = fmt.Errorf("%w: domain %q is an IP address", tenancy.ErrInvalid, host)
+	}
+	return host, err
+}
+
+// now is the time that a record keeps: UTC, to the microsecond, as every
+// engine can.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// wrap is tenancy.Wrap, after whatever no store has named became
+// tenancy.ErrUnavailable.
+func wrap(op string, id tenancy.ID, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return tenancy.Wrap(op, id, err)
+	}
+	for _, known := range []error{
+		tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrClosed,
+	} {
+		if errors.Is(err, known) {
+			return tenancy.Wrap(op, id, err)
+		}
+	}
+	return tenancy.Wrap(op, id, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
+}

@@ -1,0 +1,298 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/jmoiron/sqlx"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable records which migrations the catalog's tables have.
+const versionTable = "tenancy_catalog_version"
+
+// sqlStore is the [Store] in a SQL database.
+//
+// Times are kept as microseconds since 1970, because what a driver makes of a
+// timestamp depends on its DSN and the session's time zone. What the text filter
+// looks in is kept in lower case in a column of its own, because the engines
+// fold case each in their way.
+type sqlStore struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+}
+
+func newSQLStore(db *sqlx.DB) (*sqlStore, error) {
+	if db == nil {
+		return nil, fmt.Errorf("%w: no database", tenancy.ErrInvalid)
+	}
+	dialect, err := sqlkit.FromDriver(db.DriverName())
+	if err != nil {
+		return nil, err
+	}
+	return &sqlStore{db, dialect}, nil
+}
+
+// Migrate makes the tables or brings them up to date.
+func (s *sqlStore) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations/"+string(s.dialect))
+	if err != nil {
+		return err
+	}
+	_, err = sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable)
+	return err
+}
+
+const columns = `id, slug, name, status, server, database_name, plan, limits, settings, version, created_at, updated_at`
+
+func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
+	r, err := newRow(t)
+	if err != nil {
+		return err
+	}
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
+			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings,
+			t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
+		if err != nil {
+			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
+		}
+		return s.insertDomains(ctx, tx, t)
+	})
+}
+
+func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
+	r, err := newRow(t)
+	if err != nil {
+		return err
+	}
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
+			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
+			settings = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
+			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
+			r.settings, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
+		if err != nil {
+			return exists(err, "slug %q", t.Slug)
+		}
+		if err := s.oneRow(ctx, tx, res, t.ID); err != nil {
+			return err
+		}
+		if err := s.deleteDomains(ctx, tx, t.ID); err != nil {
+			return err
+		}
+		return s.insertDomains(ctx, tx, t)
+	})
+}
+
+func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := s.deleteDomains(ctx, tx, id); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_tenants WHERE id = ? AND version = ?`), id, version)
+		if err != nil {
+			return err
+		}
+		return s.oneRow(ctx, tx, res, id)
+	})
+}
+
+func (s *sqlStore) tx(ctx context.Context, fn func(*sqlx.Tx) error) error {
+	return sqlkit.Tx(ctx, s.db, nil, fn)
+}
+
+// oneRow tells why a statement with a version in its condition met no row.
+func (s *sqlStore) oneRow(ctx context.Context, tx *sqlx.Tx, res sql.Result, id tenancy.ID) error {
+	n, err := res.RowsAffected()
+	if err != nil || n == 1 {
+		return err
+	}
+	var version int64
+	err = tx.GetContext(ctx, &version, s.dialect.Rebind(`SELECT version FROM tenancy_tenants WHERE id = ?`), id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: tenant %q", tenancy.ErrNotFound, id)
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, version)
+}
+
+func (s *sqlStore) insertDomains(ctx context.Context, tx *sqlx.Tx, t *tenancy.Tenant) error {
+	if len(t.Domains) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 2*len(t.Domains))
+	for _, d := range t.Domains {
+		args = append(args, d, t.ID)
+	}
+	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(t.Domains)), ", ")
+	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_domains (domain, tenant_id) VALUES `+values), args...)
+	return exists(err, "one of the domains %q", t.Domains)
+}
+
+func (s *sqlStore) deleteDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID) error {
+	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_domains WHERE tenant_id = ?`), id)
+	return err
+}
+
+// exists names what was taken when err is the violation of a unique key.
+func exists(err error, format string, args ...any) error {
+	if !sqlkit.IsUnique(err) {
+		return err
+	}
+	return fmt.Errorf("%w: "+format, append([]any{tenancy.ErrExists}, args...)...)
+}
+
+func (s *sqlStore) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	where := map[tenancy.RefKind]string{
+		tenancy.RefID:     `id = ?`,
+		tenancy.RefSlug:   `slug = ?`,
+		tenancy.RefDomain: `id = (SELECT tenant_id FROM tenancy_domains WHERE domain = ?)`,
+	}[ref.Kind]
+	if where == "" {
+		return nil, fmt.Errorf("%w: %v", tenancy.ErrNotFound, ref)
+	}
+	found, err := s.query(ctx, `SELECT `+columns+` FROM tenancy_tenants WHERE `+where, ref.Value)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: tenant %v", tenancy.ErrNotFound, ref)
+	}
+	return found[0], nil
+}
+
+func (s *sqlStore) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	where := []string{`id > ?`}
+	args := []any{f.After}
+	and := func(condition string, more ...any) {
+		where = append(where, condition)
+		args = append(args, more...)
+	}
+	if len(f.Status) > 0 {
+		in, values, err := sqlx.In(`status IN (?)`, f.Status)
+		if err != nil {
+			return nil, err
+		}
+		and(in, values...)
+	}
+	if f.Plan != "" {
+		and(`plan = ?`, f.Plan)
+	}
+	if f.Text != "" {
+		and(`search_text LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(f.Text)+"%")
+	}
+	if !f.CreatedFrom.IsZero() {
+		and(`created_at >= ?`, ceilMicro(f.CreatedFrom))
+	}
+	if !f.CreatedBefore.IsZero() {
+		and(`created_at < ?`, ceilMicro(f.CreatedBefore))
+	}
+	return s.query(ctx, `SELECT `+columns+` FROM tenancy_tenants WHERE `+strings.Join(where, ` AND `)+
+		` ORDER BY id LIMIT ?`, append(args, f.Limit)...)
+}
+
+// ceilMicro rounds up, because what is stored has been cut to microseconds.
+func ceilMicro(t time.Time) int64 {
+	n := t.UnixMicro()
+	if time.UnixMicro(n).Before(t) {
+		n++
+	}
+	return n
+}
+
+// query returns the tenants that the inner query selects, with their domains,
+// in ascending order of ID, in one round trip.
+func (s *sqlStore) query(ctx context.Context, inner string, args ...any) (found []*tenancy.Tenant, err error) {
+	rows, err := s.db.QueryContext(ctx, s.dialect.Rebind(
+		`SELECT t.*, d.domain FROM (`+inner+`) t LEFT JOIN tenancy_domains d ON d.tenant_id = t.id ORDER BY t.id, d.domain`), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cmp.Or(err, rows.Close()) }()
+	for rows.Next() {
+		t, domain, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(found); n == 0 || found[n-1].ID != t.ID {
+			found = append(found, t)
+		}
+		if domain.Valid {
+			last := found[len(found)-1]
+			last.Domains = append(last.Domains, domain.String)
+		}
+	}
+	return found, rows.Err()
+}
+
+// row holds the columns that are not fields of the record.
+type row struct {
+	limits, settings, search string
+}
+
+func newRow(t *tenancy.Tenant) (row, error) {
+	limits, err := encode(t.Limits)
+	if err != nil {
+		return row{}, err
+	}
+	settings, err := encode(t.Settings)
+	if err != nil {
+		return row{}, err
+	}
+	return row{limits, settings, searchText(t)}, nil
+}
+
+// searchText is what the filter's text is looked for in.
+func searchText(t *tenancy.Tenant) string {
+	return strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
+}
+
+func encode[V any](m map[string]V) (string, error) {
+	if len(m) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+func decode[V any](s string) (m map[string]V, err error) {
+	if s != "" {
+		err = json.Unmarshal([]byte(s), &m)
+	}
+	return m, err
+}
+
+func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
+	var (
+		t                tenancy.Tenant
+		limits, settings string
+		created, updated int64
+		domain           sql.NullString
+	)
+	err := rows.Scan(&t.ID, &t.Slug, &t.Name, &t.Status, &t.Placement.Server, &t.Placement.Database, &t.Plan,
+		&limits, &settings, &t.Version, &created, &updated, &domain)
+	if err == nil {
+		t.Limits, err = decode[int64](limits)
+	}
+	if err == nil {
+		t.Settings, err = decode[string](settings)
+	}
+	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
+	return &t, domain, err
+}

@@ -1,0 +1,73 @@
+package dbpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Create makes the tenant's database at its placement and marks it as this
+// tenant's. A database of that name is an error that unwraps to
+// [tenancy.ErrExists], and is not touched.
+func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
+	return p.databases("dbpool.Create", t, func(d Databases) error { return d.Create(ctx, t.Placement.Database, t.ID) })
+}
+
+// Claim marks an existing database as this tenant's, if it is that already or
+// is empty and nobody's. Any other is an error that unwraps to
+// [tenancy.ErrExists], and is not touched.
+func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
+	return p.databases("dbpool.Claim", t, func(d Databases) error { return d.Claim(ctx, t.Placement.Database, t.ID) })
+}
+
+// Drop closes the tenant's handle and removes its database with all data, if
+// the database's own marker says that it is this tenant's: otherwise the error
+// unwraps to [tenancy.ErrForbidden]. No such database is
+// [tenancy.ErrNotFound].
+func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
+	return p.databases("dbpool.Drop", t, func(d Databases) error {
+		_ = p.Forget(t.ID)
+		return d.Drop(ctx, t.Placement.Database, t.ID)
+	})
+}
+
+// Exists reports whether there is a database at the tenant's placement.
+func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
+	err = p.databases("dbpool.Exists", t, func(d Databases) error {
+		exists, err = d.Exists(ctx, t.Placement.Database)
+		return err
+	})
+	return exists, err
+}
+
+// Size returns what the tenant's database takes on disk, in bytes, as its
+// server counts it. No such database is [tenancy.ErrNotFound].
+func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err error) {
+	err = p.databases("dbpool.Size", t, func(d Databases) error {
+		size, err = d.Size(ctx, t.Placement.Database)
+		return err
+	})
+	return size, err
+}
+
+func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {
+	engine, err := p.engine(t)
+	if err != nil {
+		return tenancy.Wrap(op, t.ID, err)
+	}
+	d, ok := engine.(Databases)
+	if !ok {
+		return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: server %q cannot make databases", tenancy.ErrInvalid, t.Placement.Server))
+	}
+	err = fn(d)
+	for _, known := range []error{
+		tenancy.ErrExists, tenancy.ErrNotFound, tenancy.ErrForbidden, tenancy.ErrInvalid, context.Canceled, context.DeadlineExceeded,
+	} {
+		if err == nil || errors.Is(err, known) {
+			return tenancy.Wrap(op, t.ID, err)
+		}
+	}
+	return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
+}

@@ -1,0 +1,221 @@
+// Package mysql is the [dbpool.Engine] for MySQL and MariaDB, with
+// go-sql-driver/mysql.
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/go-sql-driver/mysql"
+)
+
+// Engine reaches the databases of one MySQL or MariaDB server.
+type Engine struct {
+	config *mysql.Config
+}
+
+var (
+	_ dbpool.Engine    = (*Engine)(nil)
+	_ dbpool.Databases = (*Engine)(nil)
+)
+
+// Options are the options of [New].
+type Options struct {
+	// ConnectTimeout bounds dialling, unless the DSN has a timeout. Default: 10 seconds.
+	ConnectTimeout time.Duration
+}
+
+// New returns the engine for the server that a DSN names: in the driver's form,
+// user:password@tcp(host:3306)/, or as a URL, mysql://user:password@host:3306/,
+// each with the driver's parameters. A database in it is ignored. The account
+// needs CREATE and DROP for the tenants' databases. New connects to nothing. A
+// malformed DSN is an error that unwraps to [tenancy.ErrInvalid] and does not
+// show it.
+//
+// Times are parsed into time.Time, in UTC unless the DSN has a loc. Several
+// statements in one query are refused.
+func New(dsn string, opts *Options) (*Engine, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	config, err := parse(dsn)
+	if err != nil {
+		// The driver's own text may show parts of the password.
+		err = fmt.Errorf("%w: malformed DSN, want a form like user:password@tcp(host:3306)/ or "+
+			"mysql://user:password@host:3306/, the latter with special characters percent-encoded", tenancy.ErrInvalid)
+		return nil, tenancy.Wrap("mysql.New", "", err)
+	}
+	config.DBName = ""
+	config.ParseTime = true
+	config.MultiStatements = false
+	if config.Timeout == 0 {
+		config.Timeout = 10 * time.Second
+		if opts.ConnectTimeout > 0 {
+			config.Timeout = opts.ConnectTimeout
+		}
+	}
+	return &Engine{config}, nil
+}
+
+func parse(dsn string) (*mysql.Config, error) {
+	if !strings.HasPrefix(dsn, "mysql://") && !strings.HasPrefix(dsn, "mariadb://") {
+		return mysql.ParseDSN(dsn)
+	}
+	u, err := url.Parse(dsn)
+	if err != nil || u.Hostname() == "" || u.Fragment != "" {
+		return nil, errors.New("malformed URL")
+	}
+	config, err := mysql.ParseDSN("/?" + u.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	config.User = u.User.Username()
+	config.Passwd, _ = u.User.Password()
+	port := u.Port()
+	if port == "" {
+		port = "3306"
+	}
+	config.Addr = net.JoinHostPort(u.Hostname(), port)
+	return config, nil
+}
+
+// DriverName returns "mysql".
+func (e *Engine) DriverName() string { return "mysql" }
+
+// Connector returns what opens connections to the database.
+func (e *Engine) Connector(database string) (driver.Connector, error) {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return nil, err
+	}
+	return e.connector(database)
+}
+
+func (e *Engine) connector(database string) (driver.Connector, error) {
+	config := e.config.Clone()
+	config.DBName = database
+	c, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, fmt.Errorf("%w: configuration of the connection", tenancy.ErrInvalid)
+	}
+	return &connector{c}, nil
+}
+
+// connector gives the missing database its sentinel.
+type connector struct{ driver.Connector }
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if sqlkit.IsNoDatabase(err) {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	return conn, err
+}
+
+// Identify asks in one round trip. Without a marker the database's name is
+// asked for alone.
+func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+	row, err := sqlkit.Strings(ctx, conn, `SELECT DATABASE(), (SELECT tenant_id FROM tenancy_marker)`)
+	if sqlkit.IsNoTable(err) {
+		row, err = sqlkit.Strings(ctx, conn, `SELECT DATABASE(), ''`)
+	}
+	if err != nil {
+		return dbpool.Identity{}, err
+	}
+	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
+}
+
+// Create makes the database, in utf8mb4, and marks it as the tenant's.
+func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID) error {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return err
+	}
+	create := func(ctx context.Context) error {
+		err := e.admin(ctx, `CREATE DATABASE `+sqlkit.MySQL.Quote(database)+` CHARACTER SET utf8mb4`)
+		if sqlkit.IsDatabaseExists(err) {
+			return fmt.Errorf("%w: database %q", tenancy.ErrExists, database)
+		}
+		return err
+	}
+	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
+	return sqlkit.Make(ctx, create, claim, drop)
+}
+
+// Claim marks a database that exists.
+func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.MySQL, tenant) })
+}
+
+// Drop removes the tenant's database. Connections to it stay open, without a
+// database.
+func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
+	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.MySQL, tenant) })
+	if err != nil {
+		return err
+	}
+	return e.drop(ctx, database)
+}
+
+func (e *Engine) drop(ctx context.Context, database string) error {
+	return e.admin(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database))
+}
+
+// Exists reports whether there is a database of that name.
+func (e *Engine) Exists(ctx context.Context, database string) (exists bool, err error) {
+	err = e.connect(func(db *sql.DB) error {
+		return db.QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM information_schema.schemata WHERE schema_name = ?`, database).Scan(&exists)
+	})
+	return exists, err
+}
+
+// Size returns the sum of data and indexes over all tables, in bytes, which the
+// server estimates.
+func (e *Engine) Size(ctx context.Context, database string) (size int64, err error) {
+	exists, err := e.Exists(ctx, database)
+	if err == nil && !exists {
+		err = fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+	}
+	if err != nil {
+		return 0, err
+	}
+	err = e.connect(func(db *sql.DB) error {
+		return db.QueryRowContext(ctx,
+			`SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = ?`, database).Scan(&size)
+	})
+	return size, err
+}
+
+func (e *Engine) admin(ctx context.Context, statement string) error {
+	return e.connect(func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement)
+		return err
+	})
+}
+
+// connect runs fn on the server, with no database chosen.
+func (e *Engine) connect(fn func(*sql.DB) error) error {
+	c, err := e.connector("")
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, fn)
+}
+
+// in runs fn on a tenant's database.
+func (e *Engine) in(database string, fn func(*sql.DB) error) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, fn)
+}

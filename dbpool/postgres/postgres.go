@@ -1,0 +1,205 @@
+// Package postgres is the [dbpool.Engine] for PostgreSQL, with pgx.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Engine reaches the databases of one PostgreSQL server.
+type Engine struct {
+	config   *pgx.ConnConfig
+	template string
+}
+
+var (
+	_ dbpool.Engine    = (*Engine)(nil)
+	_ dbpool.Databases = (*Engine)(nil)
+)
+
+// Options are the options of [New].
+type Options struct {
+	// Template is the database that new ones are copies of. Nobody may be
+	// connected to it meanwhile. Default: the server's own, template1.
+	Template string
+	// ConnectTimeout bounds making a connection, unless the DSN has a
+	// connect_timeout. Default: 10 seconds.
+	ConnectTimeout time.Duration
+}
+
+// New returns the engine for the server that a DSN names, as a URL or in
+// keywords; see [pgx.ParseConfig]. Its database is the one that databases are
+// made and dropped from. The role needs CREATEDB for that. New connects to
+// nothing. A malformed DSN is an error that unwraps to [tenancy.ErrInvalid] and
+// does not show it.
+func New(dsn string, opts *Options) (*Engine, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		// The driver's own text may show parts of the password.
+		err = fmt.Errorf("%w: malformed DSN, want a form like postgres://user:password@host:5432/postgres?sslmode=require, "+
+			"with special characters percent-encoded", tenancy.ErrInvalid)
+		return nil, tenancy.Wrap("postgres.New", "", err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 10 * time.Second
+		if opts.ConnectTimeout > 0 {
+			config.ConnectTimeout = opts.ConnectTimeout
+		}
+	}
+	return &Engine{config, opts.Template}, nil
+}
+
+// DriverName returns "pgx".
+func (e *Engine) DriverName() string { return "pgx" }
+
+// Connector returns what opens connections to the database.
+func (e *Engine) Connector(database string) (driver.Connector, error) {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return nil, err
+	}
+	config := e.config.Copy()
+	config.Database = database
+	return &connector{stdlib.GetConnector(*config)}, nil
+}
+
+// connector gives the missing database its sentinel.
+type connector struct{ driver.Connector }
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if sqlkit.IsNoDatabase(err) {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	return conn, err
+}
+
+// Identify asks in one round trip, by the simple protocol. A statement that
+// fails ends neither the session nor a transaction, so without a marker the
+// database's name is asked for alone.
+func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+	c, ok := conn.(*stdlib.Conn)
+	if !ok {
+		return dbpool.Identity{}, fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
+	}
+	row, err := queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`)
+	if sqlkit.IsNoTable(err) {
+		row, err = queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), ''`)
+	}
+	if err != nil {
+		return dbpool.Identity{}, err
+	}
+	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
+}
+
+func queryRow(ctx context.Context, conn *pgx.Conn, query string) ([2]string, error) {
+	results, err := conn.PgConn().Exec(ctx, query).ReadAll()
+	if err != nil {
+		return [2]string{}, err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 2 {
+		return [2]string{}, errors.New("the server sent no row")
+	}
+	return [2]string{string(results[0].Rows[0][0]), string(results[0].Rows[0][1])}, nil
+}
+
+// Create makes the database and marks it as the tenant's.
+func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID) error {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return err
+	}
+	statement := `CREATE DATABASE ` + sqlkit.Postgres.Quote(database)
+	if e.template != "" {
+		statement += ` TEMPLATE ` + sqlkit.Postgres.Quote(e.template)
+	}
+	create := func(ctx context.Context) error {
+		err := e.admin(ctx, statement)
+		if sqlkit.IsDatabaseExists(err) {
+			return fmt.Errorf("%w: database %q", tenancy.ErrExists, database)
+		}
+		return err
+	}
+	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
+	return sqlkit.Make(ctx, create, claim, drop)
+}
+
+// Claim marks a database that exists.
+func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
+}
+
+// Drop removes the tenant's database and ends the connections to it.
+func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
+	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
+	if err != nil {
+		return err
+	}
+	return e.drop(ctx, database)
+}
+
+func (e *Engine) drop(ctx context.Context, database string) error {
+	err := e.admin(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
+	if sqlkit.IsNoDatabase(err) {
+		return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+	}
+	return err
+}
+
+// Exists reports whether there is a database of that name.
+func (e *Engine) Exists(ctx context.Context, database string) (bool, error) {
+	_, err := e.Size(ctx, database)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Size returns what pg_database_size says, in bytes.
+func (e *Engine) Size(ctx context.Context, database string) (size int64, err error) {
+	err = e.connect(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE datname = $1`, database).Scan(&size)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+	}
+	return size, err
+}
+
+// admin runs one statement on the database that the DSN names.
+func (e *Engine) admin(ctx context.Context, statement string) error {
+	return e.connect(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, statement)
+		return err
+	})
+}
+
+func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
+	conn, err := pgx.ConnectConfig(ctx, e.config.Copy())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return fn(conn)
+}
+
+// in runs fn on a tenant's database.
+func (e *Engine) in(database string, fn func(*sql.DB) error) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, fn)
+}

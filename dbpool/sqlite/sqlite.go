@@ -1,0 +1,213 @@
+// Package sqlite is the [dbpool.Engine] for SQLite, a file per tenant in one
+// folder, with modernc.org/sqlite: no cgo, no server, no configuration.
+//
+// Every connection uses a write-ahead log, so that readers and the one writer
+// do not wait for each other; waits up to five seconds for another writer;
+// enforces foreign keys; and begins transactions as writers, so that none fails
+// half way for want of the lock.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/jmoiron/sqlx"
+	"modernc.org/sqlite"
+)
+
+const (
+	extension = ".db"
+	params    = "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+)
+
+// Engine reaches the database files in one folder. Several processes on one
+// machine may use a folder; a network file system is not safe (see
+// https://sqlite.org/wal.html).
+type Engine struct {
+	dir string
+}
+
+var (
+	_ dbpool.Engine    = (*Engine)(nil)
+	_ dbpool.Databases = (*Engine)(nil)
+)
+
+// New returns the engine for the files in a folder, which is made when it is
+// missing. An empty path is an error that unwraps to [tenancy.ErrInvalid].
+func New(dir string) (*Engine, error) {
+	const op = "sqlite.New"
+	if dir == "" {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no folder", tenancy.ErrInvalid))
+	}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return &Engine{dir}, nil
+}
+
+// Open opens the database file at a path that belongs to no tenant, such as the
+// catalog's, with the settings that tenants' files have. The file is made when
+// it is missing; its folder must exist. The caller closes the handle.
+func Open(path string) (*sqlx.DB, error) {
+	if path == "" {
+		return nil, tenancy.Wrap("sqlite.Open", "", fmt.Errorf("%w: no path", tenancy.ErrInvalid))
+	}
+	return sqlx.NewDb(sql.OpenDB(connector(sqlkit.SQLiteURI(path)+params)), driverName), nil
+}
+
+const driverName = "sqlite"
+
+// connector opens connections to one file; its value is the DSN.
+type connector string
+
+func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
+
+func (c connector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.Driver().Open(string(c))
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == sqliteCantOpen {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	return conn, err
+}
+
+const sqliteCantOpen = 14 // SQLITE_CANTOPEN
+
+// DriverName returns "sqlite".
+func (e *Engine) DriverName() string { return driverName }
+
+// Connector returns what opens connections to the database's file.
+func (e *Engine) Connector(database string) (driver.Connector, error) {
+	path, err := e.path(database)
+	if err != nil {
+		return nil, err
+	}
+	return connector(sqlkit.SQLiteURI(path) + params + "&mode=rw"), nil
+}
+
+// path returns the file of a database, whose name cannot lead out of the folder.
+func (e *Engine) path(database string) (string, error) {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return "", err
+	}
+	return filepath.Join(e.dir, database+extension), nil
+}
+
+// Identify asks SQLite which file it has open.
+func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+	const from = ` FROM pragma_database_list WHERE name = 'main'`
+	row, err := sqlkit.Strings(ctx, conn, `SELECT file, (SELECT tenant_id FROM tenancy_marker)`+from)
+	if err != nil { // SQLite has no code for a missing table
+		row, err = sqlkit.Strings(ctx, conn, `SELECT file, ''`+from)
+	}
+	if err != nil {
+		return dbpool.Identity{}, err
+	}
+	return dbpool.Identity{Database: strings.TrimSuffix(filepath.Base(row[0]), extension), Tenant: tenancy.ID(row[1])}, nil
+}
+
+// Create makes the file and marks it as the tenant's.
+func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID) error {
+	path, err := e.path(database)
+	if err != nil {
+		return err
+	}
+	create := func(context.Context) error {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w: database %q", tenancy.ErrExists, database)
+		}
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	drop := func(context.Context) error { return remove(path) }
+	return sqlkit.Make(ctx, create, claim, drop)
+}
+
+// Claim marks a database that exists.
+func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.SQLite, tenant) })
+}
+
+// Drop removes the tenant's file and those beside it. A connection that is
+// still open goes on without a file, and what it writes is lost.
+func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
+	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.SQLite, tenant) })
+	if err != nil {
+		return err
+	}
+	path, err := e.path(database)
+	if err != nil {
+		return err
+	}
+	return remove(path)
+}
+
+// beside are the endings of the files that SQLite and the migrations' lock keep
+// beside a database.
+var beside = [...]string{"-wal", "-shm", "-journal", sqlkit.LockSuffix}
+
+func remove(path string) error {
+	err := os.Remove(path)
+	for _, ending := range beside {
+		if e := os.Remove(path + ending); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// Exists reports whether there is a file of that name.
+func (e *Engine) Exists(ctx context.Context, database string) (bool, error) {
+	_, err := e.Size(ctx, database)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Size returns the length of the file and of its write-ahead log, in bytes.
+func (e *Engine) Size(_ context.Context, database string) (int64, error) {
+	path, err := e.path(database)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+	}
+	if err != nil {
+		return 0, err
+	}
+	size := info.Size()
+	if wal, err := os.Stat(path + "-wal"); err == nil {
+		size += wal.Size()
+	}
+	return size, nil
+}
+
+// in runs fn on a tenant's database.
+func (e *Engine) in(database string, fn func(*sql.DB) error) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, fn)
+}

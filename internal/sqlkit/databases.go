@@ -1,0 +1,42 @@
+package sqlkit
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"time"
+)
+
+// adminTimeout bounds what must not be cut off in the middle: making a database,
+// and removing one whose making failed.
+const adminTimeout = time.Minute
+
+// On runs fn on a database of its own handle, of a single connection.
+func On(c driver.Connector, fn func(*sql.DB) error) error {
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(1)
+	err := fn(db)
+	return errors.Join(err, db.Close())
+}
+
+// Make makes a database: create, then claim, and if that fails, drop. A context
+// that ends is looked at before, and not in the middle, because whether the
+// database was made must be known.
+func Make(ctx context.Context, create, claim, drop func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
+	defer cancel()
+	if err := create(uncut); err != nil {
+		return err
+	}
+	err := claim(uncut)
+	if err == nil {
+		return nil
+	}
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
+	defer cancel()
+	return errors.Join(err, drop(undo))
+}

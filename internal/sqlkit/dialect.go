@@ -1,0 +1,130 @@
+// Package sqlkit is what the packages that own tables share: the dialects,
+// transactions, errors told apart by code, and migrations through goose.
+package sqlkit
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
+)
+
+// Dialect is a dialect of SQL. Its value names the folder of its migrations.
+type Dialect string
+
+// The dialects.
+const (
+	Postgres Dialect = "postgres"
+	MySQL    Dialect = "mysql"
+	SQLite   Dialect = "sqlite"
+)
+
+// FromDriver returns the dialect that the database/sql driver of that name
+// speaks. An unknown name is an error that unwraps to [tenancy.ErrInvalid].
+func FromDriver(name string) (Dialect, error) {
+	switch name {
+	case "pgx", "pgx/v5", "postgres":
+		return Postgres, nil
+	case "mysql":
+		return MySQL, nil
+	case "sqlite", "sqlite3":
+		return SQLite, nil
+	}
+	return "", fmt.Errorf("%w: database driver %q, want pgx, postgres, mysql or sqlite", tenancy.ErrInvalid, name)
+}
+
+// Rebind replaces the question marks of a query by the dialect's placeholders.
+func (d Dialect) Rebind(query string) string {
+	if d == Postgres {
+		return sqlx.Rebind(sqlx.DOLLAR, query)
+	}
+	return query
+}
+
+// Quote returns an identifier in the dialect's quotes. No identifier that is
+// quoted can end its quotes early.
+func (d Dialect) Quote(ident string) string {
+	if d == MySQL {
+		return "`" + strings.ReplaceAll(ident, "`", "``") + "`"
+	}
+	return `"` + strings.ReplaceAll(ident, `"`, `""`) + `"`
+}
+
+// SQLiteURI returns the URI by which SQLite opens the file at path.
+func SQLiteURI(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
+// Codes of the errors that are told apart.
+const (
+	mysqlDuplicate     = 1062 // ER_DUP_ENTRY
+	mysqlNoTable       = 1146 // ER_NO_SUCH_TABLE
+	mysqlNoDB          = 1049 // ER_BAD_DB_ERROR
+	mysqlDBExists      = 1007 // ER_DB_CREATE_EXISTS
+	sqliteUnique       = 2067 // SQLITE_CONSTRAINT_UNIQUE
+	sqlitePrimaryKey   = 1555 // SQLITE_CONSTRAINT_PRIMARYKEY
+	postgresUnique     = "23505"
+	postgresNoTable    = "42P01"
+	postgresNoDatabase = "3D000"
+	postgresDuplicate  = "42P04" // duplicate_database
+)
+
+// IsUnique reports whether err is the violation of a unique key.
+func IsUnique(err error) bool {
+	if n := mysqlNumber(err); n != 0 {
+		return n == mysqlDuplicate
+	}
+	if c := sqliteCode(err); c != 0 {
+		return c == sqliteUnique || c == sqlitePrimaryKey
+	}
+	return sqlState(err) == postgresUnique
+}
+
+// IsNoTable reports whether err says that a table does not exist. SQLite has no
+// code of its own for that.
+func IsNoTable(err error) bool {
+	return mysqlNumber(err) == mysqlNoTable || sqlState(err) == postgresNoTable
+}
+
+// IsNoDatabase reports whether err says that a database does not exist.
+func IsNoDatabase(err error) bool {
+	return mysqlNumber(err) == mysqlNoDB || sqlState(err) == postgresNoDatabase
+}
+
+// IsDatabaseExists reports whether err says that a database exists already. Of
+// two statements at the same moment, PostgreSQL lets one fail on the unique
+// key of its own catalog.
+func IsDatabaseExists(err error) bool {
+	state := sqlState(err)
+	return mysqlNumber(err) == mysqlDBExists || state == postgresDuplicate || state == postgresUnique
+}
+
+func sqlState(err error) string {
+	var e interface{ SQLState() string } // pgx and lib/pq
+	if errors.As(err, &e) {
+		return e.SQLState()
+	}
+	return ""
+}
+
+func mysqlNumber(err error) uint16 {
+	var e *mysql.MySQLError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+func sqliteCode(err error) int {
+	var e interface { // modernc.org/sqlite
+		error
+		Code() int
+	}
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}

@@ -1,0 +1,154 @@
+package sqlkit
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/pressly/goose/v3/lock"
+)
+
+// newLocker returns the lock that lets one session at a time migrate a
+// database. Whoever dies holding it gives it up: it belongs to a session of the
+// server, or to an open file.
+func newLocker(drv driver.Driver, d Dialect, table string) lock.SessionLocker {
+	switch d {
+	case Postgres:
+		return postgresLocker{int64(fnvSum("tenancy:" + table))} //nolint:gosec // any 64 bits will do
+	case MySQL:
+		return mysqlLocker{table}
+	default:
+		return &sqliteLocker{drv: drv}
+	}
+}
+
+func fnvSum(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s))
+	return h.Sum64()
+}
+
+// poll calls try until it reports true or fails, with growing pauses.
+func poll(ctx context.Context, try func() (bool, error)) error {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		if ok, err := try(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the migration lock: %w", ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// postgresLocker is an advisory lock of the session, which holds in one
+// database. It polls: a session that waits in pg_advisory_lock keeps a snapshot
+// open, and CREATE INDEX CONCURRENTLY waits for that snapshot to end.
+type postgresLocker struct{ key int64 }
+
+func (l postgresLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	return poll(ctx, func() (ok bool, err error) {
+		err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, l.key).Scan(&ok)
+		return ok, err
+	})
+}
+
+func (l postgresLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	return released(conn.QueryRowContext(ctx, `SELECT pg_advisory_unlock($1)`, l.key))
+}
+
+// mysqlLocker is a named lock of the session. Its names hold on the whole
+// server, so the name has a hash of the database in it, and are limited to 64
+// characters.
+type mysqlLocker struct{ table string }
+
+const mysqlLockName = `CONCAT('tenancy:', SHA1(CONCAT(DATABASE(), '.', ?)))`
+
+func (l mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	return poll(ctx, func() (bool, error) {
+		var got sql.NullBool
+		err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(`+mysqlLockName+`, 0)`, l.table).Scan(&got)
+		return got.Bool, err
+	})
+}
+
+func (l mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	return released(conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(`+mysqlLockName+`)`, l.table))
+}
+
+func released(row *sql.Row) error {
+	var ok sql.NullBool
+	if err := row.Scan(&ok); err != nil {
+		return err
+	}
+	if !ok.Bool {
+		return errors.New("the migration lock was lost")
+	}
+	return nil
+}
+
+// sqliteLocker holds an exclusive transaction on an empty database file beside
+// the one that is migrated. A transaction on that one itself would be the same
+// that the migrations run in, and file locks of our own would clash with
+// SQLite's. The lock's file stays: removing it would let two sessions each hold
+// the lock on a file of their own. A database in memory needs no lock, for it
+// has a single connection.
+type sqliteLocker struct {
+	drv  driver.Driver
+	db   *sql.DB
+	conn *sql.Conn
+}
+
+// LockSuffix is what SQLite's lock files have behind the database's name.
+const LockSuffix = "-migrate"
+
+func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	var path string
+	if err := conn.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
+		return err
+	}
+	if path == "" {
+		return nil
+	}
+	db := sql.OpenDB(dsnConnector{SQLiteURI(path + LockSuffix), l.drv})
+	lockConn, err := db.Conn(ctx)
+	if err == nil {
+		err = poll(ctx, func() (bool, error) {
+			_, err := lockConn.ExecContext(ctx, `BEGIN EXCLUSIVE`)
+			if isSQLiteBusy(err) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+	}
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	l.db, l.conn = db, lockConn
+	return nil
+}
+
+func (l *sqliteLocker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
+	if l.db == nil {
+		return nil
+	}
+	_, err := l.conn.ExecContext(ctx, `ROLLBACK`)
+	return errors.Join(err, l.conn.Close(), l.db.Close())
+}
+
+// isSQLiteBusy reports SQLITE_BUSY and its extended codes.
+func isSQLiteBusy(err error) bool { return sqliteCode(err)&0xff == 5 }
+
+// dsnConnector opens connections with a driver that has no connector itself.
+type dsnConnector struct {
+	dsn string
+	drv driver.Driver
+}
+
+func (c dsnConnector) Connect(context.Context) (driver.Conn, error) { return c.drv.Open(c.dsn) }
+func (c dsnConnector) Driver() driver.Driver                        { return c.drv }

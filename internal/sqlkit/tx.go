@@ -1,0 +1,39 @@
+package sqlkit
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Beginner begins transactions: a *sqlx.DB or a *sqlx.Conn.
+type Beginner interface {
+	BeginTxx(ctx context.Context, opts *sql.TxOptions) (*sqlx.Tx, error)
+}
+
+// Tx runs fn in a transaction: committed when fn returns nil, rolled back when
+// it returns an error or panics. The panic goes on to the caller.
+func Tx(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(*sqlx.Tx) error) (err error) {
+	tx, err := db.BeginTxx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done { // fn panicked, or called runtime.Goexit
+			_ = tx.Rollback()
+		}
+	}()
+	err = fn(tx)
+	done = true
+	if err != nil {
+		if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
+			return fmt.Errorf("%w (and rolling back: %w)", err, e)
+		}
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,148 @@
+//go:build unix
+
+// Package testserver starts throw-away PostgreSQL and MariaDB servers for
+// tests: on a free port of 127.0.0.1, with an empty data folder and with
+// durability switched off. It touches no other server of the machine.
+//
+// The command in the folder run starts both around another command.
+package testserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// startTimeout bounds the whole of a start: an empty data folder is written
+// and a server opens it, on a busy machine with slow disks.
+const startTimeout = 2 * time.Minute
+
+// ErrNotInstalled says that an engine's programs are not on this machine.
+var ErrNotInstalled = errors.New("not installed")
+
+// Engine is a kind of database server.
+type Engine string
+
+// The engines that can be started.
+const (
+	Postgres Engine = "postgres"
+	MariaDB  Engine = "mariadb"
+)
+
+// Package returns the name of the Debian package that holds the engine's
+// programs.
+func (e Engine) Package() string {
+	if e == Postgres {
+		return "postgresql"
+	}
+	return "mariadb-server"
+}
+
+// Find reports whether the engine's programs are installed. If not, its error
+// unwraps to [ErrNotInstalled] and says which program was missed.
+func (e Engine) Find() error {
+	_, err := e.recipe("")
+	return err
+}
+
+func (e Engine) recipe(home string) (*recipe, error) {
+	switch e {
+	case Postgres:
+		return postgres(home)
+	case MariaDB:
+		return mariadb(home)
+	}
+	return nil, fmt.Errorf("testserver: unknown engine %q", string(e))
+}
+
+// Options change how a server is started.
+type Options struct {
+	// Detached lets the server outlive the process that starts it. Default:
+	// false, the server dies with its parent (on Linux, even if that is killed).
+	Detached bool
+}
+
+// StartPostgres starts a PostgreSQL server. See [Start].
+func StartPostgres(ctx context.Context, dir string) (*Server, error) {
+	return Start(ctx, Postgres, dir, nil)
+}
+
+// StartMariaDB starts a MariaDB server. See [Start].
+func StartMariaDB(ctx context.Context, dir string) (*Server, error) {
+	return Start(ctx, MariaDB, dir, nil)
+}
+
+// Start starts a server and returns it when it answers queries. The caller must
+// call [Server.Stop], and remove dir afterwards.
+//
+// The server's files are in a new folder below dir, so that several servers may
+// share dir. A process of root starts the server as the engine's own user, who
+// must be able to reach dir: folders below [os.TempDir] are opened for passage,
+// others are not touched.
+//
+// ctx and a limit of two minutes bound the start, not the life of the server.
+// After an error nothing is left behind. Programs that are missing make an error
+// that unwraps to [ErrNotInstalled].
+func Start(ctx context.Context, e Engine, dir string, opts *Options) (*Server, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if err := e.Find(); err != nil {
+		return nil, err
+	}
+	home, err := makeHome(dir, string(e)+"-")
+	if err != nil {
+		return nil, fmt.Errorf("testserver: %w", err)
+	}
+	s, err := start(ctx, e, home, *opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("testserver: start %s: %w", e, err), os.RemoveAll(home))
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, e Engine, home string, opts Options) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	rec, err := e.recipe(home)
+	if err != nil {
+		return nil, err
+	}
+	cred, err := credential(rec.user)
+	if err != nil {
+		return nil, err
+	}
+	if err := handOver(home, rec.user, cred); err != nil {
+		return nil, err
+	}
+	if err := runOnce(ctx, rec.install, home, cred); err != nil {
+		return nil, err
+	}
+	s := &Server{Engine: e, Dir: home, recipe: rec, cred: cred, opts: opts}
+	for {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		// Another process may take the port before the server does.
+		if err = s.launch(ctx, port); !errors.Is(err, errPortTaken) || ctx.Err() != nil {
+			return s, err
+		}
+	}
+}
+
+// makeHome makes a new folder below dir and returns its path without symbolic
+// links, as the server itself would name it.
+func makeHome(dir, prefix string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(dir, prefix)
+}

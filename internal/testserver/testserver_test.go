@@ -1,0 +1,324 @@
+//go:build unix
+
+package testserver
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+)
+
+var engines = []Engine{Postgres, MariaDB}
+
+// parentEnv names the engine that a child process of these tests starts, to be
+// killed by the test.
+const parentEnv = "TESTSERVER_PARENT_OF"
+
+func TestMain(m *testing.M) {
+	if engine := os.Getenv(parentEnv); engine != "" {
+		parent(Engine(engine))
+	}
+	os.Exit(m.Run())
+}
+
+func parent(engine Engine) {
+	s, err := Start(context.Background(), engine, os.Getenv("TESTSERVER_DIR"), nil)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(s.PID)
+	select {}
+}
+
+// need skips a test whose programs are missing, or fails it where the project's
+// own test command has promised them.
+func need(t *testing.T, engine Engine) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server")
+	}
+	err := engine.Find()
+	if err == nil {
+		return
+	}
+	if os.Getenv("TENANCY_TEST_REQUIRE") == "1" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}
+
+func begin(t *testing.T, engine Engine) *Server {
+	t.Helper()
+	need(t, engine)
+	s, err := Start(t.Context(), engine, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+func each(t *testing.T, test func(*testing.T, Engine)) {
+	t.Parallel()
+	for _, engine := range engines {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+func open(t *testing.T, s *Server) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", s.URL
+	if s.Engine == MariaDB {
+		u, err := url.Parse(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		driver, dsn = "mysql", u.User.Username()+"@tcp("+u.Host+")/mysql"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// alive reports whether the process exists and is not a zombie.
+func alive(pid int) bool { return commandLine(pid) != "" }
+
+func TestStartQueryStop(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		s := begin(t, engine)
+		if !alive(s.PID) {
+			t.Fatalf("process %d: not found", s.PID)
+		}
+		db := open(t, s)
+		var limit int
+		query := "SELECT current_setting('max_connections')"
+		if engine == MariaDB {
+			query = "SELECT @@max_connections"
+		}
+		if err := db.QueryRowContext(t.Context(), query).Scan(&limit); err != nil {
+			t.Fatal(err)
+		}
+		if limit != 200 {
+			t.Errorf("max_connections: got %d, want 200", limit)
+		}
+		if _, err := db.ExecContext(t.Context(), "CREATE DATABASE another"); err != nil {
+			t.Errorf("the user of URL cannot create a database: %v", err)
+		}
+		// db still holds a connection.
+		for range 2 {
+			if err := s.Stop(); err != nil {
+				t.Fatalf("Stop: %v", err)
+			}
+		}
+		if alive(s.PID) {
+			t.Errorf("process %d runs after Stop", s.PID)
+		}
+	})
+}
+
+func TestKill(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		s := begin(t, engine)
+		for range 2 {
+			s.Kill()
+		}
+		if alive(s.PID) {
+			t.Errorf("process %d runs after Kill", s.PID)
+		}
+		if err := s.Stop(); err != nil {
+			t.Errorf("Stop after Kill: %v", err)
+		}
+		if err := os.RemoveAll(s.Dir); err != nil {
+			t.Errorf("a process still writes: %v", err)
+		}
+	})
+}
+
+func TestRestart(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		s := begin(t, engine)
+		before := *s
+		if _, err := open(t, s).ExecContext(t.Context(), "CREATE DATABASE kept"); err != nil {
+			t.Fatal(err)
+		}
+		s.Kill()
+		for _, state := range []string{"killed", "running"} {
+			if err := s.Restart(t.Context()); err != nil {
+				t.Fatalf("Restart of a %s server: %v", state, err)
+			}
+		}
+		if s.URL != before.URL {
+			t.Errorf("URL: got %s, want %s as before", s.URL, before.URL)
+		}
+		if s.PID == before.PID {
+			t.Errorf("PID: got %d, want another than before", s.PID)
+		}
+		if _, err := open(t, s).ExecContext(t.Context(), "DROP DATABASE kept"); err != nil {
+			t.Errorf("data was lost: %v", err)
+		}
+	})
+}
+
+func TestDiesWithParent(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		need(t, engine)
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), parentEnv+"="+string(engine), "TESTSERVER_DIR="+t.TempDir())
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, _ := bufio.NewReader(out).ReadString('\n')
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		pid, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatalf("the parent says %q", line)
+		}
+		for deadline := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(askInterval) {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				t.Fatalf("process %d runs ten seconds after its parent was killed", pid)
+			}
+		}
+	})
+}
+
+func TestStopDetached(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		need(t, engine)
+		s, err := Start(t.Context(), engine, t.TempDir(), &Options{Detached: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Kill)
+		if err := StopDetached(engine, s.PID, t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		if !alive(s.PID) {
+			t.Fatal("a process of another folder was stopped")
+		}
+		if err := StopDetached(engine, s.PID, s.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if alive(s.PID) {
+			t.Errorf("process %d runs after StopDetached", s.PID)
+		}
+	})
+}
+
+func TestTakenPort(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		s := begin(t, engine)
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		err = s.launch(t.Context(), l.Addr().(*net.TCPAddr).Port)
+		if !errors.Is(err, errPortTaken) {
+			t.Errorf("got %v, want %v", err, errPortTaken)
+		}
+	})
+}
+
+func TestAnotherServerOnPort(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		s := begin(t, engine)
+		other := *s
+		elsewhere := *s.recipe
+		elsewhere.data = t.TempDir()
+		other.recipe = &elsewhere
+		if err := other.ask(t.Context()); err == nil {
+			t.Error("took the answer of another server for its own")
+		}
+	})
+}
+
+func TestCanceledStart(t *testing.T) {
+	each(t, func(t *testing.T, engine Engine) {
+		need(t, engine)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		dir := t.TempDir()
+		_, err := Start(ctx, engine, dir, nil)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+func TestNotInstalled(t *testing.T) {
+	t.Parallel()
+	if _, err := find("no-such-program", "/usr/bin"); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("got %v, want %v", err, ErrNotInstalled)
+	}
+}
+
+func TestFindNewest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, version := range []string{"9", "15", "17"} {
+		if err := os.MkdirAll(dir+"/"+version+"/bin", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+version+"/bin/no-such-program", nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := find("no-such-program", dir+"/*/bin")
+	if want := dir + "/17/bin/no-such-program"; got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestClosedFolder(t *testing.T) {
+	t.Parallel()
+	temp, outside := t.TempDir(), t.TempDir()
+	for _, dir := range []string{temp + "/inside", outside + "/closed"} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := letThrough(temp+"/inside", "someone", temp); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(temp + "/inside"); err != nil || info.Mode().Perm() != 0o701 {
+		t.Errorf("inside: got %v, %v, want mode 0701", info.Mode(), err)
+	}
+	if err := letThrough(outside+"/closed", "someone", temp); err == nil {
+		t.Error("outside: got no error")
+	}
+	if info, err := os.Stat(outside + "/closed"); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("outside: got %v, %v, want mode 0700", info.Mode(), err)
+	}
+}

@@ -1,0 +1,172 @@
+// Package maintenance is work on tenants as a whole: here, making them.
+package maintenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Catalog is what a [Provisioner] needs of the record of tenants. A
+// *catalog.Catalog is one.
+type Catalog interface {
+	tenancy.Finder
+	Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+	SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error)
+	Delete(ctx context.Context, id tenancy.ID) error
+}
+
+// Databases makes and drops tenants' databases. A *dbpool.Pool is one.
+type Databases interface {
+	// Create makes the database; one of that name is tenancy.ErrExists.
+	Create(ctx context.Context, t *tenancy.Tenant) error
+	// Claim takes over a database that this tenant's interrupted creation left;
+	// any other is tenancy.ErrExists.
+	Claim(ctx context.Context, t *tenancy.Tenant) error
+	// Drop removes the tenant's database, and no other's.
+	Drop(ctx context.Context, t *tenancy.Tenant) error
+}
+
+// Migrator brings a tenant's schema up to date. A *migrate.Migrator is one.
+type Migrator interface {
+	Up(ctx context.Context, t *tenancy.Tenant) error
+}
+
+// undoTimeout bounds the clean-up after a step that failed.
+const undoTimeout = time.Minute
+
+// Provisioner makes tenants with their databases.
+type Provisioner struct {
+	catalog   Catalog
+	databases Databases
+	migrator  Migrator
+	opts      ProvisionerOptions
+}
+
+// ProvisionerOptions are the options of [NewProvisioner].
+type ProvisionerOptions struct {
+	// Server is where tenants go whose placement names no server. Default: "".
+	Server string
+	// Seed fills a new tenant's database after the migrations. It may run again
+	// if it was interrupted. Default: nothing.
+	Seed func(ctx context.Context, t *tenancy.Tenant) error
+}
+
+// NewProvisioner returns a provisioner over the host's catalog, databases and
+// migrations. One that is nil is an error that unwraps to [tenancy.ErrInvalid].
+func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions) (*Provisioner, error) {
+	if c == nil || d == nil || m == nil {
+		return nil, tenancy.Wrap("maintenance.NewProvisioner", "",
+			fmt.Errorf("%w: want a catalog, databases and a migrator", tenancy.ErrInvalid))
+	}
+	p := &Provisioner{catalog: c, databases: d, migrator: m}
+	if opts != nil {
+		p.opts = *opts
+	}
+	return p, nil
+}
+
+// Create makes a tenant: its record with the status provisioning, its database,
+// its schema, its seed; and only then, active and routable. It returns the
+// record. Only the slug is required; the status is not the caller's to choose,
+// and the database is called "tenant_" and the ID unless the placement says
+// otherwise.
+//
+// If a step fails, or ctx ends, everything that this call made is removed, and
+// nothing else: a database that was there before is an error that unwraps to
+// [tenancy.ErrExists], and stays as it is. Of concurrent calls with one slug,
+// one makes the tenant and the others get tenancy.ErrExists. What could not be
+// removed is named in the error; a process that dies in the middle leaves a
+// tenant in the status provisioning, for [Provisioner.Resume].
+func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "maintenance.Create"
+	t = t.Clone()
+	if t.ID == "" {
+		t.ID = tenancy.NewID()
+	}
+	if t.Placement.Server == "" {
+		t.Placement.Server = p.opts.Server
+	}
+	if t.Placement.Database == "" {
+		t.Placement.Database = "tenant_" + string(t.ID)
+	}
+	t.Status = tenancy.StatusProvisioning
+	t, err := p.catalog.Create(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	made := false
+	defer func() {
+		if r := recover(); r != nil { // the host's seed
+			_ = p.undo(ctx, t, made)
+			panic(r)
+		}
+	}()
+	err = p.databases.Create(ctx, t)
+	if err == nil {
+		made = true
+		var active *tenancy.Tenant
+		if active, err = p.finish(ctx, t); err == nil {
+			return active, nil
+		}
+	}
+	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, p.undo(ctx, t, made)))
+}
+
+// Resume goes on with a creation that was interrupted, from whatever step it
+// had reached; nothing is removed if it fails. A tenant in another status is an
+// error that unwraps to [tenancy.ErrInvalid]. While another process is still
+// creating the tenant, both do the same steps, each once.
+func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
+	const op = "maintenance.Resume"
+	t, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	if err != nil {
+		return nil, err
+	}
+	if t.Status != tenancy.StatusProvisioning {
+		return nil, tenancy.Wrap(op, id, fmt.Errorf("%w: the tenant is %s", tenancy.ErrInvalid, t.Status))
+	}
+	err = p.databases.Create(ctx, t)
+	if errors.Is(err, tenancy.ErrExists) {
+		err = p.databases.Claim(ctx, t)
+	}
+	if err == nil {
+		t, err = p.finish(ctx, t)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, id, err)
+	}
+	return t, nil
+}
+
+// finish does the steps behind the making of the database.
+func (p *Provisioner) finish(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	if err := p.migrator.Up(ctx, t); err != nil {
+		return nil, err
+	}
+	if p.opts.Seed != nil {
+		if err := p.opts.Seed(ctx, t); err != nil {
+			return nil, fmt.Errorf("seed: %w", err)
+		}
+	}
+	return p.catalog.SetStatus(ctx, t.ID, tenancy.StatusActive)
+}
+
+// undo removes what was made. The record goes last: while it is there, Resume
+// can go on.
+func (p *Provisioner) undo(ctx context.Context, t *tenancy.Tenant, made bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if made {
+		if err := p.databases.Drop(ctx, t); err != nil {
+			return fmt.Errorf("left behind, in status provisioning: %w", err)
+		}
+	}
+	if err := p.catalog.Delete(ctx, t.ID); err != nil {
+		return fmt.Errorf("left behind, in status provisioning: %w", err)
+	}
+	return nil
+}

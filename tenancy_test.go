@@ -1,0 +1,94 @@
+package tenancy_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func TestNewRef(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		kind   tenancy.RefKind
+		value  string
+		ok     bool
+		logged string
+	}{
+		{tenancy.RefID, "6ba7b810-9dad-11d1-80b4-00c04fd430c8", true, "id:6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
+		{tenancy.RefID, "a_b", true, "id:a_b"},
+		{tenancy.RefID, "A_B", false, ""},
+		{tenancy.RefID, "", false, ""},
+		{tenancy.RefSlug, "acme", true, "slug:acme"},
+		{tenancy.RefSlug, "a_b", false, ""},
+		{tenancy.RefSlug, "../x", false, ""},
+		{tenancy.RefDomain, "acme.example", true, "domain:acme.example"},
+		{tenancy.RefDomain, "Acme.example", false, ""},
+		{tenancy.RefDomain, "acme.example.", false, ""},
+		{tenancy.RefDomain, "127.0.0.1", false, ""},
+		{tenancy.RefKey, "tk_Planted=", true, "key:[redacted]"},
+		{tenancy.RefKey, strings.Repeat("k", 256), true, "key:[redacted]"},
+		{tenancy.RefKey, strings.Repeat("k", 257), false, ""},
+		{tenancy.RefKey, "", false, ""},
+		{tenancy.RefNone, "acme", false, ""},
+		{tenancy.RefKind(99), "acme", false, ""},
+	} {
+		got, err := tenancy.NewRef(tt.kind, tt.value)
+		if !tt.ok {
+			if got != (tenancy.Ref{}) || !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("NewRef(%v, %q) = %v, %v, want the zero Ref and ErrInvalid", tt.kind, tt.value, got, err)
+			} else if tt.kind == tenancy.RefKey && tt.value != "" && strings.Contains(err.Error(), tt.value) {
+				t.Errorf("NewRef(%v, …): got %q, want an error without the key", tt.kind, err)
+			}
+			continue
+		}
+		if want := (tenancy.Ref{Kind: tt.kind, Value: tt.value}); err != nil || got != want {
+			t.Errorf("NewRef(%v, %q) = %v, %v, want %v", tt.kind, tt.value, got, err, want)
+		}
+		if got.String() != tt.logged {
+			t.Errorf("String() = %q, want %q", got, tt.logged)
+		}
+	}
+}
+
+func TestRefKindString(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[tenancy.RefKind]string{
+		tenancy.RefNone: "none", tenancy.RefID: "id", tenancy.RefSlug: "slug", tenancy.RefDomain: "domain", tenancy.RefKey: "key", 9: "RefKind(9)",
+	} {
+		if got := kind.String(); got != want {
+			t.Errorf("RefKind(%d).String() = %q, want %q", uint8(kind), got, want)
+		}
+	}
+}
+
+func TestCloneIsDeep(t *testing.T) {
+	t.Parallel()
+	original := validTenant()
+	clone := original.Clone()
+	if !reflect.DeepEqual(clone, original) {
+		t.Fatalf("got %+v, want %+v", clone, original)
+	}
+	a, b := reflect.ValueOf(*original), reflect.ValueOf(*clone)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Name
+		if a.Field(i).IsZero() {
+			t.Errorf("the test leaves %s empty and proves nothing about it", name)
+		}
+		switch a.Field(i).Kind() {
+		case reflect.Map, reflect.Slice, reflect.Pointer:
+			if a.Field(i).Pointer() == b.Field(i).Pointer() {
+				t.Errorf("%s is shared with the original", name)
+			}
+		}
+	}
+	clone.Domains[0], clone.Limits["seats"], clone.Settings["theme"] = "x", 7, "x"
+	if want := validTenant(); !reflect.DeepEqual(original, want) {
+		t.Errorf("after a change of the clone the original is %+v, want %+v", original, want)
+	}
+	if empty := (&tenancy.Tenant{}).Clone(); !reflect.DeepEqual(empty, &tenancy.Tenant{}) {
+		t.Errorf("clone of the zero tenant: got %+v, want it zero", empty)
+	}
+}
