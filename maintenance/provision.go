@@ -155,18 +155,20 @@ func (p *Provisioner) finish(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	return p.catalog.SetStatus(ctx, t.ID, tenancy.StatusActive)
 }
 
-// undo removes what was made. The record goes last: while it is there, Resume
-// can go on.
+// undo removes what was made. The record goes first, and goes only while it is
+// provisioning: if somebody resumed the creation meanwhile and the tenant is
+// served, or the answer to our own last step was lost, the database stays.
 func (p *Provisioner) undo(ctx context.Context, t *tenancy.Tenant, made bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if made {
-		if err := p.databases.Drop(ctx, t); err != nil {
-			return fmt.Errorf("left behind, in status provisioning: %w", err)
-		}
-	}
 	if err := p.catalog.Delete(ctx, t.ID); err != nil {
-		return fmt.Errorf("left behind, in status provisioning: %w", err)
+		return fmt.Errorf("the tenant is left as it is: %w", err)
+	}
+	if !made {
+		return nil
+	}
+	if err := p.databases.Drop(ctx, t); err != nil {
+		return fmt.Errorf("database %q on server %q is left behind: %w", t.Placement.Database, t.Placement.Server, err)
 	}
 	return nil
 }

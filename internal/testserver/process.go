@@ -26,7 +26,7 @@ func spawn(argv []string, dir, log string, cred *syscall.Credential, orphans sys
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // the server has its own
 	cmd := command(context.Background(), argv, dir, cred)
 	cmd.Stdout, cmd.Stderr = out, out
 	if opts.Detached {
@@ -48,7 +48,7 @@ func spawn(argv []string, dir, log string, cred *syscall.Credential, orphans sys
 		// thread must live as long as the server.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer alive.Close()
+		defer func() { _ = alive.Close() }()
 		err := cmd.Start()
 		_ = held.Close()
 		started <- err

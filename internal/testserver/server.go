@@ -102,12 +102,12 @@ func (s *Server) launch(ctx context.Context, port int) error {
 		}
 		select {
 		case <-proc.gone:
-			return fmt.Errorf("server ended (%v): %w", proc.err, lastWords(log))
+			return errors.Join(errors.New("the server has ended"), proc.err, lastWords(log))
 		case <-time.After(askInterval):
 		}
 	}
 	s.Kill()
-	return fmt.Errorf("%w, last answer: %w, %w", ctx.Err(), err, lastWords(log))
+	return errors.Join(errors.New("the server does not answer"), ctx.Err(), err, lastWords(log))
 }
 
 // ask returns nil when the server answers, and not another one on its port.

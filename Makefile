@@ -1,0 +1,56 @@
+GO ?= go
+
+# The linter to install when there is none.
+GOLANGCI_VERSION = v2.15.0
+GOBIN_DIR = $(shell $(GO) env GOPATH)/bin
+
+# How long each fuzz test runs, and which benchmarks do.
+FUZZTIME ?= 30s
+BENCH ?= .
+
+# Runs a command with a PostgreSQL and a MariaDB server of its own.
+SERVERS = $(GO) run ./internal/testserver/run --
+NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REQUIRE
+
+.PHONY: help test race fuzz bench soak lint fmt services-up services-down linter
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## vet, and all tests with the race detector on SQLite, PostgreSQL and MariaDB
+	$(GO) vet ./...
+	$(SERVERS) $(GO) test -race -count=1 ./...
+
+race: ## the quick tests with the race detector, on SQLite alone
+	$(NO_SERVERS) $(GO) test -race -count=1 -short ./...
+
+fuzz: ## every fuzz test for FUZZTIME (30s)
+	@for pkg in $$($(GO) list ./...); do \
+		names=$$($(GO) test -list '^Fuzz' "$$pkg") || { echo "$$names"; exit 1; }; \
+		for name in $$(echo "$$names" | grep '^Fuzz'); do \
+			echo "$$pkg $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; \
+		done; \
+	done
+
+bench: ## all benchmarks, or those that match BENCH
+	$(SERVERS) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+soak: ## the tests in their long versions, with the race detector
+	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=1 -timeout 60m ./...
+
+lint: linter ## golangci-lint
+	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
+
+fmt: linter ## format the code
+	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...
+
+services-up: ## start servers and leave them running; their addresses are in .services/env
+	@$(GO) run ./internal/testserver/run up
+
+services-down: ## stop the servers of services-up
+	@$(GO) run ./internal/testserver/run down
+
+linter:
+	@PATH="$$PATH:$(GOBIN_DIR)" command -v golangci-lint >/dev/null || \
+		$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -1,0 +1,388 @@
+package dbpool_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/tenancytest"
+	"github.com/jmoiron/sqlx"
+)
+
+func TestDBIsTheTenantsOwn(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		for _, slug := range []string{"acme", "globex"} {
+			ctx := tenancy.NewContext(t.Context(), s.Tenant(t, slug))
+			db, err := pool.DB(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db.MustExec(`CREATE TABLE notes (slug VARCHAR(63))`)
+			db.MustExec(`INSERT INTO notes (slug) VALUES ('` + slug + `')`)
+			err = pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+				var got []string
+				if err := tx.Select(&got, `SELECT slug FROM notes`); err != nil || len(got) != 1 || got[0] != slug {
+					t.Errorf("got %q, %v, want %s alone", got, err, slug)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if st := pool.Stat(s.Name); st.Handles != 2 || st.Conns != 2 || st.InUse != 0 || st.Idle != 2 {
+			t.Errorf("got %+v, want 2 handles with an idle connection each", st)
+		}
+	})
+}
+
+func TestDBErrors(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	pool := s.Pool(t, nil)
+	if _, err := pool.DB(t.Context()); !errors.Is(err, tenancy.ErrNoTenant) {
+		t.Errorf("no tenant: got %v, want ErrNoTenant", err)
+	}
+	elsewhere := tenancytest.NewTenant("acme")
+	elsewhere.Placement.Server = "elsewhere"
+	if _, err := pool.For(t.Context(), elsewhere); !errors.Is(err, tenancy.ErrUnavailable) || !strings.Contains(err.Error(), `"elsewhere"`) {
+		t.Errorf("unknown server: got %v, want ErrUnavailable that names it", err)
+	}
+	odd := tenancytest.NewTenant("acme")
+	odd.Placement = tenancy.Placement{Server: s.Name, Database: "../acme"}
+	if _, err := pool.For(t.Context(), odd); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("odd database name: got %v, want ErrInvalid", err)
+	}
+	tenant := s.Tenant(t, "acme")
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := pool.For(t.Context(), tenant); !errors.Is(err, tenancy.ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
+	}
+	for _, servers := range []map[string]dbpool.Engine{nil, {"x": nil}} {
+		if _, err := dbpool.New(servers, nil); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("New(%v): got %v, want ErrInvalid", servers, err)
+		}
+	}
+	if _, err := dbpool.New(map[string]dbpool.Engine{"x": s.Engine}, &dbpool.Options{MaxConns: -1}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("New with MaxConns -1: got %v, want ErrInvalid", err)
+	}
+}
+
+func TestStampedeOpensOneHandle(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	pool := s.Pool(t, nil)
+	tenant := s.Tenant(t, "acme")
+	var first atomic.Pointer[sqlx.DB]
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			db, err := pool.For(t.Context(), tenant)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if !first.CompareAndSwap(nil, db) && first.Load() != db {
+				t.Error("got two handles for one tenant")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A database that is another tenant's, or nobody's, is never handed out.
+func TestWrongDatabase(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		var log bytes.Buffer
+		pool := s.Pool(t, &dbpool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
+		acme.Placement = globex.Placement
+		check := func(what string, want tenancy.ID) {
+			t.Helper()
+			db, err := pool.For(t.Context(), acme)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var one int
+			err = db.Get(&one, `SELECT 1`)
+			var wrong *dbpool.IdentityError
+			if !errors.As(err, &wrong) || !errors.Is(err, tenancy.ErrUnavailable) || wrong.Tenant != acme.ID || wrong.Got.Tenant != want {
+				t.Errorf("%s: got %v, want an IdentityError", what, err)
+			}
+			if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "got_tenant="+string(want)) {
+				t.Errorf("%s: got log %q, want an error that names both tenants", what, &log)
+			}
+			if st := pool.Stat(s.Name); st.Conns != 0 {
+				t.Errorf("%s: got %d connections, want none left", what, st.Conns)
+			}
+			log.Reset()
+		}
+		check("another tenant's", globex.ID)
+		db, err := s.Pool(t, nil).For(t.Context(), globex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`DROP TABLE tenancy_marker`)
+		check("nobody's", "")
+		db.MustExec(`CREATE TABLE tenancy_marker (only_row SMALLINT NOT NULL PRIMARY KEY, tenant_id VARCHAR(36) NOT NULL)`)
+		db.MustExec(`INSERT INTO tenancy_marker VALUES (1, '` + string(globex.ID) + `')`) // for the clean-up
+	})
+}
+
+func TestDroppedUnderTheTenant(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := s.Tenant(t, "acme")
+		if err := s.Engine.(dbpool.Databases).Drop(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+			t.Fatal(err)
+		}
+		db, err := pool.For(t.Context(), tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.PingContext(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("got %v, want ErrUnavailable because of ErrNotFound", err)
+		}
+		if ok, err := pool.Exists(t.Context(), tenant); ok || err != nil {
+			t.Errorf("Exists: got %v, %v, want false: connecting makes no database", ok, err)
+		}
+	})
+}
+
+func TestMovedTenant(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	other := tenancytest.NewServer(t, "sqlite")
+	pool, err := dbpool.New(map[string]dbpool.Engine{"old": s.Engine, "new": other.Engine}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	tenant := s.Tenant(t, "acme")
+	tenant.Placement.Server = "old"
+	moved := tenant.Clone()
+	moved.Placement.Server = "new"
+	moved.Version++
+	if err := pool.Create(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := pool.For(t.Context(), tenant)
+	after, _ := pool.For(t.Context(), moved)
+	if before == after {
+		t.Error("got the handle to the old place after a move")
+	}
+	if stale, _ := pool.For(t.Context(), tenant); stale != after {
+		t.Error("got another handle for an older record, want the new place")
+	}
+	if err := before.Ping(); err == nil {
+		t.Error("the handle to the old place is open, want it closed")
+	}
+}
+
+func TestCreateClaimDrop(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		ctx := t.Context()
+		pool := s.Pool(t, nil)
+		acme := s.Tenant(t, "acme")
+		thief := tenancytest.NewTenant("thief")
+		thief.Placement = acme.Placement
+		db, err := pool.For(ctx, acme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE notes (id INT)`)
+		for what, err := range map[string]error{
+			"Create over a database": pool.Create(ctx, acme), "Create over another's": pool.Create(ctx, thief), "Claim of another's": pool.Claim(ctx, thief),
+		} {
+			if !errors.Is(err, tenancy.ErrExists) {
+				t.Errorf("%s: got %v, want ErrExists", what, err)
+			}
+		}
+		if err := pool.Drop(ctx, thief); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("Drop of another's: got %v, want ErrForbidden", err)
+		}
+		if err := pool.Claim(ctx, acme); err != nil {
+			t.Errorf("Claim of its own: %v", err)
+		}
+		if err := db.Get(new(int), `SELECT COUNT(*) FROM notes`); err != nil {
+			t.Errorf("after all that: %v, want the table untouched", err)
+		}
+		if size, err := pool.Size(ctx, acme); err != nil || size <= 0 {
+			t.Errorf("Size: got %d, %v, want bytes", size, err)
+		}
+		if err := pool.Drop(ctx, acme); err != nil {
+			t.Fatalf("Drop: %v", err)
+		}
+		if ok, err := pool.Exists(ctx, acme); ok || err != nil {
+			t.Errorf("Exists: got %v, %v, want false", ok, err)
+		}
+		if err := pool.Drop(ctx, acme); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("Drop again: got %v, want ErrNotFound", err)
+		}
+		if _, err := pool.Size(ctx, acme); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("Size of none: got %v, want ErrNotFound", err)
+		}
+	})
+}
+
+// A creation that was cut off before the marker leaves an empty database, which
+// may be claimed; one with tables may not.
+func TestClaimUnmarked(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := s.Tenant(t, "acme")
+		db, err := pool.For(t.Context(), tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE notes (id INT)`)
+		db.MustExec(`DROP TABLE tenancy_marker`)
+		if err := pool.Claim(t.Context(), tenant); !errors.Is(err, tenancy.ErrExists) {
+			t.Errorf("Claim with a table: got %v, want ErrExists", err)
+		}
+		db.MustExec(`DROP TABLE notes`)
+		if err := pool.Claim(t.Context(), tenant); err != nil {
+			t.Errorf("Claim of an empty one: %v", err)
+		}
+	})
+}
+
+func TestCreateAtOnce(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenants := make([]*tenancy.Tenant, 8)
+		errs := make([]error, len(tenants))
+		database := "shared_" + string(tenancy.NewID())
+		var wg sync.WaitGroup
+		for i := range tenants {
+			tenants[i] = tenancytest.NewTenant("t")
+			tenants[i].Placement = tenancy.Placement{Server: s.Name, Database: database}
+			wg.Go(func() { errs[i] = pool.Create(t.Context(), tenants[i]) })
+		}
+		wg.Wait()
+		won := 0
+		for i, err := range errs {
+			if err == nil {
+				won++
+				t.Cleanup(func() { _ = pool.Drop(context.WithoutCancel(t.Context()), tenants[i]) })
+			} else if !errors.Is(err, tenancy.ErrExists) {
+				t.Errorf("got %v, want ErrExists", err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("got %d creations of one database, want 1", won)
+		}
+	})
+}
+
+func TestCreateEndedContext(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := tenancytest.NewTenant("acme")
+		tenant.Placement.Server = s.Name
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := pool.Create(ctx, tenant); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		if ok, err := pool.Exists(t.Context(), tenant); ok || err != nil {
+			t.Errorf("Exists: got %v, %v, want nothing made", ok, err)
+		}
+	})
+}
+
+func TestTxAndWith(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, &dbpool.Options{MaxConns: 1})
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		err := pool.With(ctx, func(c *sqlx.Conn) error {
+			_, err := c.ExecContext(ctx, `CREATE TABLE notes (id INT)`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fn := range []func(){
+			func() { _ = pool.With(ctx, func(*sqlx.Conn) error { panic("oh") }) },
+			func() {
+				_ = pool.Tx(ctx, nil, func(tx *sqlx.Tx) error { tx.MustExec(`INSERT INTO notes VALUES (1)`); panic("oh") })
+			},
+		} {
+			func() {
+				defer func() { _ = recover() }()
+				fn()
+			}()
+		}
+		var n int
+		db, _ := pool.DB(ctx)
+		if err := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes`); err != nil || n != 0 {
+			t.Errorf("after panics: got %d, %v, want the connection back and nothing written", n, err)
+		}
+		if err := pool.With(t.Context(), nil); !errors.Is(err, tenancy.ErrNoTenant) {
+			t.Errorf("With without a tenant: got %v, want ErrNoTenant", err)
+		}
+		if err := pool.Tx(t.Context(), nil, nil); !errors.Is(err, tenancy.ErrNoTenant) {
+			t.Errorf("Tx without a tenant: got %v, want ErrNoTenant", err)
+		}
+	})
+}
+
+// fakeEngine dials with a function.
+type fakeEngine struct {
+	dbpool.Engine
+	dial func(context.Context) (driver.Conn, error)
+}
+
+func (e fakeEngine) DriverName() string                             { return "sqlite" }
+func (e fakeEngine) Connector(string) (driver.Connector, error)     { return e, nil }
+func (e fakeEngine) Connect(c context.Context) (driver.Conn, error) { return e.dial(c) }
+func (e fakeEngine) Driver() driver.Driver                          { return nil }
+
+func TestDialErrors(t *testing.T) {
+	t.Parallel()
+	dials := 0
+	pool, err := dbpool.New(map[string]dbpool.Engine{"": fakeEngine{dial: func(ctx context.Context) (driver.Conn, error) {
+		dials++
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("gave up: %w", err)
+		}
+		return nil, driver.ErrBadConn
+	}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := pool.For(t.Context(), tenancytest.NewTenant("acme"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) || dials != 1 {
+		t.Errorf("got %v after %d dials, want ErrUnavailable after one", err, dials)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	<-ctx.Done()
+	if err := db.PingContext(ctx); err != context.DeadlineExceeded { //nolint:errorlint // as it is
+		t.Errorf("got %v, want the deadline as it is", err)
+	}
+}

@@ -1,0 +1,70 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/artflow-studio/tenancy/internal/testserver"
+)
+
+// around runs a command between the start and the end of the servers, and
+// returns its exit code.
+func around(ctx context.Context, argv []string, signals <-chan os.Signal) (code int, err error) {
+	if err := install(ctx); err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "tenancy-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	servers, err := startAll(ctx, dir, nil)
+	defer func() { err = errors.Join(err, stopAll(servers)) }()
+	if err != nil {
+		return 1, err
+	}
+	return runCommand(argv, environment(servers), signals)
+}
+
+// startAll starts a server of each engine in dir. It returns those that it has
+// started, also after an error.
+func startAll(ctx context.Context, dir string, opts *testserver.Options) ([]*testserver.Server, error) {
+	var servers []*testserver.Server
+	for _, engine := range engines() {
+		s, err := testserver.Start(ctx, engine, dir, opts)
+		if err != nil {
+			return servers, err
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+func stopAll(servers []*testserver.Server) error {
+	var errs []error
+	for _, s := range servers {
+		errs = append(errs, s.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+func engines() []testserver.Engine {
+	return []testserver.Engine{testserver.Postgres, testserver.MariaDB}
+}
+
+// environment returns the variables that tell tests about the servers.
+func environment(servers []*testserver.Server) []string {
+	env := []string{"TENANCY_TEST_REQUIRE=1"}
+	for _, s := range servers {
+		name := "TENANCY_TEST_POSTGRES"
+		if s.Engine == testserver.MariaDB {
+			name = "TENANCY_TEST_MYSQL"
+		}
+		env = append(env, fmt.Sprintf("%s=%s", name, s.URL))
+	}
+	return env
+}

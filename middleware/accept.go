@@ -1,0 +1,36 @@
+package middleware
+
+import (
+	"mime"
+	"strconv"
+	"strings"
+)
+
+// prefersHTML reports whether a client that sent these Accept headers would
+// rather have HTML than JSON. Only who names HTML gets it: the "*/*" of curl and
+// of most programs means JSON. Source: RFC 9110, section 12.5.1.
+func prefersHTML(accept []string) bool {
+	var html, json float64
+	for _, line := range accept {
+		for item := range strings.SplitSeq(line, ",") {
+			media, params, err := mime.ParseMediaType(item)
+			if err != nil {
+				continue
+			}
+			q := 1.0
+			if s, ok := params["q"]; ok {
+				q, err = strconv.ParseFloat(s, 64)
+				if err != nil || !(q >= 0 && q <= 1) {
+					continue
+				}
+			}
+			switch media {
+			case "text/html", "application/xhtml+xml":
+				html = max(html, q)
+			case "application/json", "application/problem+json", "application/*":
+				json = max(json, q)
+			}
+		}
+	}
+	return html > json
+}

@@ -1,0 +1,57 @@
+package middleware
+
+import (
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Require lets a request pass whose context carries a tenant. Behind [Optional],
+// a request that names none is answered as unresolved. A handler that no
+// resolution came before is a mistake of the host's, and is answered as an
+// internal error.
+func Require(opts *Options) func(http.Handler) http.Handler {
+	return guard(opts, func(r *http.Request) error {
+		if _, ok := tenancy.FromContext(r.Context()); ok {
+			return nil
+		}
+		if isCentral(r) {
+			return tenancy.ErrUnresolved
+		}
+		return tenancy.Wrap("middleware.Require", "", tenancy.ErrNoTenant)
+	})
+}
+
+// CentralOnly lets a request pass that names no tenant, behind [Optional]. One
+// that names a tenant is answered as not found. A handler that no resolution
+// came before is a mistake of the host's, and is answered as an internal error.
+func CentralOnly(opts *Options) func(http.Handler) http.Handler {
+	return guard(opts, func(r *http.Request) error {
+		if isCentral(r) {
+			return nil
+		}
+		if t, ok := tenancy.FromContext(r.Context()); ok {
+			return tenancy.Wrap("middleware.CentralOnly", t.ID, tenancy.ErrNotFound)
+		}
+		return tenancy.Wrap("middleware.CentralOnly", "", tenancy.ErrNoTenant)
+	})
+}
+
+func guard(opts *Options, check func(*http.Request) error) func(http.Handler) http.Handler {
+	o := opts.withDefaults()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := check(r); err != nil {
+				o.refuse(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// isCentral reports whether Optional found that the request names no tenant.
+func isCentral(r *http.Request) bool {
+	central, _ := r.Context().Value(centralKey{}).(bool)
+	return central
+}

@@ -1,0 +1,160 @@
+package middleware
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// problemBase is where the types of problems are explained.
+const problemBase = "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#"
+
+// statusClientClosed is what proxies log for a client that went away. It has no
+// number of its own in HTTP, and nobody reads the answer.
+const statusClientClosed = 499
+
+// problem is one row of the table that turns errors into HTTP.
+type problem struct {
+	is         []error        // any of them, by errors.Is
+	status     tenancy.Status // if set, also that of the StatusError
+	code       int
+	name       string // the last part of the type
+	title      string
+	detail     string
+	level      slog.Level
+	retryAfter time.Duration // unless the error says
+}
+
+// problems is the table. The first row that matches counts: a server that
+// cannot be reached outweighs what else an error says.
+var problems = []problem{
+	{is: []error{context.Canceled}, code: statusClientClosed, name: "cancelled", title: "Cancelled",
+		detail: "The request was cancelled.", level: slog.LevelDebug},
+	{is: []error{tenancy.ErrUnavailable, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
+		title: "Temporarily unavailable", detail: "The service cannot answer at the moment. Try again shortly.",
+		level: slog.LevelError, retryAfter: 5 * time.Second},
+	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
+		detail: "This address leads to no tenant.", level: slog.LevelDebug},
+	{is: []error{tenancy.ErrNotFound}, code: http.StatusNotFound, name: "unknown", title: "Not found",
+		detail: "There is nothing at this address.", level: slog.LevelDebug},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusProvisioning, code: http.StatusServiceUnavailable, name: "provisioning",
+		title: "Being set up", detail: "This tenant is being set up. Try again in a moment.", level: slog.LevelInfo, retryAfter: 5 * time.Second},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusSuspended, code: http.StatusForbidden, name: "suspended",
+		title: "Suspended", detail: "This tenant is suspended.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusBlocked, code: http.StatusForbidden, name: "blocked",
+		title: "Blocked", detail: "This tenant is blocked.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusArchived, code: http.StatusGone, name: "archived",
+		title: "Gone", detail: "This tenant is closed for good.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, code: http.StatusForbidden, name: "inactive",
+		title: "Not active", detail: "This tenant is not active.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrUnauthenticated}, code: http.StatusUnauthorized, name: "unauthenticated", title: "Not authenticated",
+		detail: "The request lacks valid credentials.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrForbidden}, code: http.StatusForbidden, name: "forbidden", title: "Forbidden",
+		detail: "The credentials do not allow this request.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrLimited}, code: http.StatusTooManyRequests, name: "limited", title: "Too many requests",
+		detail: "A limit is reached. Try again later.", level: slog.LevelInfo, retryAfter: time.Second},
+	{is: []error{tenancy.ErrExists}, code: http.StatusConflict, name: "exists", title: "Exists already",
+		detail: "That name is taken.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrConflict}, code: http.StatusConflict, name: "conflict", title: "Changed meanwhile",
+		detail: "Somebody else changed it meanwhile. Read it again.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrInvalid}, code: http.StatusBadRequest, name: "invalid", title: "Invalid request",
+		detail: "The request is malformed or contradicts itself.", level: slog.LevelInfo},
+}
+
+// internal is what every error is that is in no row.
+var internal = problem{code: http.StatusInternalServerError, name: "internal", title: "Internal error",
+	detail: "Something went wrong on our side.", level: slog.LevelError}
+
+// classify finds the row of an error.
+func classify(err error) *problem {
+	var notActive *tenancy.StatusError
+	var status tenancy.Status
+	if errors.As(err, &notActive) {
+		status = notActive.Status
+	}
+	for i := range problems {
+		p := &problems[i]
+		matches := slices.ContainsFunc(p.is, func(is error) bool { return errors.Is(err, is) })
+		if matches && (p.status == "" || p.status == status) {
+			return p
+		}
+	}
+	return &internal
+}
+
+// retryAfterer is an error that knows when to come back.
+type retryAfterer interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// Problem answers a request with what err means to its client: problem details
+// in JSON (RFC 9457), or a small page if the client prefers HTML. The texts are
+// fixed; nothing of err's own text is in them. Errors that unwrap to no sentinel
+// of package tenancy are internal errors. An error in the chain with a method
+// RetryAfter() time.Duration sets the header of that name.
+//
+// Hosts may call it for errors of their own handlers.
+func Problem(w http.ResponseWriter, r *http.Request, err error) {
+	p := classify(err)
+	h := w.Header()
+	h.Del("Content-Length")
+	h.Del("Content-Encoding")
+	h.Del("Etag")
+	h.Del("Last-Modified")
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept")
+	h.Set("X-Content-Type-Options", "nosniff")
+	after := p.retryAfter
+	var e retryAfterer
+	if errors.As(err, &e) {
+		after = e.RetryAfter()
+	}
+	if after > 0 {
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(after.Seconds()), 'f', 0, 64))
+	}
+	if prefersHTML(r.Header["Accept"]) {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(p.code)
+		_ = page.Execute(w, map[string]string{"Title": p.title, "Detail": p.detail})
+		return
+	}
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.code)
+	_ = json.NewEncoder(w).Encode(details{problemBase + p.name, p.title, p.code, p.detail})
+}
+
+// details is the body of RFC 9457, section 3.1.
+type details struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+var page = template.Must(template.New("problem").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>
+  :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
+  body { display: grid; place-content: center; min-height: 90vh; margin: 0 1.5rem }
+  h1 { font-size: 1.5rem; margin: 0 0 .25rem }
+  p { margin: 0; opacity: .75 }
+</style>
+<main>
+  <h1>{{.Title}}</h1>
+  <p>{{.Detail}}</p>
+</main>
+</html>
+`))

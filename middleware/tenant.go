@@ -1,0 +1,162 @@
+// Package middleware puts the tenant that a request names into its context, and
+// keeps requests without one, or with one, from handlers that are not for them.
+//
+//	mux.Handle("/notes", notes)
+//	tenantOnly := middleware.Tenant(cat, resolve, nil)
+//	http.ListenAndServe(addr, tenantOnly(mux))
+//
+// A host with pages of its own wraps everything in [Optional], handlers for
+// tenants in [Require] and its own in [CentralOnly].
+//
+// Whatever a middleware refuses is answered by one function, [Problem] unless
+// the host gives another, which turns errors into HTTP; what the client sees
+// and what the log sees are different texts. The response writer is passed on
+// as it is, so that flushing, hijacking and http.ResponseController work.
+//
+// The span of the request's context, if it has one, gets the attributes
+// tenancy.tenant.id and tenancy.tenant.slug.
+package middleware
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/resolver"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Options are the options of every middleware in this package.
+type Options struct {
+	// Refuse answers a request that goes no further because of err; it must
+	// not show err's text. Default: [Problem].
+	Refuse func(w http.ResponseWriter, r *http.Request, err error)
+	// Logger is told why a request was refused: at level error when the
+	// service is at fault, at info when the client is, at debug when it is only
+	// an unknown name. Default: [slog.Default], asked at each request.
+	Logger *slog.Logger
+}
+
+// Tenant lets a request pass when it names an active tenant, which the handler
+// finds with [tenancy.FromContext]. Otherwise the request is refused: when it
+// names none, or an unknown one; when the tenant is not active, each status in
+// its way; when the request is malformed or contradicts itself; and when the
+// catalog does not answer. There is no case in which a request that names a
+// tenant is treated as one that names none.
+//
+// What a path resolver found in the path is taken off for the handler, as
+// [http.StripPrefix] does; [PathPrefix] tells what it was, and r.RequestURI
+// still has all of it.
+func Tenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
+	return newTenant(find, resolve, opts, false)
+}
+
+// Optional is [Tenant] for universal routes: a request that names no tenant
+// passes, without one. One that names an unknown tenant does not.
+func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
+	return newTenant(find, resolve, opts, true)
+}
+
+func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, optional bool) func(http.Handler) http.Handler {
+	if find == nil || resolve == nil {
+		panic("middleware: want a finder and a resolver")
+	}
+	o := opts.withDefaults()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			match, err := resolve.Resolve(r)
+			if optional && errors.Is(err, tenancy.ErrUnresolved) {
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), centralKey{}, true)))
+				return
+			}
+			var t *tenancy.Tenant
+			if err == nil {
+				t, err = find.Find(r.Context(), match.Ref)
+			}
+			if err == nil && t.Status != tenancy.StatusActive {
+				err = tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status})
+			}
+			if err != nil {
+				o.refuse(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, withTenant(r, t, match.Prefix))
+		})
+	}
+}
+
+// withTenant returns the request as the handler sees it.
+func withTenant(r *http.Request, t *tenancy.Tenant, prefix string) *http.Request {
+	ctx := tenancy.NewContext(r.Context(), t)
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("tenancy.tenant.id", string(t.ID)),
+			attribute.String("tenancy.tenant.slug", t.Slug))
+	}
+	if prefix == "" {
+		return r.WithContext(ctx)
+	}
+	r2 := r.WithContext(context.WithValue(ctx, prefixKey{}, prefix))
+	r2.URL = new(url.URL)
+	*r2.URL = *r.URL
+	r2.URL.Path = strip(r.URL.Path, prefix)
+	if r.URL.RawPath != "" {
+		r2.URL.RawPath = strip(r.URL.RawPath, prefix)
+	}
+	return r2
+}
+
+// strip takes a prefix off, which is the same in a path and in its encoding.
+func strip(path, prefix string) string {
+	if path = path[len(prefix):]; path == "" {
+		return "/"
+	}
+	return path
+}
+
+type (
+	prefixKey  struct{}
+	centralKey struct{}
+)
+
+// PathPrefix returns the part of the path that named the tenant and was taken
+// off, such as "/t/acme", or "". Links that a handler writes begin with it.
+func PathPrefix(ctx context.Context) string {
+	prefix, _ := ctx.Value(prefixKey{}).(string)
+	return prefix
+}
+
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Refuse == nil {
+		c.Refuse = Problem
+	}
+	return c
+}
+
+// refuse logs why, and answers.
+func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	log := o.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log.LogAttrs(r.Context(), classify(err).level, "request refused",
+		slog.Any("error", err), slog.String("method", r.Method), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
+	o.Refuse(w, r, err)
+}
+
+// clip keeps what a client sent from filling the log.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

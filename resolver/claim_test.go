@@ -1,0 +1,71 @@
+package resolver_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	unresolved, invalid := tenancy.ErrUnresolved, tenancy.ErrInvalid
+	for _, tt := range []struct {
+		kind   tenancy.RefKind
+		claims map[string]any
+		want   resolver.Match
+		err    error
+	}{
+		{0, map[string]any{"tid": "a_b", "sub": "x"}, id("a_b"), nil},
+		{tenancy.RefSlug, map[string]any{"tid": "acme"}, slug("acme"), nil},
+		{0, nil, none, unresolved},
+		{0, map[string]any{"sub": "a_b", "TID": "a_b"}, none, unresolved},
+		{0, map[string]any{"tid": nil}, none, invalid},
+		{0, map[string]any{"tid": 42}, none, invalid},
+		{0, map[string]any{"tid": 42.0}, none, invalid},
+		{0, map[string]any{"tid": []any{"a_b"}}, none, invalid},
+		{0, map[string]any{"tid": []byte("a_b")}, none, invalid},
+		{0, map[string]any{"tid": tenancy.ID("a_b")}, none, invalid},
+		{0, map[string]any{"tid": ""}, none, invalid},
+		{0, map[string]any{"tid": "../x"}, none, invalid},
+		{tenancy.RefSlug, map[string]any{"tid": "a_b"}, none, invalid},
+	} {
+		claims := func(*http.Request) (map[string]any, error) { return tt.claims, nil }
+		by := resolver.Must(resolver.NewClaim("tid", claims, &resolver.ClaimOptions{Kind: tt.kind}))
+		check(t, by, get("/"), tt.want, tt.err)
+	}
+}
+
+func TestClaimErrors(t *testing.T) {
+	t.Parallel()
+	expired := errors.New("token expired")
+	for _, tt := range []struct {
+		err             error
+		unauthenticated bool
+	}{
+		{expired, true},
+		{fmt.Errorf("verify: %w", expired), true},
+		{tenancy.ErrUnauthenticated, true},
+		{fmt.Errorf("keys: %w", tenancy.ErrUnavailable), false},
+		{fmt.Errorf("scope: %w", tenancy.ErrForbidden), false},
+		{tenancy.ErrInvalid, false},
+		{tenancy.ErrLimited, false},
+	} {
+		claims := func(*http.Request) (map[string]any, error) { return map[string]any{"tid": "a_b"}, tt.err }
+		m, err := resolver.Must(resolver.NewClaim("tid", claims, nil)).Resolve(get("/"))
+		if m != none || !errors.Is(err, tt.err) || errors.Is(err, tenancy.ErrUnauthenticated) != tt.unauthenticated {
+			t.Errorf("%v: got %v, %v, want ErrUnauthenticated: %v", tt.err, m, err, tt.unauthenticated)
+		}
+	}
+}
+
+func TestClaimSeesTheRequest(t *testing.T) {
+	t.Parallel()
+	claims := func(r *http.Request) (map[string]any, error) {
+		return map[string]any{"tid": r.Header.Get("X-Token")}, nil
+	}
+	check(t, resolver.Must(resolver.NewClaim("tid", claims, nil)), from("192.0.2.1:9", "X-Token", "t9"), id("t9"), nil)
+}

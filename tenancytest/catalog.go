@@ -1,0 +1,496 @@
+package tenancytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestCatalog is the conformance suite for a [catalog.Store]. The function
+// returns a catalog over a new and empty store.
+func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
+	tests := map[string]func(t *testing.T, c *catalog.Catalog){
+		"Create":          testCreate,
+		"CreateRefuses":   testCreateRefuses,
+		"CreateOnce":      testCreateOnce,
+		"Find":            testFind,
+		"Update":          testUpdate,
+		"UpdateConflict":  testUpdateConflict,
+		"Rename":          testRename,
+		"Domains":         testDomains,
+		"DomainsAtOnce":   testDomainsAtOnce,
+		"Status":          testStatus,
+		"Delete":          testDelete,
+		"List":            testList,
+		"ListFilters":     testListFilters,
+		"RecordsAreOwned": testRecordsAreOwned,
+		"ContextEnds":     testContextEnds,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+func create(t *testing.T, c *catalog.Catalog, in tenancy.Tenant) *tenancy.Tenant {
+	t.Helper()
+	out, err := c.Create(t.Context(), &in)
+	if err != nil {
+		t.Fatalf("Create(%q): %v", in.Slug, err)
+	}
+	return out
+}
+
+func find(t *testing.T, c *catalog.Catalog, kind tenancy.RefKind, value string) *tenancy.Tenant {
+	t.Helper()
+	out, err := c.Find(t.Context(), tenancy.Ref{Kind: kind, Value: value})
+	if err != nil {
+		t.Fatalf("Find(%v:%s): %v", kind, value, err)
+	}
+	return out
+}
+
+func wantErr(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+func wantMissing(t *testing.T, c *catalog.Catalog, kind tenancy.RefKind, value string) {
+	t.Helper()
+	_, err := c.Find(t.Context(), tenancy.Ref{Kind: kind, Value: value})
+	wantErr(t, "Find "+value, err, tenancy.ErrNotFound)
+}
+
+// full is a record with every field set.
+func full() tenancy.Tenant {
+	return tenancy.Tenant{
+		ID: "acme-1", Slug: "acme", Name: "Acme Größe & Söhne 株式会社 😀", Domains: []string{"www.acme.example", "acme.example"},
+		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "main", Database: "tenant_acme"}, Plan: "gold",
+		Limits:   map[string]int64{"requests": 1 << 60, "seats": -1},
+		Settings: map[string]string{"colour": `"blue" \ 'x'`, "empty": "", "schriftgröße": "12\n"},
+	}
+}
+
+func testCreate(t *testing.T, c *catalog.Catalog) {
+	before := time.Now().Add(-time.Millisecond)
+	got := create(t, c, full())
+	want := full()
+	want.Domains = []string{"acme.example", "www.acme.example"}
+	want.Version, want.CreatedAt, want.UpdatedAt = 1, got.CreatedAt, got.CreatedAt
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("Create: -want +got\n%s", diff)
+	}
+	if diff := cmp.Diff(&want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
+		t.Errorf("Find: -want +got\n%s", diff)
+	}
+	if got.CreatedAt.Before(before) || got.CreatedAt.After(time.Now()) || got.CreatedAt.Location() != time.UTC {
+		t.Errorf("got created at %v, want now, in UTC", got.CreatedAt)
+	}
+
+	small := create(t, c, tenancy.Tenant{Slug: "globex"})
+	if small.ID.Validate() != nil || small.Name != "globex" || small.Status != tenancy.StatusProvisioning {
+		t.Errorf("got %+v, want an ID, the slug as name and status provisioning", small)
+	}
+	if diff := cmp.Diff(small, find(t, c, tenancy.RefSlug, "globex")); diff != "" {
+		t.Errorf("Find: -want +got\n%s", diff)
+	}
+}
+
+func testCreateRefuses(t *testing.T, c *catalog.Catalog) {
+	create(t, c, full())
+	for what, tt := range map[string]struct {
+		in   tenancy.Tenant
+		want error
+	}{
+		"no slug":              {tenancy.Tenant{}, tenancy.ErrInvalid},
+		"path as slug":         {tenancy.Tenant{Slug: "../x"}, tenancy.ErrInvalid},
+		"SQL as slug":          {tenancy.Tenant{Slug: `acme"; DROP DATABASE`}, tenancy.ErrInvalid},
+		"reserved slug":        {tenancy.Tenant{Slug: "www"}, tenancy.ErrInvalid},
+		"upper-case ID":        {tenancy.Tenant{ID: "X", Slug: "x"}, tenancy.ErrInvalid},
+		"unknown status":       {tenancy.Tenant{Slug: "x", Status: "odd"}, tenancy.ErrInvalid},
+		"domain with a path":   {tenancy.Tenant{Slug: "x", Domains: []string{"x.example/y"}}, tenancy.ErrInvalid},
+		"address as domain":    {tenancy.Tenant{Slug: "x", Domains: []string{"192.0.2.1"}}, tenancy.ErrInvalid},
+		"two spellings":        {tenancy.Tenant{Slug: "x", Domains: []string{"x.example", "X.example."}}, tenancy.ErrInvalid},
+		"database name":        {tenancy.Tenant{Slug: "x", Placement: tenancy.Placement{Database: "a`b"}}, tenancy.ErrInvalid},
+		"broken UTF-8":         {tenancy.Tenant{Slug: "x", Name: "\xff"}, tenancy.ErrInvalid},
+		"NUL in the name":      {tenancy.Tenant{Slug: "x", Name: "a\x00b"}, tenancy.ErrInvalid},
+		"long name":            {tenancy.Tenant{Slug: "x", Name: strings.Repeat("x", 201)}, tenancy.ErrInvalid},
+		"taken ID":             {tenancy.Tenant{ID: "acme-1", Slug: "x"}, tenancy.ErrExists},
+		"taken slug":           {tenancy.Tenant{ID: "x", Slug: "acme"}, tenancy.ErrExists},
+		"taken domain":         {tenancy.Tenant{ID: "x", Slug: "x", Domains: []string{"new.example", "acme.example"}}, tenancy.ErrExists},
+		"taken, in upper case": {tenancy.Tenant{ID: "x", Slug: "x", Domains: []string{"ACME.example."}}, tenancy.ErrExists},
+	} {
+		_, err := c.Create(t.Context(), &tt.in)
+		wantErr(t, what, err, tt.want)
+	}
+	wantMissing(t, c, tenancy.RefID, "x")
+	wantMissing(t, c, tenancy.RefSlug, "x")
+	wantMissing(t, c, tenancy.RefDomain, "new.example")
+}
+
+func testCreateOnce(t *testing.T, c *catalog.Catalog) {
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			_, err := c.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Domains: []string{"acme.example"}})
+			if err == nil {
+				won.Add(1)
+			} else {
+				wantErr(t, "Create", err, tenancy.ErrExists)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("got %d creations of one slug, want 1", won.Load())
+	}
+}
+
+func testFind(t *testing.T, c *catalog.Catalog) {
+	want := create(t, c, full())
+	create(t, c, tenancy.Tenant{ID: "other", Slug: "other", Domains: []string{"other.example"}})
+	for _, ref := range []tenancy.Ref{
+		{Kind: tenancy.RefID, Value: "acme-1"}, {Kind: tenancy.RefSlug, Value: "acme"},
+		{Kind: tenancy.RefDomain, Value: "acme.example"}, {Kind: tenancy.RefDomain, Value: "www.acme.example"},
+	} {
+		if diff := cmp.Diff(want, find(t, c, ref.Kind, ref.Value)); diff != "" {
+			t.Errorf("Find(%v): -want +got\n%s", ref, diff)
+		}
+	}
+	for _, ref := range []tenancy.Ref{
+		{}, {Kind: tenancy.RefID}, {Kind: tenancy.RefID, Value: "acme"}, {Kind: tenancy.RefSlug, Value: "acme-1"},
+		{Kind: tenancy.RefSlug, Value: "ACME"}, {Kind: tenancy.RefSlug, Value: "acme "}, {Kind: tenancy.RefSlug, Value: "acmé"},
+		{Kind: tenancy.RefSlug, Value: "acm_"}, {Kind: tenancy.RefSlug, Value: "' OR '1'='1"}, {Kind: tenancy.RefDomain, Value: "acme"},
+		{Kind: tenancy.RefDomain, Value: "x.acme.example"}, {Kind: tenancy.RefKey, Value: "acme"}, {Kind: 99, Value: "acme"},
+		{Kind: tenancy.RefSlug, Value: strings.Repeat("a", 10<<10)},
+	} {
+		_, err := c.Find(t.Context(), ref)
+		wantErr(t, fmt.Sprintf("Find(%.40v)", ref), err, tenancy.ErrNotFound)
+	}
+}
+
+func testUpdate(t *testing.T, c *catalog.Catalog) {
+	old := create(t, c, full())
+	change := old.Clone()
+	change.Name, change.Plan = "Acme Ltd", ""
+	change.Slug = "acme-ltd"
+	change.Domains = []string{"shop.acme.example", "acme.example"}
+	change.Limits = nil
+	change.Settings = map[string]string{"k": "v"}
+	change.Placement = tenancy.Placement{Server: "second", Database: "moved"}
+	change.Status = tenancy.StatusSuspended
+	change.CreatedAt = time.Time{}
+	got, err := c.Update(t.Context(), change)
+	if err != nil {
+		t.Fatalf("Update: %v", err)
+	}
+	want := change.Clone()
+	want.Domains = []string{"acme.example", "shop.acme.example"}
+	want.Version, want.CreatedAt, want.UpdatedAt = 2, old.CreatedAt, got.UpdatedAt
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Update: -want +got\n%s", diff)
+	}
+	if diff := cmp.Diff(want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
+		t.Errorf("Find: -want +got\n%s", diff)
+	}
+	if got.UpdatedAt.Before(old.UpdatedAt) {
+		t.Errorf("got updated at %v, want not before %v", got.UpdatedAt, old.UpdatedAt)
+	}
+	wantMissing(t, c, tenancy.RefSlug, "acme")
+	wantMissing(t, c, tenancy.RefDomain, "www.acme.example")
+
+	same, err := c.Update(t.Context(), got)
+	if err != nil || same.Version != 2 {
+		t.Errorf("Update without a change: got version %v, %v, want 2", same, err)
+	}
+	bad := got.Clone()
+	bad.Slug = "No Slug"
+	_, err = c.Update(t.Context(), bad)
+	wantErr(t, "Update", err, tenancy.ErrInvalid)
+	_, err = c.Update(t.Context(), &tenancy.Tenant{ID: "nobody", Slug: "x", Version: 1})
+	wantErr(t, "Update of nobody", err, tenancy.ErrNotFound)
+}
+
+func testUpdateConflict(t *testing.T, c *catalog.Catalog) {
+	old := create(t, c, full())
+	first, second := old.Clone(), old.Clone()
+	first.Name, second.Name = "first", "second"
+	if _, err := c.Update(t.Context(), first); err != nil {
+		t.Fatalf("Update: %v", err)
+	}
+	_, err := c.Update(t.Context(), second)
+	wantErr(t, "Update of an old version", err, tenancy.ErrConflict)
+	if got := find(t, c, tenancy.RefID, "acme-1"); got.Name != "first" {
+		t.Errorf("got name %q, want first", got.Name)
+	}
+
+	var won atomic.Int32
+	base := find(t, c, tenancy.RefID, "acme-1")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			change := base.Clone()
+			change.Name = fmt.Sprintf("name %d", i)
+			_, err := c.Update(t.Context(), change)
+			if err == nil {
+				won.Add(1)
+			} else {
+				wantErr(t, "Update", err, tenancy.ErrConflict)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("got %d updates of one version, want 1", won.Load())
+	}
+}
+
+func testRename(t *testing.T, c *catalog.Catalog) {
+	create(t, c, full())
+	create(t, c, tenancy.Tenant{Slug: "globex"})
+	got, err := c.Rename(t.Context(), "acme-1", "apex")
+	if err != nil || got.Slug != "apex" || got.Version != 2 {
+		t.Fatalf("Rename: got %+v, %v, want slug apex in version 2", got, err)
+	}
+	find(t, c, tenancy.RefSlug, "apex")
+	wantMissing(t, c, tenancy.RefSlug, "acme")
+	for slug, want := range map[string]error{"globex": tenancy.ErrExists, "admin": tenancy.ErrInvalid, "": tenancy.ErrInvalid} {
+		_, err := c.Rename(t.Context(), "acme-1", slug)
+		wantErr(t, "Rename to "+slug, err, want)
+	}
+	if _, err := c.Create(t.Context(), &tenancy.Tenant{Slug: "acme"}); err != nil {
+		t.Errorf("Create with a slug that became free: %v", err)
+	}
+}
+
+func testDomains(t *testing.T, c *catalog.Catalog) {
+	create(t, c, full())
+	create(t, c, tenancy.Tenant{ID: "globex", Slug: "globex"})
+	got, err := c.AddDomain(t.Context(), "globex", "BÜCHER.example:443")
+	if err != nil || !slices.Equal(got.Domains, []string{"xn--bcher-kva.example"}) {
+		t.Fatalf("AddDomain: got %+v, %v, want the domain in ASCII", got, err)
+	}
+	if got, err := c.AddDomain(t.Context(), "globex", "bücher.example"); err != nil || got.Version != 2 {
+		t.Errorf("AddDomain again: got %+v, %v, want no change", got, err)
+	}
+	if got := find(t, c, tenancy.RefDomain, "xn--bcher-kva.example"); got.ID != "globex" {
+		t.Errorf("got tenant %q, want globex", got.ID)
+	}
+	for domain, want := range map[string]error{"acme.example": tenancy.ErrExists, "a b": tenancy.ErrInvalid, "[::1]": tenancy.ErrInvalid} {
+		_, err := c.AddDomain(t.Context(), "globex", domain)
+		wantErr(t, "AddDomain "+domain, err, want)
+	}
+	_, err = c.AddDomain(t.Context(), "nobody", "x.example")
+	wantErr(t, "AddDomain to nobody", err, tenancy.ErrNotFound)
+
+	got, err = c.RemoveDomain(t.Context(), "acme-1", "Acme.Example")
+	if err != nil || !slices.Equal(got.Domains, []string{"www.acme.example"}) {
+		t.Fatalf("RemoveDomain: got %+v, %v, want www.acme.example left", got, err)
+	}
+	if got, err := c.RemoveDomain(t.Context(), "acme-1", "xn--bcher-kva.example"); err != nil || got.Version != 2 {
+		t.Errorf("RemoveDomain of another's: got %+v, %v, want no change", got, err)
+	}
+	wantMissing(t, c, tenancy.RefDomain, "acme.example")
+	if _, err := c.AddDomain(t.Context(), "globex", "acme.example"); err != nil {
+		t.Errorf("AddDomain that became free: %v", err)
+	}
+}
+
+func testDomainsAtOnce(t *testing.T, c *catalog.Catalog) {
+	create(t, c, tenancy.Tenant{ID: "acme", Slug: "acme"})
+	var wg sync.WaitGroup
+	for i := range 5 {
+		wg.Go(func() {
+			if _, err := c.AddDomain(t.Context(), "acme", fmt.Sprintf("d%d.example", i)); err != nil {
+				t.Errorf("AddDomain: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := find(t, c, tenancy.RefID, "acme"); len(got.Domains) != 5 || got.Version != 6 {
+		t.Errorf("got %q in version %d, want 5 domains in version 6", got.Domains, got.Version)
+	}
+}
+
+func testStatus(t *testing.T, c *catalog.Catalog) {
+	create(t, c, tenancy.Tenant{ID: "acme", Slug: "acme"})
+	version := int64(1)
+	for _, step := range []struct {
+		to   tenancy.Status
+		want error
+	}{
+		{tenancy.StatusSuspended, tenancy.ErrInvalid},
+		{tenancy.StatusActive, nil},
+		{tenancy.StatusProvisioning, tenancy.ErrInvalid},
+		{"odd", tenancy.ErrInvalid},
+		{tenancy.StatusBlocked, nil},
+		{tenancy.StatusArchived, nil},
+		{tenancy.StatusActive, tenancy.ErrInvalid},
+		{tenancy.StatusInactive, nil},
+		{tenancy.StatusActive, nil},
+	} {
+		got, err := c.SetStatus(t.Context(), "acme", step.to)
+		if !errors.Is(err, step.want) {
+			t.Errorf("SetStatus(%s): got %v, want %v", step.to, err, step.want)
+		}
+		if err == nil {
+			version++
+			if got.Status != step.to || got.Version != version {
+				t.Errorf("SetStatus(%s): got %s in version %d, want version %d", step.to, got.Status, got.Version, version)
+			}
+		}
+	}
+	if got, err := c.SetStatus(t.Context(), "acme", tenancy.StatusActive); err != nil || got.Version != version {
+		t.Errorf("SetStatus to the same: got %+v, %v, want no change", got, err)
+	}
+}
+
+func testDelete(t *testing.T, c *catalog.Catalog) {
+	create(t, c, full())
+	wantErr(t, "Delete of an active tenant", c.Delete(t.Context(), "acme-1"), tenancy.ErrInvalid)
+	find(t, c, tenancy.RefID, "acme-1")
+	if _, err := c.SetStatus(t.Context(), "acme-1", tenancy.StatusArchived); err != nil {
+		t.Fatalf("SetStatus: %v", err)
+	}
+	if err := c.Delete(t.Context(), "acme-1"); err != nil {
+		t.Fatalf("Delete: %v", err)
+	}
+	wantMissing(t, c, tenancy.RefID, "acme-1")
+	wantMissing(t, c, tenancy.RefDomain, "acme.example")
+	wantErr(t, "Delete again", c.Delete(t.Context(), "acme-1"), tenancy.ErrNotFound)
+
+	made := create(t, c, tenancy.Tenant{Slug: "acme", Domains: []string{"acme.example"}})
+	if err := c.Delete(t.Context(), made.ID); err != nil {
+		t.Errorf("Delete of a tenant that is being provisioned: %v", err)
+	}
+}
+
+func ids(page []*tenancy.Tenant) (ids []string) {
+	for _, t := range page {
+		ids = append(ids, string(t.ID))
+	}
+	return ids
+}
+
+func testList(t *testing.T, c *catalog.Catalog) {
+	var want []string
+	for i := range 25 {
+		slug := fmt.Sprintf("t%02d", i)
+		create(t, c, tenancy.Tenant{ID: tenancy.ID(slug), Slug: slug, Domains: []string{"b." + slug + ".example", "a." + slug + ".example"}})
+		want = append(want, slug)
+	}
+	var got []string
+	f := tenancy.Filter{Limit: 10}
+	for {
+		page, err := c.List(t.Context(), f)
+		if err != nil {
+			t.Fatalf("List: %v", err)
+		}
+		for _, each := range page {
+			if !slices.Equal(each.Domains, []string{"a." + each.Slug + ".example", "b." + each.Slug + ".example"}) {
+				t.Errorf("got domains %q of %s", each.Domains, each.ID)
+			}
+		}
+		got = append(got, ids(page)...)
+		if len(page) < f.Limit {
+			break
+		}
+		f.After = page[len(page)-1].ID
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q in pages, want %q", got, want)
+	}
+	if page, err := c.List(t.Context(), tenancy.Filter{}); err != nil || len(page) != 25 {
+		t.Errorf("List: got %d tenants, %v, want 25", len(page), err)
+	}
+	for _, f := range []tenancy.Filter{{Limit: -1}, {Limit: 1001}, {Status: []tenancy.Status{"odd"}}} {
+		_, err := c.List(t.Context(), f)
+		wantErr(t, fmt.Sprintf("List(%+v)", f), err, tenancy.ErrInvalid)
+	}
+}
+
+func testListFilters(t *testing.T, c *catalog.Catalog) {
+	a := create(t, c, tenancy.Tenant{ID: "a", Slug: "acme", Name: "Größe 100%", Plan: "gold", Status: tenancy.StatusActive})
+	wait(t, a.CreatedAt)
+	b := create(t, c, tenancy.Tenant{ID: "b", Slug: "bolt", Name: "Under_score", Plan: "gold", Status: tenancy.StatusSuspended})
+	wait(t, b.CreatedAt)
+	create(t, c, tenancy.Tenant{ID: "c", Slug: "core", Name: `Back\slash!`, Domains: []string{"acme.example"}, Status: tenancy.StatusActive})
+	for what, tt := range map[string]struct {
+		f    tenancy.Filter
+		want []string
+	}{
+		"all":              {tenancy.Filter{}, []string{"a", "b", "c"}},
+		"status":           {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}}, []string{"a", "c"}},
+		"two statuses":     {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive, tenancy.StatusSuspended}}, []string{"a", "b", "c"}},
+		"plan":             {tenancy.Filter{Plan: "gold"}, []string{"a", "b"}},
+		"plan in case":     {tenancy.Filter{Plan: "Gold"}, nil},
+		"slug, domain":     {tenancy.Filter{Text: "ACME"}, []string{"a", "c"}},
+		"name":             {tenancy.Filter{Text: "grÖSSe"}, nil},
+		"name, folded":     {tenancy.Filter{Text: "GRÖßE"}, []string{"a"}},
+		"per cent":         {tenancy.Filter{Text: "0%"}, []string{"a"}},
+		"underscore":       {tenancy.Filter{Text: "r_s"}, []string{"b"}},
+		"backslash":        {tenancy.Filter{Text: `k\s`}, []string{"c"}},
+		"exclamation":      {tenancy.Filter{Text: "h!"}, []string{"c"}},
+		"from":             {tenancy.Filter{CreatedFrom: b.CreatedAt}, []string{"b", "c"}},
+		"from, in between": {tenancy.Filter{CreatedFrom: b.CreatedAt.Add(1)}, []string{"c"}},
+		"before":           {tenancy.Filter{CreatedBefore: b.CreatedAt}, []string{"a"}},
+		"between":          {tenancy.Filter{CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt.Add(1)}, []string{"a", "b"}},
+		"all at once": {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}, Plan: "gold", Text: "acme",
+			CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt}, []string{"a"}},
+		"behind": {tenancy.Filter{After: "a"}, []string{"b", "c"}},
+	} {
+		page, err := c.List(t.Context(), tt.f)
+		if err != nil || !slices.Equal(ids(page), tt.want) {
+			t.Errorf("%s: got %q, %v, want %q", what, ids(page), err, tt.want)
+		}
+	}
+}
+
+// wait returns when the clock shows a later microsecond.
+func wait(t *testing.T, than time.Time) {
+	t.Helper()
+	for !time.Now().UTC().Truncate(time.Microsecond).After(than) {
+		if t.Context().Err() != nil {
+			return
+		}
+	}
+}
+
+func testRecordsAreOwned(t *testing.T, c *catalog.Catalog) {
+	in := full()
+	create(t, c, in)
+	in.Settings["colour"], in.Domains[0] = "changed", "changed"
+	got := find(t, c, tenancy.RefID, "acme-1")
+	got.Settings["colour"], got.Limits["seats"], got.Domains[0] = "changed", 99, "changed"
+	again := find(t, c, tenancy.RefID, "acme-1")
+	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") {
+		t.Errorf("got %+v, want what was stored", again)
+	}
+}
+
+func testContextEnds(t *testing.T, c *catalog.Catalog) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := c.Create(ctx, &tenancy.Tenant{Slug: "acme"})
+	wantErr(t, "Create", err, context.Canceled)
+	_, err = c.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+	wantErr(t, "Find", err, context.Canceled)
+	_, err = c.List(ctx, tenancy.Filter{})
+	wantErr(t, "List", err, context.Canceled)
+	wantMissing(t, c, tenancy.RefSlug, "acme")
+}

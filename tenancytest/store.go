@@ -1,0 +1,140 @@
+// Package tenancytest helps host applications and the library itself to test:
+// a catalog in memory, tenants and contexts, fresh databases on real servers,
+// the conformance suite for catalogs, and [TestIsolation], which shows whether
+// a handler ever answers one tenant with another's data. It is for tests only.
+package tenancytest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+)
+
+// Store is a [catalog.Store] in memory.
+type Store struct {
+	mu      sync.Mutex // guards tenants
+	tenants map[tenancy.ID]*tenancy.Tenant
+}
+
+var _ catalog.Store = (*Store)(nil)
+
+// NewStore returns an empty store.
+func NewStore() *Store { return &Store{tenants: map[tenancy.ID]*tenancy.Tenant{}} }
+
+// Insert adds a record.
+func (s *Store) Insert(ctx context.Context, t *tenancy.Tenant) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, ok := s.tenants[t.ID]; ok {
+		return fmt.Errorf("%w: ID %q", tenancy.ErrExists, string(t.ID))
+	}
+	return s.put(t)
+}
+
+// put stores a record unless another tenant has one of its names.
+func (s *Store) put(t *tenancy.Tenant) error {
+	for id, other := range s.tenants {
+		if id == t.ID {
+			continue
+		}
+		if other.Slug == t.Slug {
+			return fmt.Errorf("%w: slug %q", tenancy.ErrExists, t.Slug)
+		}
+		for _, d := range t.Domains {
+			if slices.Contains(other.Domains, d) {
+				return fmt.Errorf("%w: domain %q", tenancy.ErrExists, d)
+			}
+		}
+	}
+	s.tenants[t.ID] = t.Clone()
+	return nil
+}
+
+// Find returns a copy of the record.
+func (s *Store) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for _, t := range s.tenants {
+		switch {
+		case ref.Kind == tenancy.RefID && string(t.ID) == ref.Value,
+			ref.Kind == tenancy.RefSlug && t.Slug == ref.Value,
+			ref.Kind == tenancy.RefDomain && slices.Contains(t.Domains, ref.Value):
+			return t.Clone(), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: tenant %v", tenancy.ErrNotFound, ref)
+}
+
+// Replace writes the record in place of its version before.
+func (s *Store) Replace(ctx context.Context, t *tenancy.Tenant) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(ctx, t.ID, t.Version-1); err != nil {
+		return err
+	}
+	return s.put(t)
+}
+
+// Delete removes the record.
+func (s *Store) Delete(ctx context.Context, id tenancy.ID, version int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(ctx, id, version); err != nil {
+		return err
+	}
+	delete(s.tenants, id)
+	return nil
+}
+
+func (s *Store) check(ctx context.Context, id tenancy.ID, version int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	old, ok := s.tenants[id]
+	if !ok {
+		return fmt.Errorf("%w: tenant %q", tenancy.ErrNotFound, string(id))
+	}
+	if old.Version != version {
+		return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, old.Version)
+	}
+	return nil
+}
+
+// List returns copies of the records that the filter selects.
+func (s *Store) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var found []*tenancy.Tenant
+	for _, t := range s.tenants {
+		if selects(f, t) {
+			found = append(found, t.Clone())
+		}
+	}
+	slices.SortFunc(found, func(a, b *tenancy.Tenant) int { return cmp.Compare(a.ID, b.ID) })
+	return found[:min(f.Limit, len(found))], nil
+}
+
+func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
+	text := strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
+	return t.ID > f.After &&
+		(len(f.Status) == 0 || slices.Contains(f.Status, t.Status)) &&
+		(f.Plan == "" || t.Plan == f.Plan) &&
+		strings.Contains(text, f.Text) &&
+		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
+		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore))
+}
