@@ -1,0 +1,306 @@
+package maintenance_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+const makeNotes = "-- +goose Up\nCREATE TABLE notes (id INTEGER NOT NULL PRIMARY KEY);\n"
+
+// kit is what a host wires together, on one server.
+type kit struct {
+	server *tenancytest.Server
+	pool   *dbpool.Pool
+	cat    *catalog.Catalog
+}
+
+func newKit(t *testing.T, s *tenancytest.Server) *kit {
+	t.Helper()
+	cat, err := catalog.New(s.Database(t), nil)
+	if err == nil {
+		err = cat.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &kit{s, s.Pool(t, nil), cat}
+}
+
+func (k *kit) provisioner(t *testing.T, migration string, seed func(context.Context, *tenancy.Tenant) error) *maintenance.Provisioner {
+	t.Helper()
+	m, err := migrate.New(k.pool, fstest.MapFS{"00001_notes.sql": {Data: []byte(migration)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := maintenance.NewProvisioner(k.cat, k.pool, m, &maintenance.ProvisionerOptions{Server: k.server.Name, Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// dropLater removes a tenant's database when the test ends.
+func (k *kit) dropLater(t *testing.T, tenant *tenancy.Tenant) {
+	t.Cleanup(func() { _ = k.pool.Drop(context.WithoutCancel(t.Context()), tenant) })
+}
+
+func (k *kit) wantServed(t *testing.T, tenant *tenancy.Tenant) {
+	t.Helper()
+	k.dropLater(t, tenant)
+	found, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: tenant.Slug})
+	if err != nil || found.Status != tenancy.StatusActive {
+		t.Fatalf("got %+v, %v, want an active tenant", found, err)
+	}
+	db, err := k.pool.For(t.Context(), found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := db.Get(&n, `SELECT COUNT(*) FROM notes`); err != nil || n != 0 {
+		t.Errorf("got %d notes, %v, want the table made by the migration", n, err)
+	}
+}
+
+// wantNothing checks that neither record nor database of a tenant is there.
+func (k *kit) wantNothing(t *testing.T, id tenancy.ID) {
+	t.Helper()
+	if _, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)}); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the record: got %v, want ErrNotFound", err)
+	}
+	tenant := &tenancy.Tenant{ID: id, Placement: tenancy.Placement{Server: k.server.Name, Database: "tenant_" + string(id)}}
+	if ok, err := k.pool.Exists(t.Context(), tenant); ok || err != nil {
+		t.Errorf("the database exists: got %v, %v, want false", ok, err)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		seeded := 0
+		p := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
+			seeded++
+			now, err := k.cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+			if err != nil || now.Status != tenancy.StatusProvisioning {
+				t.Errorf("while seeding: got %v, %v, want status provisioning", now, err)
+			}
+			db, err := k.pool.For(ctx, tenant)
+			if err == nil {
+				_, err = db.ExecContext(ctx, `SELECT id FROM notes`)
+			}
+			return err
+		})
+		got, err := p.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Name: "Acme", Status: tenancy.StatusBlocked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != tenancy.StatusActive || got.Name != "Acme" || got.Placement.Database != "tenant_"+string(got.ID) || seeded != 1 {
+			t.Errorf("got %+v, seeded %d times, want an active tenant with a database, seeded once", got, seeded)
+		}
+		k.wantServed(t, got)
+	})
+}
+
+func TestCreateFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken seed")
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		id := tenancy.NewID()
+		tenant := &tenancy.Tenant{ID: id, Slug: "acme", Domains: []string{"acme.example"}}
+
+		_, err := k.provisioner(t, makeNotes+"SELEKT 1;\n", nil).Create(t.Context(), tenant)
+		if err == nil || !strings.Contains(err.Error(), "00001_notes.sql") || !strings.Contains(err.Error(), string(id)) {
+			t.Errorf("a broken migration: got %v, want an error that names file and tenant", err)
+		}
+		k.wantNothing(t, id)
+
+		seed := func(context.Context, *tenancy.Tenant) error { return broken }
+		if _, err := k.provisioner(t, makeNotes, seed).Create(t.Context(), tenant); !errors.Is(err, broken) {
+			t.Errorf("a broken seed: got %v, want its error", err)
+		}
+		k.wantNothing(t, id)
+
+		func() {
+			defer func() {
+				if p := recover(); p != "oh" {
+					t.Errorf("got panic %v, want the seed's", p)
+				}
+			}()
+			seed := func(context.Context, *tenancy.Tenant) error { panic("oh") }
+			_, _ = k.provisioner(t, makeNotes, seed).Create(t.Context(), tenant)
+		}()
+		k.wantNothing(t, id)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		seed = func(ctx context.Context, _ *tenancy.Tenant) error { cancel(); return ctx.Err() }
+		if _, err := k.provisioner(t, makeNotes, seed).Create(ctx, tenant); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled in the middle: got %v, want context.Canceled", err)
+		}
+		k.wantNothing(t, id)
+
+		got, err := k.provisioner(t, makeNotes, nil).Create(t.Context(), tenant)
+		if err != nil {
+			t.Fatalf("after all that: %v", err)
+		}
+		k.wantServed(t, got)
+	})
+}
+
+func TestCreateLeavesAnExistingDatabaseAlone(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		other := s.Tenant(t, "other")
+		db, err := k.pool.For(t.Context(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE precious (id INT)`)
+		_, err = k.provisioner(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: other.Placement})
+		if !errors.Is(err, tenancy.ErrExists) {
+			t.Errorf("got %v, want ErrExists", err)
+		}
+		if err := db.Get(new(int), `SELECT COUNT(*) FROM precious`); err != nil {
+			t.Errorf("the other's table: %v", err)
+		}
+		if _, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("the record: got %v, want ErrNotFound", err)
+		}
+	})
+}
+
+func TestCreateOnce(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		p := k.provisioner(t, makeNotes, nil)
+		made := make([]*tenancy.Tenant, 8)
+		errs := make([]error, len(made))
+		ids := make([]tenancy.ID, len(made))
+		var wg sync.WaitGroup
+		for i := range made {
+			ids[i] = tenancy.NewID()
+			wg.Go(func() { made[i], errs[i] = p.Create(t.Context(), &tenancy.Tenant{ID: ids[i], Slug: "acme"}) })
+		}
+		wg.Wait()
+		won := 0
+		for i, tenant := range made {
+			if errs[i] == nil {
+				won++
+				k.wantServed(t, tenant)
+				continue
+			}
+			if !errors.Is(errs[i], tenancy.ErrExists) {
+				t.Errorf("got %v, want ErrExists", errs[i])
+			}
+			k.wantNothing(t, ids[i])
+		}
+		if won != 1 {
+			t.Errorf("got %d creations of one slug, want 1", won)
+		}
+	})
+}
+
+// A process died in the middle, at each step.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		p := k.provisioner(t, makeNotes, nil)
+		for slug, died := range map[string]func(tenant *tenancy.Tenant) error{
+			"before-the-database": func(*tenancy.Tenant) error { return nil },
+			"before-the-schema":   func(tenant *tenancy.Tenant) error { return k.pool.Create(t.Context(), tenant) },
+			"before-the-marker": func(tenant *tenancy.Tenant) error {
+				if err := k.pool.Create(t.Context(), tenant); err != nil {
+					return err
+				}
+				db, err := k.pool.For(t.Context(), tenant)
+				if err == nil {
+					_, err = db.Exec(`DROP TABLE tenancy_marker`)
+				}
+				return err
+			},
+			"before-it-was-active": func(tenant *tenancy.Tenant) error {
+				if err := k.pool.Create(t.Context(), tenant); err != nil {
+					return err
+				}
+				m, err := migrate.New(k.pool, fstest.MapFS{"00001_notes.sql": {Data: []byte(makeNotes)}}, nil)
+				if err != nil {
+					return err
+				}
+				return m.Up(t.Context(), tenant)
+			},
+		} {
+			id := tenancy.NewID()
+			tenant, err := k.cat.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: slug,
+				Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)}})
+			if err == nil {
+				err = died(tenant)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Resume(t.Context(), id)
+			if err != nil {
+				t.Errorf("%s: %v", slug, err)
+				continue
+			}
+			k.wantServed(t, got)
+			if _, err := p.Resume(t.Context(), id); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%s: Resume of an active tenant: got %v, want ErrInvalid", slug, err)
+			}
+		}
+		if _, err := p.Resume(t.Context(), "nobody"); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("Resume of nobody: got %v, want ErrNotFound", err)
+		}
+	})
+}
+
+// Somebody else resumed the creation and the tenant is served: a step of ours
+// that fails afterwards removes nothing.
+func TestUndoSparesATenantThatIsServed(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	k := newKit(t, s)
+	failed := errors.New("failed")
+	_, err := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
+		if _, err := k.provisioner(t, makeNotes, nil).Resume(ctx, tenant.ID); err != nil {
+			t.Error(err)
+		}
+		return failed
+	}).Create(t.Context(), &tenancy.Tenant{Slug: "acme"})
+	if !errors.Is(err, failed) {
+		t.Errorf("got %v, want the seed's error", err)
+	}
+	found, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.wantServed(t, found)
+}
+
+func TestConstructors(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
+	if _, err := maintenance.NewProvisioner(k.cat, k.pool, nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no migrator: got %v, want ErrInvalid", err)
+	}
+	if _, err := migrate.New(k.pool, nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no files: got %v, want ErrInvalid", err)
+	}
+	if _, err := migrate.New(k.pool, fstest.MapFS{}, &migrate.Options{Table: "x; DROP TABLE y"}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("odd table: got %v, want ErrInvalid", err)
+	}
+}
