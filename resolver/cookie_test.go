@@ -116,6 +116,7 @@ func TestCookieRefuses(t *testing.T) {
 		{"signature of another cookie", []string{newCookie("other", key, nil).New("acme").Value}, none, invalid},
 		{"signature with another key", []string{newCookie("tenant", otherKey, nil).New("acme").Value}, none, invalid},
 		{"tenant that is none", []string{by.New("../x").Value}, none, invalid},
+		{"tenant in upper case", []string{by.New("ACME").Value}, none, invalid},
 		{"tenant that has an expiry", []string{by.New("acme.99999999999").Value}, none, invalid},
 		{"10 KB", []string{strings.Repeat("a.", 5<<10)}, none, invalid},
 		{"10 KB and a signature", []string{strings.Repeat("a", 10<<10) + made}, none, invalid},

@@ -2,6 +2,7 @@ package resolver_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -54,7 +55,7 @@ func TestHeader(t *testing.T) {
 
 func TestHeaderCopiesTheAddresses(t *testing.T) {
 	t.Parallel()
-	trusted := append(private[:0:0], private...)
+	trusted := slices.Clone(private)
 	by := resolver.Must(resolver.NewHeader("X-Tenant", trusted, nil))
 	trusted[0] = trusted[1]
 	check(t, by, from("10.0.0.1:9", "X-Tenant", "acme"), slug("acme"), nil)

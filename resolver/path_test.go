@@ -86,6 +86,10 @@ func TestPath(t *testing.T) {
 			{"//acme", none, invalid},
 			{"/favicon.ico", none, invalid},
 		}},
+		{"/Team-1_x/", 0, []tc{
+			{"/Team-1_x/acme", at("/Team-1_x/", slug("acme")), nil},
+			{"/team-1_x/acme", none, unresolved},
+		}},
 		{"/api/v1.2/~t/", tenancy.RefID, []tc{
 			{"/api/v1.2/~t/a_b/x", at("/api/v1.2/~t/", id("a_b")), nil},
 			{"/api/v1.2/~t/a.b", none, invalid},

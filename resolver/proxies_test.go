@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,8 @@ func TestProxiesClient(t *testing.T) {
 			{proxy, []string{`", ` + client}, client}, // what a client wrote does not matter
 			{proxy, []string{"x, , %00, " + client}, client},
 			{proxy, []string{strings.Repeat("10.0.0.2, ", 100_000) + client}, client},
+			{proxy, []string{client + strings.Repeat(",10.0.0.2", 31)}, client},
+			{proxy, []string{client + strings.Repeat(",10.0.0.2", 32)}, "10.0.0.2"}, // nobody has as many proxies
 			{proxy, []string{""}, ""},
 			{proxy, []string{"x"}, ""},
 			{proxy, []string{client + ", x"}, ""},
@@ -76,6 +79,7 @@ func TestProxiesClient(t *testing.T) {
 			{proxy, []string{`for="[2001:db8::7]:4711"; proto=https`}, "2001:db8::7"},
 			{proxy, []string{`for="[2001:db8::7]"`}, "2001:db8::7"},
 			{proxy, []string{`for="[::ffff:203.0.113.7]"`}, client},
+			{proxy, []string{`for="[::ffff:203.0.113.7]:4711"`}, client},
 			{proxy, []string{`proto=https;ext="a,b,for=` + spoofed + `";for=` + client}, client},
 			{proxy, []string{"for=" + spoofed + ", for=" + client + `, for="[fd00::2]"`}, client},
 			{proxy, []string{"for=" + spoofed, "for=" + client, `for="10.0.0.2:80"`}, client},
@@ -150,6 +154,7 @@ func TestProxiesHost(t *testing.T) {
 		{true, proxy, []string{"Forwarded", "for=203.0.113.7;host=" + acme + ", for=10.0.0.2"}, acme, nil},
 		{true, proxy, []string{"Forwarded", "for=203.0.113.7, for=10.0.0.2;host=" + acme}, acme, nil},
 		{true, proxy, []string{"Forwarded", "for=unknown;host=" + acme}, acme, nil},
+		{true, proxy, []string{"Forwarded", "for=_hidden;host=" + acme}, acme, nil},
 		{true, proxy, []string{"Forwarded", "x, for=203.0.113.7;host=" + acme}, acme, nil},
 		{true, proxy, []string{"Forwarded", "for=203.0.113.7;host=" + acme + ", x"}, "", tenancy.ErrInvalid},
 		{true, proxy, []string{"Forwarded", "for=203.0.113.7;host=" + acme + ";host=evil.net"}, "", tenancy.ErrInvalid},
@@ -174,7 +179,7 @@ func TestProxiesHost(t *testing.T) {
 
 func TestProxiesCopyTheAddresses(t *testing.T) {
 	t.Parallel()
-	trusted := append(private[:0:0], private...)
+	trusted := slices.Clone(private)
 	p, err := resolver.NewProxies(trusted, nil)
 	if err != nil {
 		t.Fatal(err)

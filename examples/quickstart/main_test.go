@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// The service keeps its tenants apart, on every engine.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		m, err := migrate.New(pool, os.DirFS("migrations"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tenants []*tenancy.Tenant
+		for i := range 8 {
+			tenant := s.Tenant(t, fmt.Sprintf("t%d", i))
+			if err := m.Up(t.Context(), tenant); err != nil {
+				t.Fatal(err)
+			}
+			tenants = append(tenants, tenant)
+		}
+		tenancytest.TestIsolation(t, routes(tenancytest.NewCatalog(t, tenants...), &notes{pool}), tenancytest.Isolation{
+			Tenants: tenants,
+			Write: func(tenant *tenancy.Tenant, secret string) *http.Request {
+				return httptest.NewRequest("POST", "http://"+tenant.Slug+".localhost/notes", strings.NewReader(`{"text": "`+secret+`"}`))
+			},
+			Read: func(tenant *tenancy.Tenant) *http.Request {
+				return httptest.NewRequest("GET", "/t/"+tenant.Slug+"/notes", nil)
+			},
+		})
+	})
+}
+
+func TestReadNote(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"text": "hello"}`: "hello", `{"text": " é <b> "}`: "é <b>", " {\"text\":\n\"x\"}\n": "x",
+		``: "", `{}`: "", `{"text": ""}`: "", `{"text": "  "}`: "", `{"text": 1}`: "", `[]`: "", `null`: "", `{"text": "x"} {}`: "",
+		`{"text": "x"`: "", `{"text": "x", "id": "1"}`: "", `{"text": "a\u0000b"}`: "", `{"text": "` + strings.Repeat("x", maxText+1) + `"}`: "",
+	} {
+		got, err := readNote(strings.NewReader(body))
+		if (err == nil) != (want != "") || err == nil && got.Text != want {
+			t.Errorf("%.40q: got %+v, %v, want %q", body, got, err, want)
+		}
+	}
+}
+
+// process is a running quickstart.
+type process struct {
+	cmd  *exec.Cmd
+	port string
+}
+
+var address = regexp.MustCompile(`Listening on http://127\.0\.0\.1:(\d+)`)
+
+func build(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "quickstart")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+func start(t *testing.T, bin string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.CommandContext(t.Context(), bin, append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if m := address.FindStringSubmatch(lines.Text()); m != nil {
+			p.port = m[1]
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return p
+		}
+	}
+	t.Fatal("it did not say where it listens")
+	return nil
+}
+
+// stop ends the process as a supervisor does, and checks that it went well.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	began := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("after SIGTERM: got %v after %v, want a clean end within 5 s", err, time.Since(began))
+	}
+}
+
+// do sends a request to the port, whatever the URL's host is, and returns the
+// status and the body.
+func (p *process) do(t *testing.T, method, url, body string, header ...string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = r.URL.Host
+	r.URL.Host = "127.0.0.1:" + p.port
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+func texts(t *testing.T, body string) string {
+	t.Helper()
+	var found []note
+	if err := json.Unmarshal([]byte(body), &found); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	var all []string
+	for _, n := range found {
+		all = append(all, n.Text)
+	}
+	return strings.Join(all, ",")
+}
+
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	bin := build(t)
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		args := []string{"-data", t.TempDir()}
+		if s.Name != "sqlite" {
+			args = append(args, "-server", s.DSN)
+		}
+		p := start(t, bin, args...)
+		for _, tt := range []struct {
+			method, url, body string
+			header            []string
+			code              int
+		}{
+			{"POST", "http://acme.localhost/notes", `{"text": "one"}`, nil, 201},
+			{"POST", "http://ACME.localhost.:80/notes", `{"text": "two"}`, nil, 201},
+			{"POST", "http://localhost/t/globex/notes", `{"text": "three"}`, nil, 201},
+			{"POST", "http://127.0.0.1/notes", `{"text": "four"}`, []string{"X-Tenant", "globex"}, 201},
+			{"POST", "http://acme.localhost/t/acme/notes", `{"text": "five"}`, []string{"X-Tenant", "acme"}, 201},
+			{"POST", "http://acme.localhost/notes", `{"text": 5}`, nil, 400},
+			{"POST", "http://acme.localhost/notes", `{"text": "` + strings.Repeat("x", 1<<20) + `"}`, nil, 400},
+			{"PUT", "http://acme.localhost/notes", ``, nil, 405},
+			{"GET", "http://acme.localhost/notes", ``, []string{"X-Tenant", "globex"}, 400},
+			{"GET", "http://acme.localhost/t/globex/notes", ``, nil, 400},
+			{"GET", "http://localhost/notes", ``, []string{"X-Tenant", `acme"; DROP DATABASE`}, 400},
+			{"GET", "http://localhost/notes", ``, []string{"X-Tenant", "../acme"}, 400},
+			{"GET", "http://nobody.localhost/notes", ``, nil, 404},
+			{"GET", "http://nobody.localhost/", ``, nil, 404},
+			{"GET", "http://localhost/t/nobody/", ``, nil, 404},
+			{"GET", "http://localhost/notes", ``, nil, 404},
+			{"GET", "http://a_b.localhost/notes", ``, nil, 400},
+			{"GET", "http://" + strings.Repeat("a", 10<<10) + ".localhost/notes", ``, nil, 400},
+			{"GET", "http://localhost/", ``, nil, 200},
+			{"GET", "http://localhost/t/acme/", ``, nil, 200},
+		} {
+			code, body := p.do(t, tt.method, tt.url, tt.body, tt.header...)
+			if code != tt.code {
+				t.Errorf("%s %.60s %v: got %d %.200s, want %d", tt.method, tt.url, tt.header, code, body, tt.code)
+			}
+			if tt.code == 201 && !strings.Contains(body, `"text":`) {
+				t.Errorf("%s %s: got %s, want the note", tt.method, tt.url, body)
+			}
+		}
+		p.stop(t)
+
+		p = start(t, bin, args...) // on the same data
+		for slug, want := range map[string]string{"acme": "five,two,one", "globex": "four,three"} {
+			if code, body := p.do(t, "GET", "http://"+slug+".localhost/notes", ""); code != 200 || texts(t, body) != want {
+				t.Errorf("%s after a restart: got %d %s, want %s", slug, code, body, want)
+			}
+		}
+		p.finishInFlight(t)
+		t.Cleanup(func() { dropAll(t, s, args[1]) })
+	})
+}
+
+// finishInFlight ends the process while a request is half sent.
+func (p *process) finishInFlight(t *testing.T) {
+	t.Helper()
+	conn, err := net.Dial("tcp", "127.0.0.1:"+p.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const body = `{"text": "in flight"}`
+	_, _ = fmt.Fprintf(conn, "POST /notes HTTP/1.1\r\nHost: acme.localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+	r := bufio.NewReader(conn)
+	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // the handler reads
+		t.Fatalf("got %q, %v, want 100 Continue", line, err)
+	}
+	_, _ = r.ReadString('\n')
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for { // until it no longer listens
+		c, err := net.Dial("tcp", "127.0.0.1:"+p.port)
+		if err != nil {
+			break
+		}
+		_ = c.Close()
+	}
+	_, _ = io.WriteString(conn, body)
+	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "201 Created") {
+		t.Errorf("the request in flight: got %q, %v, want 201 Created", line, err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: got %v, want a clean end", err)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	t.Parallel()
+	bin := build(t)
+	for _, args := range [][]string{
+		{"-server", "oracle://scott:hunter2@127.0.0.1/"}, {"-server", "postgres://x:hunter2/y@z"}, {"-addr", "127.0.0.1:99999"}, {"-data", "/dev/null/x"},
+	} {
+		out, err := exec.CommandContext(t.Context(), bin, args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "quickstart:") || strings.Contains(string(out), "hunter2") || strings.Contains(string(out), "panic") {
+			t.Errorf("%v: got %v: %s, want a clear error", args, err, out)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package middleware_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware"
+)
+
+func TestGuards(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended))
+	suspended := answer{403, "suspended", ""}
+	bare := func(h http.Handler) http.Handler { return h }
+	for _, tt := range []struct {
+		name                 string
+		outer                func(http.Handler) http.Handler
+		host                 string
+		require, centralOnly answer
+	}{
+		{"Optional, tenant", middleware.Optional(find, bySubdomain, quiet), "acme.example.com", passed, unknown},
+		{"Optional, central", middleware.Optional(find, bySubdomain, quiet), "example.com", unresolved, passed},
+		{"Optional, unknown", middleware.Optional(find, bySubdomain, quiet), "ghost.example.com", unknown, unknown},
+		{"Optional, not active", middleware.Optional(find, bySubdomain, quiet), "closed.example.com", suspended, suspended},
+		{"Optional, malformed", middleware.Optional(find, bySubdomain, quiet), "a_b.example.com", invalid, invalid},
+		{"Optional, catalog down", middleware.Optional(failing(tenancy.ErrUnavailable), bySubdomain, quiet), "acme.example.com", down, down},
+		{"Tenant, tenant", middleware.Tenant(find, bySubdomain, quiet), "acme.example.com", passed, unknown},
+		{"Tenant, central", middleware.Tenant(find, bySubdomain, quiet), "example.com", unresolved, unresolved},
+		{"no resolution", bare, "acme.example.com", internal, internal},
+		{"no resolution, central host", bare, "example.com", internal, internal},
+	} {
+		for name, guard := range map[string]struct {
+			guard func(*middleware.Options) func(http.Handler) http.Handler
+			want  answer
+		}{"Require": {middleware.Require, tt.require}, "CentralOnly": {middleware.CentralOnly, tt.centralOnly}} {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				r := get("/")
+				r.Host = tt.host
+				next := &spy{}
+				if got := ask(t, tt.outer(guard.guard(quiet)(next)), r); got != guard.want {
+					t.Errorf("got %+v, want %+v", got, guard.want)
+				}
+				if (len(next.got) == 1) != (guard.want == passed) {
+					t.Errorf("got %d calls of the handler beside %+v", len(next.got), guard.want)
+				}
+			})
+		}
+	}
+}
+
+func TestRequireIsContentWithATenantFromElsewhere(t *testing.T) {
+	t.Parallel()
+	r := get("/")
+	r = r.WithContext(tenancy.NewContext(r.Context(), newTenant("acme", tenancy.StatusActive)))
+	if got := ask(t, middleware.Require(quiet)(&spy{}), r); got != passed {
+		t.Errorf("Require: got %+v, want %+v", got, passed)
+	}
+	if got := ask(t, middleware.CentralOnly(quiet)(&spy{}), r); got != unknown {
+		t.Errorf("CentralOnly: got %+v, want %+v", got, unknown)
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	var (
+		got  error
+		gotR *http.Request
+	)
+	opts := &middleware.Options{Logger: quiet.Logger, Refuse: func(w http.ResponseWriter, r *http.Request, err error) {
+		got, gotR = err, r
+		w.WriteHeader(http.StatusTeapot)
+	}}
+	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusBlocked))
+	central := middleware.Optional(find, bySubdomain, quiet)
+	for name, tt := range map[string]struct {
+		h      http.Handler
+		host   string
+		want   error
+		tenant tenancy.ID
+	}{
+		"Tenant, unresolved":      {middleware.Tenant(find, bySubdomain, opts)(&spy{}), "example.com", tenancy.ErrUnresolved, ""},
+		"Tenant, not active":      {middleware.Tenant(find, bySubdomain, opts)(&spy{}), "closed.example.com", tenancy.ErrNotActive, "id-closed"},
+		"Optional, unknown":       {middleware.Optional(find, bySubdomain, opts)(&spy{}), "ghost.example.com", tenancy.ErrNotFound, ""},
+		"Optional, odd":           {middleware.Optional(failing(errOdd), bySubdomain, opts)(&spy{}), "acme.example.com", errOdd, ""},
+		"Require, central":        {central(middleware.Require(opts)(&spy{})), "example.com", tenancy.ErrUnresolved, ""},
+		"Require, bare":           {middleware.Require(opts)(&spy{}), "example.com", tenancy.ErrNoTenant, ""},
+		"CentralOnly with tenant": {central(middleware.CentralOnly(opts)(&spy{})), "acme.example.com", tenancy.ErrNotFound, "id-acme"},
+		"CentralOnly, bare":       {middleware.CentralOnly(opts)(&spy{}), "acme.example.com", tenancy.ErrNoTenant, ""},
+	} {
+		got, gotR = nil, nil
+		r := get("/")
+		r.Host = tt.host
+		w := httptest.NewRecorder()
+		tt.h.ServeHTTP(w, r)
+		if !errors.Is(got, tt.want) || gotR == nil || gotR.Host != tt.host {
+			t.Errorf("%s: Refuse got %v, want %v", name, got, tt.want)
+		}
+		if w.Code != http.StatusTeapot || len(w.Header()) != 0 || w.Body.Len() != 0 {
+			t.Errorf("%s: got %d %v %q, want what Refuse wrote alone", name, w.Code, w.Header(), w.Body)
+		}
+		var e *tenancy.Error
+		if id := tt.tenant; id != "" && (!errors.As(got, &e) || e.Tenant != id) {
+			t.Errorf("%s: got %v, want an error of tenant %s", name, got, id)
+		}
+	}
+	if opts.Refuse = nil; ask(t, middleware.Require(nil)(&spy{}), get("/")) != internal {
+		t.Error("without options: want Problem")
+	}
+}
+
+func TestOptionsAreCopied(t *testing.T) {
+	t.Parallel()
+	opts := *quiet
+	h := middleware.Require(&opts)(&spy{})
+	opts.Refuse = func(http.ResponseWriter, *http.Request, error) { t.Error("got a call of an option that was set later") }
+	if got := ask(t, h, get("/")); got != internal {
+		t.Errorf("got %+v, want %+v", got, internal)
+	}
+}

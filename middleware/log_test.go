@@ -1,0 +1,198 @@
+package middleware_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+// record is one line of the log.
+type record struct{ Level, Msg, Error, Method, Host, Path string }
+
+// logTo returns options whose log, in JSON from level debug, ends up in b.
+func logTo(b *bytes.Buffer) *middleware.Options {
+	return &middleware.Options{Logger: slog.New(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+}
+
+func readRecord(t *testing.T, b *bytes.Buffer) record {
+	t.Helper()
+	var r record
+	if n := bytes.Count(b.Bytes(), []byte("\n")); n != 1 {
+		t.Errorf("got %d lines of log, want 1: %.500q", n, b)
+	}
+	if err := json.Unmarshal(b.Bytes(), &r); err != nil {
+		t.Errorf("got the log %.500q: %v", b, err)
+	}
+	return r
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended))
+	plain := func(f tenancy.Finder) func(*middleware.Options) http.Handler {
+		return func(o *middleware.Options) http.Handler { return middleware.Tenant(f, bySubdomain, o)(&spy{}) }
+	}
+	central := func(guard func(*middleware.Options) func(http.Handler) http.Handler) func(*middleware.Options) http.Handler {
+		return func(o *middleware.Options) http.Handler {
+			return middleware.Optional(find, bySubdomain, quiet)(guard(o)(&spy{}))
+		}
+	}
+	bare := func(o *middleware.Options) http.Handler { return middleware.Require(o)(&spy{}) }
+	for _, tt := range []struct {
+		name, host string
+		handler    func(*middleware.Options) http.Handler
+		level, why string
+	}{
+		{"unresolved", "example.com", plain(find), "DEBUG", "names no tenant"},
+		{"unknown", "ghost.example.com", plain(find), "DEBUG", "slug:ghost: not found"},
+		{"cancelled", "acme.example.com", plain(failing(fmt.Errorf("query: %w", context.Canceled))), "DEBUG", "query: context canceled"},
+		{"not active", "closed.example.com", plain(find), "INFO", "middleware.Tenant: tenant id-closed: tenant is suspended"},
+		{"malformed", "a_b.example.com", plain(find), "INFO", "a_b.example.com"},
+		{"catalog down", "acme.example.com", plain(failing(fmt.Errorf("%w: dial tcp", tenancy.ErrUnavailable))), "ERROR", "dial tcp"},
+		{"odd error", "acme.example.com", plain(failing(errOdd)), "ERROR", errOdd.Error()},
+		{"Require, central", "example.com", central(middleware.Require), "DEBUG", "names no tenant"},
+		{"CentralOnly, tenant", "acme.example.com", central(middleware.CentralOnly), "DEBUG", "middleware.CentralOnly: tenant id-acme: not found"},
+		{"no resolution", "example.com", bare, "ERROR", "middleware.Require: no tenant in the context"},
+		{"passed", "acme.example.com", plain(find), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var b bytes.Buffer
+			r := httptest.NewRequest(http.MethodPatch, "/notes/7?token=planted", nil)
+			r.Host = tt.host
+			tt.handler(logTo(&b)).ServeHTTP(httptest.NewRecorder(), r)
+			if tt.level == "" {
+				if b.Len() != 0 {
+					t.Errorf("got the log %q, want none", &b)
+				}
+				return
+			}
+			got := readRecord(t, &b)
+			if !strings.Contains(got.Error, tt.why) {
+				t.Errorf("got the error %q, want one with %q", got.Error, tt.why)
+			}
+			got.Error = ""
+			if want := (record{tt.level, "request refused", "", "PATCH", tt.host, "/notes/7"}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if strings.Contains(b.String(), "planted") {
+				t.Errorf("got the query in the log: %q", &b)
+			}
+		})
+	}
+}
+
+// Not parallel: it replaces the default logger.
+func TestDefaultLoggerIsAskedAtEachRequest(t *testing.T) {
+	h := middleware.Require(nil)(&spy{})
+	before, w, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() {
+		slog.SetDefault(before)
+		log.SetOutput(w)
+		log.SetFlags(flags)
+	}()
+	for range 2 {
+		var b bytes.Buffer
+		slog.SetDefault(logTo(&b).Logger)
+		ask(t, h, get("/"))
+		if got := readRecord(t, &b); got.Level != "ERROR" {
+			t.Errorf("got %+v, want an error in the logger that is the default now", got)
+		}
+	}
+}
+
+// What the log says, and what a client sent, must not show in the answer.
+func TestAnswersHaveNothingOfTheError(t *testing.T) {
+	t.Parallel()
+	const secret = "planted"
+	for _, sentinel := range []error{
+		tenancy.ErrNoTenant, tenancy.ErrUnresolved, tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrNotActive,
+		tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed,
+		&tenancy.StatusError{Status: secret}, context.Canceled, errOdd,
+	} {
+		for _, accept := range []string{"", "text/html"} {
+			var b bytes.Buffer
+			err := fmt.Errorf("dsn %s: %w", secret, sentinel)
+			r := get("/" + secret + "?" + secret)
+			r.Host = secret + ".example.com"
+			r.Header.Set("Accept", accept)
+			r.Header.Set("X-Secret", secret)
+			w := httptest.NewRecorder()
+			middleware.Tenant(failing(err), bySubdomain, logTo(&b))(&spy{}).ServeHTTP(w, r)
+			if got := fmt.Sprint(w.Header(), w.Body); strings.Contains(got, secret) || w.Body.Len() == 0 {
+				t.Errorf("%v: got %q, want an answer without %q", err, got, secret)
+			}
+			if got := readRecord(t, &b); !strings.Contains(got.Error, "dsn "+secret) {
+				t.Errorf("%v: got the log %+v, want one with the reason", err, got)
+			}
+		}
+	}
+}
+
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	const most = 4096 // bytes of JSON; escapes take six for one
+	long := func(s string) string { return strings.Repeat(s, 10<<10/len(s)) }
+	for name, tt := range map[string]struct {
+		resolve    resolver.Resolver
+		host, path string
+	}{
+		"host":                {bySubdomain, long("a") + ".example.com", "/"},
+		"many labels":         {bySubdomain, long("a.") + "example.com", "/"},
+		"host for a domain":   {byHost, long("ab."), "/"},
+		"control bytes":       {byHost, long("\x00\n\x1b"), "/" + long("\x00\n\x1b")},
+		"broken UTF-8":        {byHost, long("\xff"), "/" + long("\xff")},
+		"cut in a character":  {bySubdomain, long("株"), "/" + long("é")},
+		"segment":             {byPath, "example.com", "/t/" + long("a")},
+		"unknown with a tail": {byPath, long("b"), "/t/ghost/" + long("\x00\n")},
+		"path without tenant": {byPath, long("b"), "/" + long("x")},
+	} {
+		var b bytes.Buffer
+		r := get("/")
+		r.Host, r.URL.Path = tt.host, tt.path
+		if got := ask(t, middleware.Tenant(newFinder(), tt.resolve, logTo(&b))(&spy{}), r); got.Code < 400 || got.Code > 499 {
+			t.Errorf("%s: got %+v, want a refusal", name, got)
+		}
+		if b.Len() > most {
+			t.Errorf("%s: got %d bytes of log, want at most %d", name, b.Len(), most)
+		}
+		got := readRecord(t, &b)
+		begins := func(got, want string) bool { return strings.HasPrefix(got, strings.ToValidUTF8(want[:min(1, len(want))], "\ufffd")) }
+		if !begins(got.Host, tt.host) || !begins(got.Path, tt.path) {
+			t.Errorf("%s: got %.20q and %.20q, want how %.20q and %.20q begin", name, got.Host, got.Path, tt.host, tt.path)
+		}
+	}
+	for _, n := range []int{199, 200, 201} {
+		var b bytes.Buffer
+		r := get("/" + strings.Repeat("x", n-1))
+		ask(t, middleware.Require(logTo(&b))(&spy{}), r)
+		if got := readRecord(t, &b).Path; (got == r.URL.Path) != (n <= 200) || len(got) > 210 {
+			t.Errorf("path of %d bytes: got %d in the log, want all of it up to 200", n, len(got))
+		}
+	}
+}
+
+func TestKeysAreNotLogged(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	byKey := resolver.Func(func(*http.Request) (resolver.Match, error) {
+		return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefKey, Value: "planted"}}, nil
+	})
+	if got := ask(t, middleware.Tenant(newFinder(), byKey, logTo(&b))(&spy{}), get("/")); got != unknown {
+		t.Errorf("got %+v, want %+v", got, unknown)
+	}
+	if b.Len() == 0 || strings.Contains(b.String(), "planted") {
+		t.Errorf("got the log %q, want one without the key", &b)
+	}
+}
