@@ -97,10 +97,19 @@ func ValidateDomain(domain string) error {
 		}
 		last = label
 	}
-	if strings.Trim(last, "0123456789") == "" {
+	if endsInNumber(last) {
 		return fmt.Errorf("%w: domain %q ends in a number", ErrInvalid, domain)
 	}
 	return nil
+}
+
+// endsInNumber reports whether some clients would take a name with that last
+// label for an IPv4 address. Source: https://url.spec.whatwg.org/#ends-in-a-number-checker
+func endsInNumber(last string) bool {
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
 }
 
 type labelError struct {
@@ -238,7 +247,8 @@ func validateText(what, s string, most int) error {
 		return fmt.Errorf("%w: %s %q begins or ends with a space", ErrInvalid, what, s)
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) {
+		joins := r == '\u200c' || r == '\u200d' // in Persian names, and in emoji
+		if !unicode.IsPrint(r) && !joins {
 			return fmt.Errorf("%w: %s has the unprintable character %U", ErrInvalid, what, r)
 		}
 	}

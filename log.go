@@ -8,7 +8,7 @@ import (
 // NewLogHandler returns a [slog.Handler] that adds the attribute "tenant" with
 // the tenant's ID to each record whose context carries a tenant. Log with
 // [slog.InfoContext] and the like; a record without a context has no tenant.
-// The attribute stands at the top level whatever groups are open in h.
+// The attribute stands outside of the groups that are opened on the new handler.
 func NewLogHandler(h slog.Handler) slog.Handler { return &logHandler{root: h, bound: h} }
 
 // logHandler keeps what was done to the handler, because an attribute that

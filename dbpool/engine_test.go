@@ -24,8 +24,12 @@ import (
 func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
-	newPostgres := func(dsn string) (dbpool.Engine, error) { return postgres.New(dsn, &postgres.Options{ConnectTimeout: time.Second}) }
-	newMySQL := func(dsn string) (dbpool.Engine, error) { return mysql.New(dsn, &mysql.Options{ConnectTimeout: time.Second}) }
+	newPostgres := func(dsn string) (dbpool.Engine, error) {
+		return postgres.New(dsn, &postgres.Options{ConnectTimeout: time.Second})
+	}
+	newMySQL := func(dsn string) (dbpool.Engine, error) {
+		return mysql.New(dsn, &mysql.Options{ConnectTimeout: time.Second})
+	}
 	for _, tt := range []struct {
 		open      func(string) (dbpool.Engine, error)
 		dsn       string

@@ -89,7 +89,7 @@ func BenchmarkRefused(b *testing.B) {
 		}
 		return all
 	}
-	benchmark(b, "baseline", http.HandlerFunc(http.NotFound), requests("*/*"))
+	benchmark(b, "baseline", http.NotFoundHandler(), requests("*/*"))
 	benchmark(b, "JSON", h, requests("*/*"))
 	benchmark(b, "HTML", h, requests("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"))
 }

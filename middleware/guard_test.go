@@ -107,9 +107,6 @@ func TestRefuse(t *testing.T) {
 			t.Errorf("%s: got %v, want an error of tenant %s", name, got, id)
 		}
 	}
-	if opts.Refuse = nil; ask(t, middleware.Require(nil)(&spy{}), get("/")) != internal {
-		t.Error("without options: want Problem")
-	}
 }
 
 func TestOptionsAreCopied(t *testing.T) {

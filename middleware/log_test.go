@@ -168,7 +168,7 @@ func TestLogIsBounded(t *testing.T) {
 			t.Errorf("%s: got %d bytes of log, want at most %d", name, b.Len(), most)
 		}
 		got := readRecord(t, &b)
-		begins := func(got, want string) bool { return strings.HasPrefix(got, strings.ToValidUTF8(want[:min(1, len(want))], "\ufffd")) }
+		begins := func(got, want string) bool { return strings.HasPrefix(got, string([]rune(want)[:1])) }
 		if !begins(got.Host, tt.host) || !begins(got.Path, tt.path) {
 			t.Errorf("%s: got %.20q and %.20q, want how %.20q and %.20q begin", name, got.Host, got.Path, tt.host, tt.path)
 		}

@@ -103,7 +103,7 @@ type retryAfterer interface {
 // of package tenancy are internal errors. An error in the chain with a method
 // RetryAfter() time.Duration sets the header of that name.
 //
-// Hosts may call it for errors of their own handlers.
+// Problem does not log; [Refuse] does both.
 func Problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := classify(err)
 	h := w.Header()

@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/artflow-studio/tenancy"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // retryError is an error that knows when to come back.

@@ -23,6 +23,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -104,18 +106,21 @@ func withTenant(r *http.Request, t *tenancy.Tenant, prefix string) *http.Request
 	r2.URL = new(url.URL)
 	*r2.URL = *r.URL
 	r2.URL.Path = strip(r.URL.Path, prefix)
-	if r.URL.RawPath != "" {
-		r2.URL.RawPath = strip(r.URL.RawPath, prefix)
-	}
+	r2.URL.RawPath = strip(r.URL.RawPath, prefix)
 	return r2
 }
 
-// strip takes a prefix off, which is the same in a path and in its encoding.
+// strip takes a prefix off, which is the same in a path and in its encoding. It
+// returns "" for an encoding that is not that of the path.
 func strip(path, prefix string) string {
-	if path = path[len(prefix):]; path == "" {
+	rest, ok := strings.CutPrefix(path, prefix)
+	if ok && rest == "" {
 		return "/"
 	}
-	return path
+	if !ok {
+		return ""
+	}
+	return rest
 }
 
 type (
@@ -141,7 +146,14 @@ func (o *Options) withDefaults() Options {
 	return c
 }
 
-// refuse logs why, and answers.
+// Refuse logs why a request goes no further, and answers it, as the middlewares
+// of this package do. Handlers call it for errors of their own. Nil options are
+// the defaults.
+func Refuse(w http.ResponseWriter, r *http.Request, err error, opts *Options) {
+	o := opts.withDefaults()
+	o.refuse(w, r, err)
+}
+
 func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	log := o.Logger
 	if log == nil {
@@ -152,11 +164,16 @@ func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	o.Refuse(w, r, err)
 }
 
-// clip keeps what a client sent from filling the log.
+// clip keeps what a client sent from filling the log. It does not cut through a
+// character.
 func clip(s string) string {
 	const most = 200
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
 }

@@ -13,14 +13,15 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/middleware"
-	"github.com/artflow-studio/tenancy/resolver"
-	"github.com/artflow-studio/tenancy/tenancytest"
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/resolver"
+	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 var (
@@ -316,6 +317,25 @@ func TestPathPrefixIsTakenOff(t *testing.T) {
 	}
 }
 
+// A handler in front may have changed the path and left its encoding as it was.
+func TestPathWithTheEncodingOfAnother(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("other", tenancy.StatusActive))
+	for _, raw := range []string{"/api/t/acme/a%2Fb", "/t/other/a%2Fb", "/%2F", "/t"} {
+		r := get("/")
+		r.URL.Path, r.URL.RawPath = "/t/acme/a/b", raw
+		next := &spy{}
+		if got := ask(t, middleware.Optional(find, byPath, quiet)(next), r); got != passed {
+			t.Errorf("%s: got %+v, want %+v", raw, got, passed)
+			continue
+		}
+		in := next.got[0]
+		if each, ok := tenancy.FromContext(in.Context()); !ok || each.Slug != "acme" || in.URL.Path != "/a/b" || in.URL.EscapedPath() != "/a/b" {
+			t.Errorf("%s: got %+v at %s, want acme at /a/b", raw, each, in.URL)
+		}
+	}
+}
+
 func TestRoutesBehindAPathPrefix(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
@@ -408,10 +428,10 @@ func TestManyTenantsAtOnce(t *testing.T) {
 			slug := fmt.Sprintf("n%d", i)
 			for range rounds {
 				for target, want := range map[string]string{
-					"http://" + slug + ".example.com/a":               slug + "/a",
+					"http://" + slug + ".example.com/a":                slug + "/a",
 					"http://" + slug + ".example.com/t/" + slug + "/b": slug + "/b",
-					"http://example.com/t/" + slug:                    slug + "/",
-					"http://example.com/" + slug:                      "central/" + slug,
+					"http://example.com/t/" + slug:                     slug + "/",
+					"http://example.com/" + slug:                       "central/" + slug,
 				} {
 					w := httptest.NewRecorder()
 					h.ServeHTTP(w, get(target))

@@ -14,7 +14,12 @@ import (
 // [tenancy.ErrInvalid]; so is one that names an unknown tenant beside one that
 // names another. Refs that differ, such as a domain and a slug, are looked up
 // with find, in order to compare the tenants; refs that are equal are not.
+//
+// Agree panics without a finder.
 func Agree(find tenancy.Finder, resolvers ...Resolver) Resolver {
+	if find == nil {
+		panic("resolver: Agree without a finder")
+	}
 	return Func(func(r *http.Request) (Match, error) {
 		var got Match
 		for _, each := range resolvers {

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +25,8 @@ type ClaimOptions struct {
 // NewClaim returns a resolver by the claim of that name. The function returns
 // the claims of the request's token after it has verified the token, nil if
 // the request has none, and an error if it is not valid; that error then
-// unwraps to [tenancy.ErrUnauthenticated] unless it says otherwise itself.
+// unwraps to [tenancy.ErrUnauthenticated] unless it unwraps to another of
+// package tenancy's or of package context's itself.
 func NewClaim(name string, claims func(*http.Request) (map[string]any, error), opts *ClaimOptions) (*Claim, error) {
 	const op = "resolver.NewClaim"
 	if opts == nil {
@@ -59,7 +61,7 @@ func (c *Claim) Resolve(r *http.Request) (Match, error) {
 
 func asUnauthenticated(err error) error {
 	for _, known := range []error{
-		tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrLimited,
+		context.Canceled, context.DeadlineExceeded, tenancy.ErrUnresolved, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrLimited,
 	} {
 		if errors.Is(err, known) {
 			return err

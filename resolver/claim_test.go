@@ -1,6 +1,7 @@
 package resolver_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,4 +69,15 @@ func TestClaimSeesTheRequest(t *testing.T) {
 		return map[string]any{"tid": r.Header.Get("X-Token")}, nil
 	}
 	check(t, resolver.Must(resolver.NewClaim("tid", claims, nil)), from("192.0.2.1:9", "X-Token", "t9"), id("t9"), nil)
+}
+
+// What the host's function says of itself stays as it is.
+func TestClaimKeepsErrors(t *testing.T) {
+	t.Parallel()
+	for _, want := range []error{context.Canceled, context.DeadlineExceeded, tenancy.ErrUnresolved, tenancy.ErrUnavailable} {
+		c := resolver.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, want }, nil))
+		if _, err := c.Resolve(get("/")); err != want { //nolint:errorlint // as it is
+			t.Errorf("got %v, want %v as it is", err, want)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -63,9 +62,12 @@ func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, e
 		}
 		c.keys = append(c.keys, []byte(k.Reveal()))
 	}
+	if c.opts.MaxAge < time.Second {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: MaxAge %v, want at least a second", tenancy.ErrInvalid, c.opts.MaxAge))
+	}
 	probe := http.Cookie{Name: name, Value: "x", Domain: c.opts.Domain}
-	if err := probe.Valid(); err != nil || c.opts.MaxAge < 0 {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: cookie %q: %w", tenancy.ErrInvalid, name, errors.Join(err)))
+	if err := probe.Valid(); err != nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: cookie %q: %w", tenancy.ErrInvalid, name, err))
 	}
 	return c, nil
 }

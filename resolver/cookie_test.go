@@ -2,6 +2,7 @@ package resolver_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -171,4 +172,14 @@ func FuzzCookie(f *testing.F) {
 			refused(t, err)
 		}
 	})
+}
+
+func TestCookieMaxAge(t *testing.T) {
+	t.Parallel()
+	for _, age := range []time.Duration{-1, time.Millisecond} {
+		_, err := resolver.NewCookie("tenant", tenancy.NewSecret(strings.Repeat("k", 32)), &resolver.CookieOptions{MaxAge: age})
+		if !errors.Is(err, tenancy.ErrInvalid) || strings.Contains(err.Error(), "%!") {
+			t.Errorf("MaxAge %v: got %v, want ErrInvalid", age, err)
+		}
+	}
 }

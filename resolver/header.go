@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 
 	"github.com/artflow-studio/tenancy"
 	"golang.org/x/net/http/httpguts"
@@ -40,10 +39,11 @@ func NewHeader(name string, from []netip.Prefix, opts *HeaderOptions) (*Header, 
 	if !httpguts.ValidHeaderFieldName(name) {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: header name %q", tenancy.ErrInvalid, name))
 	}
-	if err := validatePrefixes(from); err != nil {
+	from, err = trusted(from)
+	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	return &Header{http.CanonicalHeaderKey(name), slices.Clone(from), kind}, nil
+	return &Header{http.CanonicalHeaderKey(name), from, kind}, nil
 }
 
 // Resolve returns what the header names. Several lines that differ are an error.

@@ -63,7 +63,7 @@ func validPrefix(prefix string) bool {
 func (p *Path) Resolve(r *http.Request) (Match, error) {
 	path := r.URL.Path
 	if r.URL.RawPath != "" {
-		path = r.URL.RawPath // as the client encoded it
+		path = r.URL.EscapedPath() // as the client encoded it
 	}
 	rest, ok := strings.CutPrefix(path, p.prefix)
 	if !ok || rest == "" {

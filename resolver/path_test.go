@@ -147,3 +147,16 @@ func BenchmarkPath(b *testing.B) {
 		}
 	}
 }
+
+// An encoding that is not that of the path, as a handler before may leave it,
+// does not count.
+func TestPathStaleEncoding(t *testing.T) {
+	t.Parallel()
+	p := resolver.Must(resolver.NewPath("/t/", nil))
+	r := get("/t/acme/x")
+	r.URL.RawPath = "/t/umbrella/x"
+	m, err := p.Resolve(r)
+	if err != nil || m.Ref.Value != "acme" {
+		t.Errorf("got %+v, %v, want acme", m, err)
+	}
+}

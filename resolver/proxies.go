@@ -39,26 +39,34 @@ type ProxiesOptions struct {
 // NewProxies returns the proxies whose addresses lie in the prefixes. An empty
 // list, and a prefix of zero bits, which would trust every client, are errors
 // that unwrap to [tenancy.ErrInvalid].
-func NewProxies(trusted []netip.Prefix, opts *ProxiesOptions) (*Proxies, error) {
+func NewProxies(addresses []netip.Prefix, opts *ProxiesOptions) (*Proxies, error) {
 	if opts == nil {
 		opts = &ProxiesOptions{}
 	}
-	if err := validatePrefixes(trusted); err != nil {
+	prefixes, err := trusted(addresses)
+	if err != nil {
 		return nil, tenancy.Wrap("resolver.NewProxies", "", err)
 	}
-	return &Proxies{trusted: slices.Clone(trusted), standard: opts.Standard}, nil
+	return &Proxies{trusted: prefixes, standard: opts.Standard}, nil
 }
 
-func validatePrefixes(prefixes []netip.Prefix) error {
+// trusted checks prefixes and returns a copy, with IPv4 addresses in the form
+// that peers have here.
+func trusted(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	if len(prefixes) == 0 {
-		return fmt.Errorf("%w: no address to trust", tenancy.ErrInvalid)
+		return nil, fmt.Errorf("%w: no address to trust", tenancy.ErrInvalid)
 	}
-	for _, p := range prefixes {
-		if !p.IsValid() || p.Bits() == 0 {
-			return fmt.Errorf("%w: prefix %v, want one that not everybody is in", tenancy.ErrInvalid, p)
+	out := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		if p.Addr().Is4In6() {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
+		if !p.IsValid() || p.Bits() == 0 {
+			return nil, fmt.Errorf("%w: prefix %v, want one that not everybody is in", tenancy.ErrInvalid, prefixes[i])
+		}
+		out[i] = p
 	}
-	return nil
+	return out, nil
 }
 
 // Client returns the address of the client: the first from the right that is
@@ -160,12 +168,10 @@ func lastEntries(lines []string) []string {
 	return entries
 }
 
+// parseForwardedFor parses an address, to which some proxies add a port.
 func parseForwardedFor(entry string) hop {
-	addr, err := netip.ParseAddr(entry)
-	if err != nil {
-		return hop{malformed: true}
-	}
-	return hop{addr: addr.Unmap().WithZone("")}
+	addr, ok := parseNode(entry)
+	return hop{addr: addr, malformed: !ok}
 }
 
 // parseForwarded parses one element of Forwarded: pairs such as
@@ -175,9 +181,13 @@ func parseForwarded(entry string) hop {
 	var h hop
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(entry, ";") {
-		name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+		pair = strings.Trim(pair, " \t")
+		if pair == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
 		name = strings.ToLower(name)
-		if !ok || seen[name] {
+		if !ok || seen[name] || strings.ContainsAny(name, " \t\"") {
 			return hop{malformed: true}
 		}
 		seen[name] = true
@@ -197,13 +207,18 @@ func parseForwarded(entry string) hop {
 			h.host = value
 		}
 	}
+	h.malformed = len(seen) == 0
 	return h
 }
 
 // parseNode parses the address of a "for" parameter, with or without a port.
 // "unknown" and obfuscated names are the zero Addr, which nobody trusts.
 func parseNode(node string) (netip.Addr, bool) {
-	if node == "unknown" || strings.HasPrefix(node, "_") {
+	// A port may be obfuscated too.
+	if i := strings.LastIndex(node, ":_"); i >= 0 {
+		node = node[:i]
+	}
+	if name, _, _ := strings.Cut(node, ":"); name == "unknown" || strings.HasPrefix(name, "_") {
 		return netip.Addr{}, true
 	}
 	if ap, err := netip.ParseAddrPort(node); err == nil {

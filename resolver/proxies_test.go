@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -250,4 +251,40 @@ func FuzzXForwarded(f *testing.F) {
 	f.Add("10.0.0.1,10.0.0.1", "::ffff:10.0.0.1,,")
 	fuzzProxies(f, false, "X-Forwarded-For", "X-Forwarded-Host", "Forwarded",
 		entry{"203.0.113.7", "acme.example.com"}, entry{"203.0.113.7", "evil.net"}, entry{"::ffff:10.0.0.2", "acme.example.com"})
+}
+
+func TestForwardedForms(t *testing.T) {
+	t.Parallel()
+	proxies, err := resolver.NewProxies([]netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}, &resolver.ProxiesOptions{Standard: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]string{
+		`for=203.0.113.7;`: "203.0.113.7", `;for=203.0.113.7`: "203.0.113.7", `for="203.0.113.7:_x"`: "203.0.113.7",
+		`for="[2001:db8::1]:_x"`: "2001:db8::1", `for="unknown:80"`: "invalid IP", `for=_hidden`: "invalid IP",
+		`for =203.0.113.7`: "malformed", `for="203.0.113.7`: "malformed", `for=203.0.113.7;for=203.0.113.8`: "malformed",
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "10.1.2.3:1"
+		r.Header.Set("Forwarded", value)
+		_, err := proxies.Host(r)
+		if got := proxies.Client(r).String(); (want == "malformed") != (err != nil) || err == nil && got != want {
+			t.Errorf("%s: got %s, %v, want %s", value, got, err, want)
+		}
+	}
+}
+
+// Azure's gateways write a port behind the address.
+func TestForwardedForWithPort(t *testing.T) {
+	t.Parallel()
+	proxies, err := resolver.NewProxies([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "10.1.2.3:1"
+	r.Header.Set("X-Forwarded-For", "203.0.113.7:4711")
+	if got := proxies.Client(r); got != netip.MustParseAddr("203.0.113.7") {
+		t.Errorf("got %v, want 203.0.113.7", got)
+	}
 }

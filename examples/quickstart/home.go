@@ -19,7 +19,7 @@ func (n *notes) home(w http.ResponseWriter, r *http.Request) {
 	if t, ok := tenancy.FromContext(r.Context()); ok {
 		found, err := n.newest(r.Context())
 		if err != nil {
-			middleware.Problem(w, r, err)
+			middleware.Refuse(w, r, err, nil)
 			return
 		}
 		data.Tenant, data.Notes = t, found

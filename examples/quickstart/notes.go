@@ -46,7 +46,7 @@ func (n *notes) create(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err != nil {
-		middleware.Problem(w, r, err)
+		middleware.Refuse(w, r, err, nil)
 		return
 	}
 	answer(w, http.StatusCreated, in)
@@ -56,7 +56,7 @@ func (n *notes) create(w http.ResponseWriter, r *http.Request) {
 func (n *notes) list(w http.ResponseWriter, r *http.Request) {
 	found, err := n.newest(r.Context())
 	if err != nil {
-		middleware.Problem(w, r, err)
+		middleware.Refuse(w, r, err, nil)
 		return
 	}
 	answer(w, http.StatusOK, found)

@@ -34,7 +34,7 @@ func Parse(hostport string) (string, error) {
 		return "", err
 	}
 	if strings.HasPrefix(host, "[") {
-		addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		addr, err := netip.ParseAddr(host[1 : len(host)-1])
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
 			return "", invalid(hostport, "not an IPv6 address in brackets")
 		}
@@ -49,8 +49,9 @@ func Parse(hostport string) (string, error) {
 
 // IsIP reports whether a host in canonical form is an IP address.
 func IsIP(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
+	// In canonical form, only addresses have a colon or end in a number.
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return strings.IndexByte(host, ':') >= 0 || strings.Trim(last, "0123456789") == ""
 }
 
 func cutPort(hostport string) (string, error) {

@@ -1,0 +1,89 @@
+package examples_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The program in the README builds, runs, and does what the README says.
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```go\n")
+	program, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("got no program in the README")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	dir := t.TempDir()
+	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
+	if err := os.WriteFile(source, []byte(strings.ReplaceAll(program, "127.0.0.1:8080", addr)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, run := range [][]string{
+		{"acme visits: 1", "acme visits: 2", "globex visits: 1", "nobody 404"},
+		{"acme visits: 3", "globex visits: 2"}, // started again
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		cmd := exec.CommandContext(ctx, bin)
+		cmd.Dir = dir
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range run {
+			slug, _, _ := strings.Cut(want, " ")
+			if got := visit(t, addr, slug); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		stop()
+		_ = cmd.Wait()
+	}
+}
+
+// visit asks for a tenant's page, as soon as the program listens.
+func visit(t *testing.T, addr, slug string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = slug + ".localhost:8080"
+	res, err := http.DefaultClient.Do(r)
+	for until := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(until); {
+		res, err = http.DefaultClient.Do(r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Sprint(slug, " ", res.StatusCode)
+	}
+	return slug + " " + strings.TrimSpace(string(body))
+}
