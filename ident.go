@@ -74,8 +74,8 @@ func (id ID) Validate() error {
 // and inner hyphens, none of them both third and fourth (those are the mark of
 // encoded names: RFC 5891, section 4.2.3.1).
 func ValidateSlug(slug string) error {
-	if err := validateLabel(slug); err != nil {
-		return fmt.Errorf("%w: slug %s", ErrInvalid, err)
+	if problem := labelProblem(slug); problem != "" {
+		return fmt.Errorf("%w: slug %s", ErrInvalid, problem)
 	}
 	if len(slug) >= 4 && slug[2:4] == "--" {
 		return fmt.Errorf("%w: slug %q has hyphens in third and fourth place", ErrInvalid, slug)
@@ -92,8 +92,8 @@ func ValidateDomain(domain string) error {
 	}
 	last := ""
 	for label := range strings.SplitSeq(domain, ".") {
-		if err := validateLabel(label); err != nil {
-			return fmt.Errorf("%w: domain %q: label %s", ErrInvalid, domain, err)
+		if problem := labelProblem(label); problem != "" {
+			return fmt.Errorf("%w: domain %q: label %s", ErrInvalid, domain, problem)
 		}
 		last = label
 	}
@@ -112,29 +112,18 @@ func endsInNumber(last string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-type labelError struct {
-	label  string
-	length bool
-}
-
-func (e *labelError) Error() string {
-	if e.length {
-		return fmt.Sprintf("of %d bytes, want 1 to %d", len(e.label), maxLabel)
-	}
-	return fmt.Sprintf("%q, want a-z, 0-9 and inner -", e.label)
-}
-
-func validateLabel(label string) error {
+// labelProblem says what is wrong with a DNS label, or nothing.
+func labelProblem(label string) string {
 	if len(label) == 0 || len(label) > maxLabel {
-		return &labelError{label, true}
+		return fmt.Sprintf("of %d bytes, want 1 to %d", len(label), maxLabel)
 	}
 	for i := range len(label) {
 		c := label[i]
 		if !lowerAlnum(c) && !(c == '-' && i > 0 && i < len(label)-1) {
-			return &labelError{label, false}
+			return fmt.Sprintf("%q, want a-z, 0-9 and inner -", label)
 		}
 	}
-	return nil
+	return ""
 }
 
 func lowerAlnum(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }

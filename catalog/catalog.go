@@ -17,9 +17,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/hostname"
-	"github.com/jmoiron/sqlx"
 )
 
 // Store persists tenant records. [New] has one for SQL, and tenancytest one in

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/jmoiron/sqlx"
 )
 
 //go:embed migrations

@@ -7,10 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/tenancytest"
-	"github.com/jmoiron/sqlx"
 )
 
 // countingEngine counts what costs a round trip beside the host's own queries.

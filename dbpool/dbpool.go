@@ -23,9 +23,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/jmoiron/sqlx"
 )
 
 // Pool holds the handles of all tenants' databases. Its methods may be called

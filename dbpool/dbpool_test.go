@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/tenancytest"
-	"github.com/jmoiron/sqlx"
 )
 
 func TestDBIsTheTenantsOwn(t *testing.T) {

@@ -1,7 +1,9 @@
 package middleware_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -106,6 +108,32 @@ func TestRefuse(t *testing.T) {
 		if id := tt.tenant; id != "" && (!errors.As(got, &e) || e.Tenant != id) {
 			t.Errorf("%s: got %v, want an error of tenant %s", name, got, id)
 		}
+	}
+}
+
+func TestRefuseForAHandler(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	opts := logTo(&b)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		middleware.Refuse(w, r, fmt.Errorf("planted: %w", tenancy.ErrConflict), opts)
+	})
+	if got, want := ask(t, h, get("/notes/7")), (answer{409, "conflict", ""}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	want := record{"INFO", "request refused", "planted: changed meanwhile", "GET", "example.com", "/notes/7"}
+	if got := readRecord(t, &b); got != want {
+		t.Errorf("got the log %+v, want %+v", got, want)
+	}
+	b.Reset()
+	opts.Refuse = func(w http.ResponseWriter, _ *http.Request, err error) {
+		if !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("got %v, want ErrConflict", err)
+		}
+		w.WriteHeader(http.StatusTeapot)
+	}
+	if got, want := ask(t, h, get("/")), (answer{Code: http.StatusTeapot}); got != want || b.Len() == 0 {
+		t.Errorf("got %+v and %d bytes of log, want %+v and some", got, b.Len(), want)
 	}
 }
 

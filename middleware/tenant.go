@@ -26,10 +26,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/resolver"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/resolver"
 )
 
 // Options are the options of every middleware in this package.

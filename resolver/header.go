@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/artflow-studio/tenancy"
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // Header resolves by a header that a gateway sets. It counts only when the peer

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestCatalog is the conformance suite for a [catalog.Store]. The function

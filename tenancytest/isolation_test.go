@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/jmoiron/sqlx"
 )
 
 // notesApp is a handler in two versions: one that takes the tenant's database

@@ -13,10 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/go-sql-driver/mysql"
 )
 
 // Engine reaches the databases of one MySQL or MariaDB server.

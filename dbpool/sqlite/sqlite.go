@@ -18,11 +18,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
+	"modernc.org/sqlite"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/jmoiron/sqlx"
-	"modernc.org/sqlite"
 )
 
 const (

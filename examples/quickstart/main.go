@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -47,7 +46,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *addr, *data, *server); err != nil {
-		log.Fatalln("quickstart:", err)
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to defer
 	}
 }
 

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/middleware"
-	"github.com/jmoiron/sqlx"
 )
 
 // maxBody and maxText bound a note, in bytes.

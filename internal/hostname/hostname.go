@@ -8,8 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/artflow-studio/tenancy"
 	"golang.org/x/net/idna"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // maxLen bounds what is looked at: 253 bytes of name, brackets, dot and port,

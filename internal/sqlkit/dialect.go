@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/artflow-studio/tenancy"
 	"github.com/go-sql-driver/mysql"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // Dialect is a dialect of SQL. Its value names the folder of its migrations.

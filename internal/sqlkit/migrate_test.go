@@ -10,12 +10,13 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/tenancytest"
-	"github.com/jmoiron/sqlx"
-	"github.com/pressly/goose/v3"
 )
 
 func files(contents ...string) fstest.MapFS {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/tenancytest"
-	"github.com/jmoiron/sqlx"
 )
 
 func TestTx(t *testing.T) {

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/jmoiron/sqlx"
 )
 
 // Databases opens tenants' databases. A *dbpool.Pool is one.
