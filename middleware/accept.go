@@ -8,8 +8,17 @@ import (
 
 // prefersHTML reports whether a client that sent these Accept headers would
 // rather have HTML than JSON. Only who names HTML gets it: the "*/*" of curl and
-// of most programs means JSON. Source: RFC 9110, section 12.5.1.
+// of most programs means JSON. Nobody who sends more than maxAccept bytes is a
+// browser. Source: RFC 9110, section 12.5.1.
 func prefersHTML(accept []string) bool {
+	const maxAccept = 4 << 10
+	length := 0
+	for _, line := range accept {
+		length += len(line)
+	}
+	if length > maxAccept {
+		return false
+	}
 	var html, json float64
 	for _, line := range accept {
 		for item := range strings.SplitSeq(line, ",") {
@@ -27,7 +36,7 @@ func prefersHTML(accept []string) bool {
 			switch media {
 			case "text/html", "application/xhtml+xml":
 				html = max(html, q)
-			case "application/json", "application/problem+json", "application/*":
+			case "application/json", "application/problem+json", "application/*", "*/*":
 				json = max(json, q)
 			}
 		}

@@ -67,8 +67,8 @@ func TestAccept(t *testing.T) {
 		{[]string{"text/html", "application/json"}, false},
 		{[]string{"", "\xff", "text/html"}, true},
 
-		{[]string{strings.Repeat("a/b,", 1<<16) + "text/html"}, true},
-		{[]string{"text/html" + strings.Repeat(";a=b", 1<<16)}, true},
+		{[]string{strings.Repeat("a/b,", 1<<16) + "text/html"}, false},
+		{[]string{"text/html" + strings.Repeat(";a=b", 1<<16)}, false},
 		{slices.Repeat([]string{"application/json", "text/html"}, 1<<14), false},
 		{[]string{strings.Repeat("x", 1<<20)}, false},
 	} {

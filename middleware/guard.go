@@ -27,11 +27,11 @@ func Require(opts *Options) func(http.Handler) http.Handler {
 // came before is a mistake of the host's, and is answered as an internal error.
 func CentralOnly(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
-		if isCentral(r) {
-			return nil
-		}
 		if t, ok := tenancy.FromContext(r.Context()); ok {
 			return tenancy.Wrap("middleware.CentralOnly", t.ID, tenancy.ErrNotFound)
+		}
+		if isCentral(r) {
+			return nil
 		}
 		return tenancy.Wrap("middleware.CentralOnly", "", tenancy.ErrNoTenant)
 	})

@@ -57,7 +57,7 @@ func TestLog(t *testing.T) {
 	}{
 		{"unresolved", "example.com", plain(find), "DEBUG", "names no tenant"},
 		{"unknown", "ghost.example.com", plain(find), "DEBUG", "slug:ghost: not found"},
-		{"cancelled", "acme.example.com", plain(failing(fmt.Errorf("query: %w", context.Canceled))), "DEBUG", "query: context canceled"},
+		{"cancelled by nobody here", "acme.example.com", plain(failing(fmt.Errorf("query: %w", context.Canceled))), "ERROR", "query: context canceled"},
 		{"not active", "closed.example.com", plain(find), "INFO", "middleware.Tenant: tenant id-closed: tenant is suspended"},
 		{"malformed", "a_b.example.com", plain(find), "INFO", "a_b.example.com"},
 		{"catalog down", "acme.example.com", plain(failing(fmt.Errorf("%w: dial tcp", tenancy.ErrUnavailable))), "ERROR", "dial tcp"},

@@ -39,7 +39,7 @@ type problem struct {
 var problems = []problem{
 	{is: []error{context.Canceled}, code: statusClientClosed, name: "cancelled", title: "Cancelled",
 		detail: "The request was cancelled.", level: slog.LevelDebug},
-	{is: []error{tenancy.ErrUnavailable, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
+	{is: []error{tenancy.ErrUnavailable, tenancy.ErrClosed, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
 		title: "Temporarily unavailable", detail: "The service cannot answer at the moment. Try again shortly.",
 		level: slog.LevelError, retryAfter: 5 * time.Second},
 	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
@@ -74,8 +74,12 @@ var problems = []problem{
 var internal = problem{code: http.StatusInternalServerError, name: "internal", title: "Internal error",
 	detail: "Something went wrong on our side.", level: slog.LevelError}
 
-// classify finds the row of an error.
-func classify(err error) *problem {
+// classify finds the row of an error. A cancellation that is not the client's
+// own is one of ours, such as the end of the program.
+func classify(r *http.Request, err error) *problem {
+	if errors.Is(err, context.Canceled) && r.Context().Err() == nil {
+		err = tenancy.ErrUnavailable
+	}
 	var notActive *tenancy.StatusError
 	var status tenancy.Status
 	if errors.As(err, &notActive) {
@@ -101,11 +105,12 @@ type retryAfterer interface {
 // in JSON (RFC 9457), or a small page if the client prefers HTML. The texts are
 // fixed; nothing of err's own text is in them. Errors that unwrap to no sentinel
 // of package tenancy are internal errors. An error in the chain with a method
-// RetryAfter() time.Duration sets the header of that name.
+// RetryAfter() time.Duration sets the header of that name. An answer of 401 says
+// "WWW-Authenticate: Bearer" unless the host set that header before.
 //
 // Problem does not log; [Refuse] does both.
 func Problem(w http.ResponseWriter, r *http.Request, err error) {
-	p := classify(err)
+	p := classify(r, err)
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")
@@ -114,6 +119,9 @@ func Problem(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if p.code == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
+		h.Set("WWW-Authenticate", "Bearer") // RFC 9110, section 15.5.2, wants one
+	}
 	after := p.retryAfter
 	var e retryAfterer
 	if errors.As(err, &e) {

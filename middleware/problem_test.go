@@ -38,8 +38,18 @@ func answer(err error, accept ...string) *httptest.ResponseRecorder {
 	if accept != nil {
 		r.Header["Accept"] = accept
 	}
-	Problem(w, r, err)
+	Problem(w, gone(r, err), err)
 	return w
+}
+
+// gone returns the request of a client that went away, if err says so.
+func gone(r *http.Request, err error) *http.Request {
+	if !errors.Is(err, context.Canceled) {
+		return r
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	cancel()
+	return r.WithContext(ctx)
 }
 
 func TestProblem(t *testing.T) {
@@ -76,7 +86,7 @@ func TestProblem(t *testing.T) {
 		{tenancy.ErrConflict, 409, "conflict", "", info},
 		{tenancy.ErrInvalid, 400, "invalid", "", info},
 		{tenancy.ErrNoTenant, 500, "internal", "", failure},
-		{tenancy.ErrClosed, 500, "internal", "", failure},
+		{tenancy.ErrClosed, 503, "unavailable", "5", failure},
 		{sql.ErrNoRows, 500, "internal", "", failure},
 		{io.EOF, 500, "internal", "", failure},
 		{odd, 500, "internal", "", failure},
@@ -103,7 +113,7 @@ func TestProblem(t *testing.T) {
 			if got := w.Header().Get("Retry-After"); got != tt.after {
 				t.Errorf("%v: got Retry-After %q, want %q", err, got, tt.after)
 			}
-			if got := classify(err).level; got != tt.level {
+			if got := classify(gone(httptest.NewRequest("GET", "/", nil), err), err).level; got != tt.level {
 				t.Errorf("%v: got level %v, want %v", err, got, tt.level)
 			}
 		}

@@ -19,7 +19,7 @@ package middleware
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -72,7 +72,7 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, op
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			match, err := resolve.Resolve(r)
-			if optional && errors.Is(err, tenancy.ErrUnresolved) {
+			if optional && resolver.Unresolved(err) {
 				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), centralKey{}, true)))
 				return
 			}
@@ -80,8 +80,8 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, op
 			if err == nil {
 				t, err = find.Find(r.Context(), match.Ref)
 			}
-			if err == nil && t.Status != tenancy.StatusActive {
-				err = tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status})
+			if err == nil {
+				err = check(r, t, match)
 			}
 			if err != nil {
 				o.refuse(w, r, err)
@@ -90,6 +90,19 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, op
 			next.ServeHTTP(w, withTenant(r, t, match.Prefix))
 		})
 	}
+}
+
+// check reports why a tenant that was found is not served.
+func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
+	switch {
+	case t == nil:
+		return fmt.Errorf("middleware.Tenant: the finder returned no tenant and no error for %v", match.Ref)
+	case t.Status != tenancy.StatusActive:
+		return tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status})
+	case !strings.HasPrefix(r.URL.Path, match.Prefix):
+		return tenancy.Wrap("middleware.Tenant", t.ID, fmt.Errorf("the resolver found the prefix %q, which the path has not", match.Prefix))
+	}
+	return nil
 }
 
 // withTenant returns the request as the handler sees it.
@@ -160,8 +173,8 @@ func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	log.LogAttrs(r.Context(), classify(err).level, "request refused",
-		slog.Any("error", err), slog.String("method", r.Method), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
+	log.LogAttrs(r.Context(), classify(r, err).level, "request refused",
+		slog.Any("error", err), slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
 	o.Refuse(w, r, err)
 }
 

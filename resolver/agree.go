@@ -24,7 +24,7 @@ func Agree(find tenancy.Finder, resolvers ...Resolver) Resolver {
 		var got Match
 		for _, each := range resolvers {
 			m, err := each.Resolve(r)
-			if errors.Is(err, tenancy.ErrUnresolved) {
+			if Unresolved(err) {
 				continue
 			}
 			if err != nil {
@@ -62,11 +62,17 @@ func sameTenant(ctx context.Context, find tenancy.Finder, a, b tenancy.Ref) erro
 	var ids [2]tenancy.ID
 	for i, ref := range []tenancy.Ref{a, b} {
 		t, err := find.Find(ctx, ref)
-		if errors.Is(err, tenancy.ErrNotFound) {
+		if errors.Is(err, tenancy.ErrNotFound) && !errors.Is(err, tenancy.ErrUnavailable) {
 			return differ
+		}
+		if Unresolved(err) { // the request named something all the same
+			return fmt.Errorf("%w: finder: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // not unresolved
 		}
 		if err != nil {
 			return err
+		}
+		if t == nil {
+			return fmt.Errorf("the finder returned no tenant and no error for %v", ref)
 		}
 		ids[i] = t.ID
 	}

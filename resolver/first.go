@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/artflow-studio/tenancy"
@@ -16,7 +15,7 @@ func First(resolvers ...Resolver) Resolver {
 	return Func(func(r *http.Request) (Match, error) {
 		for _, each := range resolvers {
 			m, err := each.Resolve(r)
-			if !errors.Is(err, tenancy.ErrUnresolved) {
+			if !Unresolved(err) {
 				return m, err
 			}
 		}

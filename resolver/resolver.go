@@ -15,6 +15,8 @@
 package resolver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -55,6 +57,25 @@ func Must[R Resolver](r R, err error) R {
 		panic(err)
 	}
 	return r
+}
+
+// Unresolved reports whether err says that the request names no tenant, and
+// nothing else. An error that also says that something is malformed or does not
+// answer is no such statement: who takes it for one lets a request pass that
+// names a tenant.
+func Unresolved(err error) bool {
+	if !errors.Is(err, tenancy.ErrUnresolved) {
+		return false
+	}
+	for _, other := range []error{
+		tenancy.ErrUnavailable, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited,
+		tenancy.ErrNotActive, tenancy.ErrNotFound, tenancy.ErrClosed, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // newMatch checks what a client sent and makes a match of it.
