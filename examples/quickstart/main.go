@@ -47,7 +47,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, *addr, *data, *server); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to defer
+		os.Exit(1)
 	}
 }
 
