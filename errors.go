@@ -82,6 +82,9 @@ func Wrap(op string, tenant ID, err error) error {
 // StatusError says why a tenant is not served. It unwraps to [ErrNotActive].
 type StatusError struct {
 	Status Status
+	// Tenant is the record, for a page that names it. It may be nil, and must
+	// not be modified.
+	Tenant *Tenant
 }
 
 // Error returns the text for logs.

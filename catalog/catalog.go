@@ -61,6 +61,7 @@ type Catalog struct {
 	store    Store
 	migrator Migrator
 	reserved []string
+	domains  []string // of the service's own
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -68,6 +69,11 @@ type Options struct {
 	// Reserved are slugs that no tenant may have. Use an empty slice that is
 	// not nil to reserve none. Default: [tenancy.ReservedSlugs].
 	Reserved []string
+	// ReservedDomains are domains of the service's own, such as the bases of
+	// its subdomains: no tenant may have one of them, or one below. Without
+	// them a tenant could take another's subdomain as its own domain. Default:
+	// none.
+	ReservedDomains []string
 }
 
 // New returns the catalog in a SQL database, whose dialect is that of
@@ -87,8 +93,18 @@ func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 		return nil, tenancy.Wrap("catalog.NewWithStore", "", fmt.Errorf("%w: no store", tenancy.ErrInvalid))
 	}
 	c := &Catalog{store: store, reserved: tenancy.ReservedSlugs()}
-	if opts != nil && opts.Reserved != nil {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if opts.Reserved != nil {
 		c.reserved = slices.Clone(opts.Reserved)
+	}
+	for _, d := range opts.ReservedDomains {
+		host, err := parseDomain(d)
+		if err != nil {
+			return nil, tenancy.Wrap("catalog.NewWithStore", "", err)
+		}
+		c.domains = append(c.domains, host)
 	}
 	c.migrator, _ = store.(Migrator)
 	return c, nil
@@ -115,6 +131,9 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // its database.
 func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "catalog.Create"
+	if t == nil {
+		return nil, wrap(op, "", errNoTenant())
+	}
 	t = t.Clone()
 	if t.ID == "" {
 		t.ID = tenancy.NewID()
@@ -160,6 +179,9 @@ func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 // [tenancy.ErrExists].
 func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "catalog.Update"
+	if t == nil {
+		return nil, wrap(op, "", errNoTenant())
+	}
 	old, err := c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
 	if err == nil && old.Version != t.Version {
 		err = fmt.Errorf("%w: version %d is written over %d", tenancy.ErrConflict, t.Version, old.Version)
@@ -171,13 +193,15 @@ func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 	return t, wrap(op, old.ID, err)
 }
 
-// Rename gives the tenant another slug.
+// Rename gives the tenant another slug. Its display name stays; change that with
+// [Catalog.Update].
 func (c *Catalog) Rename(ctx context.Context, id tenancy.ID, slug string) (*tenancy.Tenant, error) {
 	return c.edit(ctx, "catalog.Rename", id, func(t *tenancy.Tenant) { t.Slug = slug })
 }
 
 // AddDomain leads another domain to the tenant, in any spelling. One that leads
-// there already changes nothing.
+// there already changes nothing. Whether the tenant owns the domain is the
+// caller's to find out.
 func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
 	const op = "catalog.AddDomain"
 	host, err := parseDomain(domain)
@@ -307,6 +331,11 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 		t.Domains[i] = host
 	}
 	slices.Sort(t.Domains)
+	for _, d := range t.Domains {
+		if slices.ContainsFunc(c.domains, func(own string) bool { return d == own || strings.HasSuffix(d, "."+own) }) {
+			return fmt.Errorf("%w: domain %q is reserved", tenancy.ErrInvalid, d)
+		}
+	}
 	if err := t.Validate(); err != nil {
 		return err
 	}
@@ -315,6 +344,8 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 	}
 	return nil
 }
+
+func errNoTenant() error { return fmt.Errorf("%w: no tenant", tenancy.ErrInvalid) }
 
 func parseDomain(domain string) (string, error) {
 	host, err := hostname.Parse(domain)

@@ -1,8 +1,10 @@
 package catalog_test
 
 import (
+	"errors"
 	"testing"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -25,4 +27,41 @@ func open(t *testing.T, s *tenancytest.Server) *catalog.Catalog {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// A tenant cannot take a neighbour's subdomain, or the service's own domain.
+func TestReservedDomains(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{ReservedDomains: []string{"Example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme, err := c.Create(t.Context(), &tenancy.Tenant{Slug: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, domain := range []string{"example.com", "globex.example.com", "a.b.EXAMPLE.com."} {
+		if _, err := c.AddDomain(t.Context(), acme.ID, domain); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("AddDomain(%s): got %v, want ErrInvalid", domain, err)
+		}
+		if _, err := c.Create(t.Context(), &tenancy.Tenant{Slug: "x", Domains: []string{domain}}); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("Create with %s: got %v, want ErrInvalid", domain, err)
+		}
+	}
+	if _, err := c.AddDomain(t.Context(), acme.ID, "notexample.com"); err != nil {
+		t.Errorf("AddDomain elsewhere: %v", err)
+	}
+	if _, err := catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{ReservedDomains: []string{"a b"}}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a malformed domain: got %v, want ErrInvalid", err)
+	}
+}
+
+func TestNoTenantIsInvalid(t *testing.T) {
+	t.Parallel()
+	c := tenancytest.NewCatalog(t)
+	_, create := c.Create(t.Context(), nil)
+	_, update := c.Update(t.Context(), nil)
+	if !errors.Is(create, tenancy.ErrInvalid) || !errors.Is(update, tenancy.ErrInvalid) {
+		t.Errorf("got %v and %v, want ErrInvalid", create, update)
+	}
 }

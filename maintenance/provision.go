@@ -50,8 +50,8 @@ type Provisioner struct {
 type ProvisionerOptions struct {
 	// Server is where tenants go whose placement names no server. Default: "".
 	Server string
-	// Seed fills a new tenant's database after the migrations. It may run again
-	// if it was interrupted. Default: nothing.
+	// Seed fills a new tenant's database after the migrations; its context
+	// carries the tenant. It may run again if it was interrupted. Default: nothing.
 	Seed func(ctx context.Context, t *tenancy.Tenant) error
 }
 
@@ -83,6 +83,9 @@ func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions
 // tenant in the status provisioning, for [Provisioner.Resume].
 func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "maintenance.Create"
+	if t == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+	}
 	t = t.Clone()
 	if t.ID == "" {
 		t.ID = tenancy.NewID()
@@ -116,6 +119,28 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, p.undo(ctx, t, made)))
 }
 
+// Ensure returns the tenant with that slug: it makes the tenant if there is none,
+// goes on with a creation that was interrupted, and otherwise returns the record
+// as it is, in whatever status. It is for tenants that a program wants on start.
+func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	if t == nil {
+		return nil, tenancy.Wrap("maintenance.Ensure", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+	}
+	for attempt := 0; ; attempt++ {
+		found, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
+		if err == nil && found.Status == tenancy.StatusProvisioning {
+			return p.Resume(ctx, found.ID)
+		}
+		if !errors.Is(err, tenancy.ErrNotFound) {
+			return found, err
+		}
+		made, err := p.Create(ctx, t)
+		if attempt > 0 || !errors.Is(err, tenancy.ErrExists) { // or another process was faster
+			return made, err
+		}
+	}
+}
+
 // Resume goes on with a creation that was interrupted, from whatever step it
 // had reached; nothing is removed if it fails. A tenant in another status is an
 // error that unwraps to [tenancy.ErrInvalid]. While another process is still
@@ -144,6 +169,7 @@ func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenan
 
 // finish does the steps behind the making of the database.
 func (p *Provisioner) finish(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	ctx = tenancy.NewContext(ctx, t)
 	if err := p.migrator.Up(ctx, t); err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func TestCreate(t *testing.T) {
 			if err != nil || now.Status != tenancy.StatusProvisioning {
 				t.Errorf("while seeding: got %v, %v, want status provisioning", now, err)
 			}
-			db, err := k.pool.For(ctx, tenant)
+			db, err := k.pool.DB(ctx) // the context carries the tenant
 			if err == nil {
 				_, err = db.ExecContext(ctx, `SELECT id FROM notes`)
 			}
@@ -302,5 +302,51 @@ func TestConstructors(t *testing.T) {
 	}
 	if _, err := migrate.New(k.pool, fstest.MapFS{}, &migrate.Options{Table: "x; DROP TABLE y"}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("odd table: got %v, want ErrInvalid", err)
+	}
+}
+
+func TestEnsure(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, testEnsure)
+}
+
+func testEnsure(t *testing.T, s *tenancytest.Server) {
+	k := newKit(t, s)
+	p := k.provisioner(t, makeNotes, nil)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := p.Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"}); err != nil {
+				t.Errorf("Ensure: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	acme, err := p.Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.wantServed(t, acme)
+
+	if _, err := k.cat.SetStatus(t.Context(), acme.ID, tenancy.StatusSuspended); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"}); err != nil || got.Status != tenancy.StatusSuspended {
+		t.Errorf("a suspended tenant: got %+v, %v, want it as it is", got, err)
+	}
+	id := tenancy.NewID()
+	if _, err := k.cat.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "killed",
+		Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Ensure(t.Context(), &tenancy.Tenant{Slug: "killed"}); err != nil || got.Status != tenancy.StatusActive || got.ID != id {
+		t.Errorf("a creation that was killed: got %+v, %v, want it resumed", got, err)
+	} else {
+		k.dropLater(t, got)
+	}
+	for _, in := range []*tenancy.Tenant{nil, {Slug: "No Slug"}} {
+		if _, err := p.Ensure(t.Context(), in); err == nil {
+			t.Errorf("Ensure(%v): got no error", in)
+		}
 	}
 }

@@ -84,7 +84,11 @@ func TestLog(t *testing.T) {
 				t.Errorf("got the error %q, want one with %q", got.Error, tt.why)
 			}
 			got.Error = ""
-			if want := (record{tt.level, "request refused", "", "PATCH", tt.host, "/notes/7"}); got != want {
+			msg := "request refused"
+			if tt.level == "ERROR" {
+				msg = "request failed"
+			}
+			if want := (record{tt.level, msg, "", "PATCH", tt.host, "/notes/7"}); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			if strings.Contains(b.String(), "planted") {

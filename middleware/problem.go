@@ -24,8 +24,9 @@ const statusClientClosed = 499
 
 // problem is one row of the table that turns errors into HTTP.
 type problem struct {
-	is         []error        // any of them, by errors.Is
-	status     tenancy.Status // if set, also that of the StatusError
+	is         []error          // any of them, by errors.Is, or
+	as         func(error) bool // by type
+	status     tenancy.Status   // if set, also that of the StatusError
 	code       int
 	name       string // the last part of the type
 	title      string
@@ -66,6 +67,8 @@ var problems = []problem{
 		detail: "That name is taken.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrConflict}, code: http.StatusConflict, name: "conflict", title: "Changed meanwhile",
 		detail: "Somebody else changed it meanwhile. Read it again.", level: slog.LevelInfo},
+	{as: tooLarge, code: http.StatusRequestEntityTooLarge, name: "too-large", title: "Too large",
+		detail: "The request's body is too large.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrInvalid}, code: http.StatusBadRequest, name: "invalid", title: "Invalid request",
 		detail: "The request is malformed or contradicts itself.", level: slog.LevelInfo},
 }
@@ -73,6 +76,12 @@ var problems = []problem{
 // internal is what every error is that is in no row.
 var internal = problem{code: http.StatusInternalServerError, name: "internal", title: "Internal error",
 	detail: "Something went wrong on our side.", level: slog.LevelError}
+
+// tooLarge reports whether a body was cut off by http.MaxBytesReader.
+func tooLarge(err error) bool {
+	var e *http.MaxBytesError
+	return errors.As(err, &e)
+}
 
 // classify finds the row of an error. A cancellation that is not the client's
 // own is one of ours, such as the end of the program.
@@ -87,7 +96,7 @@ func classify(r *http.Request, err error) *problem {
 	}
 	for i := range problems {
 		p := &problems[i]
-		matches := slices.ContainsFunc(p.is, func(is error) bool { return errors.Is(err, is) })
+		matches := slices.ContainsFunc(p.is, func(is error) bool { return errors.Is(err, is) }) || p.as != nil && p.as(err)
 		if matches && (p.status == "" || p.status == status) {
 			return p
 		}
@@ -110,7 +119,7 @@ type retryAfterer interface {
 //
 // Problem does not log; [Refuse] does both.
 func Problem(w http.ResponseWriter, r *http.Request, err error) {
-	p := classify(r, err)
+	p := Describe(r, err)
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")
@@ -119,34 +128,46 @@ func Problem(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if p.code == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
+	if p.Status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer") // RFC 9110, section 15.5.2, wants one
 	}
-	after := p.retryAfter
-	var e retryAfterer
-	if errors.As(err, &e) {
-		after = e.RetryAfter()
-	}
-	if after > 0 {
-		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(after.Seconds()), 'f', 0, 64))
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(p.RetryAfter.Seconds()), 'f', 0, 64))
 	}
 	if prefersHTML(r.Header["Accept"]) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(p.code)
-		_ = page.Execute(w, map[string]string{"Title": p.title, "Detail": p.detail})
+		w.WriteHeader(p.Status)
+		_ = page.Execute(w, p)
 		return
 	}
 	h.Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.code)
-	_ = json.NewEncoder(w).Encode(details{problemBase + p.name, p.title, p.code, p.detail})
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
 }
 
-// details is the body of RFC 9457, section 3.1.
-type details struct {
+// Details are problem details: what an error means to a client.
+// Source: RFC 9457, section 3.1.
+type Details struct {
+	// Type is a URL that names the problem, and where it is explained.
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	// RetryAfter is for the header of that name; zero means none.
+	RetryAfter time.Duration `json:"-"`
+}
+
+// Describe returns what err means to the client of r, for answers in a form of
+// the application's own. Of an error with several meanings the gravest counts: a
+// server that cannot be reached outweighs a thing that was not found there.
+func Describe(r *http.Request, err error) Details {
+	p := classify(r, err)
+	d := Details{Type: problemBase + p.name, Title: p.title, Status: p.code, Detail: p.detail, RetryAfter: p.retryAfter}
+	var e retryAfterer
+	if errors.As(err, &e) {
+		d.RetryAfter = e.RetryAfter()
+	}
+	return d
 }
 
 var page = template.Must(template.New("problem").Parse(`<!doctype html>

@@ -98,7 +98,7 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	case t == nil:
 		return fmt.Errorf("middleware.Tenant: the finder returned no tenant and no error for %v", match.Ref)
 	case t.Status != tenancy.StatusActive:
-		return tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status})
+		return tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status, Tenant: t})
 	case !strings.HasPrefix(r.URL.Path, match.Prefix):
 		return tenancy.Wrap("middleware.Tenant", t.ID, fmt.Errorf("the resolver found the prefix %q, which the path has not", match.Prefix))
 	}
@@ -173,8 +173,13 @@ func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	log.LogAttrs(r.Context(), classify(r, err).level, "request refused",
-		slog.Any("error", err), slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
+	p := classify(r, err)
+	what := "request refused"
+	if p.level >= slog.LevelError {
+		what = "request failed"
+	}
+	log.LogAttrs(r.Context(), p.level, what, slog.Any("error", err), slog.Int("status", p.code),
+		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
 	o.Refuse(w, r, err)
 }
 

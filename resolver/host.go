@@ -16,6 +16,11 @@ type HostResolver interface {
 
 // Host resolves by full domain: the host of the request is one of the tenant's
 // [tenancy.Tenant.Domains]. An IP address names no tenant.
+//
+// Every host that is not central names a tenant here, known or not. Beside a
+// [Subdomain], put Host last: First(subdomain, host). Then reserve the base
+// domains in the catalog (catalog.Options.ReservedDomains), so that no tenant
+// gets a neighbour's subdomain as its own domain.
 type Host struct {
 	central map[string]bool
 	proxies *Proxies

@@ -52,6 +52,9 @@ type Isolation struct {
 // transaction to the next request. A panic that the handler raised itself fails
 // the test.
 //
+// A request that is not answered in ten seconds, by a handler that heeds its
+// context, fails the test too.
+//
 // The handler is called without a network. Run it under the race detector, on
 // the engine that production has.
 func TestIsolation(t testing.TB, h http.Handler, iso Isolation) {
@@ -72,6 +75,9 @@ type isolationRun struct {
 	errs   []error
 	serial int
 }
+
+// answerTime is what a request has.
+const answerTime = 10 * time.Second
 
 // mostErrors is how many are reported. More do not tell more.
 const mostErrors = 10
@@ -105,6 +111,9 @@ func checkIsolation(ctx context.Context, h http.Handler, iso Isolation) []error 
 		wg.Go(func() {
 			rnd := mathrand.New(mathrand.NewPCG(iso.Seed, uint64(w)))
 			for range iso.Requests / iso.Workers {
+				if run.hasSeenEnough() {
+					return
+				}
 				run.one(ctx, rnd)
 			}
 		})
@@ -142,6 +151,12 @@ func (run *isolationRun) secret(i int) string {
 	return fmt.Sprintf("%s%dno%d", run.prefix, i, run.serial)
 }
 
+func (run *isolationRun) hasSeenEnough() bool {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	return len(run.errs) >= mostErrors
+}
+
 func (run *isolationRun) report(i int, r *http.Request, format string, args ...any) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
@@ -162,7 +177,7 @@ const (
 
 // send calls the handler and judges its answer.
 func (run *isolationRun) send(ctx context.Context, i int, r *http.Request, trouble trouble, want expectation) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	r = r.WithContext(ctx)
 	if r.Body == nil {
@@ -181,6 +196,10 @@ func (run *isolationRun) send(ctx context.Context, i int, r *http.Request, troub
 		run.handler.ServeHTTP(w, r)
 	}()
 
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		run.report(i, r, "no answer in %v: does a handler keep a transaction, rows or a connection open?", answerTime)
+		return
+	}
 	own := false
 	for _, match := range run.secrets.FindAllStringSubmatch(rec.Body.String(), -1) {
 		of, err := strconv.Atoi(match[1])

@@ -79,7 +79,7 @@ func dsn(t testing.TB, env string) string {
 		t.Fatalf("tenancytest: %s is not set, and %s asks for it", env, RequireEnv)
 	}
 	if v == "" {
-		t.Skipf("tenancytest: %s is not set", env)
+		t.Skipf("tenancytest: set %s to the URL of a server to run this test", env)
 	}
 	return v
 }

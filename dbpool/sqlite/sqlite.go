@@ -61,11 +61,14 @@ func New(dir string) (*Engine, error) {
 }
 
 // Open opens the database file at a path that belongs to no tenant, such as the
-// catalog's, with the settings that tenants' files have. The file is made when
-// it is missing; its folder must exist. The caller closes the handle.
+// catalog's, with the settings that tenants' files have. The file and its folder
+// are made when they are missing. The caller closes the handle.
 func Open(path string) (*sqlx.DB, error) {
 	if path == "" {
 		return nil, tenancy.Wrap("sqlite.Open", "", fmt.Errorf("%w: no path", tenancy.ErrInvalid))
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, tenancy.Wrap("sqlite.Open", "", err)
 	}
 	return sqlx.NewDb(sql.OpenDB(connector(sqlkit.SQLiteURI(path)+params)), driverName), nil
 }
@@ -81,7 +84,8 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 	conn, err := c.Driver().Open(string(c))
 	var e *sqlite.Error
 	if errors.As(err, &e) && e.Code()&0xff == sqliteCantOpen {
-		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+		path, _, _ := strings.Cut(string(c), "?")
+		return nil, fmt.Errorf("%w: %s: %w", tenancy.ErrNotFound, path, err)
 	}
 	return conn, err
 }

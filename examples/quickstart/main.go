@@ -108,13 +108,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 		return err
 	}
 	for slug, name := range map[string]string{"acme": "Acme", "globex": "Globex"} {
-		t, err := cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: slug})
-		if errors.Is(err, tenancy.ErrNotFound) {
-			_, err = tenants.Create(ctx, &tenancy.Tenant{Slug: slug, Name: name})
-		} else if err == nil && t.Status == tenancy.StatusProvisioning { // a start that was interrupted
-			_, err = tenants.Resume(ctx, t.ID)
-		}
-		if err != nil {
+		if _, err := tenants.Ensure(ctx, &tenancy.Tenant{Slug: slug, Name: name}); err != nil {
 			return err
 		}
 	}

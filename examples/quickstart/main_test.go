@@ -174,7 +174,7 @@ func TestProcess(t *testing.T) {
 			{"POST", "http://127.0.0.1/notes", `{"text": "four"}`, []string{"X-Tenant", "globex"}, 201},
 			{"POST", "http://acme.localhost/t/acme/notes", `{"text": "five"}`, []string{"X-Tenant", "acme"}, 201},
 			{"POST", "http://acme.localhost/notes", `{"text": 5}`, nil, 400},
-			{"POST", "http://acme.localhost/notes", `{"text": "` + strings.Repeat("x", 1<<20) + `"}`, nil, 400},
+			{"POST", "http://acme.localhost/notes", `{"text": "` + strings.Repeat("x", 1<<20) + `"}`, nil, 413},
 			{"PUT", "http://acme.localhost/notes", ``, nil, 405},
 			{"GET", "http://acme.localhost/notes", ``, []string{"X-Tenant", "globex"}, 400},
 			{"GET", "http://acme.localhost/t/globex/notes", ``, nil, 400},

@@ -67,15 +67,24 @@ func Claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error 
 	if owner != "" || tables > 0 {
 		return fmt.Errorf("%w: the database has the owner %q and %d tables", tenancy.ErrExists, string(owner), tables)
 	}
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.markerTable()+` (
+	err = mark(ctx, db, d, tenant)
+	if IsUnique(err) { // somebody was faster: another step of the same creation, or another tenant's
+		if owner, err = Owner(ctx, db, d); err == nil && owner != tenant {
+			err = fmt.Errorf("%w: the database has the owner %q", tenancy.ErrExists, string(owner))
+		}
+	}
+	return err
+}
+
+// mark writes the marker. Of two at the same moment, one fails on a unique key:
+// the marker's own, or that of PostgreSQL's catalog of tables.
+func mark(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
+	_, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.markerTable()+` (
 		only_row SMALLINT NOT NULL PRIMARY KEY CHECK (only_row = 1), tenant_id VARCHAR(36) NOT NULL)`)
 	if err != nil {
 		return err
 	}
 	_, err = db.ExecContext(ctx, d.Rebind(`INSERT INTO `+d.markerTable()+` (only_row, tenant_id) VALUES (1, ?)`), tenant)
-	if IsUnique(err) {
-		return fmt.Errorf("%w: somebody else claimed the database", tenancy.ErrExists)
-	}
 	return err
 }
 

@@ -34,10 +34,15 @@ type Options struct {
 	Table string
 }
 
-// New returns a migrator for the *.sql files in the root of fsys, in the format
-// of goose (https://pressly.github.io/goose/documentation/annotations/). Where
-// fsys has a folder called postgres, mysql or sqlite, tenants on such an engine
-// get the files in there instead.
+// New returns a migrator for the files in the root of fsys, in the format of
+// goose (https://pressly.github.io/goose/documentation/annotations/) and with
+// names like 00001_make_notes.sql. Where fsys has a folder called postgres, mysql
+// or sqlite, tenants on such an engine get the files in there instead. An
+// embed.FS has its files in a folder: take [fs.Sub].
+//
+// No files at all, a .sql file whose name has no version or the version of
+// another, and one without "-- +goose Up" are errors that unwrap to
+// [tenancy.ErrInvalid].
 func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	m := &Migrator{databases: databases, files: fsys, table: "tenancy_schema_version"}
 	if opts != nil && opts.Table != "" {
@@ -49,6 +54,9 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 		err = fmt.Errorf("%w: want databases and files", tenancy.ErrInvalid)
 	case tenancy.ValidateDatabaseName(m.table) != nil:
 		err = fmt.Errorf("%w: table %q, want a-z, 0-9 and _", tenancy.ErrInvalid, m.table)
+	}
+	if err == nil {
+		err = sqlkit.CheckFiles(fsys)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap("migrate.New", "", err)

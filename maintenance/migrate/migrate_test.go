@@ -1,9 +1,12 @@
 package migrate_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -42,4 +45,22 @@ func TestUpTakesTheEnginesFolder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is wrong with the files shows at once, and not with the first tenant.
+func TestNewLooksAtTheFiles(t *testing.T) {
+	t.Parallel()
+	pool := tenancytest.NewServer(t, "sqlite").Pool(t, nil)
+	up := &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}
+	for want, files := range map[string]fstest.MapFS{
+		"fs.Sub":       {"migrations/00001_x.sql": up},
+		"slow.sql":     {"00001_x.sql": up, "slow.sql": up},
+		"same version": {"00001_x.sql": up, "1_y.sql": up},
+		"-- +goose Up": {"00001_x.sql": {Data: []byte("SELECT 1;")}},
+		"mysql/x.sql":  {"00001_x.sql": up, "mysql/x.sql": up},
+	} {
+		if _, err := migrate.New(pool, files, nil); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want ErrInvalid that says %q", err, want)
+		}
+	}
 }
