@@ -28,7 +28,7 @@ func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
 // [tenancy.ErrNotFound].
 func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	return p.databases("dbpool.Drop", t, func(d Databases) error {
-		_ = p.Forget(t.ID)
+		p.Forget(t.ID)
 		return d.Drop(ctx, t.Placement.Database, t.ID)
 	})
 }
@@ -53,11 +53,11 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 }
 
 func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {
-	engine, err := p.engine(t)
+	s, err := p.server(t)
 	if err != nil {
 		return tenancy.Wrap(op, t.ID, err)
 	}
-	d, ok := engine.(Databases)
+	d, ok := s.engine.(Databases)
 	if !ok {
 		return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: server %q cannot make databases", tenancy.ErrInvalid, t.Placement.Server))
 	}

@@ -1,6 +1,7 @@
-// Package dbpool hands out the database of the tenant that a context carries.
+// Package dbpool hands out the database of the tenant that a context carries,
+// over a true budget of connections to each server.
 //
-//	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, nil)
+//	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: 90})
 //	...
 //	db, err := pool.DB(ctx) // in a handler behind middleware.Tenant
 //
@@ -10,16 +11,41 @@
 // against the server's own answer to which database it is and whose: the wrong
 // one is closed, logged at level error, and reported as an [*IdentityError].
 //
-// What the package does not do yet: it bounds the connections per tenant, not
-// those per server.
+// # Connections
+//
+// A handle is a *sqlx.DB that keeps no connection of its own. For each query or
+// transaction it takes one from the pool and gives it back afterwards, so a
+// handle costs nothing while it is not used and never goes stale: hold it for as
+// long as you like. A prepared statement is prepared again for each use; drivers
+// that cache statements by their text make plain queries the better choice.
+//
+// There are never more than [Options.Budget] connections to a server, counted
+// from before one is dialled until after it is closed. A request takes an idle
+// connection of its tenant, or waits, and is served by whichever comes first: a
+// connection that its tenant gives back, or a new one that is dialled in the
+// background. When the budget is used up, a new one takes the place of the idle
+// connection whose tenant uses its connections least; one in use is never taken,
+// and none is closed for nobody. Tenants take turns in dialling.
+//
+// A wait ends with the request's context, or after [Options.MaxWait]; then, and
+// when the queue is full or the wait would outlast the request's deadline, the
+// error is a [*BusyError].
+//
+// # Sessions
+//
+// What a statement may leave in its session (settings, temporary tables, locks,
+// an open transaction) does not reach the next user of the connection: where the
+// text of a statement shows that it may leave something, the session is cleaned
+// when the connection comes back, or the connection closed on engines that have
+// no way to. What triggers and views do does not show in the text.
 package dbpool
 
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -29,22 +55,33 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// Pool holds the handles of all tenants' databases. Its methods may be called
-// by many goroutines at once.
+// Pool holds the connections of all tenants. Its methods may be called by many
+// goroutines at once.
 type Pool struct {
-	engines map[string]Engine
-	opts    Options
+	servers    map[string]*server
+	opts       Options
+	statements statements
 
 	mu      sync.RWMutex // guards what follows, and is never held across I/O
 	handles map[tenancy.ID]*handle
-	closed  bool
+	// forgotten are handles that lead nowhere any more but that somebody may
+	// hold; closing one would fail its queries in a way of its own.
+	forgotten []*sqlx.DB
+	closed    bool
 }
 
-// handle is the database of one tenant at one place, opened for the record of
-// that version.
+// server is one of the pool's servers.
+type server struct {
+	engine Engine
+	group  *group
+}
+
+// handle is the database of one tenant, at the place that the record of that
+// version names. Guarded by Pool.mu.
 type handle struct {
 	placement tenancy.Placement
 	version   int64
+	source    *source
 	db        *sqlx.DB
 }
 
@@ -56,42 +93,84 @@ func (h *handle) serves(t *tenancy.Tenant) bool {
 
 // Options are the options of [New].
 type Options struct {
-	// MaxConns is the most connections to one tenant's database. Default: 4.
+	// Budget is the most physical connections to each server. Default: 50.
+	Budget int
+	// MaxConns is the most connections to one tenant's database. Default: half
+	// of the budget, and at least one.
 	MaxConns int
-	// IdleTime is how long a connection that nobody uses is kept; negative
-	// keeps none. Default: one minute.
-	IdleTime time.Duration
+	// MinIdle is how many idle connections a tenant keeps when another wants
+	// their place. Default: none.
+	MinIdle int
+	// MaxDials is the most connections that are being dialled at a time to each
+	// server; more make all of them slow. Default: 6.
+	MaxDials int
+	// MaxWait is how long a request waits for a connection. Default: 10 seconds.
+	MaxWait time.Duration
+	// MaxQueue is the most requests of one tenant that wait. Default: 1,000.
+	MaxQueue int
+	// KeepSessions lets what one request leaves in a session reach the next one
+	// of the same tenant.
+	KeepSessions bool
 	// Logger is told of connections to the wrong database. Default: [slog.Default].
 	Logger *slog.Logger
 }
 
 // New returns a pool over the servers, by the names that placements give them.
-// It connects to nothing. Without a server, or with one that is nil, it returns
-// an error that unwraps to [tenancy.ErrInvalid].
+// It connects to nothing. Without a server, with one that is nil, or with a
+// negative number, it returns an error that unwraps to [tenancy.ErrInvalid].
 func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
-	p := &Pool{engines: maps.Clone(servers), handles: map[tenancy.ID]*handle{}}
+	p := &Pool{servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
 	if opts != nil {
 		p.opts = *opts
 	}
-	if p.opts.MaxConns == 0 {
-		p.opts.MaxConns = 4
+	if err := p.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
-	if p.opts.IdleTime == 0 {
-		p.opts.IdleTime = time.Minute
-	}
-	if p.opts.Logger == nil {
-		p.opts.Logger = slog.Default()
-	}
-	if p.opts.MaxConns < 0 || len(servers) == 0 {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a server and at least one connection", tenancy.ErrInvalid))
+	if len(servers) == 0 {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no server", tenancy.ErrInvalid))
 	}
 	for name, e := range servers {
 		if e == nil {
 			return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))
 		}
+		p.servers[name] = &server{e, newGroup(p.opts.limits())}
 	}
 	return p, nil
+}
+
+// complete fills in defaults.
+func (o *Options) complete() error {
+	for _, each := range []struct {
+		n         *int
+		otherwise int
+	}{{&o.Budget, 50}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}} {
+		if *each.n < 0 {
+			return fmt.Errorf("%w: negative number in the options", tenancy.ErrInvalid)
+		}
+		if *each.n == 0 {
+			*each.n = each.otherwise
+		}
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = max(1, o.Budget/2)
+	}
+	if o.MaxWait == 0 {
+		o.MaxWait = 10 * time.Second
+	}
+	if o.MaxWait < 0 {
+		return fmt.Errorf("%w: MaxWait %v", tenancy.ErrInvalid, o.MaxWait)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return nil
+}
+
+func (o *Options) limits() limits {
+	return limits{
+		budget: o.Budget, perQueue: o.MaxConns, reserve: o.MinIdle, dials: o.MaxDials, queue: o.MaxQueue, wait: o.MaxWait,
+	}
 }
 
 // DB returns the database of the tenant that the context carries. It does no
@@ -110,74 +189,83 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 }
 
 // For returns the database of the given tenant, in whatever status it is. See
-// [Pool.DB]. When the record names another place than before, the handle to the
-// old place is closed as by [Pool.Forget].
+// [Pool.DB]. When the record names another place than before, the handles that
+// were given out lead there from then on; connections to the old place end
+// after their current use. A handle cannot follow a tenant to an engine with
+// another driver: it then fails with an error that unwraps to
+// [tenancy.ErrClosed].
 func (p *Pool) For(_ context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	p.mu.RLock()
 	h := p.handles[t.ID]
-	p.mu.RUnlock()
 	if h.serves(t) {
-		return h.db, nil
+		db := h.db
+		p.mu.RUnlock()
+		return db, nil
 	}
-	return p.open(t)
+	p.mu.RUnlock()
+	db, err := p.open(t)
+	return db, tenancy.Wrap("dbpool.For", t.ID, err)
 }
 
 func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
-	const op = "dbpool.For"
-	engine, err := p.engine(t)
+	s, err := p.server(t)
 	if err != nil {
-		return nil, tenancy.Wrap(op, t.ID, err)
+		return nil, err
 	}
-	inner, err := engine.Connector(t.Placement.Database)
+	to, err := p.target(s.engine, t)
 	if err != nil {
-		return nil, tenancy.Wrap(op, t.ID, err)
+		return nil, err
 	}
-	h, old, err := p.swap(t, func() *handle {
-		db := sql.OpenDB(&connector{inner, engine, t.ID, t.Placement.Database, p.opts.Logger})
-		db.SetMaxOpenConns(p.opts.MaxConns)
-		db.SetMaxIdleConns(p.opts.MaxConns)
-		if p.opts.IdleTime < 0 {
-			db.SetMaxIdleConns(-1)
-		}
-		db.SetConnMaxIdleTime(p.opts.IdleTime)
-		return &handle{t.Placement, t.Version, sqlx.NewDb(db, engine.DriverName())}
-	})
-	if err != nil {
-		return nil, tenancy.Wrap(op, t.ID, err)
-	}
-	if old != nil {
-		_ = old.db.Close()
-	}
-	return h.db, nil
-}
-
-// swap puts a new handle in place of one that does not serve the record, and
-// returns both. If somebody else was faster there is no old one.
-func (p *Pool) swap(t *tenancy.Tenant, open func() *handle) (h, old *handle, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, nil, tenancy.ErrClosed
+		return nil, tenancy.ErrClosed
 	}
-	old = p.handles[t.ID]
-	if old.serves(t) {
-		return old, nil, nil
+	h := p.handles[t.ID]
+	if h.serves(t) {
+		return h.db, nil // somebody was faster
 	}
-	h = open()
+	if h != nil && h.db.DriverName() == s.engine.DriverName() { // it moved
+		h.placement, h.version = t.Placement, t.Version
+		h.source.lead(s.group, to)
+		return h.db, nil
+	}
+	if h != nil {
+		h.source.end()
+		p.forgotten = append(p.forgotten, h.db)
+	}
+	h = &handle{placement: t.Placement, version: t.Version, source: &source{driver: to.connector.Driver()}}
+	h.source.lead(s.group, to)
+	db := sql.OpenDB(h.source)
+	db.SetMaxIdleConns(-1) // the pool keeps them
+	h.db = sqlx.NewDb(db, s.engine.DriverName())
 	p.handles[t.ID] = h
-	return h, old, nil
+	return h.db, nil
 }
 
-func (p *Pool) engine(t *tenancy.Tenant) (Engine, error) {
-	if e, ok := p.engines[t.Placement.Server]; ok {
-		return e, nil
+func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
+	if s, ok := p.servers[t.Placement.Server]; ok {
+		return s, nil
 	}
 	return nil, fmt.Errorf("%w: no server is called %q", tenancy.ErrUnavailable, t.Placement.Server)
 }
 
+func (p *Pool) target(e Engine, t *tenancy.Tenant) (*target, error) {
+	c, err := e.Connector(t.Placement.Database)
+	if err != nil {
+		return nil, err
+	}
+	to := &target{engine: e, connector: c, tenant: t.ID, database: t.Placement.Database, log: p.opts.Logger}
+	to.endings, _ = e.(Endings)
+	if !p.opts.KeepSessions {
+		to.statements = &p.statements
+		to.sessions, _ = e.(Sessions)
+	}
+	return to, nil
+}
+
 // With runs fn with a connection to the database of the context's tenant, which
-// goes back when fn returns or panics. Whatever fn sets on the connection stays
-// set for its next user of the same tenant.
+// goes back when fn returns or panics.
 func (p *Pool) With(ctx context.Context, fn func(*sqlx.Conn) error) error {
 	db, err := p.DB(ctx)
 	if err != nil {
@@ -203,66 +291,40 @@ func (p *Pool) Tx(ctx context.Context, opts *sql.TxOptions, fn func(*sqlx.Tx) er
 	return sqlkit.Tx(ctx, db, opts, fn)
 }
 
-// Forget closes the tenant's handle. Queries that run on it go on to their end;
-// who still holds it gets errors from then on; the next [Pool.DB] opens another.
-func (p *Pool) Forget(id tenancy.ID) error {
+// Forget ends the tenant's connections, those in use after their current use,
+// and what the pool knows of the tenant. It is for tenants whose database goes
+// away. A handle that somebody holds still dials when it is used.
+func (p *Pool) Forget(id tenancy.ID) {
 	p.mu.Lock()
 	h := p.handles[id]
 	delete(p.handles, id)
-	p.mu.Unlock()
-	if h == nil {
-		return nil
+	if h != nil {
+		p.forgotten = append(p.forgotten, h.db)
 	}
-	return h.db.Close()
+	p.mu.Unlock()
+	if h != nil {
+		h.source.renew()
+	}
 }
 
-// Close closes all handles as [Pool.Forget] does. It may be called again.
+// Close ends all connections, those in use after their current use, and all
+// handles, and waits until dials and closes in flight have ended. Requests that
+// wait get an error that unwraps to [tenancy.ErrClosed]. It may be called again.
 func (p *Pool) Close() error {
 	p.mu.Lock()
-	handles := p.handles
-	p.handles = map[tenancy.ID]*handle{}
 	p.closed = true
-	p.mu.Unlock()
-
-	var first error
-	for _, h := range handles {
-		if err := h.db.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// Stat is what a pool holds at one moment.
-type Stat struct {
-	// Handles is the number of tenants with an open handle.
-	Handles int `json:"handles"`
-	// Conns, InUse and Idle count physical connections.
-	Conns int `json:"conns"`
-	InUse int `json:"in_use"`
-	Idle  int `json:"idle"`
-	// Waits counts the requests that had to wait for a connection of their
-	// tenant since its handle was opened, WaitTime how long in all.
-	Waits    int64         `json:"waits"`
-	WaitTime time.Duration `json:"wait_time"`
-}
-
-// Stat returns figures of the server of that name.
-func (p *Pool) Stat(server string) Stat {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	var s Stat
+	gone := p.forgotten
 	for _, h := range p.handles {
-		if h.placement.Server != server {
-			continue
-		}
-		st := h.db.Stats()
-		s.Handles++
-		s.Conns += st.OpenConnections
-		s.InUse += st.InUse
-		s.Idle += st.Idle
-		s.Waits += st.WaitCount
-		s.WaitTime += st.WaitDuration
+		gone = append(gone, h.db)
 	}
-	return s
+	p.handles, p.forgotten = map[tenancy.ID]*handle{}, nil
+	p.mu.Unlock()
+	for _, s := range p.servers {
+		s.group.close()
+	}
+	var errs []error
+	for _, db := range gone {
+		errs = append(errs, db.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -43,8 +43,8 @@ func TestDBIsTheTenantsOwn(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if st := pool.Stat(s.Name); st.Handles != 2 || st.Conns != 2 || st.InUse != 0 || st.Idle != 2 {
-			t.Errorf("got %+v, want 2 handles with an idle connection each", st)
+		if st := pool.Stat(s.Name); st.Conns != 2 || st.InUse != 0 || st.Idle != 2 || st.Dials != 2 {
+			t.Errorf("got %+v, want an idle connection for each of 2 tenants", st)
 		}
 	})
 }
@@ -183,16 +183,26 @@ func TestMovedTenant(t *testing.T) {
 	if err := pool.Create(t.Context(), moved); err != nil {
 		t.Fatal(err)
 	}
+	file := func(db *sqlx.DB) (name string) {
+		t.Helper()
+		if err := db.Get(&name, `SELECT file FROM pragma_database_list WHERE name = 'main'`); err != nil {
+			t.Error(err)
+		}
+		return name
+	}
 	before, _ := pool.For(t.Context(), tenant)
+	if got := file(before); !strings.HasPrefix(got, s.DSN) {
+		t.Errorf("before the move: got %s, want a file in %s", got, s.DSN)
+	}
 	after, _ := pool.For(t.Context(), moved)
-	if before == after {
-		t.Error("got the handle to the old place after a move")
+	stale, _ := pool.For(t.Context(), tenant) // by an older record
+	for _, db := range []*sqlx.DB{before, after, stale} {
+		if got := file(db); !strings.HasPrefix(got, other.DSN) {
+			t.Errorf("after the move: got %s, want a file in %s", got, other.DSN)
+		}
 	}
-	if stale, _ := pool.For(t.Context(), tenant); stale != after {
-		t.Error("got another handle for an older record, want the new place")
-	}
-	if err := before.Ping(); err == nil {
-		t.Error("the handle to the old place is open, want it closed")
+	if st := pool.Stat("old"); st.Conns != 0 {
+		t.Errorf("got %+v, want no connection to the old place", st)
 	}
 }
 

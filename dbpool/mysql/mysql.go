@@ -65,6 +65,9 @@ func New(dsn string, opts *Options) (*Engine, error) {
 			config.Timeout = opts.ConnectTimeout
 		}
 	}
+	if config.Net == "tcp" || config.Net == "unix" {
+		config.DialFunc = sqlkit.Lingering(config.DialFunc)
+	}
 	return &Engine{config}, nil
 }
 

@@ -10,12 +10,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
+
+// cancelTimeout is how long the server may take to cancel a query, until the
+// connection is given up.
+const cancelTimeout = time.Second
 
 // Engine reaches the databases of one PostgreSQL server.
 type Engine struct {
@@ -26,6 +32,8 @@ type Engine struct {
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.Sessions  = (*Engine)(nil)
+	_ dbpool.Endings   = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -59,6 +67,12 @@ func New(dsn string, opts *Options) (*Engine, error) {
 		if opts.ConnectTimeout > 0 {
 			config.ConnectTimeout = opts.ConnectTimeout
 		}
+	}
+	config.DialFunc = sqlkit.Lingering(config.DialFunc)
+	// A query whose context ends is cancelled on the server, and the connection
+	// lives on: a new one costs the server a hundred times as much.
+	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelTimeout}
 	}
 	return &Engine{config, opts.Template}, nil
 }
@@ -114,6 +128,39 @@ func queryRow(ctx context.Context, conn *pgx.Conn, query string) ([2]string, err
 		return [2]string{}, errors.New("the server sent no row")
 	}
 	return [2]string{string(results[0].Rows[0][0]), string(results[0].Rows[0][1])}, nil
+}
+
+// reset is DISCARD ALL but for the prepared statements, which pgx keeps count of
+// itself, and plans, which hold no state.
+// Source: https://www.postgresql.org/docs/current/sql-discard.html
+const reset = `CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;
+	SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES`
+
+// Reset cleans a session: settings, role, temporary tables, cursors, locks,
+// sequences, prepared statements. An open transaction is an error.
+func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
+	c, ok := conn.(*stdlib.Conn)
+	if !ok {
+		return fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
+	}
+	pg := c.Conn().PgConn()
+	if pg.IsClosed() || pg.TxStatus() != 'I' {
+		return errors.New("the session is in a transaction, or closed")
+	}
+	if err := c.Conn().DeallocateAll(ctx); err != nil {
+		return err
+	}
+	_, err := pg.Exec(ctx, reset).ReadAll()
+	return err
+}
+
+// Ended is closed when the connection has ended, which pgx leaves to a goroutine
+// where a query was broken off.
+func (e *Engine) Ended(conn driver.Conn) <-chan struct{} {
+	if c, ok := conn.(*stdlib.Conn); ok {
+		return c.Conn().PgConn().CleanupDone()
+	}
+	return nil
 }
 
 // Create makes the database and marks it as the tenant's.

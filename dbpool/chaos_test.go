@@ -1,0 +1,318 @@
+//go:build unix
+
+package dbpool_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/mysql"
+	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/internal/testserver"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// chaos is one run of TestChaos on a server.
+type chaos struct {
+	t        *testing.T
+	pool     *dbpool.Pool
+	tenants  []*tenancy.Tenant
+	budget   int
+	driver   string
+	server   *testserver.Server // nil on SQLite
+	watch    *sqlx.DB           // asks the server; nil on SQLite
+	answers  atomic.Int64
+	failures atomic.Int64
+	most     atomic.Int64
+	odd      sync.Map // texts of errors that are not documented
+}
+
+// TestChaos lets many goroutines work for many tenants on a small budget, while
+// everything happens that can happen: panics, cancellations, connections killed
+// on the server, the server restarted, tenants forgotten. No answer may be of
+// another tenant, the server must never count more connections than the budget,
+// and nothing may be left behind. With TENANCY_SOAK set it runs for a minute
+// with 500 tenants.
+func TestChaos(t *testing.T) {
+	for _, name := range []string{"sqlite", "postgres", "mysql"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, tenants, budget := 4*time.Second, 30, 8
+			if os.Getenv("TENANCY_SOAK") != "" {
+				d, tenants, budget = time.Minute, 500, 20
+			}
+			newChaos(t, name, tenants, budget).run(d)
+		})
+	}
+}
+
+func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
+	t.Helper()
+	c := &chaos{t: t, budget: budget}
+	s := &tenancytest.Server{Name: name}
+	var err error
+	var server *testserver.Server
+	switch name {
+	case "sqlite":
+		s = tenancytest.NewServer(t, name)
+	case "postgres":
+		server = startServer(t, testserver.Postgres)
+		s.Engine, err = postgres.New(server.URL, nil)
+		c.watch = sqlx.MustOpen("pgx", server.URL)
+	case "mysql":
+		server = startServer(t, testserver.MariaDB)
+		s.Engine, err = mysql.New(server.URL, nil)
+		c.watch = sqlx.MustOpen("mysql", strings.NewReplacer("mysql://", "", "@", "@tcp(").Replace(strings.TrimSuffix(server.URL, "/"))+")/")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range tenants {
+		tenant := tenancytest.NewTenant(fmt.Sprintf("t%d", i))
+		tenant.Placement.Server = name
+		if err := s.Engine.(dbpool.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+			t.Fatal(err)
+		}
+		c.tenants = append(c.tenants, tenant)
+	}
+	before := runtime.NumGoroutine()
+	c.pool, err = dbpool.New(map[string]dbpool.Engine{name: s.Engine}, &dbpool.Options{Budget: budget, MaxConns: 4, MaxWait: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.pool.Close(); err != nil {
+			t.Errorf("closing the pool: %v", err)
+		}
+		if st := c.pool.Stat(name); st.Conns != 0 || st.InUse != 0 || st.Waiting != 0 {
+			t.Errorf("after Close: got %+v, want nothing left", st)
+		}
+		for until := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+10 && time.Now().Before(until); {
+			runtime.Gosched()
+		}
+		if n := runtime.NumGoroutine(); n > before+10 { // other tests run beside this one
+			t.Logf("%d goroutines before, %d after", before, n)
+		}
+	})
+	c.server, c.driver = server, s.Engine.DriverName()
+	return c
+}
+
+func startServer(t *testing.T, e testserver.Engine) *testserver.Server {
+	t.Helper()
+	if err := e.Find(); err != nil {
+		if os.Getenv(tenancytest.RequireEnv) != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir, err := os.MkdirTemp("", "chaos")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) //nolint:gosec // the server runs as another user
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := testserver.Start(t.Context(), e, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.Stop()
+		_ = os.RemoveAll(dir)
+	})
+	return s
+}
+
+func (c *chaos) run(d time.Duration) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), d)
+	defer cancel()
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano()))) //nolint:gosec // not a secret
+			for ctx.Err() == nil {
+				c.work(ctx, rnd)
+			}
+		})
+	}
+	wg.Go(func() { c.sample(ctx) })
+	wg.Go(func() { c.kill(ctx) })
+	if c.server != nil {
+		wg.Go(func() {
+			select {
+			case <-time.After(d / 2):
+				if err := c.server.Restart(context.WithoutCancel(ctx)); err != nil {
+					c.t.Errorf("restarting the server: %v", err)
+				}
+			case <-ctx.Done():
+			}
+		})
+	}
+	wg.Wait()
+	c.odd.Range(func(text, _ any) bool {
+		c.t.Errorf("got an error that is not documented: %s", text)
+		return true
+	})
+	if c.answers.Load() == 0 {
+		c.t.Error("got no answer at all")
+	}
+	// It recovers by itself, and every tenant is served.
+	for _, tenant := range c.tenants[:min(30, len(c.tenants))] {
+		if err := c.query(tenancy.NewContext(c.t.Context(), tenant), tenant); err != nil {
+			c.t.Errorf("afterwards: tenant %s: %v", tenant.Slug, err)
+		}
+	}
+	if st := c.pool.Stat(c.tenants[0].Placement.Server); st.InUse != 0 || st.Waiting != 0 || st.Conns > c.budget {
+		c.t.Errorf("afterwards: got %+v, want nothing in use and at most %d connections", st, c.budget)
+	}
+	c.t.Logf("%d answers, %d failures, at most %d of %d connections on the server; %+v",
+		c.answers.Load(), c.failures.Load(), c.most.Load(), c.budget, c.pool.Stat(c.tenants[0].Placement.Server))
+}
+
+// work does something for some tenant, and judges how it went.
+func (c *chaos) work(ctx context.Context, rnd *rand.Rand) {
+	tenant := c.tenants[rnd.IntN(1+rnd.IntN(len(c.tenants)))]
+	tctx, cancel := context.WithCancel(tenancy.NewContext(ctx, tenant))
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil && p != "on purpose" {
+			panic(p)
+		}
+	}()
+	var err error
+	switch rnd.IntN(12) {
+	case 0:
+		time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, cancel)
+		err = c.query(tctx, tenant)
+	case 1:
+		_ = c.pool.With(tctx, func(*sqlx.Conn) error { panic("on purpose") })
+	case 2:
+		_ = c.pool.Tx(tctx, nil, func(tx *sqlx.Tx) error {
+			_, _ = tx.ExecContext(tctx, `CREATE TABLE never (id INT)`)
+			panic("on purpose")
+		})
+	case 3:
+		time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, cancel)
+		err = c.pool.Tx(tctx, nil, func(tx *sqlx.Tx) error { return c.check(tctx, tx, tenant) })
+	case 4:
+		if rnd.IntN(20) == 0 {
+			c.pool.Forget(tenant.ID)
+		}
+	case 5:
+		err = c.pool.With(tctx, func(conn *sqlx.Conn) error {
+			_, err := conn.ExecContext(tctx, map[string]string{"pgx": `SET statement_timeout = 1000`, "mysql": `SET @x = 1`, "sqlite": `PRAGMA cache_size = 10`}[c.driver])
+			return err
+		})
+	case 6:
+		err = c.pool.Tx(dbpool.Background(tctx), nil, func(tx *sqlx.Tx) error { return c.check(tctx, tx, tenant) })
+	default:
+		err = c.query(tctx, tenant)
+	}
+	if err != nil {
+		c.failures.Add(1)
+		c.judge(err)
+	}
+}
+
+func (c *chaos) query(ctx context.Context, tenant *tenancy.Tenant) error {
+	db, err := c.pool.DB(ctx)
+	if err != nil {
+		return err
+	}
+	return c.check(ctx, db, tenant)
+}
+
+// check asks the database whose it is.
+func (c *chaos) check(ctx context.Context, q sqlx.QueryerContext, tenant *tenancy.Tenant) error {
+	var id tenancy.ID
+	if err := sqlx.GetContext(ctx, q, &id, `SELECT tenant_id FROM tenancy_marker`); err != nil {
+		return err
+	}
+	if id != tenant.ID {
+		c.t.Errorf("tenant %s got an answer of tenant %s", tenant.ID, id)
+	}
+	c.answers.Add(1)
+	return nil
+}
+
+// judge knows the errors that may come of what is done here.
+func (c *chaos) judge(err error) {
+	var busy *dbpool.BusyError
+	var lost *net.OpError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &busy),
+		errors.Is(err, tenancy.ErrUnavailable), errors.Is(err, sql.ErrTxDone), errors.As(err, &lost):
+		return
+	}
+	for _, text := range []string{ // of the drivers, for a connection that was killed
+		"57P01", "unexpected EOF", "invalid connection", "bad connection", "conn closed", "interrupted", "Connection was killed",
+		"Server shutdown", "broken pipe", "reset by peer", "SQLSTATE 57014", "conn busy", "connection lock", "timeout:",
+	} {
+		if strings.Contains(err.Error(), text) {
+			return
+		}
+	}
+	c.odd.Store(err.Error(), true)
+}
+
+// sample asks the server for its own list of connections to tenants.
+func (c *chaos) sample(ctx context.Context) {
+	if c.watch == nil {
+		return
+	}
+	query := map[string]string{
+		"pgx":   `SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'tenant\_%'`,
+		"mysql": `SELECT COUNT(*) FROM information_schema.processlist WHERE db LIKE 'tenant\_%'`,
+	}[c.driver]
+	for ctx.Err() == nil {
+		var n int64
+		if err := c.watch.GetContext(ctx, &n, query); err != nil {
+			continue
+		}
+		for again := 0; again < 5 && n > int64(c.budget) && c.driver == "mysql"; again++ {
+			// MariaDB takes a thread off its list some time after it has closed
+			// the thread's socket: what counts is who stays there.
+			time.Sleep(10 * time.Millisecond)
+			if c.watch.GetContext(ctx, &n, query) != nil {
+				n = 0
+			}
+		}
+		c.most.Store(max(c.most.Load(), n))
+		if n > int64(c.budget) {
+			c.t.Errorf("the server has %d connections of tenants, want at most %d", n, c.budget)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// kill ends connections on the server.
+func (c *chaos) kill(ctx context.Context) {
+	for c.watch != nil && ctx.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+		if c.driver == "pgx" {
+			_, _ = c.watch.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE datname LIKE 'tenant\_%' ORDER BY random() LIMIT 2`)
+			continue
+		}
+		var id int64
+		if c.watch.GetContext(ctx, &id, `SELECT id FROM information_schema.processlist WHERE db LIKE 'tenant\_%' ORDER BY RAND() LIMIT 1`) == nil {
+			_, _ = c.watch.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+)
+
+// physical is a connection to a tenant's database. It is what database/sql gets
+// as a driver.Conn; its Close gives it back to the group. What a driver can do
+// is found once, here, because a type assertion sees no further than a wrapper.
+type physical struct {
+	inner      driver.Conn
+	queue      *queue
+	target     *target
+	generation uint64
+
+	begin   driver.ConnBeginTx
+	exec    driver.ExecerContext
+	query   driver.QueryerContext
+	prepare driver.ConnPrepareContext
+	ping    driver.Pinger
+	check   driver.NamedValueChecker
+	reset   driver.SessionResetter
+	valid   driver.Validator
+
+	// What follows belongs to whoever has the connection.
+	uses  int64
+	bad   bool // the driver said so
+	state bool // a statement may have left state in the session
+
+	// What follows is guarded by the group's lock.
+	idleSince time.Time
+	turnBegan time.Time // when its tenant began to hand it on while others wait
+	at        int       // in group.idle
+	inQueue   int       // in queue.idle
+}
+
+var (
+	_ driver.Conn               = (*physical)(nil)
+	_ driver.ConnBeginTx        = (*physical)(nil)
+	_ driver.ConnPrepareContext = (*physical)(nil)
+	_ driver.ExecerContext      = (*physical)(nil)
+	_ driver.QueryerContext     = (*physical)(nil)
+	_ driver.Pinger             = (*physical)(nil)
+	_ driver.NamedValueChecker  = (*physical)(nil)
+	_ driver.Validator          = (*physical)(nil)
+)
+
+// init finds what the driver can do.
+func (c *physical) init() {
+	c.begin, _ = c.inner.(driver.ConnBeginTx)
+	c.exec, _ = c.inner.(driver.ExecerContext)
+	c.query, _ = c.inner.(driver.QueryerContext)
+	c.prepare, _ = c.inner.(driver.ConnPrepareContext)
+	c.ping, _ = c.inner.(driver.Pinger)
+	c.check, _ = c.inner.(driver.NamedValueChecker)
+	c.reset, _ = c.inner.(driver.SessionResetter)
+	c.valid, _ = c.inner.(driver.Validator)
+}
+
+// seen notes that the driver gave the connection up.
+func (c *physical) seen(err error) error {
+	if errors.Is(err, driver.ErrBadConn) {
+		c.bad = true
+	}
+	return err
+}
+
+// end closes the connection for good.
+func (c *physical) end() { c.target.end(c.inner, c.bad) }
+
+// Close gives the connection back. database/sql calls it when a query's rows
+// are closed, or a transaction has ended.
+func (c *physical) Close() error {
+	c.bad = c.bad || !c.IsValid()
+	reusable := !c.bad
+	if reusable && c.state {
+		reusable = c.target.clean(c.inner) == nil
+		c.state = false
+	}
+	c.queue.group.release(c, reusable)
+	return nil
+}
+
+// IsValid implements [driver.Validator].
+func (c *physical) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+
+// Ping implements [driver.Pinger].
+func (c *physical) Ping(ctx context.Context) error {
+	if c.ping == nil {
+		return nil
+	}
+	return c.seen(c.ping.Ping(ctx))
+}
+
+// Prepare implements [driver.Conn].
+func (c *physical) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// PrepareContext implements [driver.ConnPrepareContext].
+func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	c.note(query)
+	if c.prepare == nil {
+		s, err := c.inner.Prepare(query)
+		return s, c.seen(err)
+	}
+	s, err := c.prepare.PrepareContext(ctx, query)
+	return s, c.seen(err)
+}
+
+// Begin implements [driver.Conn].
+func (c *physical) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.begin == nil {
+		return nil, errors.New("dbpool: the driver has no BeginTx")
+	}
+	tx, err := c.begin.BeginTx(ctx, opts)
+	return tx, c.seen(err)
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *physical) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if c.exec == nil {
+		return nil, driver.ErrSkip
+	}
+	c.note(query)
+	res, err := c.exec.ExecContext(ctx, query, args)
+	return res, c.seen(err)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *physical) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if c.query == nil {
+		return nil, driver.ErrSkip
+	}
+	c.note(query)
+	rows, err := c.query.QueryContext(ctx, query, args)
+	return rows, c.seen(err)
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (c *physical) CheckNamedValue(v *driver.NamedValue) error {
+	if c.check == nil {
+		return driver.ErrSkip
+	}
+	return c.check.CheckNamedValue(v)
+}
+
+// note remembers that a statement may leave state in the session.
+func (c *physical) note(query string) {
+	if !c.state && !c.target.stateless(query) {
+		c.state = true
+	}
+}

@@ -1,0 +1,414 @@
+package dbpool
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// group is a server, or several that share a budget of physical connections. It
+// decides which tenant gets a connection next; dialling and closing happen
+// outside of its lock.
+//
+// A request never dials. It takes an idle connection of its tenant, or queues:
+// then whichever comes first serves it, a connection that the same tenant gives
+// back or one that is dialled in the background. Tenants that want a dial stand
+// in a ring, so that one with a thousand waiters does not delay one with a
+// single waiter. A dial takes a free slot of the budget, or that of the idle
+// connection that is least worth keeping.
+type group struct {
+	limits limits
+	closer sync.WaitGroup // dials and closes in flight
+
+	mu      sync.Mutex // guards what follows, and all queues of the group; never held across I/O
+	live    int        // physical connections, from before the dial until after the close
+	dialing int
+	ring    [classes]list[*queue] // queues that want a connection dialled
+	waiting list[*queue]          // queues with waiters, in the ring or not
+	idle    []*physical           // all that are idle, in no order
+	timer   *time.Timer           // set while queues wait
+	timed   bool                  // the timer runs
+	cost    time.Duration         // of a dial, moving average
+	closed  bool
+	stat    Stat
+}
+
+// limits are those of a group.
+type limits struct {
+	budget   int           // physical connections
+	perQueue int           // physical connections of one tenant
+	reserve  int           // idle connections of one tenant that no other tenant takes
+	dials    int           // dials in flight
+	queue    int           // waiters of one tenant
+	wait     time.Duration // of one waiter
+}
+
+const (
+	// patience is how long a tenant with connections waits for one of them
+	// before it wants another.
+	patience = 5 * time.Millisecond
+	// cleanTimeout bounds the cleaning of a session.
+	cleanTimeout = 5 * time.Second
+	// crowd is how many waiters for each of its connections make a tenant want
+	// another at once.
+	crowd = 4
+	// turn is for how many dials' time a tenant may hand a connection on while
+	// others wait for a slot.
+	turn = 4
+)
+
+func newGroup(l limits) *group {
+	g := &group{limits: l, cost: time.Millisecond}
+	g.stat.Budget = l.budget
+	return g
+}
+
+// acquire returns a connection of the queue's tenant, an idle one at once.
+func (g *group) acquire(ctx context.Context, q *queue) (*physical, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return nil, tenancy.ErrClosed
+	}
+	g.stat.Requests++
+	if c := q.popIdle(); c != nil {
+		g.take(c, time.Now())
+		g.mu.Unlock()
+		return c, nil
+	}
+	now := time.Now()
+	w, err := g.enqueue(ctx, q, now)
+	if err != nil {
+		g.stat.Refused++
+		g.mu.Unlock()
+		return nil, err
+	}
+	q.want(now)
+	start := g.schedule(now)
+	g.mu.Unlock()
+	g.run(start)
+	return g.await(ctx, q, w)
+}
+
+// enqueue adds a waiter, unless its wait is hopeless.
+func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, error) {
+	class := classOf(ctx)
+	if n := q.waiters[class].len(); n >= g.limits.queue {
+		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: g.estimate(q, class)}
+	}
+	if deadline, ok := ctx.Deadline(); ok && q.live == 0 {
+		if wait := g.estimate(q, class); wait > deadline.Sub(now) {
+			return nil, &BusyError{Reason: fmt.Sprintf("a connection is %v away, longer than the request has", wait), After: wait}
+		}
+	}
+	w := &waiter{got: make(chan grant, 1), since: now, class: class}
+	w.node = q.waiters[class].push(w)
+	if q.waits == nil {
+		q.waits = g.waiting.push(q)
+	}
+	g.stat.Waiting++
+	g.stat.Waits++
+	return w, nil
+}
+
+// estimate is how long a dial that is wanted now will take, with those before it.
+func (g *group) estimate(q *queue, class class) time.Duration {
+	ahead := g.dialing
+	for c := foreground; c <= class; c++ {
+		ahead += g.ring[c].len()
+	}
+	if g.live < g.limits.budget || len(g.idle) > 0 {
+		return g.cost * time.Duration(1+ahead/g.limits.dials)
+	}
+	return g.cost * time.Duration(1+turn+ahead/g.limits.dials)
+}
+
+// await waits for the waiter's turn, the end of its context, or the maximum.
+func (g *group) await(ctx context.Context, q *queue, w *waiter) (*physical, error) {
+	timeout := time.NewTimer(g.limits.wait)
+	defer timeout.Stop()
+	var err error
+	select {
+	case it := <-w.got:
+		return it.conn, it.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timeout.C:
+		err = &BusyError{Reason: fmt.Sprintf("no connection within %v", g.limits.wait), After: g.limits.wait}
+	}
+	g.mu.Lock()
+	served := w.node == nil
+	if !served {
+		q.remove(w)
+		g.stat.Waiting--
+		g.stat.GaveUp++
+	}
+	g.mu.Unlock()
+	if served { // at the same moment
+		if it := <-w.got; it.conn != nil {
+			g.release(it.conn, true)
+		}
+	}
+	return nil, err
+}
+
+// release takes a connection back, and gives it to whoever should have it.
+func (g *group) release(c *physical, reusable bool) {
+	now := time.Now()
+	g.mu.Lock()
+	g.stat.InUse--
+	q := c.queue
+	if !reusable || g.closed || c.generation != q.generation {
+		g.mu.Unlock()
+		g.discard(c)
+		return
+	}
+	if w := q.next(); w != nil && !g.turnIsOver(c, now) {
+		g.handOver(w, c, now)
+		g.mu.Unlock()
+		return
+	}
+	q.pushIdle(c, now)
+	start := g.schedule(now)
+	g.serve(q, now)
+	g.mu.Unlock()
+	g.run(start)
+}
+
+// serve gives a queue's idle connections to its waiters.
+func (g *group) serve(q *queue, now time.Time) {
+	for len(q.idle) > 0 {
+		w := q.next()
+		if w == nil {
+			return
+		}
+		g.handOver(w, q.popIdle(), now)
+	}
+}
+
+// turnIsOver reports whether a tenant has had its share in a row of a
+// connection whose slot others wait for.
+func (g *group) turnIsOver(c *physical, now time.Time) bool {
+	if g.live < g.limits.budget || g.dialing >= g.limits.dials || len(g.idle) > 0 || !g.othersWant(c.queue) {
+		c.turnBegan = time.Time{}
+		return false
+	}
+	if c.turnBegan.IsZero() {
+		c.turnBegan = now
+		return false
+	}
+	return now.Sub(c.turnBegan) > turn*g.cost
+}
+
+func (g *group) othersWant(q *queue) bool {
+	n := g.ring[foreground].len()
+	if q.wants != nil && q.wantsClass == foreground {
+		n--
+	}
+	return n > 0
+}
+
+// handOver gives a connection to a waiter.
+func (g *group) handOver(w *waiter, c *physical, now time.Time) {
+	c.queue.remove(w)
+	g.stat.Waiting--
+	g.stat.WaitTime += now.Sub(w.since)
+	g.stat.HandOvers++
+	g.take(c, now)
+	w.got <- grant{conn: c}
+}
+
+// take marks a connection as in use.
+func (g *group) take(c *physical, now time.Time) {
+	c.queue.touch(now)
+	c.uses++
+	g.stat.InUse++
+}
+
+// dial is what schedule decided: a connection to make in the place of another,
+// or of none.
+type dial struct {
+	queue      *queue
+	target     *target
+	generation uint64
+	victim     *physical
+}
+
+// schedule decides which dials begin. It counts their slots at once; the caller
+// runs them when it has given up the lock.
+func (g *group) schedule(now time.Time) []dial {
+	var start []dial
+	for class := foreground; class < classes; class++ {
+		for q := range g.ring[class].all() {
+			if g.dialing >= g.limits.dials {
+				break
+			}
+			if !q.wantsDial(now) { // any more
+				q.leaveRing()
+				continue
+			}
+			var victim *physical
+			if g.live >= g.limits.budget {
+				victim = g.victim(q, now)
+				if victim == nil {
+					break
+				}
+				g.removeIdle(victim)
+				victim.queue.live--
+				g.stat.Evictions++
+			} else {
+				g.live++
+			}
+			q.leaveRing()
+			q.dialing = true
+			q.live++
+			g.dialing++
+			g.stat.Dials++
+			start = append(start, dial{q, q.target, q.generation, victim})
+		}
+	}
+	g.watch()
+	return start
+}
+
+// watch sets the timer by which queues that wait in vain for their own
+// connections come to want another.
+func (g *group) watch() {
+	if g.timed || g.waiting.len() == 0 || g.closed {
+		return
+	}
+	g.timed = true
+	if g.timer == nil {
+		g.timer = time.AfterFunc(patience, g.tick)
+	} else {
+		g.timer.Reset(patience)
+	}
+}
+
+func (g *group) tick() {
+	g.mu.Lock()
+	g.timed = false
+	now := time.Now()
+	for q := range g.waiting.all() {
+		q.want(now)
+	}
+	start := g.schedule(now)
+	g.mu.Unlock()
+	g.run(start)
+}
+
+// run begins dials, each in a goroutine that ends with it.
+func (g *group) run(start []dial) {
+	for _, d := range start {
+		g.closer.Go(func() { g.dial(d) })
+	}
+}
+
+func (g *group) dial(d dial) {
+	if d.victim != nil {
+		d.victim.end()
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.wait)
+	inner, err := d.target.connect(ctx)
+	cancel()
+
+	now := time.Now()
+	g.mu.Lock()
+	q := d.queue
+	q.dialing = false
+	g.dialing--
+	if err != nil {
+		g.live--
+		q.live--
+		g.stat.Failures++
+		if q.live == 0 {
+			g.failAll(q, err)
+		} else {
+			q.want(now)
+		}
+		start := g.schedule(now)
+		g.mu.Unlock()
+		g.run(start)
+		return
+	}
+	g.cost = (7*g.cost + now.Sub(began)) / 8
+	c := &physical{inner: inner, queue: q, target: d.target, generation: d.generation}
+	c.init()
+	if c.generation != q.generation || g.closed {
+		g.mu.Unlock()
+		g.discard(c)
+		return
+	}
+	q.pushIdle(c, now)
+	g.serve(q, now)
+	q.want(now)
+	start := g.schedule(now)
+	g.mu.Unlock()
+	g.run(start)
+}
+
+// failAll tells a queue's waiters that dialling failed.
+func (g *group) failAll(q *queue, err error) {
+	for w := q.next(); w != nil; w = q.next() {
+		q.remove(w)
+		g.stat.Waiting--
+		w.got <- grant{err: err}
+	}
+}
+
+// discard closes a connection that is neither idle nor in use, and then frees
+// its slot.
+func (g *group) discard(c *physical) {
+	g.closer.Go(func() {
+		c.end()
+		g.mu.Lock()
+		g.live--
+		c.queue.live--
+		start := g.schedule(time.Now())
+		g.mu.Unlock()
+		g.run(start)
+	})
+}
+
+// removeIdle takes a connection out of those that are idle.
+func (g *group) removeIdle(c *physical) {
+	c.queue.unlinkIdle(c)
+	last := g.idle[len(g.idle)-1]
+	g.idle[c.at] = last
+	last.at = c.at
+	g.idle[len(g.idle)-1] = nil
+	g.idle = g.idle[:len(g.idle)-1]
+}
+
+// close ends everything that is idle, and refuses what comes.
+func (g *group) close() {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		g.closer.Wait()
+		return
+	}
+	g.closed = true
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	idle := append([]*physical(nil), g.idle...)
+	for _, c := range idle {
+		g.removeIdle(c)
+	}
+	for q := range g.waiting.all() {
+		g.failAll(q, tenancy.ErrClosed)
+	}
+	g.mu.Unlock()
+	for _, c := range idle {
+		g.discard(c)
+	}
+	g.closer.Wait()
+}

@@ -1,0 +1,424 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// fakeServer is an engine whose connections only count. It fails the test when
+// more are open than the budget allows, or one serves two at a time.
+type fakeServer struct {
+	t      testing.TB
+	budget int64
+	delay  func() time.Duration // of a dial
+	fail   func() error         // of a dial
+	open   atomic.Int64
+	most   atomic.Int64
+	dials  atomic.Int64
+}
+
+type fakeConnector struct {
+	*fakeServer
+	database string
+}
+
+type fakeConn struct {
+	driver.Conn
+	server *fakeServer
+	tenant string
+	used   atomic.Bool
+	closed atomic.Bool
+}
+
+func (s *fakeServer) DriverName() string { return "sqlite" }
+func (s *fakeServer) Connector(database string) (driver.Connector, error) {
+	return fakeConnector{s, database}, nil
+}
+func (s *fakeServer) Identify(_ context.Context, c driver.Conn) (Identity, error) {
+	name := c.(*fakeConn).tenant
+	return Identity{Database: name, Tenant: tenancy.ID(name)}, nil
+}
+
+func (c fakeConnector) Driver() driver.Driver { return nil }
+
+func (c fakeConnector) Connect(context.Context) (driver.Conn, error) {
+	n := c.open.Add(1)
+	c.dials.Add(1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	if n > c.budget {
+		c.t.Errorf("got %d connections, want %d at most", n, c.budget)
+	}
+	if c.delay != nil {
+		time.Sleep(c.delay())
+	}
+	if c.fail != nil {
+		if err := c.fail(); err != nil {
+			c.open.Add(-1)
+			return nil, err
+		}
+	}
+	return &fakeConn{server: c.fakeServer, tenant: c.database}, nil
+}
+
+func (c *fakeConn) Close() error {
+	if !c.closed.CompareAndSwap(false, true) {
+		c.server.t.Error("a connection was closed twice")
+	}
+	time.Sleep(time.Millisecond)
+	c.server.open.Add(-1)
+	return nil
+}
+
+// harness is a group with tenants on a fake server.
+type harness struct {
+	*group
+	server *fakeServer
+	queues []*queue
+}
+
+func newHarness(t testing.TB, tenants int, l limits) *harness {
+	s := &fakeServer{t: t, budget: int64(l.budget)}
+	h := &harness{group: newGroup(l), server: s}
+	for i := range tenants {
+		name := fmt.Sprintf("t%d", i)
+		h.queues = append(h.queues, &queue{group: h.group, tenant: tenancy.ID(name), target: &target{
+			engine: s, connector: fakeConnector{s, name}, tenant: tenancy.ID(name), database: name, log: slog.Default(),
+		}})
+	}
+	return h
+}
+
+// use acquires a connection of a tenant, holds it, and gives it back.
+func (h *harness) use(ctx context.Context, tenant int, hold time.Duration, reusable bool) error {
+	q := h.queues[tenant]
+	c, err := h.acquire(ctx, q)
+	if err != nil {
+		return err
+	}
+	f := c.inner.(*fakeConn)
+	if f.tenant != string(q.tenant) || c.queue != q {
+		h.server.t.Errorf("got a connection of %s, want one of %s", f.tenant, q.tenant)
+	}
+	if !f.used.CompareAndSwap(false, true) || f.closed.Load() {
+		h.server.t.Error("got a connection that somebody else has, or that is closed")
+	}
+	time.Sleep(hold)
+	f.used.Store(false)
+	h.release(c, reusable)
+	return nil
+}
+
+// settled checks the accounting when nothing runs any more.
+func (h *harness) settled(t *testing.T) {
+	t.Helper()
+	synctest.Wait()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	perQueue := 0
+	for _, q := range h.queues {
+		perQueue += q.live
+		if q.next() != nil || q.dialing || q.wants != nil || q.waits != nil || q.live != len(q.idle) {
+			t.Errorf("tenant %s: got live %d, idle %d, dialing %v, in ring %v, want it at rest", q.tenant, q.live, len(q.idle), q.dialing, q.wants != nil)
+		}
+	}
+	if open := int(h.server.open.Load()); h.live != open || perQueue != open || len(h.idle) != open {
+		t.Errorf("got %d counted, %d by tenant, %d idle, want the %d that are open", h.live, perQueue, len(h.idle), open)
+	}
+	if h.dialing != 0 || h.ring[0].len()+h.ring[1].len() != 0 || h.waiting.len() != 0 || h.stat.InUse != 0 || h.stat.Waiting != 0 {
+		t.Errorf("got %d dialing, %d and %d in the ring, %d waiting, %+v, want none", h.dialing, h.ring[0].len(), h.ring[1].len(), h.waiting.len(), h.stat)
+	}
+	for i, c := range h.idle {
+		if c.at != i || c.queue.idle[c.inQueue] != c {
+			t.Errorf("connection %d of %s: a wrong place", i, c.queue.tenant)
+		}
+	}
+}
+
+func testLimits(budget int) limits {
+	return limits{budget: budget, perQueue: budget, dials: 3, queue: 1000, wait: 10 * time.Second}
+}
+
+// Random work with everything that can go wrong: the accounting is right at
+// every dial and at the end, whatever the order. The clock is synctest's, so an
+// hour of it takes a second.
+func TestGroupUnderRandomWork(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { randomWork(t, seed) })
+		})
+	}
+}
+
+func randomWork(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	l := testLimits(1 + rnd.IntN(8))
+	l.perQueue = 1 + rnd.IntN(l.budget)
+	l.reserve = rnd.IntN(2)
+	l.queue = 1 + rnd.IntN(20)
+	tenants := 1 + rnd.IntN(20)
+	if l.reserve*tenants >= l.budget {
+		l.reserve = 0
+	}
+	h := newHarness(t, tenants, l)
+	var mu sync.Mutex
+	random := func(n int) int { mu.Lock(); defer mu.Unlock(); return rnd.IntN(n) }
+	h.server.delay = func() time.Duration { return time.Duration(random(20)) * time.Millisecond }
+	odd := errors.New("odd")
+	h.server.fail = func() error {
+		if random(10) == 0 {
+			return odd
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			for range 50 {
+				ctx, cancel := context.Background(), func() {}
+				switch random(4) {
+				case 0:
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(random(100))*time.Millisecond)
+				case 1:
+					ctx = Background(ctx)
+				case 2:
+					c, end := context.WithCancel(ctx)
+					ctx, cancel = c, end
+					time.AfterFunc(time.Duration(random(50))*time.Millisecond, end)
+				}
+				err := h.use(ctx, random(tenants)*random(tenants)/tenants, time.Duration(random(10))*time.Millisecond, random(10) > 0)
+				cancel()
+				var busy *BusyError
+				if err != nil && !errors.Is(err, odd) && !errors.As(err, &busy) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want an error that is documented", err)
+				}
+				if random(100) == 0 {
+					h.queues[random(tenants)].renew()
+				}
+				time.Sleep(time.Duration(random(5)) * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	h.settled(t)
+	h.close()
+	if n := h.server.open.Load(); n != 0 {
+		t.Errorf("after close: got %d connections, want none", n)
+	}
+	if _, err := h.acquire(t.Context(), h.queues[0]); !errors.Is(err, tenancy.ErrClosed) {
+		t.Errorf("after close: got %v, want ErrClosed", err)
+	}
+}
+
+// A tenant with a thousand waiters does not delay one with a single waiter by
+// more than its turn.
+func TestFairness(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 2, testLimits(2))
+		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 500 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					_ = h.use(ctx, 0, 2*time.Millisecond, true)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		for range 10 {
+			began := time.Now()
+			if err := h.use(t.Context(), 1, 0, true); err != nil {
+				t.Error(err)
+			}
+			if wait := time.Since(began); wait > 100*time.Millisecond {
+				t.Errorf("the quiet tenant waited %v, want at most 100 ms", wait)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		cancel()
+		wg.Wait()
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Two hundred tenants at once, each with one request: no connection is dialled
+// twice for one, and none is left unused.
+func TestColdBurst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 200, testLimits(50))
+		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
+		var wg sync.WaitGroup
+		for i := range h.queues {
+			wg.Go(func() {
+				if err := h.use(t.Context(), i, time.Millisecond, true); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := h.server.dials.Load(); n != 200 || h.stat.HandOvers != 200 {
+			t.Errorf("got %d dials and %d hand-overs, want 200 of each", n, h.stat.HandOvers)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Background work waits behind requests.
+func TestBackgroundWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 3, testLimits(1))
+		h.server.delay = func() time.Duration { return time.Millisecond }
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		ask := func(name string, ctx context.Context, tenant int) {
+			wg.Go(func() {
+				if err := h.use(ctx, tenant, time.Millisecond, true); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, name)
+			})
+			synctest.Wait()
+		}
+		ask("background, own", Background(t.Context()), 0)
+		ask("background, other", Background(t.Context()), 1)
+		ask("request, other", t.Context(), 2)
+		ask("request, own", t.Context(), 0)
+		h.release(hold, true)
+		wg.Wait()
+		if got := fmt.Sprint(order); got != "[request, own request, other background, own background, other]" &&
+			got != "[request, own background, own request, other background, other]" {
+			t.Errorf("got %s, want requests before background work of the same tenant, and before dials for it", got)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Waiting is bounded by the context, the maximum, the queue, and by what is
+// known to be hopeless.
+func TestWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimits(1)
+		l.queue = 2
+		h := newHarness(t, 2, l)
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var busy *BusyError
+		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) || time.Since(began) != l.wait {
+			t.Errorf("got %v after %v, want a BusyError after %v", err, time.Since(began), l.wait)
+		}
+		if !errors.Is(busy, tenancy.ErrLimited) || !errors.Is(busy, tenancy.ErrUnavailable) || busy.RetryAfter() <= 0 {
+			t.Errorf("got %v after %v, want both sentinels and a time", busy, busy.RetryAfter())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began = time.Now()
+		if _, err := h.acquire(ctx, h.queues[0]); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("got %v after %v, want the deadline", err, time.Since(began))
+		}
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { _ = h.use(t.Context(), 0, 0, true) })
+		}
+		synctest.Wait()
+		began = time.Now()
+		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) || time.Since(began) != 0 {
+			t.Errorf("a full queue: got %v after %v, want a BusyError at once", err, time.Since(began))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Microsecond)
+		defer cancel()
+		if _, err := h.acquire(ctx, h.queues[1]); !errors.As(err, &busy) || time.Since(began) != 0 {
+			t.Errorf("less time than a dial takes: got %v, want a BusyError at once", err)
+		}
+		h.release(hold, true)
+		wg.Wait()
+		h.settled(t)
+		h.close()
+	})
+}
+
+// The idle connection of the tenant that uses its connections least goes, never
+// one in use, and none for nobody.
+func TestVictims(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 5, testLimits(3))
+		for range 20 {
+			_ = h.use(t.Context(), 0, 0, true)
+		}
+		_ = h.use(t.Context(), 1, 0, true)
+		hold, err := h.acquire(t.Context(), h.queues[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.stat.Evictions != 0 {
+			t.Errorf("got %d evictions within the budget, want none", h.stat.Evictions)
+		}
+		_ = h.use(t.Context(), 3, 0, true)
+		if h.queues[0].live != 1 || h.queues[1].live != 0 || h.queues[2].live != 1 || h.stat.Evictions != 1 {
+			t.Errorf("got %d of the busy, %d of the quiet, %d in use, want the quiet tenant's to go",
+				h.queues[0].live, h.queues[1].live, h.queues[2].live)
+		}
+		h.release(hold, true)
+		h.settled(t)
+		h.close()
+	})
+}
+
+// A dial that fails fails those who wait for it, at once.
+func TestDialFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(2))
+		odd := errors.New("odd")
+		h.server.delay = func() time.Duration { return time.Second }
+		h.server.fail = func() error { return odd }
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if err := h.use(t.Context(), 0, 0, true); !errors.Is(err, odd) || !errors.Is(err, tenancy.ErrUnavailable) {
+					t.Errorf("got %v, want the dial's error", err)
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(began); d > 2*time.Second || h.server.dials.Load() > 2 {
+			t.Errorf("got %d dials in %v, want one for all", h.server.dials.Load(), d)
+		}
+		h.settled(t)
+		h.close()
+	})
+}

@@ -1,0 +1,109 @@
+package dbpool
+
+import "testing"
+
+func TestStateless(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]bool{
+		`SELECT 1`: true,
+		`select id, text from notes where id = $1 order by created_at desc limit 10`:                     true,
+		`SELECT COUNT(*), max(n.id) FROM notes n JOIN tags t ON (t.note = n.id) WHERE n.id IN (?, ?)`:    true,
+		`INSERT INTO notes (id, text) VALUES (?, ?)`:                                                     true,
+		`INSERT INTO "notes" (id) VALUES (lower(?)) ON CONFLICT (id) DO UPDATE SET text = excluded.text`: true,
+		`INSERT IGNORE INTO notes (id) VALUES (1)`:                                                       true,
+		"INSERT INTO `notes` (`id`) VALUES (1)":                                                          true,
+		`REPLACE INTO notes (id) VALUES (1)`:                                                             true,
+		`UPDATE notes SET text = 'SET x; SELECT set_config()' WHERE id = 1`:                              true,
+		`DELETE FROM notes WHERE id = 1 RETURNING id`:                                                    true,
+		`WITH n AS (SELECT id FROM notes) SELECT * FROM n`:                                               true,
+		`SELECT id -- SET x`:                                        true,
+		"SELECT /* set_config('a') */ 1":                            true,
+		`SELECT $tag$ set_config('a', 'b', false) $tag$, $1`:        true,
+		`SELECT 'it''s; SET x'`:                                     true,
+		`SELECT 1;`:                                                 true,
+		`  select 1 for update`:                                     true,
+		`CREATE TABLE notes (id INT PRIMARY KEY, n NUMERIC(10, 2))`: true,
+		`CREATE INDEX i ON notes (id)`:                              true,
+		`DROP TABLE notes`:                                          true,
+		``:                                                          false,
+		`SET search_path = x`:                                       false,
+		`set SESSION sql_mode = ''`:                                 false,
+		`SELECT 1; SET x = 1`:                                       false,
+		`SELECT set_config('search_path', 'x', false)`:              false,
+		`SELECT pg_catalog.set_config('search_path', 'x', false)`:    false,
+		`SELECT "set_config"('search_path', 'x', false)`:             false,
+		`SELECT pg_catalog . set_config ('search_path', 'x', false)`: false,
+		"SELECT set_config/**/('a', 'b', false)":                     false,
+		"SELECT set_config -- x\n ('a', 'b', false)":                 false,
+		`SELECT pg_advisory_lock(1)`:                                 false,
+		`SELECT GET_LOCK('x', 1)`:                                    false,
+		`SELECT my_function(1)`:                                      false,
+		`SELECT * FROM my_function(1)`:                               false,
+		`SELECT 1 INTO TEMP x`:                                       false,
+		`SELECT 1 INTO x`:                                            false,
+		`SELECT 1 INTO @x`:                                           false,
+		`SELECT @x := 1`:                                             false,
+		`CREATE TEMP TABLE x (id INT)`:                               false,
+		`CREATE TEMPORARY TABLE x (id INT)`:                          false,
+		`CREATE TABLE x AS SELECT set_config('a', 'b', false)`:       false,
+		`BEGIN`:                 false,
+		`START TRANSACTION`:     false,
+		`PREPARE x AS SELECT 1`: false,
+		`LISTEN x`:              false,
+		`DECLARE c CURSOR WITH HOLD FOR SELECT 1`: false,
+		`PRAGMA query_only = 1`:                   false,
+		`ATTACH 'x' AS y`:                         false,
+		`USE other`:                               false,
+		`CALL p()`:                                false,
+		`DO $$ BEGIN SET x = 1; END $$`:           false,
+		`EXPLAIN ANALYZE SELECT set_config('a', 'b', false)`:   false,
+		`LOCK TABLES x WRITE`:                                  false,
+		`/*!50000 SET x = 1 */ SELECT 1`:                       false,
+		`SELECT 'a\'; SET x = 1; -- '`:                         false,
+		`SELECT 'it\'s', GET_LOCK('x', 1)`:                     false,
+		`HANDLER x OPEN`:                                       false,
+		`VALUES (set_config('a', 'b', false))`:                 false,
+		`DELETE FROM notes; DELETE FROM notes`:                 false,
+		`INSERT INTO notes SELECT set_config('a', 'b', false)`: false,
+	} {
+		if got := stateless(query); got != want {
+			t.Errorf("%s: got %v, want %v", query, got, want)
+		}
+	}
+}
+
+func FuzzStateless(f *testing.F) {
+	f.Add(`SELECT "a"."b"('c''d', $$e$$) /* f */ -- g`)
+	f.Fuzz(func(t *testing.T, query string) {
+		if stateless(query) && stateless(query+"; SET x = 1") && !open(query) {
+			t.Errorf("%q followed by SET: got stateless", query)
+		}
+	})
+}
+
+// open reports whether a comment or quotes may be open at the end of a query.
+func open(query string) bool {
+	for _, c := range query {
+		switch c {
+		case '\'', '"', '`', '$', '-', '#', '/', '*', '\\':
+			return true
+		}
+	}
+	return false
+}
+
+func TestStatementsAreRemembered(t *testing.T) {
+	t.Parallel()
+	var s statements
+	for range 2 {
+		if !s.stateless(`SELECT 1`) || s.stateless(`SET x = 1`) {
+			t.Error("got a wrong answer from memory")
+		}
+	}
+	for i := range 2 * mostStatements {
+		s.stateless("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
+	}
+	if n := s.n.Load(); n > mostStatements+8 {
+		t.Errorf("got %d remembered, want about %d at most", n, mostStatements)
+	}
+}

@@ -1,0 +1,83 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"sync/atomic"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// source is the [driver.Connector] of one handle: what database/sql asks for a
+// connection, at each query.
+type source struct {
+	driver driver.Driver
+	queue  atomic.Pointer[queue]
+}
+
+// Driver implements [driver.Connector].
+func (s *source) Driver() driver.Driver { return s.driver }
+
+// Connect implements [driver.Connector]. A connection that was idle is looked at
+// as database/sql would do it: without a round trip, unless it was idle for long.
+func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
+	for {
+		q := s.queue.Load()
+		if q == nil {
+			return nil, tenancy.ErrClosed
+		}
+		c, err := q.group.acquire(ctx, q)
+		if err != nil {
+			return nil, tenancy.Wrap("dbpool.acquire", q.tenant, err)
+		}
+		if c.uses == 1 || c.reset == nil {
+			return c, nil
+		}
+		if err = c.reset.ResetSession(ctx); err == nil {
+			return c, nil
+		}
+		c.bad = true
+		q.group.release(c, false)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lead makes the handle lead to a target from now on.
+func (s *source) lead(g *group, to *target) {
+	old := s.queue.Swap(&queue{group: g, tenant: to.tenant, target: to})
+	if old != nil {
+		old.renew()
+	}
+}
+
+// renew lets all connections that are there end.
+func (s *source) renew() {
+	if q := s.queue.Load(); q != nil {
+		q.renew()
+	}
+}
+
+// end makes the handle lead nowhere.
+func (s *source) end() {
+	if q := s.queue.Swap(nil); q != nil {
+		q.renew()
+	}
+}
+
+// renew begins a new generation: connections of the one before end, those in use
+// after their current use. Waiters stay.
+func (q *queue) renew() {
+	g := q.group
+	g.mu.Lock()
+	q.generation++
+	gone := append([]*physical(nil), q.idle...)
+	for _, c := range gone {
+		g.removeIdle(c)
+	}
+	g.mu.Unlock()
+	for _, c := range gone {
+		g.discard(c)
+	}
+}

@@ -1,0 +1,110 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Sessions is the optional ability of an [Engine] to clean a session. Where an
+// engine has it not, a connection whose session may have state is closed.
+type Sessions interface {
+	// Reset brings the session into the state of a new one, in one round trip.
+	// A connection for which it fails is closed.
+	Reset(ctx context.Context, conn driver.Conn) error
+}
+
+// Endings is the optional ability of an [Engine] to tell when a connection that
+// was closed has really ended. Its slot of the budget is free only then.
+type Endings interface {
+	// Ended returns a channel that is closed when the connection has ended, or
+	// nil if it has.
+	Ended(conn driver.Conn) <-chan struct{}
+}
+
+// target is where a tenant's connections lead.
+type target struct {
+	engine     Engine
+	sessions   Sessions // nil if the engine has no such ability
+	endings    Endings  // likewise
+	connector  driver.Connector
+	tenant     tenancy.ID
+	database   string
+	statements *statements // nil: sessions are never cleaned
+	log        *slog.Logger
+}
+
+// connect dials, and checks that the server's own answer is the tenant's before
+// anybody uses the connection.
+func (t *target) connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := t.connector.Connect(ctx)
+	if err != nil {
+		return nil, t.unavailable("connect", err)
+	}
+	got, err := t.engine.Identify(ctx, conn)
+	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
+		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
+		t.log.ErrorContext(ctx, "a connection led to another tenant's database and was closed",
+			"want_tenant", t.tenant, "want_database", t.database, "got_tenant", got.Tenant, "got_database", got.Database)
+	}
+	if err != nil {
+		t.end(conn, true)
+		return nil, t.unavailable("identify", err)
+	}
+	return conn, nil
+}
+
+// unavailable wraps an error of dialling, which happens for whoever waits and in
+// nobody's context. A driver.ErrBadConn must not come through: database/sql
+// would ask again at once.
+func (t *target) unavailable(doing string, err error) error {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("the server does not answer: %v", err) //nolint:errorlint // see above
+	}
+	return tenancy.Wrap("dbpool."+doing, t.tenant, fmt.Errorf("%w: database %q: %w", tenancy.ErrUnavailable, t.database, err))
+}
+
+// stateless reports whether a statement leaves no state in its session, or
+// nobody minds.
+func (t *target) stateless(query string) bool {
+	return t.statements == nil || t.statements.stateless(query)
+}
+
+// clean removes what statements left in a session.
+func (t *target) clean(conn driver.Conn) error {
+	if t.sessions == nil {
+		return errors.New("a session that has state")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	return t.sessions.Reset(ctx, conn)
+}
+
+// endTimeout bounds the wait for a connection to end, and brokenTime is how long
+// a server may count one that broke.
+const (
+	endTimeout = 20 * time.Second
+	brokenTime = 20 * time.Millisecond
+)
+
+// end closes a connection and returns when the server no longer counts it.
+func (t *target) end(conn driver.Conn, broken bool) {
+	_ = conn.Close()
+	if t.endings != nil {
+		if ended := t.endings.Ended(conn); ended != nil {
+			select {
+			case <-ended:
+			case <-time.After(endTimeout):
+			}
+		}
+	}
+	if broken {
+		time.Sleep(brokenTime)
+	}
+}
