@@ -174,7 +174,13 @@ func (c *chaos) run(d time.Duration) {
 	}
 	// It recovers by itself, and every tenant is served.
 	for _, tenant := range c.tenants[:min(30, len(c.tenants))] {
-		if err := c.query(tenancy.NewContext(c.t.Context(), tenant), tenant); err != nil {
+		tctx := tenancy.NewContext(c.t.Context(), tenant)
+		err := c.query(tctx, tenant)
+		for until := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(until); {
+			time.Sleep(50 * time.Millisecond)
+			err = c.query(tctx, tenant)
+		}
+		if err != nil {
 			c.t.Errorf("afterwards: tenant %s: %v", tenant.Slug, err)
 		}
 	}

@@ -110,11 +110,11 @@ func TestWrongDatabase(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		var log bytes.Buffer
-		pool := s.Pool(t, &dbpool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		acme.Placement = globex.Placement
 		check := func(what string, want tenancy.ID) {
 			t.Helper()
+			pool := s.Pool(t, &dbpool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			db, err := pool.For(t.Context(), acme)
 			if err != nil {
 				t.Fatal(err)

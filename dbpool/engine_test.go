@@ -158,8 +158,12 @@ func TestSQLiteSettings(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: got %v, %v, want mode 0600", file, info.Mode(), err)
+		info, err := os.Stat(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the log goes with the last connection
+		}
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: got %v, %v, want mode 0600", file, info, err)
 		}
 	}
 }

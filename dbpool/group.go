@@ -21,7 +21,6 @@ import (
 // connection that is least worth keeping.
 type group struct {
 	limits limits
-	closer sync.WaitGroup // dials and closes in flight
 
 	mu      sync.Mutex // guards what follows, and all queues of the group; never held across I/O
 	live    int        // physical connections, from before the dial until after the close
@@ -32,6 +31,9 @@ type group struct {
 	timer   *time.Timer           // set while queues wait
 	timed   bool                  // the timer runs
 	cost    time.Duration         // of a dial, moving average
+	breaker breaker
+	tasks   int        // dials and closes in flight
+	rested  *sync.Cond // tasks came to 0
 	closed  bool
 	stat    Stat
 }
@@ -61,7 +63,8 @@ const (
 )
 
 func newGroup(l limits) *group {
-	g := &group{limits: l, cost: time.Millisecond}
+	g := &group{limits: l, cost: time.Millisecond, breaker: breaker{trip: serverTrip}}
+	g.rested = sync.NewCond(&g.mu)
 	g.stat.Budget = l.budget
 	return g
 }
@@ -98,6 +101,14 @@ func (g *group) acquire(ctx context.Context, q *queue) (*physical, error) {
 
 // enqueue adds a waiter, unless its wait is hopeless.
 func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, error) {
+	if q.live == 0 {
+		if err := q.breaker.refuses(now); err != nil {
+			return nil, err
+		}
+		if err := g.breaker.refuses(now); err != nil {
+			return nil, err
+		}
+	}
 	class := classOf(ctx)
 	if n := q.waiters[class].len(); n >= g.limits.queue {
 		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: g.estimate(q, class)}
@@ -246,7 +257,7 @@ func (g *group) schedule(now time.Time) []dial {
 	var start []dial
 	for class := foreground; class < classes; class++ {
 		for q := range g.ring[class].all() {
-			if g.dialing >= g.limits.dials {
+			if g.dialing >= g.limits.dials || g.breaker.tripped() && (g.dialing > 0 || now.Before(g.breaker.retryAt)) {
 				break
 			}
 			if !q.wantsDial(now) { // any more
@@ -269,6 +280,7 @@ func (g *group) schedule(now time.Time) []dial {
 			q.dialing = true
 			q.live++
 			g.dialing++
+			g.tasks++
 			g.stat.Dials++
 			start = append(start, dial{q, q.target, q.generation, victim})
 		}
@@ -306,7 +318,15 @@ func (g *group) tick() {
 // run begins dials, each in a goroutine that ends with it.
 func (g *group) run(start []dial) {
 	for _, d := range start {
-		g.closer.Go(func() { g.dial(d) })
+		go g.dial(d)
+	}
+}
+
+// done ends a task. The caller has the lock.
+func (g *group) done() {
+	g.tasks--
+	if g.tasks == 0 {
+		g.rested.Broadcast()
 	}
 }
 
@@ -328,19 +348,19 @@ func (g *group) dial(d dial) {
 		g.live--
 		q.live--
 		g.stat.Failures++
-		if q.live == 0 {
-			g.failAll(q, err)
-		} else {
-			q.want(now)
-		}
+		g.failed(q, err, now)
+		g.done()
 		start := g.schedule(now)
 		g.mu.Unlock()
 		g.run(start)
 		return
 	}
+	g.breaker.succeeded()
+	q.breaker.succeeded()
 	g.cost = (7*g.cost + now.Sub(began)) / 8
 	c := &physical{inner: inner, queue: q, target: d.target, generation: d.generation}
 	c.init()
+	g.done()
 	if c.generation != q.generation || g.closed {
 		g.mu.Unlock()
 		g.discard(c)
@@ -352,6 +372,28 @@ func (g *group) dial(d dial) {
 	start := g.schedule(now)
 	g.mu.Unlock()
 	g.run(start)
+}
+
+// failed counts a dial that failed, and tells those who have nothing else to
+// wait for: the tenant's own waiters and, when the server is down, all.
+func (g *group) failed(q *queue, err error, now time.Time) {
+	if tenantsFault(err) {
+		q.breaker.failed(now, err)
+	} else {
+		g.breaker.failed(now, err)
+		if g.breaker.tripped() {
+			for other := range g.waiting.all() {
+				if other.live == 0 {
+					g.failAll(other, err)
+				}
+			}
+		}
+	}
+	if q.live == 0 {
+		g.failAll(q, err)
+	} else {
+		q.want(now)
+	}
 }
 
 // failAll tells a queue's waiters that dialling failed.
@@ -366,15 +408,19 @@ func (g *group) failAll(q *queue, err error) {
 // discard closes a connection that is neither idle nor in use, and then frees
 // its slot.
 func (g *group) discard(c *physical) {
-	g.closer.Go(func() {
+	g.mu.Lock()
+	g.tasks++
+	g.mu.Unlock()
+	go func() {
 		c.end()
 		g.mu.Lock()
+		g.done()
 		g.live--
 		c.queue.live--
 		start := g.schedule(time.Now())
 		g.mu.Unlock()
 		g.run(start)
-	})
+	}()
 }
 
 // removeIdle takes a connection out of those that are idle.
@@ -391,8 +437,8 @@ func (g *group) removeIdle(c *physical) {
 func (g *group) close() {
 	g.mu.Lock()
 	if g.closed {
+		g.rest()
 		g.mu.Unlock()
-		g.closer.Wait()
 		return
 	}
 	g.closed = true
@@ -410,5 +456,14 @@ func (g *group) close() {
 	for _, c := range idle {
 		g.discard(c)
 	}
-	g.closer.Wait()
+	g.mu.Lock()
+	g.rest()
+	g.mu.Unlock()
+}
+
+// rest waits until no dial and no close is in flight. The caller has the lock.
+func (g *group) rest() {
+	for g.tasks > 0 {
+		g.rested.Wait()
+	}
 }

@@ -93,7 +93,7 @@ func newHarness(t testing.TB, tenants int, l limits) *harness {
 	h := &harness{group: newGroup(l), server: s}
 	for i := range tenants {
 		name := fmt.Sprintf("t%d", i)
-		h.queues = append(h.queues, &queue{group: h.group, tenant: tenancy.ID(name), target: &target{
+		h.queues = append(h.queues, &queue{group: h.group, tenant: tenancy.ID(name), breaker: breaker{trip: 1}, target: &target{
 			engine: s, connector: fakeConnector{s, name}, tenant: tenancy.ID(name), database: name, log: slog.Default(),
 		}})
 	}
@@ -422,3 +422,103 @@ func TestDialFails(t *testing.T) {
 		h.close()
 	})
 }
+
+// A server that is down is left alone: requests fail at once, one dial at a time
+// is tried, and it is found again by itself. Other servers do not notice.
+func TestBreakerOfTheServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimits(20)
+		l.dials = 10
+		h := newHarness(t, 50, l)
+		var down atomic.Bool
+		odd := errors.New("odd")
+		h.server.delay = func() time.Duration { return time.Second }
+		h.server.fail = func() error {
+			if down.Load() {
+				return odd
+			}
+			return nil
+		}
+		down.Store(true)
+		ask := func() (failed, fast int) {
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			for i := range h.queues {
+				wg.Go(func() {
+					began := time.Now()
+					err := h.use(t.Context(), i, 0, true)
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil {
+						failed++
+						if !errors.Is(err, tenancy.ErrUnavailable) {
+							t.Errorf("got %v, want ErrUnavailable", err)
+						}
+					}
+					if time.Since(began) == 0 {
+						fast++
+					}
+				})
+			}
+			wg.Wait()
+			return failed, fast
+		}
+		if failed, _ := ask(); failed != 50 {
+			t.Errorf("at first: got %d failures, want 50", failed)
+		}
+		dials := h.server.dials.Load()
+		if failed, fast := ask(); failed != 50 || fast != 50 || h.server.dials.Load() != dials {
+			t.Errorf("when it is known: got %d failures, %d at once, %d dials, want 50 at once without a dial",
+				failed, fast, h.server.dials.Load()-dials)
+		}
+		for range 60 { // a minute of it
+			ask()
+			time.Sleep(time.Second)
+		}
+		if n := h.server.dials.Load() - dials; n > 30 {
+			t.Errorf("got %d dials in a minute, want a few", n)
+		}
+		down.Store(false)
+		time.Sleep(longestPause)
+		if failed, _ := ask(); failed != 0 {
+			t.Errorf("when it is up again: got %d failures, want none", failed)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// A tenant whose database is gone does not trouble the others.
+func TestBreakerOfTheTenant(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 2, testLimits(2))
+		gone := h.queues[0]
+		gone.target.connector = refusing{fmt.Errorf("%w: no database", tenancy.ErrNotFound)}
+		for range 100 {
+			if err := h.use(t.Context(), 0, 0, true); !errors.Is(err, tenancy.ErrNotFound) {
+				t.Errorf("got %v, want ErrNotFound", err)
+			}
+			if err := h.use(t.Context(), 1, 0, true); err != nil {
+				t.Errorf("the other: %v", err)
+			}
+		}
+		var down *DownError
+		if err := h.use(t.Context(), 0, 0, true); !errors.As(err, &down) || down.RetryAfter() <= 0 || h.stat.Failures > 2 {
+			t.Errorf("got %v after %d dials, want a DownError", err, h.stat.Failures)
+		}
+		gone.target.connector = fakeConnector{h.server, string(gone.tenant)}
+		time.Sleep(longestPause)
+		if err := h.use(t.Context(), 0, 0, true); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+type refusing struct{ err error }
+
+func (r refusing) Driver() driver.Driver                        { return nil }
+func (r refusing) Connect(context.Context) (driver.Conn, error) { return nil, r.err }

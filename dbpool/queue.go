@@ -29,6 +29,7 @@ type queue struct {
 	idle       []*physical // the one used last at the end
 	live       int         // of the group's connections, those of this tenant
 	dialing    bool
+	breaker    breaker
 
 	waits      *node[*queue] // in group.waiting
 	wants      *node[*queue] // in group.ring

@@ -46,7 +46,7 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 
 // lead makes the handle lead to a target from now on.
 func (s *source) lead(g *group, to *target) {
-	old := s.queue.Swap(&queue{group: g, tenant: to.tenant, target: to})
+	old := s.queue.Swap(&queue{group: g, tenant: to.tenant, target: to, breaker: breaker{trip: 1}})
 	if old != nil {
 		old.renew()
 	}
