@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -522,3 +523,80 @@ type refusing struct{ err error }
 
 func (r refusing) Driver() driver.Driver                        { return nil }
 func (r refusing) Connect(context.Context) (driver.Conn, error) { return nil, r.err }
+
+// A connection that is handed to a waiter when its context has ended already is
+// not lost.
+func TestHandOverAfterTheEndOfAContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(1))
+		q := h.queues[0]
+		for range 20 {
+			hold, err := h.acquire(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- h.use(ctx, 0, 0, true) }()
+			synctest.Wait() // it waits
+			h.mu.Lock()
+			cancel()
+			for range 1000 {
+				runtime.Gosched() // it has seen the end, and wants the lock
+			}
+			h.stat.InUse--
+			h.handOver(q.next(), hold, time.Now())
+			h.mu.Unlock()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want context.Canceled", err)
+			}
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Connections of an older generation end: idle ones at once, those in use and
+// those being dialled as soon as they come back.
+func TestGenerations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(3))
+		h.server.delay = func() time.Duration { return time.Second }
+		q := h.queues[0]
+		used, err := h.acquire(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // dials, for want of an idle one
+			c, err := h.acquire(t.Context(), q)
+			if err != nil || c.generation != 1 {
+				t.Errorf("got %+v, %v, want a connection of the generation since", c, err)
+				return
+			}
+			h.release(c, true)
+		})
+		time.Sleep(100 * time.Millisecond)
+		q.renew()
+		h.release(used, true)
+		wg.Wait()
+		time.Sleep(time.Minute)
+		if n := h.server.open.Load(); n != int64(q.live) || q.live > 1 {
+			t.Errorf("got %d open, %d counted, want at most the one that was dialled since", n, q.live)
+		}
+		for _, c := range q.idle {
+			if c.generation != q.generation {
+				t.Errorf("got a connection of generation %d, want %d", c.generation, q.generation)
+			}
+		}
+		q.renew()
+		time.Sleep(time.Minute)
+		if n := h.server.open.Load(); n != 0 {
+			t.Errorf("got %d open, want the idle one ended", n)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
