@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
@@ -159,15 +160,23 @@ func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 // Find returns the tenant that the ref names, in whatever status, or an error
 // that unwraps to [tenancy.ErrNotFound]. It implements [tenancy.Finder].
 func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
-	const op = "catalog.Find"
-	if _, err := tenancy.NewRef(ref.Kind, ref.Value); err != nil {
-		return nil, wrap(op, "", fmt.Errorf("%w: %w", tenancy.ErrNotFound, err))
-	}
-	t, err := c.store.Find(ctx, ref)
+	t, err := c.find(ctx, ref)
 	if err != nil {
-		return nil, wrap(op, "", err)
+		return nil, wrap("catalog.Find", "", err)
 	}
 	return t, nil
+}
+
+// find asks the store, for refs that may exist.
+func (c *Catalog) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	if _, err := tenancy.NewRef(ref.Kind, ref.Value); err != nil {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	return c.store.Find(ctx, ref)
+}
+
+func (c *Catalog) byID(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
+	return c.find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
 }
 
 // Update writes a changed copy of a record and returns the new one. The version
@@ -182,7 +191,7 @@ func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 	if t == nil {
 		return nil, wrap(op, "", errNoTenant())
 	}
-	old, err := c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
+	old, err := c.byID(ctx, t.ID)
 	if err == nil && old.Version != t.Version {
 		err = fmt.Errorf("%w: version %d is written over %d", tenancy.ErrConflict, t.Version, old.Version)
 	}
@@ -240,7 +249,7 @@ func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.S
 // The tenant's database is not touched. The ID must not be used again.
 func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 	const op = "catalog.Delete"
-	t, err := c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	t, err := c.byID(ctx, id)
 	if err == nil && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
 		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
 	}
@@ -266,6 +275,16 @@ func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant
 			return nil, wrap(op, "", fmt.Errorf("%w: status %q", tenancy.ErrInvalid, string(s)))
 		}
 	}
+	if f.After != "" {
+		if err := f.After.Validate(); err != nil {
+			return nil, wrap(op, "", err)
+		}
+	}
+	for _, text := range []string{f.Plan, f.Text} {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return nil, wrap(op, "", fmt.Errorf("%w: filter %q is no text", tenancy.ErrInvalid, text))
+		}
+	}
 	f.Text = strings.ToLower(f.Text)
 	page, err := c.store.List(ctx, f)
 	if err != nil {
@@ -281,7 +300,7 @@ func (c *Catalog) edit(ctx context.Context, op string, id tenancy.ID, change fun
 	var err error
 	for range attempts {
 		var old, t *tenancy.Tenant
-		old, err = c.store.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+		old, err = c.byID(ctx, id)
 		if err != nil {
 			break
 		}

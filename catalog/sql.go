@@ -56,6 +56,9 @@ func (s *sqlStore) Migrate(ctx context.Context) error {
 	return err
 }
 
+// writeTimeout bounds a write.
+const writeTimeout = 10 * time.Second
+
 const columns = `id, slug, name, status, server, database_name, plan, limits, settings, version, created_at, updated_at`
 
 func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
@@ -63,7 +66,7 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	if err != nil {
 		return err
 	}
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
+	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings,
@@ -80,7 +83,7 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 	if err != nil {
 		return err
 	}
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
+	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
 			settings = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
@@ -100,7 +103,7 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 }
 
 func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
+	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := s.deleteDomains(ctx, tx, id); err != nil {
 			return err
 		}
@@ -112,8 +115,25 @@ func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) err
 	})
 }
 
-func (s *sqlStore) tx(ctx context.Context, fn func(*sqlx.Tx) error) error {
-	return sqlkit.Tx(ctx, s.db, nil, fn)
+// tx runs fn in a transaction, and again if the server ended it in favour of
+// another: InnoDB locks the gaps between domains too.
+//
+// Once begun, a write is not cut off by the context: a COMMIT that is may have
+// been carried out.
+func (s *sqlStore) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	const attempts = 10
+	for range attempts {
+		err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
+		if !sqlkit.IsDeadlock(err) {
+			return err
+		}
+	}
+	return err
 }
 
 // oneRow tells why a statement with a version in its condition met no row.

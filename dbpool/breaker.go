@@ -36,6 +36,7 @@ func (e *DownError) Unwrap() error { return e.Err }
 // failure, one dial is let through, and if that succeeds the breaker closes.
 type breaker struct {
 	trip     int
+	from     map[*queue]bool // of a server's: whose dials failed, until trip
 	failures int
 	retryAt  time.Time
 	err      error
@@ -44,7 +45,7 @@ type breaker struct {
 const (
 	shortestPause = 100 * time.Millisecond
 	longestPause  = 10 * time.Second
-	serverTrip    = 3 // one failure may be the fault of a tenant's database
+	serverTrip    = 3 // tenants
 )
 
 // tripped reports whether the breaker lets one dial through at most.
@@ -70,10 +71,26 @@ func (b *breaker) failed(now time.Time, err error) {
 	b.retryAt = now.Add(pause/2 + rand.N(pause/2)) //nolint:gosec // not a secret
 }
 
-func (b *breaker) succeeded() { b.failures, b.err = 0, nil }
+func (b *breaker) succeeded() { b.failures, b.err, b.from = 0, nil, nil }
+
+// failedFor counts a failure of a server. It takes different tenants to show that
+// the server is at fault, and not the database of one.
+func (b *breaker) failedFor(q *queue, now time.Time, err error) {
+	if !b.tripped() {
+		if b.from == nil {
+			b.from = map[*queue]bool{}
+		}
+		if b.from[q] {
+			return
+		}
+		b.from[q] = true
+	}
+	// The text is for logs; as an error it would speak of another tenant.
+	b.failed(now, fmt.Errorf("%w: the server refuses several tenants: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+}
 
 // tenantsFault reports whether a dial failed because of the tenant's database
-// and not of the server.
+// and surely not of the server.
 func tenantsFault(err error) bool {
 	var wrong *IdentityError
 	return errors.Is(err, tenancy.ErrNotFound) || errors.As(err, &wrong)

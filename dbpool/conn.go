@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"os"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type physical struct {
 	bad   bool // the driver said so
 	state bool // a statement may have left state in the session
 
+	file     os.FileInfo // of a database that is a file, and
+	fileSeen time.Time   // when it was looked at last
+
 	// What follows is guarded by the group's lock.
 	idleSince time.Time
 	turnBegan time.Time // when its tenant began to hand it on while others wait
@@ -50,6 +54,10 @@ var (
 
 // init finds what the driver can do.
 func (c *physical) init() {
+	if t := c.target; t.files != nil {
+		c.file, _ = t.files.File(t.database)
+		c.fileSeen = time.Now()
+	}
 	c.begin, _ = c.inner.(driver.ConnBeginTx)
 	c.exec, _ = c.inner.(driver.ExecerContext)
 	c.query, _ = c.inner.(driver.QueryerContext)

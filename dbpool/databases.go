@@ -33,6 +33,16 @@ func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	})
 }
 
+// Verify connects to the tenant's database and reports an error unless the
+// server's own answer is that it is this tenant's.
+func (p *Pool) Verify(ctx context.Context, t *tenancy.Tenant) error {
+	db, err := p.For(ctx, t)
+	if err != nil {
+		return err
+	}
+	return db.PingContext(ctx)
+}
+
 // Exists reports whether there is a database at the tenant's placement.
 func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
 	err = p.databases("dbpool.Exists", t, func(d Databases) error {
@@ -55,7 +65,7 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {
 	s, err := p.server(t)
 	if err != nil {
-		return tenancy.Wrap(op, t.ID, err)
+		return tenancy.Wrap(op, "", err)
 	}
 	d, ok := s.engine.(Databases)
 	if !ok {

@@ -46,6 +46,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -64,10 +65,7 @@ type Pool struct {
 
 	mu      sync.RWMutex // guards what follows, and is never held across I/O
 	handles map[tenancy.ID]*handle
-	// forgotten are handles that lead nowhere any more but that somebody may
-	// hold; closing one would fail its queries in a way of its own.
-	forgotten []*sqlx.DB
-	closed    bool
+	closed  bool
 }
 
 // server is one of the pool's servers.
@@ -91,6 +89,13 @@ func (h *handle) serves(t *tenancy.Tenant) bool {
 	return h != nil && (h.placement == t.Placement || h.version > t.Version)
 }
 
+// closeUnused closes the handle's *sql.DB when nobody holds the handle any more.
+// Somebody may hold it for long, and closing it under them would fail their
+// queries in a way of its own.
+func (h *handle) closeUnused() {
+	runtime.AddCleanup(h.db, func(db *sql.DB) { _ = db.Close() }, h.db.DB)
+}
+
 // Options are the options of [New].
 type Options struct {
 	// Budget is the most physical connections to each server. Default: 50.
@@ -99,7 +104,7 @@ type Options struct {
 	// of the budget, and at least one.
 	MaxConns int
 	// MinIdle is how many idle connections a tenant keeps when another wants
-	// their place. Default: none.
+	// their place, as long as there are any else to take. Default: none.
 	MinIdle int
 	// MaxDials is the most connections that are being dialled at a time to each
 	// server; more make all of them slow. Default: 6.
@@ -195,6 +200,9 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // another driver: it then fails with an error that unwraps to
 // [tenancy.ErrClosed].
 func (p *Pool) For(_ context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
+	if t == nil {
+		return nil, tenancy.Wrap("dbpool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+	}
 	p.mu.RLock()
 	h := p.handles[t.ID]
 	if h.serves(t) {
@@ -232,7 +240,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	}
 	if h != nil {
 		h.source.end()
-		p.forgotten = append(p.forgotten, h.db)
+		h.closeUnused()
 	}
 	h = &handle{placement: t.Placement, version: t.Version, source: &source{driver: to.connector.Driver()}}
 	h.source.lead(s.group, to)
@@ -243,7 +251,15 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	return h.db, nil
 }
 
+// server returns the server of a tenant, whose record must have an ID: a marker
+// without one would be anybody's.
 func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
+	if t == nil {
+		return nil, fmt.Errorf("%w: no tenant", tenancy.ErrInvalid)
+	}
+	if err := t.ID.Validate(); err != nil {
+		return nil, err
+	}
 	if s, ok := p.servers[t.Placement.Server]; ok {
 		return s, nil
 	}
@@ -257,6 +273,7 @@ func (p *Pool) target(e Engine, t *tenancy.Tenant) (*target, error) {
 	}
 	to := &target{engine: e, connector: c, tenant: t.ID, database: t.Placement.Database, log: p.opts.Logger}
 	to.endings, _ = e.(Endings)
+	to.files, _ = e.(Files)
 	if !p.opts.KeepSessions {
 		to.statements = &p.statements
 		to.sessions, _ = e.(Sessions)
@@ -298,12 +315,10 @@ func (p *Pool) Forget(id tenancy.ID) {
 	p.mu.Lock()
 	h := p.handles[id]
 	delete(p.handles, id)
-	if h != nil {
-		p.forgotten = append(p.forgotten, h.db)
-	}
 	p.mu.Unlock()
 	if h != nil {
 		h.source.renew()
+		h.closeUnused()
 	}
 }
 
@@ -313,11 +328,11 @@ func (p *Pool) Forget(id tenancy.ID) {
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	gone := p.forgotten
+	var gone []*sqlx.DB
 	for _, h := range p.handles {
 		gone = append(gone, h.db)
 	}
-	p.handles, p.forgotten = map[tenancy.ID]*handle{}, nil
+	p.handles = map[tenancy.ID]*handle{}
 	p.mu.Unlock()
 	for _, s := range p.servers {
 		s.group.close()

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,7 +112,7 @@ func TestWrongDatabase(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		var log bytes.Buffer
-		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
+		acme, globex := s.Tenant(t, "acme").Clone(), s.Tenant(t, "globex")
 		acme.Placement = globex.Placement
 		check := func(what string, want tenancy.ID) {
 			t.Helper()
@@ -200,6 +202,9 @@ func TestMovedTenant(t *testing.T) {
 		if got := file(db); !strings.HasPrefix(got, other.DSN) {
 			t.Errorf("after the move: got %s, want a file in %s", got, other.DSN)
 		}
+	}
+	for until := time.Now().Add(10 * time.Second); pool.Stat("old").Conns > 0 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond) // they end in the background
 	}
 	if st := pool.Stat("old"); st.Conns != 0 {
 		t.Errorf("got %+v, want no connection to the old place", st)
@@ -395,5 +400,124 @@ func TestDialErrors(t *testing.T) {
 	<-ctx.Done()
 	if err := db.PingContext(ctx); err != context.DeadlineExceeded { //nolint:errorlint // as it is
 		t.Errorf("got %v, want the deadline as it is", err)
+	}
+}
+
+// A database is dropped, by somebody else, under a connection that is warm: the
+// next uses fail, and nothing is written to nowhere.
+func TestDroppedUnderAWarmConnection(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		db, err := s.Pool(t, nil).For(t.Context(), tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE notes (id INT)`)
+		db.MustExec(`INSERT INTO notes VALUES (1)`)
+		if err := s.Pool(t, nil).Drop(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(150 * time.Millisecond)                  // a file is looked at ten times a second
+		_, first := db.Exec(`INSERT INTO notes VALUES (2)`) // may meet a connection that the server has just ended
+		_, second := db.Exec(`INSERT INTO notes VALUES (2)`)
+		if first == nil || !errors.Is(second, tenancy.ErrUnavailable) {
+			t.Errorf("got %v and %v, want an error and ErrUnavailable", first, second)
+		}
+		// Another tenant gets the name: the old handle never reaches its rows.
+		other := tenancytest.NewTenant("other")
+		other.Placement = tenant.Placement
+		pool := s.Pool(t, nil)
+		if err := pool.Create(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = pool.Drop(t.Context(), other) }()
+		theirs, err := pool.For(t.Context(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs.MustExec(`CREATE TABLE notes (id INT)`)
+		time.Sleep(150 * time.Millisecond)
+		if err := db.Get(new(int), `SELECT COUNT(*) FROM notes`); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("the old handle: got %v, want ErrUnavailable", err)
+		}
+	})
+}
+
+func TestNoTenant(t *testing.T) {
+	t.Parallel()
+	pool := tenancytest.NewServer(t, "sqlite").Pool(t, nil)
+	for _, tenant := range []*tenancy.Tenant{nil, {Placement: tenancy.Placement{Server: "sqlite", Database: "x"}}} {
+		_, err := pool.For(t.Context(), tenant)
+		for what, err := range map[string]error{"For": err, "Create": pool.Create(t.Context(), tenant), "Drop": pool.Drop(t.Context(), tenant)} {
+			if !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%s of %+v: got %v, want ErrInvalid", what, tenant, err)
+			}
+		}
+	}
+}
+
+// A request that waits while its tenant moves is served by the new place.
+func TestWaitingAcrossAMove(t *testing.T) {
+	t.Parallel()
+	s, other := tenancytest.NewServer(t, "sqlite"), tenancytest.NewServer(t, "sqlite")
+	pool, err := dbpool.New(map[string]dbpool.Engine{"sqlite": s.Engine, "new": other.Engine}, &dbpool.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	tenant := s.Tenant(t, "acme")
+	moved := tenant.Clone()
+	moved.Placement.Server, moved.Version = "new", 2
+	if err := pool.Create(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pool.For(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold, err := db.Connx(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := make(chan string)
+	go func() {
+		var name string
+		_ = db.Get(&name, `SELECT file FROM pragma_database_list WHERE name = 'main'`)
+		file <- name
+	}()
+	for pool.Stat("sqlite").Waiting == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := pool.For(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-file; !strings.HasPrefix(got, other.DSN) {
+		t.Errorf("got %s, want a file in %s", got, other.DSN)
+	}
+	if err := hold.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// One tenant's broken database does not close the server to the others.
+func TestBrokenDatabaseOfOne(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	broken, sound := s.Tenant(t, "broken"), s.Tenant(t, "sound")
+	if err := os.WriteFile(filepath.Join(s.DSN, broken.Placement.Database+".db"), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(filepath.Join(s.DSN, broken.Placement.Database+".db")) })
+	pool := s.Pool(t, nil)
+	bad, _ := pool.For(t.Context(), broken)
+	good, _ := pool.For(t.Context(), sound)
+	for range 10 {
+		if err := bad.Ping(); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("the broken one: got %v, want ErrUnavailable", err)
+		}
+	}
+	if err := good.Ping(); err != nil {
+		t.Errorf("the sound one: %v", err)
 	}
 }

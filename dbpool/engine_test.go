@@ -158,6 +158,9 @@ func TestSQLiteSettings(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
+		if strings.HasSuffix(file, "-migrate") {
+			continue // empty for ever
+		}
 		info, err := os.Stat(file)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the log goes with the last connection

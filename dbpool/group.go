@@ -79,6 +79,10 @@ func (g *group) acquire(ctx context.Context, q *queue) (*physical, error) {
 		g.mu.Unlock()
 		return nil, tenancy.ErrClosed
 	}
+	if q.moved {
+		g.mu.Unlock()
+		return nil, errMoved
+	}
 	g.stat.Requests++
 	if c := q.popIdle(); c != nil {
 		g.take(c, time.Now())
@@ -335,9 +339,7 @@ func (g *group) dial(d dial) {
 		d.victim.end()
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), g.limits.wait)
-	inner, err := d.target.connect(ctx)
-	cancel()
+	inner, err := d.target.dial(g.limits.wait)
 
 	now := time.Now()
 	g.mu.Lock()
@@ -377,14 +379,13 @@ func (g *group) dial(d dial) {
 // failed counts a dial that failed, and tells those who have nothing else to
 // wait for: the tenant's own waiters and, when the server is down, all.
 func (g *group) failed(q *queue, err error, now time.Time) {
-	if tenantsFault(err) {
-		q.breaker.failed(now, err)
-	} else {
-		g.breaker.failed(now, err)
+	q.breaker.failed(now, err)
+	if !tenantsFault(err) {
+		g.breaker.failedFor(q, now, err)
 		if g.breaker.tripped() {
 			for other := range g.waiting.all() {
-				if other.live == 0 {
-					g.failAll(other, err)
+				if other != q && other.live == 0 {
+					g.failAll(other, g.breaker.err)
 				}
 			}
 		}

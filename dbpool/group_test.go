@@ -205,7 +205,7 @@ func randomWork(t *testing.T, seed uint64) {
 				err := h.use(ctx, random(tenants)*random(tenants)/tenants, time.Duration(random(10))*time.Millisecond, random(10) > 0)
 				cancel()
 				var busy *BusyError
-				if err != nil && !errors.Is(err, odd) && !errors.As(err, &busy) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+				if err != nil && !errors.Is(err, odd) && !errors.Is(err, tenancy.ErrUnavailable) && !errors.As(err, &busy) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("got %v, want an error that is documented", err)
 				}
 				if random(100) == 0 {

@@ -29,6 +29,7 @@ type queue struct {
 	idle       []*physical // the one used last at the end
 	live       int         // of the group's connections, those of this tenant
 	dialing    bool
+	moved      bool // nobody comes here any more
 	breaker    breaker
 
 	waits      *node[*queue] // in group.waiting
@@ -148,22 +149,21 @@ func (q *queue) heatNow(now time.Time) float64 {
 
 // victim returns the idle connection that is least worth keeping, of another
 // tenant than q's, or nil. Worth is how often the tenant uses its connections
-// lately, for each of them that is there.
+// lately, for each of them that is there. Connections that a tenant keeps in
+// reserve go last.
 func (g *group) victim(q *queue, now time.Time) *physical {
 	var worst *physical
-	least := math.Inf(1)
+	least, reserved := math.Inf(1), true
 	for _, c := range g.idle {
 		o := c.queue
-		if o == q || len(o.idle) <= g.limits.reserve {
+		if o == q || c != o.idle[0] {
+			continue // of each tenant, the one that was idle longest
+		}
+		worth, kept := o.heatNow(now)/float64(o.live), len(o.idle) <= g.limits.reserve
+		if kept && !reserved || kept == reserved && worth >= least {
 			continue
 		}
-		worth := o.heatNow(now) / float64(o.live)
-		if c != o.idle[0] {
-			continue // the one of its tenant that was idle longest goes first
-		}
-		if worth < least {
-			worst, least = c, worth
-		}
+		worst, least, reserved = c, worth, kept
 	}
 	return worst
 }

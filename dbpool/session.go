@@ -13,8 +13,11 @@ type statements struct {
 	n     atomic.Int64
 }
 
-// mostStatements bounds what is remembered.
-const mostStatements = 4096
+// mostStatements and longestStatement, in bytes, bound what is remembered.
+const (
+	mostStatements   = 4096
+	longestStatement = 4096
+)
 
 // stateless reports whether a statement leaves nothing behind in its session
 // that a later one could see: no setting, temporary table, prepared statement,
@@ -28,7 +31,7 @@ func (s *statements) stateless(query string) bool {
 		return v.(bool)
 	}
 	v := stateless(query)
-	if s.n.Load() < mostStatements {
+	if s.n.Load() < mostStatements && len(query) <= longestStatement {
 		if _, loaded := s.known.LoadOrStore(strings.Clone(query), v); !loaded {
 			s.n.Add(1)
 		}
@@ -43,28 +46,49 @@ func stateless(query string) bool {
 	}
 	var first, last, prev string
 	calls := true // what stands before a parenthesis may be a function
+	table := none // or the table of "insert into", with its columns
 	for word := range words(query) {
 		switch {
 		case last == ";": // a second statement
 			return false
-		case word == "@", word == "temp", word == "temporary":
+		case word == "?!", word == "@", word == "temp", word == "temporary", word == "pg_temp":
 			return false
-		case word == "(" && calls && isWord(last) && !harmless(last) && prev != "into":
-			return false // a function, or a table's columns behind "insert into"
+		case word == "(" && calls && table != named && isWord(last) && (!harmless(last) || prev == "."):
+			return false
 		case first == "":
 			first = word
 			if !data(word) && !schema(word) {
 				return false
 			}
 			calls = data(word)
-		case word == "select":
+		case word == "select", word == "values":
 			calls = true
 		case word == "into" && last != "insert" && last != "replace" && last != "ignore" && last != "merge":
 			return false // select … into
 		}
+		table = table.next(word)
 		prev, last = last, word
 	}
 	return first != ""
+}
+
+// name is how far the name of a table behind "into" has been read.
+type name int
+
+const (
+	none   name = iota
+	wanted      // behind "into", or a dot
+	named
+)
+
+func (n name) next(word string) name {
+	switch {
+	case word == "into", n == named && word == ".":
+		return wanted
+	case n == wanted && isWord(word):
+		return named
+	}
+	return none
 }
 
 // data reports whether a statement that begins with the word reads or writes rows.
@@ -86,9 +110,9 @@ func schema(word string) bool {
 }
 
 // words yields the words of a statement in lower case, and of its other
-// characters those that matter: ( ) ; @. Comments and quoted strings are left
-// out; a quoted identifier is the word "?", which is no harmless function. A
-// schema in front of a name is left out too.
+// characters those that matter: ( ) ; . @. Comments and quoted strings are left
+// out. A quoted identifier is the word "?", which is no harmless function. What
+// the engines read each in their way, or what is not known here, is "?!".
 func words(query string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for i := 0; i < len(query); {
@@ -102,16 +126,32 @@ func words(query string) func(yield func(string) bool) {
 				if !yield("?") {
 					return
 				}
-			case strings.HasPrefix(rest, "--") || c == '#':
-				i += until(rest, "\n")
-			case strings.HasPrefix(rest, "/*"):
-				if strings.HasPrefix(rest, "/*!") || strings.HasPrefix(rest, "/*M!") { // MySQL runs these
-					yield("@")
+			case strings.HasPrefix(rest, "--"):
+				// MySQL wants white space behind it, or it is a minus of a minus.
+				if len(rest) > 2 && !strings.ContainsRune(" \t\r\n", rune(rest[2])) {
+					yield("?!")
 					return
 				}
-				i += until(rest, "*/")
-			case c == '$' && dollar(rest) > 0:
-				i += dollar(rest)
+				i += until(rest, "\n")
+			case strings.HasPrefix(rest, "/*"):
+				n := until(rest, "*/")
+				// PostgreSQL nests comments, and MySQL runs those with a mark.
+				if strings.Contains(rest[2:n], "/*") || strings.HasPrefix(rest, "/*!") || strings.HasPrefix(rest, "/*M!") {
+					yield("?!")
+					return
+				}
+				i += n
+			case c == '$':
+				n := dollar(rest)
+				if n == 0 {
+					yield("?!")
+					return
+				}
+				i += n
+			case c == '#', c == '[':
+				// A comment or an operator, a quote or an array.
+				yield("?!")
+				return
 			case letter(c):
 				n := 1
 				for n < len(rest) && (letter(rest[n]) || '0' <= rest[n] && rest[n] <= '9' || rest[n] == '$') {
@@ -123,7 +163,7 @@ func words(query string) func(yield func(string) bool) {
 				}
 			default:
 				i++
-				if strings.IndexByte("();@", c) >= 0 && !yield(rest[:1]) {
+				if strings.IndexByte("();.@", c) >= 0 && !yield(rest[:1]) {
 					return
 				}
 			}
@@ -146,23 +186,28 @@ func quoted(s string, quote byte) int {
 	return len(s)
 }
 
-// dollar returns the length of a text in PostgreSQL's dollar quotes, or 0.
+// dollar returns the length of a parameter such as $1, or of a text in
+// PostgreSQL's dollar quotes, and 0 for anything else.
 func dollar(s string) int {
-	end := strings.IndexByte(s[1:], '$')
+	n := 1
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	if n > 1 {
+		return n
+	}
+	for n < len(s) && (letter(s[n]) || n > 1 && '0' <= s[n] && s[n] <= '9') {
+		n++
+	}
+	if n == len(s) || s[n] != '$' {
+		return 0
+	}
+	tag := s[:n+1]
+	end := strings.Index(s[len(tag):], tag)
 	if end < 0 {
 		return 0
 	}
-	tag := s[:end+2]
-	for _, c := range []byte(tag[1 : len(tag)-1]) {
-		if !letter(c) {
-			return 0 // $1 … $2
-		}
-	}
-	close := strings.Index(s[len(tag):], tag)
-	if close < 0 {
-		return len(s)
-	}
-	return close + 2*len(tag)
+	return end + 2*len(tag)
 }
 
 func until(s, end string) int {
@@ -186,11 +231,13 @@ func harmless(word string) bool {
 var harmlessWords = func() map[string]struct{} {
 	m := map[string]struct{}{}
 	for _, w := range strings.Fields(`
-		all and any array as between by case cast check conflict distinct else except exists extract filter from group having if
+		all and any array as between bigint binary bit char decimal double float integer signed unsigned character by case cast check conflict distinct else except exists extract filter from group having if
 		in inner intersect is join key lateral left like limit materialized not null offset on or order outer over partition
 		returning right row rows select set some then union update using values when where with within
 
-		abs age array_agg array_length avg bool_and bool_or cardinality ceil ceiling char_length coalesce concat concat_ws
+		abs age array_agg bin_to_uuid changes json json_contains json_unquote json_type json_valid last_insert_rowid printf
+		format quote rowid timestamp timestampadd week weekday dayofweek dayname monthname field find_in_set left_pad lcase ucase
+		array_agg array_length avg bool_and bool_or cardinality ceil ceiling char_length coalesce concat concat_ws
 		convert count current_date current_time current_timestamp date date_add date_format date_part date_sub date_trunc
 		datetime day decode dense_rank encode every exp first_value floor from_unixtime gen_random_uuid generate_series
 		greatest group_concat hex hour iif ifnull instr json_agg json_array json_array_length json_build_object json_each

@@ -3,6 +3,7 @@ package dbpool
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"sync/atomic"
 
 	"github.com/artflow-studio/tenancy"
@@ -27,13 +28,13 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, tenancy.ErrClosed
 		}
 		c, err := q.group.acquire(ctx, q)
+		if errors.Is(err, errMoved) {
+			continue
+		}
 		if err != nil {
 			return nil, tenancy.Wrap("dbpool.acquire", q.tenant, err)
 		}
-		if c.uses == 1 || c.reset == nil {
-			return c, nil
-		}
-		if err = c.reset.ResetSession(ctx); err == nil {
+		if c.uses == 1 || c.usable(ctx) {
 			return c, nil
 		}
 		c.bad = true
@@ -44,11 +45,19 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 }
 
+// usable looks at a connection that was idle.
+func (c *physical) usable(ctx context.Context) bool {
+	return (c.reset == nil || c.reset.ResetSession(ctx) == nil) && c.target.sameFile(c)
+}
+
+// errMoved tells a request that its tenant's connections lead elsewhere by now.
+var errMoved = errors.New("the tenant has moved")
+
 // lead makes the handle lead to a target from now on.
 func (s *source) lead(g *group, to *target) {
 	old := s.queue.Swap(&queue{group: g, tenant: to.tenant, target: to, breaker: breaker{trip: 1}})
 	if old != nil {
-		old.renew()
+		old.leave()
 	}
 }
 
@@ -62,8 +71,17 @@ func (s *source) renew() {
 // end makes the handle lead nowhere.
 func (s *source) end() {
 	if q := s.queue.Swap(nil); q != nil {
-		q.renew()
+		q.leave()
 	}
+}
+
+// leave sends the waiters elsewhere, and lets all connections end.
+func (q *queue) leave() {
+	q.group.mu.Lock()
+	q.moved = true
+	q.group.failAll(q, errMoved)
+	q.group.mu.Unlock()
+	q.renew()
 }
 
 // renew begins a new generation: connections of the one before end, those in use

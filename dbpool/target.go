@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -28,16 +30,51 @@ type Endings interface {
 	Ended(conn driver.Conn) <-chan struct{}
 }
 
+// Files is the optional ability of an [Engine] whose databases are files. A
+// connection to a file that was removed or replaced meanwhile is not used again:
+// what it writes would be lost.
+type Files interface {
+	// File describes the file that is at the database's path now.
+	File(database string) (os.FileInfo, error)
+}
+
+// fileTime is for how long a file is taken to be the one it was.
+const fileTime = 100 * time.Millisecond
+
+// sameFile reports whether a connection's file is still there.
+func (t *target) sameFile(c *physical) bool {
+	if t.files == nil || c.file == nil || time.Since(c.fileSeen) < fileTime {
+		return true
+	}
+	now, err := t.files.File(t.database)
+	c.fileSeen = time.Now()
+	return err == nil && os.SameFile(c.file, now)
+}
+
 // target is where a tenant's connections lead.
 type target struct {
 	engine     Engine
 	sessions   Sessions // nil if the engine has no such ability
 	endings    Endings  // likewise
+	files      Files    // likewise
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
 	statements *statements // nil: sessions are never cleaned
 	log        *slog.Logger
+}
+
+// dial connects within a time, in nobody's context. A panic of an engine becomes
+// an error.
+func (t *target) dial(within time.Duration) (conn driver.Conn, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = t.unavailable("connect", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return t.connect(ctx)
 }
 
 // connect dials, and checks that the server's own answer is the tenant's before

@@ -28,6 +28,8 @@ type Databases interface {
 	Claim(ctx context.Context, t *tenancy.Tenant) error
 	// Drop removes the tenant's database, and no other's.
 	Drop(ctx context.Context, t *tenancy.Tenant) error
+	// Verify reports an error unless the database is there and the tenant's.
+	Verify(ctx context.Context, t *tenancy.Tenant) error
 }
 
 // Migrator brings a tenant's schema up to date. A *migrate.Migrator is one.
@@ -87,6 +89,7 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
 	t = t.Clone()
+	chosen := t.ID != "" || t.Placement.Database != "" // by the caller, so something may have the name
 	if t.ID == "" {
 		t.ID = tenancy.NewID()
 	}
@@ -109,6 +112,9 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		}
 	}()
 	err = p.databases.Create(ctx, t)
+	if errors.Is(err, tenancy.ErrExists) && p.resumed(ctx, t, chosen) {
+		err = nil
+	}
 	if err == nil {
 		made = true
 		var active *tenancy.Tenant
@@ -117,6 +123,16 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		}
 	}
 	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, p.undo(ctx, t, made)))
+}
+
+// resumed reports whether a database that exists already was made for this very
+// tenant, by somebody who saw the record and resumed the creation. A name that is
+// new and random can have no other owner.
+func (p *Provisioner) resumed(ctx context.Context, t *tenancy.Tenant, chosen bool) bool {
+	if !chosen {
+		return p.databases.Claim(ctx, t) == nil
+	}
+	return p.databases.Verify(ctx, t) == nil
 }
 
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
@@ -142,7 +158,8 @@ func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 }
 
 // Resume goes on with a creation that was interrupted, from whatever step it
-// had reached; nothing is removed if it fails. A tenant in another status is an
+// had reached. If it fails, it can be tried again; only when the record is gone by
+// then, the database goes too. A tenant in another status is an
 // error that unwraps to [tenancy.ErrInvalid]. While another process is still
 // creating the tenant, both do the same steps, each once.
 func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
@@ -158,13 +175,26 @@ func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenan
 	if errors.Is(err, tenancy.ErrExists) {
 		err = p.databases.Claim(ctx, t)
 	}
-	if err == nil {
-		t, err = p.finish(ctx, t)
+	if err != nil {
+		return nil, tenancy.Wrap(op, id, err)
+	}
+	active, err := p.finish(ctx, t)
+	if errors.Is(err, tenancy.ErrNotFound) && p.gone(ctx, id) {
+		// Whoever created the tenant gave it up meanwhile.
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		err = errors.Join(err, p.databases.Drop(undo, t))
 	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, id, err)
 	}
-	return t, nil
+	return active, nil
+}
+
+// gone reports whether there is no record any more.
+func (p *Provisioner) gone(ctx context.Context, id tenancy.ID) bool {
+	_, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	return errors.Is(err, tenancy.ErrNotFound)
 }
 
 // finish does the steps behind the making of the database.
@@ -187,7 +217,7 @@ func (p *Provisioner) finish(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 func (p *Provisioner) undo(ctx context.Context, t *tenancy.Tenant, made bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if err := p.catalog.Delete(ctx, t.ID); err != nil {
+	if err := p.catalog.Delete(ctx, t.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return fmt.Errorf("the tenant is left as it is: %w", err)
 	}
 	if !made {

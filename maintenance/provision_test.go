@@ -3,6 +3,7 @@ package maintenance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -349,4 +350,60 @@ func testEnsure(t *testing.T, s *tenancytest.Server) {
 			t.Errorf("Ensure(%v): got no error", in)
 		}
 	}
+}
+
+// Two replicas: one creates, the other sees the record and resumes. Whatever the
+// order of their steps, the tenant is served in the end or nothing is left.
+func TestCreateAndResumeAtOnce(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		other := &kit{s, s.Pool(t, nil), k.cat}
+		create, resume := k.provisioner(t, makeNotes, nil), other.provisioner(t, makeNotes, nil)
+		for i := range 8 {
+			slug := fmt.Sprintf("t%d", i)
+			done := make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				defer close(done)
+				if _, err := create.Create(t.Context(), &tenancy.Tenant{Slug: slug}); err != nil {
+					t.Errorf("Create: %v", err)
+				}
+			})
+			wg.Go(func() {
+				for {
+					found, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: slug})
+					if err == nil {
+						if _, err := resume.Resume(t.Context(), found.ID); err != nil && !errors.Is(err, tenancy.ErrInvalid) {
+							t.Errorf("Resume: %v", err)
+						}
+						return
+					}
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+			})
+			wg.Wait()
+			found, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: slug})
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.wantServed(t, found)
+		}
+	})
+}
+
+// The record is deleted while the tenant is made.
+func TestRecordDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
+	id := tenancy.NewID()
+	p := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error { return k.cat.Delete(ctx, tenant.ID) })
+	if _, err := p.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("Create: got %v, want ErrNotFound", err)
+	}
+	k.wantNothing(t, id)
 }

@@ -36,7 +36,10 @@ func (o *Origin) Resolve(r *http.Request) (Match, error) {
 		return Match{}, fmt.Errorf("%w: several Origin headers", tenancy.ErrInvalid)
 	}
 	u, err := url.Parse(values[0])
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || values[0] != u.Scheme+"://"+u.Host {
+	if err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+		return Match{}, tenancy.ErrUnresolved // of an app or an extension
+	}
+	if err != nil || u.Scheme == "" || values[0] != u.Scheme+"://"+u.Host {
 		return Match{}, fmt.Errorf("%w: Origin %q", tenancy.ErrInvalid, hostname.Clip(values[0]))
 	}
 	return o.by.ResolveHost(u.Host)

@@ -14,8 +14,8 @@ import (
 // "/t/acme" off, so that the handler sees /notes.
 //
 // The segment is judged as the client sent it: an encoded character in it is an
-// error, and so is a path with "." or ".." segments behind the prefix, because
-// proxies and routers disagree on where such a path leads.
+// error, and so is a path with ".", ".." or empty segments behind the prefix,
+// because proxies and routers disagree on where such a path leads.
 type Path struct {
 	prefix string // "/t/"
 	kind   tenancy.RefKind
@@ -66,6 +66,9 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 		path = r.URL.EscapedPath() // as the client encoded it
 	}
 	rest, ok := strings.CutPrefix(path, p.prefix)
+	if !ok && strings.HasPrefix(r.URL.Path, p.prefix) {
+		return Match{}, fmt.Errorf("%w: path %q has an encoded prefix", tenancy.ErrInvalid, hostname.Clip(path))
+	}
 	if !ok || rest == "" {
 		return Match{}, tenancy.ErrUnresolved
 	}
@@ -74,12 +77,18 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 	if err != nil {
 		return Match{}, err
 	}
-	// What follows is looked at decoded: %2e%2e is ".." to some.
-	if hasDots(tail) || r.URL.RawPath != "" && hasDots(r.URL.Path) {
-		return Match{}, fmt.Errorf("%w: path %q has dot segments", tenancy.ErrInvalid, hostname.Clip(path))
+	// What follows is looked at decoded too: %2e%2e is ".." to some.
+	if unclean(tail) || r.URL.RawPath != "" && hasDots(r.URL.Path) {
+		return Match{}, fmt.Errorf("%w: path %q has dot segments or empty ones", tenancy.ErrInvalid, hostname.Clip(path))
 	}
 	m.Prefix = path[:len(p.prefix)+len(segment)]
 	return m, nil
+}
+
+// unclean reports whether a router would redirect to another form of what is
+// behind the tenant's segment, and lose that segment on the way.
+func unclean(tail string) bool {
+	return strings.HasPrefix(tail, "/") || strings.Contains(tail, "//") || hasDots(tail)
 }
 
 // hasDots reports whether a segment of the path is "." or "..".

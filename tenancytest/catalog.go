@@ -32,6 +32,8 @@ func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		"DomainsAtOnce":   testDomainsAtOnce,
 		"Status":          testStatus,
 		"Delete":          testDelete,
+		"OddIDs":          testOddIDs,
+		"AtOnce":          testAtOnce,
 		"List":            testList,
 		"ListFilters":     testListFilters,
 		"RecordsAreOwned": testRecordsAreOwned,
@@ -381,6 +383,35 @@ func testDelete(t *testing.T, c *catalog.Catalog) {
 	}
 }
 
+func testOddIDs(t *testing.T, c *catalog.Catalog) {
+	for _, id := range []tenancy.ID{"", "\xff", "\x00", "é", "a b"} {
+		_, rename := c.Rename(t.Context(), id, "x")
+		_, update := c.Update(t.Context(), &tenancy.Tenant{ID: id, Slug: "x"})
+		for what, err := range map[string]error{"Rename": rename, "Update": update, "Delete": c.Delete(t.Context(), id)} {
+			wantErr(t, fmt.Sprintf("%s of %q", what, string(id)), err, tenancy.ErrNotFound)
+		}
+	}
+}
+
+// testAtOnce changes many tenants at the same time, whose rows are neighbours.
+func testAtOnce(t *testing.T, c *catalog.Catalog) {
+	const n = 20
+	for i := range n {
+		create(t, c, tenancy.Tenant{ID: tenancy.ID(fmt.Sprintf("t%02d", i)), Slug: fmt.Sprintf("t%02d", i)})
+	}
+	for round := range 3 {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				if _, err := c.AddDomain(t.Context(), tenancy.ID(fmt.Sprintf("t%02d", i)), fmt.Sprintf("d%d.t%02d.example", round, i)); err != nil {
+					t.Errorf("AddDomain: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func ids(page []*tenancy.Tenant) (ids []string) {
 	for _, t := range page {
 		ids = append(ids, string(t.ID))
@@ -419,7 +450,9 @@ func testList(t *testing.T, c *catalog.Catalog) {
 	if page, err := c.List(t.Context(), tenancy.Filter{}); err != nil || len(page) != 25 {
 		t.Errorf("List: got %d tenants, %v, want 25", len(page), err)
 	}
-	for _, f := range []tenancy.Filter{{Limit: -1}, {Limit: 1001}, {Status: []tenancy.Status{"odd"}}} {
+	for _, f := range []tenancy.Filter{
+		{Limit: -1}, {Limit: 1001}, {Status: []tenancy.Status{"odd"}}, {After: "é"}, {After: "\xff"}, {Text: "a\x00"}, {Plan: "\xff"},
+	} {
 		_, err := c.List(t.Context(), f)
 		wantErr(t, fmt.Sprintf("List(%+v)", f), err, tenancy.ErrInvalid)
 	}

@@ -92,6 +92,9 @@ func checkIsolation(ctx context.Context, h http.Handler, iso Isolation) []error 
 	if iso.Workers == 0 {
 		iso.Workers = 16
 	}
+	if iso.Requests < 0 || iso.Workers < 0 {
+		return []error{errors.New("tenancytest: Isolation wants a positive number of requests and workers")}
+	}
 	if iso.Seed == 0 {
 		iso.Seed = mathrand.Uint64()
 	}
@@ -110,7 +113,7 @@ func checkIsolation(ctx context.Context, h http.Handler, iso Isolation) []error 
 	for w := range iso.Workers {
 		wg.Go(func() {
 			rnd := mathrand.New(mathrand.NewPCG(iso.Seed, uint64(w)))
-			for range iso.Requests / iso.Workers {
+			for range (iso.Requests + iso.Workers - 1) / iso.Workers {
 				if run.hasSeenEnough() {
 					return
 				}
@@ -201,7 +204,7 @@ func (run *isolationRun) send(ctx context.Context, i int, r *http.Request, troub
 		return
 	}
 	own := false
-	for _, match := range run.secrets.FindAllStringSubmatch(rec.Body.String(), -1) {
+	for _, match := range run.secrets.FindAllStringSubmatch(fmt.Sprint(rec.Header())+rec.Body.String(), -1) {
 		of, err := strconv.Atoi(match[1])
 		if err != nil || of >= len(run.Tenants) {
 			continue

@@ -170,6 +170,18 @@ func TestIsolationFindsOtherDefects(t *testing.T) {
 	} {
 		wantFound(t, checkIsolation(t.Context(), memory(show), iso), want)
 	}
+	inHeader := memory(own)
+	last, lastLock := "", make(chan struct{}, 1)
+	wantFound(t, checkIsolation(t.Context(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lastLock <- struct{}{}
+		w.Header().Set("X-Last", last)
+		if r.Method == http.MethodPost {
+			last = r.Header.Get("X-Secret")
+		}
+		<-lastLock
+		inHeader.ServeHTTP(w, r)
+	}), withHeader(iso)), "shows a secret of tenant")
+	wantFound(t, checkIsolation(t.Context(), memory(own), Isolation{Tenants: tenants, Write: iso.Write, Read: iso.Read, Workers: -1}), "positive")
 	refuses := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	wantFound(t, checkIsolation(t.Context(), refuses, iso), "got status 418")
 	wantFound(t, checkIsolation(t.Context(), refuses, Isolation{}), "wants two tenants")
@@ -183,4 +195,15 @@ func wantFound(t *testing.T, errs []error, want string) {
 		}
 	}
 	t.Errorf("got %v, want an error with %q", errs, want)
+}
+
+// withHeader sends each secret in a header too.
+func withHeader(iso Isolation) Isolation {
+	write := iso.Write
+	iso.Write = func(t *tenancy.Tenant, secret string) *http.Request {
+		r := write(t, secret)
+		r.Header.Set("X-Secret", secret)
+		return r
+	}
+	return iso
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -79,17 +80,17 @@ func parse(dsn string) (*mysql.Config, error) {
 	if err != nil || u.Hostname() == "" || u.Fragment != "" {
 		return nil, errors.New("malformed URL")
 	}
-	config, err := mysql.ParseDSN("/?" + u.RawQuery)
+	port := u.Port()
+	if port == "" {
+		port = "3306"
+	}
+	// With the address in it, so that TLS expects that host's certificate.
+	config, err := mysql.ParseDSN("tcp(" + net.JoinHostPort(u.Hostname(), port) + ")/?" + u.RawQuery)
 	if err != nil {
 		return nil, err
 	}
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
-	port := u.Port()
-	if port == "" {
-		port = "3306"
-	}
-	config.Addr = net.JoinHostPort(u.Hostname(), port)
 	return config, nil
 }
 
@@ -150,9 +151,11 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		}
 		return err
 	}
-	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	mark := func(ctx context.Context) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.MySQL, tenant) })
+	}
 	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
-	return sqlkit.Make(ctx, create, claim, drop)
+	return sqlkit.Make(ctx, create, mark, drop)
 }
 
 // Claim marks a database that exists.
@@ -160,8 +163,8 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.MySQL, tenant) })
 }
 
-// Drop removes the tenant's database. Connections to it stay open, without a
-// database.
+// Drop removes the tenant's database and ends the connections to it, as far as
+// they are of the same account or the account may end others'.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
 	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.MySQL, tenant) })
 	if err != nil {
@@ -171,7 +174,22 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 }
 
 func (e *Engine) drop(ctx context.Context, database string) error {
-	return e.admin(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database))
+	return e.connect(func(db *sql.DB) error {
+		if _, err := db.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database)); err != nil {
+			return err
+		}
+		// A session stays in a database that is gone, and would be in the next
+		// one of that name.
+		var sessions []int64
+		err := sqlx.NewDb(db, e.DriverName()).SelectContext(ctx, &sessions, `SELECT id FROM information_schema.processlist WHERE db = ?`, database)
+		for _, id := range sessions {
+			_, kill := db.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
+			if kill != nil && !sqlkit.IsNoSession(kill) {
+				err = errors.Join(err, kill)
+			}
+		}
+		return err
+	})
 }
 
 // Exists reports whether there is a database of that name.

@@ -179,9 +179,11 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		}
 		return err
 	}
-	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	mark := func(ctx context.Context) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, tenant) })
+	}
 	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
-	return sqlkit.Make(ctx, create, claim, drop)
+	return sqlkit.Make(ctx, create, mark, drop)
 }
 
 // Claim marks a database that exists.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
@@ -41,6 +42,7 @@ type Engine struct {
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.Files     = (*Engine)(nil)
 )
 
 // New returns the engine for the files in a folder, which is made when it is
@@ -64,8 +66,8 @@ func New(dir string) (*Engine, error) {
 // catalog's, with the settings that tenants' files have. The file and its folder
 // are made when they are missing. The caller closes the handle.
 func Open(path string) (*sqlx.DB, error) {
-	if path == "" {
-		return nil, tenancy.Wrap("sqlite.Open", "", fmt.Errorf("%w: no path", tenancy.ErrInvalid))
+	if path == "" || strings.Contains(path, ":memory:") {
+		return nil, tenancy.Wrap("sqlite.Open", "", fmt.Errorf("%w: path %q, want a file", tenancy.ErrInvalid, path))
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, tenancy.Wrap("sqlite.Open", "", err)
@@ -80,8 +82,14 @@ type connector string
 
 func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
 
-func (c connector) Connect(context.Context) (driver.Conn, error) {
+// Connect opens the file. Switching a new one to the write-ahead log does not
+// wait for others who do the same, so that is tried again.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Driver().Open(string(c))
+	for until := time.Now().Add(busyTime); sqlkit.IsBusy(err) && time.Now().Before(until) && ctx.Err() == nil; {
+		time.Sleep(5 * time.Millisecond)
+		conn, err = c.Driver().Open(string(c))
+	}
 	var e *sqlite.Error
 	if errors.As(err, &e) && e.Code()&0xff == sqliteCantOpen {
 		path, _, _ := strings.Cut(string(c), "?")
@@ -90,7 +98,10 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 	return conn, err
 }
 
-const sqliteCantOpen = 14 // SQLITE_CANTOPEN
+const (
+	sqliteCantOpen = 14 // SQLITE_CANTOPEN
+	busyTime       = 5 * time.Second
+)
 
 // DriverName returns "sqlite".
 func (e *Engine) DriverName() string { return driverName }
@@ -117,10 +128,11 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 	const from = ` FROM pragma_database_list WHERE name = 'main'`
 	row, err := sqlkit.Strings(ctx, conn, `SELECT file, (SELECT tenant_id FROM tenancy_marker)`+from)
 	if err != nil { // SQLite has no code for a missing table
-		row, err = sqlkit.Strings(ctx, conn, `SELECT file, ''`+from)
-	}
-	if err != nil {
-		return dbpool.Identity{}, err
+		missing, e := sqlkit.Strings(ctx, conn, `SELECT file, CAST((SELECT count(*) FROM sqlite_master WHERE name = 'tenancy_marker') AS TEXT)`+from)
+		if e != nil || missing[1] != "0" {
+			return dbpool.Identity{}, err
+		}
+		row = []string{missing[0], ""}
 	}
 	return dbpool.Identity{Database: strings.TrimSuffix(filepath.Base(row[0]), extension), Tenant: tenancy.ID(row[1])}, nil
 }
@@ -141,9 +153,11 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		}
 		return f.Close()
 	}
-	claim := func(ctx context.Context) error { return e.Claim(ctx, database, tenant) }
+	mark := func(ctx context.Context) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.SQLite, tenant) })
+	}
 	drop := func(context.Context) error { return remove(path) }
-	return sqlkit.Make(ctx, create, claim, drop)
+	return sqlkit.Make(ctx, create, mark, drop)
 }
 
 // Claim marks a database that exists.
@@ -177,6 +191,15 @@ func remove(path string) error {
 		}
 	}
 	return err
+}
+
+// File describes the database's file.
+func (e *Engine) File(database string) (os.FileInfo, error) {
+	path, err := e.path(database)
+	if err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
 }
 
 // Exists reports whether there is a file of that name.

@@ -31,9 +31,13 @@ func serve(ctx context.Context, addr string, h http.Handler) error {
 	done := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*time.Second)
 		defer cancel()
-		done <- srv.Shutdown(end)
+		err := srv.Shutdown(end)
+		if errors.Is(err, context.DeadlineExceeded) { // a client that holds a connection and asks nothing
+			err = srv.Close()
+		}
+		done <- err
 	}()
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err

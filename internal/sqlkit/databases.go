@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"time"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // adminTimeout bounds what must not be cut off in the middle: making a database,
@@ -20,10 +22,11 @@ func On(c driver.Connector, fn func(*sql.DB) error) error {
 	return errors.Join(err, db.Close())
 }
 
-// Make makes a database: create, then claim, and if that fails, drop. A context
-// that ends is looked at before, and not in the middle, because whether the
-// database was made must be known.
-func Make(ctx context.Context, create, claim, drop func(context.Context) error) error {
+// Make makes a database: create, then mark, and if that fails, drop, unless the
+// database has become somebody's meanwhile. A context that ends is looked at
+// before, and not in the middle, because whether the database was made must be
+// known.
+func Make(ctx context.Context, create, mark, drop func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -32,9 +35,9 @@ func Make(ctx context.Context, create, claim, drop func(context.Context) error) 
 	if err := create(uncut); err != nil {
 		return err
 	}
-	err := claim(uncut)
-	if err == nil {
-		return nil
+	err := mark(uncut)
+	if err == nil || errors.Is(err, tenancy.ErrExists) {
+		return err
 	}
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
 	defer cancel()

@@ -31,7 +31,7 @@ func FromDriver(name string) (Dialect, error) {
 		return Postgres, nil
 	case "mysql":
 		return MySQL, nil
-	case "sqlite", "sqlite3":
+	case "sqlite":
 		return SQLite, nil
 	}
 	return "", fmt.Errorf("%w: database driver %q, want pgx, postgres, mysql or sqlite", tenancy.ErrInvalid, name)
@@ -65,12 +65,16 @@ const (
 	mysqlNoTable       = 1146 // ER_NO_SUCH_TABLE
 	mysqlNoDB          = 1049 // ER_BAD_DB_ERROR
 	mysqlDBExists      = 1007 // ER_DB_CREATE_EXISTS
+	mysqlDeadlock      = 1213 // ER_LOCK_DEADLOCK
+	mysqlNoSession     = 1094 // ER_NO_SUCH_THREAD
 	sqliteUnique       = 2067 // SQLITE_CONSTRAINT_UNIQUE
 	sqlitePrimaryKey   = 1555 // SQLITE_CONSTRAINT_PRIMARYKEY
 	postgresUnique     = "23505"
 	postgresNoTable    = "42P01"
 	postgresNoDatabase = "3D000"
 	postgresDuplicate  = "42P04" // duplicate_database
+	postgresDeadlock   = "40P01"
+	postgresSerialize  = "40001"
 )
 
 // IsUnique reports whether err is the violation of a unique key.
@@ -101,6 +105,16 @@ func IsNoDatabase(err error) bool {
 func IsDatabaseExists(err error) bool {
 	state := sqlState(err)
 	return mysqlNumber(err) == mysqlDBExists || state == postgresDuplicate || state == postgresUnique
+}
+
+// IsNoSession reports whether err says that there is no session of that number.
+func IsNoSession(err error) bool { return mysqlNumber(err) == mysqlNoSession }
+
+// IsDeadlock reports whether a transaction was ended by the server so that
+// another could go on. Running it again is the answer.
+func IsDeadlock(err error) bool {
+	state := sqlState(err)
+	return mysqlNumber(err) == mysqlDeadlock || state == postgresDeadlock || state == postgresSerialize
 }
 
 func sqlState(err error) string {

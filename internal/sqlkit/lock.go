@@ -120,7 +120,7 @@ func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err == nil {
 		err = poll(ctx, func() (bool, error) {
 			_, err := lockConn.ExecContext(ctx, `BEGIN EXCLUSIVE`)
-			if isSQLiteBusy(err) {
+			if IsBusy(err) {
 				return false, nil
 			}
 			return err == nil, err
@@ -141,8 +141,8 @@ func (l *sqliteLocker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	return errors.Join(err, l.conn.Close(), l.db.Close())
 }
 
-// isSQLiteBusy reports SQLITE_BUSY and its extended codes.
-func isSQLiteBusy(err error) bool { return sqliteCode(err)&0xff == 5 }
+// IsBusy reports SQLITE_BUSY and its extended codes.
+func IsBusy(err error) bool { return sqliteCode(err)&0xff == 5 }
 
 // dsnConnector opens connections with a driver that has no connector itself.
 type dsnConnector struct {

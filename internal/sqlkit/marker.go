@@ -3,6 +3,7 @@ package sqlkit
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/artflow-studio/tenancy"
@@ -33,7 +34,8 @@ func (d Dialect) userTables() string {
 	return map[Dialect]string{
 		Postgres: `SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname <> 'tenancy_marker'
-			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'`,
+			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
+			AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')`, // of extensions
 		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> 'tenancy_marker'`,
 		SQLite: `SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'tenancy_marker'`,
 	}[d]
@@ -41,6 +43,15 @@ func (d Dialect) userTables() string {
 
 // Owner returns the tenant that the database is marked as, or "".
 func Owner(ctx context.Context, db *sql.DB, d Dialect) (tenancy.ID, error) {
+	return readOwner(ctx, db, d)
+}
+
+// queryer is a *sql.DB or a *sql.Conn.
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readOwner(ctx context.Context, db queryer, d Dialect) (tenancy.ID, error) {
 	var n int
 	if err := db.QueryRowContext(ctx, d.hasMarker()).Scan(&n); err != nil || n == 0 {
 		return "", err
@@ -56,29 +67,50 @@ func Owner(ctx context.Context, db *sql.DB, d Dialect) (tenancy.ID, error) {
 // Claim marks the database as the tenant's. One that is marked as another's, or
 // is not marked and has tables, is tenancy.ErrExists.
 func Claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
-	owner, err := Owner(ctx, db, d)
+	return claim(ctx, db, d, tenant, func(conn *sql.Conn) error {
+		var tables int
+		err := conn.QueryRowContext(ctx, d.userTables()).Scan(&tables)
+		if err == nil && tables > 0 {
+			err = fmt.Errorf("%w: the database has no owner and %d tables", tenancy.ErrExists, tables)
+		}
+		return err
+	})
+}
+
+// Mark marks a database that was just made, which may have tables of its
+// template. One that is marked as another's is tenancy.ErrExists.
+func Mark(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
+	return claim(ctx, db, d, tenant, func(*sql.Conn) error { return nil })
+}
+
+// claim marks a database that has no owner and that may be taken. One caller at
+// a time looks and writes.
+func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, may func(*sql.Conn) error) (err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	l := newLocker(db.Driver(), d, "tenancy_marker")
+	if err := l.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
+	owner, err := readOwner(ctx, conn, d)
 	if err != nil || owner == tenant {
 		return err
 	}
-	var tables int
-	if err := db.QueryRowContext(ctx, d.userTables()).Scan(&tables); err != nil {
+	if owner != "" {
+		return fmt.Errorf("%w: the database belongs to tenant %q", tenancy.ErrExists, string(owner))
+	}
+	if err := may(conn); err != nil {
 		return err
 	}
-	if owner != "" || tables > 0 {
-		return fmt.Errorf("%w: the database has the owner %q and %d tables", tenancy.ErrExists, string(owner), tables)
-	}
-	err = mark(ctx, db, d, tenant)
-	if IsUnique(err) { // somebody was faster: another step of the same creation, or another tenant's
-		if owner, err = Owner(ctx, db, d); err == nil && owner != tenant {
-			err = fmt.Errorf("%w: the database has the owner %q", tenancy.ErrExists, string(owner))
-		}
-	}
-	return err
+	return mark(ctx, conn, d, tenant)
 }
 
-// mark writes the marker. Of two at the same moment, one fails on a unique key:
-// the marker's own, or that of PostgreSQL's catalog of tables.
-func mark(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
+// mark writes the marker.
+func mark(ctx context.Context, db *sql.Conn, d Dialect, tenant tenancy.ID) error {
 	_, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.markerTable()+` (
 		only_row SMALLINT NOT NULL PRIMARY KEY CHECK (only_row = 1), tenant_id VARCHAR(36) NOT NULL)`)
 	if err != nil {
