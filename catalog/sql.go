@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +76,7 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
 		}
-		return s.insertDomains(ctx, tx, t)
+		return s.insertDomains(ctx, tx, t.ID, t.Domains)
 	})
 }
 
@@ -95,16 +97,13 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 		if err := s.oneRow(ctx, tx, res, t.ID); err != nil {
 			return err
 		}
-		if err := s.deleteDomains(ctx, tx, t.ID); err != nil {
-			return err
-		}
-		return s.insertDomains(ctx, tx, t)
+		return s.changeDomains(ctx, tx, t.ID, t.Domains)
 	})
 }
 
 func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.deleteDomains(ctx, tx, id); err != nil {
+		if err := s.changeDomains(ctx, tx, id, nil); err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_tenants WHERE id = ? AND version = ?`), id, version)
@@ -132,6 +131,7 @@ func (s *sqlStore) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) er
 		if !sqlkit.IsDeadlock(err) {
 			return err
 		}
+		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
 	}
 	return err
 }
@@ -153,22 +153,37 @@ func (s *sqlStore) oneRow(ctx context.Context, tx *sqlx.Tx, res sql.Result, id t
 	return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, version)
 }
 
-func (s *sqlStore) insertDomains(ctx context.Context, tx *sqlx.Tx, t *tenancy.Tenant) error {
-	if len(t.Domains) == 0 {
-		return nil
+// changeDomains makes the tenant's domains those that are given, and touches no
+// row that stays: InnoDB locks what lies between the rows of a range.
+func (s *sqlStore) changeDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, domains []string) error {
+	var old []string
+	err := tx.SelectContext(ctx, &old, s.dialect.Rebind(`SELECT domain FROM tenancy_domains WHERE tenant_id = ?`), id)
+	if err != nil {
+		return err
 	}
-	args := make([]any, 0, 2*len(t.Domains))
-	for _, d := range t.Domains {
-		args = append(args, d, t.ID)
+	for _, d := range old {
+		if slices.Contains(domains, d) {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_domains WHERE domain = ?`), d); err != nil {
+			return err
+		}
 	}
-	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(t.Domains)), ", ")
-	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_domains (domain, tenant_id) VALUES `+values), args...)
-	return exists(err, "one of the domains %q", t.Domains)
+	added := slices.DeleteFunc(slices.Clone(domains), func(d string) bool { return slices.Contains(old, d) })
+	return s.insertDomains(ctx, tx, id, added)
 }
 
-func (s *sqlStore) deleteDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID) error {
-	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_domains WHERE tenant_id = ?`), id)
-	return err
+func (s *sqlStore) insertDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, domains []string) error {
+	if len(domains) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 2*len(domains))
+	for _, d := range domains {
+		args = append(args, d, id)
+	}
+	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(domains)), ", ")
+	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_domains (domain, tenant_id) VALUES `+values), args...)
+	return exists(err, "one of the domains %q", domains)
 }
 
 // exists names what was taken when err is the violation of a unique key.
