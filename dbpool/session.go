@@ -46,14 +46,14 @@ func stateless(query string) bool {
 	}
 	var first, last, prev string
 	calls := true // what stands before a parenthesis may be a function
-	table := none // or the table of "insert into", with its columns
+	table := none // or the table of "insert into", or of "with", with its columns
 	for word := range words(query) {
 		switch {
 		case last == ";": // a second statement
 			return false
 		case word == "?!", word == "@", word == "temp", word == "temporary", word == "pg_temp":
 			return false
-		case word == "(" && calls && table != named && isWord(last) && (!harmless(last) || prev == "."):
+		case word == "(" && calls && table != named && isWord(last) && prev != "with" && prev != "recursive" && (!harmless(last) || prev == "."):
 			return false
 		case first == "":
 			first = word
