@@ -33,16 +33,6 @@ func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	})
 }
 
-// Verify connects to the tenant's database and reports an error unless the
-// server's own answer is that it is this tenant's.
-func (p *Pool) Verify(ctx context.Context, t *tenancy.Tenant) error {
-	db, err := p.For(ctx, t)
-	if err != nil {
-		return err
-	}
-	return db.PingContext(ctx)
-}
-
 // Exists reports whether there is a database at the tenant's placement.
 func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
 	err = p.databases("dbpool.Exists", t, func(d Databases) error {

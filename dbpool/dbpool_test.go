@@ -521,3 +521,44 @@ func TestBrokenDatabaseOfOne(t *testing.T) {
 		t.Errorf("the sound one: %v", err)
 	}
 }
+
+// A server that hangs takes nothing from another one.
+func TestServersAreIndependent(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	hangs := fakeEngine{dial: func(ctx context.Context) (driver.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}
+	pool, err := dbpool.New(map[string]dbpool.Engine{"sqlite": s.Engine, "hangs": hangs}, &dbpool.Options{
+		Budget: 2, MaxDials: 1, MaxWait: 500 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	var wg sync.WaitGroup
+	for range 20 {
+		tenant := tenancytest.NewTenant("stuck")
+		tenant.Placement.Server = "hangs"
+		db, err := pool.For(t.Context(), tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if err := db.PingContext(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("the server that hangs: got %v, want ErrUnavailable", err)
+			}
+		})
+	}
+	db, err := pool.For(t.Context(), s.Tenant(t, "acme"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := db.PingContext(t.Context()); err != nil {
+			t.Errorf("the other: %v", err)
+		}
+	}
+	if st := pool.Stat("hangs"); st.Waiting == 0 {
+		t.Error("got no request that waits for the server that hangs, want the other to have been faster")
+	}
+	wg.Wait()
+}

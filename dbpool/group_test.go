@@ -425,7 +425,7 @@ func TestDialFails(t *testing.T) {
 }
 
 // A server that is down is left alone: requests fail at once, one dial at a time
-// is tried, and it is found again by itself. Other servers do not notice.
+// is tried, and it is found again by itself.
 func TestBreakerOfTheServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -28,8 +28,6 @@ type Databases interface {
 	Claim(ctx context.Context, t *tenancy.Tenant) error
 	// Drop removes the tenant's database, and no other's.
 	Drop(ctx context.Context, t *tenancy.Tenant) error
-	// Verify reports an error unless the database is there and the tenant's.
-	Verify(ctx context.Context, t *tenancy.Tenant) error
 }
 
 // Migrator brings a tenant's schema up to date. A *migrate.Migrator is one.
@@ -112,8 +110,10 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		}
 	}()
 	err = p.databases.Create(ctx, t)
-	if errors.Is(err, tenancy.ErrExists) && p.resumed(ctx, t, chosen) {
-		err = nil
+	if errors.Is(err, tenancy.ErrExists) && !chosen {
+		// A name that is new and random is known to nobody but whoever saw the
+		// record and resumed the creation.
+		err = p.databases.Claim(ctx, t)
 	}
 	if err == nil {
 		made = true
@@ -123,16 +123,6 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		}
 	}
 	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, p.undo(ctx, t, made)))
-}
-
-// resumed reports whether a database that exists already was made for this very
-// tenant, by somebody who saw the record and resumed the creation. A name that is
-// new and random can have no other owner.
-func (p *Provisioner) resumed(ctx context.Context, t *tenancy.Tenant, chosen bool) bool {
-	if !chosen {
-		return p.databases.Claim(ctx, t) == nil
-	}
-	return p.databases.Verify(ctx, t) == nil
 }
 
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
@@ -159,7 +149,7 @@ func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 
 // Resume goes on with a creation that was interrupted, from whatever step it
 // had reached. If it fails, it can be tried again; only when the record is gone by
-// then, the database goes too. A tenant in another status is an
+// then, a database that this call made goes too. A tenant in another status is an
 // error that unwraps to [tenancy.ErrInvalid]. While another process is still
 // creating the tenant, both do the same steps, each once.
 func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
@@ -172,6 +162,7 @@ func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenan
 		return nil, tenancy.Wrap(op, id, fmt.Errorf("%w: the tenant is %s", tenancy.ErrInvalid, t.Status))
 	}
 	err = p.databases.Create(ctx, t)
+	made := err == nil
 	if errors.Is(err, tenancy.ErrExists) {
 		err = p.databases.Claim(ctx, t)
 	}
@@ -179,7 +170,7 @@ func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenan
 		return nil, tenancy.Wrap(op, id, err)
 	}
 	active, err := p.finish(ctx, t)
-	if errors.Is(err, tenancy.ErrNotFound) && p.gone(ctx, id) {
+	if made && errors.Is(err, tenancy.ErrNotFound) && p.gone(ctx, id) {
 		// Whoever created the tenant gave it up meanwhile.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()

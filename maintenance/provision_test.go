@@ -407,3 +407,35 @@ func TestRecordDeletedMeanwhile(t *testing.T) {
 	}
 	k.wantNothing(t, id)
 }
+
+// A database that was there before, even one that is marked with the very ID,
+// survives a creation: somebody may have deleted a record alone.
+func TestCreateSparesTheDatabaseOfADeletedRecord(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		old := s.Tenant(t, "old")
+		db, err := k.pool.For(t.Context(), old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE precious (id INT)`)
+		again := &tenancy.Tenant{ID: old.ID, Slug: "again", Placement: old.Placement}
+		for _, migration := range []string{makeNotes, "-- +goose Up\nSELEKT 1;\n"} {
+			if _, err := k.provisioner(t, migration, nil).Create(t.Context(), again); !errors.Is(err, tenancy.ErrExists) {
+				t.Errorf("Create: got %v, want ErrExists", err)
+			}
+		}
+		// Resume takes it for the creation's own, and removes it in no case.
+		if _, err := k.cat.Create(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		seed := func(ctx context.Context, tenant *tenancy.Tenant) error { return k.cat.Delete(ctx, tenant.ID) }
+		if _, err := k.provisioner(t, makeNotes, seed).Resume(t.Context(), old.ID); err == nil {
+			t.Error("Resume of a tenant whose record goes meanwhile: got no error")
+		}
+		if err := db.Get(new(int), `SELECT COUNT(*) FROM precious`); err != nil {
+			t.Errorf("the table from before: %v", err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/jmoiron/sqlx"
 
@@ -206,4 +207,14 @@ func withHeader(iso Isolation) Isolation {
 		return r
 	}
 	return iso
+}
+
+// A handler that does not answer is found out, within its context.
+func TestIsolationFindsHandlersThatHang(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangs := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		iso := isolation([]*tenancy.Tenant{NewTenant("a"), NewTenant("b")})
+		wantFound(t, checkIsolation(t.Context(), hangs, iso), "no answer in")
+	})
 }
