@@ -53,11 +53,17 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 }
 
 func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {
+	p.mu.RLock()
 	s, err := p.server(t)
+	var engine Engine
+	if err == nil {
+		engine = s.engine
+	}
+	p.mu.RUnlock()
 	if err != nil {
 		return tenancy.Wrap(op, "", err)
 	}
-	d, ok := s.engine.(Databases)
+	d, ok := engine.(Databases)
 	if !ok {
 		return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: server %q cannot make databases", tenancy.ErrInvalid, t.Placement.Server))
 	}

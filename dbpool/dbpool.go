@@ -46,7 +46,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,19 +61,13 @@ import (
 // Pool holds the connections of all tenants. Its methods may be called by many
 // goroutines at once.
 type Pool struct {
-	servers    map[string]*server
 	opts       Options
 	statements statements
 
 	mu      sync.RWMutex // guards what follows, and is never held across I/O
+	servers map[string]*server
 	handles map[tenancy.ID]*handle
 	closed  bool
-}
-
-// server is one of the pool's servers.
-type server struct {
-	engine Engine
-	group  *group
 }
 
 // handle is the database of one tenant, at the place that the record of that
@@ -83,10 +79,10 @@ type handle struct {
 	db        *sqlx.DB
 }
 
-// serves reports whether the handle is right for the record: it leads to the
-// same place, or the record is an older one, which somebody still holds.
+// serves reports whether the handle is right for the record: it was made for
+// it, or the record is an older one, which somebody still holds.
 func (h *handle) serves(t *tenancy.Tenant) bool {
-	return h != nil && (h.placement == t.Placement || h.version > t.Version)
+	return h != nil && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
 }
 
 // closeUnused closes the handle's *sql.DB when nobody holds the handle any more.
@@ -100,12 +96,17 @@ func (h *handle) closeUnused() {
 type Options struct {
 	// Budget is the most physical connections to each server. Default: 50.
 	Budget int
+	// Servers are the options of single servers.
+	Servers map[string]ServerOptions
 	// MaxConns is the most connections to one tenant's database. Default: half
-	// of the budget, and at least one.
+	// of the server's budget, and at least one.
 	MaxConns int
 	// MinIdle is how many idle connections a tenant keeps when another wants
 	// their place, as long as there are any else to take. Default: none.
 	MinIdle int
+	// TenantConns returns the MinIdle and MaxConns of single tenants, from what
+	// their records say. Zero means those above. Default: those above for all.
+	TenantConns func(*tenancy.Tenant) (minIdle, maxConns int)
 	// MaxDials is the most connections that are being dialled at a time to each
 	// server; more make all of them slow. Default: 6.
 	MaxDials int
@@ -135,11 +136,8 @@ func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 	if len(servers) == 0 {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no server", tenancy.ErrInvalid))
 	}
-	for name, e := range servers {
-		if e == nil {
-			return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))
-		}
-		p.servers[name] = &server{e, newGroup(p.opts.limits())}
+	if err := p.addServers(servers); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
 	return p, nil
 }
@@ -157,9 +155,6 @@ func (o *Options) complete() error {
 			*each.n = each.otherwise
 		}
 	}
-	if o.MaxConns == 0 {
-		o.MaxConns = max(1, o.Budget/2)
-	}
 	if o.MaxWait == 0 {
 		o.MaxWait = 10 * time.Second
 	}
@@ -170,12 +165,6 @@ func (o *Options) complete() error {
 		o.Logger = slog.Default()
 	}
 	return nil
-}
-
-func (o *Options) limits() limits {
-	return limits{
-		budget: o.Budget, perQueue: o.MaxConns, reserve: o.MinIdle, dials: o.MaxDials, queue: o.MaxQueue, wait: o.MaxWait,
-	}
 }
 
 // DB returns the database of the tenant that the context carries. It does no
@@ -216,14 +205,7 @@ func (p *Pool) For(_ context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 }
 
 func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
-	s, err := p.server(t)
-	if err != nil {
-		return nil, err
-	}
-	to, err := p.target(s.engine, t)
-	if err != nil {
-		return nil, err
-	}
+	c := p.connsOf(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -233,9 +215,23 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if h.serves(t) {
 		return h.db, nil // somebody was faster
 	}
+	s, err := p.server(t)
+	if err != nil {
+		return nil, err
+	}
+	c = c.or(s.conns)
+	if h != nil && h.placement == t.Placement { // another part of the record changed
+		h.version = t.Version
+		h.source.allow(c)
+		return h.db, nil
+	}
+	to, err := p.target(s.engine, t.ID, t.Placement.Database)
+	if err != nil {
+		return nil, err
+	}
 	if h != nil && h.db.DriverName() == s.engine.DriverName() { // it moved
 		h.placement, h.version = t.Placement, t.Version
-		h.source.lead(s.group, to)
+		h.source.lead(newQueue(s, to, c))
 		return h.db, nil
 	}
 	if h != nil {
@@ -243,7 +239,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 		h.closeUnused()
 	}
 	h = &handle{placement: t.Placement, version: t.Version, source: &source{driver: to.connector.Driver()}}
-	h.source.lead(s.group, to)
+	h.source.lead(newQueue(s, to, c))
 	db := sql.OpenDB(h.source)
 	db.SetMaxIdleConns(-1) // the pool keeps them
 	h.db = sqlx.NewDb(db, s.engine.DriverName())
@@ -252,7 +248,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 }
 
 // server returns the server of a tenant, whose record must have an ID: a marker
-// without one would be anybody's.
+// without one would be anybody's. The caller has the lock.
 func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: no tenant", tenancy.ErrInvalid)
@@ -266,12 +262,12 @@ func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
 	return nil, fmt.Errorf("%w: no server is called %q", tenancy.ErrUnavailable, t.Placement.Server)
 }
 
-func (p *Pool) target(e Engine, t *tenancy.Tenant) (*target, error) {
-	c, err := e.Connector(t.Placement.Database)
+func (p *Pool) target(e Engine, id tenancy.ID, database string) (*target, error) {
+	c, err := e.Connector(database)
 	if err != nil {
 		return nil, err
 	}
-	to := &target{engine: e, connector: c, tenant: t.ID, database: t.Placement.Database, log: p.opts.Logger}
+	to := &target{engine: e, connector: c, tenant: id, database: database, log: p.opts.Logger}
 	to.endings, _ = e.(Endings)
 	to.files, _ = e.(Files)
 	if !p.opts.KeepSessions {
@@ -333,8 +329,9 @@ func (p *Pool) Close() error {
 		gone = append(gone, h.db)
 	}
 	p.handles = map[tenancy.ID]*handle{}
+	servers := slices.Collect(maps.Values(p.servers))
 	p.mu.Unlock()
-	for _, s := range p.servers {
+	for _, s := range servers {
 		s.group.close()
 	}
 	var errs []error

@@ -31,21 +31,18 @@ type group struct {
 	timer   *time.Timer           // set while queues wait
 	timed   bool                  // the timer runs
 	cost    time.Duration         // of a dial, moving average
-	breaker breaker
-	tasks   int        // dials and closes in flight
-	rested  *sync.Cond // tasks came to 0
+	tasks   int                   // dials and closes in flight
+	rested  *sync.Cond            // tasks came to 0
 	closed  bool
 	stat    Stat
 }
 
 // limits are those of a group.
 type limits struct {
-	budget   int           // physical connections
-	perQueue int           // physical connections of one tenant
-	reserve  int           // idle connections of one tenant that no other tenant takes
-	dials    int           // dials in flight
-	queue    int           // waiters of one tenant
-	wait     time.Duration // of one waiter
+	budget int           // physical connections
+	dials  int           // dials in flight
+	queue  int           // waiters of one tenant
+	wait   time.Duration // of one waiter
 }
 
 const (
@@ -57,13 +54,16 @@ const (
 	// crowd is how many waiters for each of its connections make a tenant want
 	// another at once.
 	crowd = 4
+	// patientTurns is for how many rounds of the ring a tenant is passed by
+	// others with more waiters.
+	patientTurns = 2
 	// turn is for how many dials' time a tenant may hand a connection on while
 	// others wait for a slot.
 	turn = 4
 )
 
 func newGroup(l limits) *group {
-	g := &group{limits: l, cost: time.Millisecond, breaker: breaker{trip: serverTrip}}
+	g := &group{limits: l, cost: time.Millisecond}
 	g.rested = sync.NewCond(&g.mu)
 	g.stat.Budget = l.budget
 	return g
@@ -109,7 +109,7 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 		if err := q.breaker.refuses(now); err != nil {
 			return nil, err
 		}
-		if err := g.breaker.refuses(now); err != nil {
+		if err := q.server.breaker.refuses(now); err != nil {
 			return nil, err
 		}
 	}
@@ -260,13 +260,10 @@ type dial struct {
 func (g *group) schedule(now time.Time) []dial {
 	var start []dial
 	for class := foreground; class < classes; class++ {
-		for q := range g.ring[class].all() {
-			if g.dialing >= g.limits.dials || g.breaker.tripped() && (g.dialing > 0 || now.Before(g.breaker.retryAt)) {
+		for g.dialing < g.limits.dials {
+			q := g.nextInRing(class, now)
+			if q == nil {
 				break
-			}
-			if !q.wantsDial(now) { // any more
-				q.leaveRing()
-				continue
 			}
 			var victim *physical
 			if g.live >= g.limits.budget {
@@ -283,6 +280,7 @@ func (g *group) schedule(now time.Time) []dial {
 			q.leaveRing()
 			q.dialing = true
 			q.live++
+			q.server.dialing++
 			g.dialing++
 			g.tasks++
 			g.stat.Dials++
@@ -291,6 +289,37 @@ func (g *group) schedule(now time.Time) []dial {
 	}
 	g.watch()
 	return start
+}
+
+// nextInRing returns the queue to dial for, or nil. It is the one with most
+// waiters, since a dial serves them all; but the one that has stood in the ring
+// longest goes first when it has waited twice as long as taking turns would
+// have made it. A tenant that has a connection counts as one with one waiter.
+func (g *group) nextInRing(class class, now time.Time) *queue {
+	ring := &g.ring[class]
+	overdue := patientTurns * g.cost * time.Duration(1+ring.len()/g.limits.dials)
+	var best *queue
+	most := 0
+	for q := range ring.all() {
+		if !q.wantsDial(now) { // any more
+			q.leaveRing()
+			continue
+		}
+		if !q.server.mayDial(now) {
+			continue
+		}
+		if best == nil && now.Sub(q.next().since) > overdue {
+			return q
+		}
+		n := 1
+		if q.live == 0 {
+			n = q.waiters[foreground].len() + q.waiters[background].len()
+		}
+		if n > most {
+			best, most = q, n
+		}
+	}
+	return best
 }
 
 // watch sets the timer by which queues that wait in vain for their own
@@ -345,6 +374,7 @@ func (g *group) dial(d dial) {
 	g.mu.Lock()
 	q := d.queue
 	q.dialing = false
+	q.server.dialing--
 	g.dialing--
 	if err != nil {
 		g.live--
@@ -357,7 +387,7 @@ func (g *group) dial(d dial) {
 		g.run(start)
 		return
 	}
-	g.breaker.succeeded()
+	q.server.breaker.succeeded()
 	q.breaker.succeeded()
 	g.cost = (7*g.cost + now.Sub(began)) / 8
 	c := &physical{inner: inner, queue: q, target: d.target, generation: d.generation}
@@ -381,11 +411,12 @@ func (g *group) dial(d dial) {
 func (g *group) failed(q *queue, err error, now time.Time) {
 	q.breaker.failed(now, err)
 	if !tenantsFault(err) {
-		g.breaker.failedFor(q, now, err)
-		if g.breaker.tripped() {
+		b := &q.server.breaker
+		b.failedFor(q, now, err)
+		if b.tripped() {
 			for other := range g.waiting.all() {
-				if other != q && other.live == 0 {
-					g.failAll(other, g.breaker.err)
+				if other != q && other.server == q.server && other.live == 0 {
+					g.failAll(other, b.err)
 				}
 			}
 		}

@@ -86,17 +86,22 @@ func (c *fakeConn) Close() error {
 type harness struct {
 	*group
 	server *fakeServer
+	host   *server
 	queues []*queue
 }
 
 func newHarness(t testing.TB, tenants int, l limits) *harness {
+	return newHarnessWith(t, tenants, l, conns{most: l.budget})
+}
+
+func newHarnessWith(t testing.TB, tenants int, l limits, c conns) *harness {
 	s := &fakeServer{t: t, budget: int64(l.budget)}
 	h := &harness{group: newGroup(l), server: s}
+	h.host = newServer("main", s, h.group, conns{})
 	for i := range tenants {
 		name := fmt.Sprintf("t%d", i)
-		h.queues = append(h.queues, &queue{group: h.group, tenant: tenancy.ID(name), breaker: breaker{trip: 1}, target: &target{
-			engine: s, connector: fakeConnector{s, name}, tenant: tenancy.ID(name), database: name, log: slog.Default(),
-		}})
+		to := &target{engine: s, connector: fakeConnector{s, name}, tenant: tenancy.ID(name), database: name, log: slog.Default()}
+		h.queues = append(h.queues, newQueue(h.host, to, c))
 	}
 	return h
 }
@@ -150,7 +155,7 @@ func (h *harness) settled(t *testing.T) {
 }
 
 func testLimits(budget int) limits {
-	return limits{budget: budget, perQueue: budget, dials: 3, queue: 1000, wait: 10 * time.Second}
+	return limits{budget: budget, dials: 3, queue: 1000, wait: 10 * time.Second}
 }
 
 // Random work with everything that can go wrong: the accounting is right at
@@ -169,14 +174,13 @@ func TestGroupUnderRandomWork(t *testing.T) {
 func randomWork(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	l := testLimits(1 + rnd.IntN(8))
-	l.perQueue = 1 + rnd.IntN(l.budget)
-	l.reserve = rnd.IntN(2)
+	c := conns{most: 1 + rnd.IntN(l.budget), reserve: rnd.IntN(2)}
 	l.queue = 1 + rnd.IntN(20)
 	tenants := 1 + rnd.IntN(20)
-	if l.reserve*tenants >= l.budget {
-		l.reserve = 0
+	if c.reserve*tenants >= l.budget {
+		c.reserve = 0
 	}
-	h := newHarness(t, tenants, l)
+	h := newHarnessWith(t, tenants, l, c)
 	var mu sync.Mutex
 	random := func(n int) int { mu.Lock(); defer mu.Unlock(); return rnd.IntN(n) }
 	h.server.delay = func() time.Duration { return time.Duration(random(20)) * time.Millisecond }

@@ -21,7 +21,9 @@ const (
 // group's lock guards it.
 type queue struct {
 	group  *group
+	server *server
 	tenant tenancy.ID
+	conns  conns
 
 	target     *target
 	generation uint64 // grows when connections that were made before must end
@@ -38,6 +40,16 @@ type queue struct {
 
 	heat   float64   // uses, decaying
 	heatAt time.Time // when heat was right
+}
+
+// conns is how many connections a tenant may have, and how many idle ones no
+// other tenant takes from it.
+type conns struct {
+	most, reserve int
+}
+
+func newQueue(s *server, to *target, c conns) *queue {
+	return &queue{group: s.group, server: s, tenant: to.tenant, target: to, conns: c, breaker: breaker{trip: 1}}
 }
 
 // waiter is a request that waits for a connection.
@@ -99,7 +111,7 @@ func (q *queue) leaveRing() {
 // than waiting for its own.
 func (q *queue) wantsDial(now time.Time) bool {
 	w := q.next()
-	if w == nil || q.dialing || q.live >= q.group.limits.perQueue {
+	if w == nil || q.dialing || q.live >= q.conns.most {
 		return false
 	}
 	n := q.waiters[foreground].len() + q.waiters[background].len()
@@ -159,7 +171,7 @@ func (g *group) victim(q *queue, now time.Time) *physical {
 		if o == q || c != o.idle[0] {
 			continue // of each tenant, the one that was idle longest
 		}
-		worth, kept := o.heatNow(now)/float64(o.live), len(o.idle) <= g.limits.reserve
+		worth, kept := o.heatNow(now)/float64(o.live), len(o.idle) <= o.conns.reserve
 		if kept && !reserved || kept == reserved && worth >= least {
 			continue
 		}

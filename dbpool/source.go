@@ -54,10 +54,19 @@ func (c *physical) usable(ctx context.Context) bool {
 var errMoved = errors.New("the tenant has moved")
 
 // lead makes the handle lead to a target from now on.
-func (s *source) lead(g *group, to *target) {
-	old := s.queue.Swap(&queue{group: g, tenant: to.tenant, target: to, breaker: breaker{trip: 1}})
+func (s *source) lead(to *queue) {
+	old := s.queue.Swap(to)
 	if old != nil {
 		old.leave()
+	}
+}
+
+// allow sets how many connections the tenant may have from now on.
+func (s *source) allow(c conns) {
+	if q := s.queue.Load(); q != nil {
+		q.group.mu.Lock()
+		q.conns = c
+		q.group.mu.Unlock()
 	}
 }
 

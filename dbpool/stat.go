@@ -42,7 +42,9 @@ func (s Stat) DialsPerRequest() float64 {
 
 // Stat returns the figures of the server of that name, or the zero Stat.
 func (p *Pool) Stat(server string) Stat {
+	p.mu.RLock()
 	s, ok := p.servers[server]
+	p.mu.RUnlock()
 	if !ok {
 		return Stat{}
 	}

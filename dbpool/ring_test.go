@@ -1,0 +1,160 @@
+package dbpool
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// A dial goes to the tenant with most waiters, because it serves them all.
+func TestMostWaitersFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimits(10)
+		l.dials = 1
+		h := newHarness(t, 10, l)
+		h.server.delay = func() time.Duration { return 10 * time.Millisecond }
+		h.cost = 10 * time.Millisecond
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		ask := func(tenant int) {
+			wg.Go(func() {
+				if err := h.use(t.Context(), tenant, 0, true); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, tenant)
+			})
+			synctest.Wait()
+		}
+		for i := range 9 {
+			ask(i)
+		}
+		for range 5 {
+			ask(9)
+		}
+		wg.Wait()
+		if want := "[0 9 9 9 9 9 1 2 3 4 5 6 7 8]"; fmt.Sprint(order) != want {
+			t.Errorf("got %v, want %s", order, want)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Tenants with many waiters that keep coming do not pass one with a single
+// waiter by for longer than twice what taking turns would cost it.
+func TestSingleWaiterIsNotPassedByForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const tenants = 400
+		l := testLimits(20)
+		l.dials = 2
+		h := newHarness(t, tenants, l)
+		h.server.delay = func() time.Duration { return 10 * time.Millisecond }
+		h.cost = 10 * time.Millisecond
+		var wg sync.WaitGroup
+		crowdOf := func(tenant int) {
+			for range 5 {
+				wg.Go(func() {
+					if err := h.use(t.Context(), tenant, time.Millisecond, true); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		for i := 1; i < 41; i++ { // a ring of forty
+			crowdOf(i)
+		}
+		synctest.Wait()
+		began := time.Now()
+		var waited time.Duration
+		wg.Go(func() {
+			if err := h.use(t.Context(), 0, 0, true); err != nil {
+				t.Error(err)
+			}
+			waited = time.Since(began)
+		})
+		synctest.Wait()
+		for i := 41; i < tenants; i++ { // as fast as they are served
+			crowdOf(i)
+			time.Sleep(6 * time.Millisecond)
+		}
+		wg.Wait()
+		// Forty tenants take turns in 40/2 dials of 11 ms, with the closing.
+		if turn := 220 * time.Millisecond; waited < turn || waited > 2*turn+turn/4 {
+			t.Errorf("waited %v, want no less than a turn of %v and little more than two", waited, turn)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// Servers that share a budget do not share a breaker.
+func TestServersOfOneBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		up := &fakeServer{t: t, budget: 4}
+		down := &fakeServer{t: t, budget: 4, fail: func() error { return fmt.Errorf("down") }, delay: func() time.Duration { return time.Millisecond }}
+		p, err := New(map[string]Engine{"up": up, "down": down, "apart": up}, &Options{
+			Budget: 4, Logger: slog.New(slog.DiscardHandler),
+			Servers: map[string]ServerOptions{"down": {BudgetOf: "up"}, "apart": {Budget: 1}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := func(server string, i int) error {
+			name := fmt.Sprintf("%s%d", server, i)
+			db, err := p.For(t.Context(), &tenancy.Tenant{ID: tenancy.ID(name), Placement: tenancy.Placement{Server: server, Database: name}})
+			if err != nil {
+				return err
+			}
+			return db.PingContext(t.Context())
+		}
+		for i := range 20 {
+			if err := use("down", i); err == nil {
+				t.Error("a server that is down: got no error")
+			}
+			if err := use("up", i); err != nil {
+				t.Errorf("the other: %v", err)
+			}
+		}
+		if n := down.dials.Load(); n > serverTrip+1 {
+			t.Errorf("got %d dials to the server that is down, want its breaker open", n)
+		}
+		if got, want := p.Stat("down"), p.Stat("up"); got != want || got.Budget != 4 || got.Conns != 4 {
+			t.Errorf("got %+v and %+v, want one budget of 4 that is used up", got, want)
+		}
+		if got := p.Stat("apart"); got.Budget != 1 {
+			t.Errorf("got %+v, want a budget of 1", got)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestServerOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := &fakeServer{t: t}
+	for name, o := range map[string]map[string]ServerOptions{
+		"unknown server":     {"b": {}},
+		"negative budget":    {"a": {Budget: -1}},
+		"negative conns":     {"a": {MaxConns: -1}},
+		"budget of nobody":   {"a": {BudgetOf: "b"}},
+		"budget of itself":   {"a": {BudgetOf: "a"}},
+		"two budgets":        {"c": {BudgetOf: "a", Budget: 2}},
+		"budget of a sharer": {"a": {BudgetOf: "c"}, "c": {BudgetOf: "a"}},
+	} {
+		if _, err := New(map[string]Engine{"a": s, "c": s}, &Options{Servers: o}); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+	}
+}
