@@ -51,6 +51,17 @@ const (
 // tripped reports whether the breaker lets one dial through at most.
 func (b *breaker) tripped() bool { return b.failures >= b.trip }
 
+// state is what the breaker is called.
+func (b *breaker) state(dialing int, now time.Time) string {
+	switch {
+	case !b.tripped():
+		return "closed"
+	case dialing > 0 || !now.Before(b.retryAt):
+		return "half-open"
+	}
+	return "open"
+}
+
 // refuses returns an error while nothing is to be tried.
 func (b *breaker) refuses(now time.Time) error {
 	if !b.tripped() || !now.Before(b.retryAt) {

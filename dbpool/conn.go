@@ -27,9 +27,10 @@ type physical struct {
 	valid   driver.Validator
 
 	// What follows belongs to whoever has the connection.
-	uses  int64
-	bad   bool // the driver said so
-	state bool // a statement may have left state in the session
+	uses    int64
+	bad     bool // the driver said so
+	state   bool // a statement may have left state in the session
+	writing bool // it has its database's writer
 
 	file     os.FileInfo // of a database that is a file, and
 	fileSeen time.Time   // when it was looked at last
@@ -88,6 +89,7 @@ func (c *physical) Close() error {
 		reusable = c.target.clean(c.inner) == nil
 		c.state = false
 	}
+	c.stopWriting()
 	c.queue.group.release(c, reusable)
 	return nil
 }
@@ -110,12 +112,15 @@ func (c *physical) Prepare(query string) (driver.Stmt, error) {
 
 // PrepareContext implements [driver.ConnPrepareContext].
 func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	c.note(query)
+	e := c.note(query)
 	if c.prepare == nil {
 		s, err := c.inner.Prepare(query)
 		return s, c.seen(err)
 	}
 	s, err := c.prepare.PrepareContext(ctx, query)
+	if err == nil && c.queue.writer != nil {
+		return &writerStmt{s, c, e}, nil
+	}
 	return s, c.seen(err)
 }
 
@@ -129,8 +134,21 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.T
 	if c.begin == nil {
 		return nil, errors.New("dbpool: the driver has no BeginTx")
 	}
+	if c.queue.writer == nil || opts.ReadOnly {
+		tx, err := c.begin.BeginTx(ctx, opts)
+		return tx, c.seen(err)
+	}
+	if !c.writing {
+		if err := c.startWriting(ctx); err != nil {
+			return nil, err
+		}
+	}
 	tx, err := c.begin.BeginTx(ctx, opts)
-	return tx, c.seen(err)
+	if err != nil {
+		c.stopWriting()
+		return nil, c.seen(err)
+	}
+	return &writerTx{tx, c}, nil
 }
 
 // ExecContext implements [driver.ExecerContext].
@@ -138,7 +156,13 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 	if c.exec == nil {
 		return nil, driver.ErrSkip
 	}
-	c.note(query)
+	ends, err := c.write(ctx, c.note(query))
+	if err != nil {
+		return nil, err
+	}
+	if ends {
+		defer c.stopWriting()
+	}
 	res, err := c.exec.ExecContext(ctx, query, args)
 	return res, c.seen(err)
 }
@@ -148,7 +172,9 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []driver
 	if c.query == nil {
 		return nil, driver.ErrSkip
 	}
-	c.note(query)
+	if _, err := c.write(ctx, c.note(query)); err != nil { // until the rows were read
+		return nil, err
+	}
 	rows, err := c.query.QueryContext(ctx, query, args)
 	return rows, c.seen(err)
 }
@@ -161,9 +187,12 @@ func (c *physical) CheckNamedValue(v *driver.NamedValue) error {
 	return c.check.CheckNamedValue(v)
 }
 
-// note remembers that a statement may leave state in the session.
-func (c *physical) note(query string) {
-	if !c.state && !c.target.stateless(query) {
+// note returns what a statement may do, and remembers that it may leave state in
+// the session.
+func (c *physical) note(query string) effect {
+	e := c.target.statements.effect(query)
+	if e&leaves != 0 && !c.target.keep {
 		c.state = true
 	}
+	return e
 }

@@ -46,13 +46,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
@@ -63,6 +61,7 @@ import (
 type Pool struct {
 	opts       Options
 	statements statements
+	metrics    *metrics // nil: none
 
 	mu      sync.RWMutex // guards what follows, and is never held across I/O
 	servers map[string]*server
@@ -70,40 +69,25 @@ type Pool struct {
 	closed  bool
 }
 
-// handle is the database of one tenant, at the place that the record of that
-// version names. Guarded by Pool.mu.
-type handle struct {
-	placement tenancy.Placement
-	version   int64
-	source    *source
-	db        *sqlx.DB
-}
-
-// serves reports whether the handle is right for the record: it was made for
-// it, or the record is an older one, which somebody still holds.
-func (h *handle) serves(t *tenancy.Tenant) bool {
-	return h != nil && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
-}
-
-// closeUnused closes the handle's *sql.DB when nobody holds the handle any more.
-// Somebody may hold it for long, and closing it under them would fail their
-// queries in a way of its own.
-func (h *handle) closeUnused() {
-	runtime.AddCleanup(h.db, func(db *sql.DB) { _ = db.Close() }, h.db.DB)
-}
-
 // Options are the options of [New].
 type Options struct {
 	// Budget is the most physical connections to each server. Default: 50.
 	Budget int
+	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of
+	// Shared that all replicas of the host share at each server. Default: none.
+	Lender Lender
+	Shared int
 	// Servers are the options of single servers.
 	Servers map[string]ServerOptions
 	// MaxConns is the most connections to one tenant's database. Default: half
-	// of the server's budget, and at least one.
+	// of the server's budget and what is shared there, and at least one.
 	MaxConns int
 	// MinIdle is how many idle connections a tenant keeps when another wants
 	// their place, as long as there are any else to take. Default: none.
 	MinIdle int
+	// MaxLag is how far behind, at the most, a replica may be that [Pool.Reader]
+	// leads to. Negative: any. Default: 5 seconds.
+	MaxLag time.Duration
 	// TenantConns returns the MinIdle and MaxConns of single tenants, from what
 	// their records say. Zero means those above. Default: those above for all.
 	TenantConns func(*tenancy.Tenant) (minIdle, maxConns int)
@@ -119,6 +103,9 @@ type Options struct {
 	KeepSessions bool
 	// Logger is told of connections to the wrong database. Default: [slog.Default].
 	Logger *slog.Logger
+	// MeterProvider gets the metrics that the package comment lists. Default:
+	// none are kept.
+	MeterProvider metric.MeterProvider
 }
 
 // New returns a pool over the servers, by the names that placements give them.
@@ -136,6 +123,12 @@ func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 	if len(servers) == 0 {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no server", tenancy.ErrInvalid))
 	}
+	if p.opts.MeterProvider != nil {
+		var err error
+		if p.metrics, err = p.newMetrics(p.opts.MeterProvider); err != nil {
+			return nil, tenancy.Wrap(op, "", err)
+		}
+	}
 	if err := p.addServers(servers); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
@@ -147,7 +140,7 @@ func (o *Options) complete() error {
 	for _, each := range []struct {
 		n         *int
 		otherwise int
-	}{{&o.Budget, 50}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}} {
+	}{{&o.Budget, 50}, {&o.Shared, 0}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}} {
 		if *each.n < 0 {
 			return fmt.Errorf("%w: negative number in the options", tenancy.ErrInvalid)
 		}
@@ -160,6 +153,9 @@ func (o *Options) complete() error {
 	}
 	if o.MaxWait < 0 {
 		return fmt.Errorf("%w: MaxWait %v", tenancy.ErrInvalid, o.MaxWait)
+	}
+	if o.MaxLag == 0 {
+		o.MaxLag = 5 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -219,32 +215,27 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	c = c.or(s.conns)
-	if h != nil && h.placement == t.Placement { // another part of the record changed
-		h.version = t.Version
-		h.source.allow(c)
-		return h.db, nil
+	if h == nil || h.db.DriverName() != s.engine.DriverName() {
+		fresh, err := p.newHandle(t, s, c, false)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			h.all(func(h *handle) { h.source.end(); h.closeUnused() })
+		}
+		p.handles[t.ID] = fresh
+		return fresh.db, nil
 	}
-	to, err := p.target(s.engine, t.ID, t.Placement.Database)
-	if err != nil {
-		return nil, err
-	}
-	if h != nil && h.db.DriverName() == s.engine.DriverName() { // it moved
-		h.placement, h.version = t.Placement, t.Version
-		h.source.lead(newQueue(s, to, c))
-		return h.db, nil
-	}
-	if h != nil {
-		h.source.end()
-		h.closeUnused()
-	}
-	h = &handle{placement: t.Placement, version: t.Version, source: &source{driver: to.connector.Driver()}}
-	h.source.lead(newQueue(s, to, c))
-	db := sql.OpenDB(h.source)
-	db.SetMaxIdleConns(-1) // the pool keeps them
-	h.db = sqlx.NewDb(db, s.engine.DriverName())
-	p.handles[t.ID] = h
-	return h.db, nil
+	moved := h.placement != t.Placement
+	h.all(func(h *handle) {
+		h.placement, h.version, h.conns = t.Placement, t.Version, c
+		if moved {
+			err = errors.Join(err, p.lead(h, s)) // readers, too, until they are asked for again
+			return
+		}
+		h.source.allow(c.or(h.server.conns))
+	})
+	return h.db, err
 }
 
 // server returns the server of a tenant, whose record must have an ID: a marker
@@ -260,21 +251,6 @@ func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
 		return s, nil
 	}
 	return nil, fmt.Errorf("%w: no server is called %q", tenancy.ErrUnavailable, t.Placement.Server)
-}
-
-func (p *Pool) target(e Engine, id tenancy.ID, database string) (*target, error) {
-	c, err := e.Connector(database)
-	if err != nil {
-		return nil, err
-	}
-	to := &target{engine: e, connector: c, tenant: id, database: database, log: p.opts.Logger}
-	to.endings, _ = e.(Endings)
-	to.files, _ = e.(Files)
-	if !p.opts.KeepSessions {
-		to.statements = &p.statements
-		to.sessions, _ = e.(Sessions)
-	}
-	return to, nil
 }
 
 // With runs fn with a connection to the database of the context's tenant, which
@@ -313,8 +289,7 @@ func (p *Pool) Forget(id tenancy.ID) {
 	delete(p.handles, id)
 	p.mu.Unlock()
 	if h != nil {
-		h.source.renew()
-		h.closeUnused()
+		h.all(func(h *handle) { h.source.renew(); h.closeUnused() })
 	}
 }
 
@@ -326,15 +301,17 @@ func (p *Pool) Close() error {
 	p.closed = true
 	var gone []*sqlx.DB
 	for _, h := range p.handles {
-		gone = append(gone, h.db)
+		h.all(func(h *handle) { gone = append(gone, h.db) })
 	}
 	p.handles = map[tenancy.ID]*handle{}
-	servers := slices.Collect(maps.Values(p.servers))
 	p.mu.Unlock()
-	for _, s := range servers {
-		s.group.close()
+	for _, g := range p.groups() {
+		g.close()
 	}
 	var errs []error
+	if p.metrics != nil {
+		errs = append(errs, p.metrics.unregister())
+	}
 	for _, db := range gone {
 		errs = append(errs, db.Close())
 	}

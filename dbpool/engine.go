@@ -33,6 +33,13 @@ type Identity struct {
 	Tenant tenancy.ID
 }
 
+// ReadOnly is the optional ability of an [Engine] to open connections through
+// which nothing is written, unless a statement asks for it on purpose.
+type ReadOnly interface {
+	// ReadOnlyConnector is as Connector.
+	ReadOnlyConnector(database string) (driver.Connector, error)
+}
+
 // Databases is the optional ability of an [Engine] to make and drop databases.
 // Each method opens connections of its own and closes them.
 type Databases interface {

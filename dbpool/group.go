@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/artflow-studio/tenancy"
 )
 
@@ -20,11 +22,16 @@ import (
 // single waiter. A dial takes a free slot of the budget, or that of the idle
 // connection that is least worth keeping.
 type group struct {
-	limits limits
+	name      string // of the server whose budget it is
+	limits    limits
+	metrics   *metrics      // nil: none
+	attribute attribute.Set // of its metrics
 
 	mu      sync.Mutex // guards what follows, and all queues of the group; never held across I/O
 	live    int        // physical connections, from before the dial until after the close
 	dialing int
+	closing int // those that are being closed in nobody's place
+	loan    loan
 	ring    [classes]list[*queue] // queues that want a connection dialled
 	waiting list[*queue]          // queues with waiters, in the ring or not
 	idle    []*physical           // all that are idle, in no order
@@ -62,8 +69,9 @@ const (
 	turn = 4
 )
 
-func newGroup(l limits) *group {
-	g := &group{limits: l, cost: time.Millisecond}
+func newGroup(name string, l limits) *group {
+	g := &group{name: name, limits: l, cost: time.Millisecond}
+	g.attribute = attribute.NewSet(attribute.String("db.client.connection.pool.name", name))
 	g.rested = sync.NewCond(&g.mu)
 	g.stat.Budget = l.budget
 	return g
@@ -151,6 +159,9 @@ func (g *group) await(ctx context.Context, q *queue, w *waiter) (*physical, erro
 	var err error
 	select {
 	case it := <-w.got:
+		if it.err == nil {
+			g.waited(time.Since(w.since))
+		}
 		return it.conn, it.err
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -179,9 +190,9 @@ func (g *group) release(c *physical, reusable bool) {
 	g.mu.Lock()
 	g.stat.InUse--
 	q := c.queue
-	if !reusable || g.closed || c.generation != q.generation {
+	if !reusable || g.closed || c.generation != q.generation || g.live-g.closing > g.ceiling(now) {
+		g.discard(c, nil)
 		g.mu.Unlock()
-		g.discard(c)
 		return
 	}
 	if w := q.next(); w != nil && !g.turnIsOver(c, now) {
@@ -210,7 +221,7 @@ func (g *group) serve(q *queue, now time.Time) {
 // turnIsOver reports whether a tenant has had its share in a row of a
 // connection whose slot others wait for.
 func (g *group) turnIsOver(c *physical, now time.Time) bool {
-	if g.live < g.limits.budget || g.dialing >= g.limits.dials || len(g.idle) > 0 || !g.othersWant(c.queue) {
+	if g.live < g.ceiling(now) || g.dialing >= g.limits.dials || len(g.idle) > 0 || !g.othersWant(c.queue) {
 		c.turnBegan = time.Time{}
 		return false
 	}
@@ -266,11 +277,14 @@ func (g *group) schedule(now time.Time) []dial {
 				break
 			}
 			var victim *physical
-			if g.live >= g.limits.budget {
+			if over := g.live - g.ceiling(now); over > 0 {
+				break // it is coming down
+			} else if over == 0 {
 				victim = g.victim(q, now)
 				if victim == nil {
 					break
 				}
+				g.loan.missed++
 				g.removeIdle(victim)
 				victim.queue.live--
 				g.stat.Evictions++
@@ -371,6 +385,9 @@ func (g *group) dial(d dial) {
 	inner, err := d.target.dial(g.limits.wait)
 
 	now := time.Now()
+	if err == nil {
+		g.dialled(now.Sub(began))
+	}
 	g.mu.Lock()
 	q := d.queue
 	q.dialing = false
@@ -394,8 +411,8 @@ func (g *group) dial(d dial) {
 	c.init()
 	g.done()
 	if c.generation != q.generation || g.closed {
+		g.discard(c, nil)
 		g.mu.Unlock()
-		g.discard(c)
 		return
 	}
 	q.pushIdle(c, now)
@@ -438,20 +455,23 @@ func (g *group) failAll(q *queue, err error) {
 }
 
 // discard closes a connection that is neither idle nor in use, and then frees
-// its slot.
-func (g *group) discard(c *physical) {
-	g.mu.Lock()
+// its slot, and calls done if that is not nil. The caller has the lock.
+func (g *group) discard(c *physical, done func()) {
 	g.tasks++
-	g.mu.Unlock()
+	g.closing++
 	go func() {
 		c.end()
 		g.mu.Lock()
 		g.done()
+		g.closing--
 		g.live--
 		c.queue.live--
 		start := g.schedule(time.Now())
 		g.mu.Unlock()
 		g.run(start)
+		if done != nil {
+			done()
+		}
 	}()
 }
 
@@ -480,15 +500,11 @@ func (g *group) close() {
 	idle := append([]*physical(nil), g.idle...)
 	for _, c := range idle {
 		g.removeIdle(c)
+		g.discard(c, nil)
 	}
 	for q := range g.waiting.all() {
 		g.failAll(q, tenancy.ErrClosed)
 	}
-	g.mu.Unlock()
-	for _, c := range idle {
-		g.discard(c)
-	}
-	g.mu.Lock()
 	g.rest()
 	g.mu.Unlock()
 }

@@ -96,7 +96,7 @@ func newHarness(t testing.TB, tenants int, l limits) *harness {
 
 func newHarnessWith(t testing.TB, tenants int, l limits, c conns) *harness {
 	s := &fakeServer{t: t, budget: int64(l.budget)}
-	h := &harness{group: newGroup(l), server: s}
+	h := &harness{group: newGroup("main", l), server: s}
 	h.host = newServer("main", s, h.group, conns{})
 	for i := range tenants {
 		name := fmt.Sprintf("t%d", i)

@@ -25,6 +25,7 @@ type queue struct {
 	tenant tenancy.ID
 	conns  conns
 
+	writer     writer // nil: many may write at a time
 	target     *target
 	generation uint64 // grows when connections that were made before must end
 	waiters    [classes]list[*waiter]
@@ -49,7 +50,11 @@ type conns struct {
 }
 
 func newQueue(s *server, to *target, c conns) *queue {
-	return &queue{group: s.group, server: s, tenant: to.tenant, target: to, conns: c, breaker: breaker{trip: 1}}
+	q := &queue{group: s.group, server: s, tenant: to.tenant, target: to, conns: c, breaker: breaker{trip: 1}}
+	if w, ok := to.engine.(SingleWriter); ok && w.SingleWriter() {
+		q.writer = make(writer, 1)
+	}
+	return q
 }
 
 // waiter is a request that waits for a connection.

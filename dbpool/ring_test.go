@@ -129,7 +129,12 @@ func TestServersOfOneBudget(t *testing.T) {
 		if n := down.dials.Load(); n > serverTrip+1 {
 			t.Errorf("got %d dials to the server that is down, want its breaker open", n)
 		}
-		if got, want := p.Stat("down"), p.Stat("up"); got != want || got.Budget != 4 || got.Conns != 4 {
+		got, want := p.Stat("down"), p.Stat("up")
+		if got.Breaker != "open" || want.Breaker != "closed" {
+			t.Errorf("got breakers %s and %s, want one open", got.Breaker, want.Breaker)
+		}
+		got.Breaker = want.Breaker
+		if got != want || got.Budget != 4 || got.Conns != 4 {
 			t.Errorf("got %+v and %+v, want one budget of 4 that is used up", got, want)
 		}
 		if got := p.Stat("apart"); got.Budget != 1 {

@@ -3,6 +3,8 @@ package dbpool
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -12,24 +14,37 @@ import (
 type ServerOptions struct {
 	// Budget is the most physical connections to this server.
 	Budget int
+	// Shared is how many connections to this server replicas of the host share.
+	Shared int
 	// BudgetOf names another server, whose budget this one shares: the same
 	// machine under another address or with other credentials. Default: the
 	// server has a budget of its own.
 	BudgetOf string
 	// MaxConns is the most connections to one tenant's database.
 	MaxConns int
+	// Replicas name the servers that hold copies of this one; see [Pool.Reader].
+	// Default: none.
+	Replicas []string
 }
 
 // server is one of the pool's servers.
 type server struct {
-	name   string
-	engine Engine // guarded by Pool.mu
-	group  *group
-	conns  conns // of its tenants
+	name  string
+	group *group
+	conns conns // of its tenants
+
+	engine   Engine // guarded by Pool.mu
+	replicas []*server
+	self     *source                  // leads to the server itself, if it follows another or is followed
+	progress atomic.Pointer[progress] // of a replica
 
 	// What follows is guarded by the group's lock.
 	breaker breaker
 	dialing int
+}
+
+func newServer(name string, e Engine, g *group, c conns) *server {
+	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}}
 }
 
 // mayDial reports whether the breaker lets a dial through.
@@ -37,7 +52,15 @@ func (s *server) mayDial(now time.Time) bool {
 	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.retryAt)
 }
 
-// addServers makes the servers of [New], those with a budget of their own first.
+// up reports whether the server's breaker is closed.
+func (s *server) up() bool {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	return !s.breaker.tripped()
+}
+
+// addServers makes the servers of [New]: those with a budget of their own first,
+// then those that share one, then who is whose replica.
 func (p *Pool) addServers(engines map[string]Engine) error {
 	for name := range p.opts.Servers {
 		if _, ok := engines[name]; !ok {
@@ -57,6 +80,11 @@ func (p *Pool) addServers(engines map[string]Engine) error {
 			p.servers[name] = s
 		}
 	}
+	for name, o := range p.opts.Servers {
+		if err := p.replicate(p.servers[name], o.Replicas); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -64,27 +92,127 @@ func (p *Pool) makeServer(name string, e Engine, o ServerOptions) (*server, erro
 	if e == nil {
 		return nil, fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name)
 	}
-	if o.Budget < 0 || o.MaxConns < 0 || o.BudgetOf != "" && o.Budget != 0 {
-		return nil, fmt.Errorf("%w: server %q: budget %d, of %q, %d connections for a tenant", tenancy.ErrInvalid, name, o.Budget, o.BudgetOf, o.MaxConns)
+	if o.Budget < 0 || o.Shared < 0 || o.MaxConns < 0 || o.BudgetOf != "" && (o.Budget != 0 || o.Shared != 0) {
+		return nil, fmt.Errorf("%w: server %q: negative numbers, or two budgets", tenancy.ErrInvalid, name)
 	}
-	var g *group
+	g, err := p.groupFor(name, o)
+	if err != nil {
+		return nil, err
+	}
+	all := g.limits.budget + g.loan.total
+	c := conns{most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, all/2)), reserve: p.opts.MinIdle}
+	return newServer(name, e, g, c), nil
+}
+
+func (p *Pool) groupFor(name string, o ServerOptions) (*group, error) {
 	if o.BudgetOf != "" {
 		of, ok := p.servers[o.BudgetOf]
 		if !ok || p.opts.Servers[o.BudgetOf].BudgetOf != "" {
 			return nil, fmt.Errorf("%w: server %q: no server with a budget of its own is called %q", tenancy.ErrInvalid, name, o.BudgetOf)
 		}
-		g = of.group
-	} else {
-		g = newGroup(limits{
-			budget: cmp.Or(o.Budget, p.opts.Budget), dials: p.opts.MaxDials, queue: p.opts.MaxQueue, wait: p.opts.MaxWait,
-		})
+		return of.group, nil
 	}
-	c := conns{most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, g.limits.budget/2)), reserve: p.opts.MinIdle}
-	return newServer(name, e, g, c), nil
+	g := newGroup(name, limits{
+		budget: cmp.Or(o.Budget, p.opts.Budget), dials: p.opts.MaxDials, queue: p.opts.MaxQueue, wait: p.opts.MaxWait,
+	})
+	if p.opts.Lender != nil {
+		g.loan.total = cmp.Or(o.Shared, p.opts.Shared)
+	}
+	g.metrics = p.metrics
+	return g, nil
 }
 
-func newServer(name string, e Engine, g *group, c conns) *server {
-	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}}
+// replicate makes servers the replicas of another.
+func (p *Pool) replicate(s *server, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	all := []*server{s}
+	for _, name := range names {
+		r, ok := p.servers[name]
+		if !ok || slices.Contains(all, r) || r.engine.DriverName() != s.engine.DriverName() {
+			return fmt.Errorf("%w: server %q: %q is no replica of it", tenancy.ErrInvalid, s.name, name)
+		}
+		all = append(all, r)
+	}
+	for _, r := range all {
+		if err := p.follows(r); err != nil {
+			return err
+		}
+	}
+	s.replicas = all[1:]
+	return nil
+}
+
+// follows prepares a server for being followed, or for following another.
+func (p *Pool) follows(s *server) error {
+	e, ok := s.engine.(Replication)
+	if !ok {
+		return fmt.Errorf("%w: server %q cannot tell how far its data is", tenancy.ErrInvalid, s.name)
+	}
+	c, err := e.Server()
+	if err != nil {
+		return err
+	}
+	if s.self == nil {
+		s.self = &source{driver: c.Driver()}
+	}
+	s.self.lead(newQueue(s, p.newTarget(s.engine, c, "", ""), conns{most: 1}))
+	return nil
+}
+
+// SetServer gives a server another engine: a new address, or new credentials.
+// From then on the connections of its tenants are made there, and those of
+// before end after their current use; handles stay. A server of an unknown name
+// is added, with the options that [New] would give it. Another driver than
+// before is an error that unwraps to [tenancy.ErrInvalid].
+func (p *Pool) SetServer(name string, e Engine) error {
+	const op = "dbpool.SetServer"
+	if e == nil {
+		return tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))
+	}
+	p.mu.Lock()
+	s, ok := p.servers[name]
+	var err error
+	switch {
+	case p.closed:
+		err = tenancy.ErrClosed
+	case !ok:
+		if s, err = p.makeServer(name, e, ServerOptions{}); err == nil {
+			p.servers[name] = s
+		}
+	case s.engine.DriverName() != e.DriverName():
+		err = fmt.Errorf("%w: server %q has the driver %s, not %s", tenancy.ErrInvalid, name, s.engine.DriverName(), e.DriverName())
+	default:
+		before := s.engine
+		s.engine = e
+		s.progress.Store(nil)
+		if s.self != nil {
+			if err = p.follows(s); err != nil {
+				s.engine = before
+			}
+		}
+	}
+	var lead []*handle
+	for _, h := range p.handles {
+		h.all(func(h *handle) {
+			if h.server == s {
+				lead = append(lead, h)
+			}
+		})
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return tenancy.Wrap(op, "", err)
+	}
+	for _, h := range lead { // one by one: there may be many, and requests come
+		p.mu.Lock()
+		if h.server == s && !p.closed {
+			err = cmp.Or(err, p.lead(h, s))
+		}
+		p.mu.Unlock()
+	}
+	return tenancy.Wrap(op, "", err)
 }
 
 // connsOf returns what the host says of a tenant's connections.

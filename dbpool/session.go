@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// statements remembers which statements leave no state in their session. It is
-// bounded; what does not fit is looked at each time.
+// statements remembers what statements do. It is bounded; what does not fit is
+// looked at each time.
 type statements struct {
-	known sync.Map // of string to bool
+	known sync.Map // of string to effect
 	n     atomic.Int64
 }
 
@@ -19,6 +19,49 @@ const (
 	longestStatement = 4096
 )
 
+// effect is what a statement may do.
+type effect uint8
+
+const (
+	leaves effect = 1 << iota // something in its session that a later one could see
+	writes                    // in the database
+)
+
+func (s *statements) effect(query string) effect {
+	if v, ok := s.known.Load(query); ok {
+		return v.(effect)
+	}
+	var e effect
+	if !stateless(query) {
+		e |= leaves
+	}
+	if mayWrite(query) {
+		e |= writes
+	}
+	if s.n.Load() < mostStatements && len(query) <= longestStatement {
+		if _, loaded := s.known.LoadOrStore(strings.Clone(query), e); !loaded {
+			s.n.Add(1)
+		}
+	}
+	return e
+}
+
+// mayWrite reports whether a statement may write in the database.
+func mayWrite(query string) bool {
+	first := ""
+	for word := range words(query) {
+		switch {
+		case first == "" && word == "with":
+			first = word
+		case first == "":
+			return word != "select" && word != "values" && word != "pragma" && word != "explain"
+		case word == "insert", word == "update", word == "delete", word == "replace", word == "?!":
+			return true
+		}
+	}
+	return false
+}
+
 // stateless reports whether a statement leaves nothing behind in its session
 // that a later one could see: no setting, temporary table, prepared statement,
 // cursor, lock or open transaction. It errs on the other side: every function
@@ -26,20 +69,6 @@ const (
 //
 // What a trigger, a view or an operator calls does not show in the text of a
 // statement.
-func (s *statements) stateless(query string) bool {
-	if v, ok := s.known.Load(query); ok {
-		return v.(bool)
-	}
-	v := stateless(query)
-	if s.n.Load() < mostStatements && len(query) <= longestStatement {
-		if _, loaded := s.known.LoadOrStore(strings.Clone(query), v); !loaded {
-			s.n.Add(1)
-		}
-	}
-	return v
-}
-
-// stateless is that for one statement, without memory.
 func stateless(query string) bool {
 	if strings.Contains(query, `\`) {
 		return false // whether it escapes a quote depends on the engine and its settings

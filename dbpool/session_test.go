@@ -112,14 +112,40 @@ func TestStatementsAreRemembered(t *testing.T) {
 	t.Parallel()
 	var s statements
 	for range 2 {
-		if !s.stateless(`SELECT 1`) || s.stateless(`SET x = 1`) {
+		if s.effect(`SELECT 1`) != 0 || s.effect(`SET x = 1`) != leaves|writes {
 			t.Error("got a wrong answer from memory")
 		}
 	}
 	for i := range 2 * mostStatements {
-		s.stateless("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
+		s.effect("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
 	}
 	if n := s.n.Load(); n > mostStatements+8 {
 		t.Errorf("got %d remembered, want about %d at most", n, mostStatements)
+	}
+}
+
+func TestMayWrite(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]bool{
+		`SELECT 1`:                                       false,
+		` /* INSERT */ select 1`:                         false,
+		`-- a` + "\n" + `VALUES (1)`:                     false,
+		`PRAGMA user_version`:                            false,
+		`EXPLAIN INSERT INTO a`:                          false,
+		`WITH x AS (SELECT 1) SELECT 1`:                  false,
+		`SELECT 'insert'`:                                false,
+		`WITH x AS (SELECT 1) INSERT INTO a SELECT 1`:    true,
+		`WITH x AS (SELECT 1) DELETE FROM a`:             true,
+		`WITH x AS (SELECT "update") UPDATE a SET b = 1`: true,
+		`INSERT INTO a VALUES (1)`:                       true,
+		`update a set b = 1`:                             true,
+		`BEGIN`:                                          true,
+		`CREATE TABLE a (b)`:                             true,
+		`VACUUM`:                                         true,
+		`; INSERT INTO a VALUES (1)`:                     true,
+	} {
+		if got := mayWrite(query); got != want {
+			t.Errorf("%s: got %v, want %v", query, got, want)
+		}
 	}
 }

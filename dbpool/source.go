@@ -102,9 +102,7 @@ func (q *queue) renew() {
 	gone := append([]*physical(nil), q.idle...)
 	for _, c := range gone {
 		g.removeIdle(c)
+		g.discard(c, nil)
 	}
 	g.mu.Unlock()
-	for _, c := range gone {
-		g.discard(c)
-	}
 }

@@ -1,12 +1,22 @@
 package dbpool
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
 
 // Stat is what a server's connections are and did, since the pool was made.
 type Stat struct {
 	// Budget is the most there may be; Conns how many there are, in use, idle,
 	// being dialled and being closed.
+	// Lent is how many there may be beyond the budget, of those that replicas
+	// share.
 	Budget  int `json:"budget"`
+	Lent    int `json:"lent"`
 	Conns   int `json:"conns"`
 	InUse   int `json:"in_use"`
 	Idle    int `json:"idle"`
@@ -19,7 +29,7 @@ type Stat struct {
 	// in vain.
 	Requests  int64         `json:"requests"`
 	Waits     int64         `json:"waits"`
-	WaitTime  time.Duration `json:"wait_time"`
+	WaitTime  time.Duration `json:"wait_time_ns"`
 	HandOvers int64         `json:"hand_overs"`
 	Refused   int64         `json:"refused"`
 	GaveUp    int64         `json:"gave_up"`
@@ -28,6 +38,11 @@ type Stat struct {
 	Dials     int64 `json:"dials"`
 	Failures  int64 `json:"failures"`
 	Evictions int64 `json:"evictions"`
+	// Breaker is "closed" while the server answers, "open" while it is taken to
+	// be down, and "half-open" while one dial is tried.
+	Breaker string `json:"breaker"`
+	// Lag is how far a replica is behind at the most; 0 if that is not known.
+	Lag time.Duration `json:"lag_ns"`
 }
 
 // DialsPerRequest tells whether the tenants that are busy at a time fit into the
@@ -40,7 +55,9 @@ func (s Stat) DialsPerRequest() float64 {
 	return float64(s.Dials) / float64(s.Requests)
 }
 
-// Stat returns the figures of the server of that name, or the zero Stat.
+// Stat returns the figures of the server of that name, or the zero Stat. Of
+// servers that share a budget each has those of all, but for its breaker and its
+// lag.
 func (p *Pool) Stat(server string) Stat {
 	p.mu.RLock()
 	s, ok := p.servers[server]
@@ -48,10 +65,67 @@ func (p *Pool) Stat(server string) Stat {
 	if !ok {
 		return Stat{}
 	}
-	g := s.group
+	return s.snapshot()
+}
+
+func (s *server) snapshot() Stat {
+	now := time.Now()
+	out := s.group.snapshot()
+	s.group.mu.Lock()
+	out.Breaker = s.breaker.state(s.dialing, now)
+	s.group.mu.Unlock()
+	if lag, ok := s.lag(now); ok {
+		out.Lag = lag
+	}
+	return out
+}
+
+func (g *group) snapshot() Stat {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := g.stat
+	out.Lent = g.ceiling(time.Now()) - g.limits.budget
 	out.Conns, out.Idle, out.Dialing = g.live, len(g.idle), g.dialing
 	return out
+}
+
+// TenantStat is what one tenant has of its server's connections now.
+type TenantStat struct {
+	Tenant   tenancy.ID `json:"tenant"`
+	Server   string     `json:"server"`
+	Database string     `json:"database"`
+	Conns    int        `json:"conns"`
+	Idle     int        `json:"idle"`
+	Waiting  int        `json:"waiting"`
+	// Heat is how many connections the tenant asked for lately: each counts
+	// half as much after ten seconds, and so on.
+	Heat float64 `json:"heat"`
+	// Down is whether its database is taken to be down, while the server is up.
+	Down bool `json:"down"`
+}
+
+// Tenants returns the tenants that use their connections most, n at the most.
+// It looks at every tenant that the pool knows.
+func (p *Pool) Tenants(n int) []TenantStat {
+	now := time.Now()
+	out := []TenantStat{}
+	p.mu.RLock()
+	for _, h := range p.handles {
+		q := h.source.queue.Load()
+		if q == nil {
+			continue
+		}
+		q.group.mu.Lock()
+		out = append(out, TenantStat{
+			Tenant: h.tenant, Server: h.server.name, Database: h.placement.Database,
+			Conns: q.live, Idle: len(q.idle), Waiting: q.waiters[foreground].len() + q.waiters[background].len(),
+			Heat: math.Round(100*q.heatNow(now)) / 100, Down: q.breaker.tripped(),
+		})
+		q.group.mu.Unlock()
+	}
+	p.mu.RUnlock()
+	slices.SortFunc(out, func(a, b TenantStat) int {
+		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(b.Heat, a.Heat), cmp.Compare(a.Tenant, b.Tenant))
+	})
+	return out[:min(n, len(out))]
 }

@@ -60,7 +60,8 @@ type target struct {
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
-	statements *statements // nil: sessions are never cleaned
+	statements *statements
+	keep       bool // what a session holds, for the next user
 	log        *slog.Logger
 }
 
@@ -84,6 +85,9 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, t.unavailable("connect", err)
 	}
+	if t.tenant == "" { // it leads to the server itself
+		return conn, nil
+	}
 	got, err := t.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
@@ -105,12 +109,6 @@ func (t *target) unavailable(doing string, err error) error {
 		err = fmt.Errorf("the server does not answer: %v", err) //nolint:errorlint // see above
 	}
 	return tenancy.Wrap("dbpool."+doing, t.tenant, fmt.Errorf("%w: database %q: %w", tenancy.ErrUnavailable, t.database, err))
-}
-
-// stateless reports whether a statement leaves no state in its session, or
-// nobody minds.
-func (t *target) stateless(query string) bool {
-	return t.statements == nil || t.statements.stateless(query)
 }
 
 // clean removes what statements left in a session.

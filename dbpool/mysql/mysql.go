@@ -29,6 +29,7 @@ type Engine struct {
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.ReadOnly  = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -113,6 +114,30 @@ func (e *Engine) connector(database string) (driver.Connector, error) {
 		return nil, fmt.Errorf("%w: configuration of the connection", tenancy.ErrInvalid)
 	}
 	return &connector{c}, nil
+}
+
+// ReadOnlyConnector returns what opens connections whose transactions are
+// read-only by default.
+func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+	c, err := e.Connector(database)
+	if err != nil {
+		return nil, err
+	}
+	return &readOnly{c}, nil
+}
+
+type readOnly struct{ driver.Connector }
+
+func (c *readOnly) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, `SET SESSION TRANSACTION READ ONLY`, nil); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // connector gives the missing database its sentinel.

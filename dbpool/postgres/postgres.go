@@ -34,6 +34,7 @@ var (
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Endings   = (*Engine)(nil)
+	_ dbpool.ReadOnly  = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -87,6 +88,18 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 	}
 	config := e.config.Copy()
 	config.Database = database
+	return &connector{stdlib.GetConnector(*config)}, nil
+}
+
+// ReadOnlyConnector returns what opens connections whose transactions are
+// read-only by default.
+func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return nil, err
+	}
+	config := e.config.Copy()
+	config.Database = database
+	config.RuntimeParams["default_transaction_read_only"] = "on"
 	return &connector{stdlib.GetConnector(*config)}, nil
 }
 

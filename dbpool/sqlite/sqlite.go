@@ -2,8 +2,8 @@
 // folder, with modernc.org/sqlite: no cgo, no server, no configuration.
 //
 // Every connection uses a write-ahead log, so that readers and the one writer
-// do not wait for each other; waits up to five seconds for another writer;
-// enforces foreign keys; and begins transactions as writers, so that none fails
+// do not wait for each other; takes its turn among the writers of the pool, and
+// waits up to five seconds for one of another process; enforces foreign keys; and begins transactions as writers, so that none fails
 // half way for want of the lock.
 package sqlite
 
@@ -43,6 +43,9 @@ var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Files     = (*Engine)(nil)
+	_ dbpool.ReadOnly  = (*Engine)(nil)
+
+	_ dbpool.SingleWriter = (*Engine)(nil)
 )
 
 // New returns the engine for the files in a folder, which is made when it is
@@ -113,6 +116,15 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 		return nil, err
 	}
 	return connector(sqlkit.SQLiteURI(path) + params + "&mode=rw"), nil
+}
+
+// ReadOnlyConnector returns what opens connections that refuse to write.
+func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+	path, err := e.path(database)
+	if err != nil {
+		return nil, err
+	}
+	return connector(sqlkit.SQLiteURI(path) + params + "&_pragma=query_only(1)&mode=rw"), nil
 }
 
 // path returns the file of a database, whose name cannot lead out of the folder.
@@ -192,6 +204,9 @@ func remove(path string) error {
 	}
 	return err
 }
+
+// SingleWriter reports that a file takes one writer at a time.
+func (e *Engine) SingleWriter() bool { return true }
 
 // File describes the database's file.
 func (e *Engine) File(database string) (os.FileInfo, error) {

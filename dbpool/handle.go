@@ -1,0 +1,103 @@
+package dbpool
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"runtime"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// handle is the database of one tenant, at the place that the record of that
+// version names, or a replica of it. Guarded by Pool.mu.
+type handle struct {
+	tenant    tenancy.ID
+	placement tenancy.Placement
+	version   int64
+	conns     conns   // what the host says
+	server    *server // to which it leads
+	reads     bool    // it is for reading
+	source    *source
+	db        *sqlx.DB
+	readers   map[string]*handle // by the replica's name
+}
+
+// serves reports whether the handle is right for the record: it was made for
+// it, or the record is an older one, which somebody still holds.
+func (h *handle) serves(t *tenancy.Tenant) bool {
+	return h != nil && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
+}
+
+// closeUnused closes the handle's *sql.DB when nobody holds the handle any more.
+// Somebody may hold it for long, and closing it under them would fail their
+// queries in a way of its own.
+func (h *handle) closeUnused() {
+	runtime.AddCleanup(h.db, func(db *sql.DB) { _ = db.Close() }, h.db.DB)
+}
+
+// all calls fn with the handle and those of its readers.
+func (h *handle) all(fn func(*handle)) {
+	fn(h)
+	for _, r := range h.readers {
+		fn(r)
+	}
+}
+
+// newHandle returns a handle that leads to a server. The caller has the lock, as
+// for the functions below.
+func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
+	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, conns: c, reads: reads}
+	to, err := p.target(s.engine, h)
+	if err != nil {
+		return nil, err
+	}
+	h.source = &source{driver: to.connector.Driver()}
+	h.server = s
+	h.source.lead(newQueue(s, to, c.or(s.conns)))
+	db := sql.OpenDB(h.source)
+	db.SetMaxIdleConns(-1) // the pool keeps them
+	h.db = sqlx.NewDb(db, s.engine.DriverName())
+	return h, nil
+}
+
+// lead makes the handle lead to a server from now on. It cannot follow to
+// another driver: then it ends.
+func (p *Pool) lead(h *handle, s *server) error {
+	to, err := p.target(s.engine, h)
+	if err != nil {
+		return err
+	}
+	h.server = s
+	if h.db.DriverName() != s.engine.DriverName() {
+		h.source.end()
+		return nil
+	}
+	h.source.lead(newQueue(s, to, h.conns.or(s.conns)))
+	return nil
+}
+
+// target returns where a handle's connections lead at an engine.
+func (p *Pool) target(e Engine, h *handle) (*target, error) {
+	connect := e.Connector
+	if r, ok := e.(ReadOnly); ok && h.reads {
+		connect = r.ReadOnlyConnector
+	}
+	c, err := connect(h.placement.Database)
+	if err != nil {
+		return nil, err
+	}
+	return p.newTarget(e, c, h.tenant, h.placement.Database), nil
+}
+
+func (p *Pool) newTarget(e Engine, c driver.Connector, id tenancy.ID, database string) *target {
+	to := &target{
+		engine: e, connector: c, tenant: id, database: database,
+		statements: &p.statements, keep: p.opts.KeepSessions, log: p.opts.Logger,
+	}
+	to.endings, _ = e.(Endings)
+	to.files, _ = e.(Files)
+	to.sessions, _ = e.(Sessions)
+	return to
+}

@@ -1,0 +1,94 @@
+package dbpool
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Lender lends connections that the replicas of the host share, beyond those
+// that each replica has for itself. A value of this type is one replica: it has
+// an identity of its own, and several replicas in one process have a value each.
+//
+// The connections that replicas may hold by loans that have not ended are never
+// more than [Ask.Total], as long as every replica keeps to this:
+//
+//   - From the moment it asks until it is answered it holds no more than
+//     [Ask.Keep]; after the answer no more than [Loan.Granted].
+//   - When a call fails, it may have been carried out. The replica goes on with
+//     what it told to keep, until the loan that it had before ends.
+//   - When its loan has ended it holds none, by its own monotonic clock. To keep
+//     them it asks again before that, best after a third of the time.
+//
+// Lenders divide fairly: who wants little gets it, and the others the same. What
+// nobody wants stays with those who keep it. A replica that holds more than its
+// share while others want more is told its share, and comes down to it as its
+// connections become idle, so that a replica that begins to want connections has
+// its share when the others have asked twice.
+//
+// A lender that has lost its memory grants nothing that replicas did not keep,
+// until they have told what they keep or until all loans of before have ended.
+// One that cannot tell a loss from a first start does so then too. The wait
+// begins with the first ask for the server, of whichever replica, so that a
+// replica does well to send one when it starts; one of zeros will do.
+//
+// Lease may be called by many goroutines at once for different servers. For one
+// server a replica asks again only when the call before has returned; a call that
+// an implementation receives after a later one, because it was delayed on its
+// way, changes nothing, and fails with an error that unwraps to
+// [tenancy.ErrConflict].
+//
+// Lease returns the context's error as it is as soon as the context ends. An ask
+// that makes no sense fails with an error that unwraps to [tenancy.ErrInvalid],
+// everything else with one that unwraps to [tenancy.ErrUnavailable].
+type Lender interface {
+	// Lease tells how many shared connections the replica keeps and wants, and
+	// returns how many it may hold until the loan ends. An ask with Keep and
+	// Want zero returns what the replica has.
+	Lease(ctx context.Context, ask Ask) (Loan, error)
+}
+
+// Ask is what a replica says of the connections of one server.
+type Ask struct {
+	// Server is the name of the server, or of the group of servers, that has
+	// the connections.
+	Server string
+	// Total is how many connections all replicas share. Replicas that differ
+	// in it are lent no more than each of them says.
+	Total int
+	// Keep is how many the replica holds and does not give up at once. It is
+	// never more than was granted, and zero when the loan has ended.
+	Keep int
+	// Want is how many it would like to hold, those in use among them. It may be
+	// less than Keep: then the rest is idle, and others may have it.
+	Want int
+}
+
+// Validate returns an error that unwraps to [tenancy.ErrInvalid] if the ask makes
+// no sense: if it names no server, or if a number is negative or above 2^31-1.
+func (a Ask) Validate() error {
+	if a.Server == "" {
+		return fmt.Errorf("%w: no server", tenancy.ErrInvalid)
+	}
+	for _, n := range []int{a.Total, a.Keep, a.Want} {
+		if n < 0 || n > math.MaxInt32 {
+			return fmt.Errorf("%w: number of connections %d", tenancy.ErrInvalid, n)
+		}
+	}
+	return nil
+}
+
+// Loan is the answer to an [Ask].
+type Loan struct {
+	// Granted is how many connections the replica may hold, at least Keep.
+	Granted int
+	// Share is what the replica should come down to, because others want more
+	// than there is. It is never above Granted, and equal to it when nobody
+	// waits for the replica's connections.
+	Share int
+	// For is how long the loan lasts, counted from before the call began.
+	For time.Duration
+}

@@ -1,0 +1,128 @@
+package dbpool
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+const meterName = "github.com/artflow-studio/tenancy/dbpool"
+
+// metrics are the instruments of a pool. Those that are only observed are not
+// here.
+type metrics struct {
+	create, wait metric.Float64Histogram // seconds
+	unregister   func() error
+}
+
+// observed are instruments that show what [Stat] has, by budget.
+var observed = []struct {
+	name, unit, about string
+	gauge             bool
+	value             func(Stat) int64
+}{
+	{"db.client.connection.max", "{connection}", "The most connections there may be.", true, func(s Stat) int64 { return int64(s.Budget + s.Lent) }},
+	{"db.client.connection.pending_requests", "{request}", "Requests that wait for a connection.", true, func(s Stat) int64 { return int64(s.Waiting) }},
+	{"db.client.connection.timeouts", "{timeout}", "Requests that waited for a connection in vain.", false, func(s Stat) int64 { return s.GaveUp }},
+	{"tenancy.dbpool.lent", "{connection}", "Connections lent to this replica beyond its budget.", true, func(s Stat) int64 { return int64(s.Lent) }},
+	{"tenancy.dbpool.requests", "{request}", "Connections asked for.", false, func(s Stat) int64 { return s.Requests }},
+	{"tenancy.dbpool.waits", "{request}", "Connections asked for that were not there at once.", false, func(s Stat) int64 { return s.Waits }},
+	{"tenancy.dbpool.hand_overs", "{connection}", "Connections given to a request that waited.", false, func(s Stat) int64 { return s.HandOvers }},
+	{"tenancy.dbpool.refused", "{request}", "Requests that did not wait because it was hopeless.", false, func(s Stat) int64 { return s.Refused }},
+	{"tenancy.dbpool.dials", "{connection}", "Connections begun.", false, func(s Stat) int64 { return s.Dials }},
+	{"tenancy.dbpool.dial.failures", "{connection}", "Connections begun that failed.", false, func(s Stat) int64 { return s.Failures }},
+	{"tenancy.dbpool.evictions", "{connection}", "Idle connections that gave their place to another tenant's.", false, func(s Stat) int64 { return s.Evictions }},
+}
+
+// newMetrics makes the instruments, which read the pool's figures when somebody
+// collects them.
+func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
+	m := provider.Meter(meterName)
+	var err error
+	keep := func(e error) {
+		if err == nil {
+			err = e
+		}
+	}
+	out := &metrics{}
+	var e error
+	buckets := metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+	out.create, e = m.Float64Histogram("db.client.connection.create_time", metric.WithUnit("s"),
+		metric.WithDescription("The time it took to make a connection and to check whose it is."), buckets)
+	keep(e)
+	out.wait, e = m.Float64Histogram("db.client.connection.wait_time", metric.WithUnit("s"),
+		metric.WithDescription("How long requests waited that found no idle connection."), buckets)
+	keep(e)
+
+	all := make([]metric.Int64Observable, len(observed))
+	var instruments []metric.Observable
+	for i, o := range observed {
+		if o.gauge { // one that may fall, and adds up over replicas
+			all[i], e = m.Int64ObservableUpDownCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))
+		} else {
+			all[i], e = m.Int64ObservableCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))
+		}
+		keep(e)
+		instruments = append(instruments, all[i])
+	}
+	count, e := m.Int64ObservableUpDownCounter("db.client.connection.count", metric.WithUnit("{connection}"),
+		metric.WithDescription("Connections by state: idle, used, and dialing."))
+	keep(e)
+	tripped, e := m.Int64ObservableGauge("tenancy.dbpool.breaker", metric.WithUnit("1"),
+		metric.WithDescription("Whether a server is taken to be down: 1, or 0."))
+	keep(e)
+	lag, e := m.Float64ObservableGauge("tenancy.dbpool.replica.lag", metric.WithUnit("s"),
+		metric.WithDescription("How far a replica is behind at the most."))
+	keep(e)
+	if err != nil {
+		return nil, err
+	}
+	registration, err := m.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		for _, g := range p.groups() {
+			s, budget := g.snapshot(), g.attribute
+			for i, o := range observed {
+				to.ObserveInt64(all[i], o.value(s), metric.WithAttributeSet(budget))
+			}
+			for state, n := range map[string]int{"idle": s.Idle, "used": s.InUse, "dialing": s.Dialing} {
+				to.ObserveInt64(count, int64(n), metric.WithAttributes(append(budget.ToSlice(), attribute.String("db.client.connection.state", state))...))
+			}
+		}
+		now := time.Now()
+		for _, s := range p.allServers() {
+			name := metric.WithAttributes(attribute.String("tenancy.server", s.name))
+			to.ObserveInt64(tripped, b2i(!s.up()), name)
+			if d, ok := s.lag(now); ok {
+				to.ObserveFloat64(lag, d.Seconds(), name)
+			}
+		}
+		return nil
+	}, append(instruments, count, tripped, lag)...)
+	if err != nil {
+		return nil, err
+	}
+	out.unregister = registration.Unregister
+	return out, nil
+}
+
+func b2i(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// waited records how long a request waited for a connection that it got.
+func (g *group) waited(d time.Duration) {
+	if g.metrics != nil {
+		g.metrics.wait.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(g.attribute))
+	}
+}
+
+// dialled records how long a connection took to make.
+func (g *group) dialled(d time.Duration) {
+	if g.metrics != nil {
+		g.metrics.create.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(g.attribute))
+	}
+}

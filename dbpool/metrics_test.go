@@ -1,0 +1,175 @@
+package dbpool_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+)
+
+// busyPool is a pool of budget 2 on a server that only counts, whose tenants
+// 0 … 3 have used a connection each, and whose tenant 3 has one in use.
+func busyPool(t *testing.T, opts *dbpool.Options) *dbpool.Pool {
+	t.Helper()
+	engine, _ := dbpool.NewFakeServer(t, 2, 0)
+	opts.Budget = 2
+	p, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	for i := range 4 {
+		name := fmt.Sprintf("t%d", i)
+		db, err := p.For(t.Context(), &tenancy.Tenant{ID: tenancy.ID(name), Placement: tenancy.Placement{Server: "main", Database: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i < 3 {
+			err = c.Close()
+		} else {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	p := busyPool(t, &dbpool.Options{MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))})
+	got := collect(t, reader)
+	for name, want := range map[string]float64{
+		"db.client.connection.max":              2,
+		"db.client.connection.count idle":       1,
+		"db.client.connection.count used":       1,
+		"db.client.connection.count dialing":    0,
+		"db.client.connection.pending_requests": 0,
+		"db.client.connection.timeouts":         0,
+		"db.client.connection.create_time":      4,
+		"db.client.connection.wait_time":        4,
+		"tenancy.dbpool.lent":                   0,
+		"tenancy.dbpool.requests":               4,
+		"tenancy.dbpool.waits":                  4,
+		"tenancy.dbpool.hand_overs":             4,
+		"tenancy.dbpool.refused":                0,
+		"tenancy.dbpool.dials":                  4,
+		"tenancy.dbpool.dial.failures":          0,
+		"tenancy.dbpool.evictions":              2,
+		"tenancy.dbpool.breaker":                0,
+	} {
+		if n, ok := got[name]; !ok || n != want {
+			t.Errorf("%s: got %v, %v, want %v", name, n, ok, want)
+		}
+		delete(got, name)
+	}
+	if len(got) != 0 {
+		t.Errorf("got %v beside those that are documented", got)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, reader); len(got) > 2 { // the histograms stay
+		t.Errorf("after Close: got %v, want no more figures", got)
+	}
+}
+
+// collect returns the sums, or the numbers of what a histogram counted, by name
+// and, where there is one, state.
+func collect(t *testing.T, reader sdk.Reader) map[string]float64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &all); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	add := func(name string, set attribute.Set, value float64) {
+		if pool, ok := set.Value("db.client.connection.pool.name"); ok && pool.AsString() != "main" {
+			t.Errorf("%s: got pool %q, want main", name, pool.AsString())
+		}
+		if state, ok := set.Value("db.client.connection.state"); ok {
+			name += " " + state.AsString()
+		}
+		out[name] += value
+	}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, d := range data.DataPoints {
+					add(m.Name, d.Attributes, float64(d.Value))
+				}
+			case metricdata.Gauge[int64]:
+				for _, d := range data.DataPoints {
+					add(m.Name, d.Attributes, float64(d.Value))
+				}
+			case metricdata.Histogram[float64]:
+				for _, d := range data.DataPoints {
+					add(m.Name, d.Attributes, float64(d.Count))
+				}
+			default:
+				t.Errorf("%s: got %T", m.Name, data)
+			}
+		}
+	}
+	return out
+}
+
+func TestHandler(t *testing.T) {
+	t.Parallel()
+	h := busyPool(t, &dbpool.Options{}).Handler()
+	get := func(method, query string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, "/"+query, nil))
+		return w
+	}
+	var got struct {
+		Servers map[string]map[string]any
+		Tenants []dbpool.TenantStat
+	}
+	if err := json.Unmarshal(get(http.MethodGet, "").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	s := got.Servers["main"]
+	if s["budget"] != 2.0 || s["in_use"] != 1.0 || s["evictions"] != 2.0 || s["dials_per_request"] != 1.0 || s["breaker"] != "closed" {
+		t.Errorf("got %v, want the figures of the server", s)
+	}
+	if len(got.Tenants) != 4 || got.Tenants[0].Server != "main" || got.Tenants[0].Heat == 0 {
+		t.Errorf("got %+v, want four tenants", got.Tenants)
+	}
+	conns := 0
+	for _, each := range got.Tenants {
+		conns += each.Conns
+	}
+	if conns != 2 {
+		t.Errorf("got %d connections of tenants, want 2", conns)
+	}
+	for query, want := range map[string]int{"?tenants=2": 2, "?tenants=0": 0, "?tenants=1000": 4} {
+		if err := json.Unmarshal(get(http.MethodGet, query).Body.Bytes(), &got); err != nil || len(got.Tenants) != want {
+			t.Errorf("%s: got %d tenants, %v, want %d", query, len(got.Tenants), err, want)
+		}
+	}
+	for _, query := range []string{"?tenants=-1", "?tenants=1001", "?tenants=x"} {
+		if w := get(http.MethodGet, query); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: got %d, want 400", query, w.Code)
+		}
+	}
+	if w := get(http.MethodPost, ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
+		t.Errorf("POST: got %d, want 405", w.Code)
+	}
+}

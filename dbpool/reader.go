@@ -1,0 +1,261 @@
+package dbpool
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+const (
+	// followInterval is how often servers are asked how far they are, and
+	// followTimeout how long one may take to answer.
+	followInterval = 250 * time.Millisecond
+	followTimeout  = 2 * time.Second
+	// mostSamples bounds what is known of where a primary was when.
+	mostSamples = 4096
+)
+
+// progress is how far a replica is.
+type progress struct {
+	engine Replication
+	at     Position
+	fresh  time.Time // what was committed before, it has
+}
+
+type positionKey struct{}
+
+// AtLeast returns a context in which [Pool.Reader] leads to a replica only if it
+// has everything that the primary had at the position: one that
+// [Pool.Position] returned after a write, in this request or an earlier one.
+func AtLeast(ctx context.Context, p Position) context.Context {
+	return context.WithValue(ctx, positionKey{}, p)
+}
+
+// Reader returns the database of the context's tenant for reading: on a replica
+// of its server that is at most [Options.MaxLag] behind and has what [AtLeast]
+// asks for, or else what [Pool.DB] returns. Ask again for each piece of work: a
+// handle that is kept leads to its replica however far that falls behind.
+//
+// How far replicas are is known while [Pool.Run] runs; without it, Reader leads
+// to the primary. A replica refuses writes; do not try them, since the primary
+// does not. The errors are those of DB.
+func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
+	t, err := tenancy.Require(ctx)
+	if err != nil {
+		return nil, tenancy.Wrap("dbpool.Reader", "", err)
+	}
+	primary, err := p.For(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	replica := p.replicaFor(ctx, t)
+	if replica == nil {
+		return primary, nil
+	}
+	p.mu.RLock()
+	h := p.handles[t.ID]
+	if h != nil {
+		if r := h.readers[replica.name]; r != nil && r.server == replica {
+			p.mu.RUnlock()
+			return r.db, nil
+		}
+	}
+	p.mu.RUnlock()
+	return p.openReader(t, replica, primary)
+}
+
+func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB) (*sqlx.DB, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.handles[t.ID]
+	if p.closed || h == nil || h.db != primary {
+		return primary, nil
+	}
+	r := h.readers[replica.name]
+	if r != nil {
+		if r.server == replica {
+			return r.db, nil
+		}
+		return r.db, tenancy.Wrap("dbpool.Reader", t.ID, p.lead(r, replica)) // it led elsewhere since a move
+	}
+	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version}
+	r, err := p.newHandle(at, replica, h.conns, true)
+	if err != nil {
+		return nil, tenancy.Wrap("dbpool.Reader", t.ID, err)
+	}
+	if h.readers == nil {
+		h.readers = map[string]*handle{}
+	}
+	h.readers[replica.name] = r
+	return r.db, nil
+}
+
+var seed = maphash.MakeSeed()
+
+// replicaFor returns the replica for a tenant, or nil. A tenant is led to the
+// same one as long as that is fit, so that its connections there are warm.
+func (p *Pool) replicaFor(ctx context.Context, t *tenancy.Tenant) *server {
+	p.mu.RLock()
+	var replicas []*server
+	if s := p.servers[t.Placement.Server]; s != nil {
+		replicas = s.replicas
+	}
+	p.mu.RUnlock()
+	if len(replicas) == 0 {
+		return nil
+	}
+	want, _ := ctx.Value(positionKey{}).(Position)
+	now := time.Now()
+	first := maphash.String(seed, string(t.ID)) % uint64(len(replicas))
+	for i := range replicas {
+		r := replicas[(int(first)+i)%len(replicas)] //nolint:gosec // a few
+		at := r.progress.Load()
+		if lag, ok := r.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
+			continue
+		}
+		if r.up() {
+			return r
+		}
+	}
+	return nil
+}
+
+// Position returns how far the server of the context's tenant is: everything
+// committed before is included. An engine that cannot tell is an error that
+// unwraps to [tenancy.ErrInvalid].
+func (p *Pool) Position(ctx context.Context) (Position, error) {
+	const op = "dbpool.Position"
+	t, err := tenancy.Require(ctx)
+	if err != nil {
+		return "", tenancy.Wrap(op, "", err)
+	}
+	if _, err := p.For(ctx, t); err != nil {
+		return "", err
+	}
+	p.mu.RLock()
+	h := p.handles[t.ID]
+	p.mu.RUnlock()
+	if h == nil {
+		return "", tenancy.Wrap(op, t.ID, tenancy.ErrClosed)
+	}
+	pos, err := h.source.position(ctx)
+	return pos, tenancy.Wrap(op, t.ID, err)
+}
+
+// position asks a server over a connection of the source.
+func (s *source) position(ctx context.Context) (Position, error) {
+	conn, err := s.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	c := conn.(*physical)
+	defer func() { _ = c.Close() }()
+	e, ok := c.target.engine.(Replication)
+	if !ok {
+		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
+	}
+	pos, err := e.Position(ctx, c.inner)
+	c.bad = err != nil
+	return pos, err
+}
+
+// history is where a primary was at which times, ascending.
+type history struct {
+	mu      sync.Mutex // guards samples
+	samples []sample
+}
+
+type sample struct {
+	at       time.Time
+	position Position
+}
+
+func (h *history) add(at time.Time, p Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.samples) >= mostSamples {
+		h.samples = append([]sample(nil), h.samples[mostSamples/4:]...)
+	}
+	h.samples = append(h.samples, sample{at, p})
+}
+
+// latest returns the last time at which the primary was no further than a
+// replica is.
+func (h *history) latest(e Replication, replica Position) (time.Time, bool) {
+	h.mu.Lock()
+	samples := h.samples
+	h.mu.Unlock()
+	n := len(samples)
+	back := sort.Search(n, func(i int) bool { return e.Reached(replica, samples[n-1-i].position) })
+	if back == n {
+		return time.Time{}, false
+	}
+	return samples[n-1-back].at, true
+}
+
+// follow keeps an eye on a primary and its replicas until the context ends.
+//
+// A replica that has what the primary had at a time was, at that time, not
+// behind. So its lag is known without the servers' clocks, on an idle primary
+// and when a replica has lost its primary, too.
+func (p *Pool) follow(ctx context.Context, primary *server) {
+	var past history
+	var all sync.WaitGroup
+	all.Go(func() {
+		every(ctx, followInterval, func(ctx context.Context) {
+			now := time.Now()
+			if pos, err := primary.self.position(ctx); err == nil {
+				past.add(now, pos)
+			}
+		})
+	})
+	for _, r := range primary.replicas {
+		all.Go(func() {
+			every(ctx, followInterval, func(ctx context.Context) {
+				p.mu.RLock()
+				engine, _ := r.engine.(Replication)
+				p.mu.RUnlock()
+				at, err := r.self.position(ctx)
+				if err != nil {
+					return
+				}
+				if fresh, ok := past.latest(engine, at); ok {
+					r.progress.Store(&progress{engine, at, fresh})
+				}
+			})
+		})
+	}
+	all.Wait()
+}
+
+// every calls fn again and again until the context ends. Each call has a time of
+// its own.
+func every(ctx context.Context, interval time.Duration, fn func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		short, cancel := context.WithTimeout(ctx, followTimeout)
+		fn(short)
+		cancel()
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// lag returns how far a replica is behind at the most, if that is known.
+func (s *server) lag(now time.Time) (time.Duration, bool) {
+	at := s.progress.Load()
+	if at == nil {
+		return 0, false
+	}
+	return now.Sub(at.fresh), true
+}

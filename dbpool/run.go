@@ -1,0 +1,45 @@
+package dbpool
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run does what the pool does beside requests, until the context ends: it
+// borrows connections from [Options.Lender], and gives them back at the end, and
+// sees how far replicas are. A pool with neither needs no Run, and may have one.
+// Run is called once.
+func (p *Pool) Run(ctx context.Context) error {
+	var work errgroup.Group
+	if p.opts.Lender != nil {
+		work.Go(func() error { p.lend(ctx); return nil })
+	}
+	p.mu.RLock()
+	for _, s := range p.servers {
+		if len(s.replicas) > 0 {
+			work.Go(func() error { p.follow(ctx, s); return nil })
+		}
+	}
+	p.mu.RUnlock()
+	<-ctx.Done()
+	return work.Wait()
+}
+
+// allServers returns the servers, in no order.
+func (p *Pool) allServers() []*server {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Collect(maps.Values(p.servers))
+}
+
+// groups returns the groups of all servers, in no order.
+func (p *Pool) groups() []*group {
+	seen := map[*group]bool{}
+	for _, s := range p.allServers() {
+		seen[s.group] = true
+	}
+	return slices.Collect(maps.Keys(seen))
+}

@@ -1,0 +1,132 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+// SingleWriter is the optional ability of an [Engine] whose databases take one
+// writer at a time. Its connections then wait for each other in the order in
+// which they came, until their context ends or for [Options.MaxWait], and not in
+// the driver, which tries again and again and fails in the end.
+//
+// A transaction writes from its beginning to its end, unless it is read-only;
+// other statements that may write do while they run, or while their rows are
+// read.
+type SingleWriter interface {
+	// SingleWriter reports whether it is so.
+	SingleWriter() bool
+}
+
+// writer holds a token while somebody writes to a database. It is nil where
+// many may.
+type writer chan struct{}
+
+// lock waits until nobody else writes.
+func (w writer) lock(ctx context.Context, within time.Duration) error {
+	select {
+	case w <- struct{}{}:
+		return nil
+	default:
+	}
+	timeout := time.NewTimer(within)
+	defer timeout.Stop()
+	select {
+	case w <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout.C:
+		return &BusyError{Reason: fmt.Sprintf("others have been writing to the database for %v", within), After: within}
+	}
+}
+
+func (w writer) unlock() { <-w }
+
+// write waits for the connection's turn to write, if the statement does that. It
+// reports whether the turn began with it, and may end with it: one that leaves
+// state, such as an open transaction, keeps the turn until the connection is
+// given back.
+func (c *physical) write(ctx context.Context, e effect) (ends bool, err error) {
+	if c.queue.writer == nil || c.writing || e&writes == 0 {
+		return false, nil
+	}
+	return !c.state, c.startWriting(ctx)
+}
+
+func (c *physical) startWriting(ctx context.Context) error {
+	if err := c.queue.writer.lock(ctx, c.queue.group.limits.wait); err != nil {
+		return err
+	}
+	c.writing = true
+	return nil
+}
+
+func (c *physical) stopWriting() {
+	if c.writing {
+		c.writing = false
+		c.queue.writer.unlock()
+	}
+}
+
+// writerTx ends its connection's turn with itself.
+type writerTx struct {
+	driver.Tx
+	conn *physical
+}
+
+// Commit implements [driver.Tx].
+func (t *writerTx) Commit() error {
+	defer t.conn.stopWriting()
+	return t.Tx.Commit()
+}
+
+// Rollback implements [driver.Tx].
+func (t *writerTx) Rollback() error {
+	defer t.conn.stopWriting()
+	return t.Tx.Rollback()
+}
+
+// writerStmt waits for its connection's turn before each use.
+type writerStmt struct {
+	driver.Stmt
+	conn   *physical
+	effect effect
+}
+
+var (
+	_ driver.StmtExecContext   = (*writerStmt)(nil)
+	_ driver.StmtQueryContext  = (*writerStmt)(nil)
+	_ driver.NamedValueChecker = (*writerStmt)(nil)
+)
+
+// ExecContext implements [driver.StmtExecContext].
+func (s *writerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	ends, err := s.conn.write(ctx, s.effect)
+	if err != nil {
+		return nil, err
+	}
+	if ends {
+		defer s.conn.stopWriting()
+	}
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+// QueryContext implements [driver.StmtQueryContext]. The turn ends when the
+// connection is given back, after the rows were read.
+func (s *writerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if _, err := s.conn.write(ctx, s.effect); err != nil {
+		return nil, err
+	}
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (s *writerStmt) CheckNamedValue(v *driver.NamedValue) error {
+	if c, ok := s.Stmt.(driver.NamedValueChecker); ok {
+		return c.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}
