@@ -8,11 +8,14 @@ GOBIN_DIR = $(shell $(GO) env GOPATH)/bin
 FUZZTIME ?= 30s
 BENCH ?= .
 
+# How dbpool is measured beside others; see internal/bench/pools.
+POOLS ?= -rounds 3
+
 # Runs a command with a PostgreSQL and a MariaDB server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
 NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REQUIRE
 
-.PHONY: help test race fuzz bench soak lint fmt services-up services-down linter
+.PHONY: help test race fuzz bench bench-pools soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +38,12 @@ fuzz: ## every fuzz test for FUZZTIME (30s)
 
 bench: ## all benchmarks, or those that match BENCH
 	$(SERVERS) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+bench-pools: ## dbpool beside PgBouncer and others, with the options POOLS (-rounds 3)
+	$(GO) run ./internal/bench/pools $(POOLS)
+	$(GO) run ./internal/bench/pools -engine mariadb $(POOLS)
+	$(GO) run ./internal/bench/pools -noisy $(POOLS)
+	$(GO) run ./internal/bench/pools -cold $(POOLS)
 
 soak: ## the tests in their long versions, with the race detector
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=1 -timeout 60m ./...

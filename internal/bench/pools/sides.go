@@ -4,64 +4,115 @@ package main
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
-func contains(list, name string) bool {
-	for _, each := range strings.Fields(list) {
-		if each == name {
-			return true
-		}
-	}
-	return false
+// side is one way to reach the tenants' databases.
+type side interface {
+	// with runs fn with the tenant's database, when its turn has come.
+	with(ctx context.Context, t *tenancy.Tenant, fn func(*sqlx.DB) error) error
+	// note is what the side has to say after a run.
+	note() string
+	close()
 }
 
-func newSide(ctx context.Context, name string, server *testserver.Server, dir string, engine *postgres.Engine, budget, dials int) (side, error) {
-	switch name {
+// newSide returns a side that has no connection yet.
+func (g *ground) newSide(ctx context.Context, name string, budget int) (side, error) {
+	kind, settings, _ := strings.Cut(name, ":")
+	switch kind {
 	case "dbpool":
-		pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{
-			Budget: budget, MaxWait: 30 * time.Second, MaxQueue: 10_000, MaxDials: dials,
-		})
+		opts, err := poolOptions(settings, budget)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := dbpool.New(map[string]dbpool.Engine{"main": g.engine}, opts)
 		return &ours{pool}, err
 	case "pgbouncer":
-		return startBouncer(ctx, server, dir, budget)
+		return g.startBouncer(ctx, budget, settings)
 	case "naive": // what database/sql gives: pools that know nothing of each other
-		return &perTenant{url: server.URL, idle: 2}, nil
+		return &perTenant{idle: 2, open: func(database string) (*sqlx.DB, error) { return g.openPlain(database, false) }}, nil
 	default:
-		return &perTenant{url: server.URL, idle: -1, slots: make(chan struct{}, budget)}, nil
+		// No connection serves twice, so there is nothing to prepare on it.
+		return &perTenant{
+			idle: -1, slots: make(chan struct{}, budget),
+			open: func(database string) (*sqlx.DB, error) { return g.openPlain(database, true) },
+		}, nil
 	}
 }
 
-// perTenant is a *sql.DB for each tenant, with or without idle connections.
+// poolOptions are dbpool's, with settings such as MaxConns=1;MaxDials=2.
+func poolOptions(settings string, budget int) (*dbpool.Options, error) {
+	opts := &dbpool.Options{Budget: budget, MaxWait: 30 * time.Second, MaxQueue: 10_000}
+	byName := map[string]*int{"MaxConns": &opts.MaxConns, "MaxDials": &opts.MaxDials, "MinIdle": &opts.MinIdle}
+	for setting := range strings.FieldsFuncSeq(settings, func(r rune) bool { return r == ';' }) {
+		name, value, _ := strings.Cut(setting, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil || byName[name] == nil {
+			return nil, fmt.Errorf("dbpool has no setting %q", setting)
+		}
+		*byName[name] = n
+	}
+	return opts, nil
+}
+
+// ours is dbpool.
+type ours struct{ pool *dbpool.Pool }
+
+func (s *ours) with(ctx context.Context, t *tenancy.Tenant, fn func(*sqlx.DB) error) error {
+	db, err := s.pool.For(ctx, t)
+	if err != nil {
+		return err
+	}
+	return fn(db)
+}
+
+func (s *ours) note() string {
+	return fmt.Sprintf("dials/request %.2f", s.pool.Stat("main").DialsPerRequest())
+}
+
+func (s *ours) close() { _ = s.pool.Close() }
+
+// perTenant is a *sql.DB for each tenant.
 type perTenant struct {
-	url   string
-	mode  pgx.QueryExecMode
-	idle  int
+	open  func(database string) (*sqlx.DB, error)
+	idle  int           // connections that each keeps; negative is none
 	slots chan struct{} // bounds the requests, if not nil
-	stop  func()
+	stop  func()        // ends what the side started, if not nil
 
 	mu  sync.Mutex // guards dbs
 	dbs map[tenancy.ID]*sqlx.DB
+}
+
+func (s *perTenant) with(ctx context.Context, t *tenancy.Tenant, fn func(*sqlx.DB) error) error {
+	db, err := s.db(t)
+	if err != nil {
+		return err
+	}
+	if s.slots == nil {
+		return fn(db)
+	}
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.slots }()
+	return fn(db)
 }
 
 func (s *perTenant) db(t *tenancy.Tenant) (*sqlx.DB, error) {
@@ -70,23 +121,19 @@ func (s *perTenant) db(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if db, ok := s.dbs[t.ID]; ok {
 		return db, nil
 	}
-	config, err := pgx.ParseConfig(s.url)
+	db, err := s.open(t.Placement.Database)
 	if err != nil {
 		return nil, err
 	}
-	config.Database = t.Placement.Database
-	config.DefaultQueryExecMode = s.mode
-	db := sqlx.NewDb(stdlib.OpenDB(*config), "pgx")
 	db.SetMaxIdleConns(s.idle)
-	if s.slots != nil {
-		db.SetMaxOpenConns(1 + cap(s.slots)/30)
-	}
 	if s.dbs == nil {
 		s.dbs = map[tenancy.ID]*sqlx.DB{}
 	}
 	s.dbs[t.ID] = db
 	return db, nil
 }
+
+func (s *perTenant) note() string { return "" }
 
 func (s *perTenant) close() {
 	for _, db := range s.dbs {
@@ -97,76 +144,37 @@ func (s *perTenant) close() {
 	}
 }
 
-// startBouncer starts a PgBouncer in transaction mode in front of the server,
-// with the budget as the limit of its one user over all databases.
-func startBouncer(ctx context.Context, server *testserver.Server, dir string, budget int) (side, error) {
-	bin, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if bin, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil {
-			return nil, errors.New("pgbouncer is not installed: apt-get install pgbouncer")
-		}
+// openPlain returns a handle to a database of the server, or to the one that its
+// URL names, as a program without dbpool has it.
+func (g *ground) openPlain(database string, simple bool) (*sqlx.DB, error) {
+	if g.config.engine == testserver.Postgres {
+		return openPostgres(g.server.URL, database, simple)
 	}
-	config, err := pgx.ParseConfig(server.URL)
+	u, err := url.Parse(g.server.URL)
 	if err != nil {
 		return nil, err
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	config := driver.NewConfig() // queries without arguments are one round trip
+	config.User, config.Net, config.Addr, config.DBName = u.User.Username(), "tcp", u.Host, database
+	connector, err := driver.NewConnector(config)
 	if err != nil {
 		return nil, err
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	_ = ln.Close()
-	ini := filepath.Join(dir, "pgbouncer.ini")
-	users := filepath.Join(dir, "users.txt")
-	text := fmt.Sprintf(`[databases]
-* = host=127.0.0.1 port=%d
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %d
-unix_socket_dir =
-auth_type = trust
-auth_file = %s
-pool_mode = transaction
-max_client_conn = 5000
-default_pool_size = %d
-max_user_connections = %d
-server_idle_timeout = 600
-query_wait_timeout = 60
-log_connections = 0
-log_disconnections = 0
-log_pooler_errors = 0
-ignore_startup_parameters = extra_float_digits
-`, config.Port, port, users, budget, budget)
-	if err := errors.Join(os.WriteFile(ini, []byte(text), 0o644), os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644)); err != nil { //nolint:gosec // read by another user
+	return sqlx.NewDb(sql.OpenDB(connector), "mysql"), nil
+}
+
+// openPostgres returns a handle that prepares each statement once for each
+// connection, or sends it by the simple protocol.
+func openPostgres(address, database string, simple bool) (*sqlx.DB, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, bin, "-q", ini) //nolint:gosec // found above
-	cmd.Stderr = nil
-	if os.Getuid() == 0 { // it refuses to run as root
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			return nil, err
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // small
+	if database != "" {
+		config.Database = database
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	if simple {
+		config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	for until := time.Now().Add(10 * time.Second); ; {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			break
-		}
-		if time.Now().After(until) {
-			return nil, err
-		}
-	}
-	return &perTenant{
-		url: "postgres://postgres@" + addr + "/postgres?sslmode=disable", mode: pgx.QueryExecModeSimpleProtocol, idle: 1000,
-		stop: func() { _ = cmd.Process.Kill(); _ = cmd.Wait() },
-	}, nil
+	return sqlx.NewDb(stdlib.OpenDB(*config), "pgx"), nil
 }
