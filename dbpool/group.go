@@ -190,7 +190,8 @@ func (g *group) release(c *physical, reusable bool) {
 	g.mu.Lock()
 	g.stat.InUse--
 	q := c.queue
-	if !reusable || g.closed || c.generation != q.generation || g.live-g.closing > g.ceiling(now) {
+	tooMany := q.live > q.conns.most || g.live-g.closing > g.ceiling(now)
+	if !reusable || g.closed || tooMany || c.generation != q.generation {
 		g.discard(c, nil)
 		g.mu.Unlock()
 		return

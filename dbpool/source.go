@@ -61,12 +61,21 @@ func (s *source) lead(to *queue) {
 	}
 }
 
-// allow sets how many connections the tenant may have from now on.
+// allow sets how many connections the tenant may have from now on. Of those that
+// are too many the idle ones end, the others when they come back.
 func (s *source) allow(c conns) {
-	if q := s.queue.Load(); q != nil {
-		q.group.mu.Lock()
-		q.conns = c
-		q.group.mu.Unlock()
+	q := s.queue.Load()
+	if q == nil {
+		return
+	}
+	g := q.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q.conns = c
+	for n := q.live - c.most; n > 0 && len(q.idle) > 0; n-- {
+		c := q.idle[0]
+		g.removeIdle(c)
+		g.discard(c, nil)
 	}
 }
 
