@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,7 +151,28 @@ func TestTenantConns(t *testing.T) {
 		small := big.Clone()
 		small.Version++
 		small.Limits["conns"] = 1
+		db, err := p.For(t.Context(), big)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []io.Closer
+		for range 3 {
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, c)
+		}
+		if _, err := p.For(t.Context(), small); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range held {
+			_ = c.Close()
+		}
 		time.Sleep(time.Second)
+		if all := p.Tenants(10); len(all) != 2 || all[0].Conns+all[1].Conns != 2+1 {
+			t.Errorf("got %+v, want 1 connection left of the tenant that may have 1", all)
+		}
 		if n := most(small); n != 1 {
 			t.Errorf("got %d connections after the change, want 1", n)
 		}
