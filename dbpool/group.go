@@ -190,7 +190,7 @@ func (g *group) release(c *physical, reusable bool) {
 	g.mu.Lock()
 	g.stat.InUse--
 	q := c.queue
-	tooMany := q.live > q.conns.most || g.live-g.closing > g.ceiling(now)
+	tooMany := q.live-q.closing > q.conns.most || g.live-g.closing > g.ceiling(now)
 	if !reusable || g.closed || tooMany || c.generation != q.generation {
 		g.discard(c, nil)
 		g.mu.Unlock()
@@ -460,12 +460,14 @@ func (g *group) failAll(q *queue, err error) {
 func (g *group) discard(c *physical, done func()) {
 	g.tasks++
 	g.closing++
+	c.queue.closing++
 	go func() {
 		c.end()
 		g.mu.Lock()
 		g.done()
 		g.closing--
 		g.live--
+		c.queue.closing--
 		c.queue.live--
 		start := g.schedule(time.Now())
 		g.mu.Unlock()

@@ -31,6 +31,7 @@ type queue struct {
 	waiters    [classes]list[*waiter]
 	idle       []*physical // the one used last at the end
 	live       int         // of the group's connections, those of this tenant
+	closing    int         // of those, the ones that are being closed in nobody's place
 	dialing    bool
 	moved      bool // nobody comes here any more
 	breaker    breaker

@@ -72,7 +72,7 @@ func (s *source) allow(c conns) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q.conns = c
-	for n := q.live - c.most; n > 0 && len(q.idle) > 0; n-- {
+	for n := q.live - q.closing - c.most; n > 0 && len(q.idle) > 0; n-- {
 		c := q.idle[0]
 		g.removeIdle(c)
 		g.discard(c, nil)
