@@ -1,0 +1,93 @@
+// Package dbpool hands out the database of the tenant that a context carries,
+// over a true budget of connections to each server.
+//
+//	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: 90})
+//	...
+//	db, err := pool.DB(ctx) // in a handler behind middleware.Tenant
+//
+// The tenant's [tenancy.Placement] names a server and a database; the host maps
+// the server's name to an [Engine], which knows the address and the
+// credentials. Each physical connection is checked once, when it is made,
+// against the server's own answer to which database it is and whose: the wrong
+// one is closed, logged at level error, and reported as an [*IdentityError].
+//
+// # Connections
+//
+// A handle is a *sqlx.DB that keeps no connection of its own. For each query or
+// transaction it takes one from the pool and gives it back afterwards, so a
+// handle costs nothing while it is not used and never goes stale: hold it for as
+// long as you like. A prepared statement is prepared again for each use; drivers
+// that cache statements by their text make plain queries the better choice.
+//
+// There are never more than [Options.Budget] connections to a server, counted
+// from before one is dialled until after it is closed. A request takes an idle
+// connection of its tenant, or waits, and is served by whichever comes first: a
+// connection that its tenant gives back, or a new one that is dialled in the
+// background. When the budget is used up, a new one takes the place of the idle
+// connection that is least worth keeping; one in use is never taken, and none is
+// closed for nobody. Dials go where most requests wait, but no tenant is passed
+// by for longer than twice what taking turns would cost it.
+//
+// A wait ends with the request's context, or after [Options.MaxWait]; then, and
+// when the queue is full or the wait would outlast the request's deadline, the
+// error is a [*BusyError]. What does not answer is not asked again for a while:
+// a [*DownError]. Work in a [Background] context waits behind requests.
+//
+// # Replicas of the host
+//
+// Each replica of a service has a pool, and a server's limit is for all of them.
+// Divide it: a budget for each. Or let them share a part: with an
+// [Options.Lender], such as that of the package lease over Redis, a replica that
+// is busy has, beyond its own budget, what the others do not use of
+// [Options.Shared]. For a server that allows 100 connections and up to four
+// replicas, Budget 10 and Shared 50 leave ten for everybody else.
+//
+// Loans end with their replica. One that cannot reach its lender comes down to
+// its own budget before they end, but a query that runs longer than the rest of
+// the loan keeps its connection.
+//
+// # Sessions
+//
+// What a statement may leave in its session (settings, temporary tables, locks,
+// an open transaction) does not reach the next user of the connection: where the
+// text of a statement shows that it may leave something, the session is cleaned
+// when the connection comes back, or the connection closed on engines that have
+// no way to. What triggers and views do does not show in the text.
+//
+// # What the figures say
+//
+// [Pool.Stat], [Pool.Handler] and the metrics have the same figures. Counters
+// count since the pool was made: look at their growth.
+//
+//   - Dials per request ([Stat.DialsPerRequest]) near 0: the tenants that are busy
+//     at a time fit into the budget. Above 0.1: they do not, and each request that
+//     dials costs the server as much as a hundred queries. Raise the budget and
+//     the server's limit, spread tenants over more servers, or lend replicas more;
+//     nothing in the host's code helps.
+//   - Evictions grow as fast as dials: the same. Dials grow and evictions do not:
+//     sessions are closed because of what statements leave in them (MySQL and
+//     SQLite), or the server closes idle connections before the pool does.
+//   - Waits grow while dials do not: a few tenants want more connections than
+//     [Options.MaxConns], or hold them for long. Look for them in [Pool.Tenants],
+//     and for transactions that wait for something else than the database.
+//   - In use is at the budget for long: work holds connections. A larger budget
+//     helps only if the server has processors for it, some two to four
+//     connections for each.
+//   - Refused or gave up above 0: requests were answered 503. Their [*BusyError]
+//     says why.
+//   - Failures above 0, or a breaker open: the server refuses connections. With
+//     "too many clients", somebody else takes them: the budgets of all replicas,
+//     and what administrators use, must fit into the server's limit.
+//   - A replica's lag above [Options.MaxLag]: readers are led to the primary.
+//
+// # Metrics
+//
+// With an [Options.MeterProvider] there are, by db.client.connection.pool.name,
+// which is the server's name: db.client.connection.count (by
+// db.client.connection.state: idle, used, dialing), .max, .pending_requests,
+// .timeouts, .create_time and .wait_time (seconds; of requests that found no idle
+// connection), as in OpenTelemetry's semantic conventions; and
+// tenancy.dbpool.requests, .waits, .hand_overs, .refused, .dials, .dial.failures,
+// .evictions, .lent. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
+// .replica.lag (seconds). No tenant is named.
+package dbpool
