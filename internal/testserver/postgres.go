@@ -5,6 +5,7 @@ package testserver
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,7 @@ func postgres(home string) (*recipe, error) {
 	if server, err = find(server); err != nil {
 		return nil, err
 	}
+	backup := filepath.Join(filepath.Dir(initdb), "pg_basebackup")
 	data := filepath.Join(home, "data")
 	return &recipe{
 		user: "postgres",
@@ -40,9 +42,18 @@ func postgres(home string) (*recipe, error) {
 			"-c", "synchronous_commit=off",
 			"-c", "full_page_writes=off",
 		},
-		port:    "--port=",
+		primary: []string{"-c", "full_page_writes=on"}, // replicas of replicas need it
+		replica: []string{"-c", "wal_retrieve_retry_interval=100ms"},
+		ports:   []string{"--port="},
 		url:     "postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable",
 		dataOf:  postgresData,
+		copyOf: func(primary *Server) []string {
+			return []string{
+				backup, "-D", data, "-d", primary.URL, "--checkpoint=fast", "--no-sync",
+				// The slot keeps what the replica has not got yet, also while it is down.
+				"--write-recovery-conf", "--create-slot", "--slot=" + slotName(home),
+			}
+		},
 		stop:    syscall.SIGINT,  // "fast": ends sessions, does not wait for them
 		orphans: syscall.SIGQUIT, // "immediate": SIGKILL would leave shared memory behind
 	}, nil
@@ -56,4 +67,15 @@ func postgresData(ctx context.Context, url string) (dir string, err error) {
 	defer func() { _ = conn.Close(ctx) }()
 	err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&dir)
 	return dir, err
+}
+
+// slotName returns a name that no other server below the same folder has, of the
+// letters that PostgreSQL allows.
+func slotName(home string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, filepath.Base(home))
 }

@@ -19,19 +19,30 @@ type recipe struct {
 	user    string   // the Unix user who runs the server when we are root
 	data    string   // the data folder
 	install []string // the command that makes an empty data folder
-	serve   []string // the server's command, without its port
-	port    string   // the option that sets the port, to which the number is added
+	serve   []string // the server's command, without what follows
+	primary []string // its options for a server that may have replicas
+	replica []string // its options for a replica
+	ports   []string // its options that end with the number of the port
 	url     string   // with %d for the port
 
 	// dataOf returns the data folder of the server at url, without a final slash.
 	dataOf func(ctx context.Context, url string) (string, error)
+	// copyOf returns the command that makes the data folder of a replica.
+	copyOf func(primary *Server) []string
+	// follow makes a server that copyOf's folder does not tell so the replica of
+	// another. It may be nil.
+	follow func(ctx context.Context, url string, primary *Server) error
 
 	stop    syscall.Signal // asks for a quick and clean end
 	orphans syscall.Signal // sent to the server when its parent dies
 }
 
 func (r *recipe) command(port int) []string {
-	return append(slices.Clone(r.serve), r.port+strconv.Itoa(port))
+	command := slices.Clone(r.serve)
+	for _, option := range r.ports {
+		command = append(command, option+strconv.Itoa(port))
+	}
+	return command
 }
 
 // find returns the path of a program: from PATH, else the last one in order

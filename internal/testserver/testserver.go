@@ -63,6 +63,8 @@ type Options struct {
 	// Detached lets the server outlive the process that starts it. Default:
 	// false, the server dies with its parent (on Linux, even if that is killed).
 	Detached bool
+	// Primary lets the server have replicas; see [StartReplica]. Default: false.
+	Primary bool
 }
 
 // StartPostgres starts a PostgreSQL server. See [Start].
@@ -87,6 +89,27 @@ func StartMariaDB(ctx context.Context, dir string) (*Server, error) {
 // After an error nothing is left behind. Programs that are missing make an error
 // that unwraps to [ErrNotInstalled].
 func Start(ctx context.Context, e Engine, dir string, opts *Options) (*Server, error) {
+	return startIn(ctx, e, dir, nil, opts)
+}
+
+// StartReplica starts a replica of a server that was started with
+// [Options.Primary], and returns it when it answers queries and has what the
+// primary had before the call. It follows the primary from then on, also after
+// each of them was down. A replica that has Primary set may have replicas
+// itself. All else is as with [Start].
+//
+// The replica of MariaDB can be written to, and follows the primary's log from
+// its beginning: nothing may have been removed from that.
+func StartReplica(ctx context.Context, primary *Server, dir string, opts *Options) (*Server, error) {
+	if !primary.opts.Primary {
+		return nil, errors.New("testserver: a server that was started without Options.Primary has no replicas")
+	}
+	return startIn(ctx, primary.Engine, dir, primary, opts)
+}
+
+// startIn starts a server in a new folder below dir, as a replica unless primary
+// is nil.
+func startIn(ctx context.Context, e Engine, dir string, primary *Server, opts *Options) (*Server, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
@@ -97,14 +120,14 @@ func Start(ctx context.Context, e Engine, dir string, opts *Options) (*Server, e
 	if err != nil {
 		return nil, fmt.Errorf("testserver: %w", err)
 	}
-	s, err := start(ctx, e, home, *opts)
+	s, err := start(ctx, e, home, primary, *opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("testserver: start %s: %w", e, err), os.RemoveAll(home))
 	}
 	return s, nil
 }
 
-func start(ctx context.Context, e Engine, home string, opts Options) (*Server, error) {
+func start(ctx context.Context, e Engine, home string, primary *Server, opts Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	rec, err := e.recipe(home)
@@ -118,7 +141,14 @@ func start(ctx context.Context, e Engine, home string, opts Options) (*Server, e
 	if err := handOver(home, rec.user, cred); err != nil {
 		return nil, err
 	}
-	if err := runOnce(ctx, rec.install, home, cred); err != nil {
+	install := rec.install
+	if opts.Primary {
+		rec.serve = append(rec.serve, rec.primary...)
+	}
+	if primary != nil {
+		install, rec.serve = rec.copyOf(primary), append(rec.serve, rec.replica...)
+	}
+	if err := runOnce(ctx, install, home, cred); err != nil {
 		return nil, err
 	}
 	s := &Server{Engine: e, Dir: home, recipe: rec, cred: cred, opts: opts}
@@ -128,9 +158,16 @@ func start(ctx context.Context, e Engine, home string, opts Options) (*Server, e
 			return nil, err
 		}
 		// Another process may take the port before the server does.
-		if err = s.launch(ctx, port); !errors.Is(err, errPortTaken) || ctx.Err() != nil {
-			return s, err
+		err = s.launch(ctx, port)
+		if errors.Is(err, errPortTaken) && ctx.Err() == nil {
+			continue
 		}
+		if err == nil && primary != nil && rec.follow != nil {
+			if err = rec.follow(ctx, s.URL, primary); err != nil {
+				s.Kill()
+			}
+		}
+		return s, err
 	}
 }
 
