@@ -71,11 +71,11 @@ func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
 	case "sqlite":
 		s = tenancytest.NewServer(t, name)
 	case "postgres":
-		server = startServer(t, testserver.Postgres)
+		server = startServer(t, testserver.Postgres, nil)
 		s.Engine, err = postgres.New(server.URL, nil)
 		c.watch = sqlx.MustOpen("pgx", server.URL)
 	case "mysql":
-		server = startServer(t, testserver.MariaDB)
+		server = startServer(t, testserver.MariaDB, nil)
 		s.Engine, err = mysql.New(server.URL, nil)
 		c.watch = sqlx.MustOpen("mysql", strings.NewReplacer("mysql://", "", "@", "@tcp(").Replace(strings.TrimSuffix(server.URL, "/"))+")/")
 	}
@@ -113,7 +113,7 @@ func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
 	return c
 }
 
-func startServer(t *testing.T, e testserver.Engine) *testserver.Server {
+func startServer(t *testing.T, e testserver.Engine, opts *testserver.Options) *testserver.Server {
 	t.Helper()
 	if err := e.Find(); err != nil {
 		if os.Getenv(tenancytest.RequireEnv) != "" {
@@ -121,22 +121,27 @@ func startServer(t *testing.T, e testserver.Engine) *testserver.Server {
 		}
 		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "chaos")
+	s, err := testserver.Start(t.Context(), e, serverDir(t), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop() })
+	return s
+}
+
+// serverDir returns a new folder for a server, which is removed when the test
+// ends.
+func serverDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "server")
 	if err == nil {
 		err = os.Chmod(dir, 0o755) //nolint:gosec // the server runs as another user
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := testserver.Start(t.Context(), e, dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.Stop()
-		_ = os.RemoveAll(dir)
-	})
-	return s
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (c *chaos) run(d time.Duration) {

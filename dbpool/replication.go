@@ -32,9 +32,10 @@ type Replication interface {
 	Position(ctx context.Context, conn driver.Conn) (Position, error)
 	// Reached reports whether a server at one position has everything that a
 	// primary had at the other. It is false where positions cannot be compared:
-	// one is malformed, or another engine's, or they may be of different
-	// histories, as after a failover. It never says true for lack of a better
-	// answer, so whoever gets false asks the primary.
+	// one is malformed, or another engine's, or of another history, such as that
+	// of a primary before a failover. Engines say how well they tell histories
+	// apart. Whoever gets false asks the primary. Reached does no I/O, and takes
+	// texts from anywhere.
 	Reached(at, want Position) bool
 }
 

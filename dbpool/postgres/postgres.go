@@ -122,9 +122,9 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 	if !ok {
 		return dbpool.Identity{}, fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
 	}
-	row, err := queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`)
+	row, err := queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`, 2)
 	if sqlkit.IsNoTable(err) {
-		row, err = queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), ''`)
+		row, err = queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), ''`, 2)
 	}
 	if err != nil {
 		return dbpool.Identity{}, err
@@ -132,15 +132,21 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
 }
 
-func queryRow(ctx context.Context, conn *pgx.Conn, query string) ([2]string, error) {
+// queryRow returns the only row of a query, of that many columns, as texts, with
+// "" for NULL.
+func queryRow(ctx context.Context, conn *pgx.Conn, query string, columns int) ([]string, error) {
 	results, err := conn.PgConn().Exec(ctx, query).ReadAll()
 	if err != nil {
-		return [2]string{}, err
+		return nil, err
 	}
-	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 2 {
-		return [2]string{}, errors.New("the server sent no row")
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != columns {
+		return nil, errors.New("the server sent no row")
 	}
-	return [2]string{string(results[0].Rows[0][0]), string(results[0].Rows[0][1])}, nil
+	row := make([]string, columns)
+	for i, value := range results[0].Rows[0] {
+		row[i] = string(value)
+	}
+	return row, nil
 }
 
 // reset is DISCARD ALL but for the prepared statements, which pgx keeps count of
