@@ -1,7 +1,11 @@
 package dbpool
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,4 +26,78 @@ func OpenReadOnly(e Engine, database string) (*sqlx.DB, error) {
 		return nil, err
 	}
 	return sqlx.NewDb(sql.OpenDB(c), e.DriverName()), nil
+}
+
+// FakeReplica is an engine whose servers are always as far as each other. It
+// counts how often connections to tenants' databases are used.
+type FakeReplica struct {
+	fakeServer
+	uses    atomic.Int64
+	hanging atomic.Bool
+}
+
+// NewFakeReplicas returns one.
+func NewFakeReplicas(t testing.TB, budget int) *FakeReplica {
+	r := &FakeReplica{}
+	r.t, r.budget = t, int64(budget)
+	return r
+}
+
+// Tenants returns how often.
+func (r *FakeReplica) Tenants() int { return int(r.uses.Load()) }
+
+// Hang makes the server answer nothing, or again.
+func (r *FakeReplica) Hang(yes bool) { r.hanging.Store(yes) }
+
+// Connector implements [Engine].
+func (r *FakeReplica) Connector(database string) (driver.Connector, error) {
+	return replicaConnector{fakeConnector{&r.fakeServer, database}, r}, nil
+}
+
+// Server implements [Replication].
+func (r *FakeReplica) Server() (driver.Connector, error) { return r.Connector("") }
+
+// Position implements [Replication].
+func (r *FakeReplica) Position(ctx context.Context, _ driver.Conn) (Position, error) {
+	if r.hanging.Load() {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	return Position(strconv.FormatInt(time.Now().UnixNano(), 10)), nil
+}
+
+// Reached implements [Replication].
+func (r *FakeReplica) Reached(at, want Position) bool { return at >= want }
+
+type replicaConnector struct {
+	fakeConnector
+	replica *FakeReplica
+}
+
+func (c replicaConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	if c.replica.hanging.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	conn, err := c.fakeConnector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &replicaConn{conn.(*fakeConn), c.replica}, nil
+}
+
+type replicaConn struct {
+	*fakeConn
+	replica *FakeReplica
+}
+
+// Ping implements [driver.Pinger].
+func (c *replicaConn) Ping(context.Context) error {
+	c.replica.uses.Add(1)
+	return nil
+}
+
+// Identify implements [Engine].
+func (r *FakeReplica) Identify(ctx context.Context, c driver.Conn) (Identity, error) {
+	return r.fakeServer.Identify(ctx, c.(*replicaConn).fakeConn)
 }

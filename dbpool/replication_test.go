@@ -201,6 +201,7 @@ func TestReplication(t *testing.T) {
 			t.Run("paused", f.testPaused)
 			t.Run("account", f.testAccount)
 			t.Run("always", f.testAlways)
+			t.Run("reader", f.testReader)
 			t.Run("failover", f.testFailover)
 		})
 	}

@@ -1,0 +1,279 @@
+package dbpool_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/testserver"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// testReader reads on real replicas through a pool.
+func (f *family) testReader(t *testing.T) {
+	pool, err := dbpool.New(map[string]dbpool.Engine{"main": f.primary.engine, "near": f.replica.engine, "far": f.last.engine}, &dbpool.Options{
+		Budget: 10, MaxLag: time.Second, Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"near", "far"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &tenancy.Tenant{ID: "acme", Version: 1, Placement: tenancy.Placement{Server: "main", Database: "acme"}}
+	ctx := tenancy.NewContext(t.Context(), tenant)
+	primary, err := pool.DB(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := func(ctx context.Context) *sqlx.DB {
+		t.Helper()
+		db, err := pool.Reader(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for began := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+			if time.Since(began) > soon {
+				t.Fatalf("after %v still not: %s", soon, what)
+			}
+		}
+	}
+	if reader(ctx) != primary {
+		t.Error("before Run: got a replica, want the primary")
+	}
+	running, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- pool.Run(running) }()
+	await("a replica", func() bool { return reader(ctx) != primary })
+	first := reader(ctx)
+	if first != reader(ctx) {
+		t.Error("got another handle, want the same")
+	}
+	if _, err := first.Exec(`INSERT INTO notes (id) VALUES (300000)`); err == nil {
+		t.Error("a write on a replica: got no error")
+	}
+
+	replicas := 0
+	for id := 100_000; id < 100_100; id++ {
+		write(t, primary, id)
+		at, err := pool.Position(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := reader(dbpool.AtLeast(ctx, at))
+		if db != primary {
+			replicas++
+		}
+		if !sees(t, db, id) {
+			t.Fatalf("row %d is not visible to its writer", id)
+		}
+		if id%10 == 0 {
+			await("a replica with the row", func() bool { return reader(dbpool.AtLeast(ctx, at)) != primary })
+			if !sees(t, reader(dbpool.AtLeast(ctx, at)), id) {
+				t.Fatalf("row %d is not visible on a replica that has it", id)
+			}
+		}
+	}
+	if db := reader(dbpool.AtLeast(ctx, "odd")); db != primary {
+		t.Error("a position that nobody understands: got a replica, want the primary")
+	}
+
+	pause, resume := `SELECT pg_wal_replay_pause()`, `SELECT pg_wal_replay_resume()`
+	if f.engine == testserver.MariaDB {
+		pause, resume = `STOP SLAVE SQL_THREAD`, `START SLAVE SQL_THREAD`
+	}
+	f.last.must(t, "", pause)
+	write(t, primary, 200_000)
+	await("far is behind, near is not", func() bool { return pool.Stat("far").Lag > time.Second && pool.Stat("near").Lag < time.Second })
+	other := reader(ctx)
+	if other == primary || !sees(t, other, 200_000) {
+		t.Error("one replica is behind: got no reader that has the row, want the other replica")
+	}
+	f.replica.must(t, "", pause)
+	write(t, primary, 200_001)
+	await("both are behind", func() bool { return reader(ctx) == primary })
+	if err := other.Get(new(int), `SELECT COUNT(*) FROM notes`); err != nil {
+		t.Errorf("a handle that was given out: %v", err)
+	}
+	f.replica.must(t, "", resume)
+	f.last.must(t, "", resume)
+	await("they catch up", func() bool { return pool.Stat("near").Lag < time.Second && pool.Stat("far").Lag < time.Second })
+	if db := reader(ctx); db == primary || !sees(t, db, 200_001) {
+		t.Error("they have caught up: got no reader that has the row, want a replica")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	await("nobody looks any more", func() bool { return reader(ctx) == primary })
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := pool.Reader(ctx); !errors.Is(err, tenancy.ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
+	}
+	t.Logf("%d of 100 rows were read on a replica at once", replicas)
+}
+
+// A reader's handle stays good when its tenant moves, and when its replica gets
+// another engine.
+func TestReadersFollow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, copied, other := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": copied, "other": other}, &dbpool.Options{
+			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Second)
+		tenant := tenantOn("main", "acme")
+		reader, err := p.Reader(tenancy.NewContext(t.Context(), tenant))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reaches := func(what string, servers ...*dbpool.FakeReplica) {
+			t.Helper()
+			for _, s := range servers {
+				before := s.Tenants()
+				if err := reader.Ping(); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+				if s.Tenants() == before {
+					t.Errorf("%s: the reader does not lead there", what)
+				}
+			}
+		}
+		reaches("at first", copied)
+		moved := tenant.Clone()
+		moved.Version++
+		moved.Placement.Server = "other"
+		if _, err := p.For(t.Context(), moved); err != nil {
+			t.Fatal(err)
+		}
+		reaches("moved", other)
+		back := moved.Clone()
+		back.Version++
+		back.Placement.Server = "main"
+		again, err := p.Reader(tenancy.NewContext(t.Context(), back))
+		if err != nil || again != reader {
+			t.Errorf("moved back: got %p, %v, want the same handle %p", again, err, reader)
+		}
+		reaches("moved back", copied)
+		fresh := dbpool.NewFakeReplicas(t, 5)
+		if err := p.SetServer("copy", fresh); err != nil {
+			t.Fatal(err)
+		}
+		reaches("a new engine", fresh)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := reader.Ping(); err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("after Close: got %v, want it closed", err)
+		}
+	})
+}
+
+// The tenants of a primary that is down are led to it, not to a replica whose
+// lag nobody knows; a replica that is down or hangs is not asked, and delays
+// nobody.
+func TestReadersWhenServersAreDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, a, b := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "a": a, "b": b}, &dbpool.Options{
+			Budget: 5, MaxLag: time.Second, Logger: slog.New(slog.DiscardHandler),
+			Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"a", "b"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Second)
+		used := func() (toMain, toA, toB int) {
+			t.Helper()
+			x, y, z := main.Tenants(), a.Tenants(), b.Tenants()
+			for i := range 20 {
+				began := time.Now()
+				db, err := p.Reader(tenancy.NewContext(t.Context(), tenantOn("main", string(rune('a'+i)))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if time.Since(began) != 0 {
+					t.Errorf("Reader took %v, want no time", time.Since(began))
+				}
+				_ = db.Ping()
+			}
+			return main.Tenants() - x, a.Tenants() - y, b.Tenants() - z
+		}
+		if x, y, z := used(); x != 0 || y == 0 || z == 0 {
+			t.Errorf("all are up: got %d, %d and %d uses, want the replicas'", x, y, z)
+		}
+		b.Hang(true)
+		time.Sleep(3 * time.Second)
+		if x, y, z := used(); x != 0 || y != 20 || z != 0 {
+			t.Errorf("b hangs: got %d, %d and %d uses, want all of a", x, y, z)
+		}
+		main.Hang(true)
+		time.Sleep(10 * time.Second)
+		if _, y, z := used(); y != 0 || z != 0 {
+			t.Errorf("the primary hangs: got %d and %d uses of the replicas, want none", y, z)
+		}
+		main.Hang(false)
+		b.Hang(false)
+		time.Sleep(20 * time.Second)
+		if x, y, z := used(); x != 0 || y == 0 || z == 0 {
+			t.Errorf("all are up again: got %d, %d and %d uses, want the replicas'", x, y, z)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReplicasAreChecked(t *testing.T) {
+	t.Parallel()
+	a, b := dbpool.NewFakeReplicas(t, 1), dbpool.NewFakeReplicas(t, 1)
+	plain, _ := dbpool.NewFakeServer(t, 1, 0)
+	for name, replicas := range map[string][]string{
+		"unknown": {"x"}, "itself": {"a"}, "twice": {"b", "b"}, "of no such ability": {"plain"},
+	} {
+		_, err := dbpool.New(map[string]dbpool.Engine{"a": a, "b": b, "plain": plain}, &dbpool.Options{
+			Servers: map[string]dbpool.ServerOptions{"a": {Replicas: replicas}},
+		})
+		if !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	s := tenancytest.NewServer(t, "sqlite")
+	p := s.Pool(t, nil)
+	if _, err := p.Position(tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("SQLite: got %v, want ErrInvalid", err)
+	}
+	if _, err := p.Reader(t.Context()); !errors.Is(err, tenancy.ErrNoTenant) {
+		t.Errorf("no tenant: got %v, want ErrNoTenant", err)
+	}
+}
