@@ -11,16 +11,16 @@ BENCH ?= .
 # How dbpool is measured beside others; see internal/bench/pools.
 POOLS ?= -rounds 3
 
-# Runs a command with a PostgreSQL and a MariaDB server of its own.
+# Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
-NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REQUIRE
+NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REDIS -u TENANCY_TEST_REQUIRE
 
 .PHONY: help test race fuzz bench bench-pools soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## vet, and all tests with the race detector on SQLite, PostgreSQL and MariaDB
+test: ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
 	$(SERVERS) $(GO) test -race -count=1 ./...
 

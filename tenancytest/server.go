@@ -17,12 +17,13 @@ import (
 )
 
 // Environment variables with the DSNs of the servers that tests may make
-// databases on, in the forms that postgres.New and mysql.New take. Without one,
-// the tests on that engine are skipped; with RequireEnv set to anything, they
-// fail instead.
+// databases on, in the forms that postgres.New and mysql.New take, and of the
+// Redis that they may make keys in, as a redis:// URL. Without one, the tests on
+// that engine are skipped; with RequireEnv set to anything, they fail instead.
 const (
 	PostgresEnv = "TENANCY_TEST_POSTGRES"
 	MySQLEnv    = "TENANCY_TEST_MYSQL"
+	RedisEnv    = "TENANCY_TEST_REDIS"
 	RequireEnv  = "TENANCY_TEST_REQUIRE"
 )
 

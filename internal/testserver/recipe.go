@@ -27,7 +27,8 @@ type recipe struct {
 
 	// dataOf returns the data folder of the server at url, without a final slash.
 	dataOf func(ctx context.Context, url string) (string, error)
-	// copyOf returns the command that makes the data folder of a replica.
+	// copyOf returns the command that makes the data folder of a replica. It is
+	// nil where there are none.
 	copyOf func(primary *Server) []string
 	// follow makes a server that copyOf's folder does not tell so the replica of
 	// another. It may be nil.

@@ -68,10 +68,33 @@ func beginReplica(t *testing.T, primary *Server, opts *Options) *Server {
 	return s
 }
 
+func eachWithReplicas(t *testing.T, test func(*testing.T, Engine)) {
+	t.Parallel()
+	for _, engine := range []Engine{Postgres, MariaDB} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+func TestRedisHasNoReplicas(t *testing.T) {
+	t.Parallel()
+	need(t, Redis)
+	dir := t.TempDir()
+	if s, err := Start(t.Context(), Redis, dir, &Options{Primary: true}); err == nil {
+		s.Kill()
+		t.Error("got no error")
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // What is made on the primary appears on its replica and on that one's, what was
 // there before at once.
 func TestReplica(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
+	eachWithReplicas(t, func(t *testing.T, engine Engine) {
 		primary := beginPrimary(t, engine)
 		must(t, open(t, primary), "CREATE DATABASE before_it")
 		replica := beginReplica(t, primary, &Options{Primary: true})
@@ -90,7 +113,7 @@ func TestReplica(t *testing.T) {
 
 // A replica goes on after it was down, and after its primary was.
 func TestReplicaRestart(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
+	eachWithReplicas(t, func(t *testing.T, engine Engine) {
 		primary := beginPrimary(t, engine)
 		replica := beginReplica(t, primary, nil)
 		replica.Kill()

@@ -23,14 +23,14 @@ const (
 // errPortTaken says that the server ended because it could not listen.
 var errPortTaken = errors.New("port is in use")
 
-// Server is a running database server. [Server.Stop] and [Server.Kill] may be
+// Server is a running server. [Server.Stop] and [Server.Kill] may be
 // called from several goroutines; [Server.Restart] and reading the fields while
 // it runs may not.
 type Server struct {
 	Engine Engine
 	// URL is the address of the superuser's connection, who has no password:
-	// postgres://postgres@127.0.0.1:PORT/postgres?sslmode=disable or
-	// mysql://root@127.0.0.1:PORT/.
+	// postgres://postgres@127.0.0.1:PORT/postgres?sslmode=disable,
+	// mysql://root@127.0.0.1:PORT/ or redis://127.0.0.1:PORT.
 	URL string
 	// PID is the server's process.
 	PID int
@@ -61,10 +61,10 @@ func (s *Server) Kill() {
 	s.proc.end(syscall.SIGKILL, stopTimeout)
 }
 
-// Restart starts the server again on its data and with the same URL, after
-// stopping it if it runs. [Server.PID] changes. ctx and a limit of two minutes
-// bound the start. After an error the server is down, and Restart may be called
-// again.
+// Restart starts the server again on its data, of which Redis has none, and with
+// the same URL, after stopping it if it runs. [Server.PID] changes. ctx and a
+// limit of two minutes bound the start. After an error the server is down, and
+// Restart may be called again.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.Stop(); err != nil {
 		return err

@@ -1,10 +1,10 @@
 //go:build unix
 
-// Package testserver starts throw-away PostgreSQL and MariaDB servers for
+// Package testserver starts throw-away PostgreSQL, MariaDB and Redis servers for
 // tests: on a free port of 127.0.0.1, with an empty data folder and with
 // durability switched off. It touches no other server of the machine.
 //
-// The command in the folder run starts both around another command.
+// The command in the folder run starts one of each around another command.
 package testserver
 
 import (
@@ -23,20 +23,25 @@ const startTimeout = 2 * time.Minute
 // ErrNotInstalled says that an engine's programs are not on this machine.
 var ErrNotInstalled = errors.New("not installed")
 
-// Engine is a kind of database server.
+// Engine is a kind of server.
 type Engine string
 
-// The engines that can be started.
+// The engines that can be started. Redis keeps its data in memory alone: a server
+// that is started again is empty.
 const (
 	Postgres Engine = "postgres"
 	MariaDB  Engine = "mariadb"
+	Redis    Engine = "redis"
 )
 
 // Package returns the name of the Debian package that holds the engine's
 // programs.
 func (e Engine) Package() string {
-	if e == Postgres {
+	switch e {
+	case Postgres:
 		return "postgresql"
+	case Redis:
+		return "redis-server"
 	}
 	return "mariadb-server"
 }
@@ -54,6 +59,8 @@ func (e Engine) recipe(home string) (*recipe, error) {
 		return postgres(home)
 	case MariaDB:
 		return mariadb(home)
+	case Redis:
+		return redis(home)
 	}
 	return nil, fmt.Errorf("testserver: unknown engine %q", string(e))
 }
@@ -63,7 +70,8 @@ type Options struct {
 	// Detached lets the server outlive the process that starts it. Default:
 	// false, the server dies with its parent (on Linux, even if that is killed).
 	Detached bool
-	// Primary lets the server have replicas; see [StartReplica]. Default: false.
+	// Primary lets the server have replicas; see [StartReplica]. Redis has none.
+	// Default: false.
 	Primary bool
 }
 
@@ -75,6 +83,11 @@ func StartPostgres(ctx context.Context, dir string) (*Server, error) {
 // StartMariaDB starts a MariaDB server. See [Start].
 func StartMariaDB(ctx context.Context, dir string) (*Server, error) {
 	return Start(ctx, MariaDB, dir, nil)
+}
+
+// StartRedis starts a Redis server. See [Start].
+func StartRedis(ctx context.Context, dir string) (*Server, error) {
+	return Start(ctx, Redis, dir, nil)
 }
 
 // Start starts a server and returns it when it answers queries. The caller must
@@ -133,6 +146,9 @@ func start(ctx context.Context, e Engine, home string, primary *Server, opts Opt
 	rec, err := e.recipe(home)
 	if err != nil {
 		return nil, err
+	}
+	if rec.copyOf == nil && (opts.Primary || primary != nil) {
+		return nil, errors.New("there are no replicas of it")
 	}
 	cred, err := credential(rec.user)
 	if err != nil {

@@ -19,9 +19,10 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/rueidis"
 )
 
-var engines = []Engine{Postgres, MariaDB}
+var engines = []Engine{Postgres, MariaDB, Redis}
 
 // parentEnv names the engine that a child process of these tests starts, to be
 // killed by the test.
@@ -100,6 +101,16 @@ func open(t *testing.T, s *Server) *sql.DB {
 	return db
 }
 
+func openRedis(t *testing.T, s *Server) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.MustParseURL(s.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
 // alive reports whether the process exists and is not a zombie.
 func alive(pid int) bool { return commandLine(pid) != "" }
 
@@ -109,22 +120,12 @@ func TestStartQueryStop(t *testing.T) {
 		if !alive(s.PID) {
 			t.Fatalf("process %d: not found", s.PID)
 		}
-		db := open(t, s)
-		var limit int
-		query := "SELECT current_setting('max_connections')"
-		if engine == MariaDB {
-			query = "SELECT @@max_connections"
+		if engine == Redis {
+			queryRedis(t, s)
+		} else {
+			query(t, s)
 		}
-		if err := db.QueryRowContext(t.Context(), query).Scan(&limit); err != nil {
-			t.Fatal(err)
-		}
-		if limit != 200 {
-			t.Errorf("max_connections: got %d, want 200", limit)
-		}
-		if _, err := db.ExecContext(t.Context(), "CREATE DATABASE another"); err != nil {
-			t.Errorf("the user of URL cannot create a database: %v", err)
-		}
-		// db still holds a connection.
+		// The queries still hold a connection.
 		for range 2 {
 			if err := s.Stop(); err != nil {
 				t.Fatalf("Stop: %v", err)
@@ -134,6 +135,38 @@ func TestStartQueryStop(t *testing.T) {
 			t.Errorf("process %d runs after Stop", s.PID)
 		}
 	})
+}
+
+func query(t *testing.T, s *Server) {
+	t.Helper()
+	db := open(t, s)
+	var limit int
+	query := "SELECT current_setting('max_connections')"
+	if s.Engine == MariaDB {
+		query = "SELECT @@max_connections"
+	}
+	if err := db.QueryRowContext(t.Context(), query).Scan(&limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit != 200 {
+		t.Errorf("max_connections: got %d, want 200", limit)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE another"); err != nil {
+		t.Errorf("the user of URL cannot create a database: %v", err)
+	}
+}
+
+func queryRedis(t *testing.T, s *Server) {
+	t.Helper()
+	client := openRedis(t, s)
+	got, err := client.Do(t.Context(), client.B().ConfigGet().Parameter("*").Build()).AsStrMap()
+	if err != nil || got["save"] != "" || got["appendonly"] != "no" || got["bind"] != "127.0.0.1" {
+		t.Errorf("got save %q, appendonly %q, bind %q, %v, want nothing saved, and the loopback interface",
+			got["save"], got["appendonly"], got["bind"], err)
+	}
+	if err := client.Do(t.Context(), client.B().Set().Key("k").Value("v").Build()).Error(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestKill(t *testing.T) {
@@ -158,7 +191,9 @@ func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, engine Engine) {
 		s := begin(t, engine)
 		before := *s
-		if _, err := open(t, s).ExecContext(t.Context(), "CREATE DATABASE kept"); err != nil {
+		if engine == Redis {
+			queryRedis(t, s)
+		} else if _, err := open(t, s).ExecContext(t.Context(), "CREATE DATABASE kept"); err != nil {
 			t.Fatal(err)
 		}
 		s.Kill()
@@ -173,7 +208,12 @@ func TestRestart(t *testing.T) {
 		if s.PID == before.PID {
 			t.Errorf("PID: got %d, want another than before", s.PID)
 		}
-		if _, err := open(t, s).ExecContext(t.Context(), "DROP DATABASE kept"); err != nil {
+		if engine == Redis {
+			client := openRedis(t, s)
+			if n, err := client.Do(t.Context(), client.B().Dbsize().Build()).AsInt64(); n != 0 || err != nil {
+				t.Errorf("got %d keys, %v, want an empty server", n, err)
+			}
+		} else if _, err := open(t, s).ExecContext(t.Context(), "DROP DATABASE kept"); err != nil {
 			t.Errorf("data was lost: %v", err)
 		}
 	})
@@ -264,7 +304,11 @@ func TestAnotherServerOnPort(t *testing.T) {
 func TestCanceledStart(t *testing.T) {
 	each(t, func(t *testing.T, engine Engine) {
 		need(t, engine)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		within := 300 * time.Millisecond
+		if engine == Redis {
+			within = time.Millisecond // it starts in some 30
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
 		dir := t.TempDir()
 		_, err := Start(ctx, engine, dir, nil)

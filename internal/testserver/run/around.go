@@ -53,18 +53,19 @@ func stopAll(servers []*testserver.Server) error {
 }
 
 func engines() []testserver.Engine {
-	return []testserver.Engine{testserver.Postgres, testserver.MariaDB}
+	return []testserver.Engine{testserver.Postgres, testserver.MariaDB, testserver.Redis}
 }
 
 // environment returns the variables that tell tests about the servers.
 func environment(servers []*testserver.Server) []string {
+	names := map[testserver.Engine]string{
+		testserver.Postgres: "TENANCY_TEST_POSTGRES",
+		testserver.MariaDB:  "TENANCY_TEST_MYSQL",
+		testserver.Redis:    "TENANCY_TEST_REDIS",
+	}
 	env := []string{"TENANCY_TEST_REQUIRE=1"}
 	for _, s := range servers {
-		name := "TENANCY_TEST_POSTGRES"
-		if s.Engine == testserver.MariaDB {
-			name = "TENANCY_TEST_MYSQL"
-		}
-		env = append(env, fmt.Sprintf("%s=%s", name, s.URL))
+		env = append(env, fmt.Sprintf("%s=%s", names[s.Engine], s.URL))
 	}
 	return env
 }

@@ -31,7 +31,7 @@ func install(ctx context.Context) error {
 	}
 	names := strings.Join(packages, " ")
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("this needs database servers: install %s (names of Debian's packages), or run as root where apt-get is", names)
+		return fmt.Errorf("this needs servers: install %s (names of Debian's packages), or run as root where apt-get is", names)
 	}
 	fmt.Fprintln(os.Stderr, "run: installing", names)
 	return aptInstall(ctx, packages)

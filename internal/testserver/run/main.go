@@ -1,14 +1,15 @@
 //go:build unix
 
-// Command run runs another command while a PostgreSQL and a MariaDB server of
-// its own are up:
+// Command run runs another command while a PostgreSQL, a MariaDB and a Redis
+// server of its own are up:
 //
 //	go run ./internal/testserver/run -- go test ./...
 //
 // The command finds the servers' addresses in the environment variables
-// TENANCY_TEST_POSTGRES and TENANCY_TEST_MYSQL; TENANCY_TEST_REQUIRE=1 tells it
-// that a test must not be skipped for want of a server. Its exit code becomes
-// run's own, 128 plus the number of the signal if one ended it.
+// TENANCY_TEST_POSTGRES, TENANCY_TEST_MYSQL and TENANCY_TEST_REDIS;
+// TENANCY_TEST_REQUIRE=1 tells it that a test must not be skipped for want of a
+// server. Its exit code becomes run's own, 128 plus the number of the signal if
+// one ended it.
 //
 // With the argument up it starts the servers and leaves them running, with down
 // it stops those. Up writes the environment to .services/env, in a form that a

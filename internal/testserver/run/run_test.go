@@ -63,8 +63,9 @@ func TestAround(t *testing.T) {
 	script := `
 		case $TENANCY_TEST_POSTGRES in postgres://postgres@127.0.0.1:*/postgres?sslmode=disable) ;; *) exit 11;; esac
 		case $TENANCY_TEST_MYSQL in mysql://root@127.0.0.1:*/) ;; *) exit 12;; esac
+		case $TENANCY_TEST_REDIS in redis://127.0.0.1:*) ;; *) exit 15;; esac
 		test "$TENANCY_TEST_REQUIRE" = 1 || exit 13
-		test -n "$(find "$TMPDIR" -name server.log)" || exit 14
+		test "$(find "$TMPDIR" -name server.log | wc -l)" -eq 3 || exit 14
 		exit 7`
 	got, err := around(t.Context(), []string{"sh", "-c", script}, nil)
 	if got != 7 || err != nil {
@@ -90,7 +91,7 @@ func TestUpAndDown(t *testing.T) {
 	script := `. "$1" && env | grep ^TENANCY_TEST_ | sort | cut -d: -f1`
 	out, err := exec.CommandContext(t.Context(), "env", "-i", "PATH="+os.Getenv("PATH"),
 		"sh", "-c", script, "sh", filepath.Join(dir, "env")).CombinedOutput()
-	want := "TENANCY_TEST_MYSQL=mysql\nTENANCY_TEST_POSTGRES=postgres\nTENANCY_TEST_REQUIRE=1\n"
+	want := "TENANCY_TEST_MYSQL=mysql\nTENANCY_TEST_POSTGRES=postgres\nTENANCY_TEST_REDIS=redis\nTENANCY_TEST_REQUIRE=1\n"
 	if string(out) != want || err != nil {
 		t.Errorf("env: got %q, %v, want %q", out, err, want)
 	}
