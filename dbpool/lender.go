@@ -83,7 +83,8 @@ func (a Ask) Validate() error {
 
 // Loan is the answer to an [Ask].
 type Loan struct {
-	// Granted is how many connections the replica may hold, at least Keep.
+	// Granted is how many connections the replica may hold: at least Keep, unless
+	// its loan before had ended when the ask arrived.
 	Granted int
 	// Share is what the replica should come down to, because others want more
 	// than there is. It is never above Granted, and equal to it when nobody

@@ -1,7 +1,8 @@
 // Package tenancytest helps host applications and the library itself to test:
 // a catalog in memory, tenants and contexts, fresh databases on real servers,
-// the conformance suite for catalogs, and [TestIsolation], which shows whether
-// a handler ever answers one tenant with another's data. It is for tests only.
+// conformance suites for catalogs and lenders, and [TestIsolation], which shows
+// whether a handler ever answers one tenant with another's data. It is for tests
+// only.
 package tenancytest
 
 import (

@@ -1,0 +1,70 @@
+package lease_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/redis/rueidis"
+
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/lease"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// BenchmarkRedis is one ask, of as many replicas as the name says, beside a PING
+// and a script that does nothing.
+func BenchmarkRedis(b *testing.B) {
+	client, prefix := tenancytest.Redis(b)
+	b.Run("Ping", func(b *testing.B) {
+		for b.Loop() {
+			if err := client.Do(b.Context(), client.B().Ping().Build()).Error(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Eval", func(b *testing.B) {
+		nothing := rueidis.NewLuaScript("return {1, 1}")
+		for b.Loop() {
+			if err := nothing.Exec(b.Context(), client, []string{prefix + "x"}, nil).Error(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, replicas := range []int{1, 3, 30, 300} {
+		b.Run(fmt.Sprintf("Lease/%d", replicas), func(b *testing.B) {
+			benchmarkLease(b, replicas, func() dbpool.Lender {
+				l, err := lease.NewRedis(client, &lease.Options{Prefix: fmt.Sprintf("%s%d:", prefix, replicas)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return l
+			})
+		})
+	}
+}
+
+func BenchmarkMemory(b *testing.B) {
+	for _, replicas := range []int{1, 3, 30, 300} {
+		b.Run(fmt.Sprintf("Lease/%d", replicas), func(b *testing.B) {
+			benchmarkLease(b, replicas, lease.NewMemory(0).Replica)
+		})
+	}
+}
+
+func benchmarkLease(b *testing.B, replicas int, replica func() dbpool.Lender) {
+	b.Helper()
+	var last dbpool.Lender
+	ask := dbpool.Ask{Server: "main", Total: 100}
+	for i := range replicas {
+		last = replica()
+		ask.Want = i % 20
+		if _, err := last.Lease(b.Context(), ask); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if _, err := last.Lease(b.Context(), ask); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

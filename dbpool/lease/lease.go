@@ -1,0 +1,54 @@
+// Package lease has the lenders of connections that the replicas of a host share:
+// [Redis], and [Memory] for tests and for several pools in one process.
+//
+// Both keep a book for each server of who was granted how many until when, and
+// divide alike. Of n connections that r replicas want, each gets n/r, and the
+// first n%r of them one more, in the order in which they came. With fewer
+// connections than replicas some therefore have none, for as long as those who
+// came before them want theirs; nobody takes turns.
+package lease
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+const (
+	defaultPrefix = "tenancy:lease:"
+	defaultTTL    = 10 * time.Second
+	shortestTTL   = 10 * time.Millisecond
+	longestTTL    = time.Hour
+)
+
+// Options are the options of [NewRedis].
+type Options struct {
+	// Prefix begins the names of the keys in Redis. Hosts that share a Redis and
+	// no connections have different ones. Default: "tenancy:lease:".
+	Prefix string
+	// TTL is how long a loan lasts, from 10 milliseconds to an hour, to the
+	// millisecond. It is the same in all replicas. It is how long others wait
+	// for the connections of a replica that has crashed, and how long nobody is
+	// granted more after Redis has lost its memory. Default: 10 seconds.
+	TTL time.Duration
+}
+
+// complete fills in defaults.
+func (o *Options) complete() error {
+	if o.Prefix == "" {
+		o.Prefix = defaultPrefix
+	}
+	if o.TTL == 0 {
+		o.TTL = defaultTTL
+	}
+	if o.TTL < shortestTTL || o.TTL > longestTTL {
+		return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, o.TTL)
+	}
+	o.TTL = o.TTL.Truncate(time.Millisecond)
+	return nil
+}
+
+// holdFor is for how many milliseconds the lender's book has a loan of ttl: longer
+// than the replica, because their clocks do not run at the same speed.
+func holdFor(ttl time.Duration) int64 { return (ttl + ttl/10).Milliseconds() }

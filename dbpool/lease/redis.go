@@ -1,0 +1,127 @@
+package lease
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // the script
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+)
+
+//go:embed redis.lua
+var script string
+
+// bookLife is how long a book that nobody changes stays in Redis: long after the
+// last loan in it has ended, so that a service that was down for a night does not
+// find it lost.
+const bookLife = 24 * time.Hour
+
+// Redis is a replica that shares connections through Redis, 5 or later, alone or
+// a cluster. Its methods may be called by many goroutines at once.
+//
+// Each server has one key, which holds text, expires a day after the last ask,
+// and may be deleted at any time. An ask is one script, on the clock of Redis. A
+// user of Redis needs EVAL, EVALSHA, GET, SET and TIME, and INFO, without which a
+// start from a snapshot and a fail-over are not noticed.
+//
+// When Redis has lost its memory (an empty start, a start from a snapshot, a
+// fail-over, a flushed database, a clock that was set back), or has none yet,
+// nothing is lent but what replicas keep or have given back since, for a
+// [Options.TTL] and a tenth from the first ask on.
+//
+// More than the total may be lent for a time when the clock of Redis is set
+// forward, by more than a tenth of [Options.TTL], and while two Redis servers
+// both take themselves for the primary.
+type Redis struct {
+	client  rueidis.Client
+	opts    Options
+	script  *rueidis.Lua
+	replica string
+	number  atomic.Uint64 // of the last ask
+}
+
+var _ dbpool.Lender = (*Redis)(nil)
+
+// NewRedis returns a new replica, which the client connects. It asks Redis for
+// nothing. The caller closes the client, after the pool that uses the lender. The
+// error unwraps to [tenancy.ErrInvalid].
+func NewRedis(client rueidis.Client, opts *Options) (*Redis, error) {
+	const op = "lease.NewRedis"
+	if client == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
+	}
+	r := &Redis{client: client, script: rueidis.NewLuaScript(script), replica: rand.Text()}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if err := r.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return r, nil
+}
+
+// Lease implements [dbpool.Lender]. A call takes no longer than a loan lasts.
+func (r *Redis) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) {
+	const op = "lease.Lease"
+	if err := ask.Validate(); err != nil {
+		return dbpool.Loan{}, tenancy.Wrap(op, "", err)
+	}
+	got, err := r.exec(ctx, ask)
+	if err != nil {
+		return dbpool.Loan{}, tenancy.Wrap(op, "", err)
+	}
+	return dbpool.Loan{Granted: int(got[0]), Share: int(got[1]), For: r.opts.TTL}, nil
+}
+
+// exec runs the script. The client heeds a context only at times: not while
+// another caller's dial is under way, for example.
+func (r *Redis) exec(ctx context.Context, ask dbpool.Ask) ([]int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, r.opts.TTL)
+	defer cancel()
+	keys, args := []string{r.opts.Prefix + "{" + ask.Server + "}"}, r.args(ask)
+	done := make(chan rueidis.RedisResult, 1)
+	go func() { done <- r.script.Exec(undated{within}, r.client, keys, args) }()
+	select {
+	case result := <-done:
+		got, err := result.AsIntSlice()
+		switch {
+		case err == nil && len(got) == 2 && got[0] >= 0:
+			return got, nil
+		case err == nil && len(got) == 2:
+			return nil, fmt.Errorf("%w: a later ask came before this one", tenancy.ErrConflict)
+		case ctx.Err() == nil:
+			// The text alone: a context that ended is somebody else's.
+			return nil, fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
+		}
+	case <-within.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: redis did not answer within %v", tenancy.ErrUnavailable, r.opts.TTL)
+}
+
+func (r *Redis) args(ask dbpool.Ask) []string {
+	return []string{
+		r.replica, strconv.FormatUint(r.number.Add(1), 10),
+		strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want),
+		strconv.FormatInt(holdFor(r.opts.TTL), 10), strconv.FormatInt(bookLife.Milliseconds(), 10),
+	}
+}
+
+// undated hides a context's deadline: for one that has a deadline, rueidis does
+// not look whether it is cancelled, and closes the connection when it ends.
+type undated struct{ context.Context }
+
+// Deadline implements [context.Context].
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
