@@ -11,7 +11,7 @@ import (
 
 // TestLender is the conformance suite for a [dbpool.Lender]. The function returns
 // a function that makes replicas, which share with each other and with none of
-// those that were made after another call. Loans of half a second make the suite
+// those that were made after another call. Loans of a second make the suite
 // quick, and leave most machines the time to renew them; a test that was too slow
 // to do so is repeated.
 func TestLender(t *testing.T, open func(t *testing.T) (replica func() dbpool.Lender)) {

@@ -11,7 +11,7 @@ import (
 )
 
 // testTTL is short, and long enough for a slow machine to renew in time.
-const testTTL = 500 * time.Millisecond
+const testTTL = time.Second
 
 func TestMemoryConforms(t *testing.T) {
 	t.Parallel()

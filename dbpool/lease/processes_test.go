@@ -28,7 +28,7 @@ const processEnv = "LEASE_TEST_SERVER"
 
 const (
 	processTotal = 5
-	processTime  = 2 * time.Second
+	processTime  = 3 * time.Second
 	exitTooLate  = 3
 )
 
@@ -46,19 +46,22 @@ func TestMain(m *testing.M) {
 }
 
 // TestProcesses shares real connections among three processes, of which one is
-// killed now and then. The server never counts more than there may be.
+// killed now and then. The server counts as many as there may be, and never more.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	for range 5 {
 		s := newCounter(t)
-		if s.runProcesses(t) {
-			if most := s.most.Load(); most != processTotal {
-				t.Errorf("the server counted up to %d connections, want %d", most, processTotal)
-			}
+		inTime := s.runProcesses(t)
+		most := s.most.Load()
+		if inTime && most > processTotal {
+			t.Fatalf("the server counted up to %d connections, want %d", most, processTotal)
+		}
+		if inTime && most == processTotal {
 			return
 		}
+		t.Logf("in time: %v; the server counted up to %d connections", inTime, most)
 	}
-	t.Error("processes did not renew in time: the machine is too slow")
+	t.Error("processes did not renew in time, or did not get all connections")
 }
 
 // runProcesses reports whether all processes renewed in time.

@@ -157,8 +157,17 @@ func TestRedisStartsFromSnapshot(t *testing.T) {
 func TestRedisPrefixesDoNotShare(t *testing.T) {
 	t.Parallel()
 	client, prefix := tenancytest.Redis(t)
-	for _, p := range []string{prefix + "a:", prefix + "b:"} {
-		await(t, replicas(t, client, lease.Options{Prefix: p, TTL: 50 * time.Millisecond})(), 10, 10)
+	var all []dbpool.Lender
+	for _, p := range []string{"a:", "b:"} {
+		l := replicas(t, client, lease.Options{Prefix: prefix + p, TTL: testTTL})()
+		await(t, l, 10, 1)
+		lend(t, l, 10, 0, 0)
+		all = append(all, l)
+	}
+	for i, l := range all {
+		if loan := lend(t, l, 10, 0, 10); loan.Granted != 10 {
+			t.Errorf("prefix %d: granted %d, want 10", i, loan.Granted)
+		}
 	}
 }
 
@@ -176,10 +185,12 @@ func TestRedisPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User, u.RawQuery = url.UserPassword("lender", "secret"), "client_cache=0"
-	replica := replicas(t, connect(t, u.String()), lease.Options{TTL: 50 * time.Millisecond})
+	replica := replicas(t, connect(t, u.String()), lease.Options{TTL: testTTL})
 	a, b := replica(), replica()
 	await(t, a, 10, 10)
-	if loan := lend(t, b, 10, 0, 10); loan.Granted != 0 {
+	began := time.Now()
+	lend(t, a, 10, 10, 10)
+	if loan := lend(t, b, 10, 0, 10); loan.Granted != 0 && time.Since(began) < testTTL {
 		t.Errorf("granted %d of what another has", loan.Granted)
 	}
 	_, err = replicas(t, connect(t, u.String()), lease.Options{Prefix: "other:"})().Lease(t.Context(), dbpool.Ask{Server: "main"})
