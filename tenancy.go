@@ -3,8 +3,9 @@
 //
 // This package holds the words that the other packages share: the [Tenant]
 // record, the [Ref] by which a request names one, the context that carries it,
-// and the errors. It imports only the standard library and everything else may
-// import it.
+// and the errors; and what keeps a tenant's things with it beside requests:
+// [Keyspace], [Envelope], [Detach] and [NewLogHandler]. It imports only the
+// standard library and everything else may import it.
 //
 //   - resolver: which tenant does this request name?
 //   - middleware: func(http.Handler) http.Handler around the host's handlers

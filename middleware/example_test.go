@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/middleware"
@@ -90,4 +93,26 @@ func ExampleOptional() {
 	// 404 http://example.com/notes
 	// 404 http://acme.example.com/signup
 	// 404 http://ghost.example.com/health
+}
+
+func ExampleSpanProcessor() {
+	exporter := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithSpanProcessor(middleware.SpanProcessor[sdktrace.ReadWriteSpan, sdktrace.ReadOnlySpan]{}),
+		sdktrace.WithSyncer(exporter))
+
+	ctx := tenancy.NewContext(context.Background(), &tenancy.Tenant{ID: "7", Slug: "acme"})
+	_, span := provider.Tracer("shop").Start(ctx, "SELECT orders")
+	span.End()
+
+	for _, s := range exporter.GetSpans() {
+		fmt.Println(s.Name)
+		for _, a := range s.Attributes {
+			fmt.Printf("  %s=%s\n", a.Key, a.Value.AsString())
+		}
+	}
+	// Output:
+	// SELECT orders
+	//   tenancy.tenant.id=7
+	//   tenancy.tenant.slug=acme
 }

@@ -14,7 +14,8 @@
 // as it is, so that flushing, hijacking and http.ResponseController work.
 //
 // The span of the request's context, if it has one, gets the attributes
-// tenancy.tenant.id and tenancy.tenant.slug.
+// tenancy.tenant.id and tenancy.tenant.slug; with [SpanProcessor] every span
+// that is started in the tenant's context does.
 package middleware
 
 import (
@@ -26,7 +27,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
@@ -109,9 +109,7 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 func withTenant(r *http.Request, t *tenancy.Tenant, prefix string) *http.Request {
 	ctx := tenancy.NewContext(r.Context(), t)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("tenancy.tenant.id", string(t.ID)),
-			attribute.String("tenancy.tenant.slug", t.Slug))
+		span.SetAttributes(spanAttributes(t)...)
 	}
 	if prefix == "" {
 		return r.WithContext(ctx)
