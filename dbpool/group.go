@@ -42,6 +42,7 @@ type group struct {
 	rested  *sync.Cond            // tasks came to 0
 	closed  bool
 	stat    Stat
+	policy  policy
 }
 
 // limits are those of a group.
@@ -73,6 +74,7 @@ func newGroup(name string, l limits) *group {
 	g := &group{name: name, limits: l, cost: time.Millisecond}
 	g.attribute = attribute.NewSet(attribute.String("db.client.connection.pool.name", name))
 	g.rested = sync.NewCond(&g.mu)
+	g.policy = newNextUse(g)
 	g.stat.Budget = l.budget
 	return g
 }
@@ -254,6 +256,7 @@ func (g *group) handOver(w *waiter, c *physical, now time.Time) {
 // take marks a connection as in use.
 func (g *group) take(c *physical, now time.Time) {
 	c.queue.touch(now)
+	g.policy.used(c, now)
 	c.uses++
 	g.stat.InUse++
 }

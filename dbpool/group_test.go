@@ -381,7 +381,7 @@ func TestVictims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 5, testLimits(3))
 		for range 20 {
-			_ = h.use(t.Context(), 0, 0, true)
+			_ = h.use(t.Context(), 0, 10*time.Millisecond, true)
 		}
 		_ = h.use(t.Context(), 1, 0, true)
 		hold, err := h.acquire(t.Context(), h.queues[2])

@@ -42,6 +42,10 @@ type queue struct {
 
 	heat   float64   // uses, decaying
 	heatAt time.Time // when heat was right
+
+	pace  pace
+	freed time.Time // when a connection became idle
+	fresh bool      // the latest use was the first of its connection
 }
 
 // conns is how many connections a tenant may have, and how many idle ones no
@@ -137,6 +141,7 @@ func (q *queue) popIdle() *physical {
 
 func (q *queue) pushIdle(c *physical, now time.Time) {
 	c.idleSince = now
+	q.freed = now
 	c.turnBegan = time.Time{}
 	c.inQueue = len(q.idle)
 	q.idle = append(q.idle, c)
@@ -163,25 +168,4 @@ func (q *queue) touch(now time.Time) {
 
 func (q *queue) heatNow(now time.Time) float64 {
 	return q.heat * math.Exp2(-now.Sub(q.heatAt).Seconds()/halfLife.Seconds())
-}
-
-// victim returns the idle connection that is least worth keeping, of another
-// tenant than q's, or nil. Worth is how often the tenant uses its connections
-// lately, for each of them that is there. Connections that a tenant keeps in
-// reserve go last.
-func (g *group) victim(q *queue, now time.Time) *physical {
-	var worst *physical
-	least, reserved := math.Inf(1), true
-	for _, c := range g.idle {
-		o := c.queue
-		if o == q || c != o.idle[0] {
-			continue // of each tenant, the one that was idle longest
-		}
-		worth, kept := o.heatNow(now)/float64(o.live), len(o.idle) <= o.conns.reserve
-		if kept && !reserved || kept == reserved && worth >= least {
-			continue
-		}
-		worst, least, reserved = c, worth, kept
-	}
-	return worst
 }
