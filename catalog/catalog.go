@@ -63,6 +63,7 @@ type Catalog struct {
 	migrator Migrator
 	reserved []string
 	domains  []string // of the service's own
+	watchers watchers
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -151,7 +152,9 @@ func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 	if err := c.normalize(t, ""); err != nil {
 		return nil, wrap(op, t.ID, err)
 	}
-	if err := c.store.Insert(ctx, t); err != nil {
+	err := c.store.Insert(ctx, t)
+	c.watchers.tell(ctx, Change{After: t}, err)
+	if err != nil {
 		return nil, wrap(op, t.ID, err)
 	}
 	return t, nil
@@ -255,6 +258,7 @@ func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 	}
 	if err == nil {
 		err = c.store.Delete(ctx, id, t.Version)
+		c.watchers.tell(ctx, Change{Before: t}, err)
 	}
 	return wrap(op, id, err)
 }
@@ -333,7 +337,9 @@ func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy
 	}
 	t.Version = old.Version + 1
 	t.UpdatedAt = now()
-	if err := c.store.Replace(ctx, t); err != nil {
+	err := c.store.Replace(ctx, t)
+	c.watchers.tell(ctx, Change{Before: old, After: t}, err)
+	if err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -1,0 +1,236 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Cache is a [tenancy.Finder] in front of another, usually a [Catalog]: it keeps
+// the records in process that were asked for. Its methods may be called by many
+// goroutines at once.
+type Cache struct {
+	origin tenancy.Finder
+	opts   CacheOptions
+	stop   func() // watching
+	base   time.Time
+
+	// trusted is when a record must have been loaded, or later, to be used
+	// without a further look. While nothing sets it, it is never.
+	trusted atomic.Int64
+	memory  memory
+	gate    *gate
+	circuit circuit // of the origin
+	refresh chan struct{}
+	loads   sync.WaitGroup
+	closed  atomic.Bool // set under the memory's lock
+	counts  counts
+}
+
+const (
+	never = math.MaxInt64
+	// unknownSize is how many refs that lead nowhere are remembered, at the least.
+	unknownSize = 10_000
+	// refreshes is how many records are loaded ahead of time at a time.
+	refreshes = 8
+	// tick is how exactly the age of a record is seen.
+	tick = 20 * time.Millisecond
+)
+
+// NewCache returns a cache in front of the origin. If the origin has a method
+// Watch, as a [Catalog] has, the cache is told of its changes; otherwise, or when
+// the origin only wraps a catalog, let [Catalog.Watch] tell [Cache.Changed].
+func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
+	const op = "catalog.NewCache"
+	if origin == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no origin", tenancy.ErrInvalid))
+	}
+	c := &Cache{origin: origin, base: time.Now(), stop: func() {}, refresh: make(chan struct{}, refreshes)}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if err := c.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	c.memory.init(c.opts.Size)
+	c.memory.unknown = newUnknown(c.opts.UnknownTTL, unknownSize)
+	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
+	c.circuit.trip, c.circuit.longest, c.circuit.answer = 1, 5*time.Second, c.opts.LoadTimeout
+	c.trusted.Store(never)
+	if w, ok := origin.(interface {
+		Watch(tell func(context.Context, Change)) (stop func())
+	}); ok {
+		c.stop = sync.OnceFunc(w.Watch(c.Changed))
+	}
+	return c, nil
+}
+
+// Close ends the cache: it is not told of changes any more, and Find returns an
+// error that unwraps to [tenancy.ErrClosed]. It waits until the origin has answered
+// the questions that are under way. It may be called again.
+func (c *Cache) Close() error {
+	c.stop()
+	c.memory.mu.Lock()
+	c.closed.Store(true)
+	c.memory.mu.Unlock()
+	c.trusted.Store(never)
+	c.loads.Wait()
+	return nil
+}
+
+// Run does what the cache does beside requests, until the context ends. Without it
+// the cache works, and looks at the clock at each request.
+func (c *Cache) Run(ctx context.Context) error {
+	defer c.trusted.Store(never)
+	t := time.NewTicker(max(time.Millisecond, min(tick, c.opts.TTL/10)))
+	defer t.Stop()
+	for {
+		c.look()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// look says what is trusted from now on.
+func (c *Cache) look() {
+	now := c.now()
+	c.trusted.Store(now - soon(c.maxAge()))
+	if c.closed.Load() {
+		c.trusted.Store(never)
+	}
+}
+
+// now is the cache's clock, in nanoseconds.
+func (c *Cache) now() int64 { return int64(time.Since(c.base)) }
+
+// maxAge is how old a record may be that is used as it is.
+func (c *Cache) maxAge() int64 { return int64(c.opts.TTL) }
+
+// soon is the age from which on a record that is used is loaded again ahead of
+// time.
+func soon(maxAge int64) int64 { return maxAge / 5 * 4 }
+
+// Find returns the tenant that the ref names, in whatever status, or an error that
+// unwraps to [tenancy.ErrNotFound] or to [tenancy.ErrUnavailable]. A tenant in
+// memory is returned whatever the context says; who waits for a load waits until
+// the context ends at the longest. The record is shared and must not be modified.
+func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	if n := c.memory.table.get(c.memory.table.hash(ref), ref); n != nil && n.loaded.Load() > c.trusted.Load() {
+		if !n.used.Load() {
+			n.used.Store(true)
+		}
+		c.counts.hit(n.hash)
+		return n.tenant, nil
+	}
+	t, err := c.find(ctx, ref)
+	if err != nil {
+		return nil, wrap("catalog.Cache.Find", "", err)
+	}
+	return t, nil
+}
+
+// find looks again, and loads.
+func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	if c.closed.Load() {
+		return nil, tenancy.ErrClosed
+	}
+	if _, err := tenancy.NewRef(ref.Kind, ref.Value); err != nil {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	h := c.memory.table.hash(ref)
+	now := c.now()
+	n := c.memory.table.get(h, ref)
+	if n != nil {
+		n.used.Store(true)
+		maxAge := c.maxAge()
+		switch age := now - n.loaded.Load(); {
+		case n.loaded.Load() == distrusted:
+		case age < soon(maxAge):
+			c.counts.hit(h)
+			return n.tenant, nil
+		case age < maxAge:
+			c.counts.hit(h)
+			c.ahead(ctx, ref)
+			return n.tenant, nil
+		}
+	} else if c.memory.unknown.has(h, now) {
+		c.counts.unknown.Add(1)
+		return nil, fmt.Errorf("%w: tenant %v", tenancy.ErrNotFound, ref)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.counts.misses.Add(1)
+	if n != nil && now-n.of.loaded < int64(c.opts.MaxStale) && c.circuit.open() {
+		if c.circuit.asks(now) {
+			c.ahead(ctx, ref)
+		}
+		c.counts.stale.Add(1)
+		return n.tenant, nil
+	}
+	l, _, err := c.join(ctx, ref, n != nil)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-l.done:
+		if l.stale {
+			c.counts.stale.Add(1)
+		}
+		return l.tenant, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// ahead loads the record again while it is used, unless many others are loaded so.
+func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
+	select {
+	case c.refresh <- struct{}{}:
+	default:
+		return
+	}
+	l, began, err := c.join(ctx, ref, true)
+	if !began || err != nil {
+		<-c.refresh
+		return
+	}
+	go func() {
+		<-l.done
+		<-c.refresh
+	}()
+}
+
+// Changed forgets what a change may have touched. After it has returned, this
+// cache finds no record from before the change. See [Catalog.Watch].
+func (c *Cache) Changed(ctx context.Context, change Change) { c.Forget(ctx, change.Refs()...) }
+
+// Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
+// what the catalog does not know of, such as an API key that was made or revoked.
+func (c *Cache) Forget(_ context.Context, refs ...tenancy.Ref) {
+	c.counts.changes.Add(1)
+	c.memory.changed(refs)
+}
+
+// jitter is by how much a record is taken for older than it is, so that those that
+// were loaded together are not loaded again together.
+func (c *Cache) jitter() int64 { return rand.N(int64(c.opts.TTL)/10 + 1) } //nolint:gosec // not a secret
+
+// failure makes an error of the origin one that unwraps to ErrUnavailable, without
+// the load's own context.
+func failure(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // another context's
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package catalog_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// finder is a map of tenants: the least that a finder does.
+type finder map[tenancy.Ref]*tenancy.Tenant
+
+func (f finder) Find(_ context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	if t, ok := f[ref]; ok {
+		return t, nil
+	}
+	return nil, tenancy.ErrNotFound
+}
+
+func newFinder(n int) (finder, []tenancy.Ref) {
+	f := finder{}
+	refs := make([]tenancy.Ref, n)
+	for i := range refs {
+		t := tenancytest.NewTenant(fmt.Sprintf("tenant-%06d", i))
+		refs[i] = tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug}
+		f[refs[i]] = t
+	}
+	return f, refs
+}
+
+// BenchmarkCacheFind shows the price of a record in memory, beside that of a map
+// of the same size by slug, which no change, age or bound touches.
+func BenchmarkCacheFind(b *testing.B) {
+	for _, n := range []int{10, 10_000, 100_000} {
+		f, refs := newFinder(n)
+		bySlug := make(map[string]*tenancy.Tenant, n)
+		for ref, t := range f {
+			bySlug[ref.Value] = t
+		}
+		slugs := make([]string, n) // not those of the keys
+		asked := make([]tenancy.Ref, n)
+		for i, ref := range refs {
+			slugs[i] = string([]byte(ref.Value))
+			asked[i] = tenancy.Ref{Kind: tenancy.RefSlug, Value: slugs[i]}
+		}
+		b.Run(fmt.Sprintf("tenants=%d/of=map", n), func(b *testing.B) {
+			each(b, n, func(i int) bool { return bySlug[slugs[i]] != nil })
+		})
+		b.Run(fmt.Sprintf("tenants=%d/of=finder", n), func(b *testing.B) {
+			each(b, n, func(i int) bool { t, _ := f.Find(b.Context(), asked[i]); return t != nil })
+		})
+		b.Run(fmt.Sprintf("tenants=%d/of=cache", n), func(b *testing.B) {
+			c := warm(b, f, refs)
+			each(b, n, func(i int) bool { t, _ := c.Find(context.Background(), asked[i]); return t != nil })
+		})
+	}
+}
+
+var fastStart atomic.Int64
+
+// each asks for all in turn, by many goroutines, each of which begins elsewhere.
+func each(b *testing.B, n int, found func(i int) bool) {
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		i := int(uint(fastStart.Add(1)*7919) % uint(n))
+		for pb.Next() {
+			if !found(i) {
+				b.Error("not found")
+				return
+			}
+			if i++; i == n {
+				i = 0
+			}
+		}
+	})
+}
+
+func warm(b *testing.B, f tenancy.Finder, refs []tenancy.Ref) *catalog.Cache {
+	b.Helper()
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{TTL: 1 << 50})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Cleanup(cancel)
+	go func() { _ = c.Run(ctx) }()
+	for _, ref := range refs {
+		if _, err := c.Find(ctx, ref); err != nil {
+			b.Fatal(err)
+		}
+	}
+	runtime.GC()
+	return c
+}

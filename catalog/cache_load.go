@@ -1,0 +1,139 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// load is one question to the origin, for which many may wait.
+type load struct {
+	done   chan struct{} // closed when what follows is set
+	tenant *tenancy.Tenant
+	err    error
+	stale  bool
+}
+
+// again is how often a record is loaded in vain because it changes meanwhile.
+const again = 3
+
+// join returns the load of the ref that is under way, or begins one and says so.
+// Known refs are those that lead to a record in memory.
+func (c *Cache) join(ctx context.Context, ref tenancy.Ref, known bool) (l *load, began bool, err error) {
+	c.memory.mu.Lock()
+	defer c.memory.mu.Unlock()
+	if c.closed.Load() {
+		return nil, false, tenancy.ErrClosed
+	}
+	if l := c.memory.flights[ref]; l != nil {
+		return l, false, nil
+	}
+	l = &load{done: make(chan struct{})}
+	c.memory.flights[ref] = l
+	c.loads.Go(func() { c.load(context.WithoutCancel(ctx), l, ref, known) })
+	return l, true, nil
+}
+
+// load asks until what it was told is still true.
+func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.tenant, l.err = nil, fmt.Errorf("%w: the origin panicked: %v", tenancy.ErrUnavailable, v)
+			c.opts.Logger.ErrorContext(ctx, "catalog: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+		c.memory.mu.Lock()
+		if c.memory.flights[ref] == l {
+			delete(c.memory.flights, ref)
+		}
+		c.memory.mu.Unlock()
+		close(l.done)
+	}()
+	for range again {
+		began := c.memory.begin()
+		var r *record
+		r, l.err = c.ask(ctx, ref, known)
+		switch {
+		case l.err == nil:
+			var kept bool
+			now := c.now()
+			if l.tenant, kept = c.memory.keep(began, ref, r, r.loaded-c.jitter(), now-c.maxAge()); kept {
+				return
+			}
+		case errors.Is(l.err, tenancy.ErrNotFound):
+			if c.memory.missing(began, ref, c.now()) {
+				return
+			}
+		default:
+			c.fallBack(l, ref)
+			return
+		}
+	}
+}
+
+// ask asks the origin. A known ref needs no token.
+func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, error) {
+	if !known {
+		if err := c.gate.enter(); err != nil {
+			c.counts.refused.Add(1)
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.LoadTimeout)
+	defer cancel()
+	now := c.now()
+	c.counts.loads.Add(1)
+	t, err := c.origin.Find(ctx, ref)
+	if err == nil && t == nil {
+		err = fmt.Errorf("%w: the origin returned neither a tenant nor an error", tenancy.ErrUnavailable)
+	}
+	switch {
+	case err == nil:
+		if !known {
+			c.gate.back()
+		}
+		fallthrough
+	case errors.Is(err, tenancy.ErrNotFound):
+		if c.circuit.answered() {
+			c.opts.Logger.InfoContext(ctx, "catalog: the origin answers again")
+		}
+	default:
+		c.counts.failures.Add(1)
+		if c.circuit.failed(c.now()) {
+			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
+		}
+		return nil, failure(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &record{tenant: t, loaded: now}, nil
+}
+
+// fallBack ends a load that failed with the record in memory, if nothing was
+// heard of a change of it and it is not too old.
+func (c *Cache) fallBack(l *load, ref tenancy.Ref) {
+	n := c.memory.table.get(c.memory.table.hash(ref), ref)
+	if n != nil && c.now()-n.of.loaded < int64(c.opts.MaxStale) {
+		l.tenant, l.err, l.stale = n.tenant, nil, true
+	}
+}
+
+// missing notes that a load of the ref, begun after the change of that number,
+// found no tenant, and reports whether no change came meanwhile.
+func (m *memory) missing(number uint64, ref tenancy.Ref, now int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.since(number, ref) {
+		return false
+	}
+	h := m.table.hash(ref)
+	if n := m.table.get(h, ref); n != nil {
+		m.drop(n.of)
+	}
+	m.unknown.add(h, now)
+	return true
+}

@@ -1,0 +1,241 @@
+package catalog
+
+import (
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// distrusted is when a record was loaded that must not be used before it is
+// loaded again.
+const distrusted = math.MinInt64
+
+// memory has the records in process: at most size of them, of which the least
+// used go first (SIEVE, https://www.usenix.org/conference/nsdi24/presentation/zhang-yazhuo).
+//
+// Each change that is heard of has a number. A load remembers the last one before
+// it began; what a change since then may have touched is not kept.
+type memory struct {
+	table table
+
+	mu      sync.Mutex // guards what follows and writing to table
+	size    int
+	n       int
+	newest  *record
+	oldest  *record
+	hand    *record
+	change  uint64                // number of the last change
+	lost    uint64                // number of the last change that touched everything
+	touched [touchedParts]uint64  // number of the last change, by a part of the hash
+	evicted int64                 // records
+	unknown *unknown              // refs that lead nowhere
+	flights map[tenancy.Ref]*load // by ref, those that may be joined
+}
+
+const (
+	touchedParts = 4096 // two refs that meet here cost a load now and then
+	maxOthers    = 100  // refs of a record that it does not name
+)
+
+// record is one tenant in memory.
+type record struct {
+	tenant *tenancy.Tenant
+	loaded int64         // when its load from the origin began, on the cache's clock
+	others []tenancy.Ref // that led to it, and that it does not name itself
+
+	newer, older *record
+}
+
+// refs yields all refs that lead to the record.
+func (r *record) refs(yield func(tenancy.Ref) bool) {
+	for ref := range refsOf(r.tenant) {
+		if !yield(ref) {
+			return
+		}
+	}
+	for _, ref := range r.others {
+		if !yield(ref) {
+			return
+		}
+	}
+}
+
+func (m *memory) init(size int) {
+	m.size = size
+	m.table.init()
+	m.flights = map[tenancy.Ref]*load{}
+}
+
+// begin returns the number of the last change, for keep.
+func (m *memory) begin() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.change
+}
+
+// since reports whether a change may have touched the ref after the one of that
+// number.
+func (m *memory) since(number uint64, ref tenancy.Ref) bool {
+	return m.lost > number || m.touched[m.table.hash(ref)%touchedParts] > number
+}
+
+// keep stores what a load of the ref found that began after the change of that
+// number, and reports whether no change came meanwhile. What is stored is found by
+// all refs that the record names. A record in memory that is newer, and was loaded
+// after the horizon, stays and is returned instead.
+func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizon int64) (*tenancy.Tenant, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := tenancy.Ref{Kind: tenancy.RefID, Value: string(r.tenant.ID)}
+	if m.since(number, ref) || m.since(number, id) {
+		return r.tenant, false
+	}
+	m.unknown.remove(m.table.hash(ref))
+	var old *record
+	if n := m.find(id); n != nil {
+		old = n.of
+		newer := old.tenant.Version > r.tenant.Version || old.tenant.Version == r.tenant.Version && old.loaded > r.loaded
+		if newer && n.loaded.Load() > horizon {
+			return old.tenant, true
+		}
+		r.others = slices.DeleteFunc(slices.Clone(old.others), func(each tenancy.Ref) bool { return names(r.tenant, each) })
+	}
+	if !names(r.tenant, ref) && !slices.Contains(r.others, ref) {
+		r.others = append(r.others[max(0, len(r.others)-maxOthers+1):], ref)
+	}
+	for each := range r.refs {
+		if each != ref && m.since(number, each) {
+			continue
+		}
+		n := &node{key: each.Value, tenant: r.tenant, of: r, hash: m.table.hash(each), kind: each.Kind}
+		n.loaded.Store(trusted)
+		if was := m.table.get(n.hash, each); was != nil && was.of == old {
+			n.used.Store(was.used.Load() || each == ref)
+		} else if was != nil {
+			m.drop(was.of) // the name was another tenant's
+		}
+		m.table.put(n)
+	}
+	if old != nil {
+		m.unlink(old)
+		m.takePlace(old, r)
+		return r.tenant, true
+	}
+	if m.n >= m.size {
+		m.evict()
+	}
+	m.link(r)
+	return r.tenant, true
+}
+
+func (m *memory) find(ref tenancy.Ref) *node { return m.table.get(m.table.hash(ref), ref) }
+
+// unlink removes the nodes that lead to the record.
+func (m *memory) unlink(r *record) {
+	for ref := range r.refs {
+		if n := m.find(ref); n != nil && n.of == r {
+			m.table.remove(n)
+		}
+	}
+}
+
+// drop removes a record and whatever leads to it.
+func (m *memory) drop(r *record) {
+	m.unlink(r)
+	if m.hand == r {
+		m.hand = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		m.newest = r.older
+	}
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		m.oldest = r.newer
+	}
+	r.newer, r.older = nil, nil
+	m.n--
+}
+
+func (m *memory) link(r *record) {
+	r.older = m.newest
+	if m.newest != nil {
+		m.newest.newer = r
+	} else {
+		m.oldest = r
+	}
+	m.newest = r
+	m.n++
+}
+
+// takePlace puts r where old was.
+func (m *memory) takePlace(old, r *record) {
+	r.newer, r.older = old.newer, old.older
+	if r.newer != nil {
+		r.newer.older = r
+	} else {
+		m.newest = r
+	}
+	if r.older != nil {
+		r.older.newer = r
+	} else {
+		m.oldest = r
+	}
+	if m.hand == old {
+		m.hand = r
+	}
+	old.newer, old.older = nil, nil
+}
+
+// evict drops the first record from the hand on that was not used since the hand
+// came by, or, after a round, the next.
+func (m *memory) evict() {
+	for left := m.n; ; left-- {
+		r := m.hand
+		if r == nil {
+			r = m.oldest
+		}
+		m.hand = r.newer
+		used := false
+		for ref := range r.refs {
+			if n := m.find(ref); n != nil && n.of == r && n.used.Swap(false) {
+				used = true
+			}
+		}
+		if !used || left <= 0 {
+			m.drop(r)
+			m.evicted++
+			return
+		}
+	}
+}
+
+// changed forgets whatever the refs led to, and lets what is being loaded not be
+// kept.
+func (m *memory) changed(refs []tenancy.Ref) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.change++
+	for _, ref := range refs {
+		h := m.table.hash(ref)
+		m.touched[h%touchedParts] = m.change
+		m.unknown.remove(h)
+		delete(m.flights, ref)
+		if n := m.table.get(h, ref); n != nil {
+			m.drop(n.of)
+		}
+	}
+}
+
+func names(t *tenancy.Tenant, ref tenancy.Ref) bool {
+	for each := range refsOf(t) {
+		if each == ref {
+			return true
+		}
+	}
+	return false
+}

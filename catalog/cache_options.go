@@ -1,0 +1,72 @@
+package catalog
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// CacheOptions are the options of [NewCache].
+type CacheOptions struct {
+	// Size is the most tenants that are kept in process. Default: 100,000.
+	Size int
+	// TTL is how old a record may become, counted from when its load from the
+	// origin began, before it is loaded again. Default: 1 minute.
+	TTL time.Duration
+	// MaxStale is how old a record may become that is used because the origin
+	// fails. Negative: none is used. Default: 1 hour.
+	MaxStale time.Duration
+	// LoadTimeout bounds one question to the origin. Default: 5 seconds.
+	LoadTimeout time.Duration
+	// UnknownTTL is how long a ref is remembered that led to no tenant. Negative:
+	// it is not. Default: 5 seconds.
+	UnknownTTL time.Duration
+	// UnknownRate is how many questions a second that lead to no tenant, or to an
+	// error, the origin is asked in the long run. UnknownBurst is how many at
+	// once, and how many questions about tenants that are not in memory are under
+	// way at a time. Defaults: 100 and 200.
+	UnknownRate, UnknownBurst int
+	// Logger is told when the origin fails. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+// complete fills in defaults.
+func (o *CacheOptions) complete() error {
+	for _, each := range []struct {
+		name      string
+		n         *int
+		otherwise int
+	}{
+		{"Size", &o.Size, 100_000}, {"UnknownRate", &o.UnknownRate, 100}, {"UnknownBurst", &o.UnknownBurst, 200},
+	} {
+		if *each.n < 0 {
+			return fmt.Errorf("%w: %s %d", tenancy.ErrInvalid, each.name, *each.n)
+		}
+		if *each.n == 0 {
+			*each.n = each.otherwise
+		}
+	}
+	for _, each := range []struct {
+		name      string
+		d         *time.Duration
+		otherwise time.Duration
+		off       bool // negative means off
+	}{
+		{"TTL", &o.TTL, time.Minute, false}, {"LoadTimeout", &o.LoadTimeout, 5 * time.Second, false},
+		{"MaxStale", &o.MaxStale, time.Hour, true}, {"UnknownTTL", &o.UnknownTTL, 5 * time.Second, true},
+	} {
+		if *each.d < 0 && !each.off {
+			return fmt.Errorf("%w: %s %v", tenancy.ErrInvalid, each.name, *each.d)
+		}
+		if *each.d == 0 {
+			*each.d = each.otherwise
+		}
+		*each.d = max(*each.d, 0)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return nil
+}

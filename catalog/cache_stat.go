@@ -1,0 +1,76 @@
+package catalog
+
+import "sync/atomic"
+
+// CacheStat is what a cache is and did, since it was made.
+type CacheStat struct {
+	// Tenants is how many tenants are in memory, Unknown how many refs are
+	// remembered that lead to none.
+	Tenants int `json:"tenants"`
+	Unknown int `json:"unknown"`
+	// Hits counts what was found in memory, UnknownHits what was remembered to
+	// lead to no tenant, Misses the rest: those had to wait, or got a stale
+	// record.
+	Hits        int64 `json:"hits"`
+	UnknownHits int64 `json:"unknown_hits"`
+	Misses      int64 `json:"misses"`
+	// Loads counts questions to the origin, LoadFailures those that ended with
+	// another error than that there is no such tenant.
+	Loads        int64 `json:"loads"`
+	LoadFailures int64 `json:"load_failures"`
+	// Stale counts records that were older than they may be and were used because
+	// the origin failed.
+	Stale int64 `json:"stale"`
+	// Refused counts loads that were refused with a [*CacheBusyError].
+	Refused int64 `json:"refused"`
+	// Changes counts changes that the cache was told of, Evictions tenants that
+	// gave their place to others.
+	Changes   int64 `json:"changes"`
+	Evictions int64 `json:"evictions"`
+	// OriginDown is whether the origin failed when it was last asked.
+	OriginDown bool `json:"origin_down"`
+}
+
+// Stat returns the cache's figures.
+func (c *Cache) Stat() CacheStat {
+	s := CacheStat{
+		Unknown:      c.memory.unknown.len(),
+		UnknownHits:  c.counts.unknown.Load(),
+		Misses:       c.counts.misses.Load(),
+		Loads:        c.counts.loads.Load(),
+		LoadFailures: c.counts.failures.Load(),
+		Stale:        c.counts.stale.Load(),
+		Refused:      c.counts.refused.Load(),
+		Changes:      c.counts.changes.Load(),
+		OriginDown:   c.circuit.open(),
+	}
+	for i := range c.counts.hits {
+		s.Hits += c.counts.hits[i].n.Load()
+	}
+	c.memory.mu.Lock()
+	defer c.memory.mu.Unlock()
+	s.Tenants, s.Evictions = c.memory.n, c.memory.evicted
+	return s
+}
+
+// counts are what the cache did. Hits are counted in several places, so that
+// processors that find different tenants do not wait for each other.
+type counts struct {
+	hits     [countParts]paddedCount
+	misses   atomic.Int64
+	loads    atomic.Int64
+	failures atomic.Int64
+	unknown  atomic.Int64
+	stale    atomic.Int64
+	refused  atomic.Int64
+	changes  atomic.Int64
+}
+
+const countParts = 64
+
+type paddedCount struct {
+	n atomic.Int64
+	_ [56]byte
+}
+
+func (c *counts) hit(h uint64) { c.hits[h%countParts].n.Add(1) }

@@ -1,0 +1,561 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// origin is a finder whose answers a test delays, counts and lets fail.
+type origin struct {
+	tenancy.Finder
+	finds atomic.Int64
+	fail  atomic.Pointer[error]
+	wait  atomic.Pointer[func(context.Context, tenancy.Ref)] // after the answer is known
+}
+
+func (o *origin) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	o.finds.Add(1)
+	t, err := o.Finder.Find(ctx, ref)
+	if wait := o.wait.Load(); wait != nil {
+		(*wait)(ctx, ref)
+	}
+	if fail := o.fail.Load(); fail != nil {
+		return nil, *fail
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return t, err
+}
+
+// Watch lets the catalog below tell of its changes.
+func (o *origin) Watch(tell func(context.Context, catalog.Change)) func() {
+	return o.Finder.(*catalog.Catalog).Watch(tell)
+}
+
+func (o *origin) breakDown(err error) {
+	if err == nil {
+		o.fail.Store(nil)
+		return
+	}
+	o.fail.Store(&err)
+}
+
+func (o *origin) answerAfter(wait func(context.Context, tenancy.Ref)) { o.wait.Store(&wait) }
+
+// wantFinds checks how often the origin was asked since the last call.
+func (o *origin) wantFinds(t *testing.T, want int64) {
+	t.Helper()
+	synctest.Wait()
+	if got := o.finds.Swap(0); got != want {
+		t.Errorf("the origin was asked %d times, want %d", got, want)
+	}
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// newCache returns a cache in front of a catalog in memory that has the tenant
+// acme.
+func newCache(t *testing.T, opts catalog.CacheOptions) (*catalog.Cache, *origin, *catalog.Catalog) {
+	t.Helper()
+	cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme", Domains: []string{"acme.example"}})
+	o := &origin{Finder: cat}
+	if opts.Logger == nil {
+		opts.Logger = quiet
+	}
+	c, err := catalog.NewCache(o, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c, o, cat
+}
+
+// run runs the cache until the test ends.
+func run(t *testing.T, c *catalog.Cache) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+func slug(s string) tenancy.Ref   { return tenancy.Ref{Kind: tenancy.RefSlug, Value: s} }
+func byID(s string) tenancy.Ref   { return tenancy.Ref{Kind: tenancy.RefID, Value: s} }
+func domain(s string) tenancy.Ref { return tenancy.Ref{Kind: tenancy.RefDomain, Value: s} }
+
+func wantVersion(t *testing.T, f tenancy.Finder, ref tenancy.Ref, want int64) {
+	t.Helper()
+	got, err := f.Find(t.Context(), ref)
+	if err != nil || got.Version != want {
+		t.Errorf("Find(%v): got %+v, %v, want version %d", ref, got, err, want)
+	}
+}
+
+func wantError(t *testing.T, f tenancy.Finder, ref tenancy.Ref, want error) {
+	t.Helper()
+	if got, err := f.Find(t.Context(), ref); !errors.Is(err, want) || got != nil {
+		t.Errorf("Find(%v): got %+v, %v, want %v", ref, got, err, want)
+	}
+}
+
+// through is a store that is read through a cache.
+type through struct {
+	catalog.Store
+	cache *catalog.Cache
+}
+
+func (s *through) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	t, err := s.cache.Find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return t.Clone(), nil
+}
+
+// Replace forgets what a change found that is not told yet.
+func (s *through) Replace(ctx context.Context, t *tenancy.Tenant) error {
+	err := s.Store.Replace(ctx, t)
+	if errors.Is(err, tenancy.ErrConflict) {
+		s.cache.Forget(ctx, byID(string(t.ID)))
+	}
+	return err
+}
+
+// A catalog that reads through a cache is as good as one that does not.
+func TestCacheConforms(t *testing.T) {
+	t.Parallel()
+	tenancytest.TestCatalog(t, func(t *testing.T) *catalog.Catalog {
+		store := tenancytest.NewStore()
+		inner, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := catalog.NewCache(inner, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, c)
+		outer, err := catalog.NewWithStore(&through{store, c}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer.Watch(c.Changed)
+		return outer
+	})
+}
+
+// One load serves all refs of a tenant.
+func TestCacheKeepsTheWholeRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, _ := newCache(t, catalog.CacheOptions{})
+		for range 3 {
+			for _, ref := range []tenancy.Ref{domain("acme.example"), slug("acme"), byID("acme-1")} {
+				wantVersion(t, c, ref, 1)
+			}
+		}
+		o.wantFinds(t, 1)
+		for _, ref := range []tenancy.Ref{slug("acme-1"), slug("acme.example"), domain("acme"), byID("acme"), {}, {Kind: 99, Value: "acme"}} {
+			wantError(t, c, ref, tenancy.ErrNotFound)
+		}
+	})
+}
+
+func TestCacheTTL(t *testing.T) {
+	for _, running := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, o, _ := newCache(t, catalog.CacheOptions{TTL: time.Minute})
+			if running {
+				run(t, c)
+			}
+			wantVersion(t, c, slug("acme"), 1)
+			time.Sleep(40 * time.Second)
+			wantVersion(t, c, slug("acme"), 1)
+			o.wantFinds(t, 1)
+			// Nobody asks: it ends.
+			o.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(time.Second) })
+			time.Sleep(20 * time.Second)
+			began := time.Now()
+			wantVersion(t, c, slug("acme"), 1)
+			o.wantFinds(t, 1)
+			if d := time.Since(began); d != time.Second {
+				t.Errorf("running %v: got the record after %v, want that of a load", running, d)
+			}
+		})
+	}
+}
+
+// A tenant that is asked for is loaded again before its time ends, and its
+// requests wait for nothing.
+func TestCacheLoadsAhead(t *testing.T) {
+	for _, running := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, o, _ := newCache(t, catalog.CacheOptions{TTL: time.Minute})
+			if running {
+				run(t, c)
+			}
+			wantVersion(t, c, slug("acme"), 1)
+			o.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(2 * time.Second) })
+			for range 600 {
+				time.Sleep(time.Second)
+				began := time.Now()
+				wantVersion(t, c, slug("acme"), 1)
+				if d := time.Since(began); d != 0 {
+					t.Fatalf("running %v: a request waited for %v", running, d)
+				}
+			}
+			if n := o.finds.Load(); n < 10 || n > 16 {
+				t.Errorf("running %v: the origin was asked %d times in ten minutes, want every 42 to 60 seconds", running, n)
+			}
+		})
+	}
+}
+
+func TestCacheSeesEveryChange(t *testing.T) {
+	t.Parallel()
+	c, _, cat := newCache(t, catalog.CacheOptions{})
+	version := int64(1)
+	do := func(what string, change func() (*tenancy.Tenant, error)) {
+		t.Helper()
+		for _, ref := range []tenancy.Ref{byID("acme-1"), slug("acme"), slug("apex"), domain("acme.example"), domain("new.example")} {
+			_, _ = c.Find(t.Context(), ref)
+		}
+		if _, err := change(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		version++
+		wantVersion(t, c, byID("acme-1"), version)
+	}
+	do("status", func() (*tenancy.Tenant, error) { return cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended) })
+	do("domain", func() (*tenancy.Tenant, error) { return cat.AddDomain(t.Context(), "acme-1", "new.example") })
+	wantVersion(t, c, domain("new.example"), version)
+	do("no domain", func() (*tenancy.Tenant, error) { return cat.RemoveDomain(t.Context(), "acme-1", "acme.example") })
+	wantError(t, c, domain("acme.example"), tenancy.ErrNotFound)
+	do("rename", func() (*tenancy.Tenant, error) { return cat.Rename(t.Context(), "acme-1", "apex") })
+	wantVersion(t, c, slug("apex"), version)
+	wantError(t, c, slug("acme"), tenancy.ErrNotFound)
+	do("update", func() (*tenancy.Tenant, error) {
+		got, err := cat.Find(t.Context(), byID("acme-1"))
+		if err != nil {
+			return nil, err
+		}
+		got.Settings = map[string]string{"k": "v"}
+		got.Status = tenancy.StatusArchived
+		return cat.Update(t.Context(), got)
+	})
+	do("create over an unknown", func() (*tenancy.Tenant, error) {
+		version-- // not of this one
+		return cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Domains: []string{"acme.example"}})
+	})
+	wantVersion(t, c, slug("acme"), 1)
+	wantVersion(t, c, domain("acme.example"), 1)
+	if err := cat.Delete(t.Context(), "acme-1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []tenancy.Ref{byID("acme-1"), slug("apex"), domain("new.example")} {
+		wantError(t, c, ref, tenancy.ErrNotFound)
+	}
+}
+
+// lossy is a store that writes and then says that it does not know.
+type lossy struct {
+	catalog.Store
+	err error
+}
+
+func (s *lossy) Insert(ctx context.Context, t *tenancy.Tenant) error {
+	return errors.Join(s.Store.Insert(ctx, t), s.err)
+}
+
+func (s *lossy) Replace(ctx context.Context, t *tenancy.Tenant) error {
+	return errors.Join(s.Store.Replace(ctx, t), s.err)
+}
+
+func (s *lossy) Delete(ctx context.Context, id tenancy.ID, version int64) error {
+	return errors.Join(s.Store.Delete(ctx, id, version), s.err)
+}
+
+func TestCacheSeesChangesThatMayHaveHappened(t *testing.T) {
+	t.Parallel()
+	store := &lossy{Store: tenancytest.NewStore()}
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.NewCache(cat, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c, slug("acme"), tenancy.ErrNotFound)
+	store.err = errors.New("the connection was lost")
+	_, err = cat.Create(t.Context(), &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
+	if !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Fatalf("Create: got %v, want ErrUnavailable", err)
+	}
+	wantVersion(t, c, slug("acme"), 1)
+	if _, err := cat.Rename(t.Context(), "acme-1", "apex"); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Fatalf("Rename: got %v, want ErrUnavailable", err)
+	}
+	wantVersion(t, c, slug("apex"), 2)
+	wantError(t, c, slug("acme"), tenancy.ErrNotFound)
+	if err := cat.Delete(t.Context(), "acme-1"); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Fatalf("Delete: got %v, want ErrUnavailable", err)
+	}
+	wantError(t, c, slug("apex"), tenancy.ErrNotFound)
+}
+
+// What is refused is no change.
+func TestWatchIsNotToldOfRefusals(t *testing.T) {
+	t.Parallel()
+	cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"}, &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
+	var told []catalog.Change
+	stop := cat.Watch(func(ctx context.Context, change catalog.Change) {
+		if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+			t.Errorf("got the context %v, want one that ends later", ctx)
+		}
+		told = append(told, change)
+	})
+	for what, err := range map[string]error{
+		"create": second(cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme"})),
+		"rename": second(cat.Rename(t.Context(), "acme-1", "globex")),
+		"delete": cat.Delete(t.Context(), "acme-1"),
+	} {
+		if err == nil {
+			t.Errorf("%s: got no error", what)
+		}
+	}
+	if _, err := cat.Rename(t.Context(), "acme-1", "acme"); err != nil || len(told) != 0 {
+		t.Errorf("got %v, %v, want nothing told", told, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := cat.Rename(ctx, "acme-1", "apex")
+	cancel()
+	if err != nil || len(told) != 1 || told[0].Before.Slug != "acme" || told[0].After.Slug != "apex" {
+		t.Errorf("got %v, %v, want the change", told, err)
+	}
+	stop()
+	stop()
+	if _, err := cat.Rename(t.Context(), "acme-1", "acme"); err != nil || len(told) != 1 {
+		t.Errorf("after stop: told %d changes, %v, want 1", len(told), err)
+	}
+}
+
+func second(_ *tenancy.Tenant, err error) error { return err }
+
+// A load that began before a change does not put the older record back, and who
+// asks after the change does not wait for that load.
+func TestCacheSlowLoadLosesAgainstChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, cat := newCache(t, catalog.CacheOptions{})
+		for _, ref := range []tenancy.Ref{slug("acme"), domain("acme.example"), byID("acme-1")} {
+			before, err := cat.Find(t.Context(), byID("acme-1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Forget(t.Context(), ref)
+			var slowed atomic.Bool
+			o.answerAfter(func(context.Context, tenancy.Ref) {
+				if !slowed.Swap(true) {
+					time.Sleep(time.Second)
+				}
+			})
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = c.Find(t.Context(), ref) })
+			synctest.Wait()
+			if _, err := cat.AddDomain(t.Context(), "acme-1", fmt.Sprintf("d%d.example", before.Version)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			wantVersion(t, c, ref, before.Version+1)
+			if d := time.Since(began); d != 0 {
+				t.Errorf("waited %v for the load that began before", d)
+			}
+			wg.Wait()
+			for _, each := range []tenancy.Ref{slug("acme"), domain("acme.example"), byID("acme-1")} {
+				wantVersion(t, c, each, before.Version+1)
+			}
+		}
+		// The same for a ref that led nowhere.
+		var slowed atomic.Bool
+		o.answerAfter(func(context.Context, tenancy.Ref) {
+			if !slowed.Swap(true) {
+				time.Sleep(time.Second)
+			}
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = c.Find(t.Context(), slug("globex")) })
+		synctest.Wait()
+		if _, err := cat.Create(t.Context(), &tenancy.Tenant{Slug: "globex"}); err != nil {
+			t.Fatal(err)
+		}
+		wantVersion(t, c, slug("globex"), 1)
+		wg.Wait()
+		wantVersion(t, c, slug("globex"), 1)
+	})
+}
+
+func TestCacheStampede(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, _ := newCache(t, catalog.CacheOptions{LoadTimeout: 10 * time.Second})
+		o.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(2 * time.Second) })
+		var got, late atomic.Int64
+		for i := range 1000 {
+			go func() {
+				ctx, cancel := t.Context(), context.CancelFunc(func() {})
+				if i%2 == 1 { // the first one, too, may leave
+					ctx, cancel = context.WithTimeout(ctx, time.Second)
+				}
+				defer cancel()
+				began := time.Now()
+				found, err := c.Find(ctx, slug("acme"))
+				switch {
+				case err == nil && found.Slug == "acme" && time.Since(began) == 2*time.Second:
+					got.Add(1)
+				case errors.Is(err, context.DeadlineExceeded) && time.Since(began) == time.Second:
+					late.Add(1)
+				default:
+					t.Errorf("got %v, %v after %v", found, err, time.Since(began))
+				}
+			}()
+		}
+		time.Sleep(3 * time.Second)
+		if got.Load() != 500 || late.Load() != 500 {
+			t.Errorf("got %d records and %d ends of contexts, want 500 of each", got.Load(), late.Load())
+		}
+		o.wantFinds(t, 1)
+	})
+}
+
+func TestCacheServesStale(t *testing.T) {
+	down := errors.New("connection refused")
+	synctest.Test(t, func(t *testing.T) {
+		c, o, cat := newCache(t, catalog.CacheOptions{TTL: time.Minute, MaxStale: time.Hour, LoadTimeout: 5 * time.Second})
+		wantVersion(t, c, slug("acme"), 1)
+		o.breakDown(down)
+		wantError(t, c, slug("globex"), tenancy.ErrUnavailable)
+		time.Sleep(2 * time.Minute)
+		wantVersion(t, c, slug("acme"), 1)
+
+		// While the origin hangs, nobody waits for it.
+		o.answerAfter(func(ctx context.Context, _ tenancy.Ref) { <-ctx.Done() })
+		waits := 0
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			began := time.Now()
+			wantVersion(t, c, slug("acme"), 1)
+			if time.Since(began) > 0 {
+				waits++
+			}
+		}
+		if n := o.finds.Load(); n < 3 || n > 10 {
+			t.Errorf("the origin was asked %d times within ten seconds, want a few times", n)
+		}
+		if waits > 0 {
+			t.Errorf("%d of 100 requests waited for an origin that is down", waits)
+		}
+		if n := c.Stat().Stale; n != 101 {
+			t.Errorf("counted %d stale answers, want 101", n)
+		}
+
+		time.Sleep(time.Hour)
+		wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+		o.answerAfter(func(context.Context, tenancy.Ref) {})
+		o.breakDown(nil)
+		time.Sleep(10 * time.Second)
+		wantVersion(t, c, slug("acme"), 1)
+		synctest.Wait()
+		if s := c.Stat(); s.OriginDown || s.LoadFailures == 0 {
+			t.Errorf("got %+v, want an origin that is up again", s)
+		}
+
+		// A change that was heard of ends it.
+		if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
+			t.Fatal(err)
+		}
+		o.breakDown(down)
+		wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+	})
+}
+
+func TestCacheMaxStaleOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, _ := newCache(t, catalog.CacheOptions{MaxStale: -1})
+		wantVersion(t, c, slug("acme"), 1)
+		o.breakDown(errors.New("down"))
+		time.Sleep(time.Minute)
+		wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+	})
+}
+
+// A tenant that was deleted behind the cache's back is gone, in memory too.
+func TestCacheForgetsWhatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := finder{slug("acme"): tenancytest.NewTenant("acme")}
+		c, err := catalog.NewCache(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantVersion(t, c, slug("acme"), 1)
+		delete(f, slug("acme"))
+		time.Sleep(time.Minute)
+		wantError(t, c, slug("acme"), tenancy.ErrNotFound)
+		if n := c.Stat().Tenants; n != 0 {
+			t.Errorf("%d tenants in memory, want 0", n)
+		}
+	})
+}
+
+func TestCacheOriginPanics(t *testing.T) {
+	t.Parallel()
+	c, o, _ := newCache(t, catalog.CacheOptions{})
+	o.answerAfter(func(context.Context, tenancy.Ref) { panic("broken") })
+	wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+	o.answerAfter(func(context.Context, tenancy.Ref) {})
+	wantVersion(t, c, slug("acme"), 1)
+}
+
+func TestCacheCloses(t *testing.T) {
+	t.Parallel()
+	c, _, cat := newCache(t, catalog.CacheOptions{})
+	wantVersion(t, c, slug("acme"), 1)
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	wantError(t, c, slug("acme"), tenancy.ErrClosed)
+	changes := c.Stat().Changes
+	if _, err := cat.Rename(t.Context(), "acme-1", "apex"); err != nil || c.Stat().Changes != changes {
+		t.Errorf("a closed cache was told of a change, %v", err)
+	}
+}
+
+func TestNewCacheRefuses(t *testing.T) {
+	t.Parallel()
+	for what, opts := range map[string]catalog.CacheOptions{
+		"size": {Size: -1}, "TTL": {TTL: -1}, "load": {LoadTimeout: -1}, "rate": {UnknownRate: -1}, "burst": {UnknownBurst: -1},
+	} {
+		if _, err := catalog.NewCache(finder{}, &opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", what, err)
+		}
+	}
+	if _, err := catalog.NewCache(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no origin: got %v, want ErrInvalid", err)
+	}
+}

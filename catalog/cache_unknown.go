@@ -1,0 +1,197 @@
+package catalog
+
+import (
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// unknown remembers refs that lead to no tenant, by their hash, in two sets that
+// take turns: a ref is remembered for between half of its life and all of it, or
+// until as many others came as a set holds. Its methods may be called by many goroutines at once.
+type unknown struct {
+	life int64 // nanoseconds; 0 remembers nothing
+	size int   // of each set
+
+	mu       sync.Mutex // guards what follows
+	now, old map[uint64]struct{}
+	began    int64 // when now was
+	before   int64 // when old was
+}
+
+func newUnknown(life time.Duration, size int) *unknown {
+	return &unknown{life: int64(life), size: size, now: map[uint64]struct{}{}, old: map[uint64]struct{}{}}
+}
+
+// turn lets the sets take turns, when it is time. The caller has the lock.
+func (u *unknown) turn(now int64) {
+	if now-u.began < u.life/2 && len(u.now) < u.size {
+		return
+	}
+	u.now, u.old = u.old, u.now
+	clear(u.now)
+	u.began, u.before = now, u.began
+	if now-u.before >= u.life {
+		clear(u.old)
+	}
+}
+
+func (u *unknown) has(h uint64, now int64) bool {
+	if u.life == 0 {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(now)
+	_, in := u.now[h]
+	if !in && now-u.before < u.life {
+		_, in = u.old[h]
+	}
+	return in
+}
+
+func (u *unknown) add(h uint64, now int64) {
+	if u.life == 0 {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(now)
+	u.now[h] = struct{}{}
+}
+
+func (u *unknown) remove(h uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.now, h)
+	delete(u.old, h)
+}
+
+func (u *unknown) len() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.now) + len(u.old)
+}
+
+// gate lets loads of refs through that may lead nowhere: each takes a token and
+// gives it back if there was a tenant. Whoever finds none waits for one, in turn.
+type gate struct {
+	every time.Duration // a new token
+	most  int           // tokens
+	queue int           // the most that wait
+	wait  time.Duration // the longest
+
+	mu      sync.Mutex // guards what follows
+	tokens  int
+	last    time.Time // when the last token was made
+	waiting []*turnstile
+	armed   bool // a timer runs that serves those who wait
+}
+
+// turnstile is one that waits at a gate.
+type turnstile struct {
+	open  chan struct{}
+	taken bool // open is closed, or nobody waits any more
+}
+
+func newGate(rate, burst int) *gate {
+	return &gate{
+		every: time.Second / time.Duration(rate), most: burst, tokens: burst, last: time.Now(),
+		queue: 4096, wait: time.Second,
+	}
+}
+
+// enter returns when there is a token, or a [*CacheBusyError].
+func (g *gate) enter() error {
+	g.mu.Lock()
+	g.refill()
+	if g.tokens > 0 && len(g.waiting) == 0 {
+		g.tokens--
+		g.mu.Unlock()
+		return nil
+	}
+	if len(g.waiting) >= g.queue {
+		g.mu.Unlock()
+		return &CacheBusyError{After: g.wait}
+	}
+	t := &turnstile{open: make(chan struct{})}
+	g.waiting = append(g.waiting, t)
+	g.serve()
+	g.mu.Unlock()
+
+	timer := time.NewTimer(g.wait)
+	defer timer.Stop()
+	select {
+	case <-t.open:
+		return nil
+	case <-timer.C:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.taken {
+		return nil
+	}
+	for i, each := range g.waiting {
+		if each == t {
+			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			break
+		}
+	}
+	return &CacheBusyError{After: g.wait}
+}
+
+// back gives a token back that was not needed.
+func (g *gate) back() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tokens = min(g.tokens+1, g.most)
+	g.serve()
+}
+
+// refill makes the tokens that are due. The caller has the lock.
+func (g *gate) refill() {
+	n := int(time.Since(g.last) / g.every)
+	g.last = g.last.Add(time.Duration(n) * g.every)
+	g.tokens = min(g.tokens+n, g.most)
+}
+
+// serve gives tokens to those who wait, and sees that it is called when there is
+// another. The caller has the lock.
+func (g *gate) serve() {
+	g.refill()
+	for g.tokens > 0 && len(g.waiting) > 0 {
+		g.tokens--
+		g.waiting[0].taken = true
+		close(g.waiting[0].open)
+		g.waiting = g.waiting[1:]
+	}
+	if len(g.waiting) == 0 || g.armed {
+		return
+	}
+	g.armed = true
+	time.AfterFunc(time.Until(g.last.Add(g.every)), func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.armed = false
+		g.serve()
+	})
+}
+
+// CacheBusyError says that a ref was not looked up, because too many were that
+// lead to no tenant. It unwraps to [tenancy.ErrUnavailable].
+type CacheBusyError struct {
+	// After is when it is worth trying again.
+	After time.Duration
+}
+
+// Error returns the text for logs.
+func (e *CacheBusyError) Error() string {
+	return "not looked up: too many look-ups of names that nobody has"
+}
+
+// RetryAfter returns when to try again, for the header of that name.
+func (e *CacheBusyError) RetryAfter() time.Duration { return e.After }
+
+// Unwrap returns [tenancy.ErrUnavailable].
+func (e *CacheBusyError) Unwrap() error { return tenancy.ErrUnavailable }

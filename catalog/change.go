@@ -1,0 +1,116 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// watchTimeout bounds how long a change waits for those who watch.
+const watchTimeout = time.Second
+
+// Change is a change of one tenant's record. It says what may have changed: when
+// the answer of a write was lost, a Change is told that may not have happened.
+// The records must not be modified.
+type Change struct {
+	// Before is nil for a record that was made.
+	Before *tenancy.Tenant
+	// After is nil for a record that was deleted.
+	After *tenancy.Tenant
+}
+
+// Refs returns all refs that led to the tenant before, or lead to it after.
+func (c Change) Refs() []tenancy.Ref {
+	var out []tenancy.Ref
+	for _, t := range []*tenancy.Tenant{c.Before, c.After} {
+		if t == nil {
+			continue
+		}
+		for ref := range refsOf(t) {
+			if !slices.Contains(out, ref) {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
+
+// refsOf yields the refs that the record itself says lead to it.
+func refsOf(t *tenancy.Tenant) func(yield func(tenancy.Ref) bool) {
+	return func(yield func(tenancy.Ref) bool) {
+		if !yield(tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)}) {
+			return
+		}
+		if !yield(tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug}) {
+			return
+		}
+		for _, d := range t.Domains {
+			if !yield(tenancy.Ref{Kind: tenancy.RefDomain, Value: d}) {
+				return
+			}
+		}
+	}
+}
+
+// watchers are told of changes.
+type watchers struct {
+	mu  sync.Mutex // guards writing all
+	all atomic.Pointer[[]*watcher]
+}
+
+type watcher struct {
+	tell func(context.Context, Change)
+}
+
+// Watch lets tell be called after each change that is made through this Catalog,
+// by the goroutine that makes it and before its method returns; also when it is
+// not known whether the change was made. What tell does cannot undo the change. Its
+// context does not end with the caller's, but after a second, and tell must
+// return then.
+//
+// Changes that are made at the same time may be told in any order. Those of other
+// processes are not told. After stop has returned, changes that begin are not told.
+func (c *Catalog) Watch(tell func(context.Context, Change)) (stop func()) {
+	w := &watcher{tell}
+	c.watchers.edit(func(all []*watcher) []*watcher { return append(all, w) })
+	return func() {
+		c.watchers.edit(func(all []*watcher) []*watcher {
+			return slices.DeleteFunc(all, func(each *watcher) bool { return each == w })
+		})
+	}
+}
+
+func (w *watchers) edit(change func([]*watcher) []*watcher) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*watcher
+	if old := w.all.Load(); old != nil {
+		all = slices.Clone(*old)
+	}
+	all = change(all)
+	w.all.Store(&all)
+}
+
+// tell tells all watchers of a change that ended with err, unless the error says
+// that nothing was written.
+func (w *watchers) tell(ctx context.Context, change Change, err error) {
+	all := w.all.Load()
+	if all == nil || len(*all) == 0 {
+		return
+	}
+	for _, refused := range []error{tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrNotFound} {
+		if errors.Is(err, refused) {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)
+	defer cancel()
+	for _, each := range *all {
+		each.tell(ctx, change)
+	}
+}
