@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -29,7 +30,10 @@ type Cache struct {
 	gate    *gate
 	circuit circuit // of the origin
 	refresh chan struct{}
+	shared  *shared      // nil: no Redis
+	proven  atomic.Int64 // when a look began that heard of all changes
 	loads   sync.WaitGroup
+	running atomic.Bool
 	closed  atomic.Bool // set under the memory's lock
 	counts  counts
 }
@@ -64,6 +68,10 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
 	c.circuit.trip, c.circuit.longest, c.circuit.answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
+	c.proven.Store(distrusted)
+	if c.opts.Redis != nil {
+		c.shared = newShared(&c.opts)
+	}
 	if w, ok := origin.(interface {
 		Watch(tell func(context.Context, Change)) (stop func())
 	}); ok {
@@ -88,7 +96,14 @@ func (c *Cache) Close() error {
 // Run does what the cache does beside requests, until the context ends. Without it
 // the cache works, and looks at the clock at each request.
 func (c *Cache) Run(ctx context.Context) error {
+	c.running.Store(true)
+	defer c.running.Store(false)
 	defer c.trusted.Store(never)
+	if c.shared != nil {
+		var work sync.WaitGroup
+		defer work.Wait()
+		work.Go(func() { c.follow(ctx) })
+	}
 	t := time.NewTicker(max(time.Millisecond, min(tick, c.opts.TTL/10)))
 	defer t.Stop()
 	for {
@@ -114,7 +129,18 @@ func (c *Cache) look() {
 func (c *Cache) now() int64 { return int64(time.Since(c.base)) }
 
 // maxAge is how old a record may be that is used as it is.
-func (c *Cache) maxAge() int64 { return int64(c.opts.TTL) }
+func (c *Cache) maxAge() int64 {
+	if c.shared != nil && c.deaf() {
+		return int64(c.opts.Unproven)
+	}
+	return int64(c.opts.TTL)
+}
+
+// deaf reports whether changes may be missed now.
+func (c *Cache) deaf() bool {
+	proven := c.proven.Load()
+	return proven == distrusted || c.now()-proven > int64(deafAfter)
+}
 
 // soon is the age from which on a record that is used is loaded again ahead of
 // time.
@@ -217,14 +243,30 @@ func (c *Cache) Changed(ctx context.Context, change Change) { c.Forget(ctx, chan
 
 // Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
 // what the catalog does not know of, such as an API key that was made or revoked.
-func (c *Cache) Forget(_ context.Context, refs ...tenancy.Ref) {
+func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
+	s := c.shared
+	if s == nil {
+		c.memory.changed(refs)
+		return
+	}
+	s.begin(refs) // what is in Redis now is from before
 	c.memory.changed(refs)
+	told := false
+	defer func() { s.end(refs, told) }()
+	if s.circuit.open() && c.running.Load() {
+		return
+	}
+	err := s.tell(context.WithoutCancel(ctx), refs)
+	if told = err == nil; !told {
+		s.failed(ctx, c.now(), err)
+		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other replicas", slog.Any("error", err))
+	}
 }
 
 // jitter is by how much a record is taken for older than it is, so that those that
 // were loaded together are not loaded again together.
-func (c *Cache) jitter() int64 { return rand.N(int64(c.opts.TTL)/10 + 1) } //nolint:gosec // not a secret
+func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.Unproven))/10 + 1) } //nolint:gosec // not a secret
 
 // failure makes an error of the origin one that unwraps to ErrUnavailable, without
 // the load's own context.

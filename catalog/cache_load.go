@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -53,25 +54,53 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 		close(l.done)
 	}()
 	for range again {
-		began := c.memory.begin()
-		var r *record
-		r, l.err = c.ask(ctx, ref, known)
-		switch {
-		case l.err == nil:
-			var kept bool
-			now := c.now()
-			if l.tenant, kept = c.memory.keep(began, ref, r, r.loaded-c.jitter(), now-c.maxAge()); kept {
-				return
-			}
-		case errors.Is(l.err, tenancy.ErrNotFound):
-			if c.memory.missing(began, ref, c.now()) {
-				return
-			}
-		default:
-			c.fallBack(l, ref)
+		if c.attempt(ctx, l, ref, known) {
 			return
 		}
 	}
+}
+
+// attempt asks Redis and then the origin, and reports whether that is all.
+func (c *Cache) attempt(ctx context.Context, l *load, ref tenancy.Ref, known bool) bool {
+	began := c.memory.begin()
+	var saw *sighting
+	var older *record // than it may be
+	if c.shared != nil {
+		asked := c.now()
+		if saw = c.shared.read(ctx, ref, c.now); saw != nil && saw.tenant != nil {
+			r := &record{tenant: saw.tenant, loaded: asked - int64(saw.age)}
+			if saw.age < time.Duration(soon(c.maxAge())) {
+				c.counts.redis.Add(1)
+				return c.kept(l, began, ref, r)
+			}
+			older = r
+		}
+	}
+	r, err := c.ask(ctx, ref, known)
+	l.err = err
+	switch {
+	case err == nil:
+		if c.shared != nil {
+			c.loads.Go(func() { c.shared.fill(ctx, ref, saw, r.tenant, c.now) })
+		}
+		return c.kept(l, began, ref, r)
+	case errors.Is(err, tenancy.ErrNotFound):
+		return c.memory.missing(began, ref, c.now())
+	}
+	if older != nil && c.memory.table.get(c.memory.table.hash(ref), ref) == nil {
+		c.kept(l, began, ref, older)
+		l.tenant, l.err = nil, err
+	}
+	c.fallBack(l, ref)
+	return true
+}
+
+// kept ends a load with the record, and reports whether no change came meanwhile.
+func (c *Cache) kept(l *load, began uint64, ref tenancy.Ref, r *record) bool {
+	var kept bool
+	l.tenant, kept = c.memory.keep(began, ref, r, r.loaded-c.jitter(), c.now()-c.maxAge())
+	l.err = nil
+	return kept
 }
 
 // ask asks the origin. A known ref needs no token.

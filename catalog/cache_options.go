@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/artflow-studio/tenancy"
 )
 
@@ -28,7 +30,21 @@ type CacheOptions struct {
 	// once, and how many questions about tenants that are not in memory are under
 	// way at a time. Defaults: 100 and 200.
 	UnknownRate, UnknownBurst int
-	// Logger is told when the origin fails. Default: [slog.Default].
+	// Redis connects the caches of all replicas, and of whatever else changes the
+	// catalog: they tell each other of changes, and share records. The caller
+	// closes it, after [Cache.Run] has ended. Default: none.
+	Redis rueidis.Client
+	// Prefix begins the names of all keys in Redis. Catalogs that share a Redis
+	// need different ones. Default: "tenancy:".
+	Prefix string
+	// RedisTimeout bounds how long a request waits for Redis. Default: 50
+	// milliseconds.
+	RedisTimeout time.Duration
+	// Unproven is how old a record may become, instead of TTL, while it is not
+	// certain that changes are heard of: Redis does not answer, or [Cache.Run] does
+	// not run. Default: 5 seconds.
+	Unproven time.Duration
+	// Logger is told when the origin or Redis fails. Default: [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -54,7 +70,8 @@ func (o *CacheOptions) complete() error {
 		otherwise time.Duration
 		off       bool // negative means off
 	}{
-		{"TTL", &o.TTL, time.Minute, false}, {"LoadTimeout", &o.LoadTimeout, 5 * time.Second, false},
+		{"TTL", &o.TTL, time.Minute, false}, {"Unproven", &o.Unproven, 5 * time.Second, false},
+		{"RedisTimeout", &o.RedisTimeout, 50 * time.Millisecond, false}, {"LoadTimeout", &o.LoadTimeout, 5 * time.Second, false},
 		{"MaxStale", &o.MaxStale, time.Hour, true}, {"UnknownTTL", &o.UnknownTTL, 5 * time.Second, true},
 	} {
 		if *each.d < 0 && !each.off {
@@ -64,6 +81,10 @@ func (o *CacheOptions) complete() error {
 			*each.d = each.otherwise
 		}
 		*each.d = max(*each.d, 0)
+	}
+	o.Unproven = min(o.Unproven, o.TTL)
+	if o.Prefix == "" {
+		o.Prefix = "tenancy:"
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

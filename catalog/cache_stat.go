@@ -1,6 +1,9 @@
 package catalog
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // CacheStat is what a cache is and did, since it was made.
 type CacheStat struct {
@@ -27,6 +30,20 @@ type CacheStat struct {
 	// gave their place to others.
 	Changes   int64 `json:"changes"`
 	Evictions int64 `json:"evictions"`
+	// RedisHits counts records that were found in Redis, RedisOdd what could not be
+	// read there, Resets how often nothing in memory was trusted any more, because
+	// changes may have been missed: once when the cache begins to follow, and when
+	// Redis has lost its memory.
+	RedisHits int64 `json:"redis_hits"`
+	RedisOdd  int64 `json:"redis_odd"`
+	Resets    int64 `json:"resets"`
+	// RedisDown is whether Redis is not asked for records because it failed. Deaf
+	// is whether changes may be missed now, and records become no older than
+	// [CacheOptions.Unproven]. Without Redis neither is.
+	RedisDown bool `json:"redis_down"`
+	Deaf      bool `json:"deaf"`
+	// Proven is when all changes were heard of; the zero time if never.
+	Proven time.Time `json:"proven"`
 	// OriginDown is whether the origin failed when it was last asked.
 	OriginDown bool `json:"origin_down"`
 }
@@ -43,6 +60,13 @@ func (c *Cache) Stat() CacheStat {
 		Refused:      c.counts.refused.Load(),
 		Changes:      c.counts.changes.Load(),
 		OriginDown:   c.circuit.open(),
+	}
+	if c.shared != nil {
+		s.RedisHits, s.RedisOdd, s.Resets = c.counts.redis.Load(), c.shared.odd.Load(), c.counts.resets.Load()
+		s.RedisDown, s.Deaf = c.shared.circuit.open(), c.deaf()
+		if proven := c.proven.Load(); proven != distrusted {
+			s.Proven = c.base.Add(time.Duration(proven))
+		}
 	}
 	for i := range c.counts.hits {
 		s.Hits += c.counts.hits[i].n.Load()
@@ -64,6 +88,8 @@ type counts struct {
 	stale    atomic.Int64
 	refused  atomic.Int64
 	changes  atomic.Int64
+	resets   atomic.Int64
+	redis    atomic.Int64
 }
 
 const countParts = 64

@@ -84,7 +84,7 @@ func newCache(t *testing.T, opts catalog.CacheOptions) (*catalog.Cache, *origin,
 }
 
 // run runs the cache until the test ends.
-func run(t *testing.T, c *catalog.Cache) {
+func run(t testing.TB, c *catalog.Cache) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -100,7 +100,7 @@ func slug(s string) tenancy.Ref   { return tenancy.Ref{Kind: tenancy.RefSlug, Va
 func byID(s string) tenancy.Ref   { return tenancy.Ref{Kind: tenancy.RefID, Value: s} }
 func domain(s string) tenancy.Ref { return tenancy.Ref{Kind: tenancy.RefDomain, Value: s} }
 
-func wantVersion(t *testing.T, f tenancy.Finder, ref tenancy.Ref, want int64) {
+func wantVersion(t testing.TB, f tenancy.Finder, ref tenancy.Ref, want int64) {
 	t.Helper()
 	got, err := f.Find(t.Context(), ref)
 	if err != nil || got.Version != want {
@@ -108,7 +108,7 @@ func wantVersion(t *testing.T, f tenancy.Finder, ref tenancy.Ref, want int64) {
 	}
 }
 
-func wantError(t *testing.T, f tenancy.Finder, ref tenancy.Ref, want error) {
+func wantError(t testing.TB, f tenancy.Finder, ref tenancy.Ref, want error) {
 	t.Helper()
 	if got, err := f.Find(t.Context(), ref); !errors.Is(err, want) || got != nil {
 		t.Errorf("Find(%v): got %+v, %v, want %v", ref, got, err, want)

@@ -1,0 +1,80 @@
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// redisRecord is what a text in Redis says; see cache.lua.
+type redisRecord struct {
+	epoch  string
+	seq    int64
+	time   int64           // of the server, in microseconds
+	tenant *tenancy.Tenant // nil: a mark
+}
+
+// recordFormat names the format of a record. Programs whose tenants have other
+// fields have another: what one does not know it would lose for all.
+func recordFormat() string {
+	var fields strings.Builder
+	for _, t := range []reflect.Type{reflect.TypeFor[tenancy.Tenant](), reflect.TypeFor[tenancy.Placement]()} {
+		for _, f := range reflect.VisibleFields(t) {
+			fmt.Fprintln(&fields, f.Name, f.Type, f.Tag)
+		}
+	}
+	return fmt.Sprintf("1.%08x", crc32.ChecksumIEEE([]byte(fields.String())))
+}
+
+// decodeRecord reads a text from Redis, which may hold anything.
+func decodeRecord(text, format string) (redisRecord, error) {
+	part := strings.SplitN(text, " ", 5)
+	if len(part) != 5 || part[0] != format {
+		return redisRecord{}, fmt.Errorf("not of the format %s", format)
+	}
+	r := redisRecord{epoch: part[1]}
+	var err error
+	if r.seq, err = strconv.ParseInt(part[2], 10, 64); err != nil {
+		return redisRecord{}, err
+	}
+	if r.time, err = strconv.ParseInt(part[3], 10, 64); err != nil {
+		return redisRecord{}, err
+	}
+	if part[4] == "-" {
+		return r, nil
+	}
+	r.tenant = &tenancy.Tenant{}
+	if err := json.Unmarshal([]byte(part[4]), r.tenant); err != nil {
+		return redisRecord{}, err
+	}
+	if r.tenant.Version < 1 {
+		return redisRecord{}, errors.New("no version")
+	}
+	if err := r.tenant.Validate(); err != nil {
+		return redisRecord{}, err
+	}
+	r.tenant.CreatedAt, r.tenant.UpdatedAt = r.tenant.CreatedAt.UTC(), r.tenant.UpdatedAt.UTC()
+	return r, nil
+}
+
+// parseRefs reads the refs of an entry of the log. What is not one is left out.
+func parseRefs(text string) []tenancy.Ref {
+	kinds := map[string]tenancy.RefKind{}
+	for _, k := range []tenancy.RefKind{tenancy.RefID, tenancy.RefSlug, tenancy.RefDomain} {
+		kinds[k.String()] = k
+	}
+	var out []tenancy.Ref
+	for line := range strings.Lines(text) {
+		kind, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		if ref, err := tenancy.NewRef(kinds[kind], value); err == nil {
+			out = append(out, ref)
+		}
+	}
+	return out
+}

@@ -1,0 +1,602 @@
+//go:build unix
+
+package catalog_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/redis/rueidis"
+	"github.com/rs/zerolog"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/internal/testserver"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// startRedis starts a server for this test alone, where one is installed.
+func startRedis(t testing.TB) *testserver.Server {
+	t.Helper()
+	s, err := testserver.StartRedis(t.Context(), t.TempDir())
+	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+func connect(t testing.TB, address string) rueidis.Client {
+	t.Helper()
+	opts := rueidis.MustParseURL(address)
+	opts.ForceSingleClient = true
+	client, err := rueidis.NewClient(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// proxied returns a client that reaches the server through the proxy.
+func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *toxiproxy.Proxy) {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(s.URL, "redis://"))
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	return connect(t, "redis://"+proxy.Listen), proxy
+}
+
+func slowDown(t *testing.T, proxy *toxiproxy.Proxy, by time.Duration) {
+	t.Helper()
+	toxic := fmt.Sprintf(`{"type": "latency", "attributes": {"latency": %d}}`, by.Milliseconds())
+	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replica is a cache of one process of a service, that reads a store which all of
+// them share.
+type replica struct {
+	*catalog.Cache
+	*origin
+	cat *catalog.Catalog
+}
+
+func (r *replica) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	return r.Cache.Find(ctx, ref)
+}
+
+// newReplica returns a running cache over a catalog of its own on the store.
+func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, opts catalog.CacheOptions) *replica {
+	t.Helper()
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{Finder: cat}
+	opts.Redis = client
+	if opts.Logger == nil {
+		opts.Logger = quiet
+	}
+	if opts.RedisTimeout == 0 {
+		opts.RedisTimeout = 5 * time.Second // the machine may be busy
+	}
+	c, err := catalog.NewCache(o, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	run(t, c)
+	r := &replica{c, o, cat}
+	r.awaitHearing(t)
+	return r
+}
+
+// await polls until the condition holds.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain waited for: %s", what)
+		}
+	}
+}
+
+func (r *replica) awaitHearing(t testing.TB) {
+	t.Helper()
+	await(t, "hearing of changes", func() bool { return !r.Stat().Deaf })
+}
+
+func (r *replica) wantFinds(t *testing.T, what string, want int64) {
+	t.Helper()
+	if got := r.finds.Swap(0); got != want {
+		t.Errorf("%s: the origin was asked %d times, want %d", what, got, want)
+	}
+}
+
+// awaitVersion polls until the replica has the version, and fails when it has an
+// older one afterwards.
+func (r *replica) awaitVersion(t testing.TB, ref tenancy.Ref, want int64) {
+	t.Helper()
+	await(t, fmt.Sprintf("version %d of %v", want, ref), func() bool {
+		got, err := r.Find(t.Context(), ref)
+		return err == nil && got.Version == want
+	})
+}
+
+func fill(t testing.TB, store catalog.Store, tenants ...*tenancy.Tenant) {
+	t.Helper()
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range tenants {
+		if _, err := cat.Create(t.Context(), each); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func acme() *tenancy.Tenant {
+	return &tenancy.Tenant{
+		ID: "acme-1", Slug: "acme", Name: "Größe 😀", Domains: []string{"acme.example"}, Status: tenancy.StatusActive,
+		Limits: map[string]int64{"seats": 1 << 60}, Settings: map[string]string{"k": "v\n"},
+	}
+}
+
+// long is for caches whose records end by changes alone.
+var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+
+// What one replica changes, all have soon, and what one loads, the others need not
+// load.
+func TestCacheReplicas(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	opts := long
+	opts.Prefix = prefix
+	a, b := newReplica(t, store, client, opts), newReplica(t, store, client, opts)
+
+	wantVersion(t, a, slug("acme"), 1)
+	a.wantFinds(t, "a loads", 1)
+	await(t, "a record in Redis", func() bool {
+		c := newReplica(t, store, client, opts)
+		wantVersion(t, c, slug("acme"), 1)
+		return c.Stat().RedisHits == 1 && c.finds.Load() == 0
+	})
+	wantVersion(t, b, slug("acme"), 1)
+	wantVersion(t, b, byID("acme-1"), 1)
+	b.wantFinds(t, "b finds it in Redis", 0)
+	wantError(t, b, slug("apex"), tenancy.ErrNotFound)
+	wantError(t, b, domain("new.example"), tenancy.ErrNotFound)
+
+	if _, err := a.cat.Rename(t.Context(), "acme-1", "apex"); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("apex"), 2)
+	wantError(t, b, slug("acme"), tenancy.ErrNotFound)
+	wantVersion(t, a, byID("acme-1"), 2)
+	if _, err := b.cat.AddDomain(t.Context(), "acme-1", "new.example"); err != nil {
+		t.Fatal(err)
+	}
+	a.awaitVersion(t, byID("acme-1"), 3)
+	wantVersion(t, b, domain("new.example"), 3)
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusArchived); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, domain("acme.example"), 4)
+	if err := b.cat.Delete(t.Context(), "acme-1"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the end of it", func() bool { _, err := a.Find(t.Context(), slug("apex")); return errors.Is(err, tenancy.ErrNotFound) })
+	for _, r := range []*replica{a, b} {
+		if s := r.Stat(); s.Resets != 1 || s.RedisDown || s.Deaf || s.RedisOdd != 0 || s.Proven.IsZero() {
+			t.Errorf("got %+v, want nothing odd", s)
+		}
+	}
+}
+
+// A process that only changes the catalog needs no Run.
+func TestCacheTellsWithoutRun(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	opts := long
+	opts.Prefix = prefix
+	a := newReplica(t, store, client, opts)
+	wantVersion(t, a, slug("acme"), 1)
+
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, RedisTimeout: 5 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	a.awaitVersion(t, slug("acme"), 2)
+}
+
+// A load of one replica that began before a change of another does not put the
+// older record into Redis.
+func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	opts := long
+	opts.Prefix = prefix
+	a, b := newReplica(t, store, client, opts), newReplica(t, store, client, opts)
+	read, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	a.answerAfter(func(context.Context, tenancy.Ref) {
+		once.Do(func() {
+			close(read)
+			<-goOn
+		})
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = a.Find(t.Context(), slug("acme")) })
+	<-read
+	if _, err := b.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	wg.Wait()
+	if err := a.Close(); err != nil { // what it stores is stored
+		t.Fatal(err)
+	}
+	c := newReplica(t, store, client, opts)
+	wantVersion(t, c, slug("acme"), 2)
+}
+
+// Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
+// is back, and records in memory and in Redis from before are not used.
+func TestCacheRedisIsLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(t *testing.T, s *testserver.Server, client rueidis.Client){
+		"flushed": func(t *testing.T, _ *testserver.Server, client rueidis.Client) {
+			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
+				t.Error(err)
+			}
+		},
+		"killed": func(t *testing.T, s *testserver.Server, _ rueidis.Client) {
+			s.Kill()
+			if err := s.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			client := connect(t, s.URL)
+			store := tenancytest.NewStore()
+			fill(t, store, acme())
+			// Nothing ends by itself.
+			a, b := newReplica(t, store, client, long), newReplica(t, store, connect(t, s.URL), long)
+			wantVersion(t, a, slug("acme"), 1)
+			wantVersion(t, b, slug("acme"), 1)
+			if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
+				t.Fatal(err)
+			}
+			b.awaitVersion(t, slug("acme"), 2)
+			lose(t, s, client)
+			// As if the change had been told, and the server had lost that.
+			silent, err := catalog.NewWithStore(store, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := silent.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []*replica{a, b} {
+				r.awaitVersion(t, slug("acme"), 3)
+			}
+		})
+	}
+}
+
+// Who could not read the log for a while, and finds that a part of it is gone,
+// trusts nothing.
+func TestCacheMissesChanges(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]func(rueidis.Client) rueidis.Completed{
+		"removed": func(c rueidis.Client) rueidis.Completed {
+			return c.B().Del().Key("tenancy:{catalog}:log").Build()
+		},
+		"cut": func(c rueidis.Client) rueidis.Completed {
+			return c.B().Xtrim().Key("tenancy:{catalog}:log").Maxlen().Exact().Threshold("1").Build()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			store := tenancytest.NewStore()
+			fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex", Status: tenancy.StatusActive})
+			client := connect(t, s.URL)
+			broken, proxy := proxied(t, s)
+			a, b := newReplica(t, store, client, long), newReplica(t, store, broken, long)
+			wantVersion(t, b, slug("acme"), 1)
+			proxy.Stop()
+			for _, id := range []tenancy.ID{"acme-1", "globex-1"} {
+				if _, err := a.cat.SetStatus(t.Context(), id, tenancy.StatusBlocked); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantVersion(t, b, slug("acme"), 1) // as Unproven says
+			if err := client.Do(t.Context(), cut(client)).Error(); err != nil {
+				t.Fatal(err)
+			}
+			if err := proxy.Start(); err != nil {
+				t.Fatal(err)
+			}
+			b.awaitVersion(t, slug("acme"), 2)
+			if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusActive); err != nil {
+				t.Fatal(err)
+			}
+			b.awaitVersion(t, slug("acme"), 3)
+			if n := b.Stat().Resets; n != 2 {
+				t.Errorf("%d resets, want 2", n)
+			}
+		})
+	}
+}
+
+// Three replicas change and read at random. Each has what there is, once it has
+// heard of all changes.
+func TestCacheReplicasAgree(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	names := []string{"a", "b", "c", "d", "e"}
+	var refs []tenancy.Ref
+	for i, name := range names {
+		refs = append(refs, slug(name))
+		if i < 3 {
+			fill(t, store, &tenancy.Tenant{ID: tenancy.ID("t" + name), Slug: name})
+			refs = append(refs, byID("t"+name))
+		}
+	}
+	opts := long
+	opts.Prefix, opts.UnknownRate = prefix, 1e6
+	var all []*replica
+	for range 3 {
+		r := newReplica(t, store, client, opts)
+		r.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(rand.N(2 * time.Millisecond)) })
+		all = append(all, r)
+	}
+	for range 20 {
+		var wg sync.WaitGroup
+		for _, r := range all {
+			wg.Go(func() {
+				for range 5 {
+					_, _ = r.cat.Rename(t.Context(), tenancy.ID("t"+names[rand.N(3)]), names[rand.N(len(names))]) // may be taken
+				}
+			})
+			for range 2 {
+				wg.Go(func() {
+					for range 50 {
+						if _, err := r.Find(t.Context(), refs[rand.N(len(refs))]); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+							t.Errorf("Find: %v", err)
+						}
+						time.Sleep(rand.N(time.Millisecond))
+					}
+				})
+			}
+		}
+		wg.Wait()
+		end := time.Now()
+		for _, r := range all {
+			await(t, "hearing of all", func() bool { return r.Stat().Proven.After(end) })
+			for _, ref := range refs {
+				want, wantErr := store.Find(t.Context(), ref)
+				got, err := r.Find(t.Context(), ref)
+				if wantErr != nil && errors.Is(err, tenancy.ErrNotFound) {
+					continue
+				}
+				if wantErr != nil || err != nil || got.Version != want.Version || got.ID != want.ID {
+					t.Errorf("%v: got %+v, %v, want %+v, %v", ref, got, err, want, wantErr)
+				}
+			}
+		}
+	}
+	for _, r := range all {
+		if s := r.Stat(); s.RedisHits == 0 || s.Resets != 1 {
+			t.Errorf("got %+v, want records from Redis", s)
+		}
+	}
+}
+
+// A change that could not be told is told when Redis is back.
+func TestCacheTellsLater(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	broken, proxy := proxied(t, s)
+	a, b := newReplica(t, store, broken, long), newReplica(t, store, connect(t, s.URL), long)
+	wantVersion(t, a, slug("acme"), 1)
+	wantVersion(t, b, slug("acme"), 1)
+	proxy.Stop()
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, a, slug("acme"), 2) // and not what is in Redis
+	wantVersion(t, b, slug("acme"), 1)
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 2)
+}
+
+// While Redis cannot be reached, records become no older than Unproven.
+func TestCacheDeaf(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	broken, proxy := proxied(t, s)
+	opts := long
+	opts.Unproven = 100 * time.Millisecond
+	a, b := newReplica(t, store, connect(t, s.URL), opts), newReplica(t, store, broken, opts)
+	wantVersion(t, b, slug("acme"), 1)
+	proxy.Stop()
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 2)
+	if s := b.Stat(); !s.Deaf {
+		t.Errorf("got %+v, want a deaf cache", s)
+	}
+	// What was said meanwhile is heard of afterwards, and nothing else is lost.
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitHearing(t)
+	if n := b.Stat().Resets; n != 1 {
+		t.Errorf("%d resets, want only that of the beginning", n)
+	}
+}
+
+// A slow Redis costs a request no more than RedisTimeout, and few requests that.
+func TestCacheRedisIsSlow(t *testing.T) {
+	t.Parallel()
+	client, proxy := proxied(t, startRedis(t))
+	f, refs := newFinder(200)
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, c)
+	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	slowDown(t, proxy, 20*time.Second)
+	slow := 0
+	began := time.Now()
+	for _, ref := range refs {
+		began := time.Now()
+		wantVersion(t, c, ref, 1)
+		if time.Since(began) > 40*time.Millisecond {
+			slow++
+		}
+	}
+	if d := time.Since(began); slow > 20 || d > 5*time.Second {
+		t.Errorf("%d of 200 requests waited for Redis, %v in all", slow, d)
+	}
+	if s := c.Stat(); !s.RedisDown {
+		t.Errorf("got %+v, want that Redis is down", s)
+	}
+	proxy.Toxics.ResetToxics(t.Context())
+	await(t, "Redis being asked again", func() bool { return !c.Stat().RedisDown && !c.Stat().Deaf })
+}
+
+// What somebody else wrote in Redis is a miss, is logged, and is written over.
+func TestCacheOddRecords(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	var mu sync.Mutex
+	var log bytes.Buffer
+	opts := long
+	opts.Prefix = prefix
+	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
+	a := newReplica(t, store, client, opts)
+	wantVersion(t, a, slug("acme"), 1)
+	key := prefix + "{catalog}:slug:acme"
+	get := func() string {
+		text, _ := client.Do(t.Context(), client.B().Get().Key(key).Build()).ToString()
+		return text
+	}
+	await(t, "a record", func() bool { return get() != "" })
+	good := get()
+	_, record, _ := strings.Cut(good, "{")
+	for what, text := range map[string]string{
+		"empty": "", "garbage": "\x00\xff", "JSON": `{"id":"acme-1"}`, "format": "0" + good, "cut off": good[:len(good)-2],
+		"invalid": strings.Replace(good, `"slug":"acme"`, `"slug":"ACME"`, 1),
+		"another": strings.Replace(good, `"slug":"acme"`, `"slug":"apex"`, 1),
+		"version": strings.Replace(good, `"version":1`, `"version":0`, 1),
+	} {
+		if err := client.Do(t.Context(), client.B().Set().Key(key).Value(text).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		b := newReplica(t, store, client, opts)
+		wantVersion(t, b, slug("acme"), 1)
+		b.wantFinds(t, what, 1)
+		if n := b.Stat().RedisOdd; n != 1 && text != "" {
+			t.Errorf("%s: counted %d odd records, want 1", what, n)
+		}
+		await(t, what+" written over", func() bool { return strings.HasSuffix(get(), record) })
+	}
+	if err := client.Do(t.Context(), client.B().Del().Key(key).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().Lpush().Key(key).Element("x").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	b := newReplica(t, store, client, opts)
+	wantVersion(t, b, slug("acme"), 1)
+	await(t, "a list written over", func() bool { return get() != "" })
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(log.String(), "slug:acme") {
+		t.Errorf("logged %q, want the ref", log.String())
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+// A replica that starts while the catalog is down serves what Redis has.
+func TestCacheStartsStale(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	opts := catalog.CacheOptions{Prefix: prefix, TTL: 100 * time.Millisecond}
+	a := newReplica(t, store, client, opts)
+	wantVersion(t, a, slug("acme"), 1)
+	began := time.Now()
+	await(t, "a record in Redis", func() bool {
+		n, _ := client.Do(t.Context(), client.B().Exists().Key(prefix+"{catalog}:slug:acme").Build()).AsInt64()
+		return n == 1 && time.Since(began) > opts.TTL
+	})
+	b := newReplica(t, store, client, opts)
+	b.breakDown(errors.New("down"))
+	for range 3 {
+		wantVersion(t, b, slug("acme"), 1)
+	}
+	if n := b.Stat().Stale; n != 3 {
+		t.Errorf("counted %d stale answers, want 3", n)
+	}
+	wantError(t, b, slug("apex"), tenancy.ErrUnavailable)
+}

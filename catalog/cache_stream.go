@@ -1,0 +1,123 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// block is how long a look into the log waits for a change.
+	block = 250 * time.Millisecond
+	// deafAfter is how long ago a look may have begun that nothing was missed
+	// until.
+	deafAfter = 2 * block
+	// lookTimeout bounds what should take the time of block, or none.
+	lookTimeout = block + time.Second
+)
+
+// follower reads the log.
+type follower struct {
+	cache *Cache
+	epoch string // of what follows
+	last  string // entry that was read
+	want  string // entry that there was at the last look
+}
+
+// follow reads the log until the context ends.
+func (c *Cache) follow(ctx context.Context) {
+	f := &follower{cache: c}
+	for failures := 0; ctx.Err() == nil; {
+		err := f.look(ctx)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if failures++; failures == 1 {
+			c.opts.Logger.WarnContext(ctx, "catalog: changes cannot be followed", slog.Any("error", err))
+		}
+		pause := min(time.Second, 20*time.Millisecond<<min(failures, 6))
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // not a secret
+		}
+	}
+}
+
+// look reads the log once, waits for a change if there is none, and makes sure that
+// it is still the same log.
+func (f *follower) look(ctx context.Context) error {
+	c := f.cache
+	began := c.now()
+	if f.epoch != "" {
+		if err := f.read(ctx); err != nil {
+			return err
+		}
+	}
+	asked := c.now()
+	s := c.shared
+	got, err := s.do(ctx, lookTimeout, []string{s.prefix + "state", s.prefix + "log"}, "look", millis(sharedLife)).AsStrSlice()
+	if err == nil && len(got) != 2 {
+		err = errors.New("odd answer")
+	}
+	if err != nil {
+		return err
+	}
+	if got[0] != f.epoch {
+		// What was said between the last look and this epoch may be lost.
+		if f.epoch != "" {
+			c.opts.Logger.WarnContext(ctx, "catalog: redis may have lost changes; all records are loaded again")
+		}
+		f.epoch, f.last, began = got[0], got[1], asked
+		c.memory.distrust()
+		c.counts.resets.Add(1)
+	}
+	f.want = got[1]
+	if time.Duration(c.now()-asked) < s.timeout && s.circuit.answered() {
+		c.opts.Logger.InfoContext(ctx, "catalog: redis answers again")
+	}
+	if err := s.pay(ctx); err != nil {
+		return err
+	}
+	c.proven.Store(began)
+	return nil
+}
+
+// read reads what is new in the log. Each entry names the one before: when one is
+// missing, nothing is trusted that is in memory.
+func (f *follower) read(ctx context.Context) error {
+	c := f.cache
+	s := c.shared
+	cmd := s.client.B().Xread().Count(1000).Block(block.Milliseconds()).Streams().Key(s.prefix + "log").Id(f.last).Build()
+	got, err := within(ctx, lookTimeout, func(ctx context.Context) rueidis.RedisResult { return s.client.Do(ctx, cmd) }).AsXRead()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return err
+	}
+	entries := got[s.prefix+"log"]
+	lost := len(entries) == 0 && f.want != f.last // the log was removed
+	for _, e := range entries {
+		lost = lost || e.FieldValues["after"] != f.last
+		f.last = e.ID
+		if e.FieldValues["by"] == s.self {
+			continue // as it began
+		}
+		c.counts.changes.Add(1)
+		c.memory.changed(parseRefs(e.FieldValues["refs"]))
+	}
+	if lost {
+		c.opts.Logger.WarnContext(ctx, "catalog: changes are missing; all records are loaded again")
+		if len(entries) == 0 {
+			f.last = f.want
+		}
+		c.memory.distrust()
+		c.counts.resets.Add(1)
+	}
+	return nil
+}
