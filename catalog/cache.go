@@ -23,9 +23,12 @@ type Cache struct {
 	stop   func() // watching
 	base   time.Time
 
+	silence func() error // the metrics
+
 	// trusted is when a record must have been loaded, or later, to be used
 	// without a further look. While nothing sets it, it is never.
 	trusted atomic.Int64
+	sample  atomic.Uint64 // which hits are counted
 	memory  memory
 	gate    *gate
 	circuit circuit // of the origin
@@ -56,7 +59,7 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 	if origin == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no origin", tenancy.ErrInvalid))
 	}
-	c := &Cache{origin: origin, base: time.Now(), stop: func() {}, refresh: make(chan struct{}, refreshes)}
+	c := &Cache{origin: origin, base: time.Now(), stop: func() {}, silence: func() error { return nil }, refresh: make(chan struct{}, refreshes)}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -71,6 +74,13 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 	c.proven.Store(distrusted)
 	if c.opts.Redis != nil {
 		c.shared = newShared(&c.opts)
+	}
+	if c.opts.MeterProvider != nil {
+		unregister, err := c.observe(c.opts.MeterProvider)
+		if err != nil {
+			return nil, tenancy.Wrap(op, "", err)
+		}
+		c.silence = sync.OnceValue(unregister)
 	}
 	if w, ok := origin.(interface {
 		Watch(tell func(context.Context, Change)) (stop func())
@@ -90,7 +100,7 @@ func (c *Cache) Close() error {
 	c.memory.mu.Unlock()
 	c.trusted.Store(never)
 	c.loads.Wait()
-	return nil
+	return tenancy.Wrap("catalog.Cache.Close", "", c.silence())
 }
 
 // Run does what the cache does beside requests, until the context ends. Without it
@@ -106,8 +116,9 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 	t := time.NewTicker(max(time.Millisecond, min(tick, c.opts.TTL/10)))
 	defer t.Stop()
-	for {
+	for i := uint64(0); ; i++ {
 		c.look()
+		c.sample.Store(i % samples)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -151,11 +162,14 @@ func soon(maxAge int64) int64 { return maxAge / 5 * 4 }
 // memory is returned whatever the context says; who waits for a load waits until
 // the context ends at the longest. The record is shared and must not be modified.
 func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
-	if n := c.memory.table.get(c.memory.table.hash(ref), ref); n != nil && n.loaded.Load() > c.trusted.Load() {
+	h := c.memory.table.hash(ref)
+	if n := c.memory.table.get(h, ref); n != nil && n.loaded.Load() > c.trusted.Load() {
 		if !n.used.Load() {
 			n.used.Store(true)
 		}
-		c.counts.hit(n.hash)
+		if c.sampled(h) {
+			c.counts.hits.Add(samples)
+		}
 		return n.tenant, nil
 	}
 	t, err := c.find(ctx, ref)
@@ -182,10 +196,10 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		switch age := now - n.loaded.Load(); {
 		case n.loaded.Load() == distrusted:
 		case age < soon(maxAge):
-			c.counts.hit(h)
+			c.counts.hits.Add(1)
 			return n.tenant, nil
 		case age < maxAge:
-			c.counts.hit(h)
+			c.counts.hits.Add(1)
 			c.ahead(ctx, ref)
 			return n.tenant, nil
 		}

@@ -23,6 +23,7 @@ local epoch, seq, last = was[2], tonumber(was[3] or 0), was[4] or '0-0'
 if was[1] ~= run or not epoch or todo == 'reset' then
   epoch, seq = fresh, math.max(now, seq + 1)
   redis.call('HSET', state, 'run', run, 'epoch', epoch, 'seq', string.format('%.0f', seq), 'last', last)
+  redis.call('PEXPIRE', state, 86400000)
 end
 
 -- Returns the epoch, the number of the last change, the time, and the text.

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -44,7 +45,9 @@ func BenchmarkCacheFind(b *testing.B) {
 		}
 		slugs := make([]string, n) // not those of the keys
 		asked := make([]tenancy.Ref, n)
-		for i, ref := range refs {
+		order := rand.New(rand.NewPCG(1, 1)).Perm(n) // and not that of memory
+		for i, at := range order {
+			ref := refs[at]
 			slugs[i] = string([]byte(ref.Value))
 			asked[i] = tenancy.Ref{Kind: tenancy.RefSlug, Value: slugs[i]}
 		}
@@ -81,7 +84,7 @@ func each(b *testing.B, n int, found func(i int) bool) {
 	})
 }
 
-func warm(b *testing.B, f tenancy.Finder, refs []tenancy.Ref) *catalog.Cache {
+func warm(b testing.TB, f tenancy.Finder, refs []tenancy.Ref) *catalog.Cache {
 	b.Helper()
 	c, err := catalog.NewCache(f, &catalog.CacheOptions{TTL: 1 << 50})
 	if err != nil {
@@ -97,4 +100,43 @@ func warm(b *testing.B, f tenancy.Finder, refs []tenancy.Ref) *catalog.Cache {
 	}
 	runtime.GC()
 	return c
+}
+
+// BenchmarkCacheMemory shows what a tenant takes in memory, with the record itself.
+func BenchmarkCacheMemory(b *testing.B) {
+	const n = 100_000
+	refs := make([]tenancy.Ref, n)
+	for i := range refs {
+		refs[i] = tenancy.Ref{Kind: tenancy.RefSlug, Value: fmt.Sprintf("tenant-%06d", i)}
+	}
+	for b.Loop() {
+		c, err := catalog.NewCache(maker{}, &catalog.CacheOptions{UnknownRate: 1e9, UnknownBurst: 1e9})
+		if err != nil {
+			b.Fatal(err)
+		}
+		before := heap()
+		for _, ref := range refs {
+			if _, err := c.Find(b.Context(), ref); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/n, "B/tenant")
+		if s := c.Stat(); s.Tenants != n {
+			b.Fatalf("%d tenants", s.Tenants)
+		}
+	}
+}
+
+// maker makes each tenant that it is asked for.
+type maker struct{}
+
+func (maker) Find(_ context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	return tenancytest.NewTenant(ref.Value), nil
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

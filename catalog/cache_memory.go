@@ -109,14 +109,13 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		if each != ref && m.since(number, each) {
 			continue
 		}
-		n := &node{key: each.Value, tenant: r.tenant, of: r, hash: m.table.hash(each), kind: each.Kind}
-		n.loaded.Store(trusted)
-		if was := m.table.get(n.hash, each); was != nil && was.of == old {
+		h, n := m.table.hash(each), newNode(each, r, trusted)
+		if was := m.table.get(h, each); was != nil && was.of == old {
 			n.used.Store(was.used.Load() || each == ref)
 		} else if was != nil {
 			m.drop(was.of) // the name was another tenant's
 		}
-		m.table.put(n)
+		m.table.put(h, n)
 	}
 	if old != nil {
 		m.unlink(old)
@@ -228,6 +227,22 @@ func (m *memory) changed(refs []tenancy.Ref) {
 		if n := m.table.get(h, ref); n != nil {
 			m.drop(n.of)
 		}
+	}
+}
+
+// distrust lets everything be loaded again before it is used, because changes may
+// have been missed. What is there remains for when the origin fails.
+func (m *memory) distrust() {
+	m.mu.Lock()
+	m.change++
+	m.lost = m.change
+	m.unknown.clear()
+	clear(m.flights)
+	m.mu.Unlock()
+	for i := range m.table.parts {
+		m.mu.Lock()
+		m.table.each(i, func(n *node) { n.loaded.Store(distrusted) })
+		m.mu.Unlock()
 	}
 }
 

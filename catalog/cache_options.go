@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -46,6 +47,9 @@ type CacheOptions struct {
 	Unproven time.Duration
 	// Logger is told when the origin or Redis fails. Default: [slog.Default].
 	Logger *slog.Logger
+	// MeterProvider gets the metrics that the package comment lists. Default:
+	// none are kept.
+	MeterProvider metric.MeterProvider
 }
 
 // complete fills in defaults.

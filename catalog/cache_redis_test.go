@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -124,6 +125,15 @@ func (r *replica) awaitHearing(t testing.TB) {
 	await(t, "hearing of changes", func() bool { return !r.Stat().Deaf })
 }
 
+// awaitRecord returns when there is a record.
+func awaitRecord(t testing.TB, client rueidis.Client, key string) {
+	t.Helper()
+	await(t, "the record "+key, func() bool {
+		text, _ := client.Do(t.Context(), client.B().Get().Key(key).Build()).ToString()
+		return strings.HasSuffix(text, "}")
+	})
+}
+
 func (r *replica) wantFinds(t *testing.T, what string, want int64) {
 	t.Helper()
 	if got := r.finds.Swap(0); got != want {
@@ -177,11 +187,7 @@ func TestCacheReplicas(t *testing.T) {
 
 	wantVersion(t, a, slug("acme"), 1)
 	a.wantFinds(t, "a loads", 1)
-	await(t, "a record in Redis", func() bool {
-		c := newReplica(t, store, client, opts)
-		wantVersion(t, c, slug("acme"), 1)
-		return c.Stat().RedisHits == 1 && c.finds.Load() == 0
-	})
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
 	wantVersion(t, b, slug("acme"), 1)
 	wantVersion(t, b, byID("acme-1"), 1)
 	b.wantFinds(t, "b finds it in Redis", 0)
@@ -194,6 +200,11 @@ func TestCacheReplicas(t *testing.T) {
 	b.awaitVersion(t, slug("apex"), 2)
 	wantError(t, b, slug("acme"), tenancy.ErrNotFound)
 	wantVersion(t, a, byID("acme-1"), 2)
+	a.finds.Store(0)
+	heard := time.Now()
+	await(t, "hearing of it", func() bool { return a.Stat().Proven.After(heard) })
+	wantVersion(t, a, byID("acme-1"), 2)
+	a.wantFinds(t, "a hears of its own change", 0)
 	if _, err := b.cat.AddDomain(t.Context(), "acme-1", "new.example"); err != nil {
 		t.Fatal(err)
 	}
@@ -278,6 +289,15 @@ func TestCacheRedisIsLost(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, s *testserver.Server, client rueidis.Client){
 		"flushed": func(t *testing.T, _ *testserver.Server, client rueidis.Client) {
 			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
+				t.Error(err)
+			}
+		},
+		"started from a snapshot": func(t *testing.T, s *testserver.Server, client rueidis.Client) {
+			if err := client.Do(t.Context(), client.B().Save().Build()).Error(); err != nil {
+				t.Error(err)
+			}
+			s.Kill()
+			if err := s.Restart(t.Context()); err != nil {
 				t.Error(err)
 			}
 		},
@@ -387,7 +407,7 @@ func TestCacheReplicasAgree(t *testing.T) {
 		r.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(rand.N(2 * time.Millisecond)) })
 		all = append(all, r)
 	}
-	for range 20 {
+	for range 6 {
 		var wg sync.WaitGroup
 		for _, r := range all {
 			wg.Go(func() {
@@ -586,10 +606,8 @@ func TestCacheStartsStale(t *testing.T) {
 	a := newReplica(t, store, client, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	began := time.Now()
-	await(t, "a record in Redis", func() bool {
-		n, _ := client.Do(t.Context(), client.B().Exists().Key(prefix+"{catalog}:slug:acme").Build()).AsInt64()
-		return n == 1 && time.Since(began) > opts.TTL
-	})
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
+	await(t, "its end", func() bool { return time.Since(began) > opts.TTL })
 	b := newReplica(t, store, client, opts)
 	b.breakDown(errors.New("down"))
 	for range 3 {
@@ -599,4 +617,68 @@ func TestCacheStartsStale(t *testing.T) {
 		t.Errorf("counted %d stale answers, want 3", n)
 	}
 	wantError(t, b, slug("apex"), tenancy.ErrUnavailable)
+}
+
+// allowed returns a client whose user may do only that.
+func allowed(t *testing.T, s *testserver.Server, commands ...string) rueidis.Client {
+	t.Helper()
+	admin := connect(t, s.URL)
+	rules := append([]string{"reset", "on", ">secret", "~tenancy:*", "+hello"}, commands...)
+	if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("cache").Rule(rules...).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User, u.RawQuery = url.UserPassword("cache", "secret"), "client_cache=0"
+	return connect(t, u.String())
+}
+
+// TestCachePermissions shows what a user of Redis must be allowed to.
+func TestCachePermissions(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	client := allowed(t, s, "+eval", "+evalsha", "+get", "+set", "+hmget", "+hset", "+xadd", "+xread", "+pexpire", "+time")
+	a, b := newReplica(t, store, client, long), newReplica(t, store, client, long)
+	wantVersion(t, a, slug("acme"), 1)
+	awaitRecord(t, connect(t, s.URL), "tenancy:{catalog}:slug:acme")
+	wantVersion(t, b, slug("acme"), 1)
+	b.wantFinds(t, "a record from Redis", 0)
+	if _, err := b.cat.Rename(t.Context(), "acme-1", "apex"); err != nil {
+		t.Fatal(err)
+	}
+	a.awaitVersion(t, slug("apex"), 2)
+}
+
+// A change that cannot be told, although Redis can be read, is not undone by what is
+// there.
+func TestCacheCannotTell(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	admin := connect(t, s.URL)
+	wantVersion(t, newReplica(t, store, admin, long), slug("acme"), 1)
+	awaitRecord(t, admin, "tenancy:{catalog}:slug:acme")
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := long
+	opts.Redis, opts.Logger, opts.RedisTimeout = allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info"), quiet, 5*time.Second
+	c, err := catalog.NewCache(cat, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, c, slug("acme"), 1)
+	if n := c.Stat().RedisHits; n != 1 {
+		t.Fatalf("got %d records from Redis, want 1", n)
+	}
+	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, c, slug("acme"), 2)
 }

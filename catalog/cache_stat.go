@@ -11,9 +11,10 @@ type CacheStat struct {
 	// remembered that lead to none.
 	Tenants int `json:"tenants"`
 	Unknown int `json:"unknown"`
-	// Hits counts what was found in memory, UnknownHits what was remembered to
-	// lead to no tenant, Misses the rest: those had to wait, or got a stale
-	// record.
+	// Hits counts what was found in memory; while [Cache.Run] runs this is an
+	// estimate, which is close over many seconds. UnknownHits counts what was
+	// remembered to lead to no tenant, Misses the rest: those had to wait, or got
+	// a stale record.
 	Hits        int64 `json:"hits"`
 	UnknownHits int64 `json:"unknown_hits"`
 	Misses      int64 `json:"misses"`
@@ -51,6 +52,7 @@ type CacheStat struct {
 // Stat returns the cache's figures.
 func (c *Cache) Stat() CacheStat {
 	s := CacheStat{
+		Hits:         c.counts.hits.Load(),
 		Unknown:      c.memory.unknown.len(),
 		UnknownHits:  c.counts.unknown.Load(),
 		Misses:       c.counts.misses.Load(),
@@ -68,19 +70,15 @@ func (c *Cache) Stat() CacheStat {
 			s.Proven = c.base.Add(time.Duration(proven))
 		}
 	}
-	for i := range c.counts.hits {
-		s.Hits += c.counts.hits[i].n.Load()
-	}
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()
 	s.Tenants, s.Evictions = c.memory.n, c.memory.evicted
 	return s
 }
 
-// counts are what the cache did. Hits are counted in several places, so that
-// processors that find different tenants do not wait for each other.
+// counts are what the cache did.
 type counts struct {
-	hits     [countParts]paddedCount
+	hits     atomic.Int64
 	misses   atomic.Int64
 	loads    atomic.Int64
 	failures atomic.Int64
@@ -92,11 +90,9 @@ type counts struct {
 	redis    atomic.Int64
 }
 
-const countParts = 64
+// samples is how many shares refs are cut into by their hash. Hits of one share are
+// counted at a time, because counting each would cost more than finding it: an
+// atomic addition keeps the processor from looking for the next record meanwhile.
+const samples = 64
 
-type paddedCount struct {
-	n atomic.Int64
-	_ [56]byte
-}
-
-func (c *counts) hit(h uint64) { c.hits[h%countParts].n.Add(1) }
+func (c *Cache) sampled(h uint64) bool { return h>>58 == c.sample.Load() }

@@ -68,6 +68,13 @@ func (u *unknown) remove(h uint64) {
 	delete(u.old, h)
 }
 
+func (u *unknown) clear() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	clear(u.now)
+	clear(u.old)
+}
+
 func (u *unknown) len() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -1,0 +1,89 @@
+package catalog_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+)
+
+func TestCacheMetrics(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	c, o, _ := newCache(t, catalog.CacheOptions{MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))})
+	wantVersion(t, c, slug("acme"), 1)
+	wantVersion(t, c, slug("acme"), 1)
+	wantVersion(t, c, slug("acme"), 1)
+	wantError(t, c, slug("nobody"), tenancy.ErrNotFound)
+	wantError(t, c, slug("nobody"), tenancy.ErrNotFound)
+	c.Forget(t.Context(), slug("other"))
+	o.breakDown(context.DeadlineExceeded)
+	wantError(t, c, slug("other"), tenancy.ErrUnavailable)
+	got := collect(t, reader)
+	for name, want := range map[string]int64{
+		"tenants": 1, "unknown": 1, "hits": 2, "unknown_hits": 1, "misses": 3, "redis_hits": 0, "redis_odd": 0, "loads": 3,
+		"load.failures": 1, "stale": 0, "refused": 0, "changes": 1, "resets": 0, "evictions": 0, "deaf": 0, "redis_down": 0,
+		"origin_down": 1,
+	} {
+		name = "tenancy.catalog.cache." + name
+		if n, ok := got[name]; !ok || n != want {
+			t.Errorf("%s: got %v, %v, want %v", name, n, ok, want)
+		}
+		delete(got, name)
+	}
+	if len(got) != 0 {
+		t.Errorf("got %v beside those that are documented", got)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, reader); len(got) != 0 {
+		t.Errorf("after Close: got %v, want no figures", got)
+	}
+}
+
+func collect(t *testing.T, reader sdk.Reader) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok {
+				t.Fatalf("%s: got %T", m.Name, m.Data)
+			}
+			for _, d := range sum.DataPoints {
+				out[m.Name] += d.Value
+			}
+		}
+	}
+	return out
+}
+
+// The number of hits is an estimate, and close.
+func TestCacheCountsHits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, _ := newCache(t, catalog.CacheOptions{TTL: time.Hour})
+		run(t, c)
+		wantVersion(t, c, slug("acme"), 1)
+		const hits = 50_000
+		for range hits / 10 {
+			time.Sleep(time.Millisecond)
+			for range 10 {
+				wantVersion(t, c, slug("acme"), 1)
+			}
+		}
+		if n := c.Stat().Hits; n < hits*2/3 || n > hits*4/3 {
+			t.Errorf("counted %d hits, want about %d", n, hits)
+		}
+	})
+}
