@@ -11,10 +11,12 @@
 // # Sides
 //
 // The sides are dbpool; noidle, a *sql.DB for each tenant that keeps no
-// connection, behind a semaphore; pgbouncer, a PgBouncer in transaction mode; and
+// connection, behind a semaphore; pgbouncer, a PgBouncer in transaction mode;
 // naive, a *sql.DB for each tenant with the two idle connections that database/sql
-// keeps. Each has the same budget of server connections, but for naive, which
-// knows none. All run the same one-row query, and check that the answer is the
+// keeps; and bare, a *sql.DB for each tenant that keeps its part of the budget for
+// itself, the most that is possible when there are few tenants. Each has the same
+// budget of server connections, but for naive, which knows none, and for bare when
+// there are more tenants than connections. All run the same one-row query, and check that the answer is the
 // tenant's own. Everything shares the machine, so the CPU that PgBouncer takes
 // counts on its side.
 //
@@ -89,7 +91,7 @@ type config struct {
 func main() {
 	c := config{warm: 2 * time.Second}
 	engine := flag.String("engine", "postgres", "postgres or mariadb")
-	sides := flag.String("sides", "", "what to measure, of dbpool, noidle, naive and pgbouncer (default: depends on the engine and on -noisy, -cold)")
+	sides := flag.String("sides", "", "what to measure, of dbpool, noidle, naive, bare and pgbouncer (default: depends on the engine and on -noisy, -cold)")
 	seconds := flag.Float64("seconds", 8, "length of each run")
 	flag.IntVar(&c.rounds, "rounds", 1, "runs of each side")
 	flag.IntVar(&c.budget, "budget", 0, "server connections (default: 90, with -cold 50)")
@@ -146,7 +148,7 @@ func (c *config) complete() error {
 	}
 	for _, name := range c.sides {
 		name, settings, _ := strings.Cut(name, ":")
-		if !slices.Contains([]string{"dbpool", "noidle", "naive", "pgbouncer"}, name) {
+		if !slices.Contains([]string{"dbpool", "noidle", "naive", "bare", "pgbouncer"}, name) {
 			return fmt.Errorf("no side is called %q", name)
 		}
 		if name == "dbpool" {

@@ -46,6 +46,9 @@ func (g *ground) newSide(ctx context.Context, name string, budget int) (side, er
 		return g.startBouncer(ctx, budget, settings)
 	case "naive": // what database/sql gives: pools that know nothing of each other
 		return &perTenant{idle: 2, open: func(database string) (*sqlx.DB, error) { return g.openPlain(database, false) }}, nil
+	case "bare": // no budget over all: connections stay with their tenant
+		each := max(1, budget/min(len(g.tenants), budget))
+		return &perTenant{idle: each, most: each, open: func(database string) (*sqlx.DB, error) { return g.openPlain(database, false) }}, nil
 	default:
 		// No connection serves twice, so there is nothing to prepare on it.
 		return &perTenant{
@@ -91,6 +94,7 @@ func (s *ours) close() { _ = s.pool.Close() }
 type perTenant struct {
 	open  func(database string) (*sqlx.DB, error)
 	idle  int           // connections that each keeps; negative is none
+	most  int           // connections of each; 0 is any number
 	slots chan struct{} // bounds the requests, if not nil
 	stop  func()        // ends what the side started, if not nil
 
@@ -126,6 +130,7 @@ func (s *perTenant) db(t *tenancy.Tenant) (*sqlx.DB, error) {
 		return nil, err
 	}
 	db.SetMaxIdleConns(s.idle)
+	db.SetMaxOpenConns(s.most)
 	if s.dbs == nil {
 		s.dbs = map[tenancy.ID]*sqlx.DB{}
 	}
