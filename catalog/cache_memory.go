@@ -109,13 +109,13 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		if each != ref && m.since(number, each) {
 			continue
 		}
-		h, n := m.table.hash(each), newNode(each, r, trusted)
+		h, used := m.table.hash(each), false
 		if was := m.table.get(h, each); was != nil && was.of == old {
-			n.used.Store(was.used.Load() || each == ref)
+			used = was.used.Load() || each == ref
 		} else if was != nil {
 			m.drop(was.of) // the name was another tenant's
 		}
-		m.table.put(h, n)
+		m.table.put(h, each, r, trusted, used)
 	}
 	if old != nil {
 		m.unlink(old)
@@ -129,14 +129,12 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	return r.tenant, true
 }
 
-func (m *memory) find(ref tenancy.Ref) *node { return m.table.get(m.table.hash(ref), ref) }
+func (m *memory) find(ref tenancy.Ref) *entry { return m.table.get(m.table.hash(ref), ref) }
 
-// unlink removes the nodes that lead to the record.
+// unlink removes the entries that lead to the record.
 func (m *memory) unlink(r *record) {
 	for ref := range r.refs {
-		if n := m.find(ref); n != nil && n.of == r {
-			m.table.remove(n)
-		}
+		m.table.remove(m.table.hash(ref), ref, r)
 	}
 }
 
@@ -241,7 +239,9 @@ func (m *memory) distrust() {
 	m.mu.Unlock()
 	for i := range m.table.parts {
 		m.mu.Lock()
-		m.table.each(i, func(n *node) { n.loaded.Store(distrusted) })
+		for e := range m.table.parts[i].places.Load().all {
+			e.loaded.Store(distrusted)
+		}
 		m.mu.Unlock()
 	}
 }

@@ -13,31 +13,40 @@ import (
 // part of it.
 type table struct {
 	seed  maphash.Seed
-	parts [tableParts]part
+	parts [kinds * tableParts]part
 }
 
 const (
+	kinds      = 4  // of refs, each with parts of its own: those that requests bring lie together
 	tableParts = 64 // a power of two
 	partBits   = 6
 	tagBits    = 7
-	group      = 8 // places that are looked at together
+	group      = 8 // entries that are looked at together
 )
 
 type part struct {
 	places atomic.Pointer[places]
-	n      int // nodes; the writer's, as the next
-	taken  int // places that hold a node, or held one
+	n      int // entries; the writer's, as the next
+	taken  int // places of entries that are there, or were
 }
 
-// places are nodes by hash, in groups. Each group has a word with a byte for each of
-// its places: 0 where there never was a node, 1 where there is none any more, and
-// otherwise some bits of the node's hash with the highest bit set, so that hardly
-// ever another node than the right one is looked at. The look goes on to the next
-// group until there is a 0.
+// places are entries by hash, in groups.
 type places struct {
-	mask  uint64 // how many groups there are, a power of two, less one
-	tags  []atomic.Uint64
-	nodes []atomic.Pointer[node]
+	mask   uint64 // how many groups there are, a power of two, less one
+	groups []places8
+}
+
+// places8 is a group. Its tags have a byte for each entry: 0 where there never was
+// one, 1 where there is none any more, and otherwise some bits of the entry's hash
+// with the highest bit set, so that hardly ever another entry than the right one is
+// looked at. The look goes on to the next group until there is a 0.
+//
+// Entries are never written, but for what is atomic in them: a writer puts a copy of
+// all of them in their place. A reader that sees the tags of before finds another
+// entry than it asks for, or the one that was there.
+type places8 struct {
+	tags    atomic.Uint64
+	entries atomic.Pointer[[group]entry]
 }
 
 const (
@@ -46,49 +55,49 @@ const (
 	gone     = 1
 )
 
-// node is a ref in a table. A reader needs one line of memory of it when the name
-// is short: a line that is not in the processor's cache costs as much as all the
-// rest.
-type node struct {
-	loaded atomic.Int64 // as in record, or distrusted
+// entry is a ref that leads to a record. A reader needs one line of memory of it
+// when the name is short: a line that is not in the processor's cache costs as much
+// as all the rest.
+type entry struct {
 	tenant *tenancy.Tenant
+	loaded atomic.Int64 // as in record, or distrusted
+	of     *record
+	long   *string     // the name, if it is not short
 	used   atomic.Bool // since the hand came by
 	kind   tenancy.RefKind
-	size   uint8          // of what is in short
-	short  [shortKey]byte // the name, if it is that short
-	long   string         // the name otherwise
-	of     *record
+	size   uint8 // of the name
+	short  [shortName]byte
 }
 
-const shortKey = 18 // for 64 bytes
+const shortName = 26 // a ULID; and for 64 bytes
 
-func newNode(ref tenancy.Ref, r *record, loaded int64) *node {
-	n := &node{kind: ref.Kind, tenant: r.tenant, of: r}
-	n.loaded.Store(loaded)
-	if len(ref.Value) <= shortKey {
-		n.size = uint8(copy(n.short[:], ref.Value)) //nolint:gosec // at most shortKey
+// set makes the entry lead from the ref to the record.
+func (e *entry) set(ref tenancy.Ref, of *record, loaded int64, used bool) {
+	e.tenant, e.of, e.kind = of.tenant, of, ref.Kind
+	e.loaded.Store(loaded)
+	e.used.Store(used)
+	if len(ref.Value) <= shortName {
+		e.long, e.size = nil, uint8(copy(e.short[:], ref.Value)) //nolint:gosec // at most shortName
 	} else {
-		n.long = ref.Value
+		e.long, e.size = &ref.Value, longName
 	}
-	return n
 }
 
-// is reports whether the node is that of the ref.
-func (n *node) is(ref tenancy.Ref) bool {
-	if n.kind != ref.Kind {
-		return false
+const longName = 0xff
+
+// is reports whether the entry is that of the ref.
+func (e *entry) is(ref tenancy.Ref) bool {
+	if e.size != longName {
+		return string(e.short[:e.size]) == ref.Value && e.kind == ref.Kind
 	}
-	if len(ref.Value) <= shortKey {
-		return string(n.short[:n.size]) == ref.Value
-	}
-	return n.long == ref.Value
+	return *e.long == ref.Value && e.kind == ref.Kind
 }
 
-func (n *node) ref() tenancy.Ref {
-	if n.long != "" {
-		return tenancy.Ref{Kind: n.kind, Value: n.long}
+func (e *entry) ref() tenancy.Ref {
+	if e.size == longName {
+		return tenancy.Ref{Kind: e.kind, Value: *e.long}
 	}
-	return tenancy.Ref{Kind: n.kind, Value: string(n.short[:n.size])}
+	return tenancy.Ref{Kind: e.kind, Value: string(e.short[:e.size])}
 }
 
 func (t *table) init() {
@@ -99,14 +108,15 @@ func (t *table) init() {
 }
 
 func newPlaces(groups int) *places {
-	return &places{
-		mask: uint64(groups - 1), //nolint:gosec // positive
-		tags: make([]atomic.Uint64, groups), nodes: make([]atomic.Pointer[node], groups*group),
-	}
+	return &places{mask: uint64(groups - 1), groups: make([]places8, groups)} //nolint:gosec // positive
 }
 
 func (t *table) hash(ref tenancy.Ref) uint64 {
 	return maphash.String(t.seed, ref.Value) + uint64(ref.Kind)*0x9e3779b97f4a7c15 // odd: see Knuth's multiplicative hashing
+}
+
+func (t *table) part(h uint64, ref tenancy.Ref) *part {
+	return &t.parts[uint64(ref.Kind)%kinds*tableParts+h%tableParts]
 }
 
 func tagOf(h uint64) uint64 { return h>>partBits&(1<<tagBits-1) | 0x80 }
@@ -115,14 +125,16 @@ func tagOf(h uint64) uint64 { return h>>partBits&(1<<tagBits-1) | 0x80 }
 // perhaps of some above such a byte.
 func zeros(w uint64) uint64 { return (w - lowBits) &^ w & highBits }
 
-// get returns the node of the ref, or nil.
-func (t *table) get(h uint64, ref tenancy.Ref) *node {
-	p := t.parts[h%tableParts].places.Load()
-	for g := h >> (partBits + tagBits) & p.mask; ; g = (g + 1) & p.mask {
-		tags := p.tags[g].Load()
+// get returns the entry of the ref, or nil. It may be out of the table when it is
+// used; what is written to it then is lost.
+func (t *table) get(h uint64, ref tenancy.Ref) *entry {
+	p := t.part(h, ref).places.Load()
+	for i := h >> (partBits + tagBits) & p.mask; ; i = (i + 1) & p.mask {
+		g := &p.groups[i]
+		tags := g.tags.Load()
 		for match := zeros(tags ^ lowBits*tagOf(h)); match != 0; match &= match - 1 {
-			if n := p.nodes[g*group+uint64(bits.TrailingZeros64(match)/8)].Load(); n != nil && n.is(ref) { //nolint:gosec // below 8
-				return n
+			if e := &g.entries.Load()[bits.TrailingZeros64(match)/8]; e.is(ref) {
+				return e
 			}
 		}
 		if zeros(tags) != 0 {
@@ -131,92 +143,124 @@ func (t *table) get(h uint64, ref tenancy.Ref) *node {
 	}
 }
 
-// at returns the place of the node, or -1.
-func (p *places) at(h uint64, ref tenancy.Ref) int {
-	for g := h >> (partBits + tagBits) & p.mask; ; g = (g + 1) & p.mask {
-		for i := g * group; i < (g+1)*group; i++ {
-			if n := p.nodes[i].Load(); n != nil && n.is(ref) {
-				return int(i) //nolint:gosec // an index
-			}
-		}
-		if zeros(p.tags[g].Load()) != 0 {
-			return -1
-		}
-	}
-}
-
-// put adds the node in place of one with the same ref. A reader sees the one or
-// the other.
-func (t *table) put(h uint64, n *node) {
-	of := &t.parts[h%tableParts]
-	p := of.places.Load()
-	if i := p.at(h, n.ref()); i >= 0 {
-		p.nodes[i].Store(n)
+// put makes the ref lead to the record, in place of another that it may lead to. A
+// reader sees the one or the other.
+func (t *table) put(h uint64, ref tenancy.Ref, of *record, loaded int64, used bool) {
+	at := t.part(h, ref)
+	p := at.places.Load()
+	if g, i := p.find(h, ref); g != nil {
+		to := g.copied()
+		to[i].set(ref, of, loaded, used)
+		g.entries.Store(to)
 		return
 	}
-	if of.taken >= len(p.nodes)/8*7 {
-		p = t.grow(of)
+	if at.taken >= len(p.groups)*group/8*7 {
+		p = t.grow(at)
 	}
-	of.n++
-	if p.add(h, n) == 0 {
-		of.taken++
+	g, i := p.free(h)
+	to := g.copied()
+	to[i].set(ref, of, loaded, used)
+	g.entries.Store(to)
+	if g.tag(i) == 0 {
+		at.taken++
 	}
+	g.setTag(i, tagOf(h))
+	at.n++
 }
 
-// add adds a node that is not there, and returns the tag that its place had.
-func (p *places) add(h uint64, n *node) uint64 {
-	for g := h >> (partBits + tagBits) & p.mask; ; g = (g + 1) & p.mask {
-		tags := p.tags[g].Load()
-		for i := range uint64(group) {
-			if tag := tags >> (8 * i) & 0xff; tag <= gone {
-				p.nodes[g*group+i].Store(n)
-				p.tags[g].Store(tags&^(0xff<<(8*i)) | tagOf(h)<<(8*i))
-				return tag
-			}
-		}
-	}
-}
-
-// remove takes the node out.
-func (t *table) remove(n *node) {
-	ref := n.ref()
-	h := t.hash(ref)
-	of := &t.parts[h%tableParts]
-	p := of.places.Load()
-	i := p.at(h, ref)
-	if i < 0 || p.nodes[i].Load() != n {
+// remove takes the ref out if it leads to the record.
+func (t *table) remove(h uint64, ref tenancy.Ref, of *record) {
+	at := t.part(h, ref)
+	g, i := at.places.Load().find(h, ref)
+	if g == nil || g.entries.Load()[i].of != of {
 		return
 	}
-	p.nodes[i].Store(nil)
-	g, shift := i/group, i%group*8
-	p.tags[g].Store(p.tags[g].Load()&^(0xff<<shift) | gone<<shift)
-	of.n--
+	g.setTag(i, gone)
+	to := g.copied() // so that the record is not kept
+	g.entries.Store(to)
+	at.n--
 }
 
-// grow copies the nodes to where there is room for as many again.
-func (t *table) grow(of *part) *places {
-	old := of.places.Load()
+// grow copies the entries to where there is room for as many again.
+func (t *table) grow(at *part) *places {
 	groups := 1
-	for groups*group < 2*(of.n+1) {
+	for groups*group < 2*(at.n+1) {
 		groups *= 2
 	}
 	p := newPlaces(groups)
-	for i := range old.nodes {
-		if n := old.nodes[i].Load(); n != nil {
-			p.add(t.hash(n.ref()), n)
+	for e := range at.places.Load().all {
+		h := t.hash(e.ref())
+		g, i := p.free(h)
+		if g.entries.Load() == nil {
+			g.entries.Store(new([group]entry)) // nobody reads it yet
 		}
+		g.entries.Load()[i].become(e)
+		g.setTag(i, tagOf(h))
 	}
-	of.taken = of.n
-	of.places.Store(p)
+	at.taken = at.n
+	at.places.Store(p)
 	return p
 }
 
-// each calls fn with the nodes of one part.
-func (t *table) each(part int, fn func(*node)) {
-	p := t.parts[part].places.Load()
-	for i := range p.nodes {
-		if n := p.nodes[i].Load(); n != nil {
-			fn(n)
+// find returns where the entry of the ref is, or nil.
+func (p *places) find(h uint64, ref tenancy.Ref) (*places8, int) {
+	for n := h >> (partBits + tagBits) & p.mask; ; n = (n + 1) & p.mask {
+		g := &p.groups[n]
+		for i := range group {
+			if g.tag(i) == tagOf(h) && g.entries.Load()[i].is(ref) {
+				return g, i
+			}
+		}
+		if zeros(g.tags.Load()) != 0 {
+			return nil, 0
 		}
 	}
+}
+
+// free returns the first place for an entry that is not there. There is one.
+func (p *places) free(h uint64) (*places8, int) {
+	for n := h >> (partBits + tagBits) & p.mask; ; n = (n + 1) & p.mask {
+		g := &p.groups[n]
+		for i := range group {
+			if g.tag(i) <= gone {
+				return g, i
+			}
+		}
+	}
+}
+
+// all yields the entries.
+func (p *places) all(yield func(*entry) bool) {
+	for n := range p.groups {
+		g := &p.groups[n]
+		for i := range group {
+			if g.tag(i) > gone && !yield(&g.entries.Load()[i]) {
+				return
+			}
+		}
+	}
+}
+
+func (g *places8) tag(i int) uint64 { return g.tags.Load() >> (8 * i) & 0xff }
+
+func (g *places8) setTag(i int, tag uint64) {
+	g.tags.Store(g.tags.Load()&^(0xff<<(8*i)) | tag<<(8*i))
+}
+
+// copied returns a copy of the entries that are there.
+func (g *places8) copied() *[group]entry {
+	to := new([group]entry)
+	for i := range group {
+		if g.tag(i) > gone {
+			to[i].become(&g.entries.Load()[i])
+		}
+	}
+	return to
+}
+
+// become makes an entry that was not there a copy of another.
+func (e *entry) become(from *entry) {
+	e.tenant, e.of, e.long, e.kind, e.size, e.short = from.tenant, from.of, from.long, from.kind, from.size, from.short
+	e.loaded.Store(from.loaded.Load())
+	e.used.Store(from.used.Load())
 }
