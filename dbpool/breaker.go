@@ -62,9 +62,12 @@ func (b *breaker) state(dialing int, now time.Time) string {
 	return "open"
 }
 
+// open reports whether nothing is to be tried now.
+func (b *breaker) open(now time.Time) bool { return b.tripped() && now.Before(b.retryAt) }
+
 // refuses returns an error while nothing is to be tried.
 func (b *breaker) refuses(now time.Time) error {
-	if !b.tripped() || !now.Before(b.retryAt) {
+	if !b.open(now) {
 		return nil
 	}
 	return &DownError{b.failures, b.retryAt.Sub(now), b.err}

@@ -604,3 +604,28 @@ func TestGenerations(t *testing.T) {
 		h.close()
 	})
 }
+
+// A tenant that has a connection and wants another does not dial again and again
+// while that fails.
+func TestBreakerOfATenantWithConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(2))
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.server.delay = func() time.Duration { return time.Millisecond }
+		h.server.fail = func() error { return errors.New("odd") }
+		var busy *BusyError
+		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) {
+			t.Errorf("got %v, want a BusyError", err)
+		}
+		if n := h.server.dials.Load() - 1; n == 0 || n > 20 {
+			t.Errorf("got %d dials that failed within %v, want a few", n, h.limits.wait)
+		}
+		h.release(hold, true)
+		h.settled(t)
+		h.close()
+	})
+}

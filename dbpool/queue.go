@@ -121,7 +121,7 @@ func (q *queue) leaveRing() {
 // than waiting for its own.
 func (q *queue) wantsDial(now time.Time) bool {
 	w := q.next()
-	if w == nil || q.dialing || q.live >= q.conns.most {
+	if w == nil || q.dialing || q.live >= q.conns.most || q.breaker.open(now) {
 		return false
 	}
 	n := q.waiters[foreground].len() + q.waiters[background].len()
