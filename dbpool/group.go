@@ -389,8 +389,10 @@ func (g *group) dial(d dial) {
 	inner, err := d.target.dial(g.limits.wait)
 
 	now := time.Now()
+	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation}
 	if err == nil {
 		g.dialled(now.Sub(began))
+		c.init()
 	}
 	g.mu.Lock()
 	q := d.queue
@@ -411,8 +413,6 @@ func (g *group) dial(d dial) {
 	q.server.breaker.succeeded()
 	q.breaker.succeeded()
 	g.cost = (7*g.cost + now.Sub(began)) / 8
-	c := &physical{inner: inner, queue: q, target: d.target, generation: d.generation}
-	c.init()
 	g.done()
 	if c.generation != q.generation || g.closed {
 		g.discard(c, nil)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -628,4 +629,33 @@ func TestBreakerOfATenantWithConnections(t *testing.T) {
 		h.settled(t)
 		h.close()
 	})
+}
+
+// The lock is not held while an engine looks at a database's file.
+func TestFilesAreLookedAtWithoutTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(1))
+		looked := false
+		h.queues[0].target.files = files(func() {
+			looked = true
+			if !h.mu.TryLock() {
+				t.Error("got the lock held")
+				return
+			}
+			h.mu.Unlock()
+		})
+		if err := h.use(t.Context(), 0, 0, true); err != nil || !looked {
+			t.Errorf("got %v, looked %v, want the file looked at", err, looked)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+type files func()
+
+func (f files) File(string) (os.FileInfo, error) {
+	f()
+	return nil, os.ErrNotExist
 }
