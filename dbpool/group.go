@@ -285,9 +285,6 @@ func (g *group) schedule(now time.Time) []dial {
 				break // it is coming down
 			} else if over == 0 {
 				victim = g.victim(q, now)
-				if victim == nil {
-					break
-				}
 				g.loan.missed++
 				g.removeIdle(victim)
 				victim.queue.live--
@@ -316,6 +313,7 @@ func (g *group) schedule(now time.Time) []dial {
 func (g *group) nextInRing(class class, now time.Time) *queue {
 	ring := &g.ring[class]
 	overdue := patientTurns * g.cost * time.Duration(1+ring.len()/g.limits.dials)
+	full := g.live >= g.ceiling(now)
 	var best *queue
 	most := 0
 	for q := range ring.all() {
@@ -323,7 +321,7 @@ func (g *group) nextInRing(class class, now time.Time) *queue {
 			q.leaveRing()
 			continue
 		}
-		if !q.server.mayDial(now) {
+		if !q.server.mayDial(now) || full && len(q.idle) == len(g.idle) { // it would take its own place
 			continue
 		}
 		if best == nil && now.Sub(q.next().since) > overdue {

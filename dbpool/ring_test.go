@@ -1,6 +1,7 @@
 package dbpool
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -162,4 +163,37 @@ func TestServerOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: got no error", name)
 		}
 	}
+}
+
+// A tenant that wants another connection, and for which only its own would be
+// given up, does not keep those behind it in the ring from theirs.
+func TestRingPassesByWhoCannotBeServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 3, testLimits(2))
+		h.server.delay = func() time.Duration { return time.Millisecond }
+		hold, err := h.acquire(t.Context(), h.queues[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					_ = h.use(ctx, 0, time.Millisecond, true)
+				}
+			})
+		}
+		time.Sleep(time.Second) // by now it stands in the ring
+		began := time.Now()
+		if err := h.use(t.Context(), 1, 0, true); err != nil || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("got %v after %v, want a connection within 100 ms", err, time.Since(began))
+		}
+		cancel()
+		wg.Wait()
+		h.release(hold, true)
+		h.settled(t)
+		h.close()
+	})
 }
