@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -32,8 +33,9 @@ func OpenReadOnly(e Engine, database string) (*sqlx.DB, error) {
 // counts how often connections to tenants' databases are used.
 type FakeReplica struct {
 	fakeServer
-	uses    atomic.Int64
-	hanging atomic.Bool
+	uses     atomic.Int64
+	hanging  atomic.Bool
+	refusing atomic.Bool
 }
 
 // NewFakeReplicas returns one.
@@ -48,6 +50,9 @@ func (r *FakeReplica) Tenants() int { return int(r.uses.Load()) }
 
 // Hang makes the server answer nothing, or again.
 func (r *FakeReplica) Hang(yes bool) { r.hanging.Store(yes) }
+
+// Refuse makes the server refuse new connections, or take them again.
+func (r *FakeReplica) Refuse(yes bool) { r.refusing.Store(yes) }
 
 // Connector implements [Engine].
 func (r *FakeReplica) Connector(database string) (driver.Connector, error) {
@@ -78,6 +83,9 @@ func (c replicaConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.replica.hanging.Load() {
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if c.replica.refusing.Load() {
+		return nil, errors.New("too many clients")
 	}
 	conn, err := c.fakeConnector.Connect(ctx)
 	if err != nil {

@@ -219,6 +219,9 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 	for _, r := range primary.replicas {
 		all.Go(func() {
 			every(ctx, followInterval, func(ctx context.Context) {
+				if !r.up() {
+					r.self.renew() // nobody is led there: a connection that is new shows that it is up again
+				}
 				p.mu.RLock()
 				engine, _ := r.engine.(Replication)
 				p.mu.RUnlock()

@@ -277,3 +277,54 @@ func TestReplicasAreChecked(t *testing.T) {
 		t.Errorf("no tenant: got %v, want ErrNoTenant", err)
 	}
 }
+
+// A replica that refused connections for a while is used again, though nobody is
+// led to it who would find out.
+func TestReplicaRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": replica}, &dbpool.Options{
+			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Second)
+		// read returns how many of ten tenants the replica serves.
+		read := func() int {
+			before := replica.Tenants()
+			for i := range 10 {
+				db, err := p.Reader(tenancy.NewContext(t.Context(), tenantOn("main", string(rune('a'+i)))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = db.Ping()
+			}
+			return replica.Tenants() - before
+		}
+		replica.Refuse(true)
+		read()
+		if got := p.Stat("copy").Breaker; got == "closed" {
+			t.Errorf("it refuses all: got its breaker %s, want it open", got)
+		}
+		if n := read(); n != 0 {
+			t.Errorf("it refuses all: got %d readers on it, want none", n)
+		}
+		replica.Refuse(false)
+		time.Sleep(time.Minute)
+		if n := read(); n != 10 {
+			t.Errorf("it is up again: got %d readers on it, want all 10; %+v", n, p.Stat("copy"))
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
