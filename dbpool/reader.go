@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	replica := p.replicaFor(ctx, t)
+	replica := p.replicaFor(ctx, t.ID)
 	if replica == nil {
 		return primary, nil
 	}
@@ -75,7 +76,7 @@ func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.handles[t.ID]
-	if p.closed || h == nil || h.db != primary {
+	if p.closed || h == nil || h.db != primary || !slices.Contains(h.server.replicas, replica) {
 		return primary, nil
 	}
 	r := h.readers[replica.name]
@@ -99,13 +100,14 @@ func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB) 
 
 var seed = maphash.MakeSeed()
 
-// replicaFor returns the replica for a tenant, or nil. A tenant is led to the
-// same one as long as that is fit, so that its connections there are warm.
-func (p *Pool) replicaFor(ctx context.Context, t *tenancy.Tenant) *server {
+// replicaFor returns the replica for a tenant, of the server to which its handle
+// leads, or nil. A tenant is led to the same one as long as that is fit, so that
+// its connections there are warm.
+func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	p.mu.RLock()
 	var replicas []*server
-	if s := p.servers[t.Placement.Server]; s != nil {
-		replicas = s.replicas
+	if h := p.handles[id]; h != nil {
+		replicas = h.server.replicas
 	}
 	p.mu.RUnlock()
 	if len(replicas) == 0 {
@@ -113,7 +115,7 @@ func (p *Pool) replicaFor(ctx context.Context, t *tenancy.Tenant) *server {
 	}
 	want, _ := ctx.Value(positionKey{}).(Position)
 	now := time.Now()
-	first := maphash.String(seed, string(t.ID)) % uint64(len(replicas))
+	first := maphash.String(seed, string(id)) % uint64(len(replicas))
 	for i := range replicas {
 		r := replicas[(int(first)+i)%len(replicas)] //nolint:gosec // a few
 		at := r.progress.Load()

@@ -328,3 +328,47 @@ func TestReplicaRecovers(t *testing.T) {
 		}
 	})
 }
+
+// Who holds an older record of a tenant that has moved is led to a replica of the
+// server where the tenant is now.
+func TestReaderOfAnOlderRecord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		left, leftCopy, now, nowCopy := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
+		p, err := dbpool.New(map[string]dbpool.Engine{"left": left, "left copy": leftCopy, "now": now, "now copy": nowCopy}, &dbpool.Options{
+			Budget: 5, Logger: slog.New(slog.DiscardHandler),
+			Servers: map[string]dbpool.ServerOptions{"left": {Replicas: []string{"left copy"}}, "now": {Replicas: []string{"now copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Second)
+		old := tenantOn("left", "acme")
+		moved := old.Clone()
+		moved.Version++
+		moved.Placement.Server = "now"
+		if _, err := p.For(t.Context(), moved); err != nil {
+			t.Fatal(err)
+		}
+		db, err := p.Reader(tenancy.NewContext(t.Context(), old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Ping(); err != nil {
+			t.Fatal(err)
+		}
+		if leftCopy.Tenants() != 0 || nowCopy.Tenants() != 1 {
+			t.Errorf("got %d uses of the old server's replica and %d of the new one's, want 0 and 1", leftCopy.Tenants(), nowCopy.Tenants())
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
