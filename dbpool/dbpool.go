@@ -187,6 +187,11 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 		return fresh.db, nil
 	}
 	moved := h.placement != t.Placement
+	if moved { // or it would lead to the old place under the new record
+		if _, err := s.engine.Connector(t.Placement.Database); err != nil {
+			return nil, err
+		}
+	}
 	h.all(func(h *handle) {
 		h.placement, h.version, h.conns = t.Placement, t.Version, c
 		if moved {

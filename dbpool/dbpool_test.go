@@ -562,3 +562,26 @@ func TestServersAreIndependent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A record that names an impossible place is an error each time, and does not
+// lead to the place before.
+func TestMoveToAnImpossiblePlace(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	pool := s.Pool(t, nil)
+	tenant := s.Tenant(t, "acme")
+	if _, err := pool.For(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	moved := tenant.Clone()
+	moved.Version++
+	moved.Placement.Database = "../other"
+	for range 2 {
+		if db, err := pool.For(t.Context(), moved); !errors.Is(err, tenancy.ErrInvalid) || db != nil {
+			t.Errorf("got %v, %v, want ErrInvalid and no handle", db, err)
+		}
+	}
+	if db, err := pool.For(t.Context(), tenant); err != nil || db.Ping() != nil {
+		t.Errorf("the record before: got %v, want it to be served", err)
+	}
+}
