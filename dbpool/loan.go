@@ -25,6 +25,8 @@ type loan struct {
 	asked    time.Time // when the lender was asked last
 	missed   int       // how many idle ones gave up their place since
 	pressing bool      // others want what the group has
+	asking   bool      // the lender has not answered yet
+	failing  bool      // the lender did not, the last time
 }
 
 // ceiling is how many connections there may be now.
@@ -35,11 +37,15 @@ func (g *group) ceiling(now time.Time) int {
 	return g.limits.budget
 }
 
-// due reports whether it is time to ask the lender.
-func (g *group) due(now time.Time) bool {
+// due returns what to ask the lender, if it is time for that and the last answer
+// has come.
+func (g *group) due(now time.Time) (ask Ask, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := &g.loan
+	if l.total == 0 || l.asking {
+		return Ask{}, false
+	}
 	every := loanInterval
 	if l.lasts > 0 {
 		every = min(every, l.lasts/4)
@@ -48,10 +54,14 @@ func (g *group) due(now time.Time) bool {
 	if l.pressing || wants && l.n < l.total {
 		every = pressingInterval
 	}
-	return l.total > 0 && now.Sub(l.asked) >= every
+	if now.Sub(l.asked) < every {
+		return Ask{}, false
+	}
+	return g.ask(now), true
 }
 
 // ask says what the group has and wants, and binds it to that until the answer.
+// The caller has the lock.
 func (g *group) ask(now time.Time) Ask {
 	l := &g.loan
 	wanted := g.live - len(g.idle) + g.ring[foreground].len() + g.ring[background].len() + l.missed - g.limits.budget
@@ -60,25 +70,25 @@ func (g *group) ask(now time.Time) Ask {
 	}
 	ask := Ask{Server: g.name, Total: l.total, Want: min(max(0, wanted), l.total)}
 	ask.Keep = max(0, g.live-g.limits.budget, min(l.n, ask.Want))
-	l.n, l.missed, l.asked = ask.Keep, 0, now
+	l.n, l.missed, l.asked, l.asking = ask.Keep, 0, now, true
 	return ask
 }
 
-// borrow asks the lender, and does as it says. When it fails, the group keeps
-// what it said it would until the last loan ends.
-func (g *group) borrow(ctx context.Context, lender Lender) error {
-	began := time.Now()
-	g.mu.Lock()
-	ask := g.ask(began)
-	g.mu.Unlock()
+// borrow asks the lender, as of a time, and does as it says. When it fails, the
+// group keeps what it said it would until the last loan ends. It reports whether
+// the last call ended otherwise.
+func (g *group) borrow(ctx context.Context, lender Lender, ask Ask, began time.Time) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, loanTimeout)
 	defer cancel()
 	got, err := lender.Lease(ctx, ask)
-	if err != nil {
-		return err
-	}
 	now := time.Now()
 	g.mu.Lock()
+	changed = (err != nil) != g.loan.failing
+	g.loan.asking, g.loan.failing = false, err != nil
+	if err != nil {
+		g.mu.Unlock()
+		return changed, err
+	}
 	g.loan.n, g.loan.lasts = min(got.Granted, got.Share), got.For
 	g.loan.until = began.Add(got.For * 3 / 4) // the rest is for coming down
 	g.loan.pressing = got.Share < got.Granted
@@ -86,7 +96,7 @@ func (g *group) borrow(ctx context.Context, lender Lender) error {
 	g.mu.Unlock()
 	g.run(start)
 	g.comeDown(now)
-	return nil
+	return changed, nil
 }
 
 // comeDown closes idle connections that are too many, those that are least worth
@@ -130,27 +140,18 @@ func (g *group) giveBack(lender Lender) {
 	_, _ = lender.Lease(ctx, ask) // or it expires
 }
 
-// lend borrows for all groups until the context ends.
+// lend borrows for all groups until the context ends. No group waits for the
+// answer to another, nor does coming down wait for any.
 func (p *Pool) lend(ctx context.Context) {
 	tick := time.NewTicker(pressingInterval)
 	defer tick.Stop()
-	failing := map[*group]bool{}
+	var calls sync.WaitGroup
 	for ctx.Err() == nil {
 		for _, g := range p.groups() {
 			now := time.Now()
 			g.comeDown(now)
-			if !g.due(now) {
-				continue
-			}
-			err := g.borrow(ctx, p.opts.Lender)
-			if ctx.Err() != nil || (err != nil) == failing[g] {
-				continue
-			}
-			failing[g] = err != nil
-			if err != nil {
-				p.opts.Logger.WarnContext(ctx, "no connections are lent", "server", g.name, "error", err)
-			} else {
-				p.opts.Logger.InfoContext(ctx, "connections are lent again", "server", g.name)
+			if ask, ok := g.due(now); ok {
+				calls.Go(func() { p.borrow(ctx, g, ask, now) })
 			}
 		}
 		select {
@@ -158,7 +159,21 @@ func (p *Pool) lend(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+	calls.Wait()
 	for _, g := range p.groups() {
-		g.giveBack(p.opts.Lender)
+		calls.Go(func() { g.giveBack(p.opts.Lender) })
+	}
+	calls.Wait()
+}
+
+// borrow borrows for a group, and logs when that begins to fail and when it ends.
+func (p *Pool) borrow(ctx context.Context, g *group, ask Ask, began time.Time) {
+	changed, err := g.borrow(ctx, p.opts.Lender, ask, began)
+	switch {
+	case ctx.Err() != nil || !changed:
+	case err != nil:
+		p.opts.Logger.WarnContext(ctx, "no connections are lent", "server", g.name, "error", err)
+	default:
+		p.opts.Logger.InfoContext(ctx, "connections are lent again", "server", g.name)
 	}
 }

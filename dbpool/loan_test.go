@@ -240,3 +240,66 @@ func (b *breakable) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, err
 	}
 	return b.Lender.Lease(ctx, ask)
 }
+
+// A lender that hangs does not keep the pool from coming down in time, however
+// many servers it has.
+func TestLenderHangsForManyServers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const servers, own, shared, ttl = 5, 1, 5, 10 * time.Second
+		down := &breakable{Lender: lease.NewMemory(ttl).Replica()}
+		engines := map[string]dbpool.Engine{}
+		open := map[string]func() int64{}
+		for i := range servers {
+			name := fmt.Sprintf("s%d", i)
+			engines[name], open[name] = dbpool.NewFakeServer(t, own+shared, time.Millisecond)
+		}
+		p, err := dbpool.New(engines, &dbpool.Options{Budget: own, Shared: shared, Lender: down, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		working, rest := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for name := range engines {
+			for i := range 12 {
+				db, err := p.For(t.Context(), tenantOn(name, fmt.Sprintf("%s-%d", name, i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wg.Go(func() {
+					for working.Err() == nil {
+						if c, err := db.Conn(working); err == nil {
+							time.Sleep(10 * time.Millisecond)
+							_ = c.Close()
+						}
+					}
+				})
+			}
+		}
+		time.Sleep(5 * time.Second)
+		for name, n := range open {
+			if n() != own+shared {
+				t.Errorf("%s: got %d connections, want %d", name, n(), own+shared)
+			}
+		}
+		down.broken.Store(true)
+		rest()
+		wg.Wait()
+		time.Sleep(ttl)
+		for name, n := range open {
+			if n() > own {
+				t.Errorf("%s: got %d connections when the loan has ended, want its own %d", name, n(), own)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
