@@ -38,6 +38,7 @@ type group struct {
 	timer   *time.Timer           // set while queues wait
 	timed   bool                  // the timer runs
 	cost    time.Duration         // of a dial, moving average
+	costAt  time.Time             // when it was measured last
 	tasks   int                   // dials and closes in flight
 	rested  *sync.Cond            // tasks came to 0
 	closed  bool
@@ -57,6 +58,9 @@ const (
 	// patience is how long a tenant with connections waits for one of them
 	// before it wants another.
 	patience = 5 * time.Millisecond
+	// costTime is for how long no dial is begun because the last ones took longer
+	// than those who ask for it have.
+	costTime = time.Second
 	// cleanTimeout bounds the cleaning of a session.
 	cleanTimeout = 5 * time.Second
 	// crowd is how many waiters for each of its connections make a tenant want
@@ -124,11 +128,13 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 		}
 	}
 	class := classOf(ctx)
+	wait, first := g.estimate(class)
 	if n := q.waiters[class].len(); n >= g.limits.queue {
-		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: g.estimate(q, class)}
+		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: wait}
 	}
-	if deadline, ok := ctx.Deadline(); ok && q.live == 0 {
-		if wait := g.estimate(q, class); wait > deadline.Sub(now) {
+	if deadline, ok := ctx.Deadline(); ok && q.live == 0 && wait > deadline.Sub(now) {
+		// What dials took is not believed for ever: at times one begins.
+		if !first || now.Sub(g.costAt) < costTime {
 			return nil, &BusyError{Reason: fmt.Sprintf("a connection is %v away, longer than the request has", wait), After: wait}
 		}
 	}
@@ -142,16 +148,17 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 	return w, nil
 }
 
-// estimate is how long a dial that is wanted now will take, with those before it.
-func (g *group) estimate(q *queue, class class) time.Duration {
+// estimate is how long a dial that is wanted now will take, with those before it,
+// and whether it is the first and may begin.
+func (g *group) estimate(class class) (wait time.Duration, first bool) {
 	ahead := g.dialing
 	for c := foreground; c <= class; c++ {
 		ahead += g.ring[c].len()
 	}
 	if g.live < g.limits.budget || len(g.idle) > 0 {
-		return g.cost * time.Duration(1+ahead/g.limits.dials)
+		return g.cost * time.Duration(1+ahead/g.limits.dials), ahead == 0
 	}
-	return g.cost * time.Duration(1+turn+ahead/g.limits.dials)
+	return g.cost * time.Duration(1+turn+ahead/g.limits.dials), false
 }
 
 // await waits for the waiter's turn, the end of its context, or the maximum.
@@ -410,7 +417,7 @@ func (g *group) dial(d dial) {
 	}
 	q.server.breaker.succeeded()
 	q.breaker.succeeded()
-	g.cost = (7*g.cost + now.Sub(began)) / 8
+	g.cost, g.costAt = (7*g.cost+now.Sub(began))/8, now
 	g.done()
 	if c.generation != q.generation || g.closed {
 		g.discard(c, nil)

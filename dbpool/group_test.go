@@ -659,3 +659,33 @@ func (f files) File(string) (os.FileInfo, error) {
 	f()
 	return nil, os.ErrNotExist
 }
+
+// A server that was slow is found to be fast again, even when no request has the
+// time that a dial took.
+func TestEstimatesAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 30, testLimits(30))
+		var delay atomic.Int64
+		delay.Store(int64(8 * time.Second))
+		h.server.delay = func() time.Duration { return time.Duration(delay.Load()) }
+		for i := range 6 {
+			if err := h.use(t.Context(), i, 0, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		delay.Store(int64(time.Millisecond))
+		var err error
+		for i := 6; i < 30; i++ {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err = h.use(ctx, i, 0, true)
+			cancel()
+			time.Sleep(time.Minute)
+		}
+		if err != nil {
+			t.Errorf("after many minutes: got %v, want a connection", err)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
