@@ -408,15 +408,19 @@ func (g *group) dial(d dial) {
 		g.live--
 		q.live--
 		g.stat.Failures++
-		g.failed(q, err, now)
+		if !q.moved { // it says nothing of where the tenant is now
+			g.failed(q, err, now)
+		}
 		g.done()
 		start := g.schedule(now)
 		g.mu.Unlock()
 		g.run(start)
 		return
 	}
-	q.server.breaker.succeeded()
-	q.breaker.succeeded()
+	if !q.moved {
+		q.server.breaker.succeeded()
+		q.breaker.succeeded()
+	}
 	g.cost, g.costAt = (7*g.cost+now.Sub(began))/8, now
 	g.done()
 	if c.generation != q.generation || g.closed {

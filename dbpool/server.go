@@ -212,6 +212,9 @@ func (p *Pool) SetServer(name string, e Engine) error {
 		}
 		p.mu.Unlock()
 	}
+	s.group.mu.Lock()
+	s.breaker = breaker{trip: serverTrip} // the one before said nothing of this engine
+	s.group.mu.Unlock()
 	return tenancy.Wrap(op, "", err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +213,59 @@ func TestReadOnlyConnectors(t *testing.T) {
 			if _, err := reader.Exec(q); err == nil {
 				t.Errorf("%s: got no error", q)
 			}
+		}
+	})
+}
+
+// What the engine before was found to be does not count for the one that takes
+// its place, not even what is found out later.
+func TestSetServerClosesTheBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refuses, hangs, fine := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": refuses}, &dbpool.Options{Budget: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ping := func(tenant string) error {
+			db, err := p.For(t.Context(), tenantOn("main", tenant))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return db.Ping()
+		}
+		refuses.Refuse(true)
+		for _, tenant := range []string{"a", "b", "c"} {
+			if err := ping(tenant); err == nil {
+				t.Error("a server that refuses: got no error")
+			}
+		}
+		hangs.Hang(true)
+		if err := p.SetServer("main", hangs); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for _, tenant := range []string{"a", "b", "c", "d"} {
+			wg.Go(func() {
+				if err := ping(tenant); err != nil {
+					t.Errorf("%s: %v", tenant, err)
+				}
+			})
+			synctest.Wait()
+		}
+		if n := p.Stat("main").Dialing; n != 4 {
+			t.Errorf("got %d dials to the engine that takes the place of one that refused, want 4", n)
+		}
+		if err := p.SetServer("main", fine); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		time.Sleep(10 * time.Second) // the dials to the one before have failed
+		if err := ping("e"); err != nil || p.Stat("main").Breaker != "closed" {
+			t.Errorf("got %v, %+v, want the breaker closed", err, p.Stat("main"))
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
