@@ -89,7 +89,13 @@ func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 			return nil, tenancy.Wrap(op, "", err)
 		}
 	}
-	if err := p.addServers(servers); err != nil {
+	p.mu.Lock() // somebody may read the metrics already
+	err := p.addServers(servers)
+	p.mu.Unlock()
+	if err != nil {
+		if p.metrics != nil {
+			err = errors.Join(err, p.metrics.unregister())
+		}
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	return p, nil

@@ -3,9 +3,11 @@ package dbpool_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -171,5 +173,39 @@ func TestHandler(t *testing.T) {
 	}
 	if w := get(http.MethodPost, ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
 		t.Errorf("POST: got %d, want 405", w.Code)
+	}
+}
+
+// A pool that is not made has no metrics, and one that is being made may be
+// looked at.
+func TestMetricsOfNewPools(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
+	engine, _ := dbpool.NewFakeServer(t, 2, 0)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := reader.Collect(t.Context(), new(metricdata.ResourceMetrics)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for range 100 {
+		opts := &dbpool.Options{MeterProvider: provider, Servers: map[string]dbpool.ServerOptions{"a": {Replicas: []string{"nobody"}}}}
+		if _, err := dbpool.New(map[string]dbpool.Engine{"a": engine, "b": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Fatalf("got %v, want ErrInvalid", err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if got := collect(t, reader); len(got) != 0 {
+		t.Errorf("got metrics %v of pools that were not made, want none", got)
 	}
 }
