@@ -53,7 +53,7 @@ func (c *physical) write(ctx context.Context, e effect) (ends bool, err error) {
 	if c.queue.writer == nil || c.writing || e&writes == 0 {
 		return false, nil
 	}
-	return !c.state, c.startWriting(ctx)
+	return e&leaves == 0, c.startWriting(ctx)
 }
 
 func (c *physical) startWriting(ctx context.Context) error {

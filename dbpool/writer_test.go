@@ -179,3 +179,26 @@ func TestWritersTurnEnds(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that was begun by hand keeps its turn where sessions are kept, too.
+func TestWritersTurnWhenSessionsAreKept(t *testing.T) {
+	t.Parallel()
+	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 200 * time.Millisecond, KeepSessions: true})
+	err := pool.With(ctx, func(c *sqlx.Conn) error {
+		if _, err := c.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+			return err
+		}
+		var busy *dbpool.BusyError
+		if _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`); !errors.As(err, &busy) {
+			t.Errorf("got %v, want a BusyError", err)
+		}
+		_, err := c.ExecContext(ctx, `COMMIT`)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
