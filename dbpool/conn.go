@@ -172,11 +172,12 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []driver
 	if c.query == nil {
 		return nil, driver.ErrSkip
 	}
-	if _, err := c.write(ctx, c.note(query)); err != nil { // until the rows were read
+	ends, err := c.write(ctx, c.note(query))
+	if err != nil {
 		return nil, err
 	}
 	rows, err := c.query.QueryContext(ctx, query, args)
-	return rows, c.seen(err)
+	return c.writeRows(rows, ends, c.seen(err))
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker].

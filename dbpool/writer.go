@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"io"
+	"reflect"
 	"time"
 )
 
@@ -71,6 +73,94 @@ func (c *physical) stopWriting() {
 	}
 }
 
+// writeRows returns what a query returned; the turn that began with it ends with
+// the rows, or at once if there are none.
+func (c *physical) writeRows(rows driver.Rows, ends bool, err error) (driver.Rows, error) {
+	switch {
+	case !ends:
+		return rows, err
+	case err != nil:
+		c.stopWriting()
+		return nil, err
+	}
+	return &writerRows{rows, c}, nil
+}
+
+// writerRows end their connection's turn with themselves.
+type writerRows struct {
+	driver.Rows
+	conn *physical
+}
+
+var (
+	_ driver.RowsNextResultSet              = (*writerRows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*writerRows)(nil)
+	_ driver.RowsColumnTypeLength           = (*writerRows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*writerRows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*writerRows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*writerRows)(nil)
+)
+
+// Close implements [driver.Rows].
+func (r *writerRows) Close() error {
+	defer r.conn.stopWriting()
+	return r.Rows.Close()
+}
+
+// HasNextResultSet implements [driver.RowsNextResultSet].
+func (r *writerRows) HasNextResultSet() bool {
+	rows, ok := r.Rows.(driver.RowsNextResultSet)
+	return ok && rows.HasNextResultSet()
+}
+
+// NextResultSet implements [driver.RowsNextResultSet].
+func (r *writerRows) NextResultSet() error {
+	if rows, ok := r.Rows.(driver.RowsNextResultSet); ok {
+		return rows.NextResultSet()
+	}
+	return io.EOF
+}
+
+// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+func (r *writerRows) ColumnTypeDatabaseTypeName(i int) string {
+	if rows, ok := r.Rows.(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return rows.ColumnTypeDatabaseTypeName(i)
+	}
+	return ""
+}
+
+// ColumnTypeLength implements [driver.RowsColumnTypeLength].
+func (r *writerRows) ColumnTypeLength(i int) (int64, bool) {
+	if rows, ok := r.Rows.(driver.RowsColumnTypeLength); ok {
+		return rows.ColumnTypeLength(i)
+	}
+	return 0, false
+}
+
+// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+func (r *writerRows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if rows, ok := r.Rows.(driver.RowsColumnTypeNullable); ok {
+		return rows.ColumnTypeNullable(i)
+	}
+	return false, false
+}
+
+// ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
+func (r *writerRows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	if rows, ok := r.Rows.(driver.RowsColumnTypePrecisionScale); ok {
+		return rows.ColumnTypePrecisionScale(i)
+	}
+	return 0, 0, false
+}
+
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
+func (r *writerRows) ColumnTypeScanType(i int) reflect.Type {
+	if rows, ok := r.Rows.(driver.RowsColumnTypeScanType); ok {
+		return rows.ColumnTypeScanType(i)
+	}
+	return reflect.TypeFor[any]()
+}
+
 // writerTx ends its connection's turn with itself.
 type writerTx struct {
 	driver.Tx
@@ -114,13 +204,14 @@ func (s *writerStmt) ExecContext(ctx context.Context, args []driver.NamedValue) 
 	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
-// QueryContext implements [driver.StmtQueryContext]. The turn ends when the
-// connection is given back, after the rows were read.
+// QueryContext implements [driver.StmtQueryContext].
 func (s *writerStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	if _, err := s.conn.write(ctx, s.effect); err != nil {
+	ends, err := s.conn.write(ctx, s.effect)
+	if err != nil {
 		return nil, err
 	}
-	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	return s.conn.writeRows(rows, ends, err)
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker].

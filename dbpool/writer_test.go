@@ -202,3 +202,49 @@ func TestWritersTurnWhenSessionsAreKept(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// The turn of a statement that returns rows ends with the rows, though its
+// connection is held on; that of one that fails ends at once.
+func TestWritersTurnEndsWithRows(t *testing.T) {
+	t.Parallel()
+	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 200 * time.Millisecond})
+	const insert = `INSERT INTO notes (text) VALUES ('x') RETURNING id`
+	for name, write := range map[string]func(c *sqlx.Conn) error{
+		"rows": func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), insert) },
+		"prepared": func(c *sqlx.Conn) error {
+			p, err := c.PreparexContext(ctx, insert)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = p.Close() }()
+			return p.GetContext(ctx, new(int))
+		},
+		"error": func(c *sqlx.Conn) error {
+			if c.GetContext(ctx, new(int), `INSERT INTO nothing (text) VALUES ('x') RETURNING id`) == nil {
+				t.Error("no such table: got no error")
+			}
+			return nil
+		},
+	} {
+		err := pool.With(ctx, func(c *sqlx.Conn) error {
+			if err := write(c); err != nil {
+				return err
+			}
+			_, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('y')`)
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: got %v, want another to write", name, err)
+		}
+	}
+	// The types of the columns show through.
+	rows, err := db.QueryxContext(ctx, insert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	types, err := rows.ColumnTypes()
+	if err != nil || len(types) != 1 || types[0].DatabaseTypeName() != "INTEGER" {
+		t.Errorf("got %v, %v, want an INTEGER", types, err)
+	}
+}
