@@ -76,20 +76,23 @@ func stateless(query string) bool {
 	var first, last, prev string
 	calls := true // what stands before a parenthesis may be a function
 	table := none // or the table of "insert into", or of "with", with its columns
+	n := 0
 	for word := range words(query) {
+		with := first == "with" && (n == 2 || n == 3 && prev == "recursive")
+		n++
 		switch {
 		case last == ";": // a second statement
 			return false
-		case word == "?!", word == "@", word == "temp", word == "temporary", word == "pg_temp":
+		case word == "?!", word == "@", word == "temp", word == "temporary", strings.HasPrefix(word, "pg_temp"):
 			return false
-		case word == "(" && calls && table != named && isWord(last) && prev != "with" && prev != "recursive" && (!harmless(last) || prev == "."):
+		case word == "(" && calls && table != named && isWord(last) && !with && (!harmless(last) || prev == "."):
 			return false
 		case first == "":
 			first = word
 			if !data(word) && !schema(word) {
 				return false
 			}
-			calls = data(word)
+			calls = data(word) || word == "alter" // which calls the functions of new defaults
 		case word == "select", word == "values":
 			calls = true
 		case word == "into" && last != "insert" && last != "replace" && last != "ignore" && last != "merge":
@@ -140,8 +143,9 @@ func schema(word string) bool {
 
 // words yields the words of a statement in lower case, and of its other
 // characters those that matter: ( ) ; . @. Comments and quoted strings are left
-// out. A quoted identifier is the word "?", which is no harmless function. What
-// the engines read each in their way, or what is not known here, is "?!".
+// out. A quoted identifier is the word "?", which is no harmless function, or
+// "temp" if it names a schema of temporary tables. What the engines read each in
+// their way, or what is not known here, is "?!".
 func words(query string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for i := 0; i < len(query); {
@@ -151,8 +155,13 @@ func words(query string) func(yield func(string) bool) {
 			case c == '\'':
 				i += quoted(rest, '\'')
 			case c == '"' || c == '`':
-				i += quoted(rest, c)
-				if !yield("?") {
+				n := quoted(rest, c)
+				i += n
+				word := "?"
+				if temporary(rest[1:n]) {
+					word = "temp"
+				}
+				if !yield(word) {
 					return
 				}
 			case strings.HasPrefix(rest, "--"):
@@ -163,7 +172,7 @@ func words(query string) func(yield func(string) bool) {
 				}
 				i += until(rest, "\n")
 			case strings.HasPrefix(rest, "/*"):
-				n := until(rest, "*/")
+				n := 2 + until(rest[2:], "*/")
 				// PostgreSQL nests comments, and MySQL runs those with a mark.
 				if strings.Contains(rest[2:n], "/*") || strings.HasPrefix(rest, "/*!") || strings.HasPrefix(rest, "/*M!") {
 					yield("?!")
@@ -198,6 +207,13 @@ func words(query string) func(yield func(string) bool) {
 			}
 		}
 	}
+}
+
+// temporary reports whether a quoted identifier is that of a schema of temporary
+// tables.
+func temporary(s string) bool {
+	s = strings.ToLower(s)
+	return strings.HasPrefix(s, "pg_temp") || s == `temp"` || s == "temp`"
 }
 
 // quoted returns the length of a quoted text, in which two quotes are one.

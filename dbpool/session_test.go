@@ -81,6 +81,14 @@ func TestStateless(t *testing.T) {
 		`VALUES (set_config('a', 'b', false))`:                                                  false,
 		`DELETE FROM notes; DELETE FROM notes`:                                                  false,
 		`INSERT INTO notes SELECT set_config('a', 'b', false)`:                                  false,
+		`SELECT 1 /*/ ' */, set_config('a', 'b', false) /*/ ' */`:                               false,
+		`SELECT recursive, set_config('a', 'b', false) FROM notes`:                              false,
+		`CREATE TABLE "pg_temp".x (id INT)`:                                                     false,
+		`CREATE TABLE "PG_TEMP_3".x (id INT)`:                                                   false,
+		"CREATE VIEW `temp`.x AS SELECT 1":                                                      false,
+		`ALTER TABLE x ADD COLUMN y TEXT DEFAULT set_config('a', 'b', false)`:                   false,
+		`ALTER TABLE x ADD COLUMN y NUMERIC(10, 2)`:                                             true,
+		`SELECT 1 /* * / */ /**/`:                                                               true,
 	} {
 		if got := stateless(query); got != want {
 			t.Errorf("%s: got %v, want %v", query, got, want)
