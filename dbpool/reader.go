@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -194,12 +193,12 @@ func (h *history) latest(e Replication, replica Position) (time.Time, bool) {
 	h.mu.Lock()
 	samples := h.samples
 	h.mu.Unlock()
-	n := len(samples)
-	back := sort.Search(n, func(i int) bool { return e.Reached(replica, samples[n-1-i].position) })
-	if back == n {
-		return time.Time{}, false
+	for _, s := range slices.Backward(samples) { // they may be of several histories, before and after a failover
+		if e.Reached(replica, s.position) {
+			return s.at, true
+		}
 	}
-	return samples[n-1-back].at, true
+	return time.Time{}, false
 }
 
 // follow keeps an eye on a primary and its replicas until the context ends.
