@@ -101,8 +101,8 @@ func (q *queue) remove(w *waiter) {
 // class of its foremost waiter.
 func (q *queue) want(now time.Time) {
 	w := q.next()
-	if q.wants != nil && w != nil && w.class < q.wantsClass {
-		q.leaveRing() // a request came to background work
+	if q.wants != nil && w != nil && w.class != q.wantsClass {
+		q.leaveRing() // a request came to background work, or has gone
 	}
 	if q.wants == nil && q.wantsDial(now) {
 		q.wantsClass = w.class

@@ -197,3 +197,44 @@ func TestRingPassesByWhoCannotBeServed(t *testing.T) {
 		h.close()
 	})
 }
+
+// Background work that stood in the ring for a request does not keep the
+// request's rank when that has gone.
+func TestBackgroundAfterARequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 3, testLimits(1))
+		h.server.delay = func() time.Duration { return time.Millisecond }
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var order []string
+		var wg sync.WaitGroup
+		ask := func(ctx context.Context, tenant int, name string) {
+			wg.Go(func() {
+				if h.use(ctx, tenant, 0, true) == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, name)
+				}
+			})
+			synctest.Wait()
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		ask(Background(t.Context()), 1, "background")
+		ask(gone, 1, "gone")
+		cancel()
+		synctest.Wait()
+		ask(t.Context(), 2, "request")
+		time.Sleep(2 * patience)
+		h.release(hold, true)
+		wg.Wait()
+		if got := fmt.Sprint(order); got != "[request background]" {
+			t.Errorf("got %s, want the request first", got)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
