@@ -61,6 +61,8 @@ const (
 	// costTime is for how long no dial is begun because the last ones took longer
 	// than those who ask for it have.
 	costTime = time.Second
+	// dialTimeout bounds a dial, if requests do not wait for longer.
+	dialTimeout = 10 * time.Second
 	// cleanTimeout bounds the cleaning of a session.
 	cleanTimeout = 5 * time.Second
 	// crowd is how many waiters for each of its connections make a tenant want
@@ -391,7 +393,7 @@ func (g *group) dial(d dial) {
 		d.victim.end()
 	}
 	began := time.Now()
-	inner, err := d.target.dial(g.limits.wait)
+	inner, err := d.target.dial(max(g.limits.wait, dialTimeout))
 
 	now := time.Now()
 	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation}

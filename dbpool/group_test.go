@@ -689,3 +689,40 @@ func TestEstimatesAreForgotten(t *testing.T) {
 		h.close()
 	})
 }
+
+// How long requests wait does not bound dialling: what takes longer serves later
+// ones.
+func TestDialsLastLongerThanRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimits(1)
+		l.wait = 100 * time.Millisecond
+		h := newHarness(t, 1, l)
+		h.queues[0].target.connector = slow{h.queues[0].target.connector, 300 * time.Millisecond}
+		var busy *BusyError
+		if err := h.use(t.Context(), 0, 0, true); !errors.As(err, &busy) {
+			t.Errorf("at first: got %v, want a BusyError", err)
+		}
+		time.Sleep(time.Second)
+		if err := h.use(t.Context(), 0, 0, true); err != nil {
+			t.Errorf("later: got %v, want a connection", err)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+// slow takes its time, and heeds the context.
+type slow struct {
+	driver.Connector
+	delay time.Duration
+}
+
+func (s slow) Connect(ctx context.Context) (driver.Conn, error) {
+	select {
+	case <-time.After(s.delay):
+		return s.Connector.Connect(ctx)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
