@@ -48,16 +48,21 @@ func (s *statements) effect(query string) effect {
 
 // mayWrite reports whether a statement may write in the database.
 func mayWrite(query string) bool {
-	first := ""
+	var first, last string
 	for word := range words(query) {
 		switch {
-		case first == "" && word == "with":
-			first = word
+		case last == ";": // a second statement
+			return true
 		case first == "":
-			return word != "select" && word != "values" && word != "pragma" && word != "explain"
+			first = word
+			if word != "with" && word != "select" && word != "values" && word != "pragma" && word != "explain" {
+				return true
+			}
+		case first != "with":
 		case word == "insert", word == "update", word == "delete", word == "replace", word == "?!":
 			return true
 		}
+		last = word
 	}
 	return false
 }

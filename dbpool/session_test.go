@@ -151,6 +151,9 @@ func TestMayWrite(t *testing.T) {
 		`CREATE TABLE a (b)`:                             true,
 		`VACUUM`:                                         true,
 		`; INSERT INTO a VALUES (1)`:                     true,
+		`SELECT 1;`:                                      false,
+		`SELECT 1; INSERT INTO a VALUES (1)`:             true,
+		`PRAGMA user_version; VACUUM`:                    true,
 	} {
 		if got := mayWrite(query); got != want {
 			t.Errorf("%s: got %v, want %v", query, got, want)
