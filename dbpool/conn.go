@@ -83,14 +83,16 @@ func (c *physical) end() { c.target.end(c.inner, c.bad) }
 // Close gives the connection back. database/sql calls it when a query's rows
 // are closed, or a transaction has ended.
 func (c *physical) Close() error {
+	reusable := false // if something panics
+	defer func() {
+		c.stopWriting()
+		c.queue.group.release(c, reusable)
+	}()
 	c.bad = c.bad || !c.IsValid()
-	reusable := !c.bad
-	if reusable && c.state {
-		reusable = c.target.clean(c.inner) == nil
+	if !c.bad && (!c.state || c.target.clean(c.inner) == nil) {
 		c.state = false
+		reusable = true
 	}
-	c.stopWriting()
-	c.queue.group.release(c, reusable)
 	return nil
 }
 

@@ -726,3 +726,31 @@ func (s slow) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, ctx.Err()
 	}
 }
+
+// A connection whose session cannot be cleaned because the engine panics is
+// closed, and not lost.
+func TestCleaningPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(1))
+		h.queues[0].target.sessions = panicking{}
+		c, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.state = true
+		func() {
+			defer func() { _ = recover() }()
+			_ = c.Close()
+		}()
+		if err := h.use(t.Context(), 0, 0, true); err != nil {
+			t.Errorf("got %v, want another connection", err)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Reset(context.Context, driver.Conn) error { panic("on purpose") }
