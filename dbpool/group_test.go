@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -754,3 +755,50 @@ func TestCleaningPanics(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Reset(context.Context, driver.Conn) error { panic("on purpose") }
+
+// A connection that was dialled and not used is looked at before its first use,
+// too, when it was idle for a while.
+func TestFirstUseAfterIdling(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testLimits(1))
+		path := filepath.Join(t.TempDir(), "file")
+		h.queues[0].target.files = fileAt(path)
+		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
+		replace := func() {
+			t.Helper()
+			if err := os.WriteFile(path+".new", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		replace()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		defer cancel()
+		if err := h.use(ctx, 0, 0, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want the deadline", err)
+		}
+		time.Sleep(time.Hour)
+		replace()
+		var s source
+		s.lead(h.queues[0])
+		c, err := s.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := h.server.dials.Load(); n != 2 {
+			t.Errorf("got %d dials, want another after the file was replaced", n)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
+
+type fileAt string
+
+func (f fileAt) File(string) (os.FileInfo, error) { return os.Stat(string(f)) }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -21,6 +22,7 @@ func (s *source) Driver() driver.Driver { return s.driver }
 
 // Connect implements [driver.Connector]. A connection that was idle is looked at
 // as database/sql would do it: without a round trip, unless it was idle for long.
+// One that was just dialled needs no look.
 func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 	for {
 		q := s.queue.Load()
@@ -34,7 +36,7 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 		if err != nil {
 			return nil, tenancy.Wrap("dbpool.acquire", q.tenant, err)
 		}
-		if c.uses == 1 || c.usable(ctx) {
+		if c.uses == 1 && time.Since(c.idleSince) < fileTime || c.usable(ctx) {
 			return c, nil
 		}
 		c.bad = true
