@@ -166,6 +166,9 @@ func TestHandler(t *testing.T) {
 			t.Errorf("%s: got %d tenants, %v, want %d", query, len(got.Tenants), err, want)
 		}
 	}
+	if n := len(busyPool(t, &dbpool.Options{}).Tenants(-1)); n != 0 {
+		t.Errorf("a negative number: got %d tenants, want none", n)
+	}
 	for _, query := range []string{"?tenants=-1", "?tenants=1001", "?tenants=x"} {
 		if w := get(http.MethodGet, query); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: got %d, want 400", query, w.Code)

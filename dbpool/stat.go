@@ -127,5 +127,5 @@ func (p *Pool) Tenants(n int) []TenantStat {
 	slices.SortFunc(out, func(a, b TenantStat) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(b.Heat, a.Heat), cmp.Compare(a.Tenant, b.Tenant))
 	})
-	return out[:min(n, len(out))]
+	return out[:min(max(n, 0), len(out))]
 }
