@@ -225,14 +225,18 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 				}
 				p.mu.RLock()
 				engine, _ := r.engine.(Replication)
+				asked := r.self.queue.Load()
 				p.mu.RUnlock()
 				at, err := r.self.position(ctx)
 				if err != nil {
 					return
 				}
-				if fresh, ok := past.latest(engine, at); ok {
+				fresh, ok := past.latest(engine, at)
+				p.mu.RLock()
+				if ok && r.self.queue.Load() == asked { // or SetServer gave it another engine
 					r.progress.Store(&progress{engine, at, fresh})
 				}
+				p.mu.RUnlock()
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package dbpool_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"log/slog"
 	"strings"
@@ -371,4 +372,62 @@ func TestReaderOfAnOlderRecord(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What a replica's engine answers after another has taken its place does not
+// count for that.
+func TestLateAnswerOfAReplica(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, after := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
+		before := &lateReplica{dbpool.NewFakeReplicas(t, 5), make(chan struct{}), make(chan struct{})}
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": before}, &dbpool.Options{
+			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		<-before.asked
+		time.Sleep(time.Second)
+		ctx := tenancy.NewContext(t.Context(), tenantOn("main", "acme"))
+		primary, err := p.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after.Hang(true) // nobody knows how far it is
+		if err := p.SetServer("copy", after); err != nil {
+			t.Fatal(err)
+		}
+		close(before.answer)
+		synctest.Wait()
+		if db, err := p.Reader(ctx); err != nil || db != primary {
+			t.Errorf("got a replica that has told nothing, %v, want the primary", err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lateReplica answers when it is told to.
+type lateReplica struct {
+	*dbpool.FakeReplica
+	asked, answer chan struct{}
+}
+
+// Position implements [dbpool.Replication].
+func (r *lateReplica) Position(ctx context.Context, c driver.Conn) (dbpool.Position, error) {
+	select {
+	case r.asked <- struct{}{}:
+	case <-r.answer:
+	}
+	<-r.answer
+	return r.FakeReplica.Position(ctx, c)
 }
