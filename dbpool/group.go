@@ -184,6 +184,7 @@ func (g *group) await(ctx context.Context, q *queue, w *waiter) (*physical, erro
 	if !served {
 		q.remove(w)
 		g.stat.Waiting--
+		g.stat.WaitTime += time.Since(w.since)
 		g.stat.GaveUp++
 	}
 	g.mu.Unlock()
@@ -465,6 +466,7 @@ func (g *group) failAll(q *queue, err error) {
 	for w := q.next(); w != nil; w = q.next() {
 		q.remove(w)
 		g.stat.Waiting--
+		g.stat.WaitTime += time.Since(w.since)
 		w.got <- grant{err: err}
 	}
 }

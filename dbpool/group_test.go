@@ -802,3 +802,34 @@ func TestFirstUseAfterIdling(t *testing.T) {
 type fileAt string
 
 func (f fileAt) File(string) (os.FileInfo, error) { return os.Stat(string(f)) }
+
+// The time that requests waited counts for those that waited in vain, too.
+func TestWaitTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 2, testLimits(1))
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits, waited := h.stat.Waits, h.stat.WaitTime
+		if err := h.use(t.Context(), 0, 0, true); err == nil {
+			t.Error("got no error, want a BusyError")
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := h.use(t.Context(), 0, 0, true); !errors.Is(err, errMoved) {
+				t.Errorf("got %v, want that the tenant has moved", err)
+			}
+		})
+		time.Sleep(time.Second)
+		h.queues[0].leave()
+		wg.Wait()
+		h.release(hold, true)
+		if n, d := h.stat.Waits-waits, h.stat.WaitTime-waited; n != 2 || d != 11*time.Second {
+			t.Errorf("got %d waits of %v in all, want 2 of 11 s", n, d)
+		}
+		h.settled(t)
+		h.close()
+	})
+}
