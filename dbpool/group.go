@@ -130,7 +130,7 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 		}
 	}
 	class := classOf(ctx)
-	wait, first := g.estimate(class)
+	wait, first := g.estimate(class, now)
 	if n := q.waiters[class].len(); n >= g.limits.queue {
 		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: wait}
 	}
@@ -152,12 +152,12 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 
 // estimate is how long a dial that is wanted now will take, with those before it,
 // and whether it is the first and may begin.
-func (g *group) estimate(class class) (wait time.Duration, first bool) {
+func (g *group) estimate(class class, now time.Time) (wait time.Duration, first bool) {
 	ahead := g.dialing
 	for c := foreground; c <= class; c++ {
 		ahead += g.ring[c].len()
 	}
-	if g.live < g.limits.budget || len(g.idle) > 0 {
+	if g.live < g.ceiling(now) || len(g.idle) > 0 {
 		return g.cost * time.Duration(1+ahead/g.limits.dials), ahead == 0
 	}
 	return g.cost * time.Duration(1+turn+ahead/g.limits.dials), false

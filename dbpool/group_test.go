@@ -833,3 +833,28 @@ func TestWaitTime(t *testing.T) {
 		h.close()
 	})
 }
+
+// A connection that is lent is as near as one of the budget.
+func TestEstimateOfALentConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 2, testLimits(1))
+		h.server.budget = 2
+		hold, err := h.acquire(t.Context(), h.queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.mu.Lock()
+		h.loan.n, h.loan.until = 1, time.Now().Add(time.Hour)
+		h.cost = time.Second
+		h.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := h.use(ctx, 1, 0, true); err != nil {
+			t.Errorf("got %v, want a connection", err)
+		}
+		h.release(hold, true)
+		h.settled(t)
+		h.close()
+	})
+}
