@@ -12,14 +12,20 @@ import (
 // tenant's. A database of that name is an error that unwraps to
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Create", t, func(d Databases) error { return d.Create(ctx, t.Placement.Database, t.ID) })
+	return p.databases("dbpool.Create", t, func(d Databases) error {
+		err := d.Create(ctx, t.Placement.Database, t.ID)
+		return p.made(t.ID, err)
+	})
 }
 
 // Claim marks an existing database as this tenant's, if it is that already or
 // is empty and nobody's. Any other is an error that unwraps to
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Claim", t, func(d Databases) error { return d.Claim(ctx, t.Placement.Database, t.ID) })
+	return p.databases("dbpool.Claim", t, func(d Databases) error {
+		err := d.Claim(ctx, t.Placement.Database, t.ID)
+		return p.made(t.ID, err)
+	})
 }
 
 // Drop closes the tenant's handle and removes its database with all data, if
@@ -50,6 +56,24 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 		return err
 	})
 	return size, err
+}
+
+// made returns the error; without one, the tenant's database is dialled again,
+// though it was not there before.
+func (p *Pool) made(id tenancy.ID, err error) error {
+	if err != nil {
+		return err
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if h := p.handles[id]; h != nil {
+		if q := h.source.queue.Load(); q != nil {
+			q.group.mu.Lock()
+			q.breaker.succeeded()
+			q.group.mu.Unlock()
+		}
+	}
+	return nil
 }
 
 func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {

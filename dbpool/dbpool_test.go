@@ -585,3 +585,30 @@ func TestMoveToAnImpossiblePlace(t *testing.T) {
 		t.Errorf("the record before: got %v, want it to be served", err)
 	}
 }
+
+// A tenant that was asked for before its database was made is served as soon as
+// it is.
+func TestCreateAfterRequests(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	pool := s.Pool(t, nil)
+	tenant := s.Tenant(t, "acme")
+	other := tenancytest.NewTenant("other")
+	other.Placement.Server = tenant.Placement.Server
+	db, err := pool.For(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := db.Ping(); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("before: got %v, want ErrNotFound", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := pool.Create(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(); err != nil {
+		t.Errorf("after: got %v, want a connection", err)
+	}
+}
