@@ -199,3 +199,25 @@ func TestSQLiteOddFolder(t *testing.T) {
 		t.Errorf("Open of nothing: got %v, want ErrInvalid", err)
 	}
 }
+
+// A file that is there and cannot be opened is not taken for one that is gone.
+func TestSQLiteFileThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	engine, err := sqlite.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "acme.db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, gone := range map[string]bool{"acme": false, "other": true} {
+		c, err := engine.Connector(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Connect(t.Context()); err == nil || errors.Is(err, tenancy.ErrNotFound) != gone {
+			t.Errorf("%s: got %v, want ErrNotFound: %v", name, err, gone)
+		}
+	}
+}

@@ -75,28 +75,31 @@ func Open(path string) (*sqlx.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, tenancy.Wrap("sqlite.Open", "", err)
 	}
-	return sqlx.NewDb(sql.OpenDB(connector(sqlkit.SQLiteURI(path)+params)), driverName), nil
+	return sqlx.NewDb(sql.OpenDB(connector{path, params}), driverName), nil
 }
 
 const driverName = "sqlite"
 
-// connector opens connections to one file; its value is the DSN.
-type connector string
+// connector opens connections to one file.
+type connector struct{ path, params string }
 
 func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
 
 // Connect opens the file. Switching a new one to the write-ahead log does not
 // wait for others who do the same, so that is tried again.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Driver().Open(string(c))
+	dsn := sqlkit.SQLiteURI(c.path) + c.params
+	conn, err := c.Driver().Open(dsn)
 	for until := time.Now().Add(busyTime); sqlkit.IsBusy(err) && time.Now().Before(until) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
-		conn, err = c.Driver().Open(string(c))
+		conn, err = c.Driver().Open(dsn)
 	}
 	var e *sqlite.Error
 	if errors.As(err, &e) && e.Code()&0xff == sqliteCantOpen {
-		path, _, _ := strings.Cut(string(c), "?")
-		return nil, fmt.Errorf("%w: %s: %w", tenancy.ErrNotFound, path, err)
+		if _, missing := os.Stat(c.path); errors.Is(missing, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s: %w", tenancy.ErrNotFound, c.path, err)
+		}
+		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	return conn, err
 }
@@ -115,7 +118,7 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connector(sqlkit.SQLiteURI(path) + params + "&mode=rw"), nil
+	return connector{path, params + "&mode=rw"}, nil
 }
 
 // ReadOnlyConnector returns what opens connections that refuse to write.
@@ -124,7 +127,7 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connector(sqlkit.SQLiteURI(path) + params + "&_pragma=query_only(1)&mode=rw"), nil
+	return connector{path, params + "&_pragma=query_only(1)&mode=rw"}, nil
 }
 
 // path returns the file of a database, whose name cannot lead out of the folder.
