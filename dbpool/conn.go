@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 )
 
@@ -170,24 +172,37 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 }
 
 // QueryContext implements [driver.QueryerContext].
-func (c *physical) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *physical) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
 	if c.query == nil {
 		return nil, driver.ErrSkip
 	}
+	defer c.caught(&err)
 	ends, err := c.write(ctx, c.note(query))
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.query.QueryContext(ctx, query, args)
+	rows, err = c.query.QueryContext(ctx, query, args)
 	return c.writeRows(rows, ends, c.seen(err))
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker].
-func (c *physical) CheckNamedValue(v *driver.NamedValue) error {
+// CheckNamedValue implements [driver.NamedValueChecker], where the driver does
+// not as database/sql does.
+func (c *physical) CheckNamedValue(v *driver.NamedValue) (err error) {
+	defer c.caught(&err)
 	if c.check == nil {
-		return driver.ErrSkip
+		v.Value, err = driver.DefaultParameterConverter.ConvertValue(v.Value)
+		return err
 	}
 	return c.check.CheckNamedValue(v)
+}
+
+// caught makes a panic, such as of an argument, an error: database/sql loses the
+// connection of a query that panics.
+func (c *physical) caught(err *error) {
+	if p := recover(); p != nil {
+		c.bad = true
+		*err = fmt.Errorf("dbpool: panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // note returns what a statement may do, and remembers that it may leave state in

@@ -612,3 +612,43 @@ func TestCreateAfterRequests(t *testing.T) {
 		t.Errorf("after: got %v, want a connection", err)
 	}
 }
+
+// A connection is not lost when an argument of a query panics.
+func TestPanicsInArguments(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, &dbpool.Options{MaxConns: 1, MaxWait: time.Second})
+		db, err := pool.For(t.Context(), s.Tenant(t, "acme"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := db.Rebind(`SELECT CAST(? AS CHAR(9))`)
+		for name, use := range map[string]func() error{
+			"query": func() error { return db.Get(new(string), query, panics{}) },
+			"exec":  func() error { _, err := db.Exec(query, panics{}); return err },
+			"transaction": func() error {
+				return pool.Tx(tenancy.NewContext(t.Context(), s.Tenant(t, "other")), nil, func(tx *sqlx.Tx) error {
+					return tx.Get(new(string), query, panics{})
+				})
+			},
+		} {
+			func() {
+				defer func() { _ = recover() }()
+				if err := use(); err == nil {
+					t.Errorf("%s: got no error", name)
+				}
+			}()
+			if n := pool.Stat(s.Name).InUse; n != 0 {
+				t.Errorf("%s: got %d connections in use, want none", name, n)
+			}
+		}
+		var got string
+		if err := db.Get(&got, query, "x"); err != nil || got[:1] != "x" {
+			t.Errorf("afterwards: got %q, %v, want x", got, err)
+		}
+	})
+}
+
+type panics struct{}
+
+func (panics) Value() (driver.Value, error) { panic("on purpose") }
