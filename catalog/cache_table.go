@@ -85,10 +85,10 @@ func (e *entry) set(ref tenancy.Ref, of *record, loaded int64, used bool) {
 
 const longName = 0xff
 
-// is reports whether the entry is that of the ref.
+// is reports whether the entry is that of the ref. One that was removed is none's.
 func (e *entry) is(ref tenancy.Ref) bool {
 	if e.size != longName {
-		return string(e.short[:e.size]) == ref.Value && e.kind == ref.Kind
+		return string(e.short[:e.size]) == ref.Value && e.kind == ref.Kind && e.tenant != nil
 	}
 	return *e.long == ref.Value && e.kind == ref.Kind
 }
