@@ -500,6 +500,28 @@ func TestCacheDeaf(t *testing.T) {
 	}
 }
 
+// A cache that nobody tells anything does not take that for deafness, though Redis is
+// some way off.
+func TestCacheHearsSilence(t *testing.T) {
+	t.Parallel()
+	client, proxy := proxied(t, startRedis(t))
+	slowDown(t, proxy, 20*time.Millisecond)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	r := newReplica(t, store, client, long)
+	const looks = 2000
+	deaf := 0
+	for range looks {
+		if r.Stat().Deaf {
+			deaf++
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if deaf > looks/20 { // the machine may be busy
+		t.Errorf("deaf at %d of %d looks, want none", deaf, looks)
+	}
+}
+
 // A slow Redis costs a request no more than RedisTimeout, and few requests that.
 func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()

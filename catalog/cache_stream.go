@@ -79,7 +79,9 @@ func (f *follower) look(ctx context.Context) error {
 		c.memory.distrust()
 		c.counts.resets.Add(1)
 	}
-	f.want = got[1]
+	if f.want = got[1]; f.want == f.last {
+		began = asked // there was nothing else to hear of
+	}
 	if time.Duration(c.now()-asked) < s.timeout && s.circuit.answered() {
 		c.opts.Logger.InfoContext(ctx, "catalog: redis answers again")
 	}
