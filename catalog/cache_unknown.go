@@ -104,7 +104,7 @@ type turnstile struct {
 
 func newGate(rate, burst int) *gate {
 	return &gate{
-		every: time.Second / time.Duration(rate), most: burst, tokens: burst, last: time.Now(),
+		every: max(time.Second/time.Duration(rate), 1), most: burst, tokens: burst, last: time.Now(),
 		queue: 4096, wait: time.Second,
 	}
 }
@@ -152,15 +152,17 @@ func (g *gate) enter() error {
 func (g *gate) back() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.tokens = min(g.tokens+1, g.most)
+	if g.tokens < g.most {
+		g.tokens++
+	}
 	g.serve()
 }
 
 // refill makes the tokens that are due. The caller has the lock.
 func (g *gate) refill() {
-	n := int(time.Since(g.last) / g.every)
-	g.last = g.last.Add(time.Duration(n) * g.every)
-	g.tokens = min(g.tokens+n, g.most)
+	n := time.Since(g.last) / g.every
+	g.last = g.last.Add(n * g.every)
+	g.tokens += int(min(n, time.Duration(g.most-g.tokens)))
 }
 
 // serve gives tokens to those who wait, and sees that it is called when there is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,6 +139,22 @@ func TestCacheUnknownIsBounded(t *testing.T) {
 	if n := c.Stat().Unknown; n < 10_000 {
 		t.Errorf("%d are remembered, want at least 10,000", n)
 	}
+}
+
+// No bound is a very large one.
+func TestCacheUnknownUnbounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, refs := newFinder(1)
+		c, err := catalog.NewCache(f, &catalog.CacheOptions{UnknownRate: math.MaxInt, UnknownBurst: math.MaxInt, UnknownTTL: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			wantError(t, c, slug("nobody"), tenancy.ErrNotFound)
+			time.Sleep(time.Second)
+		}
+		wantVersion(t, c, refs[0], 1)
+	})
 }
 
 // A cold start is not slowed down by the bound on unknown names.
