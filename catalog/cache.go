@@ -45,6 +45,10 @@ const (
 	never = math.MaxInt64
 	// unknownSize is how many refs that lead nowhere are remembered, at the least.
 	unknownSize = 10_000
+	// changesSize is how many refs of changes are remembered, at the least, and
+	// changesLife for how long.
+	changesSize = 10_000
+	changesLife = time.Hour
 	// refreshes is how many records are loaded ahead of time at a time.
 	refreshes = 8
 	// tick is how exactly the age of a record is seen.
@@ -67,7 +71,8 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	c.memory.init(c.opts.Size)
-	c.memory.unknown = newUnknown(c.opts.UnknownTTL, unknownSize)
+	c.memory.unknown = newRefSet(c.opts.UnknownTTL, unknownSize)
+	c.memory.changes = newRefSet(changesLife, changesSize)
 	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
 	c.circuit.trip, c.circuit.longest, c.circuit.answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
@@ -218,7 +223,7 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		c.counts.stale.Add(1)
 		return n.tenant, nil
 	}
-	l, _, err := c.join(ctx, ref, n != nil)
+	l, _, err := c.join(ctx, ref, n != nil || c.memory.changes.has(h, now))
 	if err != nil {
 		return nil, err
 	}
@@ -261,11 +266,11 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
 	s := c.shared
 	if s == nil {
-		c.memory.changed(refs)
+		c.memory.changed(refs, c.now())
 		return
 	}
 	s.begin(refs) // what is in Redis now is from before
-	c.memory.changed(refs)
+	c.memory.changed(refs, c.now())
 	told := false
 	defer func() { s.end(refs, told) }()
 	if s.circuit.open() && c.running.Load() {

@@ -23,7 +23,7 @@ type load struct {
 const again = 3
 
 // join returns the load of the ref that is under way, or begins one and says so.
-// Known refs are those that lead to a record in memory.
+// Known refs are those that lead to a record in memory, or did before a change.
 func (c *Cache) join(ctx context.Context, ref tenancy.Ref, known bool) (l *load, began bool, err error) {
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()
@@ -164,5 +164,6 @@ func (m *memory) missing(number uint64, ref tenancy.Ref, now int64) bool {
 		m.drop(n.of)
 	}
 	m.unknown.add(h, now)
+	m.changes.remove(h)
 	return true
 }

@@ -30,7 +30,8 @@ type memory struct {
 	lost    uint64                // number of the last change that touched everything
 	touched [touchedParts]uint64  // number of the last change, by a part of the hash
 	evicted int64                 // records
-	unknown *unknown              // refs that lead nowhere
+	unknown *refSet               // refs that lead nowhere
+	changes *refSet               // refs of changes, which led to a tenant before or do now
 	flights map[tenancy.Ref]*load // by ref, those that may be joined
 }
 
@@ -213,7 +214,7 @@ func (m *memory) evict() {
 
 // changed forgets whatever the refs led to, and lets what is being loaded not be
 // kept.
-func (m *memory) changed(refs []tenancy.Ref) {
+func (m *memory) changed(refs []tenancy.Ref, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.change++
@@ -221,6 +222,7 @@ func (m *memory) changed(refs []tenancy.Ref) {
 		h := m.table.hash(ref)
 		m.touched[h%touchedParts] = m.change
 		m.unknown.remove(h)
+		m.changes.add(h, now)
 		delete(m.flights, ref)
 		if n := m.table.get(h, ref); n != nil {
 			m.drop(n.of)

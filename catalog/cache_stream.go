@@ -111,7 +111,7 @@ func (f *follower) read(ctx context.Context) error {
 			continue // as it began
 		}
 		c.counts.changes.Add(1)
-		c.memory.changed(parseRefs(e.FieldValues["refs"]))
+		c.memory.changed(parseRefs(e.FieldValues["refs"]), c.now())
 	}
 	if lost {
 		c.opts.Logger.WarnContext(ctx, "catalog: changes are missing; all records are loaded again")

@@ -7,10 +7,10 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// unknown remembers refs that lead to no tenant, by their hash, in two sets that
-// take turns: a ref is remembered for between half of its life and all of it, or
-// until as many others came as a set holds. Its methods may be called by many goroutines at once.
-type unknown struct {
+// refSet remembers refs, by their hash, in two sets that take turns: a ref is
+// remembered for between half of its life and all of it, or until as many others
+// came as a set holds. Its methods may be called by many goroutines at once.
+type refSet struct {
 	life int64 // nanoseconds; 0 remembers nothing
 	size int   // of each set
 
@@ -20,12 +20,12 @@ type unknown struct {
 	before   int64 // when old was
 }
 
-func newUnknown(life time.Duration, size int) *unknown {
-	return &unknown{life: int64(life), size: size, now: map[uint64]struct{}{}, old: map[uint64]struct{}{}}
+func newRefSet(life time.Duration, size int) *refSet {
+	return &refSet{life: int64(life), size: size, now: map[uint64]struct{}{}, old: map[uint64]struct{}{}}
 }
 
 // turn lets the sets take turns, when it is time. The caller has the lock.
-func (u *unknown) turn(now int64) {
+func (u *refSet) turn(now int64) {
 	if now-u.began < u.life/2 && len(u.now) < u.size {
 		return
 	}
@@ -37,7 +37,7 @@ func (u *unknown) turn(now int64) {
 	}
 }
 
-func (u *unknown) has(h uint64, now int64) bool {
+func (u *refSet) has(h uint64, now int64) bool {
 	if u.life == 0 {
 		return false
 	}
@@ -51,7 +51,7 @@ func (u *unknown) has(h uint64, now int64) bool {
 	return in
 }
 
-func (u *unknown) add(h uint64, now int64) {
+func (u *refSet) add(h uint64, now int64) {
 	if u.life == 0 {
 		return
 	}
@@ -61,21 +61,21 @@ func (u *unknown) add(h uint64, now int64) {
 	u.now[h] = struct{}{}
 }
 
-func (u *unknown) remove(h uint64) {
+func (u *refSet) remove(h uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.now, h)
 	delete(u.old, h)
 }
 
-func (u *unknown) clear() {
+func (u *refSet) clear() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	clear(u.now)
 	clear(u.old)
 }
 
-func (u *unknown) len() int {
+func (u *refSet) len() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.now) + len(u.old)

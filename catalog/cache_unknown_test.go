@@ -123,6 +123,46 @@ func TestCacheFlood(t *testing.T) {
 	})
 }
 
+// A tenant of which a change is heard in the middle of a flood, a new one too, is
+// loaded at once. Names that it gave up cost one question each.
+func TestCacheChangeInFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o, cat := newCache(t, catalog.CacheOptions{UnknownRate: 10, UnknownBurst: 10})
+		wantVersion(t, c, slug("acme"), 1)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		for i := range 2000 {
+			go func() { _, _ = c.Find(ctx, slug(fmt.Sprintf("x%d", i))) }()
+		}
+		synctest.Wait()
+		o.wantFinds(t, 11)
+		began := time.Now()
+		if _, err := cat.Rename(t.Context(), "acme-1", "apex"); err != nil {
+			t.Fatal(err)
+		}
+		wantVersion(t, c, slug("apex"), 2)
+		if _, err := cat.Create(t.Context(), &tenancy.Tenant{Slug: "globex", Domains: []string{"globex.example"}}); err != nil {
+			t.Fatal(err)
+		}
+		wantVersion(t, c, domain("globex.example"), 1)
+		wantError(t, c, slug("acme"), tenancy.ErrNotFound)
+		if d := time.Since(began); d != 0 {
+			t.Errorf("waited for %v, as names do that nobody has", d)
+		}
+		o.wantFinds(t, 3)
+		time.Sleep(10 * time.Second) // until the name is not remembered any more
+		began = time.Now()
+		for i := range 100 {
+			go func() { _, _ = c.Find(ctx, slug(fmt.Sprintf("y%d", i))) }()
+		}
+		synctest.Wait()
+		wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+		if d := time.Since(began); d < 100*time.Millisecond {
+			t.Errorf("a name that was given up waited for %v, want as others do", d)
+		}
+	})
+}
+
 // What is remembered of unknown names is bounded.
 func TestCacheUnknownIsBounded(t *testing.T) {
 	t.Parallel()

@@ -51,8 +51,8 @@
 // Names that nobody has are remembered for some seconds, apart from tenants and at
 // most 20,000 of them. They cost the origin no more than [CacheOptions.UnknownRate]
 // questions a second. Beyond, they are refused with a [*CacheBusyError] after a
-// second at most, and so are tenants that are neither in memory nor in Redis: a flood
-// of names cannot be told from them.
+// second at most, and so are tenants that are neither in memory nor in Redis, and of
+// which no change was heard lately: a flood of names cannot be told from them.
 //
 // # Redis
 //
