@@ -40,13 +40,19 @@ if todo == 'fill' then
   if of ~= epoch or now < began or now > began + tonumber(ARGV[7]) then
     return 0
   end
+  -- What another version of the program wrote says the same about changes. Where
+  -- nothing is, there may have been a mark, if any change came.
   local text = redis.pcall('GET', KEYS[2])
+  local stored_epoch, stored, loaded = nil, nil, nil
   if type(text) == 'string' then
-    -- What another version of the program wrote says the same about changes.
-    local stored_epoch, stored = text:match('^%S+ (%S+) (%d+) ')
-    if stored_epoch == epoch and tonumber(stored) > at then
-      return 0
-    end
+    stored_epoch, stored, loaded = text:match('^%S+ (%S+) (%d+) (%d+) ')
+  end
+  if stored_epoch ~= epoch then
+    stored, loaded = seq, 0
+  end
+  loaded = tonumber(loaded)
+  if tonumber(stored) > at or loaded > began and loaded <= now then
+    return 0
   end
   redis.call('SET', KEYS[2], table.concat({format, epoch, ARGV[5], ARGV[6], ARGV[9]}, ' '), 'PX', ARGV[8])
   return 1

@@ -253,33 +253,69 @@ func TestCacheTellsWithoutRun(t *testing.T) {
 // older record into Redis.
 func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
-	store := tenancytest.NewStore()
-	fill(t, store, acme())
-	opts := long
-	opts.Prefix = prefix
-	a, b := newReplica(t, store, client, opts), newReplica(t, store, client, opts)
-	read, goOn := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	a.answerAfter(func(context.Context, tenancy.Ref) {
-		once.Do(func() {
-			close(read)
-			<-goOn
+	for name, test := range map[string]struct{ told, unmarked, loaded bool }{
+		"told":                           {told: true},
+		"told, and the mark was evicted": {told: true, unmarked: true},
+		"told, and loaded since":         {told: true, loaded: true},
+		"not told, and loaded since":     {loaded: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, prefix := tenancytest.Redis(t)
+			key := prefix + "{catalog}:slug:acme"
+			store := tenancytest.NewStore()
+			fill(t, store, acme())
+			opts := long
+			opts.Prefix = prefix
+			b := newReplica(t, store, client, opts)
+			var o origin // of one that hears of nothing
+			var err error
+			if o.Finder, err = catalog.NewWithStore(store, nil); err != nil {
+				t.Fatal(err)
+			}
+			opts.Redis, opts.RedisTimeout = client, 5*time.Second
+			a, err := catalog.NewCache(&o, &opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, goOn := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			o.answerAfter(func(context.Context, tenancy.Ref) {
+				once.Do(func() {
+					close(read)
+					<-goOn
+				})
+			})
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = a.Find(t.Context(), slug("acme")) })
+			<-read
+			cat := b.cat
+			if !test.told {
+				if cat, err = catalog.NewWithStore(store, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+				t.Fatal(err)
+			}
+			if test.unmarked {
+				if err := client.Do(t.Context(), client.B().Del().Key(key).Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.loaded {
+				wantVersion(t, b, slug("acme"), 2)
+				awaitRecord(t, client, key)
+			}
+			close(goOn)
+			wg.Wait()
+			if err := a.Close(); err != nil { // what it stores is stored
+				t.Fatal(err)
+			}
+			c := newReplica(t, store, client, opts)
+			wantVersion(t, c, slug("acme"), 2)
 		})
-	})
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = a.Find(t.Context(), slug("acme")) })
-	<-read
-	if _, err := b.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
-		t.Fatal(err)
 	}
-	close(goOn)
-	wg.Wait()
-	if err := a.Close(); err != nil { // what it stores is stored
-		t.Fatal(err)
-	}
-	c := newReplica(t, store, client, opts)
-	wantVersion(t, c, slug("acme"), 2)
 }
 
 // Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
