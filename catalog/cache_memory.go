@@ -84,8 +84,9 @@ func (m *memory) since(number uint64, ref tenancy.Ref) bool {
 
 // keep stores what a load of the ref found that began after the change of that
 // number, and reports whether no change came meanwhile. What is stored is found by
-// all refs that the record names. A record in memory that is newer, and was loaded
-// after the horizon, stays and is returned instead.
+// all refs that the record names. A record in memory stays and is returned instead if
+// it is no older and was loaded later, unless it is distrusted, or if it is newer and
+// was loaded after the horizon.
 func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizon int64) (*tenancy.Tenant, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,8 +98,10 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	var old *record
 	if n := m.find(id); n != nil {
 		old = n.of
-		newer := old.tenant.Version > r.tenant.Version || old.tenant.Version == r.tenant.Version && old.loaded > r.loaded
-		if newer && n.loaded.Load() > horizon {
+		loaded := n.loaded.Load()
+		later := old.loaded > r.loaded && old.tenant.Version >= r.tenant.Version && loaded != distrusted
+		newer := old.tenant.Version > r.tenant.Version && loaded > horizon
+		if later || newer {
 			return old.tenant, true
 		}
 		r.others = slices.DeleteFunc(slices.Clone(old.others), func(each tenancy.Ref) bool { return names(r.tenant, each) })

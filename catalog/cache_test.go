@@ -410,6 +410,40 @@ func TestCacheSlowLoadLosesAgainstChange(t *testing.T) {
 	})
 }
 
+// A load that began before a change that nobody told does not put the older record
+// over one that was loaded since, be that too old to be used or not.
+func TestCacheSlowLoadLosesAgainstLaterLoad(t *testing.T) {
+	for _, pause := range []time.Duration{0, 2 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
+			o := &origin{Finder: inner}
+			c, err := catalog.NewCache(plainFinder{o}, &catalog.CacheOptions{TTL: time.Second, LoadTimeout: time.Minute, Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			goOn := make(chan struct{})
+			o.answerAfter(func(_ context.Context, ref tenancy.Ref) {
+				if ref == slug("acme") {
+					<-goOn
+				}
+			})
+			go func() { _, _ = c.Find(t.Context(), slug("acme")) }()
+			synctest.Wait()
+			if _, err := inner.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			wantVersion(t, c, byID("acme-1"), 2)
+			time.Sleep(pause)
+			close(goOn)
+			synctest.Wait()
+			o.breakDown(errors.New("down"))
+			wantVersion(t, c, byID("acme-1"), 2)
+			wantVersion(t, c, slug("acme"), 2)
+		})
+	}
+}
+
 func TestCacheStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, o, _ := newCache(t, catalog.CacheOptions{LoadTimeout: 10 * time.Second})
