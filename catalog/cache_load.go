@@ -46,17 +46,25 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 			l.tenant, l.err = nil, fmt.Errorf("%w: the origin panicked: %v", tenancy.ErrUnavailable, v)
 			c.opts.Logger.ErrorContext(ctx, "catalog: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 		}
-		c.memory.mu.Lock()
-		if c.memory.flights[ref] == l {
-			delete(c.memory.flights, ref)
-		}
-		c.memory.mu.Unlock()
+		c.leave(l, ref)
 		close(l.done)
 	}()
-	for range again {
+	for i := range again {
+		if i == again-1 {
+			c.leave(l, ref) // nobody is to get what is from before a change that they know of
+		}
 		if c.attempt(ctx, l, ref, known) {
 			return
 		}
+	}
+}
+
+// leave lets nobody join the load any more.
+func (c *Cache) leave(l *load, ref tenancy.Ref) {
+	c.memory.mu.Lock()
+	defer c.memory.mu.Unlock()
+	if c.memory.flights[ref] == l {
+		delete(c.memory.flights, ref)
 	}
 }
 

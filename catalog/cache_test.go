@@ -444,6 +444,53 @@ func TestCacheSlowLoadLosesAgainstLaterLoad(t *testing.T) {
 	}
 }
 
+// aliases is a finder that has names of tenants that their records do not.
+type aliases struct {
+	*origin
+	of map[tenancy.Ref]tenancy.Ref
+}
+
+func (a *aliases) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+	if to, ok := a.of[ref]; ok {
+		ref = to
+	}
+	return a.origin.Find(ctx, ref)
+}
+
+// Nobody who knows of a change waits for a load that began before it, however often
+// the record changes while it is loaded, and be it by a name that the record has not.
+func TestCacheChangesAtEachLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
+		key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret"}
+		o := &origin{Finder: cat}
+		c, err := catalog.NewCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var loads atomic.Int64
+		o.answerAfter(func(context.Context, tenancy.Ref) {
+			if loads.Add(1) > 3 {
+				return
+			}
+			changed, err := cat.AddDomain(t.Context(), "acme-1", fmt.Sprintf("d%d.example", loads.Load()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wg.Go(func() {
+				if got, err := c.Find(t.Context(), key); err != nil || got.Version < changed.Version {
+					t.Errorf("got %+v, %v after version %d", got, err, changed.Version)
+				}
+			})
+			time.Sleep(time.Second)
+		})
+		_, _ = c.Find(t.Context(), key)
+		wg.Wait()
+	})
+}
+
 func TestCacheStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, o, _ := newCache(t, catalog.CacheOptions{LoadTimeout: 10 * time.Second})
