@@ -276,10 +276,17 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	if s.circuit.open() && c.running.Load() {
 		return
 	}
-	err := s.tell(context.WithoutCancel(ctx), refs)
+	ctx = context.WithoutCancel(ctx)
+	err := s.tell(ctx, refs)
 	if told = err == nil; !told {
 		s.failed(ctx, c.now(), err)
 		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other replicas", slog.Any("error", err))
+		return
+	}
+	if !c.running.Load() { // nobody else does it
+		if err := s.pay(ctx); err != nil {
+			s.failed(ctx, c.now(), err)
+		}
 	}
 }
 

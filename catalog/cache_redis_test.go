@@ -507,6 +507,45 @@ func TestCacheTellsLater(t *testing.T) {
 	b.awaitVersion(t, slug("acme"), 2)
 }
 
+// Without Run it is told after the next change.
+func TestCacheTellsLaterWithoutRun(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
+	b := newReplica(t, store, connect(t, s.URL), long)
+	wantVersion(t, b, slug("acme"), 1)
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := long
+	var proxy *toxiproxy.Proxy
+	opts.Redis, proxy = proxied(t, s)
+	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
+	if _, err := catalog.NewCache(cat, &opts); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Stop()
+	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	changes := 0 // the client needs some to come back
+	await(t, "version 2", func() bool {
+		if _, err := cat.AddDomain(t.Context(), "globex-1", fmt.Sprintf("d%d.example", changes)); err != nil {
+			t.Fatal(err)
+		}
+		if changes++; changes == 50 {
+			t.Fatal("not told after 50 changes")
+		}
+		got, err := b.Find(t.Context(), slug("acme"))
+		return err == nil && got.Version == 2
+	})
+}
+
 // While Redis cannot be reached, records become no older than Unproven.
 func TestCacheDeaf(t *testing.T) {
 	t.Parallel()

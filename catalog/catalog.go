@@ -33,7 +33,7 @@
 //     nothing that is in memory or in Redis is used before it was loaded again.
 //   - When a change could not be told, because the process that made it ended, or
 //     did not reach Redis though the others did: [CacheOptions.TTL], a minute. It
-//     is told when Redis is reached again.
+//     is told when Redis is reached again; without Run, after the next change.
 //   - Without Redis: TTL, for what other processes change.
 //   - While the origin fails: [CacheOptions.MaxStale], an hour, for tenants of which
 //     no change was heard. Others, and those that are not in memory or in Redis, are
