@@ -88,10 +88,13 @@ func (c *Cache) attempt(ctx context.Context, l *load, ref tenancy.Ref, known boo
 	l.err = err
 	switch {
 	case err == nil:
-		if c.shared != nil {
+		if !c.kept(l, began, ref, r) {
+			return false
+		}
+		if c.shared != nil && l.tenant == r.tenant {
 			c.loads.Go(func() { c.shared.fill(ctx, ref, saw, r.tenant, c.now) })
 		}
-		return c.kept(l, began, ref, r)
+		return true
 	case errors.Is(err, tenancy.ErrNotFound):
 		return c.memory.missing(began, ref, c.now())
 	}

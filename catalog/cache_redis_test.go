@@ -318,6 +318,47 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 	}
 }
 
+// Nor does one that knows of a change that could not be told.
+func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	cat, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{Finder: cat}
+	opts := long
+	var proxy *toxiproxy.Proxy
+	opts.Redis, proxy = proxied(t, s)
+	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
+	a, err := catalog.NewCache(o, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	o.answerAfter(func(context.Context, tenancy.Ref) {
+		once.Do(func() {
+			proxy.Stop()
+			if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+				t.Error(err)
+			}
+			if err := proxy.Start(); err != nil {
+				t.Error(err)
+			}
+			await(t, "Redis", func() bool {
+				return opts.Redis.Do(t.Context(), opts.Redis.B().Ping().Build()).Error() == nil
+			})
+		})
+	})
+	wantVersion(t, a, slug("acme"), 2)
+	if err := a.Close(); err != nil { // what it stores is stored
+		t.Fatal(err)
+	}
+	wantVersion(t, newReplica(t, store, connect(t, s.URL), long), slug("acme"), 2)
+}
+
 // Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
 // is back, and records in memory and in Redis from before are not used.
 func TestCacheRedisIsLost(t *testing.T) {
