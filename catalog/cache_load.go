@@ -41,10 +41,13 @@ func (c *Cache) join(ctx context.Context, ref tenancy.Ref, known bool) (l *load,
 
 // load asks until what it was told is still true.
 func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) {
+	ended := false
 	defer func() {
-		if v := recover(); v != nil {
+		if !ended { // by a panic, or by runtime.Goexit
+			v := recover()
 			l.tenant, l.err = nil, fmt.Errorf("%w: the origin panicked: %v", tenancy.ErrUnavailable, v)
 			c.opts.Logger.ErrorContext(ctx, "catalog: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			c.fallBack(l, ref)
 		}
 		c.leave(l, ref)
 		close(l.done)
@@ -54,9 +57,10 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 			c.leave(l, ref) // nobody is to get what is from before a change that they know of
 		}
 		if c.attempt(ctx, l, ref, known) {
-			return
+			break
 		}
 	}
+	ended = true
 }
 
 // leave lets nobody join the load any more.

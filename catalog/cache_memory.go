@@ -116,7 +116,7 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		h, used := m.table.hash(each), false
 		if was := m.table.get(h, each); was != nil && was.of == old {
 			used = was.used.Load() || each == ref
-		} else if was != nil {
+		} else if was != nil && was.of != r {
 			m.drop(was.of) // the name was another tenant's
 		}
 		m.table.put(h, each, r, trusted, used)

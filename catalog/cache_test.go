@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -602,13 +603,47 @@ func TestCacheForgetsWhatIsGone(t *testing.T) {
 	})
 }
 
+// An origin that panics or ends its goroutine fails, for that tenant.
 func TestCacheOriginPanics(t *testing.T) {
+	for what, fail := range map[string]func(context.Context, tenancy.Ref){
+		"panic":  func(context.Context, tenancy.Ref) { panic("broken") },
+		"Goexit": func(context.Context, tenancy.Ref) { runtime.Goexit() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, o, _ := newCache(t, catalog.CacheOptions{})
+			o.answerAfter(fail)
+			wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+			o.answerAfter(func(context.Context, tenancy.Ref) {})
+			wantVersion(t, c, slug("acme"), 1)
+			time.Sleep(2 * time.Minute)
+			o.answerAfter(fail)
+			wantVersion(t, c, slug("acme"), 1)
+			if s := c.Stat(); s.Stale != 1 {
+				t.Errorf("%s: got %+v, want a stale answer", what, s)
+			}
+			wantError(t, c, slug("globex"), tenancy.ErrUnavailable)
+		})
+	}
+}
+
+// A record with a name twice, which only an origin of the host's own can have, does
+// no harm to others.
+func TestCacheNameTwice(t *testing.T) {
 	t.Parallel()
-	c, o, _ := newCache(t, catalog.CacheOptions{})
-	o.answerAfter(func(context.Context, tenancy.Ref) { panic("broken") })
-	wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
-	o.answerAfter(func(context.Context, tenancy.Ref) {})
-	wantVersion(t, c, slug("acme"), 1)
+	f, refs := newFinder(3)
+	f[refs[1]].Domains = []string{"acme.example", "acme.example"}
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Size: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for _, ref := range refs {
+			wantVersion(t, c, ref, 1)
+		}
+	}
+	if n := c.Stat().Tenants; n != 2 {
+		t.Errorf("%d tenants in memory, want 2", n)
+	}
 }
 
 func TestCacheCloses(t *testing.T) {
