@@ -36,8 +36,8 @@ type Cache struct {
 	shared  *shared      // nil: no Redis
 	proven  atomic.Int64 // when a look began that heard of all changes
 	loads   sync.WaitGroup
-	running atomic.Bool
-	closed  atomic.Bool // set under the memory's lock
+	running atomic.Int32 // calls of Run
+	closed  atomic.Bool  // set under the memory's lock
 	counts  counts
 }
 
@@ -111,8 +111,8 @@ func (c *Cache) Close() error {
 // Run does what the cache does beside requests, until the context ends. Without it
 // the cache works, and looks at the clock at each request.
 func (c *Cache) Run(ctx context.Context) error {
-	c.running.Store(true)
-	defer c.running.Store(false)
+	c.running.Add(1)
+	defer c.running.Add(-1)
 	defer c.trusted.Store(never)
 	if c.shared != nil {
 		var work sync.WaitGroup
@@ -261,7 +261,9 @@ func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 func (c *Cache) Changed(ctx context.Context, change Change) { c.Forget(ctx, change.Refs()...) }
 
 // Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
-// what the catalog does not know of, such as an API key that was made or revoked.
+// what the catalog does not know of, such as an API key that was made or revoked. Other
+// replicas are not told of keys: name the tenant's ID, too, and they forget what leads
+// to it.
 func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
 	s := c.shared
@@ -273,7 +275,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.memory.changed(refs, c.now())
 	told := false
 	defer func() { s.end(refs, told) }()
-	if s.circuit.open() && c.running.Load() {
+	if s.circuit.open() && c.running.Load() > 0 {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -283,7 +285,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other replicas", slog.Any("error", err))
 		return
 	}
-	if !c.running.Load() { // nobody else does it
+	if c.running.Load() == 0 { // nobody else does it
 		if err := s.pay(ctx); err != nil {
 			s.failed(ctx, c.now(), err)
 		}

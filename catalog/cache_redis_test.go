@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -667,6 +668,68 @@ func TestCacheRedisIsSlow(t *testing.T) {
 	}
 	proxy.Toxics.ResetToxics(t.Context())
 	await(t, "Redis being asked again", func() bool { return !c.Stat().RedisDown && !c.Stat().Deaf })
+}
+
+// While one Run runs, no change waits for a Redis that is down.
+func TestCacheRunTwice(t *testing.T) {
+	t.Parallel()
+	client, proxy := proxied(t, startRedis(t))
+	f, refs := newFinder(100)
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, c)
+	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	slowDown(t, proxy, time.Minute)
+	for _, ref := range refs {
+		wantVersion(t, c, ref, 1)
+	}
+	if !c.Stat().RedisDown {
+		t.Fatal("want that Redis is down")
+	}
+	began := time.Now()
+	c.Forget(t.Context(), refs[0])
+	if d := time.Since(began); d > 500*time.Millisecond {
+		t.Errorf("the change waited for %v", d)
+	}
+}
+
+// A key that is revoked is forgotten by all replicas, with the tenant.
+func TestCacheForgetsKeys(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	cat := tenancytest.NewCatalog(t, acme())
+	key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret-5c6f1f9e"}
+	var revoked atomic.Bool
+	var all []*catalog.Cache
+	for range 2 {
+		o := &origin{Finder: cat}
+		o.answerAfter(func(_ context.Context, ref tenancy.Ref) {
+			if revoked.Load() && ref == byID("acme-1") {
+				o.breakDown(tenancy.ErrNotFound)
+			}
+		})
+		opts := long
+		opts.Redis, opts.Prefix, opts.Logger, opts.RedisTimeout = client, prefix, quiet, 5*time.Second
+		c, err := catalog.NewCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, &opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, c)
+		await(t, "hearing", func() bool { return !c.Stat().Deaf })
+		wantVersion(t, c, key, 1)
+		all = append(all, c)
+	}
+	revoked.Store(true)
+	all[0].Forget(t.Context(), key, byID("acme-1"))
+	wantError(t, all[0], key, tenancy.ErrNotFound)
+	await(t, "the end of the key", func() bool { _, err := all[1].Find(t.Context(), key); return errors.Is(err, tenancy.ErrNotFound) })
 }
 
 // What somebody else wrote in Redis is a miss, is logged, and is written over.
