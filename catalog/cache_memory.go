@@ -94,7 +94,6 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	if m.since(number, ref) || m.since(number, id) {
 		return r.tenant, false
 	}
-	m.unknown.remove(m.table.hash(ref))
 	var old *record
 	if n := m.find(id); n != nil {
 		old = n.of
@@ -114,6 +113,7 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 			continue
 		}
 		h, used := m.table.hash(each), false
+		m.unknown.remove(h)
 		if was := m.table.get(h, each); was != nil && was.of == old {
 			used = was.used.Load() || each == ref
 		} else if was != nil && was.of != r {

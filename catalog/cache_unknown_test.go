@@ -35,6 +35,24 @@ func TestCacheRemembersUnknown(t *testing.T) {
 	})
 }
 
+// A name is known again once a record has it that was loaded by another.
+func TestCacheUnknownIsLoaded(t *testing.T) {
+	t.Parallel()
+	f, refs := newFinder(1)
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{UnknownTTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c, domain("acme.example"), tenancy.ErrNotFound)
+	acme := f[refs[0]].Clone()
+	acme.Domains = []string{"acme.example"}
+	f[refs[0]], f[domain("acme.example")] = acme, acme
+	wantVersion(t, c, refs[0], 1)
+	wantVersion(t, c, domain("acme.example"), 1)
+	c.Forget(t.Context(), refs[0])
+	wantVersion(t, c, domain("acme.example"), 1)
+}
+
 // What is remembered ends, however seldom somebody looks.
 func TestCacheUnknownEnds(t *testing.T) {
 	for _, pause := range []time.Duration{time.Second, 2 * time.Second, 3500 * time.Millisecond, 5 * time.Second} {
