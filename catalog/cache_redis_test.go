@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,13 +58,19 @@ func connect(t testing.TB, address string) rueidis.Client {
 // proxied returns a client that reaches the server through the proxy.
 func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *toxiproxy.Proxy) {
 	t.Helper()
+	proxy := startProxy(t, s)
+	return connect(t, "redis://"+proxy.Listen), proxy
+}
+
+func startProxy(t *testing.T, s *testserver.Server) *toxiproxy.Proxy {
+	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(s.URL, "redis://"))
 	if err := proxy.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Stop)
-	return connect(t, "redis://"+proxy.Listen), proxy
+	return proxy
 }
 
 func slowDown(t *testing.T, proxy *toxiproxy.Proxy, by time.Duration) {
@@ -414,6 +422,141 @@ func TestCacheRedisIsLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So it is when a replica takes over that had not heard of the last changes.
+func TestCacheRedisFailsOver(t *testing.T) {
+	t.Parallel()
+	first, second := startRedis(t), startRedis(t)
+	admin := connect(t, second.URL)
+	at, err := url.Parse(first.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseInt(at.Port(), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	var all []*replica
+	var proxies []*toxiproxy.Proxy
+	for range 2 {
+		client, proxy := proxied(t, first)
+		all, proxies = append(all, newReplica(t, store, client, long)), append(proxies, proxy)
+	}
+	for _, r := range all {
+		wantVersion(t, r, slug("acme"), 1)
+	}
+	if err := admin.Do(t.Context(), admin.B().Replicaof().Host(at.Hostname()).Port(port).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "replication", func() bool {
+		n, err := admin.Do(t.Context(), admin.B().Exists().Key("tenancy:{catalog}:slug:acme").Build()).AsInt64()
+		return err == nil && n == 1
+	})
+	if err := admin.Do(t.Context(), admin.B().Replicaof().No().One().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := all[0].cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
+		t.Fatal(err)
+	}
+	all[1].awaitVersion(t, slug("acme"), 2)
+	for _, proxy := range proxies {
+		proxy.Stop()
+	}
+	first.Kill()
+	silent, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := silent.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil { // as if told, and lost
+		t.Fatal(err)
+	}
+	for _, proxy := range proxies {
+		proxy.Upstream = strings.TrimPrefix(second.URL, "redis://")
+		if err := proxy.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range all {
+		r.awaitVersion(t, slug("acme"), 3)
+	}
+}
+
+// A network that swallows everything, and closes nothing, is noticed; requests wait
+// for it no longer than RedisTimeout; what was said meanwhile is heard of afterwards.
+func TestCacheRedisIsSilent(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	client, proxy := proxied(t, s)
+	opts := long
+	opts.RedisTimeout = 50 * time.Millisecond
+	a := newReplica(t, store, connect(t, s.URL), long)
+	b := newReplica(t, store, client, opts)
+	wantVersion(t, b, slug("acme"), 1)
+	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	began := time.Now()
+	const names = 100
+	for i := range names {
+		wantError(t, b, slug(fmt.Sprintf("x%d", i)), tenancy.ErrNotFound)
+	}
+	if d := time.Since(began); d > names/2*opts.RedisTimeout {
+		t.Errorf("%d requests waited for %v", names, d)
+	}
+	wantVersion(t, b, slug("acme"), 1) // as Unproven says
+	proxy.Toxics.ResetToxics(t.Context())
+	b.awaitVersion(t, slug("acme"), 2)
+	b.awaitHearing(t)
+	if n := b.Stat().Resets; n != 1 {
+		t.Errorf("%d resets, want only that of the beginning", n)
+	}
+}
+
+// When Run has ended and the cache and the client are closed no goroutine remains,
+// though Redis was silent.
+func TestCacheLeavesNoGoroutine(t *testing.T) {
+	s := startRedis(t)
+	proxy := startProxy(t, s)
+	before := runtime.NumGoroutine()
+	opts := rueidis.MustParseURL("redis://" + proxy.Listen)
+	opts.ForceSingleClient = true
+	client, err := rueidis.NewClient(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, refs := newFinder(100)
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.Run(ctx) })
+	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range refs {
+		wantVersion(t, c, ref, 1)
+	}
+	await(t, "deafness", func() bool { return c.Stat().Deaf })
+	cancel()
+	wg.Wait()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	client.Close()
+	proxy.Toxics.ResetToxics(t.Context())
+	await(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // Who could not read the log for a while, and finds that a part of it is gone,
