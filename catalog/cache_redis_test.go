@@ -782,6 +782,37 @@ func TestCacheHearsSilence(t *testing.T) {
 	}
 }
 
+// A cache that has much to catch up with is deaf until it has.
+func TestCacheCatchesUp(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	broken, proxy := proxied(t, s)
+	a, b := newReplica(t, store, connect(t, s.URL), long), newReplica(t, store, broken, long)
+	wantVersion(t, b, slug("acme"), 1)
+	proxy.Stop()
+	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	for range 4999 { // pages that are full
+		a.Forget(t.Context(), slug("other"))
+	}
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for b.Stat().Deaf {
+		if t.Context().Err() != nil {
+			return
+		}
+	}
+	wantVersion(t, b, slug("acme"), 2)
+	if n := b.Stat().Resets; n != 1 {
+		t.Errorf("%d resets, want only that of the beginning", n)
+	}
+}
+
 // A slow Redis costs a request no more than RedisTimeout, and few requests that.
 func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()

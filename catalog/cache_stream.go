@@ -18,6 +18,8 @@ const (
 	deafAfter = 2 * block
 	// lookTimeout bounds what should take the time of block, or none.
 	lookTimeout = block + time.Second
+	// page is how many changes are read at a time.
+	page = 1000
 )
 
 // follower reads the log.
@@ -57,7 +59,7 @@ func (f *follower) look(ctx context.Context) error {
 	c := f.cache
 	began := c.now()
 	if f.epoch != "" {
-		if err := f.read(ctx); err != nil {
+		if more, err := f.read(ctx); err != nil || more {
 			return err
 		}
 	}
@@ -92,15 +94,16 @@ func (f *follower) look(ctx context.Context) error {
 	return nil
 }
 
-// read reads what is new in the log. Each entry names the one before: when one is
-// missing, nothing is trusted that is in memory.
-func (f *follower) read(ctx context.Context) error {
+// read reads what is new in the log, and reports whether there may be more. Each
+// entry names the one before: when one is missing, nothing is trusted that is in
+// memory.
+func (f *follower) read(ctx context.Context) (more bool, err error) {
 	c := f.cache
 	s := c.shared
-	cmd := s.client.B().Xread().Count(1000).Block(block.Milliseconds()).Streams().Key(s.prefix + "log").Id(f.last).Build()
+	cmd := s.client.B().Xread().Count(page).Block(block.Milliseconds()).Streams().Key(s.prefix + "log").Id(f.last).Build()
 	got, err := within(ctx, lookTimeout, func(ctx context.Context) rueidis.RedisResult { return s.client.Do(ctx, cmd) }).AsXRead()
 	if err != nil && !rueidis.IsRedisNil(err) {
-		return err
+		return false, err
 	}
 	entries := got[s.prefix+"log"]
 	lost := len(entries) == 0 && f.want != f.last // the log was removed
@@ -113,6 +116,9 @@ func (f *follower) read(ctx context.Context) error {
 		c.counts.changes.Add(1)
 		c.memory.changed(parseRefs(e.FieldValues["refs"]), c.now())
 	}
+	if more = len(entries) == page; more {
+		f.want = f.last
+	}
 	if lost {
 		c.opts.Logger.WarnContext(ctx, "catalog: changes are missing; all records are loaded again")
 		if len(entries) == 0 {
@@ -121,5 +127,5 @@ func (f *follower) read(ctx context.Context) error {
 		c.memory.distrust()
 		c.counts.resets.Add(1)
 	}
-	return nil
+	return more, nil
 }
