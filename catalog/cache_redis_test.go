@@ -813,6 +813,42 @@ func TestCacheCatchesUp(t *testing.T) {
 	}
 }
 
+// A tenant that another replica has loaded is served in the middle of a flood of names
+// that nobody has, and the flood does not reach the origin through Redis.
+func TestCacheFloodWithRedis(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	opts := long
+	opts.Prefix = prefix
+	a := newReplica(t, store, client, opts)
+	wantVersion(t, a, slug("acme"), 1)
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
+	opts.UnknownRate, opts.UnknownBurst = 1, 5
+	b := newReplica(t, store, client, opts)
+	began := time.Now()
+	var refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			if _, err := b.Find(t.Context(), slug(fmt.Sprintf("x%d", i))); errors.Is(err, tenancy.ErrUnavailable) {
+				refused.Add(1)
+			}
+		})
+	}
+	await(t, "the flood", func() bool { return b.finds.Load() >= 5 })
+	wantVersion(t, b, slug("acme"), 1)
+	wg.Wait()
+	most := 5 + int64(time.Since(began)/time.Second) + 1
+	if n := b.finds.Load(); n > most || refused.Load() != 1000-n {
+		t.Errorf("the origin was asked %d times and %d names were refused, want at most %d and the rest", n, refused.Load(), most)
+	}
+	if n := b.Stat().RedisHits; n != 1 {
+		t.Errorf("got %d records from Redis, want 1", n)
+	}
+}
+
 // A slow Redis costs a request no more than RedisTimeout, and few requests that.
 func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()
