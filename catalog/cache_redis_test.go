@@ -1064,6 +1064,31 @@ func TestCachePermissions(t *testing.T) {
 	a.awaitVersion(t, slug("apex"), 2)
 }
 
+// What was heard before a look failed is not missing afterwards.
+func TestCacheLookFails(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	admin := connect(t, s.URL)
+	a, b := newReplica(t, store, admin, long), newReplica(t, store, allowed(t, s, "+@all"), long)
+	rule := func(rules ...string) {
+		t.Helper()
+		if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("cache").Rule(rules...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rule("-evalsha", "-eval")
+	a.Forget(t.Context(), slug("acme"))
+	await(t, "hearing of it", func() bool { return b.Stat().Changes > 0 })
+	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	rule("+evalsha", "+eval")
+	b.awaitHearing(t)
+	if n := b.Stat().Resets; n != 1 {
+		t.Errorf("%d resets, want only that of the beginning", n)
+	}
+}
+
 // A change that cannot be told, although Redis can be read, is not undone by what is
 // there.
 func TestCacheCannotTell(t *testing.T) {

@@ -116,16 +116,14 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		c.counts.changes.Add(1)
 		c.memory.changed(parseRefs(e.FieldValues["refs"]), c.now())
 	}
-	if more = len(entries) == page; more {
-		f.want = f.last
+	if len(entries) > 0 {
+		f.want = f.last // if the next look fails
 	}
 	if lost {
 		c.opts.Logger.WarnContext(ctx, "catalog: changes are missing; all records are loaded again")
-		if len(entries) == 0 {
-			f.last = f.want
-		}
+		f.last = f.want
 		c.memory.distrust()
 		c.counts.resets.Add(1)
 	}
-	return more, nil
+	return len(entries) == page, nil
 }
