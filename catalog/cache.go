@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
 // Cache is a [tenancy.Finder] in front of another, usually a [Catalog]: it keeps
@@ -223,7 +226,14 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		c.counts.stale.Add(1)
 		return n.tenant, nil
 	}
-	l, _, err := c.join(ctx, ref, n != nil || c.memory.changes.has(h, now))
+	return c.wait(ctx, ref, n != nil || c.memory.changes.has(h, now))
+}
+
+// wait waits for a load, in a span.
+func (c *Cache) wait(ctx context.Context, ref tenancy.Ref, known bool) (t *tenancy.Tenant, err error) {
+	ctx, end := spans.Start(ctx, scope, "tenancy.catalog.load", attribute.String("tenancy.ref.kind", ref.Kind.String()))
+	defer func() { end(err) }()
+	l, _, err := c.join(ctx, ref, known)
 	if err != nil {
 		return nil, err
 	}

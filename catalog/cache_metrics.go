@@ -6,7 +6,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-const meterName = "github.com/artflow-studio/tenancy/catalog"
+const scope = "github.com/artflow-studio/tenancy/catalog" // of metrics and spans
 
 // observed are the instruments, which show what [CacheStat] has.
 var observed = []struct {
@@ -36,7 +36,7 @@ var observed = []struct {
 // observe makes the instruments, which read the cache's figures when somebody
 // collects them, until stop.
 func (c *Cache) observe(provider metric.MeterProvider) (stop func() error, err error) {
-	m := provider.Meter(meterName)
+	m := provider.Meter(scope)
 	all := make([]metric.Int64Observable, len(observed))
 	instruments := make([]metric.Observable, len(observed))
 	for i, o := range observed {

@@ -2,12 +2,18 @@ package catalog_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -45,6 +51,65 @@ func TestCacheMetrics(t *testing.T) {
 	}
 	if got := collect(t, reader); len(got) != 0 {
 		t.Errorf("after Close: got %v, want no figures", got)
+	}
+}
+
+// Who waits for a record does so in a span of the request's, which the origin's are
+// in; who finds it in memory does not.
+func TestCacheSpans(t *testing.T) {
+	t.Parallel()
+	exporter := tracetest.NewInMemoryExporter()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)).Tracer("host")
+	c, o, _ := newCache(t, catalog.CacheOptions{})
+	o.answerAfter(func(ctx context.Context, _ tenancy.Ref) {
+		_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("driver").Start(ctx, "query")
+		span.End()
+	})
+	ctx, request := tracer.Start(t.Context(), "request")
+	for range 2 {
+		if _, err := c.Find(ctx, slug("acme")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := exporter.GetSpans()
+	if len(got) != 2 {
+		t.Fatalf("got %d spans, want one of the load and one of the query in it", len(got))
+	}
+	query, load := got[0], got[1]
+	if load.Name != "tenancy.catalog.load" || load.Parent.SpanID() != request.SpanContext().SpanID() {
+		t.Errorf("got span %s of %v, want tenancy.catalog.load of the request's", load.Name, load.Parent.SpanID())
+	}
+	if query.Parent.SpanID() != load.SpanContext.SpanID() {
+		t.Error("the origin's span is not in that of the load")
+	}
+	set := attribute.NewSet(load.Attributes...)
+	if kind, _ := set.Value("tenancy.ref.kind"); kind.AsString() != "slug" {
+		t.Errorf("got the kind %q, want slug", kind.AsString())
+	}
+	exporter.Reset()
+	_, _ = c.Find(ctx, slug("nobody"))
+	o.breakDown(context.DeadlineExceeded)
+	_, _ = c.Find(ctx, slug("somebody"))
+	if got := exporter.GetSpans(); len(got) != 4 || got[1].Status.Code != codes.Unset || got[3].Status.Code != codes.Error {
+		t.Errorf("got %d spans, want four, of which that of the failure shows it and that of an unknown name does not", len(got))
+	}
+}
+
+func TestCacheCheck(t *testing.T) {
+	t.Parallel()
+	c, o, _ := newCache(t, catalog.CacheOptions{})
+	wantVersion(t, c, slug("acme"), 1)
+	if err := c.Check(t.Context()); err != nil {
+		t.Errorf("a cache that works: got %v", err)
+	}
+	o.breakDown(context.DeadlineExceeded)
+	wantError(t, c, slug("other"), tenancy.ErrUnavailable)
+	if err := c.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("while the origin fails: got %v, want ErrUnavailable", err)
+	}
+	_ = c.Close()
+	if err := c.Check(t.Context()); !errors.Is(err, tenancy.ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
 	}
 }
 

@@ -747,6 +747,9 @@ func TestCacheDeaf(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.awaitVersion(t, slug("acme"), 2)
+	if err := b.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("Check of a cache that may miss changes: got %v, want ErrUnavailable", err)
+	}
 	if s := b.Stat(); !s.Deaf {
 		t.Errorf("got %+v, want a deaf cache", s)
 	}

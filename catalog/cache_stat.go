@@ -1,8 +1,12 @@
 package catalog
 
 import (
+	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // CacheStat is what a cache is and did, since it was made.
@@ -74,6 +78,23 @@ func (c *Cache) Stat() CacheStat {
 	defer c.memory.mu.Unlock()
 	s.Tenants, s.Evictions = c.memory.n, c.memory.evicted
 	return s
+}
+
+// Check returns nil if the cache finds tenants and hears of changes, and otherwise
+// an error that says what fails, for pages that show a service's health. It asks
+// nobody: it says what was seen last. A replica whose cache fails still serves the
+// tenants in memory, so this is no reason to send it no requests.
+func (c *Cache) Check(context.Context) error {
+	var err error
+	switch {
+	case c.closed.Load():
+		err = tenancy.ErrClosed
+	case c.circuit.open():
+		err = fmt.Errorf("%w: the catalog does not answer; tenants in memory are served", tenancy.ErrUnavailable)
+	case c.shared != nil && c.deaf():
+		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.Unproven)
+	}
+	return tenancy.Wrap("catalog.Cache.Check", "", err)
 }
 
 // counts are what the cache did.

@@ -69,6 +69,12 @@
 // .unknown, .hits, .unknown_hits, .misses, .redis_hits, .redis_odd, .loads,
 // .load.failures, .stale, .refused, .changes, .resets, .evictions, .deaf,
 // .redis_down and .origin_down, the same as in [CacheStat]. No tenant is named.
+//
+// # Spans
+//
+// A request that has to wait for a record does so in the span tenancy.catalog.load,
+// with tenancy.ref.kind, a child of its context's span and by that span's provider.
+// What the origin does for the first who waits is in it.
 package catalog
 
 import (

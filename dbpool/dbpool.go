@@ -66,6 +66,10 @@ type Options struct {
 	// MeterProvider gets the metrics that the package comment lists. Default:
 	// none are kept.
 	MeterProvider metric.MeterProvider
+	// TenantMetrics is how many tenants, the busiest, are named in metrics. Each
+	// that was ever among them is a series of its own where metrics are kept.
+	// Default: none.
+	TenantMetrics int
 }
 
 // New returns a pool over the servers, by the names that placements give them.
@@ -106,7 +110,7 @@ func (o *Options) complete() error {
 	for _, each := range []struct {
 		n         *int
 		otherwise int
-	}{{&o.Budget, 50}, {&o.Shared, 0}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}} {
+	}{{&o.Budget, 50}, {&o.Shared, 0}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}, {&o.TenantMetrics, 0}} {
 		if *each.n < 0 {
 			return fmt.Errorf("%w: negative number in the options", tenancy.ErrInvalid)
 		}

@@ -89,5 +89,13 @@
 // connection), as in OpenTelemetry's semantic conventions; and
 // tenancy.dbpool.requests, .waits, .hand_overs, .refused, .dials, .dial.failures,
 // .evictions, .lent. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
-// .replica.lag (seconds). No tenant is named.
+// .replica.lag (seconds). No tenant is named, unless [Options.TenantMetrics] asks for
+// it: then there are, by tenancy.server and tenancy.tenant.id,
+// tenancy.dbpool.tenant.connections and .pending_requests of the busiest.
+//
+// # Spans
+//
+// A request that has to wait for a connection does so in the span
+// tenancy.dbpool.acquire, with tenancy.tenant.id and tenancy.server, a child of its
+// context's span and by that span's provider.
 package dbpool

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
 // group is a server, or several that share a budget of physical connections. It
@@ -164,10 +165,12 @@ func (g *group) estimate(class class, now time.Time) (wait time.Duration, first 
 }
 
 // await waits for the waiter's turn, the end of its context, or the maximum.
-func (g *group) await(ctx context.Context, q *queue, w *waiter) (*physical, error) {
+func (g *group) await(ctx context.Context, q *queue, w *waiter) (c *physical, err error) {
+	ctx, end := spans.Start(ctx, scope, "tenancy.dbpool.acquire",
+		attribute.String("tenancy.tenant.id", string(q.tenant)), attribute.String("tenancy.server", q.server.name))
+	defer func() { end(err) }()
 	timeout := time.NewTimer(g.limits.wait)
 	defer timeout.Stop()
-	var err error
 	select {
 	case it := <-w.got:
 		if it.err == nil {

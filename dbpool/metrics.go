@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-const meterName = "github.com/artflow-studio/tenancy/dbpool"
+const scope = "github.com/artflow-studio/tenancy/dbpool" // of metrics and spans
 
 // metrics are the instruments of a pool. Those that are only observed are not
 // here.
@@ -39,7 +39,7 @@ var observed = []struct {
 // newMetrics makes the instruments, which read the pool's figures when somebody
 // collects them.
 func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
-	m := provider.Meter(meterName)
+	m := provider.Meter(scope)
 	var err error
 	keep := func(e error) {
 		if err == nil {
@@ -76,6 +76,12 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	lag, e := m.Float64ObservableGauge("tenancy.dbpool.replica.lag", metric.WithUnit("s"),
 		metric.WithDescription("How far a replica is behind at the most."))
 	keep(e)
+	byTenant, e := m.Int64ObservableUpDownCounter("tenancy.dbpool.tenant.connections", metric.WithUnit("{connection}"),
+		metric.WithDescription("Connections of one of the busiest tenants, in use or idle."))
+	keep(e)
+	pending, e := m.Int64ObservableUpDownCounter("tenancy.dbpool.tenant.pending_requests", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests of one of the busiest tenants that wait for a connection."))
+	keep(e)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +103,15 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 				to.ObserveFloat64(lag, d.Seconds(), name)
 			}
 		}
+		if p.opts.TenantMetrics > 0 {
+			for _, t := range p.Tenants(p.opts.TenantMetrics) {
+				tenant := metric.WithAttributes(attribute.String("tenancy.server", t.Server), attribute.String("tenancy.tenant.id", string(t.Tenant)))
+				to.ObserveInt64(byTenant, int64(t.Conns), tenant)
+				to.ObserveInt64(pending, int64(t.Waiting), tenant)
+			}
+		}
 		return nil
-	}, append(instruments, count, tripped, lag)...)
+	}, append(instruments, count, tripped, lag, byTenant, pending)...)
 	if err != nil {
 		return nil, err
 	}

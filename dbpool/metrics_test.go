@@ -7,12 +7,18 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -91,6 +97,64 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestTenantMetrics(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	busyPool(t, &dbpool.Options{TenantMetrics: 3, MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))})
+	got := map[string]float64{}
+	for name, value := range collect(t, reader) {
+		if strings.HasPrefix(name, "tenancy.dbpool.tenant.") {
+			got[name] = value
+		}
+	}
+	if len(got) != 6 || got["tenancy.dbpool.tenant.connections t2"] != 1 || got["tenancy.dbpool.tenant.pending_requests t2"] != 0 {
+		t.Errorf("got %v, want the connections and waiting requests of three tenants", got)
+	}
+}
+
+// Who waits for a connection does so in a span of the request's; who finds one
+// does not.
+func TestSpanOfWaiting(t *testing.T) {
+	t.Parallel()
+	p := busyPool(t, &dbpool.Options{})
+	exporter := tracetest.NewInMemoryExporter()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)).Tracer("host")
+	var parent trace.Span
+	for _, name := range []string{"t2", "t0", "t3"} {
+		db, err := p.For(t.Context(), &tenancy.Tenant{ID: tenancy.ID(name), Placement: tenancy.Placement{Server: "main", Database: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if name == "t3" { // whose only connection is in use
+			ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+		}
+		ctx, parent = tracer.Start(ctx, "request")
+		if c, err := db.Conn(ctx); err == nil {
+			err = c.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+	}
+	got := exporter.GetSpans()
+	if len(got) != 2 {
+		t.Fatalf("got %d spans, want those of the two who found no idle connection", len(got))
+	}
+	last := got[1]
+	if last.Name != "tenancy.dbpool.acquire" || last.Parent.SpanID() != parent.SpanContext().SpanID() || last.Status.Code != codes.Error {
+		t.Errorf("got span %s of %v, status %v, want a failed tenancy.dbpool.acquire of the request's", last.Name, last.Parent.SpanID(), last.Status)
+	}
+	set := attribute.NewSet(last.Attributes...)
+	if id, _ := set.Value("tenancy.tenant.id"); id.AsString() != "t3" {
+		t.Errorf("got tenant %q, want t3", id.AsString())
+	}
+	if server, _ := set.Value("tenancy.server"); server.AsString() != "main" {
+		t.Errorf("got server %q, want main", server.AsString())
+	}
+}
+
 // collect returns the sums, or the numbers of what a histogram counted, by name
 // and, where there is one, state.
 func collect(t *testing.T, reader sdk.Reader) map[string]float64 {
@@ -104,8 +168,10 @@ func collect(t *testing.T, reader sdk.Reader) map[string]float64 {
 		if pool, ok := set.Value("db.client.connection.pool.name"); ok && pool.AsString() != "main" {
 			t.Errorf("%s: got pool %q, want main", name, pool.AsString())
 		}
-		if state, ok := set.Value("db.client.connection.state"); ok {
-			name += " " + state.AsString()
+		for _, key := range []attribute.Key{"db.client.connection.state", "tenancy.tenant.id"} {
+			if value, ok := set.Value(key); ok {
+				name += " " + value.AsString()
+			}
 		}
 		out[name] += value
 	}

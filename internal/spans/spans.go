@@ -1,0 +1,32 @@
+// Package spans starts the library's own spans, for what a request waits for.
+package spans
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Start begins a child of the context's span, by the provider that span is of,
+// and returns what ends it. Where the context has no span that is recorded, there
+// is nothing to be a child of, and neither does anything. A tenant that was not
+// found is no failure.
+func Start(ctx context.Context, scope, name string, attributes ...attribute.KeyValue) (context.Context, func(error)) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx, func(error) {}
+	}
+	ctx, span := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithAttributes(attributes...))
+	return ctx, func(err error) {
+		if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
+}
