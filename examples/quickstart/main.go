@@ -95,6 +95,12 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	if err != nil {
 		return err
 	}
+	find, err := catalog.NewCache(cat, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, find.Close()) }()
+	go func() { _ = find.Run(ctx) }()
 	migrations, err := fs.Sub(embedded, "migrations")
 	if err != nil {
 		return err
@@ -113,13 +119,13 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 		}
 	}
 	fmt.Printf("Data is kept in %s\n", data)
-	return serve(ctx, addr, routes(cat, &notes{pool}))
+	return serve(ctx, addr, routes(find, &notes{pool}))
 }
 
 // routes returns the handler of the whole service.
-func routes(cat *catalog.Catalog, n *notes) http.Handler {
+func routes(find tenancy.Finder, n *notes) http.Handler {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	resolve := resolver.Agree(cat,
+	resolve := resolver.Agree(find,
 		resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil)),
 		resolver.Must(resolver.NewPath("/t/", nil)),
 		resolver.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
@@ -128,5 +134,5 @@ func routes(cat *catalog.Catalog, n *notes) http.Handler {
 	mux.HandleFunc("GET /{$}", n.home)
 	mux.Handle("GET /notes", tenantOnly(http.HandlerFunc(n.list)))
 	mux.Handle("POST /notes", tenantOnly(http.HandlerFunc(n.create)))
-	return middleware.Optional(cat, resolve, nil)(mux)
+	return middleware.Optional(find, resolve, nil)(mux)
 }
