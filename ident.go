@@ -181,6 +181,9 @@ func (t *Tenant) Validate() error {
 		return fmt.Errorf("%w: %d limits and %d settings, want at most %d of each",
 			ErrInvalid, len(t.Limits), len(t.Settings), maxPairs)
 	}
+	if err := t.Guards.validate(); err != nil {
+		return err
+	}
 	for k := range t.Limits {
 		if err := validatePairKey("limit", k); err != nil {
 			return err

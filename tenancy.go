@@ -45,6 +45,8 @@ type Tenant struct {
 	// Limits and Settings are the host's. Their keys are its own.
 	Limits   map[string]int64  `json:"limits,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
+	// Guards are what stands between requests and the tenant.
+	Guards Guards `json:"guards,omitzero"`
 	// Version is 1 in a new record and grows by one with every change. Of two
 	// records with one ID, the one with the larger version is the newer.
 	Version int64 `json:"version"`
@@ -67,6 +69,7 @@ func (t *Tenant) Clone() *Tenant {
 	c.Domains = slices.Clone(t.Domains)
 	c.Limits = maps.Clone(t.Limits)
 	c.Settings = maps.Clone(t.Settings)
+	c.Guards = t.Guards.Clone()
 	return &c
 }
 

@@ -24,12 +24,27 @@ type redisRecord struct {
 // fields have another: what one does not know it would lose for all.
 func recordFormat() string {
 	var fields strings.Builder
-	for _, t := range []reflect.Type{reflect.TypeFor[tenancy.Tenant](), reflect.TypeFor[tenancy.Placement]()} {
-		for _, f := range reflect.VisibleFields(t) {
-			fmt.Fprintln(&fields, f.Name, f.Type, f.Tag)
-		}
-	}
+	describe(&fields, reflect.TypeFor[tenancy.Tenant](), map[reflect.Type]bool{})
 	return fmt.Sprintf("1.%08x", crc32.ChecksumIEEE([]byte(fields.String())))
+}
+
+// describe writes the fields of a type, and of the types in it that are of the
+// same package.
+func describe(w *strings.Builder, t reflect.Type, seen map[reflect.Type]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Array:
+		describe(w, t.Elem(), seen)
+	case reflect.Struct:
+		if seen[t] || t.PkgPath() != reflect.TypeFor[tenancy.Tenant]().PkgPath() {
+			return
+		}
+		seen[t] = true
+		for _, f := range reflect.VisibleFields(t) {
+			fmt.Fprintln(w, f.Name, f.Type, f.Tag)
+			describe(w, f.Type, seen)
+		}
+	default:
+	}
 }
 
 // decodeRecord reads a text from Redis, which may hold anything.

@@ -365,9 +365,21 @@ func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant
 	return page, nil
 }
 
-// edit makes a change on top of whatever the record is now. Changes that come
-// between reading and writing let it start again.
+// Edit changes the record by what change does to a copy of it, and returns the new
+// one. When somebody else changed the record meanwhile, change is called again with
+// that. An error of change ends it and nothing is written. What [Catalog.Update]
+// refuses is refused, too.
+func (c *Catalog) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	return c.editOr(ctx, "catalog.Edit", id, change)
+}
+
 func (c *Catalog) edit(ctx context.Context, op string, id tenancy.ID, change func(*tenancy.Tenant)) (*tenancy.Tenant, error) {
+	return c.editOr(ctx, op, id, func(t *tenancy.Tenant) error { change(t); return nil })
+}
+
+// editOr makes a change on top of whatever the record is now. Changes that come
+// between reading and writing let it start again.
+func (c *Catalog) editOr(ctx context.Context, op string, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
 	const attempts = 20
 	var err error
 	for range attempts {
@@ -377,7 +389,10 @@ func (c *Catalog) edit(ctx context.Context, op string, id tenancy.ID, change fun
 			break
 		}
 		t = old.Clone()
-		change(t)
+		if err = change(t); err != nil {
+			return nil, tenancy.Wrap(op, id, err)
+		}
+		t.ID, t.Version = old.ID, old.Version
 		t, err = c.replace(ctx, old, t)
 		if err == nil {
 			return t, nil
@@ -424,6 +439,7 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 		t.Domains[i] = host
 	}
 	slices.Sort(t.Domains)
+	canonicalTimes(&t.Guards)
 	for _, d := range t.Domains {
 		if slices.ContainsFunc(c.domains, func(own string) bool { return d == own || strings.HasSuffix(d, "."+own) }) {
 			return fmt.Errorf("%w: domain %q is reserved", tenancy.ErrInvalid, d)

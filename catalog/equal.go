@@ -1,8 +1,11 @@
 package catalog
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -12,5 +15,35 @@ func equal(a, b *tenancy.Tenant) bool {
 	return a.ID == b.ID && a.Slug == b.Slug && a.Name == b.Name && a.Status == b.Status &&
 		a.Placement == b.Placement && a.Plan == b.Plan && a.Version == b.Version &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt) &&
-		slices.Equal(a.Domains, b.Domains) && maps.Equal(a.Limits, b.Limits) && maps.Equal(a.Settings, b.Settings)
+		slices.Equal(a.Domains, b.Domains) && maps.Equal(a.Limits, b.Limits) && maps.Equal(a.Settings, b.Settings) &&
+		equalGuards(&a.Guards, &b.Guards)
+}
+
+// equalGuards compares what is stored of guards.
+func equalGuards(a, b *tenancy.Guards) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// canonicalTimes makes the times of guards those that a record keeps.
+func canonicalTimes(g *tenancy.Guards) {
+	canonical := func(times ...*time.Time) {
+		for _, t := range times {
+			*t = t.UTC().Truncate(time.Microsecond)
+		}
+	}
+	canonical(&g.TokensFrom)
+	for i := range g.Keys {
+		canonical(&g.Keys[i].CreatedAt, &g.Keys[i].ExpiresAt)
+	}
+	for i := range g.RevokedTokens {
+		canonical(&g.RevokedTokens[i].ExpiresAt)
+	}
+	if m := g.Maintenance; m != nil {
+		canonical(&m.BeganAt)
+		for i := range m.Windows {
+			canonical(&m.Windows[i].Start, &m.Windows[i].End)
+		}
+	}
 }

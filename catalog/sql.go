@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (s *sqlStore) Migrate(ctx context.Context) error {
 // writeTimeout bounds a write.
 const writeTimeout = 10 * time.Second
 
-const columns = `id, slug, name, status, server, database_name, plan, limits, settings, version, created_at, updated_at`
+const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, version, created_at, updated_at`
 
 func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	r, err := newRow(t)
@@ -70,8 +71,8 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	}
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
-			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings,
+			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings, r.guards,
 			t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
@@ -88,9 +89,9 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
-			settings = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
+			settings = ?, guards = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
 			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
-			r.settings, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
+			r.settings, r.guards, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
 		if err != nil {
 			return exists(err, "slug %q", t.Slug)
 		}
@@ -279,7 +280,7 @@ func (s *sqlStore) query(ctx context.Context, inner string, args ...any) (found 
 
 // row holds the columns that are not fields of the record.
 type row struct {
-	limits, settings, search string
+	limits, settings, guards, search string
 }
 
 func newRow(t *tenancy.Tenant) (row, error) {
@@ -291,7 +292,15 @@ func newRow(t *tenancy.Tenant) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	return row{limits, settings, searchText(t)}, nil
+	guards := ""
+	if !reflect.ValueOf(t.Guards).IsZero() {
+		b, err := json.Marshal(t.Guards)
+		if err != nil {
+			return row{}, err
+		}
+		guards = string(b)
+	}
+	return row{limits, settings, guards, searchText(t)}, nil
 }
 
 // searchText is what the filter's text is looked for in.
@@ -316,18 +325,21 @@ func decode[V any](s string) (m map[string]V, err error) {
 
 func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 	var (
-		t                tenancy.Tenant
-		limits, settings string
-		created, updated int64
-		domain           sql.NullString
+		t                        tenancy.Tenant
+		limits, settings, guards string
+		created, updated         int64
+		domain                   sql.NullString
 	)
 	err := rows.Scan(&t.ID, &t.Slug, &t.Name, &t.Status, &t.Placement.Server, &t.Placement.Database, &t.Plan,
-		&limits, &settings, &t.Version, &created, &updated, &domain)
+		&limits, &settings, &guards, &t.Version, &created, &updated, &domain)
 	if err == nil {
 		t.Limits, err = decode[int64](limits)
 	}
 	if err == nil {
 		t.Settings, err = decode[string](settings)
+	}
+	if err == nil && guards != "" {
+		err = json.Unmarshal([]byte(guards), &t.Guards)
 	}
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	return &t, domain, err

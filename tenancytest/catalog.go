@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -72,11 +74,15 @@ func wantErr(t *testing.T, what string, err, want error) {
 	}
 }
 
+func diff(want, got any) string { return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})) }
+
 func wantMissing(t *testing.T, c *catalog.Catalog, kind tenancy.RefKind, value string) {
 	t.Helper()
 	_, err := c.Find(t.Context(), tenancy.Ref{Kind: kind, Value: value})
 	wantErr(t, "Find "+value, err, tenancy.ErrNotFound)
 }
+
+var day = time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC)
 
 // full is a record with every field set.
 func full() tenancy.Tenant {
@@ -85,6 +91,19 @@ func full() tenancy.Tenant {
 		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "main", Database: "tenant_acme"}, Plan: "gold",
 		Limits:   map[string]int64{"requests": 1 << 60, "seats": -1},
 		Settings: map[string]string{"colour": `"blue" \ 'x'`, "empty": "", "schriftgröße": "12\n"},
+		Guards: tenancy.Guards{
+			Keys: []tenancy.Key{{
+				ID: "k1", Name: "Ünlimited", Hash: tenancy.DigestOf("x"), Scopes: []string{"read", "write"},
+				Allow: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}, CreatedAt: day, ExpiresAt: day.AddDate(1, 0, 0),
+			}, {ID: "k2", Hash: tenancy.DigestOf("y"), CreatedAt: day}},
+			TokensFrom: day, RevokedTokens: []tenancy.RevokedToken{{ID: "t", ExpiresAt: day}},
+			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+			Maintenance: &tenancy.Maintenance{
+				Mode: tenancy.MaintenanceReadOnly, Message: "Größer & schneller", Contact: "a@acme.example", Paths: []string{"/health"},
+				Windows: []tenancy.Window{{Start: day, End: day.AddDate(0, 0, 1)}, {Rule: "0 3 * * 0", Length: time.Hour, Zone: "Europe/Berlin"}},
+				Allow:   []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Bypass: tenancy.DigestOf("z"), Generation: "1", BeganAt: day,
+			},
+		},
 	}
 }
 
@@ -94,10 +113,10 @@ func testCreate(t *testing.T, c *catalog.Catalog) {
 	want := full()
 	want.Domains = []string{"acme.example", "www.acme.example"}
 	want.Version, want.CreatedAt, want.UpdatedAt = 1, got.CreatedAt, got.CreatedAt
-	if diff := cmp.Diff(&want, got); diff != "" {
+	if diff := diff(&want, got); diff != "" {
 		t.Errorf("Create: -want +got\n%s", diff)
 	}
-	if diff := cmp.Diff(&want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
+	if diff := diff(&want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
 		t.Errorf("Find: -want +got\n%s", diff)
 	}
 	if got.CreatedAt.Before(before) || got.CreatedAt.After(time.Now()) || got.CreatedAt.Location() != time.UTC {
@@ -108,7 +127,7 @@ func testCreate(t *testing.T, c *catalog.Catalog) {
 	if small.ID.Validate() != nil || small.Name != "globex" || small.Status != tenancy.StatusProvisioning {
 		t.Errorf("got %+v, want an ID, the slug as name and status provisioning", small)
 	}
-	if diff := cmp.Diff(small, find(t, c, tenancy.RefSlug, "globex")); diff != "" {
+	if diff := diff(small, find(t, c, tenancy.RefSlug, "globex")); diff != "" {
 		t.Errorf("Find: -want +got\n%s", diff)
 	}
 }
@@ -171,7 +190,7 @@ func testFind(t *testing.T, c *catalog.Catalog) {
 		{Kind: tenancy.RefID, Value: "acme-1"}, {Kind: tenancy.RefSlug, Value: "acme"},
 		{Kind: tenancy.RefDomain, Value: "acme.example"}, {Kind: tenancy.RefDomain, Value: "www.acme.example"},
 	} {
-		if diff := cmp.Diff(want, find(t, c, ref.Kind, ref.Value)); diff != "" {
+		if diff := diff(want, find(t, c, ref.Kind, ref.Value)); diff != "" {
 			t.Errorf("Find(%v): -want +got\n%s", ref, diff)
 		}
 	}
@@ -195,6 +214,8 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	change.Domains = []string{"shop.acme.example", "acme.example"}
 	change.Limits = nil
 	change.Settings = map[string]string{"k": "v"}
+	change.Guards.Keys = change.Guards.Keys[1:]
+	change.Guards.Maintenance = nil
 	change.Placement = tenancy.Placement{Server: "second", Database: "moved"}
 	change.Status = tenancy.StatusSuspended
 	change.CreatedAt = time.Time{}
@@ -205,10 +226,10 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	want := change.Clone()
 	want.Domains = []string{"acme.example", "shop.acme.example"}
 	want.Version, want.CreatedAt, want.UpdatedAt = 2, old.CreatedAt, got.UpdatedAt
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := diff(want, got); diff != "" {
 		t.Errorf("Update: -want +got\n%s", diff)
 	}
-	if diff := cmp.Diff(want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
+	if diff := diff(want, find(t, c, tenancy.RefID, "acme-1")); diff != "" {
 		t.Errorf("Find: -want +got\n%s", diff)
 	}
 	if got.UpdatedAt.Before(old.UpdatedAt) {
@@ -508,11 +529,13 @@ func wait(t *testing.T, than time.Time) {
 func testRecordsAreOwned(t *testing.T, c *catalog.Catalog) {
 	in := full()
 	create(t, c, in)
-	in.Settings["colour"], in.Domains[0] = "changed", "changed"
+	in.Settings["colour"], in.Domains[0], in.Guards.Keys[0].Scopes[0], in.Guards.Maintenance.Paths[0] = "changed", "changed", "changed", "/changed"
 	got := find(t, c, tenancy.RefID, "acme-1")
 	got.Settings["colour"], got.Limits["seats"], got.Domains[0] = "changed", 99, "changed"
+	got.Guards.Keys[0].Scopes[0], got.Guards.Maintenance.Paths[0], got.Guards.Allow[0] = "changed", "/changed", netip.Prefix{}
 	again := find(t, c, tenancy.RefID, "acme-1")
-	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") {
+	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") || again.Guards.Keys[0].Scopes[0] == "changed" ||
+		again.Guards.Maintenance.Paths[0] == "/changed" || !again.Guards.Allow[0].IsValid() {
 		t.Errorf("got %+v, want what was stored", again)
 	}
 }

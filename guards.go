@@ -1,0 +1,261 @@
+package tenancy
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Guards are what stands between requests and a tenant. They are part of its
+// record, so that whoever has that needs to ask nothing else. The zero Guards let
+// every request pass.
+type Guards struct {
+	// Maintenance is nil when none is planned or in force. The package maintenance
+	// changes and enforces it.
+	Maintenance *Maintenance `json:"maintenance,omitempty"`
+	// Keys are the API keys that are in force or will be, in ascending order of ID.
+	Keys []Key `json:"keys,omitempty"`
+	// TokensFrom is when a token of the tenant's users must have been issued, or
+	// later.
+	TokensFrom time.Time `json:"tokens_from,omitzero"`
+	// RevokedTokens are refused.
+	RevokedTokens []RevokedToken `json:"revoked_tokens,omitempty"`
+	// Allow are the addresses that requests may come from; none is all. Deny
+	// outweighs it.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+	Deny  []netip.Prefix `json:"deny,omitempty"`
+}
+
+// Key is an API key of a tenant. The secret itself is not kept.
+type Key struct {
+	// ID is not secret; it is a part of the key's text.
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+	// Hash is the SHA-256 of the key's text.
+	Hash Digest `json:"hash"`
+	// Scopes are the host's.
+	Scopes []string `json:"scopes,omitempty"`
+	// Allow are the addresses that the key may be used from; none is all.
+	Allow     []netip.Prefix `json:"allow,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+	// ExpiresAt is when the key ends to be valid; the zero time is never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// RevokedToken is a token that is refused.
+type RevokedToken struct {
+	// ID is the token's own, its claim "jti".
+	ID string `json:"id"`
+	// ExpiresAt is when the token would not be valid any more in any case.
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Maintenance is when and how a tenant, or the whole service, is not served.
+type Maintenance struct {
+	Mode MaintenanceMode `json:"mode"`
+	// Message and Contact are shown to clients.
+	Message string `json:"message,omitempty"`
+	Contact string `json:"contact,omitempty"`
+	// Windows are when it is in force. None: always.
+	Windows []Window `json:"windows,omitempty"`
+	// Allow are addresses, and Paths prefixes of paths, that are served all the
+	// same. A prefix holds for itself and for what follows it after a slash.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+	Paths []string       `json:"paths,omitempty"`
+	// Bypass is the SHA-256 of the secret by which people are served all the same,
+	// or zero if there is none.
+	Bypass Digest `json:"bypass,omitzero"`
+	// Generation is another one whenever maintenance begins or Bypass changes: what
+	// was granted under another ends.
+	Generation string `json:"generation"`
+	// BeganAt is when this was written.
+	BeganAt time.Time `json:"began_at"`
+}
+
+// MaintenanceMode is what is not served.
+type MaintenanceMode string
+
+// The modes of maintenance.
+const (
+	// MaintenanceClosed serves nothing.
+	MaintenanceClosed MaintenanceMode = "closed"
+	// MaintenanceReadOnly serves what only reads: safe methods, whose contexts are
+	// [WithReadOnly].
+	MaintenanceReadOnly MaintenanceMode = "read_only"
+)
+
+// Window is a time, or a time that comes again.
+type Window struct {
+	// Start is when it begins. With a Rule, it begins at no time before.
+	Start time.Time `json:"start,omitzero"`
+	// End is when it ends, and with a Rule when it begins no more; the zero time is
+	// never.
+	End time.Time `json:"end,omitzero"`
+	// Rule says when it begins again: a cron expression of five fields. Each lasts
+	// for Length.
+	Rule   string        `json:"rule,omitempty"`
+	Length time.Duration `json:"length,omitempty"` // in nanoseconds
+	// Zone is the IANA time zone that Rule is in. Default: UTC.
+	Zone string `json:"zone,omitempty"`
+}
+
+// Digest is a SHA-256. The zero Digest is that of nothing.
+type Digest [sha256.Size]byte
+
+// DigestOf returns the SHA-256 of a text.
+func DigestOf(text string) Digest { return sha256.Sum256([]byte(text)) }
+
+// String returns the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText returns the digest in hexadecimal.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads a digest in hexadecimal.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(d) {
+		return fmt.Errorf("%w: digest of %d characters, want %d", ErrInvalid, len(text), hex.EncodedLen(len(d)))
+	}
+	if _, err := hex.Decode(d[:], text); err != nil {
+		return fmt.Errorf("%w: digest: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+type readOnlyKey struct{}
+
+// WithReadOnly returns a context in which the tenant's data must not be changed.
+// A pool of connections returns handles that cannot.
+func WithReadOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readOnlyKey{}, true)
+}
+
+// IsReadOnly reports whether the context is one of [WithReadOnly].
+func IsReadOnly(ctx context.Context) bool {
+	is, _ := ctx.Value(readOnlyKey{}).(bool)
+	return is
+}
+
+// Clone returns a deep copy, which its caller may modify.
+func (g Guards) Clone() Guards {
+	g.Keys = slices.Clone(g.Keys)
+	for i := range g.Keys {
+		g.Keys[i].Scopes, g.Keys[i].Allow = slices.Clone(g.Keys[i].Scopes), slices.Clone(g.Keys[i].Allow)
+	}
+	g.RevokedTokens, g.Allow, g.Deny = slices.Clone(g.RevokedTokens), slices.Clone(g.Allow), slices.Clone(g.Deny)
+	if g.Maintenance != nil {
+		m := *g.Maintenance
+		m.Windows, m.Allow, m.Paths = slices.Clone(m.Windows), slices.Clone(m.Allow), slices.Clone(m.Paths)
+		g.Maintenance = &m
+	}
+	return g
+}
+
+const (
+	maxKeys     = 256
+	maxRevoked  = 4096
+	maxPrefixes = 256
+	maxWindows  = 64
+	maxMessage  = 4096
+	maxPath     = 1024
+)
+
+// validate returns an error that unwraps to [ErrInvalid] for what no record may
+// hold.
+func (g *Guards) validate() error {
+	for name, n := range map[string][2]int{
+		"keys": {len(g.Keys), maxKeys}, "revoked tokens": {len(g.RevokedTokens), maxRevoked},
+	} {
+		if n[0] > n[1] {
+			return fmt.Errorf("%w: %d %s, want at most %d", ErrInvalid, n[0], name, n[1])
+		}
+	}
+	for i, k := range g.Keys {
+		if k.ID == "" || k.Hash == (Digest{}) || i > 0 && cmp.Compare(g.Keys[i-1].ID, k.ID) >= 0 {
+			return fmt.Errorf("%w: keys want an ID and a hash each, in ascending order of ID", ErrInvalid)
+		}
+		if err := validateText("name of a key", k.Name, maxName); err != nil {
+			return err
+		}
+		if len(k.Scopes) > maxPairs {
+			return fmt.Errorf("%w: %d scopes, want at most %d", ErrInvalid, len(k.Scopes), maxPairs)
+		}
+		for _, scope := range k.Scopes {
+			if err := validatePairKey("scope", scope); err != nil {
+				return err
+			}
+		}
+		if err := validatePrefixes(k.Allow); err != nil {
+			return err
+		}
+	}
+	if err := validatePrefixes(g.Allow); err != nil {
+		return err
+	}
+	if err := validatePrefixes(g.Deny); err != nil {
+		return err
+	}
+	if g.Maintenance == nil {
+		return nil
+	}
+	return g.Maintenance.validate()
+}
+
+func (m *Maintenance) validate() error {
+	if m.Mode != MaintenanceClosed && m.Mode != MaintenanceReadOnly {
+		return fmt.Errorf("%w: maintenance mode %q", ErrInvalid, string(m.Mode))
+	}
+	if m.Generation == "" || len(m.Windows) > maxWindows || len(m.Paths) > maxPrefixes {
+		return fmt.Errorf("%w: maintenance without a generation, or of %d windows and %d paths, want at most %d and %d",
+			ErrInvalid, len(m.Windows), len(m.Paths), maxWindows, maxPrefixes)
+	}
+	for _, text := range []string{m.Message, m.Contact} {
+		if len(text) > maxMessage || !utf8.ValidString(text) {
+			return fmt.Errorf("%w: message or contact: want UTF-8 of at most %d bytes", ErrInvalid, maxMessage)
+		}
+	}
+	for _, path := range m.Paths {
+		if path == "" || path[0] != '/' || len(path) > maxPath {
+			return fmt.Errorf("%w: path %.40q, want one that begins with a slash, of at most %d bytes", ErrInvalid, path, maxPath)
+		}
+	}
+	for _, w := range m.Windows {
+		if err := w.validate(); err != nil {
+			return err
+		}
+	}
+	return validatePrefixes(m.Allow)
+}
+
+// validate does not read the rule, which is the package maintenance's.
+func (w Window) validate() error {
+	switch {
+	case w.Rule == "" && (w.Start.IsZero() || w.Length != 0):
+		return fmt.Errorf("%w: a window without a rule wants a start, and has an end or none", ErrInvalid)
+	case w.Rule != "" && w.Length <= 0:
+		return fmt.Errorf("%w: a window with a rule wants a length", ErrInvalid)
+	case !w.End.IsZero() && !w.Start.Before(w.End):
+		return fmt.Errorf("%w: a window that ends before it begins", ErrInvalid)
+	}
+	return nil
+}
+
+// validatePrefixes refuses prefixes that are not masked, or are IPv4 in IPv6: two
+// that look different would be one.
+func validatePrefixes(all []netip.Prefix) error {
+	if len(all) > maxPrefixes {
+		return fmt.Errorf("%w: %d prefixes of addresses, want at most %d", ErrInvalid, len(all), maxPrefixes)
+	}
+	for _, p := range all {
+		if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+			return fmt.Errorf("%w: prefix %v of addresses, want a masked one, and IPv4 as such", ErrInvalid, p)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package tenancy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// validGuards has every field set.
+func validGuards() tenancy.Guards {
+	at := time.Unix(1, 0).UTC()
+	prefixes := func(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
+	return tenancy.Guards{
+		Keys: []tenancy.Key{{
+			ID: "k1", Name: "Shop", Hash: tenancy.DigestOf("x"), Scopes: []string{"read"}, Allow: prefixes("2001:db8::/32"),
+			CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+		}},
+		TokensFrom: at, RevokedTokens: []tenancy.RevokedToken{{ID: "t1", ExpiresAt: at}},
+		Allow: prefixes("192.0.2.0/24"), Deny: prefixes("192.0.2.1/32"),
+		Maintenance: &tenancy.Maintenance{
+			Mode: tenancy.MaintenanceClosed, Message: "soon", Contact: "ops@example.com", Paths: []string{"/health"}, Allow: prefixes("::1/128"),
+			Windows: []tenancy.Window{{Start: at, End: at.Add(time.Hour), Rule: "0 3 * * *", Length: time.Minute, Zone: "Europe/Berlin"}},
+			Bypass:  tenancy.DigestOf("y"), Generation: "1", BeganAt: at,
+		},
+	}
+}
+
+func TestGuardsValidate(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*tenancy.Guards){
+		"keys out of order":         func(g *tenancy.Guards) { g.Keys = append(g.Keys, tenancy.Key{ID: "k0", Hash: tenancy.DigestOf("z")}) },
+		"a key twice":               func(g *tenancy.Guards) { g.Keys = append(g.Keys, g.Keys[0]) },
+		"a key without a hash":      func(g *tenancy.Guards) { g.Keys[0].Hash = tenancy.Digest{} },
+		"a key without an ID":       func(g *tenancy.Guards) { g.Keys[0].ID = "" },
+		"a key's name":              func(g *tenancy.Guards) { g.Keys[0].Name = "\x00" },
+		"an empty scope":            func(g *tenancy.Guards) { g.Keys[0].Scopes[0] = "" },
+		"many keys":                 func(g *tenancy.Guards) { g.Keys = make([]tenancy.Key, 257) },
+		"many scopes":               func(g *tenancy.Guards) { g.Keys[0].Scopes = make([]string, 257) },
+		"many tokens":               func(g *tenancy.Guards) { g.RevokedTokens = make([]tenancy.RevokedToken, 4097) },
+		"the zero prefix":           func(g *tenancy.Guards) { g.Allow[0] = netip.Prefix{} },
+		"a prefix that has a host":  func(g *tenancy.Guards) { g.Deny[0] = netip.MustParsePrefix("192.0.2.1/24") },
+		"IPv4 in IPv6":              func(g *tenancy.Guards) { g.Keys[0].Allow[0] = netip.MustParsePrefix("::ffff:192.0.2.0/120") },
+		"many prefixes":             func(g *tenancy.Guards) { g.Allow = make([]netip.Prefix, 257) },
+		"no mode":                   func(g *tenancy.Guards) { g.Maintenance.Mode = "" },
+		"no generation":             func(g *tenancy.Guards) { g.Maintenance.Generation = "" },
+		"a long message":            func(g *tenancy.Guards) { g.Maintenance.Message = strings.Repeat("x", 4097) },
+		"a contact that is no text": func(g *tenancy.Guards) { g.Maintenance.Contact = "\xff" },
+		"a path without a slash":    func(g *tenancy.Guards) { g.Maintenance.Paths[0] = "health" },
+		"maintenance's prefix":      func(g *tenancy.Guards) { g.Maintenance.Allow[0] = netip.Prefix{} },
+		"many windows":              func(g *tenancy.Guards) { g.Maintenance.Windows = make([]tenancy.Window, 65) },
+		"the zero window":           func(g *tenancy.Guards) { g.Maintenance.Windows[0] = tenancy.Window{} },
+		"a window backwards": func(g *tenancy.Guards) {
+			w := &g.Maintenance.Windows[0]
+			w.Start, w.End = w.End, w.Start
+		},
+		"a rule without a length": func(g *tenancy.Guards) { g.Maintenance.Windows[0].Length = 0 },
+		"a length without a rule": func(g *tenancy.Guards) { g.Maintenance.Windows[0].Rule = "" },
+	} {
+		tenant := validTenant()
+		change(&tenant.Guards)
+		if err := tenant.Validate(); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	want := tenancy.DigestOf("abc")
+	const text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // FIPS 180-4, appendix
+	if want.String() != text {
+		t.Errorf("got %v, want %v", want, text)
+	}
+	var got tenancy.Digest
+	if err := json.Unmarshal([]byte(`"`+text+`"`), &got); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, bad := range []string{"", text[1:], text + "00", strings.Replace(text, "b", "g", 1)} {
+		if err := got.UnmarshalText([]byte(bad)); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%q: got %v, want ErrInvalid", bad, err)
+		}
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	if tenancy.IsReadOnly(t.Context()) || !tenancy.IsReadOnly(tenancy.WithReadOnly(t.Context())) {
+		t.Error("want a context to be read-only that was made so, and no other")
+	}
+}
