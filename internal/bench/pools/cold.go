@@ -5,13 +5,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/bench"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
@@ -30,7 +30,7 @@ func (g *ground) runCold(ctx context.Context) error {
 	fmt.Printf("%d tenants at once, budget %d, %d rounds\n", len(g.tenants), g.budget, g.rounds)
 	fmt.Printf("%-*s %18s %18s %9s %9s %9s %7s\n", g.width(), "side", "dials", "unused", "p50", "p99", "whole", "errors")
 	runs := map[string][]coldRun{}
-	err := g.interleave(g.sides, func(_ int, name string) error {
+	err := bench.Interleave(g.rounds, g.sides, func(_ int, name string) error {
 		r, err := g.burst(ctx, name)
 		runs[name] = append(runs[name], r)
 		g.progress("%s: %d dials, %d unused, %v", name, r.dials, r.unused, r.whole)
@@ -47,8 +47,8 @@ func (g *ground) runCold(ctx context.Context) error {
 			dials, unused = append(dials, float64(r.dials)), append(unused, float64(r.unused))
 			whole = append(whole, float64(r.whole))
 		}
-		fmt.Printf("%-*s %18s %18s %9v %9v %9v %6.1f%%\n", g.width(), name, spread(dials), spread(unused), middleTime(samples, p50),
-			middleTime(samples, p99), time.Duration(median(whole)).Round(time.Millisecond), 100*middle(samples, failed))
+		fmt.Printf("%-*s %18s %18s %9v %9v %9v %6.1f%%\n", g.width(), name, bench.Spread(dials), bench.Spread(unused), middleTime(samples, p50),
+			middleTime(samples, p99), time.Duration(bench.Median(whole)).Round(time.Millisecond), 100*middle(samples, failed))
 	}
 	return nil
 }
@@ -111,13 +111,4 @@ func (g *ground) askConn(ctx context.Context, s side, t *tenancy.Tenant) (conn i
 		return same(t, id)
 	})
 	return conn, err
-}
-
-// spread prints a median, and the least and the greatest if they differ.
-func spread(list []float64) string {
-	text := fmt.Sprintf("%.0f", median(list))
-	if lo, hi := slices.Min(list), slices.Max(list); lo != hi {
-		text += fmt.Sprintf(" (%.0f to %.0f)", lo, hi)
-	}
-	return text
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/bench"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
@@ -54,7 +55,7 @@ func (g *ground) runLoads(ctx context.Context) error {
 	fmt.Printf("%-8s %-8s %-9s %-*s %8s %9s %9s %7s\n", "workers", "tenants", "load", width, "side", "req/s", "p50", "p99", "errors")
 	for _, l := range g.loads() {
 		runs := map[string][]sample{}
-		err := g.interleave(g.sides, func(round int, name string) error {
+		err := bench.Interleave(g.rounds, g.sides, func(round int, name string) error {
 			s, err := g.runLoad(ctx, name, l, round)
 			runs[name] = append(runs[name], s)
 			return err
@@ -82,18 +83,6 @@ func (c *config) width() int {
 		n = max(n, len(name))
 	}
 	return n
-}
-
-// interleave calls run for each name, as often as there are rounds.
-func (g *ground) interleave(names []string, run func(round int, name string) error) error {
-	for round := range g.rounds {
-		for _, name := range names {
-			if err := run(round, name); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // on runs fn with a side that has no connection yet, on a server that nobody

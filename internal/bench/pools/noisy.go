@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/bench"
 )
 
 // noises is what the quiet tenants have beside them.
@@ -32,7 +33,7 @@ func (g *ground) runNoisy(ctx context.Context) error {
 	for _, budget := range []int{max(g.budget, g.quiet+1), (g.quiet + 1) / 2} {
 		for _, name := range g.sides {
 			runs, loud := map[string][]sample{}, map[string][]sample{}
-			err := g.interleave(noises, func(round int, noise string) error {
+			err := bench.Interleave(g.rounds, noises, func(round int, noise string) error {
 				quiet, noisy, err := g.runBeside(ctx, name, budget, noise, round)
 				runs[noise], loud[noise] = append(runs[noise], quiet), append(loud[noise], noisy)
 				return err

@@ -17,45 +17,6 @@ import (
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
-func TestPercentile(t *testing.T) {
-	t.Parallel()
-	var hundred []time.Duration
-	for i := range 100 {
-		hundred = append(hundred, time.Duration(100-i))
-	}
-	for _, c := range []struct {
-		times []time.Duration
-		p     int
-		want  time.Duration
-	}{{nil, 99, 0}, {[]time.Duration{7}, 50, 7}, {[]time.Duration{3, 1, 2}, 50, 2}, {hundred, 50, 50}, {hundred, 99, 99}} {
-		if got := percentile(c.times, c.p); got != c.want {
-			t.Errorf("percentile %d of %d times: got %d, want %d", c.p, len(c.times), got, c.want)
-		}
-	}
-}
-
-func TestRatio(t *testing.T) {
-	t.Parallel()
-	rates := func(list ...float64) (rounds []sample) {
-		for _, r := range list {
-			rounds = append(rounds, sample{rate: r})
-		}
-		return rounds
-	}
-	for _, c := range []struct {
-		rounds, others []sample
-		want           string
-	}{
-		{rates(30), rates(20), "1.50x"},
-		{rates(10, 40, 90), rates(10, 20, 30), "2.00x (1.00 to 3.00)"}, // not that of the medians of unlike rounds
-		{rates(30, 10), rates(10, 20), "1.75x (0.50 to 3.00)"},
-	} {
-		if got := ratio(c.rounds, c.others, rate); got != c.want {
-			t.Errorf("got %q, want %q", got, c.want)
-		}
-	}
-}
-
 // The rate has what was answered within the window; the times are those of
 // requests that began in it.
 func TestTally(t *testing.T) {

@@ -5,10 +5,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/artflow-studio/tenancy/internal/bench"
 )
 
 // errWrongTenant says that a tenant got the answer of another.
@@ -79,18 +79,8 @@ func (t *tally) sample() sample {
 	if s.requests = len(t.times) + t.failed; s.requests > 0 {
 		s.errors = float64(t.failed) / float64(s.requests)
 	}
-	s.p50, s.p99 = percentile(t.times, 50), percentile(t.times, 99)
+	s.p50, s.p99 = bench.Percentile(t.times, 50), bench.Percentile(t.times, 99)
 	return s
-}
-
-// percentile returns the least time that p percent of the times do not exceed,
-// or 0 if there are none. It sorts them.
-func percentile(times []time.Duration, p int) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	slices.Sort(times)
-	return times[(len(times)*p+99)/100-1]
 }
 
 // The figures of a sample.
@@ -102,7 +92,7 @@ func p99(s sample) float64      { return float64(s.p99) }
 
 // middle returns the median of a figure over the rounds.
 func middle(rounds []sample, figure func(sample) float64) float64 {
-	return median(values(rounds, figure))
+	return bench.Median(values(rounds, figure))
 }
 
 // middleTime is middle for a time, to be printed.
@@ -118,27 +108,7 @@ func values(rounds []sample, figure func(sample) float64) []float64 {
 	return list
 }
 
-// median of a list that is not empty.
-func median(list []float64) float64 {
-	list = slices.Sorted(slices.Values(list))
-	half := len(list) / 2
-	if len(list)%2 == 1 {
-		return list[half]
-	}
-	return (list[half-1] + list[half]) / 2
-}
-
-// ratio prints how a figure of some rounds compares with that of as many others,
-// each with the one of the same round: "2.09x", or "2.09x (1.95 to 2.20)" when
-// there are several.
+// ratio prints how a figure of some rounds compares with that of others.
 func ratio(rounds, others []sample, figure func(sample) float64) string {
-	list := values(rounds, figure)
-	for i, s := range others {
-		list[i] /= figure(s)
-	}
-	text := fmt.Sprintf("%.2fx", median(list))
-	if len(list) > 1 {
-		text += fmt.Sprintf(" (%.2f to %.2f)", slices.Min(list), slices.Max(list))
-	}
-	return text
+	return bench.Ratio(values(rounds, figure), values(others, figure))
 }
