@@ -11,18 +11,24 @@ BENCH ?= .
 # How dbpool is measured beside others; see internal/bench/pools.
 POOLS ?= -rounds 3
 
+# How resolution is measured beside others; see internal/bench/resolve. A module
+# of its own, which ./... does not reach.
+RESOLVE ?=
+NESTED = internal/bench/resolve
+
 # Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
 NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REDIS -u TENANCY_TEST_REQUIRE
 
-.PHONY: help test race fuzz bench bench-pools soak lint fmt services-up services-down linter
+.PHONY: help test race fuzz bench bench-pools bench-resolve soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
-	$(SERVERS) $(GO) test -race -count=1 ./...
+	cd $(NESTED) && $(GO) vet ./...
+	$(SERVERS) sh -c '$(GO) test -race -count=1 ./... && cd $(NESTED) && $(GO) test -count=1 ./...'
 
 race: ## the quick tests with the race detector, on SQLite alone
 	$(NO_SERVERS) $(GO) test -race -count=1 -short ./...
@@ -45,14 +51,19 @@ bench-pools: ## dbpool beside PgBouncer and others, with the options POOLS (-rou
 	$(GO) run ./internal/bench/pools -noisy $(POOLS)
 	$(GO) run ./internal/bench/pools -cold $(POOLS)
 
+bench-resolve: ## resolution beside maps, Redis, SQL and others, with the options RESOLVE (-quick)
+	cd $(NESTED) && $(GO) run . $(RESOLVE)
+
 soak: ## the tests in their long versions, with the race detector
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=1 -timeout 60m ./...
 
 lint: linter ## golangci-lint
 	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
+	cd $(NESTED) && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
 
 fmt: linter ## format the code
 	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...
+	cd $(NESTED) && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...
 
 services-up: ## start servers and leave them running; their addresses are in .services/env
 	@$(GO) run ./internal/testserver/run up

@@ -1,0 +1,109 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/internal/bench"
+)
+
+// replicaEnv is set for the processes of startReplica, to a task.
+const replicaEnv = "TENANCY_BENCH_REPLICA"
+
+// pause is between two looks of a replica.
+const pause = 100 * time.Microsecond
+
+// replica reads what to look for, a watch at a time. It prints a line when it has
+// looked once, and one when it has seen it: the nanoseconds since 1970. At the end
+// it prints how long there was between two looks.
+func replica(ctx context.Context, text string) error {
+	var of task
+	if err := json.Unmarshal([]byte(text), &of); err != nil {
+		return err
+	}
+	db, err := openPostgres(of.Postgres)
+	if err != nil {
+		return err
+	}
+	cat, err := catalog.New(db, nil)
+	if err != nil {
+		return err
+	}
+	opts := catalog.CacheOptions{Logger: quiet, TTL: time.Second, UnknownTTL: time.Second}
+	if of.Redis != "" {
+		// Nothing is seen but by changes.
+		opts = catalog.CacheOptions{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+		if opts.Redis, err = openRedis(of.Redis); err != nil {
+			return err
+		}
+	}
+	cache, err := catalog.NewCache(cat, &opts)
+	if err != nil {
+		return err
+	}
+	go func() { _ = cache.Run(ctx) }()
+	for cache.Stat().Deaf {
+		time.Sleep(time.Millisecond)
+	}
+	var gaps []time.Duration
+	for in := json.NewDecoder(os.Stdin); ; {
+		var w watch
+		if err := in.Decode(&w); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		last := time.Now()
+		for first := true; ; first = false {
+			seen, err := w.look(ctx, cache)
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			if first {
+				if seen {
+					return fmt.Errorf("%+v is so already", w)
+				}
+				fmt.Println("looking")
+			} else {
+				gaps = append(gaps, now.Sub(last))
+			}
+			if last = now; seen {
+				fmt.Println(now.UnixNano())
+				break
+			}
+			time.Sleep(pause)
+		}
+	}
+	fmt.Println(micro(bench.Percentile(gaps, 50)), micro(bench.Percentile(gaps, 99)), micro(bench.Percentile(gaps, 100)))
+	return nil
+}
+
+// look reports whether what is watched for is so. A tenant must not grow older.
+func (w *watch) look(ctx context.Context, cache *catalog.Cache) (bool, error) {
+	t, err := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: w.Slug})
+	if err != nil {
+		return false, err
+	}
+	if t.Version < w.Version-1 {
+		return false, fmt.Errorf("version %d after %d", t.Version, w.Version-1)
+	}
+	there := w.There
+	if w.Domain != "" {
+		_, err := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefDomain, Value: w.Domain})
+		if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+			return false, err
+		}
+		there = err == nil
+	}
+	return t.Version >= w.Version && there == w.There, nil
+}
