@@ -107,10 +107,11 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 
 // withTenant returns the request as the handler sees it.
 func withTenant(r *http.Request, t *tenancy.Tenant, prefix string) *http.Request {
-	ctx := tenancy.NewContext(r.Context(), t)
+	ctx := r.Context()
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(spanAttributes(t)...)
 	}
+	ctx = tenancy.NewContext(ctx, t)
 	if prefix == "" {
 		return r.WithContext(ctx)
 	}

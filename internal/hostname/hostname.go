@@ -51,29 +51,55 @@ func Parse(hostport string) (string, error) {
 // IsIP reports whether a host in canonical form is an IP address.
 func IsIP(host string) bool {
 	// In canonical form, only addresses have a colon or end in a number.
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	return strings.IndexByte(host, ':') >= 0 || strings.Trim(last, "0123456789") == ""
+	if strings.IndexByte(host, ':') >= 0 {
+		return true
+	}
+	for i := len(host) - 1; i >= 0 && host[i] != '.'; i-- {
+		if host[i] < '0' || host[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 func cutPort(hostport string) (string, error) {
-	host, port := hostport, ""
-	if i := strings.LastIndexByte(hostport, ':'); i > strings.LastIndexByte(hostport, ']') {
-		host, port = hostport[:i], hostport[i+1:]
-		n := 0
-		for _, c := range []byte(port) {
-			if c < '0' || c > '9' || n > 65535 {
-				return "", invalid(hostport, "bad port")
-			}
-			n = n*10 + int(c-'0')
-		}
-		if n > 65535 {
-			return "", invalid(hostport, "bad port")
-		}
+	if strings.HasPrefix(hostport, "[") {
+		return cutBrackets(hostport)
 	}
-	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") {
+	i := strings.IndexByte(hostport, ':') // another one would stand in the port
+	if i < 0 {
+		return hostport, nil
+	}
+	if !isPort(hostport[i+1:]) {
+		return "", invalid(hostport, "bad port")
+	}
+	return hostport[:i], nil
+}
+
+// cutBrackets is cutPort for an address in brackets, which it leaves on.
+func cutBrackets(hostport string) (string, error) {
+	i := strings.LastIndexByte(hostport, ']') + 1
+	switch port, ok := strings.CutPrefix(hostport[i:], ":"); {
+	case i == 0:
 		return "", invalid(hostport, "unbalanced brackets")
+	case hostport[i:] != "" && (!ok || !isPort(port)):
+		return "", invalid(hostport, "bad port")
 	}
-	return host, nil
+	return hostport[:i], nil
+}
+
+// isPort reports whether a port is a number that a port may have, or empty.
+func isPort(port string) bool {
+	n := 0
+	for _, c := range []byte(port) {
+		if c < '0' || c > '9' {
+			return false
+		}
+		if n = n*10 + int(c-'0'); n > 65535 {
+			return false
+		}
+	}
+	return true
 }
 
 // isCanonical reports whether host is a domain that Parse would return as it

@@ -45,7 +45,7 @@ func TestParseRefuses(t *testing.T) {
 		"user@acme.example.com", "acme.example.com@evil.example", "acme.example.com/x", "acme example", "acme%2eexample",
 		"acme.example.com:80:80", "acme.example.com:99999", "acme.example.com:8o", "acme.example.com:-1",
 		"::1", "[::1", "::1]", "[::1%25eth0]", "[127.0.0.1]", "[acme.example]", "[]", "127.1", "0x7f.1", "1.2.3.4.5", "a.123", "a.0x7f", "a.0x", "[[::1]]",
-		"acme\x00.example", "acme\n.example", "acme.example\r\nX: y", "xn--a.example", "xn--.example", "ab--c.\u00ad",
+		"acme\x00.example", "acme\n.example", "acme.example\r\nX: y", "xn--a.example", "xn--.example", "ab--c.\u00ad", "a]:80", "[a]b:1", "[::1]:80]", "[::1]x", "[::1]:8o",
 		strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "abc", strings.Repeat("a", 10<<10),
 		"\xff\xfe.example", "acme.example:٣", "99999999999999999999:99999999999999999999",
 	} {
