@@ -74,6 +74,7 @@ func decodeRecord(text, format string) (redisRecord, error) {
 	if err := r.tenant.Validate(); err != nil {
 		return redisRecord{}, err
 	}
+	r.tenant.Status = constant(r.tenant.Status)
 	r.tenant.CreatedAt, r.tenant.UpdatedAt = r.tenant.CreatedAt.UTC(), r.tenant.UpdatedAt.UTC()
 	return r, nil
 }

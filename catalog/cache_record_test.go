@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -52,6 +53,18 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Errorf("encoded and decoded: -want +got\n%s", diff)
 		}
 	})
+}
+
+// As with what SQL returns; see TestStatusIsTheConstant.
+func TestDecodedStatusIsTheConstant(t *testing.T) {
+	t.Parallel()
+	r, err := decodeRecord(`f e 1 2 {"id":"a","slug":"a","name":"A","status":"active","version":1,"placement":{}}`, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unsafe.StringData(string(r.tenant.Status)) != unsafe.StringData(string(tenancy.StatusActive)) {
+		t.Errorf("the status %q has memory of its own", r.tenant.Status)
+	}
 }
 
 func TestParseRefs(t *testing.T) {

@@ -341,6 +341,19 @@ func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 	if err == nil && guards != "" {
 		err = json.Unmarshal([]byte(guards), &t.Guards)
 	}
+	t.Status = constant(t.Status)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	return &t, domain, err
+}
+
+// constant returns the constant that equals a status that was read, or the status.
+// Strings at one address are found equal without a look at them, and each request
+// compares one.
+func constant(s tenancy.Status) tenancy.Status {
+	for _, each := range tenancy.Statuses() {
+		if each == s {
+			return each
+		}
+	}
+	return s
 }
