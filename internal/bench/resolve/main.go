@@ -25,7 +25,8 @@
 //   - Subdomain and Host: middleware.Tenant with catalog.Cache, by a label in front
 //     of a base domain, and by the tenant's own domain.
 //   - map by hand: the label cut off the host, looked up in a map under a
-//     sync.RWMutex, the record put into the context; no check of the host.
+//     sync.RWMutex, the record put into the context if it is active; no look at
+//     what else the host may be.
 //   - dskit header: grafana/dskit takes the tenant's ID from a header into the
 //     context, as its AuthenticateUser does. It looks nothing up.
 //   - Redis GET: the record as JSON in Redis, by rueidis, asked at each request.

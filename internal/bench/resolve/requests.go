@@ -186,6 +186,10 @@ func found(find func(ctx context.Context, slug string) (*tenancy.Tenant, error))
 				http.Error(w, "", http.StatusServiceUnavailable)
 				return
 			}
+			if t.Status != tenancy.StatusActive {
+				http.Error(w, "", http.StatusForbidden)
+				return
+			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, t)))
 		})
 	}

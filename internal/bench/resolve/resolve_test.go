@@ -70,7 +70,7 @@ func TestDraw(t *testing.T) {
 // A side that finds another tenant than the request names, or none, is not measured.
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	tenants := []*tenancy.Tenant{{Slug: "acme"}, {Slug: "globex"}}
+	tenants := []*tenancy.Tenant{{Slug: "acme", Status: tenancy.StatusActive}, {Slug: "globex", Status: tenancy.StatusActive}}
 	of := func(find func(slug string) *tenancy.Tenant) side {
 		return side{name: "x", who: byHand, wrap: found(func(_ context.Context, slug string) (*tenancy.Tenant, error) {
 			if tenant := find(slug); tenant != nil {
