@@ -36,7 +36,8 @@ func (g *ground) runLookups(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.print(n, order, order[0])
+		t.print(n, order[:3], order[0])
+		t.print(n, order[3:], order[3])
 	}
 	return nil
 }
@@ -49,12 +50,10 @@ func (g *ground) lookups(cache *catalog.Cache, n int) (sides map[string]func(*wo
 		plain[t.Slug] = t
 	}
 	var mu sync.RWMutex // guards plain
-	return map[string]func(*worker, int){
+	sides = map[string]func(*worker, int){
 		"plain map": func(w *worker, n int) {
 			for range n {
-				if plain[w.next()] == nil {
-					w.bad++
-				}
+				w.got(plain[w.next()])
 			}
 		},
 		"RWMutex map": func(w *worker, n int) {
@@ -62,18 +61,24 @@ func (g *ground) lookups(cache *catalog.Cache, n int) (sides map[string]func(*wo
 				mu.RLock()
 				t := plain[w.next()]
 				mu.RUnlock()
-				if t == nil {
-					w.bad++
-				}
+				w.got(t)
 			}
 		},
 		"catalog.Cache": func(w *worker, n int) {
 			ctx := context.Background()
 			for range n {
-				if t, _ := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: w.next()}); t == nil {
-					w.bad++
-				}
+				t, _ := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: w.next()})
+				w.got(t)
 			}
 		},
-	}, []string{"plain map", "RWMutex map", "catalog.Cache"}
+	}
+	order = []string{"plain map", "RWMutex map", "catalog.Cache"}
+	for _, name := range order[:3] {
+		sides[name+", in turn"] = func(w *worker, n int) {
+			w.inTurn = true
+			sides[name](w, n)
+		}
+		order = append(order, name+", in turn")
+	}
+	return sides, order
 }

@@ -14,7 +14,9 @@
 //
 // A look-up has a slug and wants the record. The sides are a plain map, which may
 // not change; a map under a sync.RWMutex; and catalog.Cache with Run running, in
-// front of PostgreSQL, with Redis.
+// front of PostgreSQL, with Redis. A loop over look-ups lets the processor begin the
+// next ones while it waits for memory, as nobody's requests do: in turn, each begins
+// when a field of the record before has been read.
 //
 // A request is a ready *http.Request, in a context as net/http makes it, with a
 // response writer that does nothing and a handler that does nothing. The sides:

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/bench"
 )
 
@@ -28,6 +29,8 @@ type worker struct {
 	at   int
 	bad  int // answers
 	ask  func(w *worker, n int)
+	// inTurn asks for a name only when the record before has been read.
+	inTurn bool
 
 	_ [64]byte // each worker writes lines of memory of its own
 }
@@ -38,6 +41,15 @@ func (w *worker) next() string {
 		w.at = 0
 	}
 	return s
+}
+
+// got takes an answer.
+func (w *worker) got(t *tenancy.Tenant) {
+	if t == nil {
+		w.bad++
+	} else if w.inTurn {
+		w.at += int(t.Version) - 1 // 0: the processor knows that when it has read the record
+	}
 }
 
 // draw returns names, drawn at random, in memory of their own.
@@ -107,7 +119,7 @@ func (t table) fill(rounds int, sides []string, run func(side string, threads in
 }
 
 func header(what, other string) {
-	fmt.Printf("\n%-8s %-14s %9s %9s %7s %7s  %-24s %-26s %s\n", "tenants", what, "ns, 1", "ns, 2", "allocs", "bytes", "scaling", other+", 1", other+", 2")
+	fmt.Printf("\n%-8s %-23s %9s %9s %7s %7s  %-24s %-26s %s\n", "tenants", what, "ns, 1", "ns, 2", "allocs", "bytes", "scaling", other+", 1", other+", 2")
 }
 
 // print prints a row for each side, beside one of them.
@@ -115,7 +127,7 @@ func (t table) print(size int, sides []string, other string) {
 	ns := func(c cell) float64 { return c.ns }
 	for _, side := range sides {
 		row, beside := t[side], t[other]
-		fmt.Printf("%-8d %-14s %9s %9s %7.1f %7.0f  %-24s", size, side, short(bench.Median(figures(row[0], ns))), short(bench.Median(figures(row[1], ns))),
+		fmt.Printf("%-8d %-23s %9s %9s %7.1f %7.0f  %-24s", size, side, short(bench.Median(figures(row[0], ns))), short(bench.Median(figures(row[1], ns))),
 			bench.Median(figures(row[0], func(c cell) float64 { return c.allocs })), bench.Median(figures(row[0], func(c cell) float64 { return c.bytes })),
 			bench.Ratio(figures(row[0], ns), figures(row[1], ns)))
 		if side != other {
