@@ -47,8 +47,9 @@
 // Each round runs every side once, with one thread and with two (GOMAXPROCS and
 // goroutines), so that what else the machine does hits all of them. Figures are
 // medians over the rounds: nanoseconds from one answer to the next, over all
-// threads; scaling is how much more two threads do than one; a ratio is that of
-// two runs of the same round, its median stands before its least and greatest.
+// threads; nanoseconds of the processors that this process took for one; scaling
+// is how much more two threads do than one; a ratio is that of two runs of the same
+// round, its median stands before its least and greatest.
 //
 // # Memory, back-ends, freshness
 //
