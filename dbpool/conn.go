@@ -32,6 +32,7 @@ type physical struct {
 	uses    int64
 	bad     bool // the driver said so
 	state   bool // a statement may have left state in the session
+	cleaned bool // one had, and it was cleaned
 	writing bool // it has its database's writer
 
 	file     os.FileInfo // of a database that is a file, and
@@ -92,6 +93,7 @@ func (c *physical) Close() error {
 	}()
 	c.bad = c.bad || !c.IsValid()
 	if !c.bad && (!c.state || c.target.clean(c.inner) == nil) {
+		c.cleaned = c.cleaned || c.state
 		c.state = false
 		reusable = true
 	}

@@ -7,9 +7,9 @@
 //
 // The tenant's [tenancy.Placement] names a server and a database; the host maps
 // the server's name to an [Engine], which knows the address and the
-// credentials. Each physical connection is checked once, when it is made,
-// against the server's own answer to which database it is and whose: the wrong
-// one is closed, logged at level error, and reported as an [*IdentityError].
+// credentials. Each physical connection is checked when it is made, or led to
+// another database, against the server's own answer to which database it is and
+// whose: the wrong one is closed, logged at level error, and reported as an [*IdentityError].
 //
 // # Connections
 //
@@ -25,7 +25,9 @@
 // connection that its tenant gives back, or a new one that is dialled in the
 // background. When the budget is used up, a new one takes the place of the idle
 // connection that is least worth keeping; one in use is never taken, and none is
-// closed for nobody. Dials go where most requests wait, but no tenant is passed
+// closed for nobody. On engines that can (a [Switcher], such as MariaDB's) that
+// connection is not closed, but led to the other database with a new session, and
+// checked as one that is new; it must never have had state. Dials go where most requests wait, but no tenant is passed
 // by for longer than twice what taking turns would cost it.
 //
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
@@ -61,12 +63,17 @@
 //
 //   - Dials per request ([Stat.DialsPerRequest]) near 0: the tenants that are busy
 //     at a time fit into the budget. Above 0.1: they do not, and each request that
-//     dials costs the server as much as a hundred queries. Raise the budget and
+//     dials costs the server as much as ten to a hundred queries. Raise the budget and
 //     the server's limit, spread tenants over more servers, or lend replicas more;
 //     nothing in the host's code helps.
 //   - Evictions grow as fast as dials: the same. Dials grow and evictions do not:
-//     sessions are closed because of what statements leave in them (MySQL and
-//     SQLite), or the server closes idle connections before the pool does.
+//     sessions are closed because of what statements leave in them (MySQL, under
+//     TLS MariaDB, and SQLite), or the server closes idle connections before the
+//     pool does.
+//   - Switches are evictions without a dial: the busy tenants do not fit into the
+//     budget either, but that costs the server no more than a few queries.
+//     Evictions grow faster than switches and dials as fast as the rest: sessions
+//     have had state, or see the engine's package for what it cannot switch.
 //   - Waits grow while dials do not: a few tenants want more connections than
 //     [Options.MaxConns], or hold them for long. Look for them in [Pool.Tenants],
 //     and for transactions that wait for something else than the database.
@@ -88,7 +95,7 @@
 // .timeouts, .create_time and .wait_time (seconds; of requests that found no idle
 // connection), as in OpenTelemetry's semantic conventions; and
 // tenancy.dbpool.requests, .waits, .hand_overs, .refused, .dials, .dial.failures,
-// .evictions, .lent. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
+// .evictions, .switches, .lent. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
 // .replica.lag (seconds). No tenant is named, unless [Options.TenantMetrics] asks for
 // it: then there are, by tenancy.server and tenancy.tenant.id,
 // tenancy.dbpool.tenant.connections and .pending_requests of the busiest.

@@ -2,6 +2,8 @@ package dbpool
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,7 +23,8 @@ import (
 // back or one that is dialled in the background. Tenants that want a dial stand
 // in a ring, so that one with a thousand waiters does not delay one with a
 // single waiter. A dial takes a free slot of the budget, or that of the idle
-// connection that is least worth keeping.
+// connection that is least worth keeping; where the engine can, it takes that
+// connection itself.
 type group struct {
 	name      string // of the server whose budget it is
 	limits    limits
@@ -38,7 +41,7 @@ type group struct {
 	idle    []*physical           // all that are idle, in no order
 	timer   *time.Timer           // set while queues wait
 	timed   bool                  // the timer runs
-	cost    time.Duration         // of a dial, moving average
+	cost    time.Duration         // of a dial, switching included, moving average
 	costAt  time.Time             // when it was measured last
 	tasks   int                   // dials and closes in flight
 	rested  *sync.Cond            // tasks came to 0
@@ -64,7 +67,7 @@ const (
 	costTime = time.Second
 	// dialTimeout bounds a dial, if requests do not wait for longer.
 	dialTimeout = 10 * time.Second
-	// cleanTimeout bounds the cleaning of a session.
+	// cleanTimeout bounds the cleaning of a session, and the switching of a connection.
 	cleanTimeout = 5 * time.Second
 	// crowd is how many waiters for each of its connections make a tenant want
 	// another at once.
@@ -281,6 +284,7 @@ type dial struct {
 	target     *target
 	generation uint64
 	victim     *physical
+	take       bool // the victim may become the tenant's
 }
 
 // schedule decides which dials begin. It counts their slots at once; the caller
@@ -294,6 +298,7 @@ func (g *group) schedule(now time.Time) []dial {
 				break
 			}
 			var victim *physical
+			take := false
 			if over := g.live - g.ceiling(now); over > 0 {
 				break // it is coming down
 			} else if over == 0 {
@@ -302,6 +307,7 @@ func (g *group) schedule(now time.Time) []dial {
 				g.removeIdle(victim)
 				victim.queue.live--
 				g.stat.Evictions++
+				take = q.target.mayTake(victim, now)
 			} else {
 				g.live++
 			}
@@ -311,8 +317,10 @@ func (g *group) schedule(now time.Time) []dial {
 			q.server.dialing++
 			g.dialing++
 			g.tasks++
-			g.stat.Dials++
-			start = append(start, dial{q, q.target, q.generation, victim})
+			if !take {
+				g.stat.Dials++
+			}
+			start = append(start, dial{q, q.target, q.generation, victim, take})
 		}
 	}
 	g.watch()
@@ -392,17 +400,48 @@ func (g *group) done() {
 	}
 }
 
-func (g *group) dial(d dial) {
+// connect makes the connection that a dial is for.
+func (g *group) connect(d dial) (inner driver.Conn, took time.Duration, err error) {
+	began := time.Now()
+	if d.take {
+		err := d.target.take(d.victim)
+		g.switched(d.queue.server, err)
+		if err == nil {
+			return d.victim.inner, time.Since(began), nil
+		}
+	}
 	if d.victim != nil {
 		d.victim.end()
 	}
-	began := time.Now()
-	inner, err := d.target.dial(max(g.limits.wait, dialTimeout))
+	began = time.Now()
+	inner, err = d.target.dial(max(g.limits.wait, dialTimeout))
+	took = time.Since(began)
+	if err == nil {
+		g.dialled(took)
+	}
+	return inner, took, err
+}
 
+// switched counts a connection that was switched, or is dialled for instead.
+func (g *group) switched(s *server, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case err == nil:
+		g.stat.Switches++
+		s.switching.succeeded()
+		return
+	case !errors.Is(err, driver.ErrSkip):
+		s.switching.failed(time.Now(), err)
+	}
+	g.stat.Dials++
+}
+
+func (g *group) dial(d dial) {
+	inner, took, err := g.connect(d)
 	now := time.Now()
 	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation}
 	if err == nil {
-		g.dialled(now.Sub(began))
 		c.init()
 	}
 	g.mu.Lock()
@@ -427,7 +466,7 @@ func (g *group) dial(d dial) {
 		q.server.breaker.succeeded()
 		q.breaker.succeeded()
 	}
-	g.cost, g.costAt = (7*g.cost+now.Sub(began))/8, now
+	g.cost, g.costAt = (7*g.cost+took)/8, now
 	g.done()
 	if c.generation != q.generation || g.closed {
 		g.discard(c, nil)

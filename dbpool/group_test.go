@@ -29,6 +29,7 @@ type fakeServer struct {
 	open   atomic.Int64
 	most   atomic.Int64
 	dials  atomic.Int64
+	host   Engine // of which it is a part
 }
 
 type fakeConnector struct {
@@ -42,6 +43,7 @@ type fakeConn struct {
 	tenant string
 	used   atomic.Bool
 	closed atomic.Bool
+	dirty  bool // its session has had state
 }
 
 func (s *fakeServer) DriverName() string { return "sqlite" }
@@ -110,6 +112,11 @@ func newHarnessWith(t testing.TB, tenants int, l limits, c conns) *harness {
 
 // use acquires a connection of a tenant, holds it, and gives it back.
 func (h *harness) use(ctx context.Context, tenant int, hold time.Duration, reusable bool) error {
+	return h.useAs(ctx, tenant, hold, reusable, false)
+}
+
+// useAs may leave state in the session, which is cleaned.
+func (h *harness) useAs(ctx context.Context, tenant int, hold time.Duration, reusable, state bool) error {
 	q := h.queues[tenant]
 	c, err := h.acquire(ctx, q)
 	if err != nil {
@@ -124,6 +131,9 @@ func (h *harness) use(ctx context.Context, tenant int, hold time.Duration, reusa
 	}
 	time.Sleep(hold)
 	f.used.Store(false)
+	if state {
+		f.dirty, c.cleaned = true, true
+	}
 	h.release(c, reusable)
 	return nil
 }

@@ -49,7 +49,7 @@ func (h *handle) all(fn func(*handle)) {
 // for the functions below.
 func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
 	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, conns: c, reads: reads}
-	to, err := p.target(s.engine, h)
+	to, err := p.target(s, h)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*ha
 // lead makes the handle lead to a server from now on. It cannot follow to
 // another driver: then it ends.
 func (p *Pool) lead(h *handle, s *server) error {
-	to, err := p.target(s.engine, h)
+	to, err := p.target(s, h)
 	if err != nil {
 		return err
 	}
@@ -78,26 +78,28 @@ func (p *Pool) lead(h *handle, s *server) error {
 	return nil
 }
 
-// target returns where a handle's connections lead at an engine.
-func (p *Pool) target(e Engine, h *handle) (*target, error) {
-	connect := e.Connector
-	if r, ok := e.(ReadOnly); ok && h.reads {
+// target returns where a handle's connections lead at a server.
+func (p *Pool) target(s *server, h *handle) (*target, error) {
+	connect := s.engine.Connector
+	if r, ok := s.engine.(ReadOnly); ok && h.reads {
 		connect = r.ReadOnlyConnector
 	}
 	c, err := connect(h.placement.Database)
 	if err != nil {
 		return nil, err
 	}
-	return p.newTarget(e, c, h.tenant, h.placement.Database), nil
+	return p.newTarget(s, c, h.tenant, h.placement.Database), nil
 }
 
-func (p *Pool) newTarget(e Engine, c driver.Connector, id tenancy.ID, database string) *target {
+func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database string) *target {
+	e := s.engine
 	to := &target{
-		engine: e, connector: c, tenant: id, database: database,
+		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
 		statements: &p.statements, keep: p.opts.KeepSessions, log: p.opts.Logger,
 	}
 	to.endings, _ = e.(Endings)
 	to.files, _ = e.(Files)
 	to.sessions, _ = e.(Sessions)
+	to.switcher, _ = e.(Switcher)
 	return to
 }

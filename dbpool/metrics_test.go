@@ -79,6 +79,7 @@ func TestMetrics(t *testing.T) {
 		"tenancy.dbpool.dials":                  4,
 		"tenancy.dbpool.dial.failures":          0,
 		"tenancy.dbpool.evictions":              2,
+		"tenancy.dbpool.switches":               0,
 		"tenancy.dbpool.breaker":                0,
 	} {
 		if n, ok := got[name]; !ok || n != want {

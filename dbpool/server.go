@@ -33,18 +33,20 @@ type server struct {
 	group *group
 	conns conns // of its tenants
 
-	engine   Engine // guarded by Pool.mu
+	engine   Engine // guarded by Pool.mu, as era
+	era      int    // how many engines it had before
 	replicas []*server
 	self     *source                  // leads to the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a replica
 
 	// What follows is guarded by the group's lock.
-	breaker breaker
-	dialing int
+	breaker   breaker
+	switching breaker // keeps from switching connections where that fails
+	dialing   int
 }
 
 func newServer(name string, e Engine, g *group, c conns) *server {
-	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}}
+	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
 }
 
 // mayDial reports whether the breaker lets a dial through.
@@ -157,7 +159,7 @@ func (p *Pool) follows(s *server) error {
 	if s.self == nil {
 		s.self = &source{driver: c.Driver()}
 	}
-	s.self.lead(newQueue(s, p.newTarget(s.engine, c, "", ""), conns{most: 1}))
+	s.self.lead(newQueue(s, p.newTarget(s, c, "", ""), conns{most: 1}))
 	return nil
 }
 
@@ -186,6 +188,7 @@ func (p *Pool) SetServer(name string, e Engine) error {
 	default:
 		before := s.engine
 		s.engine = e
+		s.era++
 		s.progress.Store(nil)
 		if s.self != nil {
 			if err = p.follows(s); err != nil {

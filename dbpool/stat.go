@@ -33,11 +33,13 @@ type Stat struct {
 	HandOvers int64         `json:"hand_overs"`
 	Refused   int64         `json:"refused"`
 	GaveUp    int64         `json:"gave_up"`
-	// Dials counts connections begun, Failures those that failed, Evictions
-	// those that took the place of an idle one.
+	// Dials counts connections begun, Failures those that failed. Evictions
+	// counts idle connections that gave their place to another tenant's; Switches
+	// how many of them were led to its database, without a dial.
 	Dials     int64 `json:"dials"`
 	Failures  int64 `json:"failures"`
 	Evictions int64 `json:"evictions"`
+	Switches  int64 `json:"switches"`
 	// Breaker is "closed" while the server answers, "open" while it is taken to
 	// be down, and "half-open" while one dial is tried.
 	Breaker string `json:"breaker"`

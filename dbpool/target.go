@@ -22,6 +22,22 @@ type Sessions interface {
 	Reset(ctx context.Context, conn driver.Conn) error
 }
 
+// Switcher is the optional ability of an [Engine] to lead a connection to another
+// database in less time than a new one takes. Where an engine has it not, the
+// connection is closed and another one dialled.
+type Switcher interface {
+	// Switch makes of a connection what to.Connect would return. Both are of this
+	// Engine: the connection was opened by one of its connectors, for whichever
+	// database, and nothing runs on it.
+	//
+	// After nil the connection leads to the other database, with the session of a
+	// new connection: nothing can be seen of what any statement left in it, be it
+	// by a trigger or a view. The caller calls Identify before anybody uses it.
+	// [driver.ErrSkip] says that this connection cannot be switched, and is as it
+	// was. After any other error nothing is known of it, and it is closed.
+	Switch(ctx context.Context, conn driver.Conn, to driver.Connector) error
+}
+
 // Endings is the optional ability of an [Engine] to tell when a connection that
 // was closed has really ended. Its slot of the budget is free only then.
 type Endings interface {
@@ -54,9 +70,12 @@ func (t *target) sameFile(c *physical) bool {
 // target is where a tenant's connections lead.
 type target struct {
 	engine     Engine
+	server     *server
+	era        int      // which of the server's engines it is
 	sessions   Sessions // nil if the engine has no such ability
 	endings    Endings  // likewise
 	files      Files    // likewise
+	switcher   Switcher // likewise
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
@@ -88,17 +107,52 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 	if t.tenant == "" { // it leads to the server itself
 		return conn, nil
 	}
+	if err := t.identify(ctx, conn); err != nil {
+		t.end(conn, true)
+		return nil, t.unavailable("identify", err)
+	}
+	return conn, nil
+}
+
+// identify returns an error unless the server says that a connection leads to
+// the tenant's database. It must be closed then.
+func (t *target) identify(ctx context.Context, conn driver.Conn) error {
 	got, err := t.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
 		t.log.ErrorContext(ctx, "a connection led to another tenant's database and was closed",
 			"want_tenant", t.tenant, "want_database", t.database, "got_tenant", got.Tenant, "got_database", got.Database)
 	}
-	if err != nil {
-		t.end(conn, true)
-		return nil, t.unavailable("identify", err)
+	return err
+}
+
+// mayTake reports whether a connection of another target may be led to this one:
+// it was made by the same engine of the same server, and no statement is known to
+// have left anything in its session. The caller has the group's lock.
+func (t *target) mayTake(c *physical, now time.Time) bool {
+	from := c.target
+	return t.switcher != nil && t.server == from.server && t.era == from.era &&
+		t.tenant != "" && from.tenant != "" && !from.keep && !c.state && !c.cleaned &&
+		t.server.switching.refuses(now) == nil
+}
+
+// take leads a connection of another target to this one. If that fails the
+// connection must be closed. A panic of an engine becomes an error.
+func (t *target) take(c *physical) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	c.bad = true // until it is known again
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	err = t.switcher.Switch(ctx, c.inner, t.connector)
+	if err == nil {
+		err = t.identify(ctx, c.inner)
 	}
-	return conn, nil
+	c.bad = err != nil && !errors.Is(err, driver.ErrSkip)
+	return err
 }
 
 // unavailable wraps an error of dialling, which happens for whoever waits and in

@@ -101,7 +101,7 @@ func makeTenants(t *testing.T, s *Server, pool *dbpool.Pool) (tenants []*tenancy
 func TestIsolationPasses(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, s *Server) {
-		pool := s.Pool(t, nil)
+		pool := s.Pool(t, &dbpool.Options{Budget: 2}) // tenants take each other's connections
 		tenants := makeTenants(t, s, pool)
 		TestIsolation(t, inContext(tenants, notesApp{func(ctx context.Context) (*sqlx.Tx, error) {
 			db, err := pool.DB(ctx)
