@@ -202,6 +202,9 @@ func (c *chaos) run(d time.Duration) {
 	if st := c.pool.Stat(c.tenants[0].Placement.Server); st.InUse != 0 || st.Waiting != 0 || st.Conns > c.budget {
 		c.t.Errorf("afterwards: got %+v, want nothing in use and at most %d connections", st, c.budget)
 	}
+	if st := c.pool.Stat(c.tenants[0].Placement.Server); c.driver == "mysql" && st.Switches == 0 {
+		c.t.Errorf("got %+v, want switches", st)
+	}
 	c.t.Logf("%d answers, %d failures, at most %d of %d connections on the server; %+v",
 		c.answers.Load(), c.failures.Load(), c.most.Load(), c.budget, c.pool.Stat(c.tenants[0].Placement.Server))
 }

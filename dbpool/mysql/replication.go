@@ -23,7 +23,13 @@ var _ dbpool.Replication = (*Engine)(nil)
 const unknownVariable = 1193
 
 // Server returns what opens connections to the server, with no database chosen.
-func (e *Engine) Server() (driver.Connector, error) { return e.connector("") }
+func (e *Engine) Server() (driver.Connector, error) {
+	c, err := e.connector("")
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
 
 // Position asks which global transaction IDs were written to the server's binary
 // log, and which it has applied as a replica. What is not written to the log

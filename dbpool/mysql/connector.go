@@ -1,0 +1,76 @@
+package mysql
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// connector opens connections to a database. It gives the missing database its
+// sentinel.
+type connector struct {
+	driver   driver.Connector
+	engine   *Engine
+	database string
+	readOnly bool
+}
+
+// first returns the connector's own statement for a new session, or "".
+func (c *connector) first() string {
+	if c.readOnly {
+		return `SET SESSION TRANSACTION READ ONLY`
+	}
+	return ""
+}
+
+// Driver implements [driver.Connector].
+func (c *connector) Driver() driver.Driver { return c.driver.Driver() }
+
+// Connect implements [driver.Connector].
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	w := &wire{}
+	inner, err := c.driver.Connect(context.WithValue(ctx, wireKey{}, w))
+	if sqlkit.IsNoDatabase(err) {
+		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if first := c.first(); first != "" {
+		if _, err := inner.(driver.ExecerContext).ExecContext(ctx, first, nil); err != nil {
+			_ = inner.Close()
+			return nil, err
+		}
+	}
+	if all, ok := inner.(driversConn); ok && w.plain {
+		if fresh := c.newSession(ctx, inner); fresh != nil {
+			return &plainConn{driversConn: all, wire: w, at: c, fresh: fresh}, nil
+		}
+	}
+	return inner, nil
+}
+
+// driversConn is what a connection of the driver can do.
+type driversConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.NamedValueChecker
+	driver.SessionResetter
+	driver.Validator
+}
+
+// plainConn is a connection of the driver to which commands can be sent beside
+// the driver, on a server whose sessions can be made new.
+type plainConn struct {
+	driversConn
+	wire  *wire
+	at    *connector // where it leads
+	fresh *session   // as it was at first
+}
