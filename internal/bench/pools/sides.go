@@ -85,7 +85,8 @@ func (s *ours) with(ctx context.Context, t *tenancy.Tenant, fn func(*sqlx.DB) er
 }
 
 func (s *ours) note() string {
-	return fmt.Sprintf("dials/request %.2f", s.pool.Stat("main").DialsPerRequest())
+	st := s.pool.Stat("main")
+	return fmt.Sprintf("dials/request %.2f, switches %.2f", st.DialsPerRequest(), float64(st.Switches)/float64(max(1, st.Requests)))
 }
 
 func (s *ours) close() { _ = s.pool.Close() }
