@@ -20,6 +20,8 @@ const (
 	lookTimeout = block + time.Second
 	// page is how many changes are read at a time.
 	page = 1000
+	// patientFailures in a row are nothing to tell anybody of.
+	patientFailures = 1
 )
 
 // follower reads the log.
@@ -36,13 +38,16 @@ func (c *Cache) follow(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		err := f.look(ctx)
 		if err == nil {
+			if failures > patientFailures {
+				c.opts.Logger.InfoContext(ctx, "catalog: changes are followed again")
+			}
 			failures = 0
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if failures++; failures == 1 {
+		if failures++; failures == patientFailures+1 {
 			c.opts.Logger.WarnContext(ctx, "catalog: changes cannot be followed", slog.Any("error", err))
 		}
 		pause := min(time.Second, 20*time.Millisecond<<min(failures, 6))

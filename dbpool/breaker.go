@@ -88,9 +88,11 @@ func (b *breaker) failed(now time.Time, err error) {
 func (b *breaker) succeeded() { b.failures, b.err, b.from = 0, nil, nil }
 
 // failedFor counts a failure of a server. It takes different tenants to show that
-// the server is at fault, and not the database of one.
+// the server is at fault, and not the database of one; or no tenant at all.
 func (b *breaker) failedFor(q *queue, now time.Time, err error) {
-	if !b.tripped() {
+	if !b.tripped() && q.tenant == "" {
+		b.failures = b.trip - 1
+	} else if !b.tripped() {
 		if b.from == nil {
 			b.from = map[*queue]bool{}
 		}
@@ -100,7 +102,7 @@ func (b *breaker) failedFor(q *queue, now time.Time, err error) {
 		b.from[q] = true
 	}
 	// The text is for logs; as an error it would speak of another tenant.
-	b.failed(now, fmt.Errorf("%w: the server refuses several tenants: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+	b.failed(now, fmt.Errorf("%w: the server refuses connections: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
 }
 
 // tenantsFault reports whether a dial failed because of the tenant's database

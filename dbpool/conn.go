@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime/debug"
 	"time"
+
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
 // physical is a connection to a tenant's database. It is what database/sql gets
@@ -80,6 +82,15 @@ func (c *physical) seen(err error) error {
 	return err
 }
 
+// ended is seen, and makes an error of a driver that cancelled a query one that
+// unwraps to the context's: some return what the server says of it instead.
+func (c *physical) ended(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, driver.ErrSkip) {
+		return err
+	}
+	return sqlkit.Ended(ctx, c.seen(err))
+}
+
 // end closes the connection for good.
 func (c *physical) end() { c.target.end(c.inner, c.bad) }
 
@@ -108,7 +119,7 @@ func (c *physical) Ping(ctx context.Context) error {
 	if c.ping == nil {
 		return nil
 	}
-	return c.seen(c.ping.Ping(ctx))
+	return c.ended(ctx, c.ping.Ping(ctx))
 }
 
 // Prepare implements [driver.Conn].
@@ -127,7 +138,7 @@ func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stm
 	if err == nil && c.queue.writer != nil {
 		return &writerStmt{s, c, e}, nil
 	}
-	return s, c.seen(err)
+	return s, c.ended(ctx, err)
 }
 
 // Begin implements [driver.Conn].
@@ -142,7 +153,7 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.T
 	}
 	if c.queue.writer == nil || opts.ReadOnly {
 		tx, err := c.begin.BeginTx(ctx, opts)
-		return tx, c.seen(err)
+		return tx, c.ended(ctx, err)
 	}
 	if !c.writing {
 		if err := c.startWriting(ctx); err != nil {
@@ -152,7 +163,7 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.T
 	tx, err := c.begin.BeginTx(ctx, opts)
 	if err != nil {
 		c.stopWriting()
-		return nil, c.seen(err)
+		return nil, c.ended(ctx, err)
 	}
 	return &writerTx{tx, c}, nil
 }
@@ -170,7 +181,7 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 		defer c.stopWriting()
 	}
 	res, err := c.exec.ExecContext(ctx, query, args)
-	return res, c.seen(err)
+	return res, c.ended(ctx, err)
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -184,7 +195,7 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []driver
 		return nil, err
 	}
 	rows, err = c.query.QueryContext(ctx, query, args)
-	return c.writeRows(rows, ends, c.seen(err))
+	return c.writeRows(rows, ends, c.ended(ctx, err))
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker], where the driver does

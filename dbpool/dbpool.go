@@ -124,6 +124,13 @@ func (o *Options) complete() error {
 	if o.MaxWait < 0 {
 		return fmt.Errorf("%w: MaxWait %v", tenancy.ErrInvalid, o.MaxWait)
 	}
+	shared := o.Shared > 0
+	for _, s := range o.Servers {
+		shared = shared || s.Shared > 0
+	}
+	if shared != (o.Lender != nil) {
+		return fmt.Errorf("%w: a Lender and Shared want each other", tenancy.ErrInvalid)
+	}
 	if o.MaxLag == 0 {
 		o.MaxLag = 5 * time.Second
 	}

@@ -211,6 +211,13 @@ func TestMovedTenant(t *testing.T) {
 	}
 }
 
+// archived returns the record of a tenant whose database may be dropped.
+func archived(t *tenancy.Tenant) *tenancy.Tenant {
+	t = t.Clone()
+	t.Status = tenancy.StatusArchived
+	return t
+}
+
 func TestCreateClaimDrop(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
@@ -231,7 +238,10 @@ func TestCreateClaimDrop(t *testing.T) {
 				t.Errorf("%s: got %v, want ErrExists", what, err)
 			}
 		}
-		if err := pool.Drop(ctx, thief); !errors.Is(err, tenancy.ErrForbidden) {
+		if err := pool.Drop(ctx, acme); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("Drop of a tenant that is active: got %v, want ErrInvalid", err)
+		}
+		if err := pool.Drop(ctx, archived(thief)); !errors.Is(err, tenancy.ErrForbidden) {
 			t.Errorf("Drop of another's: got %v, want ErrForbidden", err)
 		}
 		if err := pool.Claim(ctx, acme); err != nil {
@@ -243,13 +253,13 @@ func TestCreateClaimDrop(t *testing.T) {
 		if size, err := pool.Size(ctx, acme); err != nil || size <= 0 {
 			t.Errorf("Size: got %d, %v, want bytes", size, err)
 		}
-		if err := pool.Drop(ctx, acme); err != nil {
+		if err := pool.Drop(ctx, archived(acme)); err != nil {
 			t.Fatalf("Drop: %v", err)
 		}
 		if ok, err := pool.Exists(ctx, acme); ok || err != nil {
 			t.Errorf("Exists: got %v, %v, want false", ok, err)
 		}
-		if err := pool.Drop(ctx, acme); !errors.Is(err, tenancy.ErrNotFound) {
+		if err := pool.Drop(ctx, archived(acme)); !errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("Drop again: got %v, want ErrNotFound", err)
 		}
 		if _, err := pool.Size(ctx, acme); !errors.Is(err, tenancy.ErrNotFound) {
@@ -299,7 +309,7 @@ func TestCreateAtOnce(t *testing.T) {
 		for i, err := range errs {
 			if err == nil {
 				won++
-				t.Cleanup(func() { _ = pool.Drop(context.WithoutCancel(t.Context()), tenants[i]) })
+				t.Cleanup(func() { _ = pool.Drop(context.WithoutCancel(t.Context()), archived(tenants[i])) })
 			} else if !errors.Is(err, tenancy.ErrExists) {
 				t.Errorf("got %v, want ErrExists", err)
 			}
@@ -415,7 +425,7 @@ func TestDroppedUnderAWarmConnection(t *testing.T) {
 		}
 		db.MustExec(`CREATE TABLE notes (id INT)`)
 		db.MustExec(`INSERT INTO notes VALUES (1)`)
-		if err := s.Pool(t, nil).Drop(t.Context(), tenant); err != nil {
+		if err := s.Pool(t, nil).Drop(t.Context(), archived(tenant)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(150 * time.Millisecond)                  // a file is looked at ten times a second
@@ -431,7 +441,7 @@ func TestDroppedUnderAWarmConnection(t *testing.T) {
 		if err := pool.Create(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = pool.Drop(t.Context(), other) }()
+		defer func() { _ = pool.Drop(t.Context(), archived(other)) }()
 		theirs, err := pool.For(t.Context(), other)
 		if err != nil {
 			t.Fatal(err)

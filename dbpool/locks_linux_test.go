@@ -73,7 +73,7 @@ func TestNothingDropsLocks(t *testing.T) {
 		{"drop by another tenant", func() error {
 			foreign := tenant.Clone()
 			foreign.ID = "other"
-			_ = pool.Drop(ctx, foreign)
+			_ = pool.Drop(ctx, archived(foreign))
 			return nil
 		}},
 	}

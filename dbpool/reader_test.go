@@ -317,6 +317,9 @@ func TestReplicaRecovers(t *testing.T) {
 		}
 		replica.Refuse(false)
 		time.Sleep(time.Minute)
+		if got := p.Stat("copy").Breaker; got != "closed" {
+			t.Errorf("it is up again: got its breaker %s, want it closed", got)
+		}
 		if n := read(); n != 10 {
 			t.Errorf("it is up again: got %d readers on it, want all 10; %+v", n, p.Stat("copy"))
 		}

@@ -14,7 +14,8 @@ type Stat struct {
 	// Budget is the most there may be; Conns how many there are, in use, idle,
 	// being dialled and being closed.
 	// Lent is how many there may be beyond the budget, of those that replicas
-	// share.
+	// share. When that falls, there may be more for a moment, until they are
+	// given back.
 	Budget  int `json:"budget"`
 	Lent    int `json:"lent"`
 	Conns   int `json:"conns"`

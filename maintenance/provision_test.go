@@ -53,7 +53,11 @@ func (k *kit) provisioner(t *testing.T, migration string, seed func(context.Cont
 
 // dropLater removes a tenant's database when the test ends.
 func (k *kit) dropLater(t *testing.T, tenant *tenancy.Tenant) {
-	t.Cleanup(func() { _ = k.pool.Drop(context.WithoutCancel(t.Context()), tenant) })
+	t.Cleanup(func() {
+		gone := tenant.Clone()
+		gone.Status = tenancy.StatusArchived
+		_ = k.pool.Drop(context.WithoutCancel(t.Context()), gone)
+	})
 }
 
 func (k *kit) wantServed(t *testing.T, tenant *tenancy.Tenant) {

@@ -101,6 +101,9 @@ func classify(r *http.Request, err error) *problem {
 			return p
 		}
 	}
+	if end := r.Context().Err(); end != nil && !errors.Is(err, end) {
+		return classify(r, end) // whatever failed, failed because nobody waits any more
+	}
 	return &internal
 }
 

@@ -95,6 +95,25 @@ func TestCancellationThatIsNotTheClients(t *testing.T) {
 	}
 }
 
+// Whatever fails in a way of its own after the client went away is no failure of
+// the service.
+func TestErrorsAfterTheClientLeft(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := get("/").WithContext(ctx)
+	odd := errors.New("canceling statement due to user request")
+	if got := middleware.Describe(r, odd); got.Status != 500 {
+		t.Errorf("while the client waits: got %d, want 500", got.Status)
+	}
+	cancel()
+	if got := middleware.Describe(r, odd); got.Status != 499 {
+		t.Errorf("after it left: got %d, want 499", got.Status)
+	}
+	if got := middleware.Describe(r, tenancy.ErrForbidden); got.Status != 403 {
+		t.Errorf("an error with a meaning, after it left: got %d, want 403", got.Status)
+	}
+}
+
 // An outage that joins ErrNotFound is no contradiction.
 func TestAgreeOutage(t *testing.T) {
 	t.Parallel()

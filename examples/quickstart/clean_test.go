@@ -33,6 +33,7 @@ func dropAll(t *testing.T, s *tenancytest.Server, data string) {
 	}
 	pool := s.Pool(t, nil)
 	for _, tenant := range all {
+		tenant.Status = tenancy.StatusArchived
 		if err := pool.Drop(ctx, tenant); err != nil {
 			t.Errorf("dropping: %v", err)
 		}

@@ -33,7 +33,25 @@ func Tx(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(*sqlx.Tx)
 		if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
 			return fmt.Errorf("%w (and rolling back: %w)", err, e)
 		}
+		return txDone(ctx, err)
+	}
+	return txDone(ctx, tx.Commit())
+}
+
+// txDone tells why a transaction was over when it was used: database/sql rolls
+// back when the context ends.
+func txDone(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return Ended(ctx, err)
+	}
+	return err
+}
+
+// Ended makes an error one that unwraps to the context's, if that has ended.
+func Ended(ctx context.Context, err error) error {
+	end := ctx.Err()
+	if err == nil || end == nil || errors.Is(err, end) {
 		return err
 	}
-	return tx.Commit()
+	return fmt.Errorf("%w: %w", end, err)
 }
