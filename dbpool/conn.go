@@ -36,6 +36,7 @@ type physical struct {
 	state   bool // a statement may have left state in the session
 	cleaned bool // one had, and it was cleaned
 	writing bool // it has its database's writer
+	rested  bool // it broke while it was idle
 
 	file     os.FileInfo // of a database that is a file, and
 	fileSeen time.Time   // when it was looked at last
@@ -92,7 +93,13 @@ func (c *physical) ended(ctx context.Context, err error) error {
 }
 
 // end closes the connection for good.
-func (c *physical) end() { c.target.end(c.inner, c.bad) }
+func (c *physical) end() {
+	if c.bad && c.target.orphans != nil && c.target.tenant != "" {
+		c.queue.group.endOrphan(c)
+		return
+	}
+	c.target.end(c.inner, c.bad)
+}
 
 // Close gives the connection back. database/sql calls it when a query's rows
 // are closed, or a transaction has ended.

@@ -38,13 +38,14 @@ type group struct {
 	loan    loan
 	ring    [classes]list[*queue] // queues that want a connection dialled
 	waiting list[*queue]          // queues with waiters, in the ring or not
-	idle    []*physical           // all that are idle, in no order
-	timer   *time.Timer           // set while queues wait
-	timed   bool                  // the timer runs
-	cost    time.Duration         // of a dial, switching included, moving average
-	costAt  time.Time             // when it was measured last
-	tasks   int                   // dials and closes in flight
-	rested  *sync.Cond            // tasks came to 0
+	orphans orphans
+	idle    []*physical   // all that are idle, in no order
+	timer   *time.Timer   // set while queues wait
+	timed   bool          // the timer runs
+	cost    time.Duration // of a dial, switching included, moving average
+	costAt  time.Time     // when it was measured last
+	tasks   int           // dials and closes in flight
+	rested  *sync.Cond    // tasks came to 0
 	closed  bool
 	stat    Stat
 	policy  policy
@@ -85,6 +86,7 @@ func newGroup(name string, l limits) *group {
 	g.attribute = attribute.NewSet(attribute.String("db.client.connection.pool.name", name))
 	g.rested = sync.NewCond(&g.mu)
 	g.policy = newNextUse(g)
+	g.orphans.closed = make(chan struct{})
 	g.stat.Budget = l.budget
 	return g
 }
@@ -206,6 +208,10 @@ func (g *group) await(ctx context.Context, q *queue, w *waiter) (c *physical, er
 func (g *group) release(c *physical, reusable bool) {
 	now := time.Now()
 	g.mu.Lock()
+	if reusable && g.orphans.wait.head != nil && g.orphans.lend(over{conn: c}, c.target.orphans) {
+		g.mu.Unlock()
+		return
+	}
 	g.stat.InUse--
 	q := c.queue
 	tooMany := q.live-q.closing > q.conns.most || g.live-g.closing > g.ceiling(now)
@@ -555,6 +561,7 @@ func (g *group) close() {
 		return
 	}
 	g.closed = true
+	close(g.orphans.closed)
 	if g.timer != nil {
 		g.timer.Stop()
 	}

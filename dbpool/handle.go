@@ -99,6 +99,7 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	}
 	to.endings, _ = e.(Endings)
 	to.files, _ = e.(Files)
+	to.orphans, _ = e.(Orphans)
 	to.sessions, _ = e.(Sessions)
 	to.switcher, _ = e.(Switcher)
 	return to

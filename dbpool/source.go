@@ -39,7 +39,7 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 		if c.uses == 1 && time.Since(c.idleSince) < fileTime || c.usable(ctx) {
 			return c, nil
 		}
-		c.bad = true
+		c.bad, c.rested = true, true
 		q.group.release(c, false)
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -76,6 +76,7 @@ type target struct {
 	endings    Endings  // likewise
 	files      Files    // likewise
 	switcher   Switcher // likewise
+	orphans    Orphans  // likewise
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
@@ -141,7 +142,7 @@ func (t *target) mayTake(c *physical, now time.Time) bool {
 func (t *target) take(c *physical) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	c.bad = true // until it is known again
+	c.bad, c.rested = true, true // until it is known again
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -175,21 +176,27 @@ func (t *target) clean(conn driver.Conn) error {
 	return t.sessions.Reset(ctx, conn)
 }
 
-// endTimeout bounds the wait for a connection to end, and brokenTime is how long
-// a server may count one that broke.
+// endTimeout bounds the wait for a connection to end, unknownTime for one whose
+// session cannot be ended, and brokenTime is how long a server may count one that
+// broke.
 const (
-	endTimeout = 20 * time.Second
-	brokenTime = 20 * time.Millisecond
+	endTimeout  = 20 * time.Second
+	unknownTime = time.Second
+	brokenTime  = 20 * time.Millisecond
 )
 
 // end closes a connection and returns when the server no longer counts it.
 func (t *target) end(conn driver.Conn, broken bool) {
 	_ = conn.Close()
+	timeout := endTimeout
+	if broken && t.orphans != nil {
+		timeout = unknownTime
+	}
 	if t.endings != nil {
 		if ended := t.endings.Ended(conn); ended != nil {
 			select {
 			case <-ended:
-			case <-time.After(endTimeout):
+			case <-time.After(timeout):
 			}
 		}
 	}

@@ -32,7 +32,8 @@ func (c *connector) Driver() driver.Driver { return c.driver.Driver() }
 // Connect implements [driver.Connector].
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	w := &wire{}
-	inner, err := c.driver.Connect(context.WithValue(ctx, wireKey{}, w))
+	var l *line
+	inner, err := c.driver.Connect(context.WithValue(context.WithValue(ctx, wireKey{}, w), lineKey{}, &l))
 	if sqlkit.IsNoDatabase(err) {
 		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
 	}
@@ -45,12 +46,17 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, err
 		}
 	}
-	if all, ok := inner.(driversConn); ok && w.plain {
+	all, ok := inner.(driversConn)
+	if !ok || l == nil {
+		return inner, nil
+	}
+	conn := &linked{driversConn: all, line: l}
+	if w.plain {
 		if fresh := c.newSession(ctx, inner); fresh != nil {
-			return &plainConn{driversConn: all, wire: w, at: c, fresh: fresh}, nil
+			return &plainConn{linked: conn, wire: w, at: c, fresh: fresh}, nil
 		}
 	}
-	return inner, nil
+	return conn, nil
 }
 
 // driversConn is what a connection of the driver can do.
@@ -69,7 +75,7 @@ type driversConn interface {
 // plainConn is a connection of the driver to which commands can be sent beside
 // the driver, on a server whose sessions can be made new.
 type plainConn struct {
-	driversConn
+	*linked
 	wire  *wire
 	at    *connector // where it leads
 	fresh *session   // as it was at first

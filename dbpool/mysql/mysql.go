@@ -82,7 +82,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 		}
 	}
 	if config.Net == "tcp" || config.Net == "unix" {
-		config.DialFunc = wired(sqlkit.Lingering(config.DialFunc))
+		config.DialFunc = wired(lines)
 	}
 	return &Engine{config}, nil
 }

@@ -72,19 +72,22 @@ func (s *session) is(row []string) error {
 // not like a new one.
 func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
 	c, plain := conn.(*plainConn)
-	more := ""
+	more := ", " + numberColumn
 	if plain {
-		more = ", " + sessionColumns
+		more += ", " + sessionColumns
 	}
 	row, err := sqlkit.Strings(ctx, conn, `SELECT DATABASE(), (SELECT tenant_id FROM tenancy_marker)`+more)
 	if sqlkit.IsNoTable(err) {
 		row, err = sqlkit.Strings(ctx, conn, `SELECT DATABASE(), ''`+more)
 	}
 	if err == nil && plain {
-		err = c.fresh.is(row[2:])
+		err = c.fresh.is(row[3:])
 	}
 	if err != nil {
 		return dbpool.Identity{}, err
+	}
+	if l := linkOf(conn); l != nil {
+		l.number = row[2]
 	}
 	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
 }
