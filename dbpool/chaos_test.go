@@ -199,6 +199,9 @@ func (c *chaos) run(d time.Duration) {
 			c.t.Errorf("afterwards: tenant %s: %v", tenant.Slug, err)
 		}
 	}
+	for until := time.Now().Add(5 * time.Second); c.pool.Stat(c.tenants[0].Placement.Server).InUse != 0 && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond) // what ends a session is in use
+	}
 	if st := c.pool.Stat(c.tenants[0].Placement.Server); st.InUse != 0 || st.Waiting != 0 || st.Conns > c.budget {
 		c.t.Errorf("afterwards: got %+v, want nothing in use and at most %d connections", st, c.budget)
 	}
@@ -220,7 +223,7 @@ func (c *chaos) work(ctx context.Context, rnd *rand.Rand) {
 		}
 	}()
 	var err error
-	switch rnd.IntN(12) {
+	switch rnd.IntN(14) {
 	case 0:
 		time.AfterFunc(time.Duration(rnd.IntN(3000))*time.Microsecond, cancel)
 		err = c.query(tctx, tenant)
@@ -245,6 +248,9 @@ func (c *chaos) work(ctx context.Context, rnd *rand.Rand) {
 		})
 	case 6:
 		err = c.pool.Tx(dbpool.Background(tctx), nil, func(tx *sqlx.Tx) error { return c.check(tctx, tx, tenant) })
+	case 7, 8: // what would run for long, and is given up
+		time.AfterFunc(time.Duration(rnd.IntN(50))*time.Millisecond, cancel)
+		err = c.sleep(tctx, rnd.IntN(2) == 0)
 	default:
 		err = c.query(tctx, tenant)
 	}
@@ -260,6 +266,30 @@ func (c *chaos) query(ctx context.Context, tenant *tenancy.Tenant) error {
 		return err
 	}
 	return c.check(ctx, db, tenant)
+}
+
+// sleep keeps the server busy until the context ends, in a transaction or not.
+func (c *chaos) sleep(ctx context.Context, tx bool) error {
+	query := map[string]string{
+		"pgx": `SELECT pg_sleep(30)`, "mysql": `SELECT SLEEP(30)`,
+		"sqlite": `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n`,
+	}[c.driver]
+	if tx {
+		return c.pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, query)
+			return err
+		})
+	}
+	return c.pool.With(ctx, func(conn *sqlx.Conn) error {
+		rows, err := conn.QueryxContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+		}
+		return rows.Err()
+	})
 }
 
 // check asks the database whose it is.
