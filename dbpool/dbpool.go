@@ -31,7 +31,9 @@ type Pool struct {
 
 // Options are the options of [New].
 type Options struct {
-	// Budget is the most physical connections to each server. Default: 50.
+	// Budget is the most physical connections to each server. MySQL and MariaDB
+	// get one more while no other can end what was broken off; see Broken off
+	// statements in the package comment. Default: 50.
 	Budget int
 	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of
 	// Shared that all replicas of the host share at each server. Default: none.

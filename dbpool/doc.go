@@ -35,6 +35,25 @@
 // error is a [*BusyError]. What does not answer is not asked again for a while:
 // a [*DownError]. Work in a [Background] context waits behind requests.
 //
+// # Broken off statements
+//
+// A statement whose context ends is cancelled on the server. PostgreSQL's
+// connection lives on. MySQL and MariaDB run the statement to its end, though the
+// connection is closed; so the pool ends the session with KILL, over a connection
+// to the same server that is idle or that comes back, and its slot of the budget
+// is free when the server does not list it any more: some milliseconds later, or
+// when its transaction is rolled back.
+//
+// If there is a free slot, a connection is dialled for that. If there is none, and
+// no connection comes back within a quarter of a second or none is in use, one is
+// dialled beyond the budget, and closed when nothing is left to end; there is
+// never a second one. A session that the server has not ended after ten minutes is
+// logged at level error, and its slot is free then; so is, after a second, that of
+// a connection whose check was broken off, and of one to the server itself that
+// asks how far a replica is. [Pool.Close] waits five seconds for such sessions.
+//
+// A server may list a session for a few milliseconds after it has ended it.
+//
 // # Replicas of the host
 //
 // Each replica of a service has a pool, and a server's limit is for all of them.
