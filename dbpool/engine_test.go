@@ -71,7 +71,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		errs := []error{db.PingContext(t.Context()), pool.Create(t.Context(), tenant), pool.Drop(t.Context(), tenant)}
+		errs := []error{db.PingContext(t.Context()), pool.Create(t.Context(), tenant), pool.Drop(t.Context(), archived(tenant))}
 		for _, err := range errs {
 			if !errors.Is(err, tenancy.ErrUnavailable) {
 				t.Errorf("%q: got %v, want ErrUnavailable", tt.dsn, err)
