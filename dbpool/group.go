@@ -185,9 +185,14 @@ func (g *group) await(ctx context.Context, q *queue, w *waiter) (c *physical, er
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timeout.C:
-		err = &BusyError{Reason: fmt.Sprintf("no connection within %v", g.limits.wait), After: g.limits.wait}
+		err = &BusyError{After: g.limits.wait}
 	}
 	g.mu.Lock()
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		busy.Reason = fmt.Sprintf("none came free in %v; the tenant has %d of at most %d; server %q has %d of %d, %d in use, and %d requests wait",
+			g.limits.wait, q.live, q.conns.most, q.server.name, g.live, g.ceiling(time.Now()), g.stat.InUse, g.stat.Waiting)
+	}
 	served := w.node == nil
 	if !served {
 		q.remove(w)
