@@ -17,15 +17,7 @@ import (
 // The program in the README builds, runs, and does what the README says.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
-	program, _, ok := strings.Cut(rest, "```\n")
-	if !ok {
-		t.Fatal("got no program in the README")
-	}
+	program := programIn(t, "../README.md")
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +52,33 @@ func TestREADME(t *testing.T) {
 		stop()
 		_ = cmd.Wait()
 	}
+}
+
+// The program in docs/production.md builds, and passes vet.
+func TestProduction(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(source, []byte(programIn(t, "../docs/production.md")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "vet", source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// programIn returns the first program in a page.
+func programIn(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile(page) //nolint:gosec // a page of the repository
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```go\n")
+	program, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatalf("got no program in %s", page)
+	}
+	return program
 }
 
 // visit asks for a tenant's page, as soon as the program listens.
