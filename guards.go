@@ -1,13 +1,13 @@
 package tenancy
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -21,10 +21,10 @@ type Guards struct {
 	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// Keys are the API keys that are in force or will be, in ascending order of ID.
 	Keys []Key `json:"keys,omitempty"`
-	// TokensFrom is when a token of the tenant's users must have been issued, or
-	// later.
-	TokensFrom time.Time `json:"tokens_from,omitzero"`
-	// RevokedTokens are refused.
+	// TokenGeneration is what a token of the tenant's users must be of, or of a later
+	// one. It grows when all tokens are revoked.
+	TokenGeneration int64 `json:"token_generation,omitempty"`
+	// RevokedTokens are refused, in ascending order of ID.
 	RevokedTokens []RevokedToken `json:"revoked_tokens,omitempty"`
 	// Allow are the addresses that requests may come from; none is all. Deny
 	// outweighs it.
@@ -37,8 +37,8 @@ type Key struct {
 	// ID is not secret; it is a part of the key's text.
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"`
-	// Hash is the SHA-256 of the key's text.
-	Hash Digest `json:"hash"`
+	// Hash is the SHA-256 of the key's text. It is zero where keys are only listed.
+	Hash Digest `json:"hash,omitzero"`
 	// Scopes are the host's.
 	Scopes []string `json:"scopes,omitempty"`
 	// Allow are the addresses that the key may be used from; none is all.
@@ -46,6 +46,8 @@ type Key struct {
 	CreatedAt time.Time      `json:"created_at"`
 	// ExpiresAt is when the key ends to be valid; the zero time is never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// ReplacedBy is the ID of the key that was made in place of this one.
+	ReplacedBy string `json:"replaced_by,omitempty"`
 }
 
 // RevokedToken is a token that is refused.
@@ -109,7 +111,13 @@ type Window struct {
 type Digest [sha256.Size]byte
 
 // DigestOf returns the SHA-256 of a text.
-func DigestOf(text string) Digest { return sha256.Sum256([]byte(text)) }
+func DigestOf(text string) Digest {
+	var b [256]byte // spares short texts an allocation
+	if len(text) <= len(b) {
+		return sha256.Sum256(b[:copy(b[:], text)])
+	}
+	return sha256.Sum256([]byte(text))
+}
 
 // String returns the digest in hexadecimal.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
@@ -142,6 +150,21 @@ func IsReadOnly(ctx context.Context) bool {
 	return is
 }
 
+// Key returns the API key with that ID, in force or not, or nil.
+func (g *Guards) Key(id string) *Key {
+	i, ok := slices.BinarySearchFunc(g.Keys, id, func(k Key, id string) int { return strings.Compare(k.ID, id) })
+	if !ok {
+		return nil
+	}
+	return &g.Keys[i]
+}
+
+// Revoked reports whether the token with that ID was revoked.
+func (g *Guards) Revoked(id string) bool {
+	_, ok := slices.BinarySearchFunc(g.RevokedTokens, id, func(t RevokedToken, id string) int { return strings.Compare(t.ID, id) })
+	return ok
+}
+
 // Clone returns a deep copy, which its caller may modify.
 func (g Guards) Clone() Guards {
 	g.Keys = slices.Clone(g.Keys)
@@ -159,6 +182,7 @@ func (g Guards) Clone() Guards {
 
 const (
 	maxKeys     = 256
+	maxKeyID    = 64
 	maxRevoked  = 4096
 	maxPrefixes = 256
 	maxWindows  = 64
@@ -177,8 +201,13 @@ func (g *Guards) validate() error {
 		}
 	}
 	for i, k := range g.Keys {
-		if k.ID == "" || k.Hash == (Digest{}) || i > 0 && cmp.Compare(g.Keys[i-1].ID, k.ID) >= 0 {
+		if k.ID == "" || k.Hash == (Digest{}) || i > 0 && g.Keys[i-1].ID >= k.ID {
 			return fmt.Errorf("%w: keys want an ID and a hash each, in ascending order of ID", ErrInvalid)
+		}
+		for _, id := range []string{k.ID, k.ReplacedBy} {
+			if err := validateText("ID of a key", id, maxKeyID); err != nil {
+				return err
+			}
 		}
 		if err := validateText("name of a key", k.Name, maxName); err != nil {
 			return err
@@ -194,6 +223,14 @@ func (g *Guards) validate() error {
 		if err := validatePrefixes(k.Allow); err != nil {
 			return err
 		}
+	}
+	for i, t := range g.RevokedTokens {
+		if t.ID == "" || len(t.ID) > maxKeyID || i > 0 && g.RevokedTokens[i-1].ID >= t.ID {
+			return fmt.Errorf("%w: revoked tokens want an ID of at most %d bytes each, in ascending order of ID", ErrInvalid, maxKeyID)
+		}
+	}
+	if g.TokenGeneration < 0 {
+		return fmt.Errorf("%w: generation %d of tokens", ErrInvalid, g.TokenGeneration)
 	}
 	if err := validatePrefixes(g.Allow); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -18,9 +19,9 @@ func validGuards() tenancy.Guards {
 	return tenancy.Guards{
 		Keys: []tenancy.Key{{
 			ID: "k1", Name: "Shop", Hash: tenancy.DigestOf("x"), Scopes: []string{"read"}, Allow: prefixes("2001:db8::/32"),
-			CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+			CreatedAt: at, ExpiresAt: at.Add(time.Hour), ReplacedBy: "k2",
 		}},
-		TokensFrom: at, RevokedTokens: []tenancy.RevokedToken{{ID: "t1", ExpiresAt: at}},
+		TokenGeneration: 2, RevokedTokens: []tenancy.RevokedToken{{ID: "t1", ExpiresAt: at}},
 		Allow: prefixes("192.0.2.0/24"), Deny: prefixes("192.0.2.1/32"),
 		Maintenance: &tenancy.Maintenance{
 			Mode: tenancy.MaintenanceClosed, Message: "soon", Contact: "ops@example.com", Paths: []string{"/health"}, Allow: prefixes("::1/128"),
@@ -41,7 +42,14 @@ func TestGuardsValidate(t *testing.T) {
 		"an empty scope":            func(g *tenancy.Guards) { g.Keys[0].Scopes[0] = "" },
 		"many keys":                 func(g *tenancy.Guards) { g.Keys = make([]tenancy.Key, 257) },
 		"many scopes":               func(g *tenancy.Guards) { g.Keys[0].Scopes = make([]string, 257) },
+		"a long ID of a key":        func(g *tenancy.Guards) { g.Keys[0].ID = strings.Repeat("k", 65) },
+		"a long ID of the next":     func(g *tenancy.Guards) { g.Keys[0].ReplacedBy = strings.Repeat("k", 65) },
 		"many tokens":               func(g *tenancy.Guards) { g.RevokedTokens = make([]tenancy.RevokedToken, 4097) },
+		"tokens out of order":       func(g *tenancy.Guards) { g.RevokedTokens = append(g.RevokedTokens, tenancy.RevokedToken{ID: "t0"}) },
+		"a token twice":             func(g *tenancy.Guards) { g.RevokedTokens = append(g.RevokedTokens, g.RevokedTokens[0]) },
+		"a token without an ID":     func(g *tenancy.Guards) { g.RevokedTokens[0].ID = "" },
+		"a long ID of a token":      func(g *tenancy.Guards) { g.RevokedTokens[0].ID = strings.Repeat("t", 65) },
+		"a negative generation":     func(g *tenancy.Guards) { g.TokenGeneration = -1 },
 		"the zero prefix":           func(g *tenancy.Guards) { g.Allow[0] = netip.Prefix{} },
 		"a prefix that has a host":  func(g *tenancy.Guards) { g.Deny[0] = netip.MustParsePrefix("192.0.2.1/24") },
 		"IPv4 in IPv6":              func(g *tenancy.Guards) { g.Keys[0].Allow[0] = netip.MustParsePrefix("::ffff:192.0.2.0/120") },
@@ -69,12 +77,38 @@ func TestGuardsValidate(t *testing.T) {
 	}
 }
 
+func TestGuardsLookUp(t *testing.T) {
+	t.Parallel()
+	var g tenancy.Guards
+	ids := []string{"A", "a", "b", "d"}
+	for _, id := range ids {
+		g.Keys = append(g.Keys, tenancy.Key{ID: id})
+		g.RevokedTokens = append(g.RevokedTokens, tenancy.RevokedToken{ID: id})
+	}
+	for i, id := range ids {
+		if got := g.Key(id); got != &g.Keys[i] || !g.Revoked(id) {
+			t.Errorf("%s: got %v, %v, want it", id, got, g.Revoked(id))
+		}
+	}
+	for _, id := range []string{"", "c", "e", "aa"} {
+		if got := g.Key(id); got != nil || g.Revoked(id) {
+			t.Errorf("%q: got %v, %v, want nothing", id, got, g.Revoked(id))
+		}
+	}
+}
+
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	want := tenancy.DigestOf("abc")
 	const text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // FIPS 180-4, appendix
 	if want.String() != text {
 		t.Errorf("got %v, want %v", want, text)
+	}
+	for n := range 600 { // lengths of one kind and another
+		long := strings.Repeat("x", n)
+		if got := tenancy.DigestOf(long); got != sha256.Sum256([]byte(long)) {
+			t.Errorf("%d bytes: got %v, want their SHA-256", n, got)
+		}
 	}
 	var got tenancy.Digest
 	if err := json.Unmarshal([]byte(`"`+text+`"`), &got); err != nil || got != want {

@@ -357,7 +357,7 @@ func TestWatchIsNotToldOfRefusals(t *testing.T) {
 	}
 }
 
-func second(_ *tenancy.Tenant, err error) error { return err }
+func second[T any](_ T, err error) error { return err }
 
 // A load that began before a change does not put the older record back, and who
 // asks after the change does not wait for that load.

@@ -2,11 +2,13 @@
 //
 // [New] keeps it in a SQL database of the host's, in tables whose names begin
 // with "tenancy_" and that [Catalog.Migrate] makes. The record is the control
-// plane's alone: no tenant's data is in it, and no secret.
+// plane's alone: no tenant's data is in it, and of secrets only hashes.
 //
 // A Catalog is a [tenancy.Finder]. Its methods may be called by many goroutines
 // and by many processes at once; of changes that meet, one wins and the other
 // gets [tenancy.ErrConflict] or is made on top.
+//
+// [APIKeys] issues, rotates and revokes the API keys in tenants' records.
 //
 // # Cache
 //

@@ -33,7 +33,6 @@ func canonicalTimes(g *tenancy.Guards) {
 			*t = t.UTC().Truncate(time.Microsecond)
 		}
 	}
-	canonical(&g.TokensFrom)
 	for i := range g.Keys {
 		canonical(&g.Keys[i].CreatedAt, &g.Keys[i].ExpiresAt)
 	}

@@ -107,6 +107,9 @@ func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) err
 		if err := s.changeDomains(ctx, tx, id, nil); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_key_uses WHERE tenant_id = ?`), id); err != nil {
+			return err
+		}
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_tenants WHERE id = ? AND version = ?`), id, version)
 		if err != nil {
 			return err

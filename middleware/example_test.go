@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -93,6 +95,177 @@ func ExampleOptional() {
 	// 404 http://example.com/notes
 	// 404 http://acme.example.com/signup
 	// 404 http://ghost.example.com/health
+}
+
+// A service whose clients have API keys: the key says which tenant it is for, and
+// what it may be used for.
+func ExampleAuthenticate() {
+	ctx := context.Background()
+	cat := openCatalog()
+	keys, err := catalog.NewAPIKeys(cat, "shop_live", nil)
+	if err != nil {
+		panic(err)
+	}
+	authenticate, err := middleware.NewAPIKeys("shop_live", &middleware.APIKeysOptions{Used: keys.Used}) // go keys.Run(ctx) writes it down
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /notes", func(w http.ResponseWriter, r *http.Request) {
+		t, _ := tenancy.FromContext(r.Context())
+		p, _ := middleware.PrincipalOf(r.Context())
+		fmt.Fprintf(w, "the notes of %s, for a key with %v", t.Name, p.Scopes)
+	})
+	mayWrite := middleware.RequireScope("notes:write", nil)
+	mux.Handle("POST /notes", mayWrite(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "written") })))
+	byKey := resolver.Must(resolver.NewAPIKey("shop_live")) // or by host, path, …: the key is verified for that tenant alone
+	h := middleware.Tenant(cat, byKey, nil)(middleware.Authenticate(authenticate, nil)(mux))
+
+	acme, err := cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+	if err != nil {
+		panic(err)
+	}
+	secret, info, err := keys.Issue(ctx, acme.ID, catalog.APIKeySpec{Name: "Shop", Scopes: []string{"notes:read"}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(secret, info.Name) // secret.Reveal() is shown to the customer, once
+
+	send := func(method, key string) {
+		r := httptest.NewRequest(method, "/notes", nil)
+		r.Header.Set("X-API-Key", key) // or Authorization: Bearer KEY
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+			return
+		}
+		fmt.Println(w.Code, w.Body)
+	}
+	send("GET", secret.Reveal())
+	send("POST", secret.Reveal())
+	if err := keys.Revoke(ctx, acme.ID, info.ID); err != nil {
+		panic(err)
+	}
+	send("GET", secret.Reveal())
+	// Output:
+	// [redacted] Shop
+	// 200 the notes of Acme Ltd, for a key with [notes:read]
+	// 403 Bearer error="insufficient_scope", scope="notes:write"
+	// 401 Bearer error="invalid_token"
+}
+
+// Users of the service belong to some tenants, and a path names one of them.
+func ExampleAuthorize() {
+	logins := map[string]string{"t0ken": "ann"}
+	members := map[string][]string{"ann": {"acme"}}
+	byLogin := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+		cookie, err := r.Cookie("login")
+		if err != nil {
+			return nil, nil // no credentials of this kind
+		}
+		user, ok := logins[cookie.Value]
+		if !ok {
+			return nil, tenancy.ErrUnauthenticated
+		}
+		return &middleware.Principal{Tenant: t.ID, Subject: user}, nil // a login is for all tenants: Authorize says for which
+	})
+	mayUse := middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
+		if !slices.Contains(members[p.Subject], t.Slug) {
+			return tenancy.ErrForbidden
+		}
+		return nil
+	}, nil)
+	cat := openCatalog()
+	if _, err := cat.Create(context.Background(), &tenancy.Tenant{Slug: "globex", Status: tenancy.StatusActive}); err != nil {
+		panic(err)
+	}
+	byPath := resolver.Must(resolver.NewPath("/t/", nil))
+	h := middleware.Tenant(cat, byPath, nil)(middleware.Authenticate(byLogin, nil)(mayUse(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p, _ := middleware.PrincipalOf(r.Context())
+			fmt.Fprint(w, "hello ", p.Subject)
+		}))))
+
+	for _, path := range []string{"/t/acme/", "/t/globex/"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.AddCookie(&http.Cookie{Name: "login", Value: "t0ken"})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(path, w.Code)
+	}
+	// Output:
+	// /t/acme/ 200
+	// /t/globex/ 403
+}
+
+// A gateway names the tenant in a header, and the user in another.
+func ExampleAuthorize_header() {
+	gateway := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	byHeader := resolver.Must(resolver.NewHeader("X-Tenant", gateway, nil)) // from nobody else
+	byGateway := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+		user := r.Header.Get("X-User") // the header X-Tenant came from the gateway, and so did this
+		if user == "" {
+			return nil, nil
+		}
+		return &middleware.Principal{Tenant: t.ID, Subject: user}, nil
+	})
+	mayUse := middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
+		if p.Subject != "ann" || t.Slug != "acme" {
+			return tenancy.ErrNotFound // nobody learns which tenants there are
+		}
+		return nil
+	}, nil)
+	h := middleware.Tenant(openCatalog(), byHeader, nil)(middleware.Authenticate(byGateway, nil)(mayUse(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))))
+
+	for _, user := range []string{"ann", "bob", ""} {
+		r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
+		r.Header.Set("X-Tenant", "acme")
+		r.Header.Set("X-User", user)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Printf("%q %d\n", user, w.Code)
+	}
+	// Output:
+	// "ann" 200
+	// "bob" 404
+	// "" 401
+}
+
+// One store of sessions for all tenants, and a cookie that several of them get.
+func ExampleSessions() {
+	sessions, err := middleware.NewSessions(tenancy.NewSecret("0123456789abcdef0123456789abcdef"), nil) // from a random source
+	if err != nil {
+		panic(err)
+	}
+	users := map[string]string{"s1": "ann"} // the host's store
+	bySession := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+		cookie, err := r.Cookie("session")
+		if err != nil {
+			return nil, nil
+		}
+		session, err := sessions.Open(t.ID, cookie.Value)
+		if err != nil {
+			return nil, err
+		}
+		user, ok := users[session]
+		if !ok {
+			return nil, tenancy.ErrUnauthenticated
+		}
+		return &middleware.Principal{Tenant: t.ID, ID: session, Subject: user}, nil
+	})
+	acme, globex := &tenancy.Tenant{ID: "1"}, &tenancy.Tenant{ID: "2"}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.AddCookie(&http.Cookie{Name: "session", Value: sessions.Bind(acme.ID, "s1")}) // set when ann logged in at acme
+
+	p, err := bySession.Authenticate(r, acme)
+	fmt.Println(p.Subject, err)
+	_, err = bySession.Authenticate(r, globex)
+	fmt.Println(err)
+	// Output:
+	// ann <nil>
+	// not authenticated: a session that is not bound to this tenant
 }
 
 func ExampleSpanProcessor() {

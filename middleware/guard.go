@@ -12,14 +12,21 @@ import (
 // internal error.
 func Require(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
-		if _, ok := tenancy.FromContext(r.Context()); ok {
-			return nil
-		}
-		if isCentral(r) {
-			return tenancy.ErrUnresolved
-		}
-		return tenancy.Wrap("middleware.Require", "", tenancy.ErrNoTenant)
+		_, err := tenantOf(r, "middleware.Require")
+		return err
 	})
+}
+
+// tenantOf returns the tenant that the request's context carries, or why there is
+// none.
+func tenantOf(r *http.Request, op string) (*tenancy.Tenant, error) {
+	if t, ok := tenancy.FromContext(r.Context()); ok {
+		return t, nil
+	}
+	if isCentral(r) {
+		return nil, tenancy.ErrUnresolved
+	}
+	return nil, tenancy.Wrap(op, "", tenancy.ErrNoTenant)
 }
 
 // CentralOnly lets a request pass that names no tenant, behind [Optional]. One

@@ -8,6 +8,10 @@
 // A host with pages of its own wraps everything in [Optional], handlers for
 // tenants in [Require] and its own in [CentralOnly].
 //
+// Who is asking is found out behind that, for the tenant in the context alone:
+// [Authenticate] by API keys ([APIKeys]), by tokens (package token), or by what a
+// host brings; [RequireScope] and [Authorize] say who may do what.
+//
 // Whatever a middleware refuses is answered by one function, [Problem] unless
 // the host gives another, which turns errors into HTTP; what the client sees
 // and what the log sees are different texts. The response writer is passed on

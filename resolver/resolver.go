@@ -1,17 +1,19 @@
 // Package resolver answers one question: which tenant does this request name?
 //
 // Each strategy is a type in a file of its own: [Host], [Subdomain], [Path],
-// [Header], [Query], [Cookie], [Origin] and [Claim]. [First] and [Agree]
+// [Header], [Query], [Cookie], [Origin], [Claim] and [APIKey]. [First] and [Agree]
 // combine them. A strategy reads the request and nothing else; it does not know
 // which tenants there are. Looking the tenant up is the middleware's part.
 //
 // A strategy tells three cases apart. The request names a tenant: a [Match].
 // It names none as far as this strategy can see: [tenancy.ErrUnresolved], and
 // the next one may be asked. It is malformed or contradicts itself: an error
-// that unwraps to [tenancy.ErrInvalid], and nobody guesses.
+// that unwraps to [tenancy.ErrInvalid], and nobody guesses; of a credential, one
+// that unwraps to [tenancy.ErrUnauthenticated].
 //
 // No strategy proves who is asking. That a request names a tenant says nothing
-// about whether its sender may see it.
+// about whether its sender may see it: that is for middleware.Authenticate and
+// middleware.Authorize to find out.
 package resolver
 
 import (

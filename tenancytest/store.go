@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -19,14 +20,20 @@ import (
 
 // Store is a [catalog.Store] in memory.
 type Store struct {
-	mu      sync.Mutex // guards tenants
+	mu      sync.Mutex // guards what follows
 	tenants map[tenancy.ID]*tenancy.Tenant
+	uses    map[tenancy.ID]map[string]time.Time // of API keys
 }
 
-var _ catalog.Store = (*Store)(nil)
+var (
+	_ catalog.Store    = (*Store)(nil)
+	_ catalog.UseStore = (*Store)(nil)
+)
 
 // NewStore returns an empty store.
-func NewStore() *Store { return &Store{tenants: map[tenancy.ID]*tenancy.Tenant{}} }
+func NewStore() *Store {
+	return &Store{tenants: map[tenancy.ID]*tenancy.Tenant{}, uses: map[tenancy.ID]map[string]time.Time{}}
+}
 
 // Insert adds a record.
 func (s *Store) Insert(ctx context.Context, t *tenancy.Tenant) error {
@@ -96,6 +103,7 @@ func (s *Store) Delete(ctx context.Context, id tenancy.ID, version int64) error 
 		return err
 	}
 	delete(s.tenants, id)
+	delete(s.uses, id)
 	return nil
 }
 
@@ -128,6 +136,53 @@ func (s *Store) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, 
 	}
 	slices.SortFunc(found, func(a, b *tenancy.Tenant) int { return cmp.Compare(a.ID, b.ID) })
 	return found[:min(f.Limit, len(found))], nil
+}
+
+// SaveUses keeps when API keys were used.
+func (s *Store) SaveUses(ctx context.Context, all []catalog.KeyUse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, each := range all {
+		of := s.uses[each.Tenant]
+		if of == nil {
+			of = map[string]time.Time{}
+			s.uses[each.Tenant] = of
+		}
+		if each.At.After(of[each.Key]) {
+			of[each.Key] = each.At.UTC().Truncate(time.Microsecond)
+		}
+	}
+	return nil
+}
+
+// Uses returns when the tenant's API keys were used.
+func (s *Store) Uses(ctx context.Context, id tenancy.ID) ([]catalog.KeyUse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var all []catalog.KeyUse
+	for key, at := range s.uses[id] {
+		all = append(all, catalog.KeyUse{Tenant: id, Key: key, At: at})
+	}
+	return all, nil
+}
+
+// ForgetUses forgets when API keys were used.
+func (s *Store) ForgetUses(ctx context.Context, id tenancy.ID, keys []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		delete(s.uses[id], key)
+	}
+	return nil
 }
 
 func selects(f tenancy.Filter, t *tenancy.Tenant) bool {

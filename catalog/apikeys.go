@@ -1,0 +1,250 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/credential"
+)
+
+// APIKeys issues and revokes the API keys of tenants, which are part of their
+// records: what it changes is seen as soon as any other change of a record. Its
+// methods may be called by many goroutines and processes at once.
+//
+// The text of a key is PREFIX_TENANT_ID_SECRET: the prefix, the tenant's ID, the
+// key's own of 10 characters, and 43 random ones (256 bits) with a checksum of 6.
+// It matches, for those who look for keys that leaked,
+//
+//	PREFIX_[a-z0-9][a-z0-9_-]{0,35}_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}
+//
+// and the checksum is the CRC-32 (IEEE) of what stands before it, to base 62 with
+// the digits 0-9A-Za-z. Only the SHA-256 of the text is kept.
+//
+// Keys that have expired are removed when a key of the tenant is changed next.
+type APIKeys struct {
+	catalog *Catalog
+	prefix  string
+	uses    *uses // nil: the store does not keep them
+	log     *slog.Logger
+}
+
+// APIKeysOptions are the options of [NewAPIKeys].
+type APIKeysOptions struct {
+	// Every is how often [APIKeys.Run] writes down which keys were used. Default: 5
+	// seconds.
+	Every time.Duration
+	// Logger is told when that fails. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+// APIKeySpec is what somebody wants an API key for.
+type APIKeySpec struct {
+	// Name is for people.
+	Name string
+	// Scopes are the host's.
+	Scopes []string
+	// Allow are the addresses that the key may be used from; none is all.
+	Allow []netip.Prefix
+	// TTL is how long the key is valid. Default: until it is revoked.
+	TTL time.Duration
+}
+
+// APIKeyInfo is an API key without its hash.
+type APIKeyInfo struct {
+	tenancy.Key
+	// UsedAt is when the key was used last, to some seconds; the zero time is
+	// never, or not known.
+	UsedAt time.Time `json:"used_at,omitzero"`
+}
+
+// NewAPIKeys returns the API keys of the catalog's tenants. The prefix, such as
+// "acme_live", begins all of them: 1 to 32 lower-case letters, digits and inner
+// underscores, the first a letter. Any other is an error that unwraps to
+// [tenancy.ErrInvalid]. Where there are several, none begins with another and an
+// underscore.
+func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, error) {
+	const op = "catalog.NewAPIKeys"
+	if c == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no catalog", tenancy.ErrInvalid))
+	}
+	if err := credential.CheckPrefix(prefix); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if opts == nil {
+		opts = &APIKeysOptions{}
+	}
+	every := opts.Every
+	if every == 0 {
+		every = 5 * time.Second
+	}
+	if every < 0 {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: Every %v", tenancy.ErrInvalid, every))
+	}
+	k := &APIKeys{catalog: c, prefix: prefix, log: cmp.Or(opts.Logger, slog.Default())}
+	if store, ok := c.store.(UseStore); ok {
+		k.uses = newUses(store, every)
+	}
+	return k, nil
+}
+
+// Issue makes a key of the tenant and returns its text, which nobody can be told
+// again, and what is kept of it. A malformed spec, and more keys than a tenant may
+// have (256), are errors that unwrap to [tenancy.ErrInvalid].
+func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
+	var made credential.Key
+	t, err := k.edit(ctx, "catalog.APIKeys.Issue", id, func(t *tenancy.Tenant, at time.Time) error {
+		if spec.TTL < 0 {
+			return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, spec.TTL)
+		}
+		key := tenancy.Key{Name: spec.Name, Scopes: spec.Scopes, Allow: spec.Allow, CreatedAt: at}
+		if spec.TTL > 0 {
+			key.ExpiresAt = at.Add(spec.TTL)
+		}
+		made = k.add(t, key)
+		return nil
+	})
+	return secretOf(made, err), infoOf(t, made.ID), err
+}
+
+// Rotate makes a key that is like the old one, and lasts as long from now on as that
+// was to last, and lets the old one expire after the given time, which may be zero.
+// Until then both are valid. A key that is not there, or has expired, is an error
+// that unwraps to [tenancy.ErrNotFound], and one that was rotated before
+// [tenancy.ErrConflict].
+func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
+	var made credential.Key
+	t, err := k.edit(ctx, "catalog.APIKeys.Rotate", id, func(t *tenancy.Tenant, at time.Time) error {
+		if after < 0 {
+			return fmt.Errorf("%w: an old key that is valid for %v", tenancy.ErrInvalid, after)
+		}
+		old := t.Guards.Key(key)
+		if old == nil {
+			return errNoKey(key)
+		}
+		if old.ReplacedBy != "" {
+			return fmt.Errorf("%w: key %s was replaced by %s", tenancy.ErrConflict, old.ID, old.ReplacedBy)
+		}
+		next := *old
+		next.CreatedAt = at
+		if !old.ExpiresAt.IsZero() {
+			next.ExpiresAt = at.Add(old.ExpiresAt.Sub(old.CreatedAt))
+		}
+		if end := at.Add(after); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
+			old.ExpiresAt = end
+		}
+		made = k.add(t, next)
+		t.Guards.Key(key).ReplacedBy = made.ID // where it is now
+		return nil
+	})
+	return secretOf(made, err), infoOf(t, made.ID), err
+}
+
+// Revoke ends the validity of a key. One that is not there is an error that unwraps
+// to [tenancy.ErrNotFound].
+func (k *APIKeys) Revoke(ctx context.Context, id tenancy.ID, key string) error {
+	_, err := k.edit(ctx, "catalog.APIKeys.Revoke", id, func(t *tenancy.Tenant, _ time.Time) error {
+		if t.Guards.Key(key) == nil {
+			return errNoKey(key)
+		}
+		t.Guards.Keys = slices.DeleteFunc(t.Guards.Keys, func(each tenancy.Key) bool { return each.ID == key })
+		return nil
+	})
+	return err
+}
+
+// RevokeAll ends the validity of all keys of the tenant.
+func (k *APIKeys) RevokeAll(ctx context.Context, id tenancy.ID) error {
+	_, err := k.edit(ctx, "catalog.APIKeys.RevokeAll", id, func(t *tenancy.Tenant, _ time.Time) error {
+		t.Guards.Keys = nil
+		return nil
+	})
+	return err
+}
+
+// List returns the keys of the tenant that have not expired, the oldest first.
+func (k *APIKeys) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error) {
+	const op = "catalog.APIKeys.List"
+	t, err := k.catalog.byID(ctx, id)
+	if err != nil {
+		return nil, wrap(op, id, err)
+	}
+	var usedAt map[string]time.Time
+	if k.uses != nil {
+		if usedAt, err = k.uses.read(ctx, id); err != nil {
+			return nil, wrap(op, id, err)
+		}
+	}
+	removeExpired(t, now())
+	out := make([]APIKeyInfo, 0, len(t.Guards.Keys))
+	for _, each := range t.Guards.Keys {
+		info := infoOf(t, each.ID)
+		info.UsedAt = usedAt[each.ID]
+		out = append(out, info)
+	}
+	slices.SortStableFunc(out, func(a, b APIKeyInfo) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return out, nil
+}
+
+// edit changes the keys that have not expired.
+func (k *APIKeys) edit(ctx context.Context, op string, id tenancy.ID, change func(t *tenancy.Tenant, at time.Time) error) (*tenancy.Tenant, error) {
+	var before []string
+	t, err := k.catalog.editOr(ctx, op, id, func(t *tenancy.Tenant) error {
+		before = nil
+		for _, key := range t.Guards.Keys {
+			before = append(before, key.ID)
+		}
+		at := now()
+		removeExpired(t, at)
+		return change(t, at)
+	})
+	if err == nil {
+		k.forget(ctx, id, slices.DeleteFunc(before, func(key string) bool { return t.Guards.Key(key) != nil }))
+	}
+	return t, err
+}
+
+func removeExpired(t *tenancy.Tenant, at time.Time) {
+	t.Guards.Keys = slices.DeleteFunc(t.Guards.Keys, func(key tenancy.Key) bool {
+		return !key.ExpiresAt.IsZero() && !at.Before(key.ExpiresAt)
+	})
+}
+
+// add adds a key with a new text, and an ID that none of the tenant's has.
+func (k *APIKeys) add(t *tenancy.Tenant, key tenancy.Key) credential.Key {
+	made := credential.NewKey(k.prefix, t.ID)
+	for t.Guards.Key(made.ID) != nil {
+		made = credential.NewKey(k.prefix, t.ID)
+	}
+	key.ID, key.Hash = made.ID, tenancy.DigestOf(made.Text)
+	at, _ := slices.BinarySearchFunc(t.Guards.Keys, key.ID, func(k tenancy.Key, id string) int { return strings.Compare(k.ID, id) })
+	t.Guards.Keys = slices.Insert(t.Guards.Keys, at, key)
+	return made
+}
+
+// infoOf returns what may be known of a key; of none where there is no tenant.
+func infoOf(t *tenancy.Tenant, key string) APIKeyInfo {
+	if t == nil {
+		return APIKeyInfo{}
+	}
+	info := APIKeyInfo{Key: *t.Guards.Key(key)}
+	info.Hash = tenancy.Digest{}
+	info.Scopes, info.Allow = slices.Clone(info.Scopes), slices.Clone(info.Allow)
+	return info
+}
+
+func secretOf(key credential.Key, err error) tenancy.Secret {
+	if err != nil {
+		return tenancy.Secret{}
+	}
+	return tenancy.NewSecret(key.Text)
+}
+
+// errNoKey shows no more than an ID has: it may be a key's text.
+func errNoKey(id string) error { return fmt.Errorf("%w: API key %.10q", tenancy.ErrNotFound, id) }

@@ -1,0 +1,218 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// KeyUse is when an API key was used.
+type KeyUse struct {
+	Tenant tenancy.ID
+	Key    string
+	At     time.Time
+}
+
+// UseStore is the optional ability of a [Store] to keep when API keys were used
+// last. Delete of the Store forgets what it keeps of the tenant.
+type UseStore interface {
+	// SaveUses keeps the times to the microsecond, unless it has later ones. No
+	// key is there twice. Tenants and keys need not exist.
+	SaveUses(ctx context.Context, all []KeyUse) error
+	// Uses returns what is kept of the tenant, in any order.
+	Uses(ctx context.Context, id tenancy.ID) ([]KeyUse, error)
+	// ForgetUses forgets what is kept of those keys.
+	ForgetUses(ctx context.Context, id tenancy.ID, keys []string) error
+}
+
+// forget forgets when keys were used that are not the tenant's any more. What
+// another process notes afterwards is kept until the tenant is deleted.
+func (k *APIKeys) forget(ctx context.Context, id tenancy.ID, keys []string) {
+	if k.uses == nil || len(keys) == 0 {
+		return
+	}
+	if err := k.uses.store.ForgetUses(ctx, id, keys); err != nil {
+		k.log.WarnContext(ctx, "catalog: when API keys were used could not be forgotten", slog.Any("error", err))
+	}
+}
+
+// Used notes that a key was used. It keeps the last time of up to 100,000 keys until
+// Run writes them down, of more it keeps none, and does nothing else: it is for the
+// way of each request.
+func (k *APIKeys) Used(tenant tenancy.ID, key string, at time.Time) {
+	if k.uses != nil {
+		k.uses.note(useKey{tenant, key}, at.UnixMicro())
+	}
+}
+
+// Run writes down which keys were used, every [APIKeysOptions.Every] and when the
+// context ends. What could not be written is tried again with the next; what was
+// noted since then is lost with the process, so that a key may seem to have been
+// used some seconds earlier than it was. If the store cannot keep it, Run does
+// nothing but wait for the end.
+func (k *APIKeys) Run(ctx context.Context) error {
+	if k.uses == nil {
+		<-ctx.Done()
+		return nil
+	}
+	t := time.NewTicker(k.uses.every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+			defer cancel()
+			return wrap("catalog.APIKeys.Run", "", k.uses.write(ctx))
+		case <-t.C:
+		}
+		if err := k.uses.write(ctx); err != nil && ctx.Err() == nil {
+			k.log.WarnContext(ctx, "catalog: which API keys were used could not be written down", slog.Any("error", err))
+		}
+	}
+}
+
+const (
+	useShards = 16
+	// maxUses is how many keys are noted at a time.
+	maxUses = 100_000
+	// useBatch is how many are written by one statement.
+	useBatch = 500
+)
+
+type useKey struct {
+	tenant tenancy.ID
+	key    string
+}
+
+// uses are the keys that were used since they were written down.
+type uses struct {
+	store  UseStore
+	every  time.Duration
+	seed   maphash.Seed
+	shards [useShards]struct {
+		mu sync.Mutex // guards at
+		at map[useKey]int64
+		_  [48]byte // two shards are not in one line of the processor's cache
+	}
+}
+
+func newUses(store UseStore, every time.Duration) *uses {
+	return &uses{store: store, every: every, seed: maphash.MakeSeed()}
+}
+
+// note keeps the time, unless it has a later one.
+func (u *uses) note(key useKey, at int64) {
+	s := &u.shards[maphash.String(u.seed, key.key)%useShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.at[key]
+	switch {
+	case ok && old >= at:
+	case ok || len(s.at) < maxUses/useShards:
+		if s.at == nil {
+			s.at = map[useKey]int64{}
+		}
+		s.at[key] = at
+	}
+}
+
+// write writes down all that was noted. What could not be written is noted again.
+func (u *uses) write(ctx context.Context) error {
+	var all []KeyUse
+	for i := range u.shards {
+		s := &u.shards[i]
+		s.mu.Lock()
+		noted := s.at
+		s.at = nil
+		s.mu.Unlock()
+		for key, at := range noted {
+			all = append(all, KeyUse{key.tenant, key.key, time.UnixMicro(at)})
+		}
+	}
+	// In one order, so that the writes of two processes do not wait for each other.
+	slices.SortFunc(all, func(a, b KeyUse) int {
+		return cmp.Or(strings.Compare(string(a.Tenant), string(b.Tenant)), strings.Compare(a.Key, b.Key))
+	})
+	for len(all) > 0 {
+		n := min(useBatch, len(all))
+		if err := u.store.SaveUses(ctx, all[:n]); err != nil {
+			for _, each := range all {
+				u.note(useKey{each.Tenant, each.Key}, each.At.UnixMicro())
+			}
+			return fmt.Errorf("uses of %d API keys: %w", len(all), err)
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// read returns when the tenant's keys were used, as far as it was written down.
+func (u *uses) read(ctx context.Context, id tenancy.ID) (map[string]time.Time, error) {
+	all, err := u.store.Uses(ctx, id)
+	out := make(map[string]time.Time, len(all))
+	for _, each := range all {
+		out[each.Key] = each.At
+	}
+	return out, err
+}
+
+// SaveUses writes one statement.
+func (s *sqlStore) SaveUses(ctx context.Context, all []KeyUse) error {
+	if len(all) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 3*len(all))
+	for _, each := range all {
+		args = append(args, each.Tenant, each.Key, each.At.UnixMicro())
+	}
+	values := strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(all)), ", ")
+	later := map[sqlkit.Dialect]string{
+		sqlkit.Postgres: `ON CONFLICT (tenant_id, key_id) DO UPDATE SET used_at = GREATEST(tenancy_key_uses.used_at, excluded.used_at)`,
+		sqlkit.SQLite:   `ON CONFLICT (tenant_id, key_id) DO UPDATE SET used_at = MAX(used_at, excluded.used_at)`,
+		sqlkit.MySQL:    `ON DUPLICATE KEY UPDATE used_at = GREATEST(used_at, VALUES(used_at))`,
+	}[s.dialect]
+	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_key_uses (tenant_id, key_id, used_at) VALUES `+values+` `+later), args...)
+		return err
+	})
+}
+
+// Uses reads what is kept of the tenant.
+func (s *sqlStore) Uses(ctx context.Context, id tenancy.ID) ([]KeyUse, error) {
+	var rows []struct {
+		Key string `db:"key_id"`
+		At  int64  `db:"used_at"`
+	}
+	err := s.db.SelectContext(ctx, &rows, s.dialect.Rebind(`SELECT key_id, used_at FROM tenancy_key_uses WHERE tenant_id = ?`), id)
+	all := make([]KeyUse, len(rows))
+	for i, row := range rows {
+		all[i] = KeyUse{id, row.Key, time.UnixMicro(row.At).UTC()}
+	}
+	return all, err
+}
+
+// ForgetUses removes rows.
+func (s *sqlStore) ForgetUses(ctx context.Context, id tenancy.ID, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	query, args, err := sqlx.In(`DELETE FROM tenancy_key_uses WHERE tenant_id = ? AND key_id IN (?)`, id, keys)
+	if err != nil {
+		return err
+	}
+	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(query), args...)
+		return err
+	})
+}

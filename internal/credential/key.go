@@ -1,0 +1,151 @@
+package credential
+
+import (
+	"crypto/rand"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Lengths of the parts of a key's text, in characters.
+const (
+	maxPrefix   = 32
+	idLen       = 10 // 59 bits
+	secretLen   = 43 // 256 bits
+	checksumLen = 6  // 35 bits, for 32
+	tailLen     = idLen + 1 + secretLen + checksumLen
+)
+
+// MaxKey is the length of the longest key.
+const MaxKey = maxPrefix + 1 + 36 + 1 + tailLen
+
+const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// Key is an API key that has the form of one. That it has says nothing about
+// whether it is valid.
+type Key struct {
+	// Text is all of it.
+	Text   string
+	Tenant tenancy.ID
+	ID     string
+}
+
+// ErrMalformed is the error of what begins as a key and is none.
+var ErrMalformed = fmt.Errorf("%w: a malformed API key", tenancy.ErrUnauthenticated)
+
+// CheckPrefix reports a prefix that no key may have with an error that unwraps to
+// [tenancy.ErrInvalid].
+func CheckPrefix(prefix string) error {
+	ok := prefix != "" && len(prefix) <= maxPrefix && prefix[len(prefix)-1] != '_'
+	for i := range len(prefix) {
+		c := prefix[i]
+		ok = ok && ('a' <= c && c <= 'z' || i > 0 && ('0' <= c && c <= '9' || c == '_'))
+	}
+	if !ok {
+		return fmt.Errorf("%w: prefix %.40q of API keys, want a letter and up to %d of a-z, 0-9 and inner _", tenancy.ErrInvalid, prefix, maxPrefix-1)
+	}
+	return nil
+}
+
+// NewKey returns a new key of the tenant.
+func NewKey(prefix string, tenant tenancy.ID) Key {
+	id := random(idLen)
+	text := prefix + "_" + string(tenant) + "_" + id + "_" + random(secretLen)
+	sum := checksum(text)
+	return Key{text + string(sum[:]), tenant, id}
+}
+
+// random returns n random digits.
+func random(n int) string {
+	out := make([]byte, 0, n)
+	for len(out) < n {
+		var b [64]byte
+		_, _ = rand.Read(b[:]) // never fails: crypto/rand
+		for _, c := range b {
+			if c &= 63; int(c) < len(digits) && len(out) < n {
+				out = append(out, digits[c])
+			}
+		}
+	}
+	return string(out)
+}
+
+// checksum returns the CRC-32 (IEEE) of the text in digits.
+func checksum(text string) (out [checksumLen]byte) {
+	sum := crc32.ChecksumIEEE([]byte(text))
+	for i := checksumLen - 1; i >= 0; i-- {
+		out[i] = digits[sum%uint32(len(digits))]
+		sum /= uint32(len(digits))
+	}
+	return out
+}
+
+// Genuine reports whether the checksum is right.
+func (k Key) Genuine() bool {
+	end := len(k.Text) - checksumLen
+	sum := checksum(k.Text[:end])
+	return string(sum[:]) == k.Text[end:]
+}
+
+// ParseKey takes a key apart. ok is false for what no [NewKey] with that prefix
+// makes, but for its randomness and checksum.
+func ParseKey(prefix, text string) (key Key, ok bool) {
+	rest := len(text) - tailLen // where the tail begins
+	if len(text) > MaxKey || rest < len(prefix)+3 || !hasPrefix(prefix, text) || text[rest-1] != '_' || text[rest+idLen] != '_' {
+		return Key{}, false
+	}
+	key = Key{text, tenancy.ID(text[len(prefix)+1 : rest-1]), text[rest : rest+idLen]}
+	for i := rest; i < len(text); i++ {
+		if !isDigit(text[i]) && i != rest+idLen {
+			return Key{}, false
+		}
+	}
+	if key.Tenant.Validate() != nil {
+		return Key{}, false
+	}
+	return key, true
+}
+
+// isDigit reports whether c is one of digits, without a branch that depends on it.
+func isDigit(c byte) bool {
+	set := [4]uint64{0x03ff_0000_0000_0000, 0x07ff_fffe_07ff_fffe}
+	return set[c>>6]>>(c&63)&1 == 1
+}
+
+func hasPrefix(prefix, text string) bool {
+	return len(text) > len(prefix) && text[len(prefix)] == '_' && text[:len(prefix)] == prefix
+}
+
+// KeyOf returns the key that the request has in Authorization, as a bearer token,
+// or in X-API-Key. What does not begin with the prefix is none:
+// [tenancy.ErrUnresolved]. A malformed key is an error that unwraps to
+// [tenancy.ErrUnauthenticated]; several lines of a header, or two tokens that differ
+// and of which one begins with the prefix, one that unwraps to [tenancy.ErrInvalid].
+// No error shows what was sent. The checksum is for the caller to look at.
+func KeyOf(r *http.Request, prefix string) (Key, error) {
+	bearer, err := Bearer(r)
+	if err != nil {
+		return Key{}, err
+	}
+	text, err := single(r.Header["X-Api-Key"])
+	if err != nil {
+		return Key{}, err
+	}
+	text = strings.Trim(text, " ")
+	if !hasPrefix(prefix, bearer) && !hasPrefix(prefix, text) {
+		return Key{}, errNone
+	}
+	if text == "" {
+		text = bearer
+	} else if bearer != "" && bearer != text {
+		return Key{}, errSeveral
+	}
+	key, ok := ParseKey(prefix, text)
+	if !ok {
+		return Key{}, ErrMalformed
+	}
+	return key, nil
+}

@@ -1,0 +1,196 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/credential"
+)
+
+// Principal is who sent a request, as far as the tenant is concerned.
+//
+// A *Principal that came from a context is shared and must not be modified.
+type Principal struct {
+	// Tenant is whose credentials they are.
+	Tenant tenancy.ID
+	// ID is that of the key, token or session. It is not secret.
+	ID string
+	// Subject is the tenant's user, or "" where credentials are nobody's own, such
+	// as an API key.
+	Subject string
+	// Scopes are what the credentials allow. What they mean is the host's.
+	Scopes []string
+	// ExpiresAt is when the credentials end to be valid; the zero time is never.
+	ExpiresAt time.Time
+}
+
+// Can reports whether the scope is among those of the principal.
+func (p *Principal) Can(scope string) bool { return slices.Contains(p.Scopes, scope) }
+
+// Authenticator finds out who sent a request, by credentials of one kind.
+//
+// An implementation returns nil and no error when the request has none of that
+// kind, and an error that unwraps to [tenancy.ErrUnauthenticated] when they are not
+// valid for this tenant, whatever the reason; the error does not hold them. Others
+// are answered as [Problem] says: one that unwraps to no sentinel is an internal
+// error. The principal's tenant is the one whose the credentials are, which the
+// implementation takes from them and not from t. It may keep neither r nor t, and is
+// called by many goroutines at once.
+type Authenticator interface {
+	Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error)
+}
+
+// AuthenticatorFunc is a function that is an [Authenticator].
+type AuthenticatorFunc func(r *http.Request, t *tenancy.Tenant) (*Principal, error)
+
+// Authenticate calls f.
+func (f AuthenticatorFunc) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error) {
+	return f(r, t)
+}
+
+// FirstOf asks the authenticators in order. The first whose kind of credentials the
+// request has decides, valid or not.
+func FirstOf(all ...Authenticator) Authenticator {
+	all = slices.Clone(all)
+	return AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*Principal, error) {
+		for _, each := range all {
+			if p, err := each.Authenticate(r, t); p != nil || err != nil {
+				return p, err
+			}
+		}
+		return nil, nil
+	})
+}
+
+var (
+	errNoCredentials = fmt.Errorf("%w: no credentials", tenancy.ErrUnauthenticated)
+	errForeign       = fmt.Errorf("%w: credentials of another tenant", tenancy.ErrUnauthenticated)
+	errNoPrincipal   = errors.New("no principal in the context: want Authenticate in front")
+)
+
+// Authenticate lets a request pass whose sender is known to the tenant in the
+// context, and which the handler finds with [PrincipalOf]. It stands behind [Tenant]
+// or [Optional]. Requests without credentials, with some that are not valid, and with
+// those of another tenant are refused with [tenancy.ErrUnauthenticated]; the answer
+// does not say which of them it was, the log does.
+//
+// A host that lets strangers in adds to [FirstOf], as the last, a function that
+// returns a principal without a subject.
+func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handler {
+	if by == nil {
+		panic("middleware: want an authenticator")
+	}
+	const op = "middleware.Authenticate"
+	o := opts.withDefaults()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			t, err := tenantOf(r, op)
+			if err != nil {
+				o.refuse(w, r, err)
+				return
+			}
+			p, err := by.Authenticate(r, t)
+			wanted := `Bearer error="invalid_token"`
+			switch {
+			case err != nil:
+			case p == nil:
+				wanted, err = "Bearer", errNoCredentials
+			case p.Tenant != t.ID:
+				err = errForeign
+			default:
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+				return
+			}
+			if classify(r, err).code == http.StatusUnauthorized {
+				challenge(w, wanted)
+			}
+			o.refuse(w, r, tenancy.Wrap(op, t.ID, err))
+		})
+	}
+}
+
+// challenge tells a client what credentials are wanted, unless the host does.
+// Source: RFC 6750, section 3.
+func challenge(w http.ResponseWriter, text string) {
+	if h := w.Header(); h.Get("WWW-Authenticate") == "" {
+		h.Set("WWW-Authenticate", text)
+	}
+}
+
+type principalKey struct{}
+
+// PrincipalOf returns the principal that [Authenticate] found, if the context is
+// still one of the principal's own tenant.
+func PrincipalOf(ctx context.Context) (*Principal, bool) {
+	p, ok := ctx.Value(principalKey{}).(*Principal)
+	if !ok {
+		return nil, false
+	}
+	if t, ok := tenancy.FromContext(ctx); !ok || t.ID != p.Tenant {
+		return nil, false
+	}
+	return p, true
+}
+
+// RequireScope lets a request pass whose principal has the scope, behind
+// [Authenticate]; others are refused with [tenancy.ErrForbidden]. It panics if the
+// scope is none: one or more printable ASCII characters without space, quote and
+// backslash (RFC 6749, section 3.3).
+func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
+	if !credential.IsScope(scope) {
+		panic(fmt.Sprintf("middleware: %q is no scope", scope))
+	}
+	text := `Bearer error="insufficient_scope", scope="` + scope + `"`
+	refusal := fmt.Errorf("%w: without the scope %s", tenancy.ErrForbidden, scope)
+	return guardPrincipal("middleware.RequireScope", opts, func(w http.ResponseWriter, _ *http.Request, p *Principal, _ *tenancy.Tenant) error {
+		if p.Can(scope) {
+			return nil
+		}
+		challenge(w, text)
+		return refusal
+	})
+}
+
+// Authorize lets a request pass that the function has no error for, behind
+// [Authenticate]. It is where a host says whether this user may use this tenant:
+// that a request names one, in a path or a header, says nothing about that. The
+// error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal, and
+// [tenancy.ErrNotFound] one that does not tell that there is such a tenant.
+func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) func(http.Handler) http.Handler {
+	if may == nil {
+		panic("middleware: want a function that says who may")
+	}
+	return guardPrincipal("middleware.Authorize", opts, func(_ http.ResponseWriter, r *http.Request, p *Principal, t *tenancy.Tenant) error {
+		return may(r.Context(), p, t)
+	})
+}
+
+// guardPrincipal is guard for what stands behind Authenticate.
+func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *http.Request, *Principal, *tenancy.Tenant) error) func(http.Handler) http.Handler {
+	o := opts.withDefaults()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			t, err := tenantOf(r, op)
+			if err != nil {
+				o.refuse(w, r, err)
+				return
+			}
+			p, ok := PrincipalOf(r.Context())
+			if !ok {
+				err = errNoPrincipal
+			} else {
+				err = check(w, r, p, t)
+			}
+			if err != nil {
+				o.refuse(w, r, tenancy.Wrap(op, t.ID, err))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}

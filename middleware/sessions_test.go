@@ -1,0 +1,95 @@
+package middleware_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware"
+)
+
+func newSessions(t testing.TB, key tenancy.Secret, old ...tenancy.Secret) *middleware.Sessions {
+	t.Helper()
+	s, err := middleware.NewSessions(key, &middleware.SessionsOptions{OldKeys: old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newSecret() tenancy.Secret { return tenancy.NewSecret(rand.Text() + rand.Text()) }
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	key, oldKey := newSecret(), newSecret()
+	s, before := newSessions(t, key, oldKey), newSessions(t, oldKey)
+	bound := s.Bind("acme", "s.1")
+	mac := bound[strings.LastIndexByte(bound, '.')+1:]
+	for _, tt := range []struct {
+		name   string
+		tenant tenancy.ID
+		bound  string
+		want   string
+		ok     bool
+	}{
+		{"as bound", "acme", bound, "s.1", true},
+		{"with the key of before", "acme", before.Bind("acme", "s.1"), "s.1", true},
+		{"empty", "acme", s.Bind("acme", ""), "", true},
+		{"long", "acme", s.Bind("acme", strings.Repeat("s", 4000)), strings.Repeat("s", 4000), true},
+		{"another tenant", "globex", bound, "", false},
+		{"no tenant", "", bound, "", false},
+		{"another session", "acme", "s.2." + mac, "", false},
+		{"a session of another tenant's signature", "acme", "s.1." + strings.TrimPrefix(s.Bind("globex", "s.1"), "s.1."), "", false},
+		{"a part of the tenant in the session", "acm", "es.1." + mac, "", false},
+		{"truncated", "acme", bound[:len(bound)-1], "", false},
+		{"truncated in front", "acme", bound[1:], "", false},
+		{"lengthened", "acme", bound + "A", "", false},
+		{"padded", "acme", bound + "=", "", false},
+		{"no signature", "acme", "s.1", "", false},
+		{"empty signature", "acme", "s.1.", "", false},
+		{"nothing", "acme", "", "", false},
+		{"with another key", "acme", newSessions(t, newSecret()).Bind("acme", "s.1"), "", false},
+		{"10 KB", "acme", s.Bind("acme", strings.Repeat("s", 10<<10)), "", false},
+	} {
+		got, err := s.Open(tt.tenant, tt.bound)
+		if got != tt.want || (err == nil) != tt.ok || err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("%s: got %.40q, %v, want %.40q", tt.name, got, err, tt.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "s.1") || strings.Contains(err.Error(), mac)) {
+			t.Errorf("%s: got %v, want nothing of the session", tt.name, err)
+		}
+	}
+	if _, err := before.Open("acme", bound); !errors.Is(err, tenancy.ErrUnauthenticated) {
+		t.Errorf("a key that is newer: got %v, want ErrUnauthenticated", err)
+	}
+	short := tenancy.NewSecret("planted-key-of-31-bytes-0123456")
+	for _, old := range [][]tenancy.Secret{nil, {short}} {
+		k := key
+		if old == nil {
+			k = short
+		}
+		_, err := middleware.NewSessions(k, &middleware.SessionsOptions{OldKeys: old})
+		if !errors.Is(err, tenancy.ErrInvalid) || strings.Contains(err.Error(), "planted") {
+			t.Errorf("a short key: got %v, want ErrInvalid without it", err)
+		}
+	}
+}
+
+func FuzzSessions(f *testing.F) {
+	s := newSessions(f, newSecret()) // the fuzzer cannot know the key
+	bound := s.Bind("acme", "s1")
+	f.Add("acme", uint8(0), uint8(0), "")
+	f.Add("globex", uint8(0), uint8(0), "")
+	f.Add("acme", uint8(1), uint8(1), "2")
+	f.Add("acme", uint8(len(bound)-1), uint8(1), "B")
+	f.Fuzz(func(t *testing.T, tenant string, at, n uint8, text string) {
+		start := min(int(at), len(bound))
+		sent := bound[:start] + text + bound[min(start+int(n), len(bound)):]
+		got, err := s.Open(tenancy.ID(tenant), sent)
+		if genuine := tenant == "acme" && sent == bound; genuine != (err == nil) || genuine != (got == "s1") {
+			t.Fatalf("%q at %q: got %q, %v, want exactly what was bound", sent, tenant, got, err)
+		}
+	})
+}
