@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -439,6 +442,53 @@ func TestKeysAreNotShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Made-up keys reach the catalog no more often than made-up names do, and not at all
+// where they name a tenant that there is.
+func TestFloodOfKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		var finds atomic.Int64
+		origin := findFunc(func(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+			finds.Add(1)
+			return s.Find(ctx, ref)
+		})
+		cache, err := catalog.NewCache(origin, &catalog.CacheOptions{UnknownRate: 10, UnknownBurst: 50, Logger: quiet.Logger})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = cache.Close() }()
+		h := through(middleware.Tenant(cache, resolver.Must(resolver.NewAPIKey("test")), quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
+		flood := func(ids ...tenancy.ID) (asked int64, took time.Duration) {
+			finds.Store(0)
+			start := time.Now()
+			var wg sync.WaitGroup
+			for _, id := range ids {
+				wg.Go(func() {
+					r := get("/")
+					r.Header.Set("X-API-Key", credential.NewKey("test", id).Text)
+					if got := ask(t, h, r); got == passed {
+						t.Errorf("got %+v for a key that was made up", got)
+					}
+				})
+			}
+			wg.Wait()
+			return finds.Load(), time.Since(start)
+		}
+		flood(s.acme.ID)
+		if asked, _ := flood(slices.Repeat([]tenancy.ID{s.acme.ID}, 2000)...); asked != 0 {
+			t.Errorf("a tenant that is known: got %d questions to the catalog, want none", asked)
+		}
+		ids := make([]tenancy.ID, 2000)
+		for i := range ids {
+			ids[i] = tenancy.NewID()
+		}
+		if asked, took := flood(ids...); asked > 50+int64(10*took/time.Second)+1 {
+			t.Errorf("2,000 tenants that are not: got %d questions to the catalog in %v, want 50 and 10 a second", asked, took)
+		}
+	})
 }
 
 // by returns an authenticator that always answers so.

@@ -95,6 +95,16 @@ func TestParseKeyRefuses(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want nothing", name, k, ok)
 		}
 	}
+	// Whatever the checksum says.
+	for at := len(prefix) + len("_t-1_"); at < len(made); at++ {
+		for _, c := range []string{"\n", "/", ":", "@", "[", "`", "{", "_", "-", "\xff", "\x80", "\xb0", "\xe1"} {
+			if text := made[:at] + c + made[at+1:]; text != made {
+				if k, ok := credential.ParseKey(prefix, text); ok {
+					t.Errorf("%q at %d: got %+v, want nothing", c, at, k)
+				}
+			}
+		}
+	}
 	// With a checksum that is right.
 	for _, id := range []tenancy.ID{"", "-t", "T", "t/1", "../x", longest + "a", "t\x00", "é"} {
 		if k, ok := credential.ParseKey(prefix, credential.NewKey(prefix, id).Text); ok {

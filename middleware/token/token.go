@@ -327,7 +327,8 @@ func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal)
 		return tenancy.Wrap(op, p.Tenant, fmt.Errorf("%w: no token", tenancy.ErrInvalid))
 	}
 	_, err := in.Edit(ctx, p.Tenant, func(t *tenancy.Tenant) error {
-		all := append(t.Guards.RevokedTokens, tenancy.RevokedToken{ID: p.ID, ExpiresAt: p.ExpiresAt})
+		all := t.Guards.RevokedTokens
+		all = append(all, tenancy.RevokedToken{ID: p.ID, ExpiresAt: p.ExpiresAt})
 		over := time.Now().Add(-k.leeway - time.Minute) // of clocks that are slow
 		all = slices.DeleteFunc(all, func(each tenancy.RevokedToken) bool { return each.ExpiresAt.Before(over) })
 		slices.SortFunc(all, func(a, b tenancy.RevokedToken) int { return strings.Compare(a.ID, b.ID) })
