@@ -47,6 +47,7 @@ func TestSessions(t *testing.T) {
 		{"truncated in front", "acme", bound[1:], "", false},
 		{"lengthened", "acme", bound + "A", "", false},
 		{"padded", "acme", bound + "=", "", false},
+		{"a line break in the signature", "acme", bound[:len(bound)-2] + "\n" + bound[len(bound)-2:], "", false},
 		{"no signature", "acme", "s.1", "", false},
 		{"empty signature", "acme", "s.1.", "", false},
 		{"nothing", "acme", "", "", false},

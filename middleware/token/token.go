@@ -289,7 +289,7 @@ func (k *Tokens) masterOf(header string) *master {
 func (k *Tokens) verify(text string, id tenancy.ID) (*claims, error) {
 	header, _, _ := strings.Cut(text, ".")
 	m := k.masterOf(header)
-	if m == nil || len(text) > maxToken {
+	if m == nil || len(text) > maxToken || strings.ContainsAny(text, "\r\n") { // which decoders of base 64 skip
 		return nil, refuse("it is malformed, or of a key that is not known")
 	}
 	c := &claims{}

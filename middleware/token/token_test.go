@@ -252,6 +252,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"truncated", made[:len(made)-1], false},
 		{"other last bits", made[:len(made)-1] + end, false},
 		{"padded", made + "=", false},
+		{"with a line break", made[:len(made)-2] + "\n" + made[len(made)-2:], false},
 		{"empty", "", false},
 		{"dots", "..", false},
 		{"10 KB", parts[0] + "." + strings.Repeat("A", 10<<10) + "." + parts[2], false},
