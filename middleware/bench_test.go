@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -103,7 +104,12 @@ func BenchmarkRefused(b *testing.B) {
 // BenchmarkAuthenticate shows the price of a key, over that of its tenant, with the
 // cache that a service has.
 func BenchmarkAuthenticate(b *testing.B) {
-	const n = 10_000
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("tenants=%d", n), func(b *testing.B) { benchmarkAuthenticate(b, n) })
+	}
+}
+
+func benchmarkAuthenticate(b *testing.B, n int) {
 	tenants := make([]*tenancy.Tenant, n)
 	var byHost, byKey []*http.Request
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -145,11 +151,15 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	}
 	benchmark(b, "baseline", baseline(tenants[0]), byHost)
+	sha := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sink = sha256.Sum256([]byte(r.Header.Get("X-API-Key"))) })
+	benchmark(b, "header and SHA-256 alone", sha, byHost)
 	benchmark(b, "Tenant", middleware.Tenant(cache, bySubdomain, quiet)(empty), byHost)
 	benchmark(b, "Tenant+key", middleware.Tenant(cache, bySubdomain, quiet)(auth(empty)), byHost)
 	benchmark(b, "Tenant by key+key", middleware.Tenant(cache, resolveKey, quiet)(auth(empty)), byKey)
 	benchmark(b, "Tenant+key+scope", middleware.Tenant(cache, bySubdomain, quiet)(auth(scope(empty))), byHost)
 }
+
+var sink tenancy.Digest
 
 // status is a response writer that keeps only what was refused.
 type status struct {

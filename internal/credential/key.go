@@ -83,15 +83,15 @@ func checksum(text string) (out [checksumLen]byte) {
 	return out
 }
 
-// Genuine reports whether the checksum is right.
+// Genuine reports whether the checksum is right and the tenant's ID is one.
 func (k Key) Genuine() bool {
 	end := len(k.Text) - checksumLen
 	sum := checksum(k.Text[:end])
-	return string(sum[:]) == k.Text[end:]
+	return string(sum[:]) == k.Text[end:] && k.Tenant.Validate() == nil
 }
 
-// ParseKey takes a key apart. ok is false for what no [NewKey] with that prefix
-// makes, but for its randomness and checksum.
+// ParseKey takes a key apart. ok is false for what is none by its length, or by the
+// form of its prefix, ID and secret; the rest is for [Key.Genuine] to say.
 func ParseKey(prefix, text string) (key Key, ok bool) {
 	rest := len(text) - tailLen // where the tail begins
 	if len(text) > MaxKey || rest < len(prefix)+3 || !hasPrefix(prefix, text) || text[rest-1] != '_' || text[rest+idLen] != '_' {
@@ -102,9 +102,6 @@ func ParseKey(prefix, text string) (key Key, ok bool) {
 		if !isDigit(text[i]) && i != rest+idLen {
 			return Key{}, false
 		}
-	}
-	if key.Tenant.Validate() != nil {
-		return Key{}, false
 	}
 	return key, true
 }
@@ -124,7 +121,7 @@ func hasPrefix(prefix, text string) bool {
 // [tenancy.ErrUnresolved]. A malformed key is an error that unwraps to
 // [tenancy.ErrUnauthenticated]; several lines of a header, or two tokens that differ
 // and of which one begins with the prefix, one that unwraps to [tenancy.ErrInvalid].
-// No error shows what was sent. The checksum is for the caller to look at.
+// No error shows what was sent. Whether the key is [Key.Genuine] is for the caller.
 func KeyOf(r *http.Request, prefix string) (Key, error) {
 	bearer, err := Bearer(r)
 	if err != nil {
