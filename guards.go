@@ -73,8 +73,8 @@ type Maintenance struct {
 	// Bypass is the SHA-256 of the secret by which people are served all the same,
 	// or zero if there is none.
 	Bypass Digest `json:"bypass,omitzero"`
-	// Generation is another one whenever maintenance begins or Bypass changes: what
-	// was granted under another ends.
+	// Generation is random, and another one whenever maintenance begins or Bypass
+	// changes: what was granted under another ends.
 	Generation string `json:"generation"`
 	// BeganAt is when this was written.
 	BeganAt time.Time `json:"began_at"`
@@ -91,6 +91,25 @@ const (
 	// [WithReadOnly].
 	MaintenanceReadOnly MaintenanceMode = "read_only"
 )
+
+// MaintenanceError says that a request goes no further because of maintenance. It
+// unwraps to [ErrUnavailable].
+type MaintenanceError struct {
+	Mode MaintenanceMode
+	// Message and Contact are for the client.
+	Message, Contact string
+	// After is when to come back. Zero is in five minutes.
+	After time.Duration
+}
+
+// Error returns the text for logs.
+func (e *MaintenanceError) Error() string { return "maintenance: " + string(e.Mode) }
+
+// Unwrap returns [ErrUnavailable].
+func (e *MaintenanceError) Unwrap() error { return ErrUnavailable }
+
+// RetryAfter returns when to come back.
+func (e *MaintenanceError) RetryAfter() time.Duration { return cmp.Or(e.After, 5*time.Minute) }
 
 // Window is a time, or a time that comes again.
 type Window struct {
@@ -241,10 +260,12 @@ func (g *Guards) validate() error {
 	if g.Maintenance == nil {
 		return nil
 	}
-	return g.Maintenance.validate()
+	return g.Maintenance.Validate()
 }
 
-func (m *Maintenance) validate() error {
+// Validate returns an error that unwraps to [ErrInvalid] for what no record may
+// hold. It does not read the windows' rules, which are the package maintenance's.
+func (m *Maintenance) Validate() error {
 	if m.Mode != MaintenanceClosed && m.Mode != MaintenanceReadOnly {
 		return fmt.Errorf("%w: maintenance mode %q", ErrInvalid, string(m.Mode))
 	}

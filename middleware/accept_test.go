@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/media"
 )
 
 const (
@@ -72,7 +73,7 @@ func TestAccept(t *testing.T) {
 		{slices.Repeat([]string{"application/json", "text/html"}, 1<<14), false},
 		{[]string{strings.Repeat("x", 1<<20)}, false},
 	} {
-		if got := prefersHTML(tt.accept); got != tt.html {
+		if got := media.PrefersHTML(tt.accept); got != tt.html {
 			t.Errorf("%.200q: got HTML %v, want %v", tt.accept, got, tt.html)
 		}
 		w := answer(tenancy.ErrNotFound, tt.accept...)
@@ -90,9 +91,9 @@ func FuzzAccept(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
-		html := prefersHTML([]string{accept})
+		html := media.PrefersHTML([]string{accept})
 		items := strings.Split(accept, ",")
-		with := func(more string) bool { return prefersHTML(append(slices.Clone(items), more)) }
+		with := func(more string) bool { return media.PrefersHTML(append(slices.Clone(items), more)) }
 		if html && !strings.Contains(strings.ToLower(accept), "html") {
 			t.Errorf("%q: got HTML, and nobody named it", accept)
 		}
@@ -107,7 +108,7 @@ func FuzzAccept(f *testing.F) {
 		}
 		// RFC 9110, section 5.3: several lines are one with commas. The order does not count.
 		slices.Reverse(items)
-		if got := prefersHTML(items); got != html {
+		if got := media.PrefersHTML(items); got != html {
 			t.Errorf("%q: got HTML %v, and %v in several lines and the reverse order", accept, html, got)
 		}
 	})

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/media"
 )
 
 // problemBase is where the types of problems are explained.
@@ -40,6 +42,8 @@ type problem struct {
 var problems = []problem{
 	{is: []error{context.Canceled}, code: statusClientClosed, name: "cancelled", title: "Cancelled",
 		detail: "The request was cancelled.", level: slog.LevelDebug},
+	{as: maintenance, code: http.StatusServiceUnavailable, name: "maintenance", title: "Under maintenance",
+		detail: "This is being worked on. Try again later.", level: slog.LevelInfo, retryAfter: 5 * time.Minute},
 	{is: []error{tenancy.ErrUnavailable, tenancy.ErrClosed, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
 		title: "Temporarily unavailable", detail: "The service cannot answer at the moment. Try again shortly.",
 		level: slog.LevelError, retryAfter: 5 * time.Second},
@@ -83,6 +87,12 @@ func tooLarge(err error) bool {
 	return errors.As(err, &e)
 }
 
+// maintenance reports whether a request is refused because of maintenance.
+func maintenance(err error) bool {
+	var e *tenancy.MaintenanceError
+	return errors.As(err, &e)
+}
+
 // classify finds the row of an error. A cancellation that is not the client's
 // own is one of ours, such as the end of the program.
 func classify(r *http.Request, err error) *problem {
@@ -115,7 +125,8 @@ type retryAfterer interface {
 
 // Problem answers a request with what err means to its client: problem details
 // in JSON (RFC 9457), or a small page if the client prefers HTML. The texts are
-// fixed; nothing of err's own text is in them. Errors that unwrap to no sentinel
+// fixed, or the operator's of a [tenancy.MaintenanceError]; nothing of err's own
+// text is in them. Errors that unwrap to no sentinel
 // of package tenancy are internal errors. An error in the chain with a method
 // RetryAfter() time.Duration sets the header of that name. An answer of 401 says
 // "WWW-Authenticate: Bearer" unless the host set that header before.
@@ -137,7 +148,7 @@ func Problem(w http.ResponseWriter, r *http.Request, err error) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(p.RetryAfter.Seconds()), 'f', 0, 64))
 	}
-	if prefersHTML(r.Header["Accept"]) {
+	if media.PrefersHTML(r.Header["Accept"]) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(p.Status)
 		_ = page.Execute(w, p)
@@ -156,6 +167,8 @@ type Details struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	// Contact is whom to ask, where the operator says it.
+	Contact string `json:"contact,omitempty"`
 	// RetryAfter is for the header of that name; zero means none.
 	RetryAfter time.Duration `json:"-"`
 }
@@ -169,6 +182,10 @@ func Describe(r *http.Request, err error) Details {
 	var e retryAfterer
 	if errors.As(err, &e) {
 		d.RetryAfter = e.RetryAfter()
+	}
+	var m *tenancy.MaintenanceError
+	if errors.As(err, &m) {
+		d.Detail, d.Contact = cmp.Or(m.Message, d.Detail), m.Contact
 	}
 	return d
 }
@@ -187,6 +204,7 @@ var page = template.Must(template.New("problem").Parse(`<!doctype html>
 <main>
   <h1>{{.Title}}</h1>
   <p>{{.Detail}}</p>
+  {{with .Contact}}<p>{{.}}</p>{{end}}
 </main>
 </html>
 `))

@@ -69,6 +69,8 @@ func TestProblem(t *testing.T) {
 		{context.DeadlineExceeded, 503, "unavailable", "5", failure},
 		{os.ErrDeadlineExceeded, 500, "internal", "", failure}, // of a connection, not of a context
 		{tenancy.ErrUnavailable, 503, "unavailable", "5", failure},
+		{&tenancy.MaintenanceError{Mode: tenancy.MaintenanceClosed}, 503, "maintenance", "300", info},
+		{&tenancy.MaintenanceError{After: 1500 * time.Millisecond}, 503, "maintenance", "2", info},
 		{tenancy.ErrUnresolved, 404, "unresolved", "", debug},
 		{tenancy.ErrNotFound, 404, "unknown", "", debug},
 		{status(tenancy.StatusProvisioning), 503, "provisioning", "5", info},

@@ -1,4 +1,5 @@
-package middleware
+// Package media reads what media types a client would like.
+package media
 
 import (
 	"mime"
@@ -6,11 +7,11 @@ import (
 	"strings"
 )
 
-// prefersHTML reports whether a client that sent these Accept headers would
+// PrefersHTML reports whether a client that sent these Accept headers would
 // rather have HTML than JSON. Only who names HTML gets it: the "*/*" of curl and
 // of most programs means JSON. Nobody who sends more than maxAccept bytes is a
 // browser. Source: RFC 9110, section 12.5.1.
-func prefersHTML(accept []string) bool {
+func PrefersHTML(accept []string) bool {
 	const maxAccept = 4 << 10
 	length := 0
 	for _, line := range accept {
