@@ -1,4 +1,3 @@
-// Package maintenance is work on tenants as a whole: here, making them.
 package maintenance
 
 import (

@@ -1,0 +1,142 @@
+package maintenance
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+const (
+	// mostSecret bounds a secret that is looked at, in bytes, and mostForm a form
+	// that has one in it.
+	mostSecret = 256
+	mostForm   = 4 << 10
+	// mostCookies is how many cookies of one name are looked at.
+	mostCookies = 4
+)
+
+// newSecret returns a secret of 130 random bits.
+func newSecret() tenancy.Secret { return tenancy.NewSecret(rand.Text()) }
+
+// asked answers a request for a bypass, in the path or in a form, and reports
+// whether it was one. A wrong secret is refused as any other request is; while
+// nothing refuses, nothing is found there.
+func (g *Gate) asked(w http.ResponseWriter, r *http.Request, plans []*plan) bool {
+	rest, ok := strings.CutPrefix(r.URL.Path, g.opts.BypassPath)
+	if !ok || r.URL.RawPath != "" {
+		return false
+	}
+	secret := strings.TrimPrefix(rest, "/")
+	switch {
+	case r.Method == http.MethodGet && rest != secret:
+	case r.Method == http.MethodPost && rest == "":
+		r.Body = http.MaxBytesReader(w, r.Body, mostForm)
+		if r.ParseForm() == nil {
+			secret = r.PostForm.Get("secret")
+		}
+	default:
+		return false
+	}
+	if secret == "" || len(secret) > mostSecret {
+		return false
+	}
+	digest := tenancy.DigestOf(secret)
+	var granted *plan
+	for _, p := range plans {
+		if p != nil && p.Bypass != (tenancy.Digest{}) && subtle.ConstantTimeCompare(p.Bypass[:], digest[:]) == 1 {
+			granted = p
+		}
+	}
+	if granted == nil {
+		return false
+	}
+	http.SetCookie(w, g.cookie(granted, time.Now()))
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer") // the secret is in the URL
+	// Relative, so that it leads to the host, and the tenant's part of its paths,
+	// where the client was.
+	h.Set("Location", "./"+strings.Repeat("../", strings.Count(r.URL.Path, "/")-1))
+	w.WriteHeader(http.StatusSeeOther)
+	return true
+}
+
+// cookieName returns the name of the cookie that bypasses a plan. Tenants may share
+// a host, so each has one. Browsers take a cookie whose name begins with "__Host-"
+// only over TLS, and from no other host.
+func (g *Gate) cookieName(p *plan) string {
+	name := "maintenance"
+	if p.tenant != "" {
+		name += "-" + string(p.tenant)
+	}
+	if g.opts.Insecure {
+		return name
+	}
+	return "__Host-" + name
+}
+
+// cookie returns what lets a browser bypass the plan.
+func (g *Gate) cookie(p *plan, now time.Time) *http.Cookie {
+	expiry := strconv.FormatInt(now.Add(g.opts.BypassTTL).Unix(), 10)
+	return &http.Cookie{
+		Name:     g.cookieName(p),
+		Value:    expiry + "." + base64.RawURLEncoding.EncodeToString(g.sign(p, expiry)),
+		Path:     "/",
+		MaxAge:   int(g.opts.BypassTTL / time.Second),
+		Secure:   !g.opts.Insecure,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// bypasses reports whether a request has a cookie that bypasses the plan.
+func (g *Gate) bypasses(r *http.Request, p *plan, now time.Time) bool {
+	if p.Bypass == (tenancy.Digest{}) {
+		return false
+	}
+	for i, c := range r.CookiesNamed(g.cookieName(p)) {
+		if i == mostCookies {
+			return false
+		}
+		if g.verify(p, c.Value, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// verify reports whether a cookie's value was signed for the plan, and counts.
+func (g *Gate) verify(p *plan, value string, now time.Time) bool {
+	const length = sha256.Size
+	expiry, text, ok := strings.Cut(value, ".")
+	if !ok || len(expiry) > 20 || len(text) != base64.RawURLEncoding.EncodedLen(length) {
+		return false
+	}
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || !hmac.Equal(mac, g.sign(p, expiry)) {
+		return false
+	}
+	until, err := strconv.ParseInt(expiry, 10, 64)
+	return err == nil && now.Unix() < until
+}
+
+// sign binds an expiry to a tenant, or the service, and the generation of its
+// maintenance.
+func (g *Gate) sign(p *plan, expiry string) []byte {
+	key := g.key
+	if key == nil {
+		key = p.Bypass[:]
+	}
+	h := hmac.New(sha256.New, key)
+	fmt.Fprintf(h, "tenancy maintenance\x00%s\x00%s\x00%s", p.tenant, p.Generation, expiry)
+	return h.Sum(nil)
+}

@@ -1,0 +1,331 @@
+package maintenance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Replicas is how the replicas of the host tell each other what they have drained.
+// The package maintenance/replicas has one in Redis and one in memory.
+//
+// A replica is there from its first Beat on, and gone when it has not beaten for
+// some time, at least ten seconds. Methods are called by many goroutines at once. An
+// error means that nothing is known.
+type Replicas interface {
+	// Beat says that a replica is there, and returns the drains that were asked for
+	// lately.
+	Beat(ctx context.Context, replica string) ([]Drain, error)
+	// Ask asks all replicas for a drain. It is called again and again while
+	// somebody waits; what nobody asks for any more ends after some seconds.
+	Ask(ctx context.Context, d Drain) error
+	// Ack says that a replica has done a drain. It is called again and again, too.
+	Ack(ctx context.Context, d Drain, replica string) error
+	// Who returns the replicas that are there, and those that have done the drain.
+	Who(ctx context.Context, d Drain) (there, done []string, err error)
+}
+
+// Drain is what replicas are asked for: to let nobody in by a record from before
+// that version, and to wait for those who are in.
+type Drain struct {
+	ID string `json:"id"`
+	// Tenant is empty for the service.
+	Tenant  tenancy.ID `json:"tenant,omitempty"`
+	Version int64      `json:"version"`
+}
+
+const (
+	// countEvery is how often requests in flight are counted while somebody waits.
+	countEvery = 10 * time.Millisecond
+	// askTimeout bounds a question to the other replicas.
+	askTimeout = 2 * time.Second
+	// sureBeats is for how many beats all replicas that are there must have done a
+	// drain: one of which nobody knows yet is there by then.
+	sureBeats = 2
+)
+
+// DrainError says what was still under way when a drain's context ended. It unwraps
+// to the context's error.
+type DrainError struct {
+	// InFlight is how many requests were in flight on this replica.
+	InFlight int
+	// Missing are replicas that had not told that they are done, by names that they
+	// chose for themselves at their start.
+	Missing []string
+	Err     error
+}
+
+// Error returns the text for logs.
+func (e *DrainError) Error() string {
+	return fmt.Sprintf("%d requests in flight here, %d replicas not done: %v", e.InFlight, len(e.Missing), e.Err)
+}
+
+// Unwrap returns the context's error.
+func (e *DrainError) Unwrap() error { return e.Err }
+
+// InFlight returns how many requests of the scope are in flight on this replica,
+// those that maintenance does not concern aside.
+func (s Scope) InFlight() int {
+	if !s.service && s.tenant == "" {
+		return 0
+	}
+	return s.gate.flights.count(s.tenant)
+}
+
+// Drain waits until no request of the scope is in flight that maintenance would
+// refuse now, on any replica. Those that came by a record from before count; those
+// that read only, while it is read-only, and those that are allowed do not.
+//
+// Other replicas tell when they are done through [GateOptions.Replicas]; each must
+// be running [Gate.Run]. Without, Drain waits for [GateOptions.Settle], and what is
+// in flight elsewhere after that is not known.
+//
+// Maintenance that is not in force is an error that unwraps to [tenancy.ErrInvalid].
+// When the context ends before, requests are let go on, and the error is a
+// [*DrainError].
+func (s Scope) Drain(ctx context.Context) error {
+	return tenancy.Wrap("maintenance.Drain", s.tenant, s.drain(ctx))
+}
+
+func (s Scope) drain(ctx context.Context) error {
+	g := s.gate
+	m, version, err := s.get(ctx)
+	if err != nil {
+		return err
+	}
+	inForce := m != nil
+	if inForce {
+		p, _ := newPlan(m, s.tenant)
+		inForce = p.look(time.Now().Round(0)).open
+	}
+	if !inForce {
+		return fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
+	}
+	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: version}
+	here := make(chan error, 1)
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { here <- g.drainHere(waiting, d) }()
+	missing, err := g.drainThere(ctx, d)
+	if err == nil {
+		err = <-here
+	}
+	if ended := ctx.Err(); ended != nil && err != nil {
+		return &DrainError{InFlight: g.flights.count(s.tenant), Missing: missing, Err: ended}
+	}
+	return err
+}
+
+// drainHere lets nobody in by an older record, and waits until nobody is.
+func (g *Gate) drainHere(ctx context.Context, d Drain) error {
+	t := time.NewTicker(countEvery)
+	defer t.Stop()
+	if d.Tenant != "" {
+		g.mark(d.Tenant, d.Version)
+	}
+	for d.Tenant == "" && !g.knows(d.Version) {
+		if err := g.Refresh(ctx); err == nil && g.knows(d.Version) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	for g.flights.count(d.Tenant) > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return nil
+}
+
+// knows reports whether the service's record of that version, or a later one, is in
+// force here.
+func (g *Gate) knows(version int64) bool {
+	p := g.service.Load()
+	return p != nil && p.version >= version
+}
+
+// drainThere waits for the other replicas, and returns those that are missing.
+func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err error) {
+	if g.opts.Replicas == nil {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(g.opts.Settle):
+			return nil, nil
+		}
+	}
+	t := time.NewTicker(g.opts.Poll)
+	defer t.Stop()
+	sure, asked := 0, map[string]bool{} // replicas that were there, and whether they have done it
+	for {
+		there, err := g.askAll(ctx, d, asked)
+		switch {
+		case err != nil:
+			sure = 0
+			g.log().WarnContext(ctx, "maintenance: other replicas cannot be asked to drain", slog.Any("error", err))
+		default:
+			missing = missing[:0]
+			for replica, done := range asked {
+				if !done && slices.Contains(there, replica) {
+					missing = append(missing, replica)
+				}
+			}
+			slices.Sort(missing)
+			if sure++; len(missing) > 0 {
+				sure = 0
+			}
+		}
+		if sure > sureBeats {
+			return nil, nil
+		}
+		select {
+		case <-ctx.Done():
+			return missing, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// askAll asks the other replicas once, and notes in asked who has done it.
+func (g *Gate) askAll(ctx context.Context, d Drain, asked map[string]bool) (there []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := g.opts.Replicas.Ask(ctx, d); err != nil {
+		return nil, err
+	}
+	there, done, err := g.opts.Replicas.Who(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	for _, replica := range there {
+		asked[replica] = asked[replica] || replica == g.replica // which waits for itself
+	}
+	for _, replica := range done {
+		asked[replica] = true
+	}
+	return there, nil
+}
+
+// attend does what other replicas ask for, until the context ends.
+func (g *Gate) attend(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	type task struct {
+		cancel context.CancelFunc
+		done   atomic.Bool
+	}
+	tasks := map[string]*task{}
+	defer func() {
+		for _, each := range tasks {
+			each.cancel()
+		}
+	}()
+	failing := false
+	t := time.NewTicker(g.opts.Poll)
+	defer t.Stop()
+	for {
+		drains, err := g.beat(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			g.log().WarnContext(ctx, "maintenance: other replicas do not hear of this one; it is gone for their drains", slog.Any("error", err))
+		}
+		failing = err != nil
+		asked := map[string]bool{}
+		for _, d := range drains {
+			asked[d.ID] = true
+			its := tasks[d.ID]
+			if its == nil {
+				its = new(task)
+				var waiting context.Context
+				waiting, its.cancel = context.WithCancel(ctx)
+				tasks[d.ID] = its
+				work.Go(func() {
+					if g.drainHere(waiting, d) == nil {
+						its.done.Store(true)
+						g.ack(waiting, d)
+					}
+				})
+			} else if its.done.Load() {
+				g.ack(ctx, d) // somebody may have lost it
+			}
+		}
+		if err == nil {
+			maps.DeleteFunc(tasks, func(id string, its *task) bool {
+				if !asked[id] {
+					its.cancel()
+				}
+				return !asked[id]
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (g *Gate) beat(ctx context.Context) ([]Drain, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return g.opts.Replicas.Beat(ctx, g.replica)
+}
+
+func (g *Gate) ack(ctx context.Context, d Drain) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := g.opts.Replicas.Ack(ctx, d, g.replica); err != nil && !errors.Is(err, context.Canceled) {
+		g.log().WarnContext(ctx, "maintenance: a drain that is done cannot be told", slog.Any("error", err))
+	}
+}
+
+// mark lets nobody in by a record of before that version, from now on.
+func (g *Gate) mark(id tenancy.ID, version int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	marks := map[tenancy.ID]mark{}
+	if now := g.drained.Load(); now != nil {
+		marks = maps.Clone(*now)
+	}
+	marks[id] = mark{max(version, marks[id].version), time.Now()}
+	g.drained.Store(&marks)
+}
+
+// tooOld reports whether a record is from before a drain.
+func (g *Gate) tooOld(t *tenancy.Tenant) bool {
+	marks := g.drained.Load()
+	return marks != nil && t.Version < (*marks)[t.ID].version
+}
+
+// forget lets go of drains of which no record of before is left.
+func (g *Gate) forget(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	marks := g.drained.Load()
+	if marks == nil {
+		return
+	}
+	left := maps.Clone(*marks)
+	maps.DeleteFunc(left, func(_ tenancy.ID, m mark) bool { return now.Sub(m.at) > markLife })
+	if len(left) == len(*marks) {
+		return
+	}
+	g.drained.Store(nil)
+	if len(left) > 0 {
+		g.drained.Store(&left)
+	}
+}

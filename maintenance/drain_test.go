@@ -1,0 +1,341 @@
+package maintenance_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/replicas"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// hold lets a request into the guard, and returns what lets it go.
+func (k *rig) hold(r *http.Request) (release func()) {
+	in, out, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	h := k.gate.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(in)
+		<-out
+	}))
+	go func() {
+		defer close(done)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	<-in
+	return func() {
+		close(out)
+		<-done
+	}
+}
+
+// drain begins a drain, and returns whether it has ended and with what.
+func drain(ctx context.Context, s maintenance.Scope) (ended func() bool, err *error) {
+	var done atomic.Bool
+	err = new(error)
+	go func() {
+		*err = s.Drain(ctx)
+		done.Store(true)
+	}()
+	return done.Load, err
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{Settle: time.Second})
+		acme := k.gate.Tenant(k.acme)
+		before := k.request(t, k.acme, "GET", "/")
+		one, two := k.hold(before), k.hold(before)
+		other := k.hold(k.request(t, "globex-1", "GET", "/"))
+		if err := acme.Drain(t.Context()); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("no maintenance: got %v, want ErrInvalid", err)
+		}
+		k.begin(t, tenancy.Maintenance{Paths: []string{"/health"}})
+		wantServed(t, "a record from before", k.serve(before), true)
+		allowed := k.hold(k.request(t, k.acme, "GET", "/health"))
+		ended, err := drain(t.Context(), acme)
+		time.Sleep(time.Minute)
+		if ended() || acme.InFlight() != 2 {
+			t.Errorf("got ended %v with %d in flight, want it to wait for 2", ended(), acme.InFlight())
+		}
+		wantServed(t, "a record from before, once draining", k.serve(before), false)
+		one()
+		time.Sleep(time.Second)
+		if ended() {
+			t.Error("got ended with one in flight")
+		}
+		two()
+		time.Sleep(time.Second)
+		if !ended() || *err != nil {
+			t.Errorf("got ended %v, %v, want it done: the other tenant's and what is allowed do not count", ended(), *err)
+		}
+
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := acme.End(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		late := k.hold(k.request(t, k.acme, "GET", "/"))
+		k.begin(t, tenancy.Maintenance{})
+		var e *maintenance.DrainError
+		began := time.Now()
+		if err := acme.Drain(short); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.InFlight != 1 || time.Since(began) != time.Minute {
+			t.Errorf("got %v after %v, want one in flight after a minute", err, time.Since(began))
+		}
+		late()
+		if err := acme.End(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantServed(t, "ended", k.get(t, k.acme, "/"), true)
+		other()
+		allowed()
+	})
+}
+
+// Without a way to ask other replicas, a drain waits as long as they may need.
+func TestDrainSettles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{})
+		k.begin(t, tenancy.Maintenance{})
+		began := time.Now()
+		if err := k.gate.Tenant(k.acme).Drain(t.Context()); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("got %v after %v, want nil after a minute", err, time.Since(began))
+		}
+	})
+}
+
+// What reads only is not waited for while maintenance is read-only.
+func TestDrainReadOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{Settle: time.Second})
+		release := k.hold(k.request(t, k.acme, "GET", "/"))
+		k.begin(t, tenancy.Maintenance{Mode: tenancy.MaintenanceReadOnly})
+		reader := k.hold(k.request(t, k.acme, "GET", "/"))
+		ended, err := drain(t.Context(), k.gate.Tenant(k.acme))
+		time.Sleep(time.Minute)
+		if ended() {
+			t.Error("got ended, with one in flight that may write")
+		}
+		release()
+		time.Sleep(time.Minute)
+		if !ended() || *err != nil {
+			t.Errorf("got ended %v, %v, with a reader in flight", ended(), *err)
+		}
+		reader()
+	})
+}
+
+// fleet is replicas of a service over one catalog.
+func fleet(t *testing.T, n int, shared maintenance.Replicas) []*rig {
+	t.Helper()
+	all := make([]*rig, n)
+	for i := range all {
+		all[i] = newRig(t, maintenance.GateOptions{Replicas: shared})
+		if i > 0 {
+			all[i] = &rig{cat: all[0].cat, acme: all[0].acme}
+			gate, err := maintenance.NewGate(all[0].cat, &maintenance.GateOptions{Replicas: shared, Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[i].gate = gate
+			all[i].guard = gate.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("served")) }))
+		}
+	}
+	return all
+}
+
+func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(time.Duration)) {
+	all := fleet(t, 3, shared)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for _, k := range all {
+		running.Go(func() { _ = k.gate.Run(ctx) })
+	}
+	defer running.Wait()
+	defer stop()
+	pause(1200 * time.Millisecond) // they know each other
+	before := all[2].request(t, all[2].acme, "GET", "/")
+	release := all[2].hold(before)
+	all[0].begin(t, tenancy.Maintenance{})
+	wantServed(t, "an old record on another replica", all[1].serve(before), true)
+	ended, err := drain(t.Context(), all[0].gate.Tenant(all[0].acme))
+	pause(3 * time.Second)
+	if ended() {
+		t.Error("got ended, with one in flight on another replica")
+	}
+	for i, k := range all {
+		if w := k.serve(before); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("replica %d: got %d for an old record, want 503", i, w.Code)
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var e *maintenance.DrainError
+	if err := all[1].gate.Tenant(all[1].acme).Drain(short); !errors.As(err, &e) || len(e.Missing) != 1 || e.InFlight != 0 {
+		t.Errorf("got %v, want one replica that is missing", err)
+	}
+	release()
+	pause(3 * time.Second)
+	if !ended() || *err != nil {
+		t.Errorf("got ended %v, %v, want it done", ended(), *err)
+	}
+}
+
+func TestDrainOfReplicas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		testDrainOfReplicas(t, new(replicas.Memory), func(d time.Duration) { time.Sleep(d) })
+	})
+}
+
+func TestDrainOfReplicasInRedis(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	shared, err := replicas.NewRedis(client, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testDrainOfReplicas(t, shared, func(d time.Duration) { time.Sleep(d) })
+}
+
+// deafReplicas answer nothing.
+type deafReplicas struct{ maintenance.Replicas }
+
+func (deafReplicas) Beat(context.Context, string) ([]maintenance.Drain, error) {
+	return nil, errors.New("down")
+}
+func (deafReplicas) Ask(context.Context, maintenance.Drain) error { return errors.New("down") }
+
+// Nothing is drained as long as nobody can be asked.
+func TestDrainFailsClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{Replicas: deafReplicas{}})
+		k.begin(t, tenancy.Maintenance{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := k.gate.Tenant(k.acme).Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want it to wait in vain", err)
+		}
+	})
+}
+
+func TestDrainOfTheService(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	shared := new(replicas.Memory)
+	opts := maintenance.GateOptions{DB: db, Replicas: shared, Poll: 20 * time.Millisecond}
+	a, b := newRig(t, opts), newRig(t, opts)
+	if err := a.gate.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, a.gate)
+	run(t, b.gate)
+	for _, k := range []*rig{a, b} {
+		await(t, "a first look", time.Minute, func() bool { return k.served(t, k.acme) })
+	}
+	ofTenant, ofNobody := b.hold(b.request(t, b.acme, "GET", "/")), a.hold(a.request(t, "", "GET", "/"))
+	if err := a.gate.Service().Begin(t.Context(), tenancy.Maintenance{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.gate.Service().InFlight(); n != 1 {
+		t.Errorf("got %d in flight, want 1", n)
+	}
+	ended, err := drain(t.Context(), a.gate.Service())
+	for _, release := range []func(){ofTenant, ofNobody} {
+		time.Sleep(200 * time.Millisecond) // nothing happens
+		if ended() {
+			t.Fatal("got ended with one in flight")
+		}
+		release()
+	}
+	await(t, "the drain", time.Minute, ended)
+	if *err != nil {
+		t.Error(*err)
+	}
+}
+
+// Two replicas, each with a cache, over one Redis: the guard of one refuses soon
+// after the other began maintenance.
+func TestSeenThroughCaches(t *testing.T) {
+	t.Parallel()
+	client, prefix := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	type replica struct {
+		cat   *catalog.Catalog
+		cache *catalog.Cache
+		gate  *maintenance.Gate
+	}
+	var all [2]replica
+	for i := range all {
+		cat, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- cache.Run(ctx) }()
+		t.Cleanup(func() {
+			stop()
+			if err := errors.Join(<-done, cache.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		gate, err := maintenance.NewGate(cat, &maintenance.GateOptions{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = replica{cat, cache, gate}
+	}
+	for _, r := range all {
+		await(t, "hearing of changes", time.Minute, func() bool { return !r.cache.Stat().Deaf })
+	}
+	acme, err := all[0].cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := func(r replica) bool {
+		found, err := r.cache.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		req := httptest.NewRequest("GET", "/", nil)
+		r.gate.Guard(http.NotFoundHandler()).ServeHTTP(w, req.WithContext(tenancy.NewContext(t.Context(), found)))
+		return w.Code == http.StatusNotFound
+	}
+	var worst time.Duration
+	for range 20 {
+		for _, open := range []bool{false, true} {
+			if served(all[1]) == open {
+				t.Fatal("got it in another state before the change")
+			}
+			begin := func() error { return all[0].gate.Tenant(acme.ID).Begin(t.Context(), tenancy.Maintenance{}) }
+			if open {
+				begin = func() error { return all[0].gate.Tenant(acme.ID).End(t.Context()) }
+			}
+			if err := begin(); err != nil {
+				t.Fatal(err)
+			}
+			if served(all[0]) != open {
+				t.Error("the replica that made the change does not see it")
+			}
+			worst = max(worst, await(t, "the change there", time.Minute, func() bool { return served(all[1]) == open }))
+		}
+	}
+	t.Logf("40 changes were seen within %v", worst)
+}

@@ -1,0 +1,86 @@
+package maintenance
+
+import (
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// flights knows which tenants' requests are in flight. A request writes to memory
+// that no other processor does at that time, and takes no lock.
+type flights struct {
+	pool sync.Pool // of *flight, those nobody has
+
+	mu   sync.Mutex // guards what follows
+	all  []weak.Pointer[flight]
+	look int // at how many those that are gone are taken out
+}
+
+// flight is a request in flight, or the place for one.
+type flight struct {
+	tenant atomic.Pointer[tenancy.Tenant] // nil: none that anybody waits for
+	_      [120]byte                      // what another processor writes is not on the same cache line
+}
+
+// nobody is the tenant of requests without one.
+var nobody = &tenancy.Tenant{}
+
+// enter notes a request. It is seen by whoever counts after enter has returned.
+func (f *flights) enter(t *tenancy.Tenant) *flight {
+	p, _ := f.pool.Get().(*flight)
+	if p == nil {
+		p = f.add()
+	}
+	p.tenant.Store(t)
+	return p
+}
+
+// leave ends what enter began.
+func (f *flights) leave(p *flight) {
+	p.tenant.Store(nil)
+	f.pool.Put(p)
+}
+
+func (f *flights) add() *flight {
+	p := new(flight)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.all) >= f.look {
+		f.clean()
+		f.look = max(64, 2*len(f.all))
+	}
+	f.all = append(f.all, weak.Make(p))
+	return p
+}
+
+// clean takes out the places that the pool let go. The caller has the lock.
+func (f *flights) clean() {
+	kept := f.all[:0]
+	for _, each := range f.all {
+		if each.Value() != nil {
+			kept = append(kept, each)
+		}
+	}
+	clear(f.all[len(kept):])
+	f.all = kept
+}
+
+// count returns how many requests of the tenant are in flight, or of all if the ID
+// is empty.
+func (f *flights) count(id tenancy.ID) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, each := range f.all {
+		p := each.Value()
+		if p == nil {
+			continue
+		}
+		if t := p.tenant.Load(); t != nil && (id == "" || t.ID == id) {
+			n++
+		}
+	}
+	return n
+}

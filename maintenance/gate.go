@@ -1,0 +1,356 @@
+package maintenance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Editor changes tenants' records. A *catalog.Catalog is one.
+type Editor interface {
+	// Edit changes the record by what change does to a copy of it, and returns the
+	// new one. It may call change again when somebody else changed the record
+	// meanwhile. An error of change ends it, and nothing is written; nor is
+	// anything written when change changes nothing.
+	Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error)
+}
+
+// Gate begins and ends maintenance, and keeps requests out meanwhile. Its methods
+// may be called by many goroutines at once.
+type Gate struct {
+	editor  Editor
+	opts    GateOptions
+	key     []byte        // of cookies; nil: each bypass's own
+	store   *serviceStore // nil: none for the service
+	replica string        // a name for this one
+	flights flights
+
+	service atomic.Pointer[plan]                // without Maintenance: none; nil: not known
+	drained atomic.Pointer[map[tenancy.ID]mark] // tenants whose older records are not served; nil: none
+	plans   sync.Map                            // of tenancy.ID to *plan
+	nplans  atomic.Int64
+
+	mu      sync.Mutex // guards what follows, and writing of service and drained
+	tickets uint64     // that were given to those who look at the service's record
+	latest  uint64     // the one that saw what service is
+	seenAt  time.Time  // when a look began that succeeded
+	failing bool       // the last look failed
+}
+
+// mark says which records of a tenant are too old.
+type mark struct {
+	version int64 // those before
+	at      time.Time
+}
+
+const (
+	// unknownFor is when a client should come back while it is not known whether
+	// there is maintenance.
+	unknownFor = 5 * time.Second
+	// readTimeout bounds a look at the service's record.
+	readTimeout = 5 * time.Second
+	// mostPlans is how many tenants' windows are remembered.
+	mostPlans = 10_000
+	// minKey is the length of a key in bytes: that of the hash's output (RFC 2104,
+	// section 3).
+	minKey = 32
+	// markLife is for how long a record of before a drain is known for one. It is
+	// longer than any cache keeps records.
+	markLife = 24 * time.Hour
+)
+
+// GateOptions are the options of [NewGate].
+type GateOptions struct {
+	// DB is the database of the service's own record, in a table that
+	// [Gate.Migrate] makes. All replicas have the same. Default: there is no
+	// maintenance of the whole service.
+	DB *sqlx.DB
+	// Poll is how often [Gate.Run] looks at the service's record, and at what
+	// other replicas ask. Default: 500 milliseconds.
+	Poll time.Duration
+	// Client returns the address of a request's client, such as the method of that
+	// name of resolver.Proxies. Default: the connected peer's.
+	Client func(*http.Request) netip.Addr
+	// RetryAfter is for maintenance whose end is not known. Default: 5 minutes.
+	RetryAfter time.Duration
+	// Refuse answers a request that goes no further because of err, a
+	// [*tenancy.MaintenanceError] or one that unwraps to [tenancy.ErrUnavailable].
+	// It must not show err's text. Default: [Answer].
+	Refuse func(w http.ResponseWriter, r *http.Request, err error)
+	// Key signs the cookies of those who bypass, the same on all replicas: at least
+	// 32 bytes from a random source. Default: one that is made of what the record
+	// keeps of the secret, so that who reads records can make cookies.
+	Key tenancy.Secret
+	// BypassPath is the path before the secret. Default: "/.maintenance/bypass".
+	BypassPath string
+	// BypassTTL is how long a cookie counts. Default: 8 hours.
+	BypassTTL time.Duration
+	// Insecure leaves out the cookie's attribute Secure, for development without TLS.
+	Insecure bool
+	// Audit is told of each change that is made through this gate, after it was
+	// written. Default: nobody.
+	Audit func(ctx context.Context, e Event)
+	// Replicas is how the replicas of the host tell each other what they have
+	// drained. Default: [Scope.Drain] waits for Settle.
+	Replicas Replicas
+	// Settle is how long other replicas may serve records from before a change, and
+	// take to finish what they serve then. Default: a minute.
+	Settle time.Duration
+	// Logger is told why requests were refused, and when it is not known whether
+	// there is maintenance. Default: [slog.Default], asked at each use.
+	Logger *slog.Logger
+}
+
+// NewGate returns a gate for tenants whose records the editor changes. It asks
+// nobody for anything. The caller keeps, and closes, what is in the options. The
+// error unwraps to [tenancy.ErrInvalid].
+func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
+	const op = "maintenance.NewGate"
+	if editor == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no editor", tenancy.ErrInvalid))
+	}
+	g := &Gate{editor: editor, replica: rand.Text()}
+	if opts != nil {
+		g.opts = *opts
+	}
+	if err := g.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if key := g.opts.Key.Reveal(); key != "" {
+		g.key = []byte(key)
+	}
+	if g.opts.DB == nil {
+		g.service.Store(&plan{})
+		return g, nil
+	}
+	var err error
+	if g.store, err = newServiceStore(g.opts.DB); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return g, nil
+}
+
+// complete fills in defaults.
+func (o *GateOptions) complete() error {
+	for _, each := range []struct {
+		name      string
+		d         *time.Duration
+		otherwise time.Duration
+	}{
+		{"Poll", &o.Poll, 500 * time.Millisecond}, {"RetryAfter", &o.RetryAfter, 5 * time.Minute},
+		{"BypassTTL", &o.BypassTTL, 8 * time.Hour}, {"Settle", &o.Settle, time.Minute},
+	} {
+		if *each.d == 0 {
+			*each.d = each.otherwise
+		}
+		if *each.d < time.Millisecond {
+			return fmt.Errorf("%w: %s %v", tenancy.ErrInvalid, each.name, *each.d)
+		}
+	}
+	if o.BypassTTL < time.Second {
+		return fmt.Errorf("%w: BypassTTL %v, want at least a second", tenancy.ErrInvalid, o.BypassTTL)
+	}
+	if n := len(o.Key.Reveal()); n != 0 && n < minKey {
+		return fmt.Errorf("%w: key of %d bytes, want at least %d", tenancy.ErrInvalid, n, minKey)
+	}
+	if o.BypassPath == "" {
+		o.BypassPath = "/.maintenance/bypass"
+	}
+	if o.BypassPath == "/" || strings.HasSuffix(o.BypassPath, "/") || !plain(o.BypassPath) {
+		return fmt.Errorf("%w: bypass path %q", tenancy.ErrInvalid, o.BypassPath)
+	}
+	if o.Client == nil {
+		o.Client = peer
+	}
+	if o.Refuse == nil {
+		o.Refuse = Answer
+	}
+	return nil
+}
+
+// peer returns the address that is directly connected, or the zero Addr.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr()
+}
+
+func (g *Gate) log() *slog.Logger {
+	if g.opts.Logger != nil {
+		return g.opts.Logger
+	}
+	return slog.Default()
+}
+
+// Migrate makes the table of the service's record or brings it up to date. Call it
+// on every start: many processes may at once. Without [GateOptions.DB] it does
+// nothing.
+func (g *Gate) Migrate(ctx context.Context) error {
+	if g.store == nil {
+		return nil
+	}
+	if err := g.store.migrate(ctx); err != nil {
+		return tenancy.Wrap("maintenance.Gate.Migrate", "", unavailable(err))
+	}
+	return nil
+}
+
+// Run does what the gate does beside requests, until the context ends: it looks at
+// the service's record, and drains what other replicas ask for.
+func (g *Gate) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	if g.opts.Replicas != nil {
+		work.Go(func() { g.attend(ctx) })
+	}
+	t := time.NewTicker(g.opts.Poll)
+	defer t.Stop()
+	for {
+		_ = g.Refresh(ctx) // which logs
+		g.forget(time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Refresh looks at the service's record now, as Run does at once and again and
+// again. Until one look has succeeded, [Gate.Guard] lets no request pass; when one
+// fails later, what was known holds.
+func (g *Gate) Refresh(ctx context.Context) error {
+	if g.store == nil {
+		return nil
+	}
+	ticket, began := g.ticket(), time.Now()
+	short, cancel := context.WithTimeout(ctx, readTimeout)
+	m, version, err := g.store.read(short)
+	cancel()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err != nil && !errors.Is(err, tenancy.ErrInvalid) {
+		err = unavailable(err)
+		g.failed(ctx, ticket, err)
+		return tenancy.Wrap("maintenance.Gate.Refresh", "", err)
+	}
+	g.saw(ctx, ticket, began, m, version, err)
+	return nil
+}
+
+// saw makes what a look saw the record that is enforced. With an error it is in the
+// place of one that cannot be read.
+func (g *Gate) saw(ctx context.Context, ticket uint64, began time.Time, m *tenancy.Maintenance, version int64, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ticket < g.latest {
+		return // somebody who looked later was faster
+	}
+	if g.failing {
+		g.log().InfoContext(ctx, "maintenance: the service's record is read again")
+	}
+	g.latest, g.seenAt, g.failing = ticket, began, false
+	if g.set(ctx, m, version) && err != nil {
+		g.log().ErrorContext(ctx, "maintenance: the service's record cannot be read; it is closed", slog.Any("error", err))
+	}
+}
+
+func (g *Gate) ticket() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tickets++
+	return g.tickets
+}
+
+// failed notes that the service's record could not be looked at.
+func (g *Gate) failed(ctx context.Context, ticket uint64, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ticket < g.latest || g.failing {
+		return
+	}
+	g.failing = true
+	what := "maintenance: the service's record cannot be looked at; what was known holds"
+	if g.service.Load() == nil {
+		what = "maintenance: the service's record cannot be looked at; no request is let through"
+	}
+	g.log().ErrorContext(ctx, what, slog.Any("error", err))
+}
+
+// set makes the record the one that is enforced, and reports whether it was another.
+// The caller has the lock.
+func (g *Gate) set(ctx context.Context, m *tenancy.Maintenance, version int64) bool {
+	if now := g.service.Load(); now != nil && now.version == version && reflect.DeepEqual(now.Maintenance, m) {
+		return false
+	}
+	p := &plan{}
+	if m != nil {
+		p = g.newPlan(ctx, m, "")
+	}
+	p.version = version
+	g.service.Store(p)
+	return true
+}
+
+// newPlan reads a record, and says why if it cannot.
+func (g *Gate) newPlan(ctx context.Context, m *tenancy.Maintenance, id tenancy.ID) *plan {
+	p, err := newPlan(m, id)
+	if err != nil {
+		g.log().ErrorContext(ctx, "maintenance: windows cannot be read; they are taken to be open", slog.Any("error", err), slog.String("tenant", string(id)))
+	}
+	return p
+}
+
+// planOf returns the plan of a tenant, or nil.
+func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
+	m := t.Guards.Maintenance
+	if m == nil {
+		return nil
+	}
+	known, ok := g.plans.Load(t.ID)
+	if ok && known.(*plan).Maintenance == m {
+		return known.(*plan)
+	}
+	p := g.newPlan(ctx, m, t.ID)
+	if !ok && g.nplans.Add(1) > mostPlans {
+		g.plans.Clear()
+		g.nplans.Store(1)
+	}
+	g.plans.Store(t.ID, p)
+	return p
+}
+
+// Check returns an error that unwraps to [tenancy.ErrUnavailable] while the
+// service's record is not looked at, for a health check.
+func (g *Gate) Check(context.Context) error {
+	if g.store == nil {
+		return nil
+	}
+	g.mu.Lock()
+	seen := g.seenAt
+	g.mu.Unlock()
+	var err error
+	switch since := time.Since(seen); {
+	case seen.IsZero():
+		err = fmt.Errorf("%w: it is not known whether the service is under maintenance", tenancy.ErrUnavailable)
+	case since > 2*(g.opts.Poll+readTimeout):
+		err = fmt.Errorf("%w: whether the service is under maintenance was seen %v ago", tenancy.ErrUnavailable, since)
+	}
+	return tenancy.Wrap("maintenance.Gate.Check", "", err)
+}

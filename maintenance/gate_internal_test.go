@@ -1,0 +1,76 @@
+package maintenance
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+type noEditor struct{}
+
+func (noEditor) Edit(context.Context, tenancy.ID, func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	return nil, tenancy.ErrNotFound
+}
+
+// A look that began before a change does not bring back what was.
+func TestLooksInOrder(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if err := g.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	early, late := g.ticket(), g.ticket()
+	g.saw(ctx, late, time.Now(), &tenancy.Maintenance{Generation: "late"}, 7, nil)
+	g.saw(ctx, early, time.Now(), nil, 6, nil)
+	g.failed(ctx, early, tenancy.ErrUnavailable)
+	if p := g.service.Load(); p.Maintenance == nil || p.Generation != "late" || g.failing {
+		t.Errorf("got %+v, want what was seen later", p)
+	}
+	before := g.ticket()
+	if err := g.Service().Begin(ctx, tenancy.Maintenance{}); err != nil { // version 1: the database is another one than was seen
+		t.Fatal(err)
+	}
+	g.saw(ctx, before, time.Now(), nil, 0, nil)
+	if p := g.service.Load(); p.Maintenance == nil {
+		t.Error("got no maintenance: what a look before the change saw")
+	}
+	if err := g.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if p := g.service.Load(); p.version != 1 {
+		t.Errorf("got version %d, want what is in the database, though it is older", p.version)
+	}
+}
+
+// Drains of long ago are forgotten.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	g, err := NewGate(noEditor{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mark("acme", 5)
+	g.mark("acme", 3)
+	g.mark("globex", 1)
+	tenant := &tenancy.Tenant{ID: "acme", Version: 4}
+	if !g.tooOld(tenant) || g.tooOld(&tenancy.Tenant{ID: "acme", Version: 5}) || g.tooOld(&tenancy.Tenant{ID: "other"}) {
+		t.Error("want records of before a drain to be too old, and no others")
+	}
+	g.forget(time.Now().Add(markLife - time.Minute))
+	if !g.tooOld(tenant) {
+		t.Error("got it forgotten early")
+	}
+	g.forget(time.Now().Add(markLife + time.Minute))
+	if g.tooOld(tenant) || g.drained.Load() != nil {
+		t.Error("want it forgotten")
+	}
+}

@@ -1,0 +1,169 @@
+package maintenance
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Guard lets a request pass unless its tenant or the service is under maintenance.
+// It stands behind middleware.Tenant or middleware.Optional, and in front of
+// whatever works on a tenant's data. A request without a tenant is the service's
+// alone.
+//
+// While maintenance is read-only, GET, HEAD and OPTIONS pass in a context of
+// [tenancy.WithReadOnly], unless they ask for another protocol such as WebSocket.
+// Clients in Allow, Paths and those with a bypass pass as if there were none. Paths
+// are those that the handler sees; one that is not its own cleaned form, or has an
+// encoded slash in it, is no path that is allowed. Requests in flight when
+// maintenance begins are left alone: see [Scope.Drain].
+//
+// The response writer is passed on as it is. A request in flight is one whose handler
+// has not returned; what a handler leaves behind is its own to end.
+func (g *Gate) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, ok := tenancy.FromContext(r.Context())
+		if !ok {
+			t = nobody
+		}
+		f := g.flights.enter(t) // before a look at what holds, or a drain may miss it
+		defer g.flights.leave(f)
+		service := g.service.Load()
+		if t.Guards.Maintenance != nil || service == nil || service.Maintenance != nil || g.drained.Load() != nil {
+			if r = g.admit(w, r, t, f); r == nil {
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// admit returns the request as the handler sees it, or nil after it was answered.
+func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, f *flight) *http.Request {
+	service := g.service.Load()
+	if service == nil {
+		g.refuse(w, r, fmt.Errorf("%w: it is not known whether the service is under maintenance", tenancy.ErrUnavailable))
+		return nil
+	}
+	if g.tooOld(t) {
+		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID,
+			fmt.Errorf("%w: the record is from before a drain: version %d", tenancy.ErrUnavailable, t.Version)))
+		return nil
+	}
+	plans := [2]*plan{service, g.planOf(r.Context(), t)}
+	if service.Maintenance == nil {
+		plans[0] = nil
+	}
+	if g.asked(w, r, plans[:]) {
+		return nil
+	}
+	var (
+		now      = time.Now().Round(0)
+		readOnly bool
+		refused  *tenancy.MaintenanceError
+	)
+	for i, p := range plans {
+		if p == nil {
+			continue
+		}
+		s := p.at(now)
+		if !s.open {
+			continue
+		}
+		// Nobody waits for it: it is refused, changes nothing, or may go on.
+		f.tenant.Store(nil)
+		if i > 0 && plans[0] == nil {
+			f.tenant.Store(nobody) // but for the service's
+		}
+		switch {
+		case p.allowsPath(r.URL.Path, r.URL.RawPath) || p.allows(g.client(r)) || g.bypasses(r, p, now):
+		case p.Mode == tenancy.MaintenanceReadOnly && safe(r):
+			readOnly = true
+		default:
+			refused = later(refused, g.refusal(p, s, now))
+		}
+	}
+	switch {
+	case refused != nil:
+		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID, refused))
+		return nil
+	case readOnly:
+		return r.WithContext(tenancy.WithReadOnly(r.Context()))
+	}
+	return r
+}
+
+// client returns the client's address, IPv4 as such.
+func (g *Gate) client(r *http.Request) netip.Addr { return g.opts.Client(r).Unmap().WithZone("") }
+
+// refusal says why a plan refuses a request, and until when.
+func (g *Gate) refusal(p *plan, s *span, now time.Time) *tenancy.MaintenanceError {
+	e := &tenancy.MaintenanceError{Mode: p.Mode, Message: p.Message, Contact: p.Contact, After: g.opts.RetryAfter}
+	if !s.end.IsZero() {
+		e.After = s.end.Sub(now)
+	}
+	return e
+}
+
+// later returns one refusal for two: the first, until both have ended.
+func later(a, b *tenancy.MaintenanceError) *tenancy.MaintenanceError {
+	if a == nil {
+		return b
+	}
+	a.After = max(a.After, b.After)
+	return a
+}
+
+// safe reports whether a request asks to read, and for nothing that goes on in
+// another protocol. Source: RFC 9110, sections 9.2.1 and 7.8.
+func safe(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+	default:
+		return false
+	}
+	for _, line := range r.Header["Upgrade"] {
+		for protocol := range strings.SplitSeq(line, ",") {
+			if p := strings.TrimSpace(protocol); p != "" && !strings.EqualFold(p, "h2c") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// refuse logs why a request goes no further, and answers it.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	level := slog.LevelError
+	if m := new(tenancy.MaintenanceError); errors.As(err, &m) {
+		level = slog.LevelInfo
+	}
+	path := r.URL.Path
+	if strings.Contains(path, g.opts.BypassPath) {
+		path = g.opts.BypassPath // what follows may nearly be a secret
+	}
+	g.log().LogAttrs(r.Context(), level, "request refused", slog.Any("error", err),
+		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(path)))
+	g.opts.Refuse(w, r, err)
+}
+
+// clip keeps what a client sent from filling the log. It does not cut through a
+// character.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

@@ -1,0 +1,268 @@
+package maintenance
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Scope is a tenant, or the whole service, whose maintenance is begun and ended.
+type Scope struct {
+	gate    *Gate
+	tenant  tenancy.ID
+	service bool
+}
+
+// Tenant returns the scope of one tenant.
+func (g *Gate) Tenant(id tenancy.ID) Scope { return Scope{gate: g, tenant: id} }
+
+// Service returns the scope of the whole service: all tenants, and requests without
+// one. It needs [GateOptions.DB]; without, its methods return errors that unwrap to
+// [tenancy.ErrInvalid].
+func (g *Gate) Service() Scope { return Scope{gate: g, service: true} }
+
+// EventKind is what was done.
+type EventKind string
+
+// What is done with maintenance.
+const (
+	Enabled  EventKind = "enabled"  // by Begin
+	Extended EventKind = "extended" // by Extend
+	Bypassed EventKind = "bypassed" // NewBypass made a secret
+	Ended    EventKind = "ended"    // by End
+)
+
+// Event is a change of maintenance, for an audit log. That a window begins or ends
+// with time is no event. The records must not be modified.
+type Event struct {
+	Kind EventKind
+	// Tenant is empty for the service.
+	Tenant tenancy.ID
+	// Before and After are nil where there was none, or is none.
+	Before, After *tenancy.Maintenance
+	At            time.Time
+	// Err is set when it is not known whether the change was made.
+	Err error
+}
+
+// errNone is what there is when there is no maintenance to change.
+func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFound) }
+
+// Begin writes the record of maintenance, in place of any that is there: it is in
+// force in its windows, or at once and until [Scope.End] if it has none. The mode is
+// [tenancy.MaintenanceClosed] unless it is set; prefixes may have any form; Bypass,
+// Generation and BeganAt are Begin's. Whoever had a bypass has none any more.
+//
+// Other replicas see it as fast as they see any change of the tenant's record, or of
+// the service's within [GateOptions.Poll]. A malformed rule or path, a zone that is
+// not known, and windows that are all over are errors that unwrap to
+// [tenancy.ErrInvalid].
+func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
+	const op = "maintenance.Begin"
+	m.Mode = cmp.Or(m.Mode, tenancy.MaintenanceClosed)
+	m.Windows, m.Paths, m.Bypass = slices.Clone(m.Windows), slices.Clone(m.Paths), tenancy.Digest{}
+	m.Generation, m.BeganAt = rand.Text(), now()
+	for i := range m.Windows {
+		w := &m.Windows[i]
+		w.Start, w.End = w.Start.UTC().Truncate(time.Microsecond), w.End.UTC().Truncate(time.Microsecond)
+	}
+	for _, path := range m.Paths {
+		if !plain(path) {
+			return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: path %.40q, want a cleaned one", tenancy.ErrInvalid, path))
+		}
+	}
+	var err error
+	if m.Allow, err = masked(m.Allow); err != nil {
+		return tenancy.Wrap(op, s.tenant, err)
+	}
+	if err := m.Validate(); err != nil {
+		return tenancy.Wrap(op, s.tenant, err)
+	}
+	p, err := newPlan(&m, s.tenant)
+	if err != nil {
+		return tenancy.Wrap(op, s.tenant, err)
+	}
+	if at := p.look(m.BeganAt); !at.open && at.until.IsZero() {
+		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: the windows are over", tenancy.ErrInvalid))
+	}
+	return s.change(ctx, op, Enabled, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return &m, nil })
+}
+
+// Extend lets maintenance that is in force now last until the given time; what has
+// no end gets one. It is an error that unwraps to [tenancy.ErrInvalid] when it is
+// not in force, when that time is over, and when it lasts longer already. A bypass
+// holds on.
+func (s Scope) Extend(ctx context.Context, until time.Time) error {
+	until = until.UTC().Truncate(time.Microsecond)
+	return s.change(ctx, "maintenance.Extend", Extended, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		return extend(m, now(), until)
+	})
+}
+
+func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance, error) {
+	if m == nil {
+		return nil, errNone()
+	}
+	p, err := newPlan(m, "")
+	if err != nil {
+		return nil, err
+	}
+	switch s := p.look(now); {
+	case !s.open:
+		return nil, fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
+	case !until.After(now), !s.end.IsZero() && !until.After(s.end):
+		return nil, fmt.Errorf("%w: until %v, want a time after the end", tenancy.ErrInvalid, until)
+	}
+	out := *m
+	out.Windows = nil
+	for _, w := range m.Windows {
+		if w.Rule == "" && w.End.IsZero() && !w.Start.After(now) {
+			w.End = until
+		}
+		if w.Rule != "" || w.End.IsZero() || w.End.After(now) {
+			out.Windows = append(out.Windows, w)
+		}
+	}
+	start := now
+	if len(m.Windows) == 0 {
+		start = m.BeganAt
+	}
+	if start.After(now) { // the clock of who began it
+		start = now
+	}
+	out.Windows = append(out.Windows, tenancy.Window{Start: start, End: until})
+	return &out, nil
+}
+
+// NewBypass makes the secret by which people are served all the same, and returns
+// it: it is kept nowhere. Whoever opens [GateOptions.BypassPath], a slash and the
+// secret in a browser, or posts it there in a form's field called "secret", gets a
+// cookie that counts for [GateOptions.BypassTTL], and no longer than this
+// maintenance. A secret from before, and cookies by it, end. Without maintenance the
+// error unwraps to [tenancy.ErrNotFound].
+func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
+	secret := newSecret()
+	digest, generation := tenancy.DigestOf(secret.Reveal()), rand.Text()
+	err := s.change(ctx, "maintenance.NewBypass", Bypassed, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		if m == nil {
+			return nil, errNone()
+		}
+		out := *m
+		out.Bypass, out.Generation = digest, generation
+		return &out, nil
+	})
+	if err != nil {
+		return tenancy.Secret{}, err
+	}
+	return secret, nil
+}
+
+// End ends maintenance, and all that was planned. Where there is none it does
+// nothing.
+func (s Scope) End(ctx context.Context) error {
+	err := s.change(ctx, "maintenance.End", Ended, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		if m == nil {
+			return nil, errNothing
+		}
+		return nil, nil
+	})
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
+}
+
+// errNothing ends a change that changes nothing.
+var errNothing = errors.New("nothing to change")
+
+// change writes what edit makes of the record, and tells of it.
+func (s Scope) change(ctx context.Context, op string, kind EventKind, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) error {
+	e := Event{Kind: kind, Tenant: s.tenant}
+	_, err := s.edit(ctx, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		after, err := edit(m)
+		e.Before, e.After = m, after
+		return after, err
+	})
+	if s.gate.opts.Audit != nil && (err == nil || errors.Is(err, tenancy.ErrUnavailable)) {
+		e.At, e.Err = now(), err
+		s.gate.opts.Audit(ctx, e)
+	}
+	return tenancy.Wrap(op, s.tenant, err)
+}
+
+// edit changes the record, and returns its version.
+func (s Scope) edit(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (version int64, err error) {
+	g := s.gate
+	if !s.service {
+		t, err := g.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
+			m, err := edit(t.Guards.Clone().Maintenance)
+			t.Guards.Maintenance = m
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		return t.Version, nil
+	}
+	if g.store == nil {
+		return 0, fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
+	}
+	m, version, err := g.store.edit(ctx, edit)
+	if err != nil {
+		return 0, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tickets++
+	g.latest = g.tickets // looks that began before may have seen what was
+	if known := g.service.Load(); known == nil || known.version <= version {
+		g.seenAt = time.Now()
+		g.set(ctx, m, version)
+	}
+	return version, nil
+}
+
+// get returns the record and its version.
+func (s Scope) get(ctx context.Context) (m *tenancy.Maintenance, version int64, err error) {
+	if s.service {
+		if s.gate.store == nil {
+			return nil, 0, fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
+		}
+		m, version, err = s.gate.store.read(ctx)
+		if err != nil && !errors.Is(err, tenancy.ErrInvalid) {
+			err = unavailable(err)
+		}
+		return m, version, err
+	}
+	version, err = s.edit(ctx, func(now *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		m = now
+		return now, nil
+	})
+	return m, version, err
+}
+
+// now is the time that a record keeps: UTC, to the microsecond.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// masked returns prefixes as records keep them: masked, IPv4 as such, in order.
+func masked(prefixes []netip.Prefix) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, p := range prefixes {
+		if p.Addr().Is4In6() {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		if !p.IsValid() {
+			return nil, fmt.Errorf("%w: a prefix of addresses", tenancy.ErrInvalid)
+		}
+		out = append(out, p.Masked())
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out), nil
+}

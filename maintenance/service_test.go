@@ -1,0 +1,229 @@
+package maintenance_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// await polls until the condition holds.
+func await(t testing.TB, what string, within time.Duration, holds func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for ; !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > within {
+			t.Fatalf("in vain waited %v for: %s", within, what)
+		}
+	}
+	return time.Since(began)
+}
+
+func run(t testing.TB, gate *maintenance.Gate) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- gate.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func (k *rig) served(t testing.TB, id tenancy.ID) bool {
+	return k.get(t, id, "/").Code == http.StatusOK
+}
+
+// Two replicas over one database.
+func TestService(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		a, b := newRig(t, maintenance.GateOptions{DB: db, Key: key}), newRig(t, maintenance.GateOptions{DB: db, Key: key})
+		wantServed(t, "before a look", a.get(t, a.acme, "/"), false)
+		wantServed(t, "before a look, no tenant", a.get(t, "", "/"), false)
+		if err := a.gate.Refresh(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("no table: got %v, want ErrUnavailable", err)
+		}
+		wantServed(t, "after a look that failed", a.get(t, a.acme, "/"), false)
+		for range 2 {
+			if err := a.gate.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.gate.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("Check: got %v, want ErrUnavailable", err)
+		}
+		run(t, a.gate)
+		run(t, b.gate)
+		for _, k := range []*rig{a, b} {
+			await(t, "a first look", time.Minute, func() bool { return k.served(t, k.acme) && k.served(t, "") })
+			if err := k.gate.Check(t.Context()); err != nil {
+				t.Errorf("Check: %v", err)
+			}
+		}
+
+		if err := a.gate.Service().Begin(t.Context(), tenancy.Maintenance{Message: "Größe 😀"}); err != nil {
+			t.Fatal(err)
+		}
+		wantServed(t, "begun here", a.get(t, a.acme, "/"), false)
+		wantServed(t, "begun here, no tenant", a.get(t, "", "/"), false)
+		took := await(t, "maintenance there", time.Minute, func() bool { return !b.served(t, b.acme) && !b.served(t, "") })
+		t.Logf("seen after %v", took)
+		if body := b.get(t, b.acme, "/").Body.String(); !strings.Contains(body, "Größe 😀") {
+			t.Errorf("got %s, want the message", body)
+		}
+		secret, err := b.gate.Service().NewBypass(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := b.bypass(t, "", secret)
+		wantServed(t, "a bypass for all", b.getWith(t, "globex-1", c), true)
+		b.begin(t, tenancy.Maintenance{})
+		wantServed(t, "the service's bypass of a tenant", b.getWith(t, b.acme, c), false)
+		if err := b.gate.Service().Extend(t.Context(), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		wantServed(t, "extended", b.getWith(t, "globex-1", c), true)
+		if err := b.gate.Service().End(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the end there", time.Minute, func() bool { return a.served(t, a.acme) })
+		if got := len(b.events); got != 4 { // with that of the tenant
+			t.Errorf("got %+v, want 4 events", b.events)
+		}
+	})
+}
+
+// Of changes at once, none is lost and none is made on top of what was not there.
+func TestServiceChangesAtOnce(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		k := newRig(t, maintenance.GateOptions{DB: db})
+		if err := k.gate.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var lost atomic.Int64
+		const n = 8
+		for range n {
+			other := newRig(t, maintenance.GateOptions{DB: db})
+			wg.Go(func() {
+				if err := other.gate.Service().Begin(t.Context(), tenancy.Maintenance{}); err != nil {
+					t.Logf("Begin: %v", err)
+					lost.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		var version int64
+		if err := db.Get(&version, `SELECT version FROM tenancy_maintenance`); err != nil || version != n-lost.Load() || lost.Load() > 0 {
+			t.Errorf("got version %d, %v, and %d changes lost, want %d", version, err, lost.Load(), n)
+		}
+	})
+}
+
+// gatedConnector opens connections while it is up.
+type gatedConnector struct {
+	driver.Connector
+	down *atomic.Bool
+}
+
+func (c gatedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	if c.down.Load() {
+		return nil, errors.New("down")
+	}
+	return c.Connector.Connect(ctx)
+}
+
+// While the database is down, what was known holds.
+func TestServiceDatabaseDown(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	tenant := s.Tenant(t, "database")
+	c, err := s.Engine.Connector(tenant.Placement.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down atomic.Bool
+	plain := sql.OpenDB(gatedConnector{c, &down})
+	plain.SetMaxIdleConns(-1)
+	db := sqlx.NewDb(plain, s.Engine.DriverName())
+	defer func() { _ = db.Close() }()
+	var log bytes.Buffer
+	k := newRig(t, maintenance.GateOptions{DB: db, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := k.gate.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	down.Store(true)
+	if err := k.gate.Refresh(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || k.served(t, k.acme) {
+		t.Errorf("down from the start: got %v, want ErrUnavailable and no request let through", err)
+	}
+	w := k.get(t, k.acme, "/")
+	if w.Header().Get("Retry-After") != "5" || strings.Contains(w.Body.String(), "down") || !strings.Contains(w.Body.String(), "#unavailable") {
+		t.Errorf("got %v %s, want a client to come back soon", w.Header(), w.Body)
+	}
+	down.Store(false)
+	if err := k.gate.Refresh(t.Context()); err != nil || !k.served(t, k.acme) {
+		t.Errorf("up: got %v, want requests let through", err)
+	}
+	for _, closed := range []bool{false, true} {
+		if closed {
+			if err := k.gate.Service().Begin(t.Context(), tenancy.Maintenance{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		down.Store(true)
+		for range 3 {
+			if err := k.gate.Refresh(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || k.served(t, k.acme) == closed {
+				t.Errorf("down again: got %v, want what was known", err)
+			}
+		}
+		if err := k.gate.Service().End(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || k.served(t, k.acme) == closed {
+			t.Errorf("End while it is down: got %v, want ErrUnavailable and no change", err)
+		}
+		down.Store(false)
+		if err := k.gate.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "cannot be looked at") != 3 || strings.Count(got, "read again") != 3 {
+		t.Errorf("got log %s, want each time once that it is down, and once that it is not", got)
+	}
+
+	// A record that nobody can read closes the service.
+	for _, record := range []string{"{", `{"bypass": "x"}`, "[]"} {
+		if _, err := db.Exec(`UPDATE tenancy_maintenance SET record = ?, version = version + 1`, record); err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		for range 3 {
+			if err := k.gate.Refresh(t.Context()); err != nil || k.served(t, k.acme) {
+				t.Errorf("record %q: got %v, want the service closed", record, err)
+			}
+		}
+		if got := log.String(); strings.Count(got, "cannot be read") != 1 {
+			t.Errorf("record %q: got log %s, want it to say once why", record, got)
+		}
+		if err := k.gate.Service().End(t.Context()); err != nil || !k.served(t, k.acme) {
+			t.Errorf("End of %q: got %v, want it ended", record, err)
+		}
+	}
+}
