@@ -146,9 +146,16 @@ func (o *Options) complete() error {
 // I/O: a server that does not answer shows at the first query, with an error
 // that unwraps to [tenancy.ErrUnavailable]. The caller does not close it.
 //
+// In a context of [tenancy.WithReadOnly] it is a database whose transactions are
+// read-only: a write is an error of the server's, unless a statement takes that back
+// on purpose. Its connections are others than those that write; each kind has no more
+// than [Options.MaxConns], and both are in the server's budget. A database that was
+// returned in another context writes as before.
+//
 // The errors of DB itself unwrap to [tenancy.ErrNoTenant], to
-// [tenancy.ErrUnavailable] when the placement names no server of this pool, or
-// to [tenancy.ErrClosed].
+// [tenancy.ErrUnavailable] when the placement names no server of this pool, to
+// [tenancy.ErrInvalid] when the context is read-only and the engine has not the
+// ability [ReadOnly], or to [tenancy.ErrClosed].
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
@@ -163,19 +170,28 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // after their current use. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that unwraps to
 // [tenancy.ErrClosed].
-func (p *Pool) For(_ context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
+func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if t == nil {
 		return nil, tenancy.Wrap("dbpool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
+	readOnly := tenancy.IsReadOnly(ctx)
 	p.mu.RLock()
 	h := p.handles[t.ID]
 	if h.serves(t) {
 		db := h.db
-		p.mu.RUnlock()
-		return db, nil
+		if readOnly {
+			db = h.reader(h.server, true)
+		}
+		if db != nil {
+			p.mu.RUnlock()
+			return db, nil
+		}
 	}
 	p.mu.RUnlock()
 	db, err := p.open(t)
+	if err == nil && readOnly {
+		db, err = p.openReadOnly(t)
+	}
 	return db, tenancy.Wrap("dbpool.For", t.ID, err)
 }
 

@@ -3,6 +3,7 @@ package dbpool
 import (
 	"database/sql"
 	"database/sql/driver"
+	"fmt"
 	"runtime"
 
 	"github.com/jmoiron/sqlx"
@@ -19,9 +20,10 @@ type handle struct {
 	conns     conns   // what the host says
 	server    *server // to which it leads
 	reads     bool    // it is for reading
+	readOnly  bool    // it cannot do anything else
 	source    *source
 	db        *sqlx.DB
-	readers   map[string]*handle // by the replica's name
+	readers   map[string]*handle // by the server's name
 }
 
 // serves reports whether the handle is right for the record: it was made for
@@ -43,6 +45,13 @@ func (h *handle) all(fn func(*handle)) {
 	for _, r := range h.readers {
 		fn(r)
 	}
+}
+
+// has reports whether a database is one of the handle or of its readers.
+func (h *handle) has(db *sqlx.DB) bool {
+	found := false
+	h.all(func(h *handle) { found = found || h.db == db })
+	return found
 }
 
 // newHandle returns a handle that leads to a server. The caller has the lock, as
@@ -78,17 +87,28 @@ func (p *Pool) lead(h *handle, s *server) error {
 	return nil
 }
 
-// target returns where a handle's connections lead at a server.
+// target returns where a handle's connections lead at a server. One that cannot
+// write stays so.
 func (p *Pool) target(s *server, h *handle) (*target, error) {
 	connect := s.engine.Connector
-	if r, ok := s.engine.(ReadOnly); ok && h.reads {
-		connect = r.ReadOnlyConnector
+	if h.reads {
+		r, ok := s.engine.(ReadOnly)
+		if !ok && h.readOnly {
+			return nil, errWrites()
+		}
+		if ok {
+			connect, h.readOnly = r.ReadOnlyConnector, true
+		}
 	}
 	c, err := connect(h.placement.Database)
 	if err != nil {
 		return nil, err
 	}
 	return p.newTarget(s, c, h.tenant, h.placement.Database), nil
+}
+
+func errWrites() error {
+	return fmt.Errorf("%w: the engine cannot open connections that only read", tenancy.ErrInvalid)
 }
 
 func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database string) *target {

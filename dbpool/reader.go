@@ -59,41 +59,73 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 	if replica == nil {
 		return primary, nil
 	}
+	readOnly := tenancy.IsReadOnly(ctx)
 	p.mu.RLock()
 	h := p.handles[t.ID]
 	if h != nil {
-		if r := h.readers[replica.name]; r != nil && r.server == replica {
+		if db := h.reader(replica, readOnly); db != nil {
 			p.mu.RUnlock()
-			return r.db, nil
+			return db, nil
 		}
 	}
 	p.mu.RUnlock()
-	return p.openReader(t, replica, primary)
+	return p.openReader(t, replica, primary, readOnly)
 }
 
-func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB) (*sqlx.DB, error) {
+// reader returns the database for reading at a server, or nil if none was opened, or
+// none that can do nothing else.
+func (h *handle) reader(s *server, readOnly bool) *sqlx.DB {
+	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) {
+		return r.db
+	}
+	return nil
+}
+
+func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB, readOnly bool) (*sqlx.DB, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.handles[t.ID]
-	if p.closed || h == nil || h.db != primary || !slices.Contains(h.server.replicas, replica) {
+	if p.closed || h == nil || !h.has(primary) || !slices.Contains(h.server.replicas, replica) {
 		return primary, nil
 	}
-	r := h.readers[replica.name]
-	if r != nil {
-		if r.server == replica {
+	if _, ok := replica.engine.(ReadOnly); !ok && readOnly {
+		return primary, nil
+	}
+	db, err := p.read(h, replica)
+	return db, tenancy.Wrap("dbpool.Reader", t.ID, err)
+}
+
+// openReadOnly returns the database at the tenant's own server that cannot write.
+func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.handles[t.ID]
+	if p.closed || h == nil {
+		return nil, tenancy.ErrClosed
+	}
+	if _, ok := h.server.engine.(ReadOnly); !ok {
+		return nil, errWrites()
+	}
+	return p.read(h, h.server)
+}
+
+// read returns the database for reading at a server. The caller has the lock.
+func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
+	if r := h.readers[s.name]; r != nil {
+		if r.server == s {
 			return r.db, nil
 		}
-		return r.db, tenancy.Wrap("dbpool.Reader", t.ID, p.lead(r, replica)) // it led elsewhere since a move
+		return r.db, p.lead(r, s) // it led elsewhere since a move
 	}
 	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version}
-	r, err := p.newHandle(at, replica, h.conns, true)
+	r, err := p.newHandle(at, s, h.conns, true)
 	if err != nil {
-		return nil, tenancy.Wrap("dbpool.Reader", t.ID, err)
+		return nil, err
 	}
 	if h.readers == nil {
 		h.readers = map[string]*handle{}
 	}
-	h.readers[replica.name] = r
+	h.readers[s.name] = r
 	return r.db, nil
 }
 
