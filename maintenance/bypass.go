@@ -52,7 +52,7 @@ func (g *Gate) asked(w http.ResponseWriter, r *http.Request, plans []*plan) bool
 	digest := tenancy.DigestOf(secret)
 	var granted *plan
 	for _, p := range plans {
-		if p != nil && p.Bypass != (tenancy.Digest{}) && subtle.ConstantTimeCompare(p.Bypass[:], digest[:]) == 1 {
+		if p != nil && subtle.ConstantTimeCompare(p.Bypass[:], digest[:]) == 1 {
 			granted = p
 		}
 	}

@@ -244,15 +244,25 @@ func TestDrainOfTheService(t *testing.T) {
 	for _, k := range []*rig{a, b} {
 		await(t, "a first look", time.Minute, func() bool { return k.served(t, k.acme) })
 	}
-	ofTenant, ofNobody := b.hold(b.request(t, b.acme, "GET", "/")), a.hold(a.request(t, "", "GET", "/"))
-	if err := a.gate.Service().Begin(t.Context(), tenancy.Maintenance{}); err != nil {
+	b.begin(t, tenancy.Maintenance{Paths: []string{"/health"}})
+	ofAllowed := b.hold(b.request(t, b.acme, "GET", "/health"))
+	if n := b.gate.Tenant(b.acme).InFlight(); n != 0 {
+		t.Errorf("got %d in flight that the tenant's maintenance does not allow, want none", n)
+	}
+	if err := b.gate.Tenant(b.acme).End(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.gate.Service().InFlight(); n != 1 {
-		t.Errorf("got %d in flight, want 1", n)
+	ofTenant, ofNobody := b.hold(b.request(t, b.acme, "GET", "/")), a.hold(a.request(t, "", "GET", "/"))
+	if err := a.gate.Service().Begin(t.Context(), tenancy.Maintenance{Paths: []string{"/metrics"}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "maintenance there", time.Minute, func() bool { return !b.served(t, b.acme) })
+	defer b.hold(b.request(t, "globex-1", "GET", "/metrics"))()
+	if n := b.gate.Service().InFlight(); n != 2 {
+		t.Errorf("got %d in flight, want 2: what the service's maintenance allows does not count", n)
 	}
 	ended, err := drain(t.Context(), a.gate.Service())
-	for _, release := range []func(){ofTenant, ofNobody} {
+	for _, release := range []func(){ofTenant, ofNobody, ofAllowed} {
 		time.Sleep(200 * time.Millisecond) // nothing happens
 		if ended() {
 			t.Fatal("got ended with one in flight")

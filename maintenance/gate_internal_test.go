@@ -51,6 +51,31 @@ func TestLooksInOrder(t *testing.T) {
 	}
 }
 
+// A replica that has not seen the service's record yet looks before it counts.
+func TestDrainLooksFirst(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	var gates [2]*Gate
+	for i := range gates {
+		var err error
+		if gates[i], err = NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := gates[i].Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := gates[i].Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := gates[0].Service().Begin(t.Context(), tenancy.Maintenance{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := gates[1].drainHere(t.Context(), Drain{ID: "d", Version: 1}); err != nil || !gates[1].knows(1) {
+		t.Errorf("got %v and done, before the record was seen", err)
+	}
+}
+
 // Drains of long ago are forgotten.
 func TestForget(t *testing.T) {
 	t.Parallel()

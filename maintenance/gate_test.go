@@ -344,6 +344,25 @@ func TestBeginRefuses(t *testing.T) {
 	}
 }
 
+// Nothing that is Begin's is taken from its caller, and nothing of its caller's kept.
+func TestBeginOwnsItsRecord(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, maintenance.GateOptions{})
+	m := tenancy.Maintenance{
+		Bypass: tenancy.DigestOf("x"), Generation: "mine", BeganAt: time.Unix(1, 0), Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")},
+		Windows: []tenancy.Window{{Start: time.Now().In(time.FixedZone("x", 3600))}},
+	}
+	start, allow := m.Windows[0].Start, m.Allow[0]
+	k.begin(t, m)
+	got := k.tenant(t, k.acme).Guards.Maintenance
+	if got.Bypass != (tenancy.Digest{}) || got.Generation == "mine" || time.Since(got.BeganAt) > time.Minute {
+		t.Errorf("got %+v, want Begin's own", got)
+	}
+	if m.Windows[0].Start != start || m.Allow[0] != allow {
+		t.Error("got the caller's slices changed")
+	}
+}
+
 func TestExtend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // it is midnight, UTC
@@ -359,6 +378,7 @@ func TestExtend(t *testing.T) {
 			"a window":          {[]tenancy.Window{{Start: at(-1), End: at(1)}}, at(2), nil},
 			"a window, no end":  {[]tenancy.Window{{Start: at(-1)}}, at(2), nil},
 			"a rule":            {[]tenancy.Window{{Rule: "0 0 * * *", Length: time.Hour}}, at(2), nil},
+			"the past, no end":  {[]tenancy.Window{{Start: at(-3)}}, at(-1), tenancy.ErrInvalid},
 			"earlier":           {[]tenancy.Window{{Start: at(-1), End: at(3)}}, at(2), tenancy.ErrInvalid},
 			"the same":          {[]tenancy.Window{{Start: at(-1), End: at(2)}}, at(2), tenancy.ErrInvalid},
 			"the past":          {nil, at(-1), tenancy.ErrInvalid},

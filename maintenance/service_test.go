@@ -111,6 +111,56 @@ func TestService(t *testing.T) {
 	})
 }
 
+// Under both, a request must pass both, and comes back when both have ended.
+func TestServiceAndTenant(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	k := newRig(t, maintenance.GateOptions{DB: db})
+	if err := errors.Join(k.gate.Migrate(t.Context()), k.gate.Refresh(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	until := func(d time.Duration) []tenancy.Window {
+		return []tenancy.Window{{Start: time.Now(), End: time.Now().Add(d + 500*time.Millisecond)}}
+	}
+	const closed, readOnly = tenancy.MaintenanceClosed, tenancy.MaintenanceReadOnly
+	for _, tt := range []struct {
+		service, tenant         tenancy.MaintenanceMode
+		serviceFor, tenantFor   time.Duration
+		get, post               string // Retry-After, or "" for served
+		servicePath, tenantPath string // that are allowed
+	}{
+		{closed, closed, time.Hour, 2 * time.Hour, "7201", "7201", "", ""},
+		{closed, closed, 2 * time.Hour, time.Hour, "7201", "7201", "", ""},
+		{closed, readOnly, time.Hour, 2 * time.Hour, "3601", "7201", "", ""},
+		{readOnly, closed, 2 * time.Hour, time.Hour, "3601", "7201", "", ""},
+		{readOnly, readOnly, time.Hour, 2 * time.Hour, "", "7201", "", ""},
+		{closed, closed, time.Hour, 2 * time.Hour, "7201", "7201", "/", ""},
+		{closed, closed, time.Hour, 2 * time.Hour, "3601", "3601", "", "/"},
+		{closed, readOnly, time.Hour, 2 * time.Hour, "", "7201", "/", ""},
+		{closed, closed, time.Hour, 2 * time.Hour, "", "", "/", "/"},
+	} {
+		m := tenancy.Maintenance{Mode: tt.service, Windows: until(tt.serviceFor)}
+		if tt.servicePath != "" {
+			m.Paths = []string{tt.servicePath}
+		}
+		if err := k.gate.Service().Begin(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		m = tenancy.Maintenance{Mode: tt.tenant, Windows: until(tt.tenantFor)}
+		if tt.tenantPath != "" {
+			m.Paths = []string{tt.tenantPath}
+		}
+		k.begin(t, m)
+		for method, want := range map[string]string{"GET": tt.get, "POST": tt.post} {
+			w := k.serve(k.request(t, k.acme, method, "/"))
+			wantServed(t, method, w, want == "")
+			if got := w.Header().Get("Retry-After"); got != want {
+				t.Errorf("%+v: %s: got Retry-After %q, want %q", tt, method, got, want)
+			}
+		}
+	}
+}
+
 // Of changes at once, none is lost and none is made on top of what was not there.
 func TestServiceChangesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -105,6 +105,30 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// Of many times in a row, the latest counts.
+func TestLatestOfManyTimes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		rule   string
+		length time.Duration
+		at     string
+		end    string
+	}{
+		{"* * * * *", time.Hour, "03:00:00", "04:00:00"}, {"* * * * *", time.Hour, "03:00:59", "04:00:00"}, {"* * * * *", time.Hour, "03:01:00", "04:01:00"},
+		{"*/2 * * * *", time.Hour, "03:01:59", "04:00:00"}, {"*/2 * * * *", 3 * time.Minute, "03:02:00", "03:05:00"},
+		{"7 * * * *", 10 * time.Hour, "03:06:59", "12:07:00"}, {"7 * * * *", 10 * time.Hour, "03:07:00", "13:07:00"},
+		{"58,59 2 * * *", 2 * time.Hour, "03:30:00", "04:59:00"}, {"* * * * *", 61 * time.Second, "03:00:30", "03:01:01"},
+	} {
+		w, err := newWindow(rule(tt.rule, tt.length))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end, open := w.at(day(tt.at)); !open || !end.Equal(day(tt.end)) {
+			t.Errorf("%s for %v at %s: got %v, %v, want the end %s", tt.rule, tt.length, tt.at, end, open, tt.end)
+		}
+	}
+}
+
 // At the change of clocks: a time that is skipped begins a window when clocks have
 // moved on, one that comes twice begins two, and lengths are those that pass.
 func TestWindowsWhenClocksChange(t *testing.T) {
