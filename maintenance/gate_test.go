@@ -399,10 +399,15 @@ func TestExtend(t *testing.T) {
 				t.Errorf("%s: got Retry-After %s, want 2 hours", name, w.Header().Get("Retry-After"))
 			}
 		}
+		k.begin(t, tenancy.Maintenance{})
+		time.Sleep(3 * time.Hour)
+		if err := acme.Extend(t.Context(), at(1)); !errors.Is(err, tenancy.ErrInvalid) || k.served(t, k.acme) {
+			t.Errorf("a time since it began that is over: got %v, want ErrInvalid, and it in force", err)
+		}
 		if err := acme.End(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := acme.Extend(t.Context(), at(1)); !errors.Is(err, tenancy.ErrNotFound) {
+		if err := acme.Extend(t.Context(), at(4)); !errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("no maintenance: got %v, want ErrNotFound", err)
 		}
 	})
