@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/circuit"
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
@@ -34,7 +35,7 @@ type Cache struct {
 	sample  atomic.Uint64 // which hits are counted
 	memory  memory
 	gate    *gate
-	circuit circuit // of the origin
+	circuit circuit.Circuit // of the origin
 	refresh chan struct{}
 	shared  *shared      // nil: no Redis
 	proven  atomic.Int64 // when a look began that heard of all changes
@@ -77,7 +78,7 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 	c.memory.unknown = newRefSet(c.opts.UnknownTTL, unknownSize)
 	c.memory.changes = newRefSet(changesLife, changesSize)
 	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
-	c.circuit.trip, c.circuit.longest, c.circuit.answer = 1, 5*time.Second, c.opts.LoadTimeout
+	c.circuit.Trip, c.circuit.Longest, c.circuit.Answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
 	c.proven.Store(distrusted)
 	if c.opts.Redis != nil {
@@ -219,8 +220,8 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		return nil, err
 	}
 	c.counts.misses.Add(1)
-	if n != nil && now-n.of.loaded < int64(c.opts.MaxStale) && c.circuit.open() {
-		if c.circuit.asks(now) {
+	if n != nil && now-n.of.loaded < int64(c.opts.MaxStale) && c.circuit.Open() {
+		if c.circuit.Asks(now) {
 			c.ahead(ctx, ref)
 		}
 		c.counts.stale.Add(1)
@@ -285,7 +286,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.memory.changed(refs, c.now())
 	told := false
 	defer func() { s.end(refs, told) }()
-	if s.circuit.open() && c.running.Load() > 0 {
+	if s.circuit.Open() && c.running.Load() > 0 {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)

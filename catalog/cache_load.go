@@ -141,12 +141,12 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 		}
 		fallthrough
 	case errors.Is(err, tenancy.ErrNotFound):
-		if c.circuit.answered() {
+		if c.circuit.Answered() {
 			c.opts.Logger.InfoContext(ctx, "catalog: the origin answers again")
 		}
 	default:
 		c.counts.failures.Add(1)
-		if c.circuit.failed(c.now()) {
+		if c.circuit.Failed(c.now()) {
 			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
 		}
 		return nil, failure(err)

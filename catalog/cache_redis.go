@@ -17,6 +17,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/circuit"
+	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
 //go:embed cache.lua
@@ -33,7 +35,7 @@ type shared struct {
 	timeout time.Duration
 	keep    time.Duration // a record
 	load    time.Duration // the longest
-	circuit circuit
+	circuit circuit.Circuit
 	logger  *slog.Logger
 	odd     atomic.Int64 // records that could not be read
 	oddAt   atomic.Int64 // when that was last logged, Unix time
@@ -56,7 +58,7 @@ func newShared(o *CacheOptions) *shared {
 		format: recordFormat(), self: rand.Text(), timeout: o.RedisTimeout, keep: max(o.MaxStale, o.TTL, time.Second),
 		load: o.LoadTimeout, logger: o.Logger, busy: map[tenancy.Ref]int{}, owed: map[tenancy.Ref]bool{},
 	}
-	s.circuit.trip, s.circuit.longest, s.circuit.answer = 3, 10*time.Second, o.RedisTimeout
+	s.circuit.Trip, s.circuit.Longest, s.circuit.Answer = 3, 10*time.Second, o.RedisTimeout
 	return s
 }
 
@@ -78,7 +80,7 @@ type sighting struct {
 // read returns what Redis has of the ref, or nil when it was not asked or did not
 // answer in time.
 func (s *shared) read(ctx context.Context, ref tenancy.Ref, now func() int64) *sighting {
-	if !s.shares(ref) || s.blocked(ref) || !s.circuit.asks(now()) {
+	if !s.shares(ref) || s.blocked(ref) || !s.circuit.Asks(now()) {
 		return nil
 	}
 	got, err := s.do(ctx, s.timeout, []string{s.prefix + "state", s.key(ref)}, "read").AsStrSlice()
@@ -89,7 +91,7 @@ func (s *shared) read(ctx context.Context, ref tenancy.Ref, now func() int64) *s
 		s.failed(ctx, now(), err)
 		return nil
 	}
-	s.circuit.answered()
+	s.circuit.Answered()
 	out := &sighting{epoch: got[0], seq: got[1], time: got[2]}
 	if got[3] == "" {
 		return out
@@ -229,43 +231,15 @@ func millis(d time.Duration) string { return strconv.FormatInt(max(d.Millisecond
 // do runs the script, for so long.
 func (s *shared) do(ctx context.Context, timeout time.Duration, keys []string, todo string, args ...string) rueidis.RedisResult {
 	args = append([]string{todo, rand.Text()}, args...)
-	return within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult { return s.script.Exec(ctx, s.client, keys, args) })
+	return rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult { return s.script.Exec(ctx, s.client, keys, args) })
 }
-
-// errSlow says that Redis did not answer in time.
-var errSlow = errors.New("redis did not answer in time")
-
-// within asks Redis for so long. The client heeds a context only at times: not
-// while another caller's dial is under way, for example.
-func within(ctx context.Context, timeout time.Duration, ask func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
-	if err := ctx.Err(); err != nil {
-		return rueidis.NewErrorResult(err)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errSlow)
-	defer cancel()
-	done := make(chan rueidis.RedisResult, 1)
-	go func() { done <- ask(undated{ctx}) }()
-	select {
-	case got := <-done:
-		return got
-	case <-ctx.Done():
-		return rueidis.NewErrorResult(context.Cause(ctx))
-	}
-}
-
-// undated hides a context's deadline: for one that has a deadline, rueidis does
-// not look whether it is cancelled, and closes the connection when it ends.
-type undated struct{ context.Context }
-
-// Deadline implements [context.Context].
-func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // failed counts a failure of Redis.
 func (s *shared) failed(ctx context.Context, now int64, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if s.circuit.failed(now) {
+	if s.circuit.Failed(now) {
 		s.logger.WarnContext(ctx, "catalog: redis fails and is left alone for a time", slog.Any("error", err))
 	}
 }

@@ -65,11 +65,11 @@ func (c *Cache) Stat() CacheStat {
 		Stale:        c.counts.stale.Load(),
 		Refused:      c.counts.refused.Load(),
 		Changes:      c.counts.changes.Load(),
-		OriginDown:   c.circuit.open(),
+		OriginDown:   c.circuit.Open(),
 	}
 	if c.shared != nil {
 		s.RedisHits, s.RedisOdd, s.Resets = c.counts.redis.Load(), c.shared.odd.Load(), c.counts.resets.Load()
-		s.RedisDown, s.Deaf = c.shared.circuit.open(), c.deaf()
+		s.RedisDown, s.Deaf = c.shared.circuit.Open(), c.deaf()
 		if proven := c.proven.Load(); proven != distrusted {
 			s.Proven = c.base.Add(time.Duration(proven))
 		}
@@ -89,7 +89,7 @@ func (c *Cache) Check(context.Context) error {
 	switch {
 	case c.closed.Load():
 		err = tenancy.ErrClosed
-	case c.circuit.open():
+	case c.circuit.Open():
 		err = fmt.Errorf("%w: the catalog does not answer; tenants in memory are served", tenancy.ErrUnavailable)
 	case c.shared != nil && c.deaf():
 		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.Unproven)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
 const (
@@ -89,7 +91,7 @@ func (f *follower) look(ctx context.Context) error {
 	if f.want = got[1]; f.want == f.last {
 		began = asked // there was nothing else to hear of
 	}
-	if time.Duration(c.now()-asked) < s.timeout && s.circuit.answered() {
+	if time.Duration(c.now()-asked) < s.timeout && s.circuit.Answered() {
 		c.opts.Logger.InfoContext(ctx, "catalog: redis answers again")
 	}
 	if err := s.pay(ctx); err != nil {
@@ -106,7 +108,7 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	c := f.cache
 	s := c.shared
 	cmd := s.client.B().Xread().Count(page).Block(block.Milliseconds()).Streams().Key(s.prefix + "log").Id(f.last).Build()
-	got, err := within(ctx, lookTimeout, func(ctx context.Context) rueidis.RedisResult { return s.client.Do(ctx, cmd) }).AsXRead()
+	got, err := rediskit.Within(ctx, lookTimeout, func(ctx context.Context) rueidis.RedisResult { return s.client.Do(ctx, cmd) }).AsXRead()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return false, err
 	}
