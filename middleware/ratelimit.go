@@ -1,0 +1,262 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+// RateLimitOptions are the options of [RateLimit].
+type RateLimitOptions struct {
+	Options
+	// Rate returns the rate for requests of a class to a tenant, and whether there
+	// is one. The tenant is nil for a request without one. A class that has no rate
+	// counts with the requests of no class, at their rate. Default:
+	// [ratelimit.RateOf], which reads the tenant's record.
+	Rate func(t *tenancy.Tenant, of ratelimit.Kind, class string) (ratelimit.Rate, bool)
+	// Class names what a request is for: "search", "login". It is one of a few
+	// names of the host's. Default: none.
+	Class func(r *http.Request) string
+	// Key names who asks, after that was checked: the ID of an API key or of a
+	// user; empty is nobody. Default: nobody.
+	Key func(r *http.Request) string
+	// Proxies say from which address a request comes. Default: that of who is
+	// connected, and no forwarding header counts.
+	Proxies *resolver.Proxies
+	// HideHeaders leaves out RateLimit and RateLimit-Policy.
+	HideHeaders bool
+}
+
+// RateLimit lets a request pass while its tenant, who asks, and the address it
+// comes from stay within their rates; beyond, it is answered as limited, with the
+// time after which it would pass in Retry-After. A request that is refused counts
+// to none of the three. An address is counted for each tenant by itself, and IPv6
+// by its /64; requests of which no address is known count together.
+//
+// Behind [Tenant] or [Optional] a tenant's rates are those of its record: see
+// [ratelimit.RateOf]. A request without a tenant has no rates by default.
+//
+// Answers, refused or not, say how much is left, in the form of
+// draft-ietf-httpapi-ratelimit-headers-10:
+//
+//	RateLimit-Policy: "tenant";q=6000;w=60, "address.login";q=5;w=60
+//	RateLimit: "tenant";r=5999;t=1, "address.login";r=4;t=12
+//
+// where q is how many requests may come in w seconds, r how many may come at once
+// now, and t in how many seconds there will be one more. Rates that let all pass
+// are not named. When several RateLimit follow each other each adds its own.
+//
+// When the limiter cannot tell, the request is answered as unavailable.
+func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) func(http.Handler) http.Handler {
+	if limiter == nil {
+		panic("middleware: want a limiter")
+	}
+	var o RateLimitOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.Options = o.withDefaults()
+	if o.Rate == nil {
+		o.Rate = ratelimit.RateOf
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c := counts.Get().(*count)
+			err := o.take(limiter, w, r, c)
+			c.release()
+			if err != nil {
+				o.refuse(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// LimitedError says why there is too much. It unwraps to [tenancy.ErrLimited].
+type LimitedError struct {
+	// Limit names what was reached: "tenant", "address.login", "concurrency".
+	Limit string
+	// After is when to come back; zero is not known.
+	After time.Duration
+}
+
+// Error returns the text for logs.
+func (e *LimitedError) Error() string { return "limit reached: " + e.Limit }
+
+// Unwrap returns [tenancy.ErrLimited].
+func (e *LimitedError) Unwrap() error { return tenancy.ErrLimited }
+
+// RetryAfter returns when to come back; zero is not known.
+func (e *LimitedError) RetryAfter() time.Duration { return e.After }
+
+// count is what one request is counted with.
+type count struct {
+	limits [3]ratelimit.Limit
+	text   []byte
+}
+
+var counts = sync.Pool{New: func() any { return new(count) }}
+
+func (c *count) release() {
+	clear(c.limits[:])
+	counts.Put(c)
+}
+
+// take counts the request and writes the headers. It returns why the request goes
+// no further.
+func (o *RateLimitOptions) take(limiter ratelimit.Limiter, w http.ResponseWriter, r *http.Request, c *count) error {
+	const op = "middleware.RateLimit"
+	ctx := r.Context()
+	t, _ := tenancy.FromContext(ctx)
+	class, key := "", ""
+	if o.Class != nil {
+		class = o.Class(r)
+	}
+	if o.Key != nil {
+		key = o.Key(r)
+	}
+	limits := c.limits[:0]
+	if t != nil {
+		limits = o.add(limits, t, ratelimit.Tenant, class)
+	}
+	if key != "" {
+		n := len(limits)
+		if limits = o.add(limits, t, ratelimit.Key, class); len(limits) > n {
+			limits[n].Key = key
+		}
+	}
+	n := len(limits)
+	if limits = o.add(limits, t, ratelimit.Address, class); len(limits) > n {
+		limits[n].Address = ratelimit.AddressOf(o.Proxies.Client(r))
+	}
+	if len(limits) == 0 {
+		return nil
+	}
+	passes, err := limiter.Take(ctx, limits)
+	if err != nil {
+		return err
+	}
+	if !o.HideHeaders {
+		c.write(w.Header(), limits)
+	}
+	if passes {
+		return nil
+	}
+	var id tenancy.ID
+	if t != nil {
+		id = t.ID
+	}
+	return tenancy.Wrap(op, id, limitedBy(limits))
+}
+
+// add adds the limit of a kind, if there is one.
+func (o *RateLimitOptions) add(limits []ratelimit.Limit, t *tenancy.Tenant, of ratelimit.Kind, class string) []ratelimit.Limit {
+	rate, ok := o.Rate(t, of, class)
+	if !ok && class != "" {
+		class = ""
+		rate, ok = o.Rate(t, of, class)
+	}
+	if !ok || rate.Limit < 0 {
+		return limits
+	}
+	return append(limits, ratelimit.Limit{Kind: of, Class: class, Rate: rate})
+}
+
+// limitedBy returns the error of limits of which one is exceeded or more.
+func limitedBy(limits []ratelimit.Limit) error {
+	e := &LimitedError{}
+	known := true
+	for i := range limits {
+		l := &limits[i]
+		if l.Remaining > 0 {
+			continue
+		}
+		if e.Limit != "" {
+			e.Limit += ", "
+		}
+		e.Limit += string(appendName(nil, l))
+		e.After = max(e.After, l.After)
+		known = known && l.After > 0
+	}
+	if e.Limit == "" {
+		return fmt.Errorf("%w, and the limiter does not say which", tenancy.ErrLimited)
+	}
+	if !known { // a rate of zero: nobody knows when there will be another
+		e.After = 0
+	}
+	return e
+}
+
+// write adds the headers.
+func (c *count) write(h http.Header, limits []ratelimit.Limit) {
+	const state, policy = "Ratelimit", "Ratelimit-Policy" // canonical
+	b := c.text[:0]
+	for i := range limits {
+		b = appendItem(b, &limits[i], i > 0)
+		b = appendParam(b, ";r=", limits[i].Remaining)
+		if limits[i].After > 0 {
+			b = appendParam(b, ";t=", seconds(limits[i].After))
+		}
+	}
+	n := len(b)
+	for i := range limits {
+		rate := &limits[i].Rate
+		b = appendItem(b, &limits[i], i > 0)
+		b = appendParam(b, ";q=", rate.Limit)
+		b = appendParam(b, ";w=", max(seconds(rate.Period), 1))
+	}
+	c.text = b
+	text := string(b)
+	if h[state] == nil && h[policy] == nil {
+		both := []string{text[:n], text[n:]}
+		h[state], h[policy] = both[:1:1], both[1:]
+		return
+	}
+	h[state], h[policy] = append(h[state], text[:n]), append(h[policy], text[n:])
+}
+
+// seconds rounds up.
+func seconds(d time.Duration) int64 { return int64((max(d, 1)-1)/time.Second) + 1 }
+
+// appendItem appends a string of RFC 9651, section 3.3.3.
+func appendItem(b []byte, l *ratelimit.Limit, next bool) []byte {
+	if next {
+		b = append(b, ", "...)
+	}
+	b = append(b, '"')
+	b = appendName(b, l)
+	return append(b, '"')
+}
+
+// appendName appends the kind and the class, of which the characters count that
+// need no escape anywhere.
+func appendName(b []byte, l *ratelimit.Limit) []byte {
+	b = append(b, l.Kind.String()...)
+	if l.Class == "" {
+		return b
+	}
+	b = append(b, '.')
+	for i := range len(l.Class) {
+		switch c := l.Class[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '/':
+			b = append(b, c)
+		default:
+			b = append(b, '_')
+		}
+	}
+	return b
+}
+
+// appendParam appends a parameter, an integer of RFC 9651, section 3.3.1.
+func appendParam(b []byte, name string, n int64) []byte {
+	const most = 999_999_999_999_999
+	b = append(b, name...)
+	return strconv.AppendInt(b, min(max(n, 0), most), 10)
+}
