@@ -1,0 +1,229 @@
+package ratelimit
+
+import (
+	"context"
+	_ "embed" // the script
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/circuit"
+	"github.com/artflow-studio/tenancy/internal/rediskit"
+)
+
+//go:embed redis.lua
+var script string
+
+// Redis is a limiter that the replicas of a service share through Redis, 5 or
+// later, alone or a cluster. Its methods may be called by many goroutines at once;
+// it starts none that outlives a call by more than the client does.
+//
+// A request is one script, which counts to all limits or to none on the clock of
+// Redis. The keys are those of a [tenancy.Keyspace], so that all of a tenant are on
+// one node, and no two tenants have one; a host's own begin with "{@}" in the place
+// of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
+// EVALSHA, GET, SET and TIME.
+//
+// When Redis loses its memory, or its clock is set forward, everybody has a full
+// burst again. When the clock is set back, nobody waits longer than for a full
+// burst.
+//
+// When Redis does not answer in time, requests are counted in this process; after
+// some in a row Redis is left alone for a time, up to 10 seconds, and then asked
+// with one request. See [RedisOptions.Replicas].
+type Redis struct {
+	client rueidis.Client
+	script *rueidis.Lua
+	opts   RedisOptions
+	local  *Memory // or nil
+	began  time.Time
+	down   circuit.Circuit
+}
+
+// RedisOptions are the options of [NewRedis].
+type RedisOptions struct {
+	// Keyspace names the keys. Services that share a Redis and no tenants have
+	// different ones. Default: "tenancy.ratelimit".
+	Keyspace tenancy.Keyspace
+	// Timeout is how long a request may be kept by Redis. Default: 50 milliseconds.
+	Timeout time.Duration
+	// Replicas is in how many replicas the service runs: while Redis does not
+	// answer, each lets this part of each rate pass, and one request at once at the
+	// least. It starts with full bursts. Default: 1, so that each lets a whole rate
+	// pass. Negative: then no request passes, and Take returns an error that unwraps
+	// to [tenancy.ErrUnavailable].
+	Replicas int
+	// Local has the sizes for what is counted while Redis does not answer. Default:
+	// those of [NewMemory].
+	Local *MemoryOptions
+	// Logger is told when Redis is left alone, and when it answers again. Default:
+	// [slog.Default], asked at each message.
+	Logger *slog.Logger
+}
+
+const (
+	defaultKeyspace = "tenancy.ratelimit"
+	defaultTimeout  = 50 * time.Millisecond
+	central         = "@" // is no ID of a tenant
+)
+
+var _ Limiter = (*Redis)(nil)
+
+// NewRedis returns a limiter that asks Redis through the client, which its caller
+// closes. It asks for nothing yet. The error unwraps to [tenancy.ErrInvalid].
+func NewRedis(client rueidis.Client, opts *RedisOptions) (*Redis, error) {
+	r := &Redis{client: client, script: rueidis.NewLuaScript(script), began: time.Now()}
+	if opts != nil {
+		r.opts = *opts
+	}
+	o := &r.opts
+	if o.Keyspace == "" {
+		o.Keyspace = defaultKeyspace
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
+	ctx := tenancy.NewContext(context.Background(), &tenancy.Tenant{ID: "a"})
+	_, err := o.Keyspace.Prefix(ctx)
+	switch {
+	case client == nil:
+		err = fmt.Errorf("%w: no client", tenancy.ErrInvalid)
+	case o.Timeout < 0:
+		err = fmt.Errorf("%w: timeout %v", tenancy.ErrInvalid, o.Timeout)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap("ratelimit.NewRedis", "", err)
+	}
+	if o.Replicas > 0 {
+		r.local = NewMemory(o.Local)
+	}
+	r.down.Trip, r.down.Longest, r.down.Answer = 3, 10*time.Second, o.Timeout
+	return r, nil
+}
+
+// Down reports whether Redis did not answer of late, and is not asked.
+func (r *Redis) Down() bool { return r.down.Open() }
+
+// Take implements [Limiter]. It takes no longer than [RedisOptions.Timeout], beside
+// what the goroutines of a busy process wait for each other.
+func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
+	const op = "ratelimit.Take"
+	id, err := begin(ctx, limits)
+	if err != nil {
+		return false, tenancy.Wrap(op, id, err)
+	}
+	passes := true
+	var room [kinds]*Limit
+	asked := room[:0]
+	for i := range limits {
+		fixed, ok := limits[i].setFixed()
+		passes = passes && ok
+		if !fixed {
+			asked = append(asked, &limits[i])
+		}
+	}
+	if len(asked) == 0 {
+		return passes, nil
+	}
+	if err = errLeftAlone; r.down.Asks(r.now()) {
+		var counted bool
+		counted, err = r.ask(ctx, asked, passes)
+		if err == nil {
+			r.answered(ctx)
+			return counted, nil
+		}
+		if ctx.Err() != nil { // which says nothing about Redis
+			return false, ctx.Err()
+		}
+		r.failed(ctx, err)
+	}
+	if r.local == nil {
+		// The text alone: a context that ended is the client's own.
+		return false, tenancy.Wrap(op, id, fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+	}
+	return r.local.take(id, limits, int64(r.opts.Replicas)), nil
+}
+
+var errLeftAlone = errors.New("it has not answered of late")
+
+// ask runs the script, which counts nothing unless the request passes so far.
+func (r *Redis) ask(ctx context.Context, asked []*Limit, passes bool) (bool, error) {
+	keys, args := make([]string, len(asked)), make([]string, 1, 2*len(asked)+1)
+	args[0] = "0"
+	if passes {
+		args[0] = "1"
+	}
+	for i, l := range asked {
+		key, err := r.key(ctx, l)
+		if err != nil {
+			return false, err
+		}
+		every, depth := l.Rate.terms()
+		keys[i] = key
+		args = append(args, strconv.FormatInt(int64(every), 10), strconv.FormatInt(int64(depth), 10))
+	}
+	got, err := rediskit.Within(ctx, r.opts.Timeout, func(ctx context.Context) rueidis.RedisResult {
+		return r.script.Exec(ctx, r.client, keys, args)
+	}).AsIntSlice()
+	if err == nil && len(got) != len(asked)+1 {
+		err = fmt.Errorf("%d numbers", len(got))
+	}
+	if err != nil {
+		return false, err
+	}
+	for i, l := range asked {
+		every, depth := l.Rate.terms()
+		owed := min(max(time.Duration(got[i+1]), 0), depth/time.Microsecond) * time.Microsecond
+		l.set(every, depth, owed)
+	}
+	return got[0] == 1, nil
+}
+
+// key returns the key of what the limit counts.
+func (r *Redis) key(ctx context.Context, l *Limit) (string, error) {
+	const longest = 64
+	value := l.Key
+	switch {
+	case l.Kind == Address:
+		value = l.Address.String()
+	case l.Kind == Tenant:
+		value = ""
+	case len(value) > longest:
+		value = "#" + tenancy.DigestOf(value).String()
+	}
+	if _, ok := tenancy.FromContext(ctx); ok {
+		return r.opts.Keyspace.Key(ctx, l.Kind.String(), l.Class, value)
+	}
+	key := string(r.opts.Keyspace) + ":{" + central + "}:"
+	return key + l.Kind.String() + ":" + url.QueryEscape(l.Class) + ":" + url.QueryEscape(value), nil
+}
+
+func (r *Redis) now() int64 { return int64(time.Since(r.began)) }
+
+func (r *Redis) logger() *slog.Logger {
+	if r.opts.Logger != nil {
+		return r.opts.Logger
+	}
+	return slog.Default()
+}
+
+func (r *Redis) failed(ctx context.Context, err error) {
+	if r.down.Failed(r.now()) {
+		r.logger().ErrorContext(ctx, "ratelimit: redis fails and is left alone for a time", slog.Any("error", err))
+	}
+}
+
+func (r *Redis) answered(ctx context.Context) {
+	if r.down.Answered() {
+		r.logger().InfoContext(ctx, "ratelimit: redis answers again")
+	}
+}

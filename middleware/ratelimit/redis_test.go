@@ -1,0 +1,411 @@
+//go:build unix
+
+package ratelimit_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/redis/rueidis"
+	"github.com/rs/zerolog"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/testserver"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+var silent = slog.New(slog.DiscardHandler)
+
+// patient is longer than any pause of a busy machine.
+const patient = 20 * time.Second
+
+// startRedis starts a server for this test alone, where one is installed.
+func startRedis(t *testing.T) *testserver.Server {
+	t.Helper()
+	s, err := testserver.StartRedis(t.Context(), t.TempDir())
+	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+func connect(t *testing.T, address string) rueidis.Client {
+	t.Helper()
+	opts := rueidis.MustParseURL(address)
+	opts.ForceSingleClient = true
+	client, err := rueidis.NewClient(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// sharedRedis returns a client of the Redis of all tests, and a keyspace of this
+// one. Its keys expire by themselves.
+func sharedRedis(t *testing.T) (rueidis.Client, tenancy.Keyspace) {
+	t.Helper()
+	client, _ := tenancytest.Redis(t)
+	return client, tenancy.Keyspace("tenancytest." + rand.Text())
+}
+
+func newRedis(t *testing.T, client rueidis.Client, opts ratelimit.RedisOptions) *ratelimit.Redis {
+	t.Helper()
+	if opts.Timeout == 0 {
+		opts.Timeout = patient
+	}
+	if opts.Logger == nil {
+		opts.Logger = silent
+	}
+	r, err := ratelimit.NewRedis(client, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func acme(t *testing.T) context.Context {
+	return tenancy.NewContext(t.Context(), &tenancy.Tenant{ID: "acme"})
+}
+
+func hourly(n int64) []ratelimit.Limit {
+	return []ratelimit.Limit{{Rate: ratelimit.Rate{Limit: n, Period: time.Hour}}}
+}
+
+// passed counts how many of n requests pass.
+func passed(t *testing.T, l ratelimit.Limiter, n int, limits []ratelimit.Limit) (count int) {
+	t.Helper()
+	for range n {
+		ok, err := l.Take(acme(t), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			count++
+		}
+	}
+	return count
+}
+
+func keys(t *testing.T, client rueidis.Client, pattern string) []string {
+	t.Helper()
+	all, err := client.Do(t.Context(), client.B().Keys().Pattern(pattern).Build()).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestRedisConforms(t *testing.T) {
+	t.Parallel()
+	tenancytest.TestLimiter(t, func(t *testing.T) ratelimit.Limiter {
+		client, keyspace := sharedRedis(t)
+		return newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace})
+	})
+}
+
+// What counts while Redis is away conforms as well.
+func TestRedisConformsWhenKilled(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	client := connect(t, s.URL)
+	s.Kill()
+	tenancytest.TestLimiter(t, func(t *testing.T) ratelimit.Limiter {
+		return newRedis(t, client, ratelimit.RedisOptions{Timeout: 50 * time.Millisecond})
+	})
+}
+
+// Replicas share what they count, and what one of them refuses counts for none.
+func TestRedisIsShared(t *testing.T) {
+	t.Parallel()
+	client, keyspace := sharedRedis(t)
+	opts := ratelimit.RedisOptions{Keyspace: keyspace}
+	a, b := newRedis(t, client, opts), newRedis(t, client, opts)
+	if n := passed(t, a, 6, hourly(10)) + passed(t, b, 6, hourly(10)) + passed(t, a, 6, hourly(10)); n != 10 {
+		t.Errorf("%d passed, want 10", n)
+	}
+	opts.Keyspace += ".other"
+	if n := passed(t, newRedis(t, client, opts), 12, hourly(10)); n != 10 {
+		t.Errorf("another keyspace: %d passed, want 10", n)
+	}
+}
+
+func TestRedisKeys(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	client := connect(t, s.URL)
+	r := newRedis(t, client, ratelimit.RedisOptions{})
+	second := ratelimit.Rate{Limit: 1, Period: time.Minute}
+	limits := []ratelimit.Limit{
+		{Kind: ratelimit.Tenant, Rate: second},
+		{Kind: ratelimit.Key, Class: "a:b}", Key: "k:7", Rate: second},
+		{Kind: ratelimit.Address, Address: netip.MustParseAddr("2001:db8::"), Rate: second},
+	}
+	for _, ctx := range []context.Context{acme(t), t.Context()} {
+		if ok, err := r.Take(ctx, limits); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	long := []ratelimit.Limit{{Kind: ratelimit.Key, Key: strings.Repeat("k", 65), Rate: second}}
+	if ok, err := r.Take(acme(t), long); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	want := []string{
+		"tenancy.ratelimit:{@}:address::2001%3Adb8%3A%3A",
+		"tenancy.ratelimit:{@}:key:a%3Ab%7D:k%3A7",
+		"tenancy.ratelimit:{@}:tenant::",
+		"tenancy.ratelimit:{acme}:address::2001%3Adb8%3A%3A",
+		"tenancy.ratelimit:{acme}:key::%23" + tenancy.DigestOf(long[0].Key).String(),
+		"tenancy.ratelimit:{acme}:key:a%3Ab%7D:k%3A7",
+		"tenancy.ratelimit:{acme}:tenant::",
+	}
+	got := keys(t, client, "*")
+	if !slices.Equal(got, want) {
+		t.Errorf("got the keys %q, want %q", got, want)
+	}
+	for _, key := range got {
+		ttl, err := client.Do(t.Context(), client.B().Pttl().Key(key).Build()).AsInt64()
+		if err != nil || ttl <= 0 || ttl > 60_000 {
+			t.Errorf("%s: expires in %d ms, %v, want a minute at most", key, ttl, err)
+		}
+	}
+}
+
+// Odd texts, and those of a clock that was set back, are no more than a full burst.
+func TestRedisFindsOddTexts(t *testing.T) {
+	t.Parallel()
+	client, keyspace := sharedRedis(t)
+	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace})
+	key, err := keyspace.Key(acme(t), "tenant", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{
+		"": 2, "x": 2, "nan": 2, "-nan": 2, "-inf": 2, "-1e300": 2, "0": 2, "1e-300": 2, "0x10": 2,
+		"inf": 0, "1e300": 0, "999999999999999999999": 0, "9e15": 0,
+	} {
+		if err := client.Do(t.Context(), client.B().Set().Key(key).Value(text).Px(time.Minute).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		limits := hourly(2)
+		if got := passed(t, r, 3, limits); got != want {
+			t.Errorf("%q: %d passed, want %d", text, got, want)
+		}
+		if limits[0].After <= 0 || limits[0].After > time.Hour/2 {
+			t.Errorf("%q: one more after %v, want half an hour at most", text, limits[0].After)
+		}
+	}
+	if err := client.Do(t.Context(), client.B().Del().Key(key).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().Lpush().Key(key).Element("x").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if got := passed(t, r, 3, hourly(2)); got != 2 {
+		t.Errorf("a list: %d passed, want 2", got)
+	}
+}
+
+// TestRedisPermissions shows what a user of Redis must be allowed to, and that the
+// script comes back when Redis has lost it.
+func TestRedisPermissions(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	admin := connect(t, s.URL)
+	rules := []string{"on", ">secret", "~tenancy.ratelimit:*", "+hello", "+eval", "+evalsha", "+time", "+get", "+set"}
+	if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("limiter").Rule(rules...).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User, u.RawQuery = url.UserPassword("limiter", "secret"), "client_cache=0"
+	r := newRedis(t, connect(t, u.String()), ratelimit.RedisOptions{Replicas: -1})
+	if n := passed(t, r, 5, hourly(10)); n != 5 {
+		t.Errorf("%d passed, want 5", n)
+	}
+	if err := admin.Do(t.Context(), admin.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if n := passed(t, r, 10, hourly(10)); n != 5 {
+		t.Errorf("without the script: %d passed, want 5", n)
+	}
+	other := newRedis(t, connect(t, u.String()), ratelimit.RedisOptions{Replicas: -1, Keyspace: "other"})
+	_, err = other.Take(acme(t), hourly(10))
+	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
+	}
+}
+
+func TestNewRedisRefuses(t *testing.T) {
+	t.Parallel()
+	client, _ := tenancytest.Redis(t)
+	for what, opts := range map[string]*ratelimit.RedisOptions{
+		"negative timeout": {Timeout: -1}, "odd keyspace": {Keyspace: "a{b"},
+	} {
+		if _, err := ratelimit.NewRedis(client, opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", what, err, tenancy.ErrInvalid)
+		}
+	}
+	if _, err := ratelimit.NewRedis(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no client: got %v, want %v", err, tenancy.ErrInvalid)
+	}
+}
+
+// proxied returns a client that reaches the server through a proxy.
+func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *toxiproxy.Proxy) {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(s.URL, "redis://"))
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	return connect(t, "redis://"+proxy.Listen), proxy
+}
+
+// slowDown makes answers take 20 seconds.
+func slowDown(t *testing.T, proxy *toxiproxy.Proxy) {
+	t.Helper()
+	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "latency", "attributes": {"latency": 20000}}`)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A slow Redis costs three requests the timeout, and the others next to nothing.
+func TestRedisIsSlow(t *testing.T) {
+	t.Parallel()
+	client, proxy := proxied(t, startRedis(t))
+	var log bytes.Buffer
+	const timeout = 300 * time.Millisecond
+	r := newRedis(t, client, ratelimit.RedisOptions{Timeout: timeout, Replicas: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	passed(t, r, 1, hourly(100))
+	if r.Down() {
+		t.Fatal("down before it was slow")
+	}
+	slowDown(t, proxy)
+	var slow, longest time.Duration
+	count := 0
+	began := time.Now()
+	for range 200 {
+		one := time.Now()
+		ok, err := r.Take(acme(t), hourly(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			count++
+		}
+		if d := time.Since(one); d > timeout/2 {
+			slow, longest = slow+d, max(longest, d)
+		}
+	}
+	if !r.Down() {
+		t.Error("not down after 200 requests")
+	}
+	if count != 25 {
+		t.Errorf("%d passed, want 25: a quarter", count)
+	}
+	// In a pause that doubles, one request each asks again.
+	if d := time.Since(began); longest > 5*time.Second || d > 10*time.Second {
+		t.Errorf("took %v, of which %v waiting, %v for one", d, slow, longest)
+	}
+	if n := strings.Count(log.String(), "left alone"); n != 1 {
+		t.Errorf("got %d messages, want 1: %s", n, &log)
+	}
+
+	proxy.Toxics.ResetToxics(t.Context())
+	await(t, func() bool {
+		_, err := r.Take(acme(t), hourly(100))
+		return err == nil && !r.Down()
+	})
+	if !strings.Contains(log.String(), "answers again") {
+		t.Errorf("got no message that Redis is back: %s", &log)
+	}
+}
+
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patient); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within ", patient)
+		}
+	}
+}
+
+func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	client := connect(t, s.URL)
+	local := newRedis(t, client, ratelimit.RedisOptions{Timeout: time.Second, Replicas: 2})
+	strict := newRedis(t, client, ratelimit.RedisOptions{Timeout: time.Second, Replicas: -1})
+	for _, r := range []*ratelimit.Redis{local, strict} {
+		passed(t, r, 1, hourly(100))
+	}
+	s.Kill()
+	if n := passed(t, local, 200, hourly(100)); n != 50 {
+		t.Errorf("%d passed, want 50: a half", n)
+	}
+	for range 5 {
+		ok, err := strict.Take(acme(t), hourly(100))
+		if ok || !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("got %t, %v, want %v", ok, err, tenancy.ErrUnavailable)
+		}
+	}
+	if ok, err := strict.Take(acme(t), hourly(0)); ok || err != nil {
+		t.Errorf("a limit of zero: got %t, %v, want a refusal", ok, err)
+	}
+	if ok, err := strict.Take(acme(t), hourly(-1)); !ok || err != nil {
+		t.Errorf("no limit: got %t, %v", ok, err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*ratelimit.Redis{local, strict} {
+		await(t, func() bool {
+			ok, err := r.Take(acme(t), hourly(1000))
+			return ok && err == nil && !r.Down()
+		})
+	}
+}
+
+// A request that ends by itself says nothing about Redis.
+func TestRedisContextEnds(t *testing.T) {
+	t.Parallel()
+	client, proxy := proxied(t, startRedis(t))
+	r := newRedis(t, client, ratelimit.RedisOptions{Replicas: -1})
+	passed(t, r, 1, hourly(100))
+	slowDown(t, proxy)
+	for range 6 {
+		ctx, cancel := context.WithTimeout(acme(t), 30*time.Millisecond)
+		began := time.Now()
+		if _, err := r.Take(ctx, hourly(100)); err != context.DeadlineExceeded { //nolint:errorlint // unchanged
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+		cancel()
+		if d := time.Since(began); d > 10*time.Second {
+			t.Errorf("took %v", d)
+		}
+	}
+	if r.Down() {
+		t.Error("down because requests ended")
+	}
+}
