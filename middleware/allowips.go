@@ -1,0 +1,86 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+// AllowIPsOptions are the options of [AllowIPs].
+type AllowIPsOptions struct {
+	Options
+	// Proxies say from which address a request comes. Default: that of who is
+	// connected, and no forwarding header counts.
+	Proxies *resolver.Proxies
+	// Allow and Deny are the host's own, for requests of all tenants and of none.
+	// An empty Allow is all. Deny outweighs it. Default: none.
+	Allow, Deny []netip.Prefix
+}
+
+// AllowIPs lets a request pass that comes from an address which the host and the
+// tenant's [tenancy.Guards] both allow, and neither denies. Others are answered as
+// forbidden. Where neither has a list, every request passes; where one has, so does
+// none of which the address is not known: over a Unix socket, or when a trusted
+// proxy passed on what is none.
+//
+// IPv4 addresses that are written in IPv6 are IPv4 addresses, and zones do not
+// count; a prefix of one family has no address of the other in it.
+//
+// It panics if a prefix of the host's is malformed.
+func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
+	var o AllowIPsOptions
+	if opts != nil {
+		o = *opts
+	}
+	allow, deny := prefixes(o.Allow), prefixes(o.Deny)
+	return guard(&o.Options, func(r *http.Request) error {
+		var id tenancy.ID
+		var tenantAllow, tenantDeny []netip.Prefix
+		if t, ok := tenancy.FromContext(r.Context()); ok {
+			id, tenantAllow, tenantDeny = t.ID, t.Guards.Allow, t.Guards.Deny
+		}
+		if len(allow)+len(deny)+len(tenantAllow)+len(tenantDeny) == 0 {
+			return nil
+		}
+		addr := o.Proxies.Client(r)
+		why := ""
+		switch {
+		case !addr.IsValid():
+			why = "no address is known"
+		case contains(deny, addr), contains(tenantDeny, addr):
+			why = "the address is denied"
+		case len(allow) > 0 && !contains(allow, addr), len(tenantAllow) > 0 && !contains(tenantAllow, addr):
+			why = "the address is not allowed"
+		default:
+			return nil
+		}
+		return tenancy.Wrap("middleware.AllowIPs", id, fmt.Errorf("%w: %s: %v", tenancy.ErrForbidden, why, addr))
+	})
+}
+
+// prefixes returns a copy with IPv4 addresses in the form that clients have.
+func prefixes(in []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, len(in))
+	for i, p := range in {
+		if p.Addr().Is4In6() {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		if !p.IsValid() {
+			panic(fmt.Sprintf("middleware: prefix %v of addresses", in[i]))
+		}
+		out[i] = p.Masked()
+	}
+	return out
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
