@@ -1,0 +1,93 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Homepage redirects requests for the page "/" of a tenant whose homepage is off to
+// another place: a path of the tenant's, such as "/login", or the absolute URL of a
+// page of the host's. All else passes: other pages, methods other than GET and
+// HEAD, and requests without a tenant.
+//
+// The homepage is on unless the record's [tenancy.Tenant.Settings] have a
+// "homepage" that is neither "on" nor empty, such as "off"; a change counts as soon
+// as the record is known here.
+//
+// The place is what stands here, behind [PathPrefix] if it is a path: nothing of
+// the request is in it that could lead to another host. Homepage panics if it is
+// neither a path that begins with one slash, other than "/", nor an absolute URL
+// with http or https and a host.
+func Homepage(off string, opts *Options) func(http.Handler) http.Handler {
+	isPath, err := place(off)
+	if err != nil {
+		panic("middleware: " + err.Error())
+	}
+	o := opts.withDefaults()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			t, ok := tenancy.FromContext(r.Context())
+			if !ok || !isHome(r) || isOn(t) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			to := off
+			if prefix := PathPrefix(r.Context()); isPath && prefix != "" {
+				prefix = (&url.URL{Path: prefix}).EscapedPath()
+				if _, err := place(prefix); err != nil {
+					o.refuse(w, r, tenancy.Wrap("middleware.Homepage", t.ID, err))
+					return
+				}
+				to = prefix + off
+			}
+			w.Header().Set("Location", to)
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusFound)
+		})
+	}
+}
+
+// isHome reports whether a handler may take the request for one of "/".
+func isHome(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	p := r.URL.Path
+	return p == "/" || p == "" || len(p) > 1 && path.Clean("/"+p) == "/"
+}
+
+func isOn(t *tenancy.Tenant) bool {
+	setting := t.Settings["homepage"]
+	return setting == "" || setting == "on"
+}
+
+// place checks where to redirect to, and reports whether it is a path. Browsers
+// take a backslash for a slash, two slashes for the beginning of a host, and do not
+// see tabs and line feeds. Source: https://url.spec.whatwg.org/#concept-basic-url-parser
+func place(to string) (isPath bool, err error) {
+	invalid := fmt.Errorf("%w: a redirect to %q, want a path, or a URL with http or https and a host", tenancy.ErrInvalid, to)
+	for i := range len(to) {
+		if to[i] <= ' ' || to[i] >= 0x7f || to[i] == '\\' {
+			return false, invalid
+		}
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		return false, invalid
+	}
+	if strings.HasPrefix(to, "/") {
+		if strings.HasPrefix(to, "//") || path.Clean(u.Path) == "/" {
+			return false, invalid
+		}
+		return true, nil
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
+		return false, invalid
+	}
+	return false, nil
+}
