@@ -64,7 +64,7 @@ var problems = []problem{
 	{is: []error{tenancy.ErrUnauthenticated}, code: http.StatusUnauthorized, name: "unauthenticated", title: "Not authenticated",
 		detail: "The request lacks valid credentials.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrForbidden}, code: http.StatusForbidden, name: "forbidden", title: "Forbidden",
-		detail: "The credentials do not allow this request.", level: slog.LevelInfo},
+		detail: "This request is not allowed.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrLimited}, code: http.StatusTooManyRequests, name: "limited", title: "Too many requests",
 		detail: "A limit is reached. Try again later.", level: slog.LevelInfo, retryAfter: time.Second},
 	{is: []error{tenancy.ErrExists}, code: http.StatusConflict, name: "exists", title: "Exists already",
