@@ -11,24 +11,25 @@ BENCH ?= .
 # How dbpool is measured beside others; see internal/bench/pools.
 POOLS ?= -rounds 3
 
-# How resolution is measured beside others; see internal/bench/resolve. A module
-# of its own, which ./... does not reach.
+# How resolution is measured beside others; see internal/bench/resolve.
 RESOLVE ?=
-NESTED = internal/bench/resolve
+
+# Modules of their own, which ./... does not reach.
+NESTED = internal/bench/resolve internal/bench/limits
 
 # Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
 NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REDIS -u TENANCY_TEST_REQUIRE
 
-.PHONY: help test race fuzz bench bench-pools bench-resolve soak lint fmt services-up services-down linter
+.PHONY: help test race fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
-	cd $(NESTED) && $(GO) vet ./...
-	$(SERVERS) sh -c '$(GO) test -race -count=1 ./... && cd $(NESTED) && $(GO) test -count=1 ./...'
+	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...) || exit 1; done
+	$(SERVERS) sh -c '$(GO) test -race -count=1 ./... && for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 ./...) || exit 1; done'
 
 race: ## the quick tests with the race detector, on SQLite alone
 	$(NO_SERVERS) $(GO) test -race -count=1 -short ./...
@@ -52,18 +53,21 @@ bench-pools: ## dbpool beside PgBouncer and others, with the options POOLS (-rou
 	$(GO) run ./internal/bench/pools -cold $(POOLS)
 
 bench-resolve: ## resolution beside maps, Redis, SQL and others, with the options RESOLVE (-quick)
-	cd $(NESTED) && $(GO) run . $(RESOLVE)
+	cd internal/bench/resolve && $(GO) run . $(RESOLVE)
+
+bench-limits: ## the limiters beside others, how exact they are, and a noisy neighbour
+	cd internal/bench/limits && for what in decisions accuracy noisy; do $(GO) run . -$$what || exit 1; done
 
 soak: ## the tests in their long versions, with the race detector
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=1 -timeout 60m ./...
 
 lint: linter ## golangci-lint
 	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
-	cd $(NESTED) && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
+	for dir in $(NESTED); do (cd $$dir && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...) || exit 1; done
 
 fmt: linter ## format the code
 	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...
-	cd $(NESTED) && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...
+	for dir in $(NESTED); do (cd $$dir && PATH="$$PATH:$(GOBIN_DIR)" golangci-lint fmt ./...) || exit 1; done
 
 services-up: ## start servers and leave them running; their addresses are in .services/env
 	@$(GO) run ./internal/testserver/run up
