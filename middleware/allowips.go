@@ -71,7 +71,7 @@ func prefixes(in []netip.Prefix) []netip.Prefix {
 		if !p.IsValid() {
 			panic(fmt.Sprintf("middleware: prefix %v of addresses", in[i]))
 		}
-		out[i] = p.Masked()
+		out[i] = p
 	}
 	return out
 }

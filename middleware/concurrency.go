@@ -57,9 +57,6 @@ func Concurrency(opts *ConcurrencyOptions) func(http.Handler) http.Handler {
 	o.Max = orDefault(o.Max, defaultInFlight)
 	o.Queue = orDefault(o.Queue, defaultQueue)
 	o.Wait = orDefault(o.Wait, defaultWait)
-	if o.Wait < 0 {
-		o.Queue = -1
-	}
 	g := newGates()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

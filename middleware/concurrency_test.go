@@ -116,6 +116,28 @@ func TestConcurrency(t *testing.T) {
 	})
 }
 
+func TestConcurrencyWhileSomeAreDone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, middleware.ConcurrencyOptions{Max: 3, Wait: time.Hour})
+		a := newTenant("a", tenancy.StatusActive)
+		for range 3 {
+			c.send(t.Context(), a, "/")
+		}
+		for done := range 10 {
+			codes := map[int]int{}
+			if done > 0 {
+				codes[200] = done
+			}
+			c.want("full", 3, codes)
+			c.letGo(1)
+			c.send(t.Context(), a, "/")
+			c.send(t.Context(), a, "/")
+		}
+		close(c.release)
+	})
+}
+
 func TestConcurrencyWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -282,11 +282,19 @@ func TestRateLimitWhenTheLimiterFails(t *testing.T) {
 		down: func(context.Context, []ratelimit.Limit) (bool, error) {
 			return false, fmt.Errorf("x: %w", tenancy.ErrUnavailable)
 		},
-		internal:              func(context.Context, []ratelimit.Limit) (bool, error) { return true, errors.New("odd") },
-		{429, "limited", "1"}: func(_ context.Context, l []ratelimit.Limit) (bool, error) { l[0].Remaining = 1; return false, nil },
+		internal: func(context.Context, []ratelimit.Limit) (bool, error) { return true, errors.New("odd") },
+		{429, "limited", ""}: func(_ context.Context, l []ratelimit.Limit) (bool, error) {
+			l[0].Remaining, l[0].After = 0, time.Minute
+			l[1].Remaining, l[1].After = 0, 0 // never
+			return false, nil
+		},
+		{429, "limited", "1"}: func(_ context.Context, l []ratelimit.Limit) (bool, error) {
+			l[0].Remaining, l[1].Remaining = 1, 1
+			return false, nil
+		},
 	} {
 		next := &spy{}
-		h := as(limited("acme", map[string]int64{"rate.tenant": 1}), middleware.RateLimit(limiter, limitOptions(nil))(next))
+		h := as(limited("acme", map[string]int64{"rate.tenant": 1, "rate.address": 1}), middleware.RateLimit(limiter, limitOptions(nil))(next))
 		if got := ask(t, h, from("192.0.2.1:80", "/")); got != want || len(next.got) != 0 {
 			t.Errorf("got %+v and %d calls of the handler, want %+v", got, len(next.got), want)
 		}

@@ -245,6 +245,12 @@ func testLimiterChanges(l *limiting) {
 	if got := take("a lower limit", 1, false, 0); got.After > time.Hour {
 		l.Errorf("a lower limit: one more after %v, want an hour at most", got.After)
 	}
+	short := perHour(100)
+	short.Burst = 1
+	limits := []ratelimit.Limit{ofTenant(short)}
+	if l.take(l.ctx, "a lower burst", false, limits, 0); limits[0].After > time.Hour/100 {
+		l.Errorf("a lower burst: one more after %v, want no more than for a request", limits[0].After)
+	}
 	take("a higher limit", 1000, true, 499)
 	take("the limit of before", 100, true, 48)
 }

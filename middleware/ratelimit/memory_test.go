@@ -103,7 +103,9 @@ func TestMemoryForgetsWhoIsFreeFirst(t *testing.T) {
 			}
 		}
 		for i := range 100_000 { // each with one request
-			takes(t, m, of(i+1))
+			if l := of(i + 1); !takes(t, m, l) || l.Remaining != 9 {
+				t.Fatalf("a new address has %d left, want 9", l.Remaining)
+			}
 		}
 		if takes(t, m, attacker) {
 			t.Error("an address at its limit was forgiven for others that are not")
