@@ -21,7 +21,7 @@ const maxSession = 4096
 // The host puts what Bind returns into its cookie in place of the session, and asks
 // Open at each request, in an [Authenticator] of its own.
 type Sessions struct {
-	keys [][]byte // the first signs, all verify
+	keys []tenancy.Secret // the first signs, all verify
 }
 
 // SessionsOptions are the options of [NewSessions].
@@ -34,16 +34,14 @@ type SessionsOptions struct {
 // and comes from a random source; a shorter one is an error that unwraps to
 // [tenancy.ErrInvalid].
 func NewSessions(key tenancy.Secret, opts *SessionsOptions) (*Sessions, error) {
-	all := []tenancy.Secret{key}
+	s := &Sessions{[]tenancy.Secret{key}}
 	if opts != nil {
-		all = append(all, opts.OldKeys...)
+		s.keys = append(s.keys, opts.OldKeys...)
 	}
-	s := &Sessions{}
-	for _, k := range all {
+	for _, k := range s.keys {
 		if n := len(k.Reveal()); n < sha256.Size { // RFC 2104, section 3
 			return nil, tenancy.Wrap("middleware.NewSessions", "", fmt.Errorf("%w: key of %d bytes, want at least %d", tenancy.ErrInvalid, n, sha256.Size))
 		}
-		s.keys = append(s.keys, []byte(k.Reveal()))
 	}
 	return s, nil
 }
@@ -63,7 +61,7 @@ func (s *Sessions) Open(id tenancy.ID, bound string) (string, error) {
 		return "", errUnbound
 	}
 	session, mac := bound[:i], []byte(bound[i+1:])
-	if !slices.ContainsFunc(s.keys, func(key []byte) bool { return hmac.Equal(mac, []byte(sign(key, id, session))) }) {
+	if !slices.ContainsFunc(s.keys, func(key tenancy.Secret) bool { return hmac.Equal(mac, []byte(sign(key, id, session))) }) {
 		return "", errUnbound
 	}
 	return session, nil
@@ -73,8 +71,8 @@ var errUnbound = fmt.Errorf("%w: a session that is not bound to this tenant", te
 
 // sign returns the signature as a text, so that each has one spelling. What it is
 // over has no two readings: an ID holds no NUL.
-func sign(key []byte, id tenancy.ID, session string) string {
-	h := hmac.New(sha256.New, key)
+func sign(key tenancy.Secret, id tenancy.ID, session string) string {
+	h := hmac.New(sha256.New, []byte(key.Reveal()))
 	fmt.Fprintf(h, "tenancy session\x00%s\x00%s", id, session)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,6 +65,12 @@ func TestSessions(t *testing.T) {
 	}
 	if _, err := before.Open("acme", bound); !errors.Is(err, tenancy.ErrUnauthenticated) {
 		t.Errorf("a key that is newer: got %v, want ErrUnauthenticated", err)
+	}
+	shown := fmt.Sprintf("%v %+v %#v", s, s, s)
+	for _, k := range []tenancy.Secret{key, oldKey} {
+		if strings.Contains(shown, k.Reveal()) || strings.Contains(shown, fmt.Sprintf("%#v", []byte(k.Reveal()))[7:40]) || strings.Contains(shown, fmt.Sprintf("%d", []byte(k.Reveal()))[1:40]) {
+			t.Errorf("got %s, want no key", shown)
+		}
 	}
 	short := tenancy.NewSecret("planted-key-of-31-bytes-0123456")
 	for _, old := range [][]tenancy.Secret{nil, {short}} {

@@ -74,8 +74,8 @@ type Tokens struct {
 // master is a master key.
 type master struct {
 	id     string
-	prk    []byte // from which tenants' keys are derived
-	header string // of tokens that are signed with it, encoded
+	prk    tenancy.Secret // from which tenants' keys are derived
+	header string         // of tokens that are signed with it, encoded
 }
 
 // New returns the tokens of that issuer, a name of the service that stays. The
@@ -126,7 +126,7 @@ func newMaster(k Key) (master, error) {
 		return master{}, err
 	}
 	header, err := json.Marshal(headerOf(k.ID))
-	return master{k.ID, prk, base64.RawURLEncoding.EncodeToString(header)}, err
+	return master{k.ID, tenancy.NewSecret(string(prk)), base64.RawURLEncoding.EncodeToString(header)}, err
 }
 
 func headerOf(kid string) map[string]any {
@@ -135,7 +135,7 @@ func headerOf(kid string) map[string]any {
 
 // derive returns the key that signs the tokens of one tenant.
 func (m *master) derive(id tenancy.ID) ([]byte, error) {
-	return hkdf.Expand(sha256.New, m.prk, string(id), sha256.Size)
+	return hkdf.Expand(sha256.New, []byte(m.prk.Reveal()), string(id), sha256.Size)
 }
 
 // claims are what a token says.

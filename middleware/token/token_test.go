@@ -302,6 +302,21 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// What is printed of Tokens holds no key, and nothing from which one is derived.
+func TestTokensAreSecret(t *testing.T) {
+	t.Parallel()
+	key := newKey("k1")
+	k := newTokens(t, nil, key)
+	shown := fmt.Sprintf("%v %+v %#v %v", k, k, k, key)
+	for _, secret := range []string{key.Secret.Reveal(), k.keys[0].prk.Reveal()} {
+		for _, form := range []string{secret, fmt.Sprintf("%d", []byte(secret))[1:40], fmt.Sprintf("%#v", []byte(secret))[7:40]} {
+			if strings.Contains(shown, form) {
+				t.Errorf("got %s, want no key", shown)
+			}
+		}
+	}
+}
+
 func TestExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
