@@ -459,7 +459,7 @@ func TestNoTenant(t *testing.T) {
 	pool := tenancytest.NewServer(t, "sqlite").Pool(t, nil)
 	for _, tenant := range []*tenancy.Tenant{nil, {Placement: tenancy.Placement{Server: "sqlite", Database: "x"}}} {
 		_, err := pool.For(t.Context(), tenant)
-		for what, err := range map[string]error{"For": err, "Create": pool.Create(t.Context(), tenant), "Drop": pool.Drop(t.Context(), archived(tenant))} {
+		for what, err := range map[string]error{"For": err, "Create": pool.Create(t.Context(), tenant), "Drop": pool.Drop(t.Context(), tenant)} {
 			if !errors.Is(err, tenancy.ErrInvalid) {
 				t.Errorf("%s of %+v: got %v, want ErrInvalid", what, tenant, err)
 			}
