@@ -104,6 +104,9 @@ func (w *window) ruled(t time.Time) (time.Time, bool) {
 		}
 		n = n.Add(-shift)
 		_, end := in.ZoneBounds()
+		if !end.IsZero() && !end.After(in) { // on the last day of some leap years
+			end = in.Add(24 * time.Hour)
+		}
 		if end.IsZero() || n.Before(end) {
 			return n, true
 		}

@@ -193,6 +193,34 @@ func TestWindowsWhenClocksChange(t *testing.T) {
 	}
 }
 
+// Where the zone's data goes on by a rule, time.Time.ZoneBounds takes each year to
+// have 365 days: on the last day of a leap year the period has ended already.
+func TestWindowsAtTheEndOfALeapYear(t *testing.T) {
+	t.Parallel()
+	for _, zone := range []string{"Europe/Berlin", "Australia/Sydney", "America/New_York", "UTC", "Asia/Kolkata"} {
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := newWindow(tenancy.Window{Rule: "0 12 * * *", Length: time.Hour, Zone: zone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, year := range []int{2028, 2040, 2039, 2096} {
+			for hour := range 24 {
+				at := time.Date(year, 12, 31, hour, 30, 0, 0, loc)
+				want := time.Date(year, 12, 31, 12, 0, 0, 0, loc)
+				if hour >= 12 {
+					want = want.AddDate(0, 0, 1)
+				}
+				if got, ok := w.next(at); !ok || !got.Equal(want) {
+					t.Errorf("after %v: got %v, %v, want %v", at, got, ok, want)
+				}
+			}
+		}
+	}
+}
+
 // What is known of a time holds until it says, and is found again when the clock
 // was set back.
 func TestSpans(t *testing.T) {
@@ -296,7 +324,7 @@ func FuzzWindow(f *testing.F) {
 	f.Add("* * * * *", "Africa/Cairo", int64(time.Minute), int64(1776981600))
 	f.Add("TZ=0", "Local", int64(-1), int64(-1<<40))
 	f.Fuzz(func(t *testing.T, rule, zone string, length, at int64) {
-		if length <= 0 || at < -1<<40 || at > 1<<40 {
+		if rule == "" || length <= 0 || at < -1<<40 || at > 1<<40 {
 			return
 		}
 		w, err := newWindow(tenancy.Window{Rule: rule, Zone: zone, Length: time.Duration(length)})
@@ -325,4 +353,24 @@ func FuzzWindow(f *testing.F) {
 			t.Errorf("%q in %q at %v: got %+v, want open %v", rule, zone, now, s, open)
 		}
 	})
+}
+
+// BenchmarkLook is what a request pays that comes first after a window began or
+// ended.
+func BenchmarkLook(b *testing.B) {
+	for _, w := range []tenancy.Window{
+		{Rule: "0 3 * * *", Length: time.Hour, Zone: "Europe/Berlin"},
+		{Rule: "* * * * *", Length: time.Minute, Zone: "Europe/Berlin"},
+		{Rule: "* * * * *", Length: 365 * 24 * time.Hour, Zone: "Europe/Berlin"},
+		{Rule: "59 23 29 2 *", Length: 1<<63 - 1, Zone: "Europe/Berlin"},
+		{Rule: "59 23 31 12 *", Length: 366 * 24 * time.Hour, Zone: "Europe/Berlin"},
+		{Rule: "59 23 31 12 *", Length: time.Second, Zone: "Europe/Berlin"},
+	} {
+		b.Run(strings.ReplaceAll(w.Rule, " ", "_")+"/"+w.Length.String(), func(b *testing.B) {
+			p := mustPlan(b, w)
+			for b.Loop() {
+				p.look(day("03:10:00"))
+			}
+		})
+	}
 }
