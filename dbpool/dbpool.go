@@ -210,10 +210,13 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h == nil || h.db.DriverName() != s.engine.DriverName() {
+	if h == nil || h.source.closed.Load() || h.db.DriverName() != s.engine.DriverName() {
 		fresh, err := p.newHandle(t, s, c, false)
 		if err != nil {
 			return nil, err
+		}
+		if h != nil && h.db.DriverName() == fresh.db.DriverName() && h.placement == t.Placement {
+			fresh.readers, h.readers = h.readers, nil // only this one was closed
 		}
 		if h != nil {
 			h.all(func(h *handle) { h.source.end(); h.closeUnused() })

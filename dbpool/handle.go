@@ -26,10 +26,10 @@ type handle struct {
 	readers   map[string]*handle // by the server's name
 }
 
-// serves reports whether the handle is right for the record: it was made for
-// it, or the record is an older one, which somebody still holds.
+// serves reports whether the handle is right for the record, and nobody closed
+// it: it was made for it, or the record is an older one, which somebody still holds.
 func (h *handle) serves(t *tenancy.Tenant) bool {
-	return h != nil && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
+	return h != nil && !h.source.closed.Load() && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
 }
 
 // closeUnused closes the handle's *sql.DB when nobody holds the handle any more.

@@ -75,7 +75,7 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 // reader returns the database for reading at a server, or nil if none was opened, or
 // none that can do nothing else.
 func (h *handle) reader(s *server, readOnly bool) *sqlx.DB {
-	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) {
+	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.source.closed.Load() {
 		return r.db
 	}
 	return nil
@@ -112,10 +112,14 @@ func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
 // read returns the database for reading at a server. The caller has the lock.
 func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 	if r := h.readers[s.name]; r != nil {
-		if r.server == s {
+		switch {
+		case r.source.closed.Load():
+			r.source.end()
+		case r.server == s:
 			return r.db, nil
+		default:
+			return r.db, p.lead(r, s) // it led elsewhere since a move
 		}
-		return r.db, p.lead(r, s) // it led elsewhere since a move
 	}
 	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version}
 	r, err := p.newHandle(at, s, h.conns, true)

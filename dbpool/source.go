@@ -15,6 +15,14 @@ import (
 type source struct {
 	driver driver.Driver
 	queue  atomic.Pointer[queue]
+	closed atomic.Bool
+}
+
+// Close implements [io.Closer]: somebody closed the handle, though it is the
+// pool's. It is not given out again.
+func (s *source) Close() error {
+	s.closed.Store(true)
+	return nil
 }
 
 // Driver implements [driver.Connector].
