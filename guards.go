@@ -14,8 +14,10 @@ import (
 )
 
 // Guards are what stands between requests and a tenant. They are part of its
-// record, so that whoever has that needs to ask nothing else. The zero Guards let
-// every request pass.
+// record, so that whoever has that needs to ask nothing else. Each works where the
+// host puts what enforces it in front of its handlers, and nowhere else: the gate of
+// package maintenance, and Authenticate, AllowIPs and tokens of package middleware.
+// The zero Guards let every request pass.
 type Guards struct {
 	// Maintenance is nil when none is planned or in force. The package maintenance
 	// changes and enforces it.

@@ -88,11 +88,10 @@ func (b *breaker) failed(now time.Time, err error) {
 func (b *breaker) succeeded() { b.failures, b.err, b.from = 0, nil, nil }
 
 // failedFor counts a failure of a server. It takes different tenants to show that
-// the server is at fault, and not the database of one; or no tenant at all.
+// the server is at fault, and not the database of one; the pool's own connection to
+// the server itself counts each time.
 func (b *breaker) failedFor(q *queue, now time.Time, err error) {
-	if !b.tripped() && q.tenant == "" {
-		b.failures = b.trip - 1
-	} else if !b.tripped() {
+	if !b.tripped() && q.tenant != "" {
 		if b.from == nil {
 			b.from = map[*queue]bool{}
 		}

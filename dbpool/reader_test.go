@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/lease"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -276,6 +277,46 @@ func TestReplicasAreChecked(t *testing.T) {
 	}
 	if _, err := p.Reader(t.Context()); !errors.Is(err, tenancy.ErrNoTenant) {
 		t.Errorf("no tenant: got %v, want ErrNoTenant", err)
+	}
+}
+
+// A replica that never answered is seen to be down, though nobody is led to it.
+func TestReplicaThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
+		replica.Refuse(true)
+		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": replica}, &dbpool.Options{
+			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Minute)
+		if copied, own := p.Stat("copy").Breaker, p.Stat("main").Breaker; copied == "closed" || own != "closed" {
+			t.Errorf("got the replica's breaker %s and the primary's %s, want the replica's open alone", copied, own)
+		}
+		stop()
+		if err := errors.Join(<-done, p.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A lender without anything to lend, and the other way round, are mistakes.
+func TestLenderWantsShared(t *testing.T) {
+	t.Parallel()
+	engine, _ := dbpool.NewFakeServer(t, 2, 0)
+	lender := lease.NewMemory(time.Second).Replica()
+	for name, opts := range map[string]*dbpool.Options{
+		"a lender alone": {Lender: lender}, "shared alone": {Shared: 5}, "shared by a server alone": {Servers: map[string]dbpool.ServerOptions{"main": {Shared: 5}}},
+	} {
+		if _, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
 	}
 }
 
