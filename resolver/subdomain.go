@@ -16,6 +16,7 @@ import (
 type Subdomain struct {
 	suffixes []string // ".example.com", the longest first
 	reserved map[string]bool
+	maybe    [64]uint32 // by length: the first letters of reserved names, as bits
 	anyDepth bool
 	proxies  *Proxies
 }
@@ -60,16 +61,28 @@ func NewSubdomain(bases []string, opts *SubdomainOptions) (*Subdomain, error) {
 	}
 	slices.SortFunc(s.suffixes, func(a, b string) int { return len(b) - len(a) })
 	for _, name := range reserved {
-		s.reserved[strings.ToLower(name)] = true
+		if name != "" {
+			name = strings.ToLower(name)
+			s.reserved[name] = true
+			s.maybe[len(name)%len(s.maybe)] |= 1 << (name[0] % 32)
+		}
 	}
 	return s, nil
 }
 
 // Resolve returns the slug in the request's host.
-func (s *Subdomain) Resolve(r *http.Request) (Match, error) { return resolveHost(s, s.proxies, r) }
+func (s *Subdomain) Resolve(r *http.Request) (Match, error) {
+	if s.proxies == nil {
+		return s.ResolveHost(r.Host)
+	}
+	return resolveHost(s, s.proxies, r)
+}
 
 // ResolveHost returns the slug in the host.
 func (s *Subdomain) ResolveHost(host string) (Match, error) {
+	if label, ok := s.plain(host); ok {
+		return Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: label}}, nil
+	}
 	name, err := hostname.Parse(host)
 	if err != nil {
 		return Match{}, err
@@ -88,10 +101,33 @@ func (s *Subdomain) ResolveHost(host string) (Match, error) {
 			}
 			label = label[i+1:]
 		}
-		if s.reserved[label] {
+		if s.isReserved(label) {
 			return Match{}, tenancy.ErrUnresolved
 		}
 		return newMatch("subdomain", tenancy.RefSlug, label)
 	}
 	return Match{}, tenancy.ErrUnresolved
+}
+
+// isReserved reports whether a label that is not empty names no tenant.
+func (s *Subdomain) isReserved(label string) bool {
+	return s.maybe[len(label)%len(s.maybe)]>>(label[0]%32)&1 == 1 && s.reserved[label]
+}
+
+// plain returns the label in front of a base where the host is written in canonical
+// form and the label is a slug that is not reserved, as in nearly every request. It
+// says nothing about any other host.
+func (s *Subdomain) plain(host string) (label string, ok bool) {
+	if len(host) > hostname.MaxName {
+		return "", false
+	}
+	for _, suffix := range s.suffixes {
+		if host == suffix[1:] {
+			return "", false
+		}
+		if label, ok := strings.CutSuffix(host, suffix); ok {
+			return label, tenancy.ValidateSlug(label) == nil && !s.isReserved(label)
+		}
+	}
+	return "", false
 }

@@ -13,7 +13,10 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// maxLen bounds what is looked at: 253 bytes of name, brackets, dot and port,
+// MaxName is the length of the longest name, in bytes (RFC 1035, section 2.3.4).
+const MaxName = 253
+
+// maxLen bounds what is looked at: a name, brackets, dot and port,
 // and room for a name in Unicode that is shorter in ASCII.
 const maxLen = 1024
 
