@@ -171,8 +171,7 @@ func soon(maxAge int64) int64 { return maxAge / 5 * 4 }
 // memory is returned whatever the context says; who waits for a load waits until
 // the context ends at the longest. The record is shared and must not be modified.
 func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
-	h := c.memory.table.hash(ref)
-	if n := c.memory.table.get(h, ref); n != nil && n.loaded.Load() > c.trusted.Load() {
+	if n, h := c.memory.table.look(ref); n != nil && n.loaded.Load() > c.trusted.Load() {
 		if !n.used.Load() {
 			n.used.Store(true)
 		}
@@ -196,9 +195,8 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 	if _, err := tenancy.NewRef(ref.Kind, ref.Value); err != nil {
 		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
 	}
-	h := c.memory.table.hash(ref)
 	now := c.now()
-	n := c.memory.table.get(h, ref)
+	n, h := c.memory.table.look(ref)
 	if n != nil {
 		n.used.Store(true)
 		maxAge := c.maxAge()

@@ -102,7 +102,7 @@ func (c *Cache) attempt(ctx context.Context, l *load, ref tenancy.Ref, known boo
 	case errors.Is(err, tenancy.ErrNotFound):
 		return c.memory.missing(began, ref, c.now())
 	}
-	if older != nil && c.memory.table.get(c.memory.table.hash(ref), ref) == nil {
+	if older != nil && c.memory.find(ref) == nil {
 		c.kept(l, began, ref, older)
 		l.tenant, l.err = nil, err
 	}
@@ -160,7 +160,7 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 // fallBack ends a load that failed with the record in memory, if nothing was
 // heard of a change of it and it is not too old.
 func (c *Cache) fallBack(l *load, ref tenancy.Ref) {
-	n := c.memory.table.get(c.memory.table.hash(ref), ref)
+	n := c.memory.find(ref)
 	if n != nil && c.now()-n.of.loaded < int64(c.opts.MaxStale) {
 		l.tenant, l.err, l.stale = n.tenant, nil, true
 	}
@@ -174,7 +174,7 @@ func (m *memory) missing(number uint64, ref tenancy.Ref, now int64) bool {
 	if m.since(number, ref) {
 		return false
 	}
-	h := m.table.hash(ref)
+	h := m.table.hasher.of(ref)
 	if n := m.table.get(h, ref); n != nil {
 		m.drop(n.of)
 	}

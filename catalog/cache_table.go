@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
 
@@ -12,7 +11,7 @@ import (
 // nothing. Writers need one. It is cut into parts, so that growing copies a small
 // part of it.
 type table struct {
-	seed  maphash.Seed
+	hasher
 	parts [kinds * tableParts]part
 }
 
@@ -62,46 +61,50 @@ type entry struct {
 	tenant *tenancy.Tenant
 	loaded atomic.Int64 // as in record, or distrusted
 	of     *record
-	long   *string     // the name, if it is not short
 	used   atomic.Bool // since the hand came by
 	kind   tenancy.RefKind
-	size   uint8 // of the name
-	short  [shortName]byte
-}
-
-const shortName = 26 // a ULID; and for 64 bytes
-
-// set makes the entry lead from the ref to the record.
-func (e *entry) set(ref tenancy.Ref, of *record, loaded int64, used bool) {
-	e.tenant, e.of, e.kind = of.tenant, of, ref.Kind
-	e.loaded.Store(loaded)
-	e.used.Store(used)
-	if len(ref.Value) <= shortName {
-		e.long, e.size = nil, uint8(copy(e.short[:], ref.Value)) //nolint:gosec // at most shortName
-	} else {
-		e.long, e.size = &ref.Value, longName
-	}
+	size   uint8 // of the name, or longName
+	name   name  // if it is not short, a is its hash, and the record has the text
 }
 
 const longName = 0xff
 
-// is reports whether the entry is that of the ref. One that was removed is none's.
-func (e *entry) is(ref tenancy.Ref) bool {
-	if e.size != longName {
-		return string(e.short[:e.size]) == ref.Value && e.kind == ref.Kind && e.tenant != nil
+// set makes the entry lead from the ref, of that hash, to the record.
+func (e *entry) set(h uint64, ref tenancy.Ref, of *record, loaded int64, used bool) {
+	e.tenant, e.of, e.kind = of.tenant, of, ref.Kind
+	e.loaded.Store(loaded)
+	e.used.Store(used)
+	if n := len(ref.Value); n <= nameLen {
+		e.name, e.size = nameOf(ref.Value), uint8(n) //nolint:gosec // at most nameLen
+	} else {
+		e.name, e.size = name{a: h}, longName
 	}
-	return *e.long == ref.Value && e.kind == ref.Kind
 }
 
-func (e *entry) ref() tenancy.Ref {
-	if e.size == longName {
-		return tenancy.Ref{Kind: e.kind, Value: *e.long}
+// is reports whether the entry is that of the ref, of that hash. One that was removed
+// is none's.
+func (e *entry) is(h uint64, ref tenancy.Ref) bool {
+	if n := len(ref.Value); n <= nameLen {
+		return e.isShort(nameOf(ref.Value), n, ref.Kind)
 	}
-	return tenancy.Ref{Kind: e.kind, Value: string(e.short[:e.size])}
+	return e.size == longName && e.name.a == h && e.kind == ref.Kind && e.of.leadsFrom(ref)
+}
+
+// isShort is is of a name of n bytes.
+func (e *entry) isShort(w name, n int, kind tenancy.RefKind) bool {
+	return e.name == w && int(e.size) == n && e.kind == kind && e.tenant != nil
+}
+
+// hash returns the hash of the entry's ref.
+func (e *entry) hash(by *hasher) uint64 {
+	if e.size == longName {
+		return e.name.a
+	}
+	return by.short(e.name, int(e.size), e.kind)
 }
 
 func (t *table) init() {
-	t.seed = maphash.MakeSeed()
+	t.hasher = newHasher()
 	for i := range t.parts {
 		t.parts[i].places.Store(newPlaces(1))
 	}
@@ -111,12 +114,8 @@ func newPlaces(groups int) *places {
 	return &places{mask: uint64(groups - 1), groups: make([]places8, groups)} //nolint:gosec // positive
 }
 
-func (t *table) hash(ref tenancy.Ref) uint64 {
-	return maphash.String(t.seed, ref.Value) + uint64(ref.Kind)*0x9e3779b97f4a7c15 // odd: see Knuth's multiplicative hashing
-}
-
-func (t *table) part(h uint64, ref tenancy.Ref) *part {
-	return &t.parts[uint64(ref.Kind)%kinds*tableParts+h%tableParts]
+func (t *table) part(h uint64, kind tenancy.RefKind) *part {
+	return &t.parts[uint64(kind)%kinds*tableParts+h%tableParts]
 }
 
 func tagOf(h uint64) uint64 { return h>>partBits&(1<<tagBits-1) | 0x80 }
@@ -125,15 +124,35 @@ func tagOf(h uint64) uint64 { return h>>partBits&(1<<tagBits-1) | 0x80 }
 // perhaps of some above such a byte.
 func zeros(w uint64) uint64 { return (w - lowBits) &^ w & highBits }
 
-// get returns the entry of the ref, or nil. It may be out of the table when it is
-// used; what is written to it then is lost.
+// look returns the entry of the ref, or nil, and the ref's hash. It may be out of the
+// table when it is used; what is written to it then is lost.
+func (t *table) look(ref tenancy.Ref) (e *entry, h uint64) {
+	n := len(ref.Value)
+	if n > nameLen {
+		h = t.of(ref)
+		return t.get(h, ref), h
+	}
+	w := nameOf(ref.Value)
+	h = t.short(w, n, ref.Kind)
+	p := t.part(h, ref.Kind).places.Load()
+	g := &p.groups[h>>(partBits+tagBits)&p.mask]
+	// Nearly always it is in the first group, and the first there that looks like it.
+	if match := zeros(g.tags.Load() ^ lowBits*tagOf(h)); match != 0 {
+		if e = &g.entries.Load()[bits.TrailingZeros64(match)/8]; e.isShort(w, n, ref.Kind) {
+			return e, h
+		}
+	}
+	return t.get(h, ref), h
+}
+
+// get is look for who knows the hash.
 func (t *table) get(h uint64, ref tenancy.Ref) *entry {
-	p := t.part(h, ref).places.Load()
+	p := t.part(h, ref.Kind).places.Load()
 	for i := h >> (partBits + tagBits) & p.mask; ; i = (i + 1) & p.mask {
 		g := &p.groups[i]
 		tags := g.tags.Load()
 		for match := zeros(tags ^ lowBits*tagOf(h)); match != 0; match &= match - 1 {
-			if e := &g.entries.Load()[bits.TrailingZeros64(match)/8]; e.is(ref) {
+			if e := &g.entries.Load()[bits.TrailingZeros64(match)/8]; e.is(h, ref) {
 				return e
 			}
 		}
@@ -146,11 +165,11 @@ func (t *table) get(h uint64, ref tenancy.Ref) *entry {
 // put makes the ref lead to the record, in place of another that it may lead to. A
 // reader sees the one or the other.
 func (t *table) put(h uint64, ref tenancy.Ref, of *record, loaded int64, used bool) {
-	at := t.part(h, ref)
+	at := t.part(h, ref.Kind)
 	p := at.places.Load()
 	if g, i := p.find(h, ref); g != nil {
 		to := g.copied()
-		to[i].set(ref, of, loaded, used)
+		to[i].set(h, ref, of, loaded, used)
 		g.entries.Store(to)
 		return
 	}
@@ -159,7 +178,7 @@ func (t *table) put(h uint64, ref tenancy.Ref, of *record, loaded int64, used bo
 	}
 	g, i := p.free(h)
 	to := g.copied()
-	to[i].set(ref, of, loaded, used)
+	to[i].set(h, ref, of, loaded, used)
 	g.entries.Store(to)
 	if g.tag(i) == 0 {
 		at.taken++
@@ -170,7 +189,7 @@ func (t *table) put(h uint64, ref tenancy.Ref, of *record, loaded int64, used bo
 
 // remove takes the ref out if it leads to the record.
 func (t *table) remove(h uint64, ref tenancy.Ref, of *record) {
-	at := t.part(h, ref)
+	at := t.part(h, ref.Kind)
 	g, i := at.places.Load().find(h, ref)
 	if g == nil || g.entries.Load()[i].of != of {
 		return
@@ -189,7 +208,7 @@ func (t *table) grow(at *part) *places {
 	}
 	p := newPlaces(groups)
 	for e := range at.places.Load().all {
-		h := t.hash(e.ref())
+		h := e.hash(&t.hasher)
 		g, i := p.free(h)
 		if g.entries.Load() == nil {
 			g.entries.Store(new([group]entry)) // nobody reads it yet
@@ -207,7 +226,7 @@ func (p *places) find(h uint64, ref tenancy.Ref) (*places8, int) {
 	for n := h >> (partBits + tagBits) & p.mask; ; n = (n + 1) & p.mask {
 		g := &p.groups[n]
 		for i := range group {
-			if g.tag(i) == tagOf(h) && g.entries.Load()[i].is(ref) {
+			if g.tag(i) == tagOf(h) && g.entries.Load()[i].is(h, ref) {
 				return g, i
 			}
 		}
@@ -260,7 +279,7 @@ func (g *places8) copied() *[group]entry {
 
 // become makes an entry that was not there a copy of another.
 func (e *entry) become(from *entry) {
-	e.tenant, e.of, e.long, e.kind, e.size, e.short = from.tenant, from.of, from.long, from.kind, from.size, from.short
+	e.tenant, e.of, e.kind, e.size, e.name = from.tenant, from.of, from.kind, from.size, from.name
 	e.loaded.Store(from.loaded.Load())
 	e.used.Store(from.used.Load())
 }

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,21 +14,81 @@ import (
 func TestTableNoValue(t *testing.T) {
 	t.Parallel()
 	r := &record{tenant: &tenancy.Tenant{ID: "acme-1", Slug: "acme"}}
+	var by table
+	by.init()
+	var refs []tenancy.Ref
 	for n := range 100 {
-		ref := tenancy.Ref{Kind: tenancy.RefKey, Value: strings.Repeat("k", n)}
+		refs = append(refs, tenancy.Ref{Kind: tenancy.RefKey, Value: strings.Repeat("k", n)})
+	}
+	r.others = refs
+	for n, ref := range refs {
 		var e entry
-		e.set(ref, r, 0, false)
-		for m := range 100 {
-			other := tenancy.Ref{Kind: tenancy.RefKey, Value: strings.Repeat("k", m)}
-			if got := e.is(other); got != (n == m) {
+		e.set(by.of(ref), ref, r, 0, false)
+		for m, other := range refs {
+			if got := e.is(by.of(other), other); got != (n == m) {
 				t.Errorf("the entry of %d bytes is that of %d bytes: got %v", n, m, got)
 			}
 		}
-		if e.ref() != ref {
-			t.Errorf("got %q of the entry of %q", e.ref().Value, ref.Value)
+		if got, want := e.hash(&by.hasher), by.of(ref); got != want {
+			t.Errorf("got the hash %x of the entry of %q, want %x", got, ref.Value, want)
 		}
 	}
-	if new(entry).is(tenancy.Ref{}) {
+	if new(entry).is(by.of(tenancy.Ref{}), tenancy.Ref{}) {
 		t.Error("an entry that was removed is that of a ref")
+	}
+}
+
+// Of two long names that have one hash, each leads to its own record.
+func TestTableLongNamesThatMeet(t *testing.T) {
+	t.Parallel()
+	a, b := strings.Repeat("a", 40)+".test", strings.Repeat("b", 40)+".test"
+	var e entry
+	e.set(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: a}, &record{tenant: &tenancy.Tenant{Domains: []string{a}}}, 0, false)
+	if !e.is(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: a}) || e.is(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: b}) {
+		t.Error("the entry of one long name is that of another")
+	}
+}
+
+// No two texts have the same words and length, wherever they differ.
+func TestNameOf(t *testing.T) {
+	t.Parallel()
+	for n := range nameLen + 1 {
+		text := "abcdefghijklmnopqrstuvwxyz012345"[:n]
+		want := nameOf(text)
+		if nameOf(strings.Clone(text)) != want {
+			t.Fatalf("%q is packed in two ways", text)
+		}
+		for i := range n {
+			for _, c := range []string{"\x00", "a", "z", "-", "\xff", text[i:i+1] + "\x00"} {
+				other := text[:i] + c[:1] + text[i+1:]
+				if (nameOf(other) == want) != (other == text) {
+					t.Errorf("%q and %q are packed alike", text, other)
+				}
+			}
+		}
+	}
+}
+
+// Names that differ little are spread over parts, tags and groups as if at random.
+func TestHasherSpreads(t *testing.T) {
+	t.Parallel()
+	const n = 1 << 16
+	h := newHasher()
+	for _, format := range []string{"%d", "t%07d", "tenant-%06d", "tenant-%06d.example.org", "%06d-a-long-name-of-a-tenant", "01j%023d", "01j%06d0123456789abcdefg"} {
+		seen := map[uint64]bool{}
+		var buckets [1 << 12]int
+		for i := range n {
+			hash := h.of(tenancy.Ref{Kind: tenancy.RefSlug, Value: fmt.Sprintf(format, i)})
+			seen[hash] = true
+			buckets[hash%uint64(len(buckets))]++
+			buckets[hash>>20%uint64(len(buckets))]++
+		}
+		if len(seen) != n {
+			t.Errorf("%s: %d names have the hash of another", format, n-len(seen))
+		}
+		// Of 32 each; a bucket is beyond 80 with a chance of 1 in 10^11.
+		if most := slices.Max(buckets[:]); most > 80 {
+			t.Errorf("%s: %d in one bucket of %d, want about %d", format, most, len(buckets), 2*n/len(buckets))
+		}
 	}
 }
