@@ -1,0 +1,194 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+// StandardOptions are the options of [Standard]. What is nil or empty is left out of
+// the chain, unless its comment says otherwise.
+type StandardOptions struct {
+	// Options are those of every middleware in the chain that has none of its own.
+	Options
+	// Optional lets requests pass that name no tenant, as [Optional] does; behind
+	// it, handlers for tenants are wrapped in [Require]. Nobody authenticates such
+	// requests: credentials are a tenant's.
+	Optional bool
+	// Proxies say from which address a request comes, wherever that counts and
+	// nothing else is said. Default: that of who is connected.
+	Proxies *resolver.Proxies
+	// AllowIPs has the host's own lists of addresses. Those of tenants count in any
+	// case.
+	AllowIPs *AllowIPsOptions
+	// Maintenance is the method Guard of a maintenance.Gate.
+	Maintenance func(http.Handler) http.Handler
+	// Homepage is where requests for the page "/" of a tenant are led whose homepage
+	// is off. See [Homepage].
+	Homepage string
+	// Assets are paths that everybody may have, without credentials or limits. See
+	// [Skip] for their form.
+	Assets []string
+	// Authenticate finds out who is asking, and Authorize says whether they may use
+	// this tenant. Authorize needs Authenticate.
+	Authenticate Authenticator
+	Authorize    func(ctx context.Context, p *Principal, t *tenancy.Tenant) error
+	// Limiter counts requests for RateLimit. Default: a [ratelimit.Memory].
+	Limiter ratelimit.Limiter
+	// RateLimit says what is counted. Default: the rates in the tenants' records,
+	// of which Key is that of the principal: its subject if it has one, and its ID
+	// otherwise.
+	RateLimit *RateLimitOptions
+	// Concurrency bounds what a tenant may have under way at once. Default: that of
+	// [Concurrency].
+	Concurrency *ConcurrencyOptions
+}
+
+// Standard is the recommended chain. A request passes from the top to the bottom,
+// and goes no further than to the first that refuses it:
+//
+//	request
+//	   │
+//	Tenant         which tenant is it, and is it active?        400 404 403 410 503
+//	AllowIPs       may this address reach it?                   403
+//	Maintenance    is it served now, or read-only?              503
+//	Homepage       is its page "/" on?                          302
+//	   ├────────── Assets: a path that everybody may have ───┐
+//	Authenticate   who is asking?                            │  401
+//	Authorize      may they use this tenant?                 │  403
+//	RateLimit      not too often?                            │  429
+//	Concurrency    not too much at once?                     │  429
+//	   ├─────────────────────────────────────────────────────┘
+//	handler
+//
+// Whoever has no credentials counts to no limit of the tenant's, and cannot use it
+// up. A host whose Authenticator is slow, because it compares passwords, puts a
+// [RateLimit] by address in front of it. Scopes are for the routes that want them:
+// [RequireScope].
+//
+// A request that needs no answer of its own asks nobody: all that the chain reads is
+// in the tenant's record, unless the Limiter is [ratelimit.Redis].
+//
+// It panics for what one of the middlewares panics for, and for Authorize without
+// Authenticate.
+func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOptions) func(http.Handler) http.Handler {
+	var o StandardOptions
+	if opts != nil {
+		o = *opts
+	}
+	outer := []func(http.Handler) http.Handler{newTenant(find, resolve, &o.Options, o.Optional), AllowIPs(o.allowIPs())}
+	if o.Maintenance != nil {
+		outer = append(outer, o.Maintenance)
+	}
+	if o.Homepage != "" {
+		outer = append(outer, Homepage(o.Homepage, &o.Options))
+	}
+	inner := o.inner()
+	if len(o.Assets) > 0 {
+		inner = []func(http.Handler) http.Handler{Skip(o.Assets, inner...)}
+	}
+	return func(next http.Handler) http.Handler {
+		for _, wrap := range slices.Backward(append(slices.Clone(outer), inner...)) {
+			next = wrap(next)
+		}
+		return next
+	}
+}
+
+// inner returns what requests for assets pass by.
+func (o *StandardOptions) inner() (guards []func(http.Handler) http.Handler) {
+	switch {
+	case o.Authenticate != nil:
+		guards = append(guards, o.ofTenants(Authenticate(o.Authenticate, &o.Options)))
+		if o.Authorize != nil {
+			guards = append(guards, o.ofTenants(Authorize(o.Authorize, &o.Options)))
+		}
+	case o.Authorize != nil:
+		panic("middleware: Authorize without Authenticate")
+	}
+	limiter := o.Limiter
+	if limiter == nil {
+		limiter = ratelimit.NewMemory(nil)
+	}
+	return append(guards, RateLimit(limiter, o.rateLimit()), Concurrency(o.concurrency()))
+}
+
+// ofTenants lets requests pass by the guard that name no tenant, where they may.
+func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	if !o.Optional {
+		return guard
+	}
+	return func(next http.Handler) http.Handler {
+		guarded := guard(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isCentral(r) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		})
+	}
+}
+
+// or returns the options with those of the chain for what they leave open.
+func (o *StandardOptions) or(own Options) Options {
+	if own.Refuse == nil {
+		own.Refuse = o.Refuse
+	}
+	if own.Logger == nil {
+		own.Logger = o.Logger
+	}
+	return own
+}
+
+func (o *StandardOptions) allowIPs() *AllowIPsOptions {
+	var c AllowIPsOptions
+	if o.AllowIPs != nil {
+		c = *o.AllowIPs
+	}
+	c.Options = o.or(c.Options)
+	if c.Proxies == nil {
+		c.Proxies = o.Proxies
+	}
+	return &c
+}
+
+func (o *StandardOptions) rateLimit() *RateLimitOptions {
+	var c RateLimitOptions
+	if o.RateLimit != nil {
+		c = *o.RateLimit
+	}
+	c.Options = o.or(c.Options)
+	if c.Proxies == nil {
+		c.Proxies = o.Proxies
+	}
+	if c.Key == nil && o.Authenticate != nil {
+		c.Key = keyOfPrincipal
+	}
+	return &c
+}
+
+// keyOfPrincipal names who asks, for [RateLimitOptions.Key].
+func keyOfPrincipal(r *http.Request) string {
+	p, ok := PrincipalOf(r.Context())
+	switch {
+	case !ok:
+		return ""
+	case p.Subject != "":
+		return p.Subject
+	}
+	return p.ID
+}
+
+func (o *StandardOptions) concurrency() *ConcurrencyOptions {
+	var c ConcurrencyOptions
+	if o.Concurrency != nil {
+		c = *o.Concurrency
+	}
+	c.Options = o.or(c.Options)
+	return &c
+}

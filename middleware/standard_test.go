@@ -1,0 +1,288 @@
+package middleware_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// byName takes the principal from a header, as no service should: "acme:jo".
+func byName(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+	tenant, subject, ok := strings.Cut(r.Header.Get("X-Name"), ":")
+	if !ok {
+		return nil, nil
+	}
+	return &middleware.Principal{Tenant: tenancy.ID(tenant), ID: "session-of-" + subject, Subject: subject}, nil
+}
+
+// noEve authorises everybody else.
+func noEve(_ context.Context, p *middleware.Principal, _ *tenancy.Tenant) error {
+	if p.Subject == "eve" {
+		return tenancy.ErrForbidden
+	}
+	return nil
+}
+
+// inMaintenance refuses requests for tenants whose settings say so.
+func inMaintenance(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t, ok := tenancy.FromContext(r.Context()); ok && t.Settings["closed"] != "" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Each guard stands before those after it: a request that several would refuse is
+// refused by the first.
+func TestStandardOrder(t *testing.T) {
+	t.Parallel()
+	asleep := newTenant("asleep", tenancy.StatusSuspended)
+	acme := limited("acme", map[string]int64{"rate.tenant": 0})
+	acme.Settings = map[string]string{"homepage": "off"}
+	closed := limited("closed", nil)
+	closed.Settings = map[string]string{"homepage": "off", "closed": "yes"}
+	busy := limited("busy", map[string]int64{"concurrency": 0})
+	for _, each := range []*tenancy.Tenant{asleep, acme, closed, busy} {
+		each.Guards.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
+	}
+	h := middleware.Standard(newFinder(asleep, acme, closed, busy), bySubdomain, &middleware.StandardOptions{
+		Options:      *quiet,
+		AllowIPs:     &middleware.AllowIPsOptions{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
+		Maintenance:  inMaintenance,
+		Homepage:     "/login",
+		Assets:       []string{"/assets/"},
+		Authenticate: middleware.AuthenticatorFunc(byName),
+		Authorize:    noEve,
+	})(&spy{})
+	const somebody, denied, deniedByHost = "192.0.2.1:80", "192.0.2.66:80", "198.51.100.1:80"
+	for _, tt := range []struct {
+		name, from, url, who string
+		want                 answer
+	}{
+		{"Tenant before AllowIPs", denied, "http://asleep.example.com/", "", answer{403, "suspended", ""}},
+		{"AllowIPs before Maintenance", denied, "http://closed.example.com/", "", answer{403, "forbidden", ""}},
+		{"the host's AllowIPs", deniedByHost, "http://closed.example.com/", "", answer{403, "forbidden", ""}},
+		{"Maintenance before Homepage", somebody, "http://closed.example.com/", "", answer{Code: 503}},
+		{"Maintenance before Assets", somebody, "http://closed.example.com/assets/x.css", "", answer{Code: 503}},
+		{"Homepage before Authenticate", somebody, "http://acme.example.com/", "", answer{Code: 302}},
+		{"Assets before Authenticate", somebody, "http://acme.example.com/assets/x.css", "", passed},
+		{"not by an encoded slash", somebody, "http://acme.example.com/assets%2Fx.css", "", answer{401, "unauthenticated", ""}},
+		{"Authenticate before RateLimit", somebody, "http://acme.example.com/notes", "", answer{401, "unauthenticated", ""}},
+		{"another tenant's principal", somebody, "http://acme.example.com/notes", "id-busy:jo", answer{401, "unauthenticated", ""}},
+		{"Authorize before RateLimit", somebody, "http://acme.example.com/notes", "id-acme:eve", answer{403, "forbidden", ""}},
+		{"RateLimit", somebody, "http://acme.example.com/notes", "id-acme:jo", answer{429, "limited", ""}},
+		{"Concurrency", somebody, "http://busy.example.com/notes", "id-busy:jo", answer{429, "limited", "1"}},
+		{"an unknown tenant", denied, "http://ghost.example.com/assets/x.css", "", unknown},
+		{"no tenant", somebody, "http://example.com/", "", unresolved},
+	} {
+		r := from(tt.from, tt.url, "X-Name", tt.who)
+		if got := ask(t, h, r); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What the chain says once is true of all its parts; what a part says itself counts
+// for that part.
+func TestStandardOptionsReachEachGuard(t *testing.T) {
+	t.Parallel()
+	acme := limited("acme", map[string]int64{"rate.address": 1, "concurrency": 0})
+	acme.Guards.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
+	var log bytes.Buffer
+	own := 0
+	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+		Options: middleware.Options{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Refuse: func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusTeapot) },
+		},
+		Proxies:      someProxies(t),
+		Authenticate: middleware.AuthenticatorFunc(byName),
+		Authorize:    noEve,
+		Concurrency: &middleware.ConcurrencyOptions{Options: middleware.Options{Refuse: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			own++
+			w.WriteHeader(http.StatusConflict)
+		}}},
+	})
+	h := chain(&spy{})
+	for _, tt := range []struct {
+		url, from, who string
+		code           int
+		logged         string
+	}{
+		{"http://ghost.example.com/", "203.0.113.1", "", 418, ""}, // at level debug
+		{"http://acme.example.com/", "192.0.2.66", "id-acme:jo", 418, "the address is denied"},
+		{"http://acme.example.com/", "203.0.113.1", "", 418, "no credentials"},
+		{"http://acme.example.com/", "203.0.113.1", "id-acme:eve", 418, "middleware.Authorize"},
+		{"http://acme.example.com/", "203.0.113.1", "id-acme:jo", 409, "limit reached: concurrency"},
+		{"http://acme.example.com/", "203.0.113.1", "id-acme:jo", 418, "limit reached: address"},
+		{"http://acme.example.com/", "203.0.113.2", "id-acme:jo", 409, "limit reached: concurrency"}, // another address
+	} {
+		log.Reset()
+		r := from("10.0.0.1:80", tt.url, "X-Forwarded-For", tt.from, "X-Name", tt.who)
+		if w := serveTo(h, r); w.Code != tt.code {
+			t.Errorf("%+v: got %d %s", tt, w.Code, w.Body)
+		}
+		if !strings.Contains(log.String(), tt.logged) {
+			t.Errorf("%+v: logged %q", tt, log.String())
+		}
+	}
+	if own != 2 {
+		t.Errorf("the guard's own Refuse was called %d times, want 2", own)
+	}
+}
+
+// A rate for keys counts users by their name, whatever session they come with, and
+// each handler that one chain is put around counts with the others.
+func TestStandardCountsPrincipals(t *testing.T) {
+	t.Parallel()
+	acme := limited("acme", map[string]int64{"rate.key": 2})
+	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Limiter: ratelimit.NewMemory(nil),
+		Authenticate: middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+			p, err := byName(r, t)
+			if p != nil {
+				p.ID = r.Header.Get("X-Session")
+				p.Subject = strings.TrimPrefix(p.Subject, "-")
+			}
+			return p, err
+		}),
+	})
+	a, b := chain(&spy{}), chain(&spy{})
+	for i, tt := range []struct {
+		h            http.Handler
+		who, session string
+		code         int
+	}{
+		{a, "id-acme:jo", "1", 204}, {b, "id-acme:jo", "2", 204}, {a, "id-acme:jo", "3", 429},
+		{a, "id-acme:al", "1", 204},
+		{a, "id-acme:-", "k1", 204}, {b, "id-acme:-", "k1", 204}, {a, "id-acme:-", "k1", 429}, {a, "id-acme:-", "k2", 204},
+	} {
+		r := get("http://acme.example.com/")
+		r.Header.Set("X-Name", tt.who)
+		r.Header.Set("X-Session", tt.session)
+		if w := serveTo(tt.h, r); w.Code != tt.code {
+			t.Errorf("%d: got %d, want %d", i, w.Code, tt.code)
+		}
+	}
+}
+
+func TestStandardOptional(t *testing.T) {
+	t.Parallel()
+	acme := limited("acme", nil)
+	h := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Optional: true, Authenticate: middleware.AuthenticatorFunc(byName), Authorize: noEve, Maintenance: inMaintenance,
+		AllowIPs: &middleware.AllowIPsOptions{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
+	})(&spy{})
+	for _, tt := range []struct {
+		url, from string
+		want      answer
+	}{
+		{"http://example.com/", "192.0.2.1:80", passed},
+		{"http://example.com/", "198.51.100.1:80", answer{403, "forbidden", ""}},
+		{"http://acme.example.com/", "192.0.2.1:80", answer{401, "unauthenticated", ""}},
+		{"http://ghost.example.com/", "192.0.2.1:80", unknown},
+	} {
+		if got := ask(t, h, from(tt.from, tt.url)); got != tt.want {
+			t.Errorf("%s from %s: got %+v, want %+v", tt.url, tt.from, got, tt.want)
+		}
+	}
+}
+
+func TestStandardPanics(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]*middleware.StandardOptions{
+		"Authorize alone": {Authorize: noEve},
+		"a bad homepage":  {Homepage: "//evil.example"},
+		"a bad asset":     {Assets: []string{"/"}},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			middleware.Standard(newFinder(), bySubdomain, opts)
+		}()
+	}
+}
+
+func ExampleStandard() {
+	ctx := context.Background()
+	cat, err := catalog.NewWithStore(tenancytest.NewStore(), nil) // in a service: catalog.New, and a cache in front
+	if err != nil {
+		panic(err)
+	}
+	acme, err := cat.Create(ctx, &tenancy.Tenant{
+		Slug: "acme", Status: tenancy.StatusActive, Limits: map[string]int64{"rate.key": 60, "burst.key": 2},
+	})
+	if err != nil {
+		panic(err)
+	}
+	issuer, err := catalog.NewAPIKeys(cat, "notes", nil)
+	if err != nil {
+		panic(err)
+	}
+	key, _, err := issuer.Issue(ctx, acme.ID, catalog.APIKeySpec{Name: "nightly export", Scopes: []string{"read"}})
+	if err != nil {
+		panic(err)
+	}
+	gate, err := maintenance.NewGate(cat, nil)
+	if err != nil {
+		panic(err)
+	}
+	keys, err := middleware.NewAPIKeys("notes", &middleware.APIKeysOptions{Used: issuer.Used})
+	if err != nil {
+		panic(err)
+	}
+
+	standard := middleware.Standard(cat, bySubdomain, &middleware.StandardOptions{
+		Maintenance:  gate.Guard,
+		Assets:       []string{"/assets/"},
+		Authenticate: keys,
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /notes", middleware.RequireScope("read", nil)(hello))
+	mux.Handle("GET /assets/", hello)
+	service := standard(mux)
+
+	get := func(path, key string) {
+		r := httptest.NewRequest(http.MethodGet, "http://acme.example.com"+path, nil)
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		w := httptest.NewRecorder()
+		service.ServeHTTP(w, r)
+		fmt.Println(strings.TrimSpace(fmt.Sprintln(w.Code, path, w.Header().Get("RateLimit"))))
+	}
+	get("/assets/logo.svg", "")
+	get("/notes", "")
+	for range 3 {
+		get("/notes", key.Reveal())
+	}
+	if err := gate.Tenant(acme.ID).Begin(ctx, tenancy.Maintenance{Message: "Back at noon."}); err != nil {
+		panic(err)
+	}
+	get("/notes", key.Reveal())
+	// Output:
+	// 200 /assets/logo.svg
+	// 401 /notes
+	// 200 /notes "key";r=1;t=1
+	// 200 /notes "key";r=0;t=1
+	// 429 /notes "key";r=0;t=1
+	// 503 /notes
+}
