@@ -51,7 +51,7 @@ var page = template.Must(template.New("home").Parse(`<!doctype html>
   <p class="dim">This page belongs to no tenant. Each tenant has a database of its own.</p>
   <ul>
     <li><a href="/t/acme/">Acme</a></li>
-    <li><a href="/t/globex/">Globex</a></li>
+    <li><a href="/t/globex/">Globex</a>, which wants a key</li>
   </ul>
 {{end}}
 </main>

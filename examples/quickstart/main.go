@@ -1,4 +1,5 @@
-// Quickstart is a web service with two tenants, each with a database of its own.
+// Quickstart is a web service with two tenants, each with a database of its own, API
+// keys, limits and maintenance mode.
 //
 //	go run ./examples/quickstart
 //
@@ -8,6 +9,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"flag"
@@ -19,14 +21,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/dbpool/mysql"
-	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -58,81 +59,90 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 			return err
 		}
 	}
-	files, err := sqlite.New(filepath.Join(data, "tenants"))
+	// The tenants' databases.
+	where, engine, err := engineOf(filepath.Join(data, "tenants"), server)
 	if err != nil {
 		return err
 	}
-	engines, where := map[string]dbpool.Engine{"sqlite": files}, "sqlite"
-	switch scheme, _, _ := strings.Cut(server, "://"); scheme {
-	case "":
-	case "postgres", "postgresql":
-		where = "postgres"
-		engines[where], err = postgres.New(server, nil)
-	case "mysql", "mariadb":
-		where = "mysql"
-		engines[where], err = mysql.New(server, nil)
-	default:
-		err = errors.New("-server: want a URL like postgres://user:password@host/ or mysql://user:password@host/")
-	}
-	if err != nil {
-		return err
-	}
-	pool, err := dbpool.New(engines, nil)
+	pool, err := dbpool.New(map[string]dbpool.Engine{where: engine}, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
-
+	// The record of tenants, and what changes and reads it.
 	db, err := sqlite.Open(filepath.Join(data, "catalog.db"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	cat, err := catalog.New(db, nil)
-	if err == nil {
-		err = cat.Migrate(ctx)
-	}
 	if err != nil {
 		return err
 	}
-	find, err := catalog.NewCache(cat, nil)
-	if err != nil {
+	find, err1 := catalog.NewCache(cat, nil)
+	keys, err2 := catalog.NewAPIKeys(cat, keyPrefix, nil)
+	gate, err3 := maintenance.NewGate(cat, &maintenance.GateOptions{DB: db, Insecure: true}) // Insecure: there is no TLS here
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, find.Close()) }()
-	go func() { _ = find.Run(ctx) }()
-	migrations, err := fs.Sub(embedded, "migrations")
-	if err != nil {
+	if err := errors.Join(cat.Migrate(ctx), gate.Migrate(ctx), gate.Refresh(ctx)); err != nil {
 		return err
 	}
-	migrator, err := migrate.New(pool, migrations, nil)
-	if err != nil {
+	beside, end := context.WithCancel(context.WithoutCancel(ctx))
+	var working sync.WaitGroup
+	defer func() { end(); working.Wait() }()
+	for _, work := range []func(context.Context) error{find.Run, keys.Run, gate.Run} {
+		working.Go(func() { _ = work(beside) })
+	}
+	// Two tenants, each with a key.
+	migrations, err1 := fs.Sub(embedded, "migrations")
+	migrator, err2 := migrate.New(pool, migrations, nil)
+	tenants, err3 := maintenance.NewProvisioner(cat, pool, migrator, &maintenance.ProvisionerOptions{Server: where})
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	tenants, err := maintenance.NewProvisioner(cat, pool, migrator, &maintenance.ProvisionerOptions{Server: where})
-	if err != nil {
-		return err
-	}
-	for slug, name := range map[string]string{"acme": "Acme", "globex": "Globex"} {
-		if _, err := tenants.Ensure(ctx, &tenancy.Tenant{Slug: slug, Name: name}); err != nil {
+	fmt.Printf("Data is kept in %s. Paste this into another terminal, the keys are good for a day:\n\n", data)
+	for slug, t := range map[string]*tenancy.Tenant{
+		"acme":   {Name: "Acme", Settings: map[string]string{"readers": "everybody"}},
+		"globex": {Name: "Globex"},
+	} {
+		t.Slug, t.Limits = slug, map[string]int64{"rate.key": 600, "rate.address": 120, "burst.address": 30, "concurrency": 20}
+		if t, err = tenants.Ensure(ctx, t); err != nil {
 			return err
 		}
+		key, _, err := keys.Issue(ctx, t.ID, catalog.APIKeySpec{Name: "quickstart", Scopes: []string{"write"}, TTL: 24 * time.Hour})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s=%s\n", slug, key.Reveal())
 	}
-	fmt.Printf("Data is kept in %s\n", data)
-	return serve(ctx, addr, routes(find, &notes{pool}))
+	o := &ops{find, gate, tenancy.NewSecret(rand.Text())}
+	fmt.Printf("  operator=%s\n\n", o.token.Reveal())
+	return serve(ctx, addr, routes(find, &notes{pool}, o, keys.Used))
 }
 
+const keyPrefix = "notes" // with which keys begin
+
 // routes returns the handler of the whole service.
-func routes(find tenancy.Finder, n *notes) http.Handler {
+func routes(find tenancy.Finder, n *notes, o *ops, used func(tenancy.ID, string, time.Time)) http.Handler {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	resolve := resolver.Agree(find,
 		resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil)),
 		resolver.Must(resolver.NewPath("/t/", nil)),
 		resolver.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
-	tenantOnly := middleware.Require(nil)
+	standard := middleware.Standard(find, resolve, &middleware.StandardOptions{
+		Optional:     true, // the service has pages of its own
+		Maintenance:  o.gate.Guard,
+		Authenticate: middleware.FirstOf(keysOf(used), middleware.AuthenticatorFunc(stranger)),
+		Authorize:    mayRead,
+	})
+	tenantOnly, writers := middleware.Require(nil), middleware.RequireScope("write", nil)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", n.home)
 	mux.Handle("GET /notes", tenantOnly(http.HandlerFunc(n.list)))
-	mux.Handle("POST /notes", tenantOnly(http.HandlerFunc(n.create)))
-	return middleware.Optional(find, resolve, nil)(mux)
+	mux.Handle("POST /notes", writers(http.HandlerFunc(n.create)))
+	mux.Handle("POST /ops/maintenance/{slug}", o.handle(o.close))
+	mux.Handle("DELETE /ops/maintenance/{slug}", o.handle(o.open))
+	return standard(mux)
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -39,13 +41,36 @@ func TestIsolation(t *testing.T) {
 			}
 			tenants = append(tenants, tenant)
 		}
-		tenancytest.TestIsolation(t, routes(tenancytest.NewCatalog(t, tenants...), &notes{pool}), tenancytest.Isolation{
+		cat := tenancytest.NewCatalog(t, tenants...)
+		gate, err := maintenance.NewGate(cat, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		issuer, err := catalog.NewAPIKeys(cat, keyPrefix, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := map[string]string{}
+		for _, tenant := range tenants {
+			key, _, err := issuer.Issue(t.Context(), tenant.ID, catalog.APIKeySpec{Scopes: []string{"write"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys[tenant.Slug] = key.Reveal()
+		}
+		with := func(r *http.Request, tenant *tenancy.Tenant) *http.Request {
+			r.Header.Set("X-API-Key", keys[tenant.Slug])
+			return r
+		}
+		o := &ops{cat, gate, tenancy.NewSecret("nobody knows")}
+		tenancytest.TestIsolation(t, routes(cat, &notes{pool}, o, issuer.Used), tenancytest.Isolation{
 			Tenants: tenants,
 			Write: func(tenant *tenancy.Tenant, secret string) *http.Request {
-				return httptest.NewRequest("POST", "http://"+tenant.Slug+".localhost/notes", strings.NewReader(`{"text": "`+secret+`"}`))
+				body := strings.NewReader(`{"text": "` + secret + `"}`)
+				return with(httptest.NewRequest("POST", "http://"+tenant.Slug+".localhost/notes", body), tenant)
 			},
 			Read: func(tenant *tenancy.Tenant) *http.Request {
-				return httptest.NewRequest("GET", "/t/"+tenant.Slug+"/notes", nil)
+				return with(httptest.NewRequest("GET", "/t/"+tenant.Slug+"/notes", nil), tenant)
 			},
 		})
 	})
@@ -67,11 +92,17 @@ func TestReadNote(t *testing.T) {
 
 // process is a running quickstart.
 type process struct {
-	cmd  *exec.Cmd
-	port string
+	cmd         *exec.Cmd
+	port        string
+	keys        map[string]string // by slug
+	operatorKey string
 }
 
-var address = regexp.MustCompile(`Listening on http://127\.0\.0\.1:(\d+)`)
+var (
+	address  = regexp.MustCompile(`Listening on http://127\.0\.0\.1:(\d+)`)
+	keyOf    = regexp.MustCompile(`^  (\w+)=(notes_\w+)$`)
+	operator = regexp.MustCompile(`^  operator=(\w+)$`)
+)
 
 func build(t *testing.T) string {
 	t.Helper()
@@ -93,7 +124,14 @@ func start(t *testing.T, bin string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.keys = map[string]string{}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if m := keyOf.FindStringSubmatch(lines.Text()); m != nil {
+			p.keys[m[1]] = m[2]
+		}
+		if m := operator.FindStringSubmatch(lines.Text()); m != nil {
+			p.operatorKey = m[1]
+		}
 		if m := address.FindStringSubmatch(lines.Text()); m != nil {
 			p.port = m[1]
 			go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -163,33 +201,45 @@ func TestProcess(t *testing.T) {
 			args = append(args, "-server", s.DSN)
 		}
 		p := start(t, bin, args...)
+		acme, globex := p.keys["acme"], p.keys["globex"]
 		for _, tt := range []struct {
 			method, url, body string
+			key               string
 			header            []string
 			code              int
 		}{
-			{"POST", "http://acme.localhost/notes", `{"text": "one"}`, nil, 201},
-			{"POST", "http://ACME.localhost.:80/notes", `{"text": "two"}`, nil, 201},
-			{"POST", "http://localhost/t/globex/notes", `{"text": "three"}`, nil, 201},
-			{"POST", "http://127.0.0.1/notes", `{"text": "four"}`, []string{"X-Tenant", "globex"}, 201},
-			{"POST", "http://acme.localhost/t/acme/notes", `{"text": "five"}`, []string{"X-Tenant", "acme"}, 201},
-			{"POST", "http://acme.localhost/notes", `{"text": 5}`, nil, 400},
-			{"POST", "http://acme.localhost/notes", `{"text": "` + strings.Repeat("x", 1<<20) + `"}`, nil, 413},
-			{"PUT", "http://acme.localhost/notes", ``, nil, 405},
-			{"GET", "http://acme.localhost/notes", ``, []string{"X-Tenant", "globex"}, 400},
-			{"GET", "http://acme.localhost/t/globex/notes", ``, nil, 400},
-			{"GET", "http://localhost/notes", ``, []string{"X-Tenant", `acme"; DROP DATABASE`}, 400},
-			{"GET", "http://localhost/notes", ``, []string{"X-Tenant", "../acme"}, 400},
-			{"GET", "http://nobody.localhost/notes", ``, nil, 404},
-			{"GET", "http://nobody.localhost/", ``, nil, 404},
-			{"GET", "http://localhost/t/nobody/", ``, nil, 404},
-			{"GET", "http://localhost/notes", ``, nil, 404},
-			{"GET", "http://a_b.localhost/notes", ``, nil, 400},
-			{"GET", "http://" + strings.Repeat("a", 10<<10) + ".localhost/notes", ``, nil, 400},
-			{"GET", "http://localhost/", ``, nil, 200},
-			{"GET", "http://localhost/t/acme/", ``, nil, 200},
+			{"POST", "http://acme.localhost/notes", `{"text": "one"}`, acme, nil, 201},
+			{"POST", "http://ACME.localhost.:80/notes", `{"text": "two"}`, acme, nil, 201},
+			{"POST", "http://localhost/t/globex/notes", `{"text": "three"}`, globex, nil, 201},
+			{"POST", "http://127.0.0.1/notes", `{"text": "four"}`, globex, []string{"X-Tenant", "globex"}, 201},
+			{"POST", "http://acme.localhost/t/acme/notes", `{"text": "five"}`, acme, []string{"X-Tenant", "acme"}, 201},
+			{"POST", "http://acme.localhost/notes", `{"text": 5}`, acme, nil, 400},
+			{"POST", "http://acme.localhost/notes", `{"text": "` + strings.Repeat("x", 1<<20) + `"}`, acme, nil, 413},
+			{"PUT", "http://acme.localhost/notes", ``, "", nil, 405},
+			{"POST", "http://acme.localhost/notes", `{"text": "stranger"}`, "", nil, 403},
+			{"POST", "http://acme.localhost/notes", `{"text": "another tenant's key"}`, globex, nil, 401},
+			{"POST", "http://acme.localhost/notes", `{"text": "no key"}`, acme[:len(acme)-1] + "-", nil, 401},
+			{"GET", "http://globex.localhost/notes", ``, "", nil, 403},
+			{"GET", "http://globex.localhost/notes", ``, acme, nil, 401},
+			{"GET", "http://localhost/t/globex/notes", ``, globex, nil, 200},
+			{"GET", "http://acme.localhost/notes", ``, "", []string{"X-Tenant", "globex"}, 400},
+			{"GET", "http://acme.localhost/t/globex/notes", ``, "", nil, 400},
+			{"GET", "http://localhost/notes", ``, "", []string{"X-Tenant", `acme"; DROP DATABASE`}, 400},
+			{"GET", "http://localhost/notes", ``, "", []string{"X-Tenant", "../acme"}, 400},
+			{"GET", "http://nobody.localhost/notes", ``, "", nil, 404},
+			{"GET", "http://nobody.localhost/", ``, "", nil, 404},
+			{"GET", "http://localhost/t/nobody/", ``, "", nil, 404},
+			{"GET", "http://localhost/notes", ``, "", nil, 404},
+			{"GET", "http://a_b.localhost/notes", ``, "", nil, 400},
+			{"GET", "http://" + strings.Repeat("a", 10<<10) + ".localhost/notes", ``, "", nil, 400},
+			{"GET", "http://localhost/", ``, "", nil, 200},
+			{"GET", "http://localhost/t/acme/", ``, "", nil, 200},
 		} {
-			code, body := p.do(t, tt.method, tt.url, tt.body, tt.header...)
+			header := tt.header
+			if tt.key != "" {
+				header = append([]string{"X-API-Key", tt.key}, header...)
+			}
+			code, body := p.do(t, tt.method, tt.url, tt.body, header...)
 			if code != tt.code {
 				t.Errorf("%s %.60s %v: got %d %.200s, want %d", tt.method, tt.url, tt.header, code, body, tt.code)
 			}
@@ -197,17 +247,75 @@ func TestProcess(t *testing.T) {
 				t.Errorf("%s %s: got %s, want the note", tt.method, tt.url, body)
 			}
 		}
+		p.maintain(t)
 		p.stop(t)
 
 		p = start(t, bin, args...) // on the same data
 		for slug, want := range map[string]string{"acme": "five,two,one", "globex": "four,three"} {
-			if code, body := p.do(t, "GET", "http://"+slug+".localhost/notes", ""); code != 200 || texts(t, body) != want {
+			if code, body := p.do(t, "GET", "http://"+slug+".localhost/notes", "", "X-API-Key", p.keys[slug]); code != 200 || texts(t, body) != want {
 				t.Errorf("%s after a restart: got %d %s, want %s", slug, code, body, want)
 			}
 		}
 		p.finishInFlight(t)
 		t.Cleanup(func() { dropAll(t, s, args[1]) })
 	})
+}
+
+// maintain closes a tenant, gets past it, and opens it again; then it asks until the
+// limit of an address is reached.
+func (p *process) maintain(t *testing.T) {
+	t.Helper()
+	const ops = "http://localhost/ops/maintenance/"
+	token := "Bearer " + p.operatorKey
+	expect := func(want int, method, url string, header ...string) string {
+		t.Helper()
+		code, body := p.do(t, method, url, "", header...)
+		if code != want {
+			t.Errorf("%s %s: got %d %s, want %d", method, url, code, body, want)
+		}
+		return body
+	}
+	expect(401, "POST", ops+"acme")
+	expect(401, "POST", ops+"acme", "Authorization", "Bearer x"+p.operatorKey)
+	expect(404, "POST", ops+"nobody", "Authorization", token)
+	expect(400, "POST", ops+"acme?mode=half", "Authorization", token)
+	expect(404, "POST", "http://acme.localhost/ops/maintenance/acme", "Authorization", token)
+
+	var link map[string]string
+	if err := json.Unmarshal([]byte(expect(200, "POST", ops+"acme", "Authorization", token)), &link); err != nil {
+		t.Fatal(err)
+	}
+	if body := expect(503, "GET", "http://acme.localhost/notes"); !strings.Contains(body, "Acme is being worked on.") {
+		t.Errorf("got %s, want the message", body)
+	}
+	expect(403, "GET", "http://globex.localhost/notes") // nothing changed for others
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:"+p.port+link["open this to pass"], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultTransport.RoundTrip(r) // without following the redirect
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if cookies := res.Cookies(); len(cookies) != 1 {
+		t.Errorf("got %d, %d cookies, want one by which one passes", res.StatusCode, len(cookies))
+	} else {
+		expect(200, "GET", "http://localhost/t/acme/notes", "Cookie", cookies[0].Name+"="+cookies[0].Value)
+	}
+
+	expect(200, "POST", ops+"acme?mode=read_only", "Authorization", token)
+	expect(200, "GET", "http://acme.localhost/notes")
+	expect(503, "POST", "http://acme.localhost/notes", "X-API-Key", p.keys["acme"])
+	expect(204, "DELETE", ops+"acme", "Authorization", token)
+	expect(400, "POST", "http://acme.localhost/notes", "X-API-Key", p.keys["acme"]) // an empty note, but it got there
+
+	for range 40 {
+		if code, _ := p.do(t, "GET", "http://acme.localhost/notes", ""); code == http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("the limit of an address was never reached")
 }
 
 // finishInFlight ends the process while a request is half sent.
@@ -219,7 +327,7 @@ func (p *process) finishInFlight(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	const body = `{"text": "in flight"}`
-	_, _ = fmt.Fprintf(conn, "POST /notes HTTP/1.1\r\nHost: acme.localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+	_, _ = fmt.Fprintf(conn, "POST /notes HTTP/1.1\r\nHost: acme.localhost\r\nX-API-Key: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", p.keys["acme"], len(body))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // the handler reads
 		t.Fatalf("got %q, %v, want 100 Continue", line, err)

@@ -12,11 +12,19 @@ import (
 // welcome is printed on start, with the address and the port.
 const welcome = `Listening on http://%[1]s with the tenants acme and globex. Try:
 
-  curl -i http://acme.localhost:%[2]d/notes -d '{"text": "by subdomain"}'
-  curl -i http://%[1]s/t/globex/notes -d '{"text": "by path"}'
-  curl -i http://%[1]s/notes -H 'X-Tenant: acme'
-  curl -i http://acme.localhost:%[2]d/notes -H 'X-Tenant: globex'   # they disagree: 400
-  curl -i http://nobody.localhost:%[2]d/notes                      # unknown: 404
+  curl -i acme.localhost:%[2]d/notes -H "X-API-Key: $acme" -d '{"text": "by subdomain"}'
+  curl -i %[1]s/t/globex/notes -H "X-API-Key: $globex" -d '{"text": "by path"}'
+  curl -i %[1]s/notes -H 'X-Tenant: acme'                         # Acme lets everybody read
+  curl -i %[1]s/t/globex/notes                                    # Globex does not: 403
+  curl -i %[1]s/t/globex/notes -H "X-API-Key: $acme"              # another tenant's key: 401
+  curl -i acme.localhost:%[2]d/notes -H 'X-Tenant: globex'           # they disagree: 400
+  curl -i nobody.localhost:%[2]d/notes                               # unknown: 404
+
+  curl -X POST %[1]s/ops/maintenance/acme -H "Authorization: Bearer $operator"
+  curl -i acme.localhost:%[2]d/notes                                 # for five minutes: 503
+  curl -X DELETE %[1]s/ops/maintenance/acme -H "Authorization: Bearer $operator"
+
+  for i in $(seq 40); do curl -so /dev/null -w '%%{http_code} ' acme.localhost:%[2]d/notes; done   # too fast: 429
 
 `
 
