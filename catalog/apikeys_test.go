@@ -394,6 +394,35 @@ func TestAPIKeysRun(t *testing.T) {
 	})
 }
 
+// A key that is used all the time is noted once a second, and each of many keys is.
+func TestAPIKeysUsedOften(t *testing.T) {
+	t.Parallel()
+	store := &counting{Store: tenancytest.NewStore(), last: map[catalog.KeyUse]bool{}}
+	keys, _ := newKeys(t, store)
+	const many = 1000
+	begin := time.Unix(1_000_000, 0)
+	for second := range 3 {
+		for i := range many {
+			at := begin.Add(time.Duration(second) * time.Second)
+			keys.Used(tenancy.ID(fmt.Sprint("t", i%10)), fmt.Sprint(i/10), at.Add(time.Millisecond))
+			keys.Used(tenancy.ID(fmt.Sprint("t", i%10)), fmt.Sprint(i/10), at.Add(900*time.Millisecond))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := keys.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(store.last) != many {
+		t.Errorf("got %d keys written, want %d", len(store.last), many)
+	}
+	for use := range store.last {
+		if late := use.At.Sub(begin.Add(2 * time.Second)); late < 0 || late >= time.Second {
+			t.Errorf("got %v, want a time in the last second", use.At)
+		}
+	}
+}
+
 func TestAPIKeysUsesAreBounded(t *testing.T) {
 	t.Parallel()
 	store := &counting{Store: tenancytest.NewStore()}
@@ -414,11 +443,17 @@ func TestAPIKeysUsesAreBounded(t *testing.T) {
 type counting struct {
 	*tenancytest.Store
 	rows, most int
+	last       map[catalog.KeyUse]bool
 }
 
 func (c *counting) SaveUses(_ context.Context, all []catalog.KeyUse) error {
 	c.rows += len(all)
 	c.most = max(c.most, len(all))
+	if c.last != nil {
+		for _, each := range all {
+			c.last[each] = true
+		}
+	}
 	return nil
 }
 

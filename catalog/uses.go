@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -47,11 +49,11 @@ func (k *APIKeys) forget(ctx context.Context, id tenancy.ID, keys []string) {
 	}
 }
 
-// Used notes that a key was used. It keeps the last time of up to 100,000 keys until
-// Run writes them down, of more it keeps none, and does nothing else: it is for the
-// way of each request.
+// Used notes that a key was used. It keeps the last time of up to 100,000 keys, to a
+// second, until Run writes them down, of more it keeps none, and does nothing else: it
+// is for the way of each request.
 func (k *APIKeys) Used(tenant tenancy.ID, key string, at time.Time) {
-	if k.uses != nil {
+	if k.uses != nil && !k.uses.again(tenant, key, at.Unix()) {
 		k.uses.note(useKey{tenant, key}, at.UnixMicro())
 	}
 }
@@ -100,6 +102,7 @@ type uses struct {
 	store  UseStore
 	every  time.Duration
 	seed   maphash.Seed
+	marks  [1 << 14]atomic.Uint64 // see again
 	shards [useShards]struct {
 		mu sync.Mutex // guards at
 		at map[useKey]int64
@@ -109,6 +112,19 @@ type uses struct {
 
 func newUses(store UseStore, every time.Duration) *uses {
 	return &uses{store: store, every: every, seed: maphash.MakeSeed()}
+}
+
+// again reports whether the key was noted in the same second already, and no other
+// since that has the same place among the marks. It is what a busy key costs.
+func (u *uses) again(tenant tenancy.ID, key string, second int64) bool {
+	const seconds = 1<<24 - 1 // half a year, after which they are the same again
+	h := maphash.String(u.seed, string(tenant)) ^ bits.RotateLeft64(maphash.String(u.seed, key), 32)
+	at, mark := &u.marks[h%uint64(len(u.marks))], h&^seconds|uint64(second)&seconds //nolint:gosec // a part of it
+	if at.Load() == mark {
+		return true
+	}
+	at.Store(mark)
+	return false
 }
 
 // note keeps the time, unless it has a later one.

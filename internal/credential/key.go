@@ -90,6 +90,15 @@ func (k Key) Genuine() bool {
 	return string(sum[:]) == k.Text[end:] && k.Tenant.Validate() == nil
 }
 
+func areDigits(s string) bool {
+	ok := uint64(1)
+	for i := range len(s) {
+		c := s[i]
+		ok &= digitBytes[c>>6] >> (c & 63)
+	}
+	return ok == 1
+}
+
 // ParseKey takes a key apart. ok is false for what is none by its length, or by the
 // form of its prefix, ID and secret; the rest is for [Key.Genuine] to say.
 func ParseKey(prefix, text string) (key Key, ok bool) {
@@ -97,20 +106,15 @@ func ParseKey(prefix, text string) (key Key, ok bool) {
 	if len(text) > MaxKey || rest < len(prefix)+3 || !hasPrefix(prefix, text) || text[rest-1] != '_' || text[rest+idLen] != '_' {
 		return Key{}, false
 	}
-	key = Key{text, tenancy.ID(text[len(prefix)+1 : rest-1]), text[rest : rest+idLen]}
-	for i := rest; i < len(text); i++ {
-		if !isDigit(text[i]) && i != rest+idLen {
-			return Key{}, false
-		}
+	if !areDigits(text[rest:rest+idLen]) || !areDigits(text[rest+idLen+1:]) {
+		return Key{}, false
 	}
-	return key, true
+	return Key{text, tenancy.ID(text[len(prefix)+1 : rest-1]), text[rest : rest+idLen]}, true
 }
 
-// isDigit reports whether c is one of digits, without a branch that depends on it.
-func isDigit(c byte) bool {
-	set := [4]uint64{0x03ff_0000_0000_0000, 0x07ff_fffe_07ff_fffe}
-	return set[c>>6]>>(c&63)&1 == 1
-}
+// digitBytes has a bit for each byte that is one of digits, so that the loop over a
+// key has no branches to guess.
+var digitBytes = [4]uint64{0x03ff_0000_0000_0000, 0x07ff_fffe_07ff_fffe}
 
 func hasPrefix(prefix, text string) bool {
 	return len(text) > len(prefix) && text[len(prefix)] == '_' && text[:len(prefix)] == prefix
