@@ -80,7 +80,8 @@ func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOpti
 	if opts != nil {
 		o = *opts
 	}
-	outer := []func(http.Handler) http.Handler{newTenant(find, resolve, &o.Options, o.Optional), AllowIPs(o.allowIPs())}
+	mode := tenantMode{optional: o.Optional, identity: o.Authenticate != nil}
+	outer := []func(http.Handler) http.Handler{newTenant(find, resolve, &o.Options, mode), AllowIPs(o.allowIPs())}
 	if o.Maintenance != nil {
 		outer = append(outer, o.Maintenance)
 	}

@@ -181,6 +181,54 @@ func TestStandardCountsPrincipals(t *testing.T) {
 	}
 }
 
+// The principal that a handler finds is that of the nearest Authenticate in front of
+// it, of its own tenant, also where others are nested in the chain.
+func TestStandardPrincipal(t *testing.T) {
+	t.Parallel()
+	find := newFinder(limited("acme", nil), limited("busy", nil))
+	said := func(header string) middleware.Authenticator {
+		return middleware.AuthenticatorFunc(func(r *http.Request, _ *tenancy.Tenant) (*middleware.Principal, error) {
+			tenant, subject, ok := strings.Cut(r.Header.Get(header), ":")
+			if !ok {
+				return nil, nil
+			}
+			return &middleware.Principal{Tenant: tenancy.ID(tenant), Subject: subject}, nil
+		})
+	}
+	var got []string
+	note := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			who := "nobody"
+			if p, ok := middleware.PrincipalOf(r.Context()); ok {
+				who = p.Subject
+			}
+			got = append(got, who)
+			next.ServeHTTP(w, r)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := false
+	last := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		below, stop := context.WithCancel(r.Context())
+		defer stop()
+		cancel() // by whoever serves the request
+		<-below.Done()
+		ended = true
+	})
+	other := middleware.Tenant(find, byPath, quiet) // /t/busy/: a tenant within a tenant's request
+	h := middleware.Standard(find, bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Authenticate: said("X-Name"), Maintenance: note,
+	})(note(middleware.Authenticate(said("X-Strong"), quiet)(note(other(note(middleware.Authenticate(said("X-Busy"), quiet)(note(last))))))))
+	r := from("192.0.2.1:80", "http://acme.example.com/t/busy/", "X-Name", "id-acme:jo", "X-Strong", "id-acme:root", "X-Busy", "id-busy:al")
+	if w := serveTo(h, r.WithContext(ctx)); w.Code != 200 || !ended {
+		t.Errorf("got %d, the end of the request was seen: %v", w.Code, ended)
+	}
+	if want := "nobody jo root nobody al"; strings.Join(got, " ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
 func TestStandardOptional(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", nil)

@@ -59,16 +59,22 @@ type Options struct {
 // [http.StripPrefix] does; [PathPrefix] tells what it was, and r.RequestURI
 // still has all of it.
 func Tenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
-	return newTenant(find, resolve, opts, false)
+	return newTenant(find, resolve, opts, tenantMode{})
 }
 
 // Optional is [Tenant] for universal routes: a request that names no tenant
 // passes, without one. One that names an unknown tenant does not.
 func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
-	return newTenant(find, resolve, opts, true)
+	return newTenant(find, resolve, opts, tenantMode{optional: true})
 }
 
-func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, optional bool) func(http.Handler) http.Handler {
+// tenantMode is what Tenant, Optional and Standard differ in.
+type tenantMode struct {
+	optional bool // a request that names no tenant passes
+	identity bool // there is room in the context for who is asking
+}
+
+func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mode tenantMode) func(http.Handler) http.Handler {
 	if find == nil || resolve == nil {
 		panic("middleware: want a finder and a resolver")
 	}
@@ -76,7 +82,7 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, op
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			match, err := resolve.Resolve(r)
-			if optional && resolver.Unresolved(err) {
+			if mode.optional && resolver.Unresolved(err) {
 				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), centralKey{}, true)))
 				return
 			}
@@ -91,7 +97,7 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, op
 				o.refuse(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, withTenant(r, t, match.Prefix))
+			next.ServeHTTP(w, withTenant(r, t, match.Prefix, mode.identity))
 		})
 	}
 }
@@ -110,12 +116,15 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 }
 
 // withTenant returns the request as the handler sees it.
-func withTenant(r *http.Request, t *tenancy.Tenant, prefix string) *http.Request {
+func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) *http.Request {
 	ctx := r.Context()
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(spanAttributes(t)...)
 	}
 	ctx = tenancy.NewContext(ctx, t)
+	if room {
+		ctx = &identity{Context: ctx}
+	}
 	if prefix == "" {
 		return r.WithContext(ctx)
 	}
