@@ -38,7 +38,8 @@ for i, key in ipairs(KEYS) do
   local till = all[i].till
   if passes == 1 then
     till = till + all[i].every
-    redis.call('SET', key, string.format('%.3f', till), 'PX', math.ceil((till - now) / 1000))
+    -- What a very high rate adds may be less than numbers of this size can tell.
+    redis.call('SET', key, string.format('%.3f', till), 'PX', math.max(math.ceil((till - now) / 1000), 1))
   end
   out[i + 1] = math.ceil(till - now)
 end
