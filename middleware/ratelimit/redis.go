@@ -182,8 +182,8 @@ func (r *Redis) ask(ctx context.Context, asked []*Limit, passes bool) (bool, err
 	}
 	for i, l := range asked {
 		every, depth := l.Rate.terms()
-		owed := min(max(time.Duration(got[i+1]), 0), depth/time.Microsecond) * time.Microsecond
-		l.set(every, depth, owed)
+		owed := min(max(time.Duration(got[i+1]), 0), longest/time.Microsecond) * time.Microsecond
+		l.set(every, depth, min(owed, depth))
 	}
 	return got[0] == 1, nil
 }

@@ -224,6 +224,30 @@ func TestRedisFindsOddTexts(t *testing.T) {
 	}
 }
 
+// What is refused has nothing left, also of rates that yield many requests in a
+// microsecond.
+func TestRedisOwesLessThanAMicrosecond(t *testing.T) {
+	t.Parallel()
+	client, keyspace := sharedRedis(t)
+	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace, Replicas: -1})
+	key, err := keyspace.Key(acme(t), "tenant", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().Set().Key(key).Value("1e300").Px(time.Minute).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for _, rate := range []ratelimit.Rate{{Limit: 1_500_000, Burst: 1}, {Limit: 6_000_000, Burst: 10}} {
+		limits := []ratelimit.Limit{{Rate: rate}}
+		if ok, err := r.Take(acme(t), limits); ok || err != nil {
+			t.Fatalf("%+v: got %t, %v, want a refusal", rate, ok, err)
+		}
+		if limits[0].Remaining != 0 || limits[0].After <= 0 {
+			t.Errorf("%+v: refused, and got %d left, one more after %v", rate, limits[0].Remaining, limits[0].After)
+		}
+	}
+}
+
 // TestRedisPermissions shows what a user of Redis must be allowed to, and that the
 // script comes back when Redis has lost it.
 func TestRedisPermissions(t *testing.T) {
