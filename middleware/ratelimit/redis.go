@@ -114,7 +114,9 @@ func NewRedis(client rueidis.Client, opts *RedisOptions) (*Redis, error) {
 func (r *Redis) Down() bool { return r.down.Open() }
 
 // Take implements [Limiter]. It takes no longer than [RedisOptions.Timeout], beside
-// what the goroutines of a busy process wait for each other.
+// what the goroutines of a busy process wait for each other. A tenant whose ID is
+// malformed has no keys: that is an error that unwraps to [tenancy.ErrInvalid], as
+// two limits of a kind are.
 func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 	const op = "ratelimit.Take"
 	id, err := begin(ctx, limits)
@@ -134,9 +136,15 @@ func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 	if len(asked) == 0 {
 		return passes, nil
 	}
+	keys := make([]string, len(asked))
+	for i, l := range asked {
+		if keys[i], err = r.key(ctx, l); err != nil { // which says nothing about Redis
+			return false, tenancy.Wrap(op, id, err)
+		}
+	}
 	if err = errLeftAlone; r.down.Asks(r.now()) {
 		var counted bool
-		counted, err = r.ask(ctx, asked, passes)
+		counted, err = r.ask(ctx, keys, asked, passes)
 		if err == nil {
 			r.answered(ctx)
 			return counted, nil
@@ -156,19 +164,14 @@ func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 var errLeftAlone = errors.New("it has not answered of late")
 
 // ask runs the script, which counts nothing unless the request passes so far.
-func (r *Redis) ask(ctx context.Context, asked []*Limit, passes bool) (bool, error) {
-	keys, args := make([]string, len(asked)), make([]string, 1, 2*len(asked)+1)
+func (r *Redis) ask(ctx context.Context, keys []string, asked []*Limit, passes bool) (bool, error) {
+	args := make([]string, 1, 2*len(asked)+1)
 	args[0] = "0"
 	if passes {
 		args[0] = "1"
 	}
-	for i, l := range asked {
-		key, err := r.key(ctx, l)
-		if err != nil {
-			return false, err
-		}
+	for _, l := range asked {
 		every, depth := l.Rate.terms()
-		keys[i] = key
 		args = append(args, strconv.FormatInt(int64(every), 10), strconv.FormatInt(int64(depth), 10))
 	}
 	got, err := rediskit.Within(ctx, r.opts.Timeout, func(ctx context.Context) rueidis.RedisResult {

@@ -412,6 +412,23 @@ func TestRedisIsKilled(t *testing.T) {
 	}
 }
 
+// A tenant that can have no keys says nothing about Redis, and is not served by
+// another limiter.
+func TestRedisMalformedTenant(t *testing.T) {
+	t.Parallel()
+	client, keyspace := sharedRedis(t)
+	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace})
+	odd := tenancy.NewContext(t.Context(), &tenancy.Tenant{ID: "Acme}:"})
+	for range 5 {
+		if ok, err := r.Take(odd, hourly(10)); ok || !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("got %t, %v, want %v", ok, err, tenancy.ErrInvalid)
+		}
+	}
+	if r.Down() {
+		t.Error("down for all because of one tenant")
+	}
+}
+
 // A request that ends by itself says nothing about Redis.
 func TestRedisContextEnds(t *testing.T) {
 	t.Parallel()
