@@ -8,10 +8,11 @@ import (
 )
 
 // Circuit keeps from asking what does not answer. After Trip failures in a row it
-// is open: nothing is asked until a pause has passed, which doubles with each
-// failure; then one question is let through, and if that is answered the circuit
-// is closed. Its methods may be called by many goroutines at once. Times are those
-// of any clock that is not set back.
+// is open: nothing is asked until a pause has passed; then one question is let
+// through, and if that is answered the circuit is closed, and if it fails the pause
+// doubles. Failures of other questions, which were asked before, do not make it
+// longer. Its methods may be called by many goroutines at once. Times are those of
+// any clock that is not set back.
 type Circuit struct {
 	Trip    int
 	Longest time.Duration // pause
@@ -20,6 +21,7 @@ type Circuit struct {
 	mu       sync.Mutex // guards what follows
 	failures int
 	retryAt  int64
+	asking   bool // since it is open one was let through
 }
 
 const shortestPause = 100 * time.Millisecond
@@ -34,6 +36,7 @@ func (c *Circuit) Asks(now int64) bool {
 	if now < c.retryAt {
 		return false
 	}
+	c.asking = true
 	c.retryAt = now + int64(c.Answer) // for the others, until this one is answered
 	return true
 }
@@ -45,10 +48,14 @@ func (c *Circuit) Open() bool {
 	return c.failures >= c.Trip
 }
 
-// Failed counts a failure and reports whether it opened the circuit.
+// Failed takes note of a failure and reports whether it opened the circuit.
 func (c *Circuit) Failed(now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failures >= c.Trip && !c.asking {
+		return false
+	}
+	c.asking = false
 	c.failures++
 	c.pause(now)
 	return c.failures == c.Trip
@@ -69,6 +76,6 @@ func (c *Circuit) Answered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.failures >= c.Trip
-	c.failures = 0
+	c.failures, c.asking = 0, false
 	return was
 }
