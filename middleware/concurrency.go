@@ -135,6 +135,7 @@ func (s *gateShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue
 		s.open[id] = g
 	}
 	g.limit = limit
+	s.next(g) // the limit may have grown
 	if g.running < limit && len(g.waiting) == 0 {
 		g.running++
 		s.mu.Unlock()
@@ -147,7 +148,6 @@ func (s *gateShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue
 	}
 	me := &waiter{make(chan struct{})}
 	g.waiting = append(g.waiting, me)
-	s.next(g) // the limit may have grown
 	s.mu.Unlock()
 
 	timer := time.NewTimer(wait)

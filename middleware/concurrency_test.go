@@ -228,6 +228,23 @@ func TestConcurrencyLimitChanges(t *testing.T) {
 	})
 }
 
+// A higher limit lets those in who wait, also when the queue is full.
+func TestConcurrencyLimitGrowsWhileTheQueueIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, middleware.ConcurrencyOptions{Queue: 2, Wait: time.Hour})
+		send := func(limit int64) { c.send(t.Context(), limited("a", map[string]int64{"concurrency": limit}), "/") }
+		for range 3 {
+			send(1)
+		}
+		c.want("one of three", 1, map[int]int{})
+		send(5)
+		c.want("all four", 4, map[int]int{})
+		close(c.release)
+		c.want("all are done", 0, map[int]int{200: 4})
+	})
+}
+
 func TestConcurrencyAfterAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
