@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -27,7 +28,9 @@ type AllowIPsOptions struct {
 // proxy passed on what is none.
 //
 // IPv4 addresses that are written in IPv6 are IPv4 addresses, and zones do not
-// count; a prefix of one family has no address of the other in it.
+// count; a prefix of one family has no address of the other in it. A tenant that
+// denies a malformed prefix denies all: a catalog refuses such a record, and a finder
+// of the host's may not.
 //
 // It panics if a prefix of the host's is malformed.
 func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
@@ -52,6 +55,8 @@ func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 			why = "no address is known"
 		case contains(deny, addr), contains(tenantDeny, addr):
 			why = "the address is denied"
+		case slices.ContainsFunc(tenantDeny, malformed):
+			why = "a prefix that the tenant denies is malformed"
 		case len(allow) > 0 && !contains(allow, addr), len(tenantAllow) > 0 && !contains(tenantAllow, addr):
 			why = "the address is not allowed"
 		default:
@@ -65,20 +70,27 @@ func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 func prefixes(in []netip.Prefix) []netip.Prefix {
 	out := make([]netip.Prefix, len(in))
 	for i, p := range in {
-		if p.Addr().Is4In6() {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		if malformed(p) {
+			panic(fmt.Sprintf("middleware: prefix %v of addresses", p))
 		}
-		if !p.IsValid() {
-			panic(fmt.Sprintf("middleware: prefix %v of addresses", in[i]))
-		}
-		out[i] = p
+		out[i] = unmap(p)
 	}
 	return out
 }
 
+// unmap returns a prefix of IPv4 in IPv6 as one of IPv4.
+func unmap(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p
+}
+
+func malformed(p netip.Prefix) bool { return !unmap(p).IsValid() }
+
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	for _, p := range prefixes {
-		if p.Contains(addr) {
+		if unmap(p).Contains(addr) {
 			return true
 		}
 	}

@@ -58,15 +58,18 @@ func TestAllowIPs(t *testing.T) {
 		"only the host allows":           {host: lists{allow: office}, tenant: lists{allow: "192.0.2.8/32"}, remote: v4},
 		"only the tenant allows":         {host: lists{allow: "192.0.2.8/32"}, tenant: lists{allow: office}, remote: v4},
 
-		"IPv4 in IPv6":               {tenant: lists{allow: office}, remote: "[::ffff:192.0.2.7]:80", passes: true},
-		"IPv4 in IPv6, denied":       {tenant: lists{deny: office}, remote: "[::ffff:192.0.2.7]:80"},
-		"IPv4 in IPv6, not allowed":  {tenant: lists{allow: office}, remote: "[::ffff:203.0.113.7]:80"},
-		"host's IPv4 in IPv6":        {host: lists{allow: "::ffff:192.0.2.0/120"}, remote: v4, passes: true},
-		"host's IPv4 in IPv6 denies": {host: lists{deny: "::ffff:192.0.2.0/120"}, remote: v4},
-		"host's is not masked":       {host: lists{deny: "192.0.2.99/24"}, remote: v4},
-		"IPv4 is not in ::/0":        {tenant: lists{allow: "::/0"}, remote: v4},
-		"zone":                       {tenant: lists{deny: "fe80::/10"}, remote: "[fe80::1%eth0]:80"},
-		"zone, allowed":              {tenant: lists{allow: "fe80::/10"}, remote: "[fe80::1%eth0]:80", passes: true},
+		"IPv4 in IPv6":                 {tenant: lists{allow: office}, remote: "[::ffff:192.0.2.7]:80", passes: true},
+		"IPv4 in IPv6, denied":         {tenant: lists{deny: office}, remote: "[::ffff:192.0.2.7]:80"},
+		"IPv4 in IPv6, not allowed":    {tenant: lists{allow: office}, remote: "[::ffff:203.0.113.7]:80"},
+		"host's IPv4 in IPv6":          {host: lists{allow: "::ffff:192.0.2.0/120"}, remote: v4, passes: true},
+		"host's IPv4 in IPv6 denies":   {host: lists{deny: "::ffff:192.0.2.0/120"}, remote: v4},
+		"host's is not masked":         {host: lists{deny: "192.0.2.99/24"}, remote: v4},
+		"IPv4 is not in ::/0":          {tenant: lists{allow: "::/0"}, remote: v4},
+		"tenant's IPv4 in IPv6":        {tenant: lists{allow: "::ffff:192.0.2.0/120"}, remote: v4, passes: true},
+		"tenant's IPv4 in IPv6 denies": {tenant: lists{deny: "203.0.113.0/24 ::ffff:192.0.2.0/120"}, remote: v4},
+		"tenant's is not masked":       {tenant: lists{deny: "192.0.2.99/24"}, remote: v4},
+		"zone":                         {tenant: lists{deny: "fe80::/10"}, remote: "[fe80::1%eth0]:80"},
+		"zone, allowed":                {tenant: lists{allow: "fe80::/10"}, remote: "[fe80::1%eth0]:80", passes: true},
 
 		"Unix socket":              {tenant: lists{allow: office}, remote: "@"},
 		"Unix socket, only denied": {tenant: lists{deny: office}, remote: "@"},
@@ -112,6 +115,26 @@ func TestAllowIPs(t *testing.T) {
 				t.Errorf("got %d calls of the handler", len(next.got))
 			}
 		})
+	}
+}
+
+// A record may come from a finder of the host's, which does not check it.
+func TestAllowIPsMalformedRecord(t *testing.T) {
+	t.Parallel()
+	good := netip.MustParsePrefix("192.0.2.0/24")
+	for _, bad := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("::ffff:192.0.2.0"), 90), netip.PrefixFrom(good.Addr(), 33)} {
+		var b bytes.Buffer
+		allow := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b)})
+		tenant := newTenant("acme", tenancy.StatusActive)
+		tenant.Guards.Allow = []netip.Prefix{bad}
+		if w := serveTo(as(tenant, allow(&spy{})), from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden {
+			t.Errorf("%v is allowed: got %d, want 403", bad, w.Code)
+		}
+		b.Reset()
+		tenant.Guards.Allow, tenant.Guards.Deny = []netip.Prefix{good}, []netip.Prefix{bad}
+		if w := serveTo(as(tenant, allow(&spy{})), from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden || !strings.Contains(b.String(), "malformed") {
+			t.Errorf("%v is denied: got %d and the log %s, want 403 and why", bad, w.Code, &b)
+		}
 	}
 }
 
