@@ -39,7 +39,11 @@ func Homepage(off string, opts *Options) func(http.Handler) http.Handler {
 			to := off
 			if prefix := PathPrefix(r.Context()); isPath && prefix != "" {
 				prefix = (&url.URL{Path: prefix}).EscapedPath()
-				if _, err := place(prefix); err != nil {
+				isPath, err := place(prefix)
+				if err == nil && !isPath {
+					err = fmt.Errorf("%w: a redirect below %q, want a path", tenancy.ErrInvalid, prefix)
+				}
+				if err != nil {
 					o.refuse(w, r, tenancy.Wrap("middleware.Homepage", t.ID, err))
 					return
 				}

@@ -109,7 +109,7 @@ func TestHomepageBehindAPrefix(t *testing.T) {
 		}
 	}
 	// A resolver of the host may find any prefix.
-	for prefix, want := range map[string]answer{"//evil.test": invalid, "/\t/evil.test": {Code: 302}, `/\evil.test`: {Code: 302}, "/": invalid, "/ä": {Code: 302}} {
+	for prefix, want := range map[string]answer{"//evil.test": invalid, "/\t/evil.test": {Code: 302}, `/\evil.test`: {Code: 302}, "/": invalid, "https://evil.test": invalid, "/ä": {Code: 302}} {
 		by := resolver.Func(func(*http.Request) (resolver.Match, error) {
 			return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}, Prefix: prefix}, nil
 		})
