@@ -144,7 +144,11 @@ func (s *gateShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue
 	if limit == 0 || len(g.waiting) >= queue {
 		s.done(id, g)
 		s.mu.Unlock()
-		return nil, &LimitedError{Limit: "concurrency", After: time.Second}
+		err := &LimitedError{Limit: "concurrency", After: time.Second}
+		if limit == 0 { // nobody knows when there will be another
+			err.After = 0
+		}
+		return nil, err
 	}
 	me := &waiter{make(chan struct{})}
 	g.waiting = append(g.waiting, me)

@@ -308,6 +308,24 @@ func TestConcurrencyAtOnce(t *testing.T) {
 	}
 }
 
+// Nobody knows when a limit of zero will be another one.
+func TestConcurrencyRetryAfter(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int64]string{0: "", 1: "1"} {
+		var h http.Handler
+		inner := answer{}
+		h = as(limited("a", map[string]int64{"concurrency": limit}), middleware.Concurrency(&middleware.ConcurrencyOptions{Options: *quiet, Queue: -1})(
+			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = ask(t, h, get("/")) })))
+		got := ask(t, h, get("/"))
+		if limit > 0 {
+			got = inner
+		}
+		if want := (answer{429, "limited", want}); got != want {
+			t.Errorf("a limit of %d: got %+v, want %+v", limit, got, want)
+		}
+	}
+}
+
 // A connection that was hijacked counts until the handler returns.
 func TestConcurrencyHijack(t *testing.T) {
 	t.Parallel()
