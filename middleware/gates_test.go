@@ -1,6 +1,9 @@
 package middleware
 
 import (
+	"context"
+	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +42,10 @@ func TestGatesAreNotShared(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want("when nobody waits", 0, 1)
+		if _, err := s.enter(t.Context(), "a", 0, 1, time.Minute); err == nil {
+			t.Error("got a place of a limit of zero")
+		}
+		want("when all were refused", 0, 1)
 		both := [2]*gate{}
 		for i := range both {
 			if both[i], err = s.enter(t.Context(), "a", 2, 0, 0); err != nil {
@@ -54,4 +61,45 @@ func TestGatesAreNotShared(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A place that comes while its client goes away is not lost.
+func TestGatesPlaceAndEndAtOnce(t *testing.T) {
+	t.Parallel()
+	s := &newGates().shards[0]
+	for range 200 {
+		first, err := s.enter(t.Context(), "a", 1, 1, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			g, err := s.enter(ctx, "a", 1, 1, time.Minute)
+			switch {
+			case err == nil:
+				s.leave("a", g)
+			case !errors.Is(err, context.Canceled):
+				t.Errorf("got %v, want %v", err, context.Canceled)
+			}
+		}()
+		waits := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(first.waiting) == 1
+		}
+		for !waits() {
+			runtime.Gosched()
+		}
+		cancel()
+		s.leave("a", first)
+		<-done
+		s.mu.Lock()
+		left := len(s.open)
+		s.mu.Unlock()
+		if left > 0 {
+			t.Fatal("a place was not given back")
+		}
+	}
 }
