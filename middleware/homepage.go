@@ -62,7 +62,11 @@ func isHome(r *http.Request) bool {
 		return false
 	}
 	p := r.URL.Path
-	return p == "/" || p == "" || len(p) > 1 && path.Clean("/"+p) == "/"
+	if len(p) < 2 {
+		return p == "/" || p == ""
+	}
+	odd := strings.Contains(p, "//") || strings.Contains(p, "/.") // or it is clean, and not "/"
+	return (odd || p[0] != '/') && path.Clean("/"+p) == "/"
 }
 
 func isOn(t *tenancy.Tenant) bool {
