@@ -27,7 +27,7 @@ const maxCookie = 512
 // without the key makes one, and one made for another cookie does not pass.
 type Cookie struct {
 	name string
-	keys [][]byte // the first signs, all verify
+	keys []tenancy.Secret // the first signs, all verify
 	opts CookieOptions
 }
 
@@ -60,7 +60,7 @@ func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, e
 			err := fmt.Errorf("%w: cookie key of %d bytes, want at least %d", tenancy.ErrInvalid, len(k.Reveal()), minCookieKey)
 			return nil, tenancy.Wrap(op, "", err)
 		}
-		c.keys = append(c.keys, []byte(k.Reveal()))
+		c.keys = append(c.keys, k)
 	}
 	if c.opts.MaxAge < time.Second {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: MaxAge %v, want at least a second", tenancy.ErrInvalid, c.opts.MaxAge))
@@ -116,7 +116,7 @@ func (c *Cookie) parse(value string) (Match, error) {
 	if err != nil {
 		return malformed("malformed signature")
 	}
-	if !slices.ContainsFunc(c.keys, func(key []byte) bool { return hmac.Equal(mac, c.sign(key, payload)) }) {
+	if !slices.ContainsFunc(c.keys, func(key tenancy.Secret) bool { return hmac.Equal(mac, c.sign(key, payload)) }) {
 		return malformed("wrong signature")
 	}
 	// Only what was signed here comes this far.
@@ -132,8 +132,8 @@ func (c *Cookie) parse(value string) (Match, error) {
 	return newMatch("cookie "+c.name, tenancy.RefID, id)
 }
 
-func (c *Cookie) sign(key []byte, payload string) []byte {
-	h := hmac.New(sha256.New, key)
+func (c *Cookie) sign(key tenancy.Secret, payload string) []byte {
+	h := hmac.New(sha256.New, []byte(key.Reveal()))
 	fmt.Fprintf(h, "tenancy cookie\x00%s\x00%s", c.name, payload)
 	return h.Sum(nil)
 }

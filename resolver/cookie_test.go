@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -144,6 +145,21 @@ func TestCookieKeyRotation(t *testing.T) {
 	check(t, after, fresh, id("acme"), nil)
 	check(t, after, old, none, tenancy.ErrInvalid)
 	check(t, before, fresh, none, tenancy.ErrInvalid)
+}
+
+// What is printed of a Cookie holds no key.
+func TestCookieKeysAreSecret(t *testing.T) {
+	t.Parallel()
+	oldKey := tenancy.NewSecret(rand.Text() + rand.Text())
+	by := newCookie("tenant", key, &resolver.CookieOptions{OldKeys: []tenancy.Secret{oldKey}})
+	shown := fmt.Sprintf("%v %+v %#v", by, by, by)
+	for _, k := range []tenancy.Secret{key, oldKey} {
+		for _, form := range []string{k.Reveal(), fmt.Sprintf("%d", []byte(k.Reveal()))[1:40], fmt.Sprintf("%#v", []byte(k.Reveal()))[7:40]} {
+			if strings.Contains(shown, form) {
+				t.Errorf("got %s, want no key", shown)
+			}
+		}
+	}
 }
 
 func FuzzCookie(f *testing.F) {
