@@ -105,6 +105,9 @@ func TestParseKeyRefuses(t *testing.T) {
 			}
 		}
 	}
+	if k, ok := credential.ParseKey(prefix, prefix+"_"+strings.Repeat("a", 10<<10)+made[len(prefix):]); ok {
+		t.Errorf("10 KB: got %.40v, want nothing by its length alone", k)
+	}
 	// With a checksum that is right.
 	for _, id := range []tenancy.ID{"", "-t", "T", "t/1", "../x", longest + "a", "t\x00", "é"} {
 		if k, ok := credential.ParseKey(prefix, credential.NewKey(prefix, id).Text); ok && k.Genuine() {
