@@ -319,11 +319,12 @@ type Editor interface {
 }
 
 // Revoke ends the validity of the token that the principal has, as when its user
-// logs out. Up to 4,096 of a tenant's tokens can be revoked at a time and not have
-// expired; more are an error that unwraps to [tenancy.ErrInvalid].
+// logs out. A principal without a subject, such as that of an API key, has none: an
+// error that unwraps to [tenancy.ErrInvalid]. Up to 4,096 of a tenant's tokens can be
+// revoked at a time and not have expired; more are such an error, too.
 func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal) error {
 	const op = "token.Revoke"
-	if p.ID == "" || p.ExpiresAt.IsZero() {
+	if p.ID == "" || p.Subject == "" || p.ExpiresAt.IsZero() {
 		return tenancy.Wrap(op, p.Tenant, fmt.Errorf("%w: no token", tenancy.ErrInvalid))
 	}
 	_, err := in.Edit(ctx, p.Tenant, func(t *tenancy.Tenant) error {

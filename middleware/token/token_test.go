@@ -465,7 +465,12 @@ func TestRevoke(t *testing.T) {
 		if err := k.Revoke(t.Context(), cat, &middleware.Principal{Tenant: "t-acme", ID: "key"}); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("Revoke of no token: got %v, want ErrInvalid", err)
 		}
-		for _, err := range []error{k.RevokeAll(t.Context(), cat, "nobody"), k.Revoke(t.Context(), cat, &middleware.Principal{Tenant: "nobody", ID: "1", ExpiresAt: time.Now()})} {
+		expires := &middleware.Principal{Tenant: "t-acme", ID: "key", ExpiresAt: time.Now().Add(time.Hour)} // as of an API key that expires
+		if err := k.Revoke(t.Context(), cat, expires); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("Revoke of a key: got %v, want ErrInvalid", err)
+		}
+		nobody := &middleware.Principal{Tenant: "nobody", ID: "1", Subject: "ann", ExpiresAt: time.Now()}
+		for _, err := range []error{k.RevokeAll(t.Context(), cat, "nobody"), k.Revoke(t.Context(), cat, nobody)} {
 			if !errors.Is(err, tenancy.ErrNotFound) {
 				t.Errorf("nobody's tokens: got %v, want ErrNotFound", err)
 			}
