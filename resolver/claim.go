@@ -61,7 +61,8 @@ func (c *Claim) Resolve(r *http.Request) (Match, error) {
 
 func asUnauthenticated(err error) error {
 	for _, known := range []error{
-		context.Canceled, context.DeadlineExceeded, tenancy.ErrUnresolved, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrLimited,
+		context.Canceled, context.DeadlineExceeded, tenancy.ErrNoTenant, tenancy.ErrUnresolved, tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict,
+		tenancy.ErrNotActive, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed,
 	} {
 		if errors.Is(err, known) {
 			return err

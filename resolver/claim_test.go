@@ -74,7 +74,10 @@ func TestClaimSeesTheRequest(t *testing.T) {
 // What the host's function says of itself stays as it is.
 func TestClaimKeepsErrors(t *testing.T) {
 	t.Parallel()
-	for _, want := range []error{context.Canceled, context.DeadlineExceeded, tenancy.ErrUnresolved, tenancy.ErrUnavailable} {
+	for _, want := range []error{
+		context.Canceled, context.DeadlineExceeded, tenancy.ErrNoTenant, tenancy.ErrUnresolved, tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict,
+		tenancy.ErrNotActive, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed,
+	} {
 		c := resolver.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, want }, nil))
 		if _, err := c.Resolve(get("/")); err != want { //nolint:errorlint // as it is
 			t.Errorf("got %v, want %v as it is", err, want)
