@@ -103,7 +103,7 @@ func TestAPIKeys(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	day := 24 * time.Hour
-	key, id := s.issue(t, s.acme, catalog.APIKeySpec{Scopes: []string{"read", "write"}, TTL: day})
+	key, id := s.issue(t, s.acme, catalog.APIKeySpec{Name: "ann", Scopes: []string{"read", "write"}, TTL: day})
 	foreign, _ := s.issue(t, s.globex, catalog.APIKeySpec{})
 	revoked, revokedID := s.issue(t, s.acme, catalog.APIKeySpec{})
 	if err := s.keys.Revoke(t.Context(), s.acme.ID, revokedID); err != nil {
