@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -110,7 +111,7 @@ func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handl
 			if classify(r, err).code == http.StatusUnauthorized {
 				challenge(w, wanted)
 			}
-			o.refuse(w, r, tenancy.Wrap(op, t.ID, err))
+			o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))
 		})
 	}
 }
@@ -194,7 +195,7 @@ func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
 // [Authenticate]. It is where a host says whether this user may use this tenant:
 // that a request names one, in a path or a header, says nothing about that. The
 // error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal, and
-// [tenancy.ErrNotFound] one that does not tell that there is such a tenant.
+// [tenancy.ErrNotFound] one that tells the log alone that there is such a tenant.
 func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) func(http.Handler) http.Handler {
 	if may == nil {
 		panic("middleware: want a function that says who may")
@@ -221,7 +222,7 @@ func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *h
 				err = check(w, r, p, t)
 			}
 			if err != nil {
-				o.refuse(w, r, tenancy.Wrap(op, t.ID, err))
+				o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))
 				return
 			}
 			next.ServeHTTP(w, r)

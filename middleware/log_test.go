@@ -50,6 +50,22 @@ func TestLog(t *testing.T) {
 		}
 	}
 	bare := func(o *middleware.Options) http.Handler { return middleware.Require(o)(&spy{}) }
+	behind := func(guard func(*middleware.Options) func(http.Handler) http.Handler) func(*middleware.Options) http.Handler {
+		return func(o *middleware.Options) http.Handler {
+			ann := by(&middleware.Principal{Tenant: "id-acme", Subject: "ann"}, nil)
+			return through(middleware.Tenant(find, bySubdomain, quiet), middleware.Authenticate(ann, quiet), guard(o))(&spy{})
+		}
+	}
+	authenticate := func(err error) func(*middleware.Options) func(http.Handler) http.Handler {
+		return func(o *middleware.Options) func(http.Handler) http.Handler {
+			return middleware.Authenticate(by(nil, err), o)
+		}
+	}
+	authorize := func(err error) func(*middleware.Options) func(http.Handler) http.Handler {
+		return func(o *middleware.Options) func(http.Handler) http.Handler {
+			return middleware.Authorize(func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, o)
+		}
+	}
 	for _, tt := range []struct {
 		name, host string
 		handler    func(*middleware.Options) http.Handler
@@ -65,6 +81,9 @@ func TestLog(t *testing.T) {
 		{"Require, central", "example.com", central(middleware.Require), "DEBUG", "names no tenant"},
 		{"CentralOnly, tenant", "acme.example.com", central(middleware.CentralOnly), "DEBUG", "middleware.CentralOnly: tenant id-acme: not found"},
 		{"no resolution", "example.com", bare, "ERROR", "middleware.Require: no tenant in the context"},
+		{"Authorize, not told that there is such a tenant", "acme.example.com", behind(authorize(tenancy.ErrNotFound)), "INFO", "middleware.Authorize: tenant id-acme: not found"},
+		{"Authenticate, not told", "acme.example.com", behind(authenticate(tenancy.ErrNotFound)), "INFO", "middleware.Authenticate: tenant id-acme: not found"},
+		{"Authorize, central", "example.com", central(authorize(nil)), "DEBUG", "names no tenant"},
 		{"passed", "acme.example.com", plain(find), "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

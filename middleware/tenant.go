@@ -181,16 +181,24 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error, opts *Options) {
 }
 
 func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	o.refuseAt(slog.LevelDebug, w, r, err)
+}
+
+// refuseAt is refuse with a log of that level at least, unless the client went away.
+func (o *Options) refuseAt(least slog.Level, w http.ResponseWriter, r *http.Request, err error) {
 	log := o.Logger
 	if log == nil {
 		log = slog.Default()
 	}
 	p := classify(r, err)
-	what := "request refused"
-	if p.level >= slog.LevelError {
+	level, what := p.level, "request refused"
+	if p.code != statusClientClosed {
+		level = max(level, least)
+	}
+	if level >= slog.LevelError {
 		what = "request failed"
 	}
-	log.LogAttrs(r.Context(), p.level, what, slog.Any("error", err), slog.Int("status", p.code),
+	log.LogAttrs(r.Context(), level, what, slog.Any("error", err), slog.Int("status", p.code),
 		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
 	o.Refuse(w, r, err)
 }
