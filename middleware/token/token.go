@@ -242,6 +242,9 @@ func (k *Tokens) Claims(r *http.Request) (map[string]any, error) {
 	if err != nil || !k.ours(text) {
 		return nil, err
 	}
+	if len(text) > maxToken {
+		return nil, refuse("it is too long")
+	}
 	_, rest, _ := strings.Cut(text, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	var unverified struct {
@@ -261,7 +264,7 @@ func (k *Tokens) Claims(r *http.Request) (map[string]any, error) {
 // ours reports whether a token says that it is of this form.
 func (k *Tokens) ours(text string) bool {
 	header, _, ok := strings.Cut(text, ".")
-	if !ok || len(text) > maxToken {
+	if !ok || len(header) > maxToken {
 		return false
 	}
 	if k.masterOf(header) != nil {
@@ -290,7 +293,7 @@ func (k *Tokens) verify(text string, id tenancy.ID) (*claims, error) {
 	header, _, _ := strings.Cut(text, ".")
 	m := k.masterOf(header)
 	if m == nil || len(text) > maxToken || strings.ContainsAny(text, "\r\n") { // which decoders of base 64 skip
-		return nil, refuse("it is malformed, or of a key that is not known")
+		return nil, refuse("it is malformed, too long, or of a key that is not known")
 	}
 	c := &claims{}
 	_, err := k.parser.ParseWithClaims(text, c, func(*jwt.Token) (any, error) { return m.derive(id) })
