@@ -286,12 +286,16 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 		})
 	}
+	record := acme.Clone()
+	record.Guards.TokenGeneration = 1
+	made, p = issue(t, k, record, time.Hour)
 	for name, tt := range map[string]struct {
 		generation int64
 		revoked    string
 		ok         bool
 	}{
-		"of this generation": {0, "", true}, "of one before": {1, "", false}, "revoked": {0, p.ID, false}, "another revoked": {0, "x", true},
+		"of this generation": {1, "", true}, "of one before": {2, "", false}, "of one that is not heard of here": {0, "", true},
+		"revoked": {1, p.ID, false}, "another revoked": {1, "x", true},
 	} {
 		record := acme.Clone()
 		record.Guards.TokenGeneration = tt.generation
