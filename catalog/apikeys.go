@@ -48,7 +48,7 @@ type APIKeysOptions struct {
 type APIKeySpec struct {
 	// Name is for people.
 	Name string
-	// Scopes are the host's.
+	// Scopes are the host's: such as middleware.RequireScope takes, of up to 64 bytes.
 	Scopes []string
 	// Allow are the addresses that the key may be used from; none is all.
 	Allow []netip.Prefix
@@ -102,6 +102,11 @@ func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (te
 	t, err := k.edit(ctx, "catalog.APIKeys.Issue", id, func(t *tenancy.Tenant, at time.Time) error {
 		if spec.TTL < 0 {
 			return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, spec.TTL)
+		}
+		for _, scope := range spec.Scopes {
+			if !credential.IsScope(scope) {
+				return fmt.Errorf("%w: scope %.80q", tenancy.ErrInvalid, scope)
+			}
 		}
 		key := tenancy.Key{Name: spec.Name, Scopes: spec.Scopes, Allow: spec.Allow, CreatedAt: at}
 		if spec.TTL > 0 {

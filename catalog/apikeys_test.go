@@ -185,6 +185,8 @@ func TestAPIKeysRefuses(t *testing.T) {
 		"a malformed tenant":         {do("No", catalog.APIKeySpec{}), missing},
 		"a name with a line break":   {do("acme", catalog.APIKeySpec{Name: "a\nb"}), invalid},
 		"an empty scope":             {do("acme", catalog.APIKeySpec{Scopes: []string{""}}), invalid},
+		"two scopes in one":          {do("acme", catalog.APIKeySpec{Scopes: []string{"notes:read notes:write"}}), invalid},
+		"a scope with a quote":       {do("acme", catalog.APIKeySpec{Scopes: []string{`notes"`}}), invalid},
 		"a prefix that has a host":   {do("acme", catalog.APIKeySpec{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}), invalid},
 		"a negative time":            {do("acme", catalog.APIKeySpec{TTL: -1}), invalid},
 		"rotate after negative time": {rotate("acme", old.ID, -1), invalid},
