@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,11 +42,8 @@ func TestGuardsValidate(t *testing.T) {
 		"a key without an ID":       func(g *tenancy.Guards) { g.Keys[0].ID = "" },
 		"a key's name":              func(g *tenancy.Guards) { g.Keys[0].Name = "\x00" },
 		"an empty scope":            func(g *tenancy.Guards) { g.Keys[0].Scopes[0] = "" },
-		"many keys":                 func(g *tenancy.Guards) { g.Keys = make([]tenancy.Key, 257) },
-		"many scopes":               func(g *tenancy.Guards) { g.Keys[0].Scopes = make([]string, 257) },
 		"a long ID of a key":        func(g *tenancy.Guards) { g.Keys[0].ID = strings.Repeat("k", 65) },
 		"a long ID of the next":     func(g *tenancy.Guards) { g.Keys[0].ReplacedBy = strings.Repeat("k", 65) },
-		"many tokens":               func(g *tenancy.Guards) { g.RevokedTokens = make([]tenancy.RevokedToken, 4097) },
 		"tokens out of order":       func(g *tenancy.Guards) { g.RevokedTokens = append(g.RevokedTokens, tenancy.RevokedToken{ID: "t0"}) },
 		"a token twice":             func(g *tenancy.Guards) { g.RevokedTokens = append(g.RevokedTokens, g.RevokedTokens[0]) },
 		"a token without an ID":     func(g *tenancy.Guards) { g.RevokedTokens[0].ID = "" },
@@ -53,14 +52,12 @@ func TestGuardsValidate(t *testing.T) {
 		"the zero prefix":           func(g *tenancy.Guards) { g.Allow[0] = netip.Prefix{} },
 		"a prefix that has a host":  func(g *tenancy.Guards) { g.Deny[0] = netip.MustParsePrefix("192.0.2.1/24") },
 		"IPv4 in IPv6":              func(g *tenancy.Guards) { g.Keys[0].Allow[0] = netip.MustParsePrefix("::ffff:192.0.2.0/120") },
-		"many prefixes":             func(g *tenancy.Guards) { g.Allow = make([]netip.Prefix, 257) },
 		"no mode":                   func(g *tenancy.Guards) { g.Maintenance.Mode = "" },
 		"no generation":             func(g *tenancy.Guards) { g.Maintenance.Generation = "" },
 		"a long message":            func(g *tenancy.Guards) { g.Maintenance.Message = strings.Repeat("x", 4097) },
 		"a contact that is no text": func(g *tenancy.Guards) { g.Maintenance.Contact = "\xff" },
 		"a path without a slash":    func(g *tenancy.Guards) { g.Maintenance.Paths[0] = "health" },
 		"maintenance's prefix":      func(g *tenancy.Guards) { g.Maintenance.Allow[0] = netip.Prefix{} },
-		"many windows":              func(g *tenancy.Guards) { g.Maintenance.Windows = make([]tenancy.Window, 65) },
 		"the zero window":           func(g *tenancy.Guards) { g.Maintenance.Windows[0] = tenancy.Window{} },
 		"a window backwards": func(g *tenancy.Guards) {
 			w := &g.Maintenance.Windows[0]
@@ -73,6 +70,43 @@ func TestGuardsValidate(t *testing.T) {
 		change(&tenant.Guards)
 		if err := tenant.Validate(); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+// As many as there may be are valid, and one more is not, though each is.
+func TestGuardsLimits(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		most int
+		set  func(g *tenancy.Guards, n int)
+	}{
+		"keys": {256, func(g *tenancy.Guards, n int) {
+			g.Keys = nil
+			for i := range n {
+				g.Keys = append(g.Keys, tenancy.Key{ID: fmt.Sprintf("%04d", i), Hash: tenancy.DigestOf("x")})
+			}
+		}},
+		"revoked tokens": {4096, func(g *tenancy.Guards, n int) {
+			g.RevokedTokens = nil
+			for i := range n {
+				g.RevokedTokens = append(g.RevokedTokens, tenancy.RevokedToken{ID: fmt.Sprintf("%04d", i)})
+			}
+		}},
+		"scopes":            {256, func(g *tenancy.Guards, n int) { g.Keys[0].Scopes = slices.Repeat([]string{"read"}, n) }},
+		"prefixes":          {256, func(g *tenancy.Guards, n int) { g.Allow = slices.Repeat(g.Allow[:1], n) }},
+		"denied prefixes":   {256, func(g *tenancy.Guards, n int) { g.Deny = slices.Repeat(g.Deny[:1], n) }},
+		"prefixes of a key": {256, func(g *tenancy.Guards, n int) { g.Keys[0].Allow = slices.Repeat(g.Keys[0].Allow[:1], n) }},
+		"windows": {64, func(g *tenancy.Guards, n int) {
+			g.Maintenance.Windows = slices.Repeat(g.Maintenance.Windows[:1], n)
+		}},
+	} {
+		for n, want := range map[int]error{tt.most: nil, tt.most + 1: tenancy.ErrInvalid} {
+			tenant := validTenant()
+			tt.set(&tenant.Guards, n)
+			if err := tenant.Validate(); !errors.Is(err, want) {
+				t.Errorf("%d %s: got %v, want %v", n, name, err, want)
+			}
 		}
 	}
 }
