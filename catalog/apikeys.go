@@ -210,7 +210,7 @@ func (k *APIKeys) edit(ctx context.Context, op string, id tenancy.ID, change fun
 		return change(t, at)
 	})
 	if err == nil {
-		k.forget(ctx, id, slices.DeleteFunc(before, func(key string) bool { return t.Guards.Key(key) != nil }))
+		k.forget(ctx, t, slices.DeleteFunc(before, func(key string) bool { return t.Guards.Key(key) != nil }))
 	}
 	return t, err
 }

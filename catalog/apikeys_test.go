@@ -425,6 +425,34 @@ func TestAPIKeysUsedOften(t *testing.T) {
 	}
 }
 
+// A use that is written down after its key was revoked does not stay for ever.
+func TestAPIKeysUsesOfRevokedKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := tenancytest.NewStore()
+		keys, _ := newKeys(t, store)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, lasting := issue(t, keys, "acme", catalog.APIKeySpec{})
+		for range 10 {
+			_, info := issue(t, keys, "acme", catalog.APIKeySpec{})
+			keys.Used("acme", lasting.ID, time.Now())
+			keys.Used("acme", info.ID, time.Now())
+			if err := keys.Revoke(t.Context(), "acme", info.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := keys.Run(ended); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		all, err := store.Uses(t.Context(), "acme")
+		if err != nil || len(all) != 2 || usedAt(t, keys).IsZero() {
+			t.Errorf("got %v, %v, want the use of the key that there is and of the last that was revoked", all, err)
+		}
+	})
+}
+
 func TestAPIKeysUsesAreBounded(t *testing.T) {
 	t.Parallel()
 	store := &counting{Store: tenancytest.NewStore()}

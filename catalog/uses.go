@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -38,13 +39,21 @@ type UseStore interface {
 	ForgetUses(ctx context.Context, id tenancy.ID, keys []string) error
 }
 
-// forget forgets when keys were used that are not the tenant's any more. What
-// another process notes afterwards is kept until the tenant is deleted.
-func (k *APIKeys) forget(ctx context.Context, id tenancy.ID, keys []string) {
+// forget forgets when keys were used that are not the tenant's any more. What is
+// noted or written down afterwards is forgotten when a key is removed next, or the
+// tenant is deleted.
+func (k *APIKeys) forget(ctx context.Context, t *tenancy.Tenant, keys []string) {
 	if k.uses == nil || len(keys) == 0 {
 		return
 	}
-	if err := k.uses.store.ForgetUses(ctx, id, keys); err != nil {
+	all, err := k.uses.store.Uses(ctx, t.ID)
+	for _, each := range all {
+		// Younger ones may be of a key that was made since.
+		if len(keys) < useBatch && t.Guards.Key(each.Key) == nil && time.Since(each.At) > time.Minute {
+			keys = append(keys, each.Key)
+		}
+	}
+	if err = errors.Join(err, k.uses.store.ForgetUses(ctx, t.ID, keys)); err != nil {
 		k.log.WarnContext(ctx, "catalog: when API keys were used could not be forgotten", slog.Any("error", err))
 	}
 }
