@@ -537,6 +537,23 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
+// The host's own challenge stays.
+func TestChallengeOfTheHost(t *testing.T) {
+	t.Parallel()
+	acme := newTenant("acme", tenancy.StatusActive)
+	for name, guard := range map[string]func(http.Handler) http.Handler{
+		"Authenticate": middleware.Authenticate(by(nil, tenancy.ErrUnauthenticated), quiet),
+		"RequireScope": through(middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID}, nil), quiet), middleware.RequireScope("x", quiet)),
+	} {
+		w := httptest.NewRecorder()
+		w.Header().Set("WWW-Authenticate", "DPoP")
+		through(middleware.Tenant(newFinder(acme), bySubdomain, quiet), guard)(&spy{}).ServeHTTP(w, at(acme))
+		if got := w.Header().Values("WWW-Authenticate"); w.Code == http.StatusOK || len(got) != 1 || got[0] != "DPoP" {
+			t.Errorf("%s: got %d with %q, want a refusal with the host's", name, w.Code, got)
+		}
+	}
+}
+
 // What stands behind the tenant asks nobody where there is none.
 func TestAuthenticateWithoutTenant(t *testing.T) {
 	t.Parallel()
