@@ -95,7 +95,7 @@ func New(issuer string, keys []Key, opts *Options) (*Tokens, error) {
 		t.leeway = 10 * time.Second
 	}
 	t.leeway = max(t.leeway, 0)
-	if issuer == "" || len(keys) == 0 || t.ttl < time.Second {
+	if issuer == "" || !utf8.ValidString(issuer) || len(keys) == 0 || t.ttl < time.Second {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want an issuer, a key, and a TTL of at least a second", tenancy.ErrInvalid))
 	}
 	for _, k := range keys {

@@ -122,6 +122,7 @@ func TestNewRefuses(t *testing.T) {
 		opts   *Options
 	}{
 		"no issuer":      {"", []Key{good}, nil},
+		"no UTF-8":       {"\xff", []Key{good}, nil}, // which its own tokens could not say
 		"no key":         {"notes", nil, nil},
 		"a short key":    {"notes", []Key{good, short}, nil},
 		"no ID":          {"notes", []Key{{"", good.Secret}}, nil},
