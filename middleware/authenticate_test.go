@@ -151,6 +151,7 @@ func TestAPIKeys(t *testing.T) {
 		{"lengthened", []string{header, key + "A"}, unauthenticated, bad},
 		{"from elsewhere", []string{header, there}, forbidden, ""},
 		{"two", []string{header, key, auth, "Bearer " + here}, invalid, ""},
+		{"beside a token", []string{header, key, auth, "Bearer a.b.c"}, invalid, ""},
 		{"two lines", []string{header, key, header, key}, invalid, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
