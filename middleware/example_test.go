@@ -49,8 +49,17 @@ func ExampleTenant() {
 		}
 		fmt.Fprintf(w, "note %s of %s, below %s", r.PathValue("id"), t.Name, middleware.PathPrefix(r.Context()))
 	})
+	stranger := middleware.AuthenticatorFunc(func(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+		return &middleware.Principal{Tenant: t.ID}, nil // of users, see the example of Authorize
+	})
+	mayUse := middleware.Authorize(func(_ context.Context, _ *middleware.Principal, t *tenancy.Tenant) error {
+		if t.Slug != "acme" { // whose notes are public
+			return tenancy.ErrForbidden
+		}
+		return nil
+	}, nil)
 	byPath := resolver.Must(resolver.NewPath("/t/", nil))
-	h := middleware.Tenant(openCatalog(), byPath, nil)(mux)
+	h := middleware.Tenant(openCatalog(), byPath, nil)(middleware.Authenticate(stranger, nil)(mayUse(mux)))
 
 	show(h, "/t/acme/notes/7")
 	show(h, "/t/ghost/notes/7")
