@@ -213,11 +213,14 @@ func ExampleAuthorize_header() {
 	gateway := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	byHeader := resolver.Must(resolver.NewHeader("X-Tenant", gateway, nil)) // from nobody else
 	byGateway := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
-		user := r.Header.Get("X-User") // the header X-Tenant came from the gateway, and so did this
-		if user == "" {
+		users := r.Header.Values("X-User") // the header X-Tenant came from the gateway, and so did this
+		switch {
+		case len(users) > 1: // one of them may be the client's
+			return nil, tenancy.ErrInvalid
+		case len(users) == 0 || users[0] == "":
 			return nil, nil
 		}
-		return &middleware.Principal{Tenant: t.ID, Subject: user}, nil
+		return &middleware.Principal{Tenant: t.ID, Subject: users[0]}, nil
 	})
 	mayUse := middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
 		if p.Subject != "ann" || t.Slug != "acme" {
@@ -228,18 +231,19 @@ func ExampleAuthorize_header() {
 	h := middleware.Tenant(openCatalog(), byHeader, nil)(middleware.Authenticate(byGateway, nil)(mayUse(
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))))
 
-	for _, user := range []string{"ann", "bob", ""} {
+	for _, users := range [][]string{{"ann"}, {"bob"}, {}, {"ann", "bob"}} {
 		r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
 		r.Header.Set("X-Tenant", "acme")
-		r.Header.Set("X-User", user)
+		r.Header["X-User"] = users
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		fmt.Printf("%q %d\n", user, w.Code)
+		fmt.Println(users, w.Code)
 	}
 	// Output:
-	// "ann" 200
-	// "bob" 404
-	// "" 401
+	// [ann] 200
+	// [bob] 404
+	// [] 401
+	// [ann bob] 400
 }
 
 // One store of sessions for all tenants, and a cookie that several of them get.
