@@ -31,7 +31,7 @@ type Memory struct {
 
 // MemoryOptions are the options of [NewMemory].
 type MemoryOptions struct {
-	// Keys is how many of each kind are remembered, at 32 bytes each, which are
+	// Keys is how many of each kind are remembered, at 32 to 64 bytes each, which are
 	// taken for a kind when it is counted first. Default: 65,536.
 	Keys int
 }
