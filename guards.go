@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -180,18 +179,6 @@ func (g *Guards) Key(id string) *Key {
 		return nil
 	}
 	return &g.Keys[i]
-}
-
-// KeyByHash returns the API key with that hash, in force or not, or nil. It compares
-// with all of them, each in constant time: that takes less than to follow a few
-// pointers in memory that was not used lately.
-func (g *Guards) KeyByHash(hash Digest) *Key {
-	for i := range g.Keys {
-		if k := &g.Keys[i]; subtle.ConstantTimeCompare(hash[:], k.Hash[:]) == 1 {
-			return k
-		}
-	}
-	return nil
 }
 
 // Revoked reports whether the token with that ID was revoked.

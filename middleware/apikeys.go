@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -62,8 +63,9 @@ func (k *APIKeys) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, 
 	if sent.Tenant != t.ID {
 		return nil, errForeign
 	}
-	key := t.Guards.KeyByHash(tenancy.DigestOf(sent.Text))
-	if key == nil {
+	hash := tenancy.DigestOf(sent.Text)
+	key := t.Guards.Key(sent.ID)
+	if key == nil || subtle.ConstantTimeCompare(hash[:], key.Hash[:]) != 1 {
 		return nil, fmt.Errorf("%w: key %s is unknown, was revoked, or is not that key", tenancy.ErrUnauthenticated, sent.ID)
 	}
 	now := time.Now()
