@@ -104,7 +104,9 @@ func (p *Pool) target(s *server, h *handle) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.newTarget(s, c, h.tenant, h.placement.Database), nil
+	to := p.newTarget(s, c, h.tenant, h.placement.Database)
+	to.readOnly = h.readOnly
+	return to, nil
 }
 
 func errWrites() error {

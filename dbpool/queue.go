@@ -25,7 +25,7 @@ type queue struct {
 	tenant tenancy.ID
 	conns  conns
 
-	writer     writer // nil: many may write at a time
+	writer     writer // nil: many may write at a time, or nobody does
 	target     *target
 	generation uint64 // grows when connections that were made before must end
 	waiters    [classes]list[*waiter]
@@ -56,7 +56,7 @@ type conns struct {
 
 func newQueue(s *server, to *target, c conns) *queue {
 	q := &queue{group: s.group, server: s, tenant: to.tenant, target: to, conns: c, breaker: breaker{trip: 1}}
-	if w, ok := to.engine.(SingleWriter); ok && w.SingleWriter() {
+	if w, ok := to.engine.(SingleWriter); ok && w.SingleWriter() && !to.readOnly {
 		q.writer = make(writer, 1)
 	}
 	return q

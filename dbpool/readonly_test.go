@@ -140,6 +140,54 @@ func TestReadOnlyContext(t *testing.T) {
 	})
 }
 
+// In a read-only context transactions read, wait for no writer and for none of their
+// like, and keep nobody from writing.
+func TestReadOnlyTransactions(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, &dbpool.Options{Budget: 4, MaxConns: 4})
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		reading, cancel := context.WithTimeout(tenancy.WithReadOnly(ctx), 20*time.Second)
+		defer cancel()
+		db, err := pool.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE notes (id INT)`)
+		db.MustExec(`INSERT INTO notes (id) VALUES (1)`)
+		wantRead := func(tx *sqlx.Tx) error {
+			var n int
+			if err := tx.GetContext(reading, &n, `SELECT SUM(id) FROM notes`); err != nil || n != 1 {
+				t.Errorf("got %d, %v, want 1", n, err)
+			}
+			return nil
+		}
+		writing, err := db.Beginx()
+		if err != nil {
+			t.Fatal(err)
+		}
+		writing.MustExec(`INSERT INTO notes (id) VALUES (2)`)
+		err = pool.Tx(reading, nil, func(one *sqlx.Tx) error {
+			_ = wantRead(one)
+			return pool.Tx(reading, nil, wantRead)
+		})
+		if err != nil {
+			t.Errorf("while somebody writes: %v", err)
+		}
+		if err := writing.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		err = pool.Tx(reading, nil, func(one *sqlx.Tx) error {
+			_ = wantRead(one)
+			_, err := db.ExecContext(ctx, `INSERT INTO notes (id) VALUES (3)`)
+			return err
+		})
+		if err != nil {
+			t.Errorf("writing while somebody reads: %v", err)
+		}
+	})
+}
+
 // A tenant that moves takes along the handle that cannot write.
 func TestReadOnlyContextAfterAMove(t *testing.T) {
 	t.Parallel()

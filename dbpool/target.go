@@ -82,6 +82,7 @@ type target struct {
 	database   string
 	statements *statements
 	keep       bool // what a session holds, for the next user
+	readOnly   bool
 	log        *slog.Logger
 }
 

@@ -23,7 +23,7 @@ type SingleWriter interface {
 }
 
 // writer holds a token while somebody writes to a database. It is nil where
-// many may.
+// many may, or nobody does.
 type writer chan struct{}
 
 // lock waits until nobody else writes.

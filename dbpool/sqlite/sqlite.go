@@ -3,8 +3,9 @@
 //
 // Every connection uses a write-ahead log, so that readers and the one writer
 // do not wait for each other; takes its turn among the writers of the pool, and
-// waits up to five seconds for one of another process; enforces foreign keys; and begins transactions as writers, so that none fails
-// half way for want of the lock.
+// waits up to five seconds for one of another process; enforces foreign keys; and
+// begins transactions as writers, so that none fails half way for want of the lock.
+// Those of a connection that only reads wait for nobody.
 package sqlite
 
 import (
@@ -29,7 +30,9 @@ import (
 
 const (
 	extension = ".db"
-	params    = "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+	settings  = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+	params    = "?_txlock=immediate&" + settings
+	reading   = "?mode=rw&" + settings + "&_pragma=query_only(1)"
 )
 
 // Engine reaches the database files in one folder. Several processes on one
@@ -127,7 +130,7 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connector{path, params + "&_pragma=query_only(1)&mode=rw"}, nil
+	return connector{path, reading}, nil
 }
 
 // path returns the file of a database, whose name cannot lead out of the folder.
