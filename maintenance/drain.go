@@ -35,12 +35,25 @@ type Replicas interface {
 }
 
 // Drain is what replicas are asked for: to let nobody in by a record from before
-// that version, and to wait for those who are in.
+// that version, and to wait for those who are in, unless this maintenance let them.
 type Drain struct {
 	ID string `json:"id"`
 	// Tenant is empty for the service.
 	Tenant  tenancy.ID `json:"tenant,omitempty"`
 	Version int64      `json:"version"`
+	// BeganAt is when the maintenance began, in microseconds since 1970, and
+	// Generation is its own.
+	BeganAt    int64  `json:"began_at"`
+	Generation string `json:"generation"`
+}
+
+// lets reports whether a pass is of the maintenance for which the drain is: another
+// one may refuse what it let pass, and who came by a bypass that is none any more.
+func (d Drain) lets(by pass) bool {
+	if by.bypass && by.plan.Generation != d.Generation {
+		return false
+	}
+	return by.plan.BeganAt.UnixMicro() == d.BeganAt
 }
 
 const (
@@ -73,17 +86,18 @@ func (e *DrainError) Error() string {
 func (e *DrainError) Unwrap() error { return e.Err }
 
 // InFlight returns how many requests of the scope are in flight on this replica,
-// those that maintenance does not concern aside.
+// those that maintenance let pass aside.
 func (s Scope) InFlight() int {
 	if !s.service && s.tenant == "" {
 		return 0
 	}
-	return s.gate.flights.count(s.tenant)
+	return s.gate.flights.count(s.tenant, func(pass) bool { return true })
 }
 
 // Drain waits until no request of the scope is in flight that maintenance would
-// refuse now, on any replica. Those that came by a record from before count; those
-// that read only, while it is read-only, and those that are allowed do not.
+// refuse now, on any replica. Those that came by a record from before count, and those
+// that another maintenance let pass, such as a read-only one before; those that read
+// only, while this one is read-only, and those that it allows do not.
 //
 // Other replicas tell when they are done through [GateOptions.Replicas]; each must
 // be running [Gate.Run]. Without, Drain waits for [GateOptions.Settle], and what is
@@ -110,7 +124,7 @@ func (s Scope) drain(ctx context.Context) error {
 	if !inForce {
 		return fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
 	}
-	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: version}
+	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: version, BeganAt: m.BeganAt.UnixMicro(), Generation: m.Generation}
 	here := make(chan error, 1)
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -120,7 +134,7 @@ func (s Scope) drain(ctx context.Context) error {
 		err = <-here
 	}
 	if ended := ctx.Err(); ended != nil && err != nil {
-		return &DrainError{InFlight: g.flights.count(s.tenant), Missing: missing, Err: ended}
+		return &DrainError{InFlight: g.flights.count(d.Tenant, d.lets), Missing: missing, Err: ended}
 	}
 	return err
 }
@@ -142,7 +156,7 @@ func (g *Gate) drainHere(ctx context.Context, d Drain) error {
 		case <-t.C:
 		}
 	}
-	for g.flights.count(d.Tenant) > 0 {
+	for g.flights.count(d.Tenant, d.lets) > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -77,6 +77,7 @@ func TestDrain(t *testing.T) {
 		if !ended() || *err != nil {
 			t.Errorf("got ended %v, %v, want it done: the other tenant's and what is allowed do not count", ended(), *err)
 		}
+		allowed()
 
 		short, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -96,7 +97,6 @@ func TestDrain(t *testing.T) {
 		}
 		wantServed(t, "ended", k.get(t, k.acme, "/"), true)
 		other()
-		allowed()
 	})
 }
 
@@ -132,6 +132,49 @@ func TestDrainReadOnly(t *testing.T) {
 			t.Errorf("got ended %v, %v, with a reader in flight", ended(), *err)
 		}
 		reader()
+	})
+}
+
+// What one maintenance let pass is waited for under the next one; what this one let
+// pass is not, whatever its secret and its end are by now.
+func TestDrainAfterAnotherMaintenance(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{Settle: time.Second, Key: key})
+		acme := k.gate.Tenant(k.acme)
+		drains := func(what string, release func()) {
+			t.Helper()
+			ended, err := drain(t.Context(), acme)
+			time.Sleep(time.Minute)
+			if waits := release != nil; ended() == waits {
+				t.Errorf("%s: got ended %v, want it to wait: %v", what, ended(), waits)
+			}
+			if release != nil {
+				release()
+			}
+			time.Sleep(time.Minute)
+			if !ended() || *err != nil {
+				t.Errorf("%s: got ended %v, %v, want it done", what, ended(), *err)
+			}
+		}
+		k.begin(t, tenancy.Maintenance{Mode: tenancy.MaintenanceReadOnly})
+		reader := k.hold(k.request(t, k.acme, "GET", "/"))
+		k.begin(t, tenancy.Maintenance{Paths: []string{"/health"}}) // at the same time, and it is closed
+		drains("a reader of before", reader)
+
+		allowed := k.hold(k.request(t, k.acme, "GET", "/health"))
+		r := k.request(t, k.acme, "GET", "/")
+		r.AddCookie(k.bypass(t, k.acme, k.newBypass(t, k.acme)))
+		r = r.WithContext(tenancy.NewContext(r.Context(), k.tenant(t, k.acme)))
+		by := k.hold(r)
+		drains("what is allowed, and who has a bypass", nil)
+		if err := acme.Extend(t.Context(), time.Now().Add(24*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		drains("extended", nil)
+		k.newBypass(t, k.acme)
+		drains("a bypass of before", by)
+		allowed()
 	})
 }
 

@@ -21,7 +21,30 @@ type flights struct {
 // flight is a request in flight, or the place for one.
 type flight struct {
 	tenant atomic.Pointer[tenancy.Tenant] // nil: none that anybody waits for
-	_      [120]byte                      // what another processor writes is not on the same cache line
+	passed atomic.Pointer[passes]         // nil: no maintenance was in force
+	_      [112]byte                      // what another processor writes is not on the same cache line
+}
+
+// passes are by what a request may go on under the maintenance of the service and of
+// its tenant.
+type passes struct{ service, tenant pass }
+
+// pass is by what a request may go on under maintenance.
+type pass struct {
+	plan   *plan // nil: it was not in force
+	bypass bool  // by a cookie
+}
+
+// of returns the pass for the tenant's maintenance, or for the service's if the ID is
+// empty.
+func (p *passes) of(id tenancy.ID) pass {
+	switch {
+	case p == nil:
+		return pass{}
+	case id == "":
+		return p.service
+	}
+	return p.tenant
 }
 
 // nobody is the tenant of requests without one.
@@ -40,6 +63,9 @@ func (f *flights) enter(t *tenancy.Tenant) *flight {
 // leave ends what enter began.
 func (f *flights) leave(p *flight) {
 	p.tenant.Store(nil)
+	if p.passed.Load() != nil {
+		p.passed.Store(nil)
+	}
 	f.pool.Put(p)
 }
 
@@ -68,8 +94,8 @@ func (f *flights) clean() {
 }
 
 // count returns how many requests of the tenant are in flight, or of all if the ID
-// is empty.
-func (f *flights) count(id tenancy.ID) int {
+// is empty, but for those that may go on by a pass of which but says so.
+func (f *flights) count(id tenancy.ID, but func(pass) bool) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
@@ -78,7 +104,11 @@ func (f *flights) count(id tenancy.ID) int {
 		if p == nil {
 			continue
 		}
-		if t := p.tenant.Load(); t != nil && (id == "" || t.ID == id) {
+		t := p.tenant.Load() // before the pass, which is then of the same request, or a later one's
+		if t == nil || id != "" && t.ID != id {
+			continue
+		}
+		if by := p.passed.Load().of(id); by.plan == nil || !but(by) {
 			n++
 		}
 	}

@@ -23,13 +23,13 @@ func TestFlights(t *testing.T) {
 	for range 3 {
 		runtime.GC()
 	}
-	if a, g, all := f.count("acme"), f.count("globex"), f.count(""); a != 100 || g != 100 || all != 200 {
+	if a, g, all := f.count("acme", nil), f.count("globex", nil), f.count("", nil); a != 100 || g != 100 || all != 200 {
 		t.Errorf("got %d, %d and %d, want 100, 100 and 200", a, g, all)
 	}
 	for _, each := range held {
 		f.leave(each)
 	}
-	if n := f.count(""); n != 0 {
+	if n := f.count("", nil); n != 0 {
 		t.Errorf("got %d, want none", n)
 	}
 	clear(held)

@@ -3,6 +3,8 @@ package maintenance
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -73,6 +75,47 @@ func TestDrainLooksFirst(t *testing.T) {
 	}
 	if err := gates[1].drainHere(t.Context(), Drain{ID: "d", Version: 1}); err != nil || !gates[1].knows(1) {
 		t.Errorf("got %v and done, before the record was seen", err)
+	}
+}
+
+// What the service's maintenance let pass is waited for when the tenant's begins, and
+// the other way round.
+func TestDrainOfOneScopeCountsWhatTheOtherLet(t *testing.T) {
+	t.Parallel()
+	g, err := NewGate(noEditor{}, &GateOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	inForce := tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Paths: []string{"/x"}, Generation: "1", BeganAt: now}
+	planned := inForce
+	planned.Windows = []tenancy.Window{{Start: now.Add(time.Hour)}}
+	ofService := Drain{BeganAt: now.UnixMicro(), Generation: "1"}
+	ofTenant := ofService
+	ofTenant.Tenant = "acme"
+	for version, tt := range []struct {
+		service, tenant           *tenancy.Maintenance
+		serviceWaits, tenantWaits int
+	}{
+		{nil, nil, 1, 1}, {&inForce, nil, 0, 1}, {nil, &inForce, 1, 0}, {&inForce, &inForce, 0, 0},
+		{&inForce, &planned, 0, 1}, {&planned, &inForce, 1, 0}, {&planned, &planned, 1, 1},
+	} {
+		g.set(t.Context(), tt.service, int64(version+1))
+		served := false
+		r := httptest.NewRequest(http.MethodPost, "/x", nil)
+		r = r.WithContext(tenancy.NewContext(r.Context(), &tenancy.Tenant{ID: "acme", Guards: tenancy.Guards{Maintenance: tt.tenant}}))
+		g.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			served = true
+			if got := g.flights.count("", ofService.lets); got != tt.serviceWaits {
+				t.Errorf("%d: the service's drain waits for %d, want %d", version, got, tt.serviceWaits)
+			}
+			if got := g.flights.count("acme", ofTenant.lets); got != tt.tenantWaits {
+				t.Errorf("%d: the tenant's drain waits for %d, want %d", version, got, tt.tenantWaits)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+		if n := g.flights.count("", ofService.lets); !served || n != 0 {
+			t.Errorf("%d: got served %v, and %d in flight afterwards", version, served, n)
+		}
 	}
 }
 

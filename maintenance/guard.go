@@ -66,6 +66,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	}
 	var (
 		now      = time.Now().Round(0)
+		by       passes
 		readOnly bool
 		refused  *tenancy.MaintenanceError
 	)
@@ -77,21 +78,28 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 		if !s.open {
 			continue
 		}
-		// Nobody waits for it: it is refused, changes nothing, or may go on.
-		f.tenant.Store(nil)
-		if i > 0 && plans[0] == nil {
-			f.tenant.Store(nobody) // but for the service's
-		}
+		its := pass{plan: p}
 		switch {
-		case p.allowsPath(r.URL.Path, r.URL.RawPath) || p.allows(g.client(r)) || g.bypasses(r, p, now):
+		case p.allowsPath(r.URL.Path, r.URL.RawPath) || p.allows(g.client(r)):
+		case g.bypasses(r, p, now):
+			its.bypass = true
 		case p.Mode == tenancy.MaintenanceReadOnly && safe(r):
 			readOnly = true
 		default:
 			refused = later(refused, g.refusal(p, s, now))
 		}
+		if i == 0 {
+			by.service = its
+		} else {
+			by.tenant = its
+		}
+	}
+	if by != (passes{}) {
+		f.passed.Store(&by)
 	}
 	switch {
 	case refused != nil:
+		f.tenant.Store(nil) // nobody waits for the answer
 		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID, refused))
 		return nil
 	case readOnly:

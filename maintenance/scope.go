@@ -92,7 +92,12 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 	if at := p.look(m.BeganAt); !at.open && at.until.IsZero() {
 		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: the windows are over", tenancy.ErrInvalid))
 	}
-	return s.change(ctx, op, Enabled, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return &m, nil })
+	return s.change(ctx, op, Enabled, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		if before != nil && !m.BeganAt.After(before.BeganAt) { // by another clock: it tells them apart
+			m.BeganAt = before.BeganAt.Add(time.Microsecond)
+		}
+		return &m, nil
+	})
 }
 
 // Extend lets maintenance that is in force now last until the given time; what has
