@@ -27,28 +27,40 @@ const (
 // newSecret returns a secret of 130 random bits.
 func newSecret() tenancy.Secret { return tenancy.NewSecret(rand.Text()) }
 
-// asked answers a request for a bypass, in the path or in a form, and reports
-// whether it was one. A wrong secret is refused as any other request is; while
-// nothing refuses, nothing is found there.
-func (g *Gate) asked(w http.ResponseWriter, r *http.Request, plans []*plan) bool {
+// secretOf returns the secret in a request for a bypass, in the path or in a form, or
+// "". Nobody waits for a form meanwhile. Without maintenance there is nothing to ask
+// for.
+func (g *Gate) secretOf(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, f *flight) string {
 	rest, ok := strings.CutPrefix(r.URL.Path, g.opts.BypassPath)
 	if !ok || r.URL.RawPath != "" {
-		return false
+		return ""
+	}
+	if service := g.service.Load(); t.Guards.Maintenance == nil && (service == nil || service.Maintenance == nil) {
+		return ""
 	}
 	secret := strings.TrimPrefix(rest, "/")
 	switch {
 	case r.Method == http.MethodGet && rest != secret:
 	case r.Method == http.MethodPost && rest == "":
+		f.tenant.Store(nil)
+		defer f.tenant.Store(t)
 		r.Body = http.MaxBytesReader(w, r.Body, mostForm)
 		if r.ParseForm() == nil {
 			secret = r.PostForm.Get("secret")
 		}
 	default:
-		return false
+		return ""
 	}
-	if secret == "" || len(secret) > mostSecret {
-		return false
+	if len(secret) > mostSecret {
+		return ""
 	}
+	return secret
+}
+
+// grant answers a request for a bypass with the cookie, if the secret is one of the
+// plans', and reports whether it is. A wrong secret is refused as any other request
+// is; while nothing refuses, nothing is found there.
+func (g *Gate) grant(w http.ResponseWriter, r *http.Request, plans []*plan, secret string) bool {
 	digest := tenancy.DigestOf(secret)
 	var granted *plan
 	for _, p := range plans {

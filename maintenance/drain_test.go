@@ -3,6 +3,7 @@ package maintenance_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -175,6 +176,33 @@ func TestDrainAfterAnotherMaintenance(t *testing.T) {
 		k.newBypass(t, k.acme)
 		drains("a bypass of before", by)
 		allowed()
+	})
+}
+
+// Who asks for a bypass by a form that does not come keeps no drain waiting; nor does a
+// drain let anybody in who comes with one later.
+func TestDrainOfASlowForm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{Settle: time.Second})
+		k.begin(t, tenancy.Maintenance{Windows: []tenancy.Window{{Start: time.Now().Add(time.Hour)}}})
+		before := k.request(t, k.acme, "POST", "/.maintenance/bypass")
+		k.begin(t, tenancy.Maintenance{})
+		for _, ctx := range []context.Context{before.Context(), k.request(t, k.acme, "POST", "/").Context()} {
+			form, client := io.Pipe()
+			r := httptest.NewRequest("POST", "/.maintenance/bypass", form).WithContext(ctx)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			answer := make(chan *httptest.ResponseRecorder)
+			go func() { answer <- k.serve(r) }()
+			synctest.Wait()
+			short, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := k.gate.Tenant(k.acme).Drain(short); err != nil {
+				t.Errorf("got %v, want it done", err)
+			}
+			cancel()
+			_ = client.Close()
+			wantServed(t, "the form", <-answer, false)
+		}
 	})
 }
 

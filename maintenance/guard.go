@@ -47,6 +47,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 
 // admit returns the request as the handler sees it, or nil after it was answered.
 func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, f *flight) *http.Request {
+	secret := g.secretOf(w, r, t, f) // before a look at what holds: a form may take its time
 	service := g.service.Load()
 	if service == nil {
 		g.refuse(w, r, fmt.Errorf("%w: it is not known whether the service is under maintenance", tenancy.ErrUnavailable))
@@ -61,7 +62,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	if service.Maintenance == nil {
 		plans[0] = nil
 	}
-	if g.asked(w, r, plans[:]) {
+	if secret != "" && g.grant(w, r, plans[:], secret) {
 		return nil
 	}
 	var (
