@@ -61,6 +61,9 @@ const (
 	countEvery = 10 * time.Millisecond
 	// askTimeout bounds a question to the other replicas.
 	askTimeout = 2 * time.Second
+	// mostBeat bounds the time between two beats, and between two questions: who is
+	// not heard of for longer is gone, and what is not asked for is over.
+	mostBeat = 2 * time.Second
 	// sureBeats is for how many beats all replicas that are there must have done a
 	// drain: one of which nobody knows yet is there by then.
 	sureBeats = 2
@@ -183,7 +186,7 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 			return nil, nil
 		}
 	}
-	t := time.NewTicker(g.opts.Poll)
+	t := time.NewTicker(min(g.opts.Poll, mostBeat))
 	defer t.Stop()
 	sure, asked := 0, map[string]bool{} // replicas that were there, and whether they have done it
 	for {
@@ -250,7 +253,7 @@ func (g *Gate) attend(ctx context.Context) {
 		}
 	}()
 	failing := false
-	t := time.NewTicker(g.opts.Poll)
+	t := time.NewTicker(min(g.opts.Poll, mostBeat))
 	defer t.Stop()
 	for {
 		drains, err := g.beat(ctx)

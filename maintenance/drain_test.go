@@ -207,14 +207,14 @@ func TestDrainOfASlowForm(t *testing.T) {
 }
 
 // fleet is replicas of a service over one catalog.
-func fleet(t *testing.T, n int, shared maintenance.Replicas) []*rig {
+func fleet(t *testing.T, n int, shared maintenance.Replicas, poll time.Duration) []*rig {
 	t.Helper()
 	all := make([]*rig, n)
 	for i := range all {
-		all[i] = newRig(t, maintenance.GateOptions{Replicas: shared})
+		all[i] = newRig(t, maintenance.GateOptions{Replicas: shared, Poll: poll})
 		if i > 0 {
 			all[i] = &rig{cat: all[0].cat, acme: all[0].acme}
-			gate, err := maintenance.NewGate(all[0].cat, &maintenance.GateOptions{Replicas: shared, Logger: quiet})
+			gate, err := maintenance.NewGate(all[0].cat, &maintenance.GateOptions{Replicas: shared, Poll: poll, Logger: quiet})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func fleet(t *testing.T, n int, shared maintenance.Replicas) []*rig {
 }
 
 func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(time.Duration)) {
-	all := fleet(t, 3, shared)
+	all := fleet(t, 3, shared, 0)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, k := range all {
@@ -266,6 +266,30 @@ func TestDrainOfReplicas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		testDrainOfReplicas(t, new(replicas.Memory), func(d time.Duration) { time.Sleep(d) })
+	})
+}
+
+// Replicas that look at the service's record seldom hear of each other all the same.
+func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := fleet(t, 2, new(replicas.Memory), time.Minute)
+		for _, k := range all {
+			run(t, k.gate)
+			time.Sleep(31 * time.Second) // they do not look at the same time
+		}
+		release := all[1].hold(all[1].request(t, all[1].acme, "GET", "/"))
+		all[0].begin(t, tenancy.Maintenance{})
+		ended, err := drain(t.Context(), all[0].gate.Tenant(all[0].acme))
+		time.Sleep(10 * time.Minute)
+		if ended() {
+			t.Errorf("got ended, %v, with one in flight on the other replica", *err)
+		}
+		release()
+		time.Sleep(10 * time.Minute)
+		if !ended() || *err != nil {
+			t.Errorf("got ended %v, %v, want it done", ended(), *err)
+		}
 	})
 }
 

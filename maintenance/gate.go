@@ -79,7 +79,8 @@ type GateOptions struct {
 	// maintenance of the whole service.
 	DB *sqlx.DB
 	// Poll is how often [Gate.Run] looks at the service's record, and at what
-	// other replicas ask. Default: 500 milliseconds.
+	// other replicas ask; at the latter each two seconds at least. Default: 500
+	// milliseconds.
 	Poll time.Duration
 	// Client returns the address of a request's client, such as the method of that
 	// name of resolver.Proxies. Default: the connected peer's.
