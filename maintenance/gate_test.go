@@ -413,6 +413,35 @@ func TestExtend(t *testing.T) {
 	})
 }
 
+// However often it is extended, a record has room for it.
+func TestExtendAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, maintenance.GateOptions{})
+		began := time.Now()
+		for name, windows := range map[string][]tenancy.Window{
+			"none": nil, "one": {{Start: began, End: began.AddDate(0, 0, 1)}}, "no end": {{Start: began}},
+			"a rule": {{Rule: "0 0 * * *", Length: 24 * time.Hour}}, "one to come": {{Start: began}, {Start: began.Add(time.Hour), End: began.Add(2 * time.Hour)}},
+		} {
+			k.begin(t, tenancy.Maintenance{Windows: windows})
+			until := began.AddDate(0, 0, 2)
+			for i := range 100 {
+				time.Sleep(time.Second)
+				if err := k.gate.Tenant(k.acme).Extend(t.Context(), until.Add(time.Duration(i)*time.Second)); err != nil {
+					t.Fatalf("%s, the %d. time: %v", name, i+1, err)
+				}
+			}
+			got := k.tenant(t, k.acme).Guards.Maintenance.Windows
+			if last := got[len(got)-1]; len(got) > 2 || last.Start.After(time.Now().Add(-99*time.Second)) || !last.End.Equal(until.Add(99*time.Second)) {
+				t.Errorf("%s: got %+v, want what was extended as one", name, got)
+			}
+			if k.served(t, k.acme) {
+				t.Errorf("%s: got it open", name)
+			}
+		}
+	})
+}
+
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, maintenance.GateOptions{})

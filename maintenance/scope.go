@@ -125,22 +125,24 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 	case !until.After(now), !s.end.IsZero() && !until.After(s.end):
 		return nil, fmt.Errorf("%w: until %v, want a time after the end", tenancy.ErrInvalid, until)
 	}
+	start := now
+	if len(m.Windows) == 0 && m.BeganAt.Before(now) { // the clock of who began it may be another
+		start = m.BeganAt
+	}
 	out := *m
 	out.Windows = nil
 	for _, w := range m.Windows {
 		if w.Rule == "" && w.End.IsZero() && !w.Start.After(now) {
 			w.End = until
 		}
-		if w.Rule != "" || w.End.IsZero() || w.End.After(now) {
+		switch {
+		case w.Rule == "" && !w.End.IsZero() && w.End.After(now) && !w.End.After(until): // the new one is instead
+			if w.Start.Before(start) {
+				start = w.Start
+			}
+		case w.Rule != "" || w.End.IsZero() || w.End.After(now):
 			out.Windows = append(out.Windows, w)
 		}
-	}
-	start := now
-	if len(m.Windows) == 0 {
-		start = m.BeganAt
-	}
-	if start.After(now) { // the clock of who began it
-		start = now
 	}
 	out.Windows = append(out.Windows, tenancy.Window{Start: start, End: until})
 	return &out, nil
