@@ -63,8 +63,10 @@ func TestGuardsValidate(t *testing.T) {
 			w := &g.Maintenance.Windows[0]
 			w.Start, w.End = w.End, w.Start
 		},
-		"a rule without a length": func(g *tenancy.Guards) { g.Maintenance.Windows[0].Length = 0 },
-		"a length without a rule": func(g *tenancy.Guards) { g.Maintenance.Windows[0].Rule = "" },
+		"a window to the year 10000":  func(g *tenancy.Guards) { g.Maintenance.Windows[0].End = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"a window from before year 0": func(g *tenancy.Guards) { g.Maintenance.Windows[0].Start = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"a rule without a length":     func(g *tenancy.Guards) { g.Maintenance.Windows[0].Length = 0 },
+		"a length without a rule":     func(g *tenancy.Guards) { g.Maintenance.Windows[0].Rule = "" },
 	} {
 		tenant := validTenant()
 		change(&tenant.Guards)

@@ -318,6 +318,7 @@ func TestBeginRefuses(t *testing.T) {
 		"a path":             {Paths: []string{"health"}},
 		"a path, not clean":  {Paths: []string{"/a/../b"}},
 		"an encoded path":    {Paths: []string{"/a%2Fb"}},
+		"an end after 9999":  {Windows: []tenancy.Window{{Start: past, End: past.AddDate(9000, 0, 0)}}},
 		"no prefix":          {Allow: []netip.Prefix{{}}},
 		"a wide IPv4 prefix": {Allow: []netip.Prefix{netip.MustParsePrefix("::ffff:1.2.3.4/90")}},
 		"a message":          {Message: "\xff"},
