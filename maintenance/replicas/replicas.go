@@ -146,6 +146,7 @@ func (m *Memory) Beat(_ context.Context, replica string) ([]maintenance.Drain, e
 		m.replicas, m.drains, m.done = map[string]time.Time{}, map[maintenance.Drain]time.Time{}, map[string][]string{}
 	}
 	m.replicas[replica] = time.Now()
+	maps.DeleteFunc(m.replicas, func(_ string, at time.Time) bool { return time.Since(at) > there })
 	maps.DeleteFunc(m.drains, func(d maintenance.Drain, at time.Time) bool {
 		over := time.Since(at) > asked
 		if over {
@@ -170,7 +171,7 @@ func (m *Memory) Ask(_ context.Context, d maintenance.Drain) error {
 func (m *Memory) Ack(_ context.Context, d maintenance.Drain, replica string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.done != nil && !slices.Contains(m.done[d.ID], replica) {
+	if _, ok := m.drains[d]; ok && !slices.Contains(m.done[d.ID], replica) { // or nobody would forget it
 		m.done[d.ID] = append(m.done[d.ID], replica)
 	}
 	return nil

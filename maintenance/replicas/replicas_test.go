@@ -72,6 +72,12 @@ func TestMemory(t *testing.T) {
 		if got, err := r.Beat(t.Context(), "b"); err != nil || len(got) != 0 {
 			t.Errorf("nobody asks any more: got %v, %v", got, err)
 		}
+		if err := r.Ack(t.Context(), d, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, done, err := r.Who(t.Context(), d); err != nil || len(done) != 0 {
+			t.Errorf("done after nobody asks any more: got %v, %v, want it kept nowhere", done, err)
+		}
 		time.Sleep(20 * time.Second)
 		if there, _, err := r.Who(t.Context(), d); err != nil || !slices.Equal(there, []string{"b"}) {
 			t.Errorf("got %v, %v, want the one that beat lately", there, err)
