@@ -64,6 +64,9 @@ const (
 	// mostBeat bounds the time between two beats, and between two questions: who is
 	// not heard of for longer is gone, and what is not asked for is over.
 	mostBeat = 2 * time.Second
+	// goneAfter is for how long a replica that was there is waited for when it is not:
+	// what the replicas share may have been lost, and is told again.
+	goneAfter = 10 * time.Second
 	// sureBeats is for how many beats all replicas that are there must have done a
 	// drain: one of which nobody knows yet is there by then.
 	sureBeats = 2
@@ -188,17 +191,17 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 	}
 	t := time.NewTicker(min(g.opts.Poll, mostBeat))
 	defer t.Stop()
-	sure, asked := 0, map[string]bool{} // replicas that were there, and whether they have done it
+	sure, all := 0, map[string]asked{}
 	for {
-		there, err := g.askAll(ctx, d, asked)
+		err := g.askAll(ctx, d, all)
 		switch {
 		case err != nil:
 			sure = 0
 			g.log().WarnContext(ctx, "maintenance: other replicas cannot be asked to drain", slog.Any("error", err))
 		default:
 			missing = missing[:0]
-			for replica, done := range asked {
-				if !done && slices.Contains(there, replica) {
+			for replica, its := range all {
+				if !its.done && time.Since(its.there) < goneAfter {
 					missing = append(missing, replica)
 				}
 			}
@@ -218,24 +221,30 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 	}
 }
 
-// askAll asks the other replicas once, and notes in asked who has done it.
-func (g *Gate) askAll(ctx context.Context, d Drain, asked map[string]bool) (there []string, err error) {
+// asked is what is known of a replica that was asked.
+type asked struct {
+	there time.Time // when it was there the last time
+	done  bool
+}
+
+// askAll asks the other replicas once, and notes what they say.
+func (g *Gate) askAll(ctx context.Context, d Drain, all map[string]asked) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := g.opts.Replicas.Ask(ctx, d); err != nil {
-		return nil, err
+		return err
 	}
 	there, done, err := g.opts.Replicas.Who(ctx, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, replica := range there {
-		asked[replica] = asked[replica] || replica == g.replica // which waits for itself
+		all[replica] = asked{time.Now(), all[replica].done || replica == g.replica} // which waits for itself
 	}
 	for _, replica := range done {
-		asked[replica] = true
+		all[replica] = asked{done: true}
 	}
-	return there, nil
+	return nil
 }
 
 // attend does what other replicas ask for, until the context ends.

@@ -269,6 +269,128 @@ func TestDrainOfReplicas(t *testing.T) {
 	})
 }
 
+// toldReplicas answer what they are told, to a drain of a gate that beats there.
+type toldReplicas struct {
+	there, done func(since time.Duration) []string
+	err         func(since time.Duration) error
+	asked       time.Time
+}
+
+func (r *toldReplicas) Beat(context.Context, string) ([]maintenance.Drain, error) { return nil, nil }
+
+func (r *toldReplicas) Ask(context.Context, maintenance.Drain) error {
+	if r.asked.IsZero() {
+		r.asked = time.Now()
+	}
+	return nil
+}
+
+func (r *toldReplicas) Ack(context.Context, maintenance.Drain, string) error { return nil }
+
+func (r *toldReplicas) Who(context.Context, maintenance.Drain) (there, done []string, err error) {
+	since := time.Since(r.asked)
+	if r.err != nil {
+		err = r.err(since)
+	}
+	return r.there(since), r.done(since), err
+}
+
+// A drain ends when all that are there have said so for some beats, however Redis fails
+// and forgets meanwhile.
+func TestDrainIsSure(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	// during returns names from a time on, until another.
+	during := func(from, to time.Duration, names ...string) func(time.Duration) []string {
+		return func(since time.Duration) []string {
+			if since < from || since >= to {
+				return nil
+			}
+			return names
+		}
+	}
+	for name, tt := range map[string]struct {
+		replicas toldReplicas
+		want     time.Duration
+	}{
+		"alone":                {toldReplicas{there: during(0, 0), done: during(0, 0)}, s},
+		"done at once":         {toldReplicas{there: during(0, 1<<60, "b"), done: during(0, 1<<60, "b")}, s},
+		"done later":           {toldReplicas{there: during(0, 1<<60, "b", "c"), done: during(5*s, 1<<60, "b", "c")}, 6 * s},
+		"there a moment later": {toldReplicas{there: during(s, 1<<60, "b"), done: during(5*s, 1<<60, "b")}, 6 * s},
+		"gone":                 {toldReplicas{there: during(0, 5*s, "b"), done: during(0, 0)}, 4500*time.Millisecond + 11*s},
+		"done is forgotten":    {toldReplicas{there: during(0, 1<<60, "b"), done: during(0, 500*time.Millisecond, "b")}, s},
+		"all is lost, and told": {toldReplicas{there: func(since time.Duration) []string {
+			return append(during(0, 2*s, "b")(since), during(8*s, 1<<60, "b")(since)...)
+		}, done: during(20*s, 1<<60, "b")}, 21 * s},
+		"Redis fails again and again": {toldReplicas{there: during(0, 0), done: during(0, 0), err: func(since time.Duration) error {
+			if since < 10*s && since%s == 0 {
+				return errors.New("down")
+			}
+			return nil
+		}}, 10*s + 500*time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			k := newRig(t, maintenance.GateOptions{Replicas: &tt.replicas})
+			k.begin(t, tenancy.Maintenance{})
+			began := time.Now()
+			if err := k.gate.Tenant(k.acme).Drain(t.Context()); err != nil || time.Since(began) != tt.want {
+				t.Errorf("%s: got %v after %v, want nil after %v", name, err, time.Since(began), tt.want)
+			}
+		})
+	}
+}
+
+// ackReplicas lose the first words of who has done a drain, and count the others.
+type ackReplicas struct {
+	replicas.Memory
+	lost  int
+	acked atomic.Int64
+}
+
+func (r *ackReplicas) Ack(ctx context.Context, d maintenance.Drain, replica string) error {
+	if r.acked.Add(1) <= int64(r.lost) {
+		return errors.New("lost")
+	}
+	return r.Memory.Ack(ctx, d, replica)
+}
+
+// What was lost is said again, and a drain that nobody asks for any more is let go.
+func TestDrainIsToldAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := &ackReplicas{lost: 10}
+		all := fleet(t, 2, shared, 0)
+		for _, k := range all {
+			run(t, k.gate)
+		}
+		time.Sleep(time.Second)
+		all[0].begin(t, tenancy.Maintenance{})
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := all[0].gate.Tenant(all[0].acme).Drain(short); err != nil {
+			t.Errorf("lost at first: got %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := all[0].gate.Tenant(all[0].acme).End(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		release := all[1].hold(all[1].request(t, all[1].acme, "GET", "/"))
+		all[0].begin(t, tenancy.Maintenance{})
+		short, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := all[0].gate.Tenant(all[0].acme).Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one in flight: got %v", err)
+		}
+		time.Sleep(time.Minute)
+		before := shared.acked.Load()
+		release()
+		time.Sleep(time.Minute)
+		if n := shared.acked.Load() - before; n != 0 {
+			t.Errorf("got a drain told %d times that nobody asks for any more", n)
+		}
+	})
+}
+
 // Replicas that look at the service's record seldom hear of each other all the same.
 func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
 	t.Parallel()
