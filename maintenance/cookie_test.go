@@ -2,6 +2,7 @@ package maintenance
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,9 +11,25 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
+// Whatever prints a gate does not print the key.
+func TestGateKeyIsSecret(t *testing.T) {
+	t.Parallel()
+	const key = "a key of thirty-two bytes, or more"
+	g, err := NewGate(noEditor{}, &GateOptions{Key: tenancy.NewSecret(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		text := fmt.Sprintf(format, g)
+		if strings.Contains(text, key) || strings.Contains(text, fmt.Sprintf(format, []byte(key))) {
+			t.Errorf("%s: got the key in %s", format, text)
+		}
+	}
+}
+
 // No text but one that was signed for the plan, and counts still, bypasses it.
 func FuzzCookie(f *testing.F) {
-	g := &Gate{key: []byte(strings.Repeat("k", minKey)), opts: GateOptions{BypassTTL: time.Hour}}
+	g := &Gate{opts: GateOptions{BypassTTL: time.Hour, Key: tenancy.NewSecret(strings.Repeat("k", minKey))}}
 	p, err := newPlan(&tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1", Bypass: tenancy.DigestOf("x")}, "acme")
 	if err != nil {
 		f.Fatal(err)

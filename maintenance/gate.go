@@ -33,7 +33,6 @@ type Editor interface {
 type Gate struct {
 	editor  Editor
 	opts    GateOptions
-	key     []byte        // of cookies; nil: each bypass's own
 	store   *serviceStore // nil: none for the service
 	replica string        // a name for this one
 	flights flights
@@ -129,9 +128,6 @@ func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	}
 	if err := g.opts.complete(); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
-	}
-	if key := g.opts.Key.Reveal(); key != "" {
-		g.key = []byte(key)
 	}
 	if g.opts.DB == nil {
 		g.service.Store(&plan{})
