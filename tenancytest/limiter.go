@@ -251,8 +251,28 @@ func testLimiterChanges(l *limiting) {
 	if l.take(l.ctx, "a lower burst", false, limits, 0); limits[0].After > time.Hour/100 {
 		l.Errorf("a lower burst: one more after %v, want no more than for a request", limits[0].After)
 	}
-	take("a higher limit", 1000, true, 499)
-	take("the limit of before", 100, true, 48)
+	take("a higher limit", 1000, true, 989) // after a lower burst nobody owes more than that
+	take("the limit of before", 100, true, 97)
+
+	// A rate that is raised holds at once: what was owed at the old one is not waited for.
+	for range 10 {
+		l.take(l.ctx, "before it is raised", true, []ratelimit.Limit{ofKey("raised", perHour(10))})
+	}
+	raised := ratelimit.Rate{Limit: 100, Burst: 2}
+	for began := time.Now(); ; {
+		limits := []ratelimit.Limit{ofKey("raised", raised)}
+		ok, err := l.limiter.Take(l.ctx, limits)
+		if err != nil {
+			l.Fatal(err)
+		}
+		if ok {
+			break
+		}
+		if time.Since(began) > 10*time.Second || limits[0].After > time.Second/100 {
+			l.Fatalf("a raised rate: still refused after %v, one more after %v, want a hundredth of a second", time.Since(began), limits[0].After)
+		}
+		time.Sleep(limits[0].After)
+	}
 }
 
 func testLimiterAtOnce(l *limiting) {

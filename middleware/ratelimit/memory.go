@@ -149,8 +149,10 @@ func (m *Memory) take(id tenancy.ID, limits []Limit, parts int64) bool {
 		a.debt = a.shard.find(a.key, m.places)
 		a.until = now
 		if a.debt.key == a.key {
-			// No more than this rate lets anybody owe: it may have been another.
-			a.until = min(max(a.debt.until, now), now+a.depth)
+			// No more than this rate lets anybody owe, now and from now on: it may have
+			// been another.
+			a.debt.until = min(a.debt.until, now+a.depth)
+			a.until = max(a.debt.until, now)
 		}
 		passes = passes && a.until+a.every <= now+a.depth
 	}

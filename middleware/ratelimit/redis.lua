@@ -20,9 +20,11 @@ for i, key in ipairs(KEYS) do
   -- A key of another type is an error, which pcall returns as a table.
   local text = redis.pcall('GET', key)
   local till = type(text) == 'string' and tonumber(text) or now
-  -- No more than this rate lets anybody owe: it may have been another rate, and the
-  -- clock may have been set back. A number that is none is not in this range.
-  if till > now + depth then
+  -- No more than this rate lets anybody owe, now and from now on: it may have been
+  -- another rate, and the clock may have been set back. A number that is none is not in
+  -- this range.
+  local less = till > now + depth
+  if less then
     till = now + depth
   elseif not (till > now) then
     till = now
@@ -30,7 +32,7 @@ for i, key in ipairs(KEYS) do
   if till + every > now + depth + 0.1 then -- the numbers are not exact
     passes = 0
   end
-  all[i] = {till = till, every = every}
+  all[i] = {till = till, every = every, less = less}
 end
 
 local out = {passes}
@@ -38,6 +40,8 @@ for i, key in ipairs(KEYS) do
   local till = all[i].till
   if passes == 1 then
     till = till + all[i].every
+  end
+  if passes == 1 or all[i].less then
     -- What a very high rate adds may be less than numbers of this size can tell.
     redis.call('SET', key, string.format('%.3f', till), 'PX', math.max(math.ceil((till - now) / 1000), 1))
   end
