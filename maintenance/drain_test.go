@@ -206,6 +206,29 @@ func TestDrainOfASlowForm(t *testing.T) {
 	})
 }
 
+// Nobody waits for the answers of who is refused, be it by a drain.
+func TestDrainOfThoseWhoAreRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		more := make(chan struct{})
+		k := newRig(t, maintenance.GateOptions{Settle: time.Second, Refuse: func(http.ResponseWriter, *http.Request, error) { <-more }})
+		before := k.request(t, k.acme, "GET", "/")
+		k.begin(t, tenancy.Maintenance{})
+		defer close(more)
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, r := range []*http.Request{nil, before, k.request(t, k.acme, "GET", "/")} {
+			if r != nil {
+				go k.serve(r)
+				synctest.Wait()
+			}
+			if err := k.gate.Tenant(k.acme).Drain(short); err != nil {
+				t.Errorf("got %v, want it done", err)
+			}
+		}
+	})
+}
+
 // fleet is replicas of a service over one catalog.
 func fleet(t *testing.T, n int, shared maintenance.Replicas, poll time.Duration) []*rig {
 	t.Helper()

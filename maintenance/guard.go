@@ -54,6 +54,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 		return nil
 	}
 	if g.tooOld(t) {
+		f.tenant.Store(nil) // nobody waits for the answer
 		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID,
 			fmt.Errorf("%w: the record is from before a drain: version %d", tenancy.ErrUnavailable, t.Version)))
 		return nil
@@ -100,7 +101,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	}
 	switch {
 	case refused != nil:
-		f.tenant.Store(nil) // nobody waits for the answer
+		f.tenant.Store(nil) // likewise
 		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID, refused))
 		return nil
 	case readOnly:
