@@ -2,6 +2,7 @@ package maintenance_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -77,6 +78,23 @@ func TestBypass(t *testing.T) {
 		k.begin(t, tenancy.Maintenance{})
 		wantServed(t, name+", maintenance that began again", k.getWith(t, k.acme, c), false)
 		wantServed(t, name+", its secret", k.get(t, k.acme, "/.maintenance/bypass/"+again.Reveal()), false)
+	}
+}
+
+// Of a flood of cookies a few are looked at.
+func TestBypassInAFlood(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, maintenance.GateOptions{Key: key})
+	k.begin(t, tenancy.Maintenance{})
+	c := k.bypass(t, k.acme, k.newBypass(t, k.acme))
+	bad := *c
+	bad.Value = "1." + strings.Repeat("A", 43)
+	for n, want := range map[int]bool{3: true, 4: false, 1000: false} {
+		cookies := []*http.Cookie{}
+		for range n {
+			cookies = append(cookies, &bad)
+		}
+		wantServed(t, fmt.Sprint(n), k.getWith(t, k.acme, append(cookies, c)...), want)
 	}
 }
 

@@ -2,11 +2,18 @@ package maintenance
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -42,8 +49,8 @@ func TestLooksInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.saw(ctx, before, time.Now(), nil, 0, nil)
-	if p := g.service.Load(); p.Maintenance == nil {
-		t.Error("got no maintenance: what a look before the change saw")
+	if p := g.service.Load(); p.Maintenance == nil || p.Generation != "late" {
+		t.Errorf("got %+v, want neither what a look before the change saw, nor what is older than what was seen", p)
 	}
 	if err := g.Refresh(ctx); err != nil {
 		t.Fatal(err)
@@ -141,4 +148,96 @@ func TestForget(t *testing.T) {
 	if g.tooOld(tenant) || g.drained.Load() != nil {
 		t.Error("want it forgotten")
 	}
+	synctest.Test(t, func(t *testing.T) {
+		g, err := NewGate(noEditor{}, &GateOptions{Poll: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.mark("acme", 5)
+		ctx, stop := context.WithTimeout(t.Context(), markLife+2*time.Hour)
+		defer stop()
+		if err := g.Run(ctx); err != nil || g.drained.Load() != nil {
+			t.Errorf("Run: got %v, and %v, want it forgotten", err, g.drained.Load())
+		}
+	})
+}
+
+// However many tenants are under maintenance, so many plans are remembered.
+func TestPlansAreBounded(t *testing.T) {
+	t.Parallel()
+	g, err := NewGate(noEditor{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2*mostPlans + 10 {
+		g.planOf(t.Context(), &tenancy.Tenant{ID: tenancy.ID(strconv.Itoa(i)), Guards: tenancy.Guards{Maintenance: &tenancy.Maintenance{}}})
+	}
+	n := 0
+	g.plans.Range(func(any, any) bool { n++; return true })
+	if n > mostPlans {
+		t.Errorf("got %d plans, want at most %d", n, mostPlans)
+	}
+}
+
+// Once begun, a change of the service's record is made, whatever becomes of its
+// context; and one that no record may hold is not.
+func TestServiceStoreEdit(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1"}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, version, err := g.store.edit(ctx, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { cancel(); return m, nil })
+	if err != nil || version != 1 {
+		t.Errorf("cancelled meanwhile: got version %d, %v, want it written", version, err)
+	}
+	if _, _, err := g.store.edit(ctx, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return m, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled before: got %v", err)
+	}
+	bad := *m
+	bad.Windows = make([]tenancy.Window, 65)
+	if _, _, err := g.store.edit(t.Context(), func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return &bad, nil }); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("65 windows: got %v, want ErrInvalid", err)
+	}
+}
+
+// hung is a database that never answers.
+type hung struct{}
+
+func (hung) Driver() driver.Driver { return nil }
+
+func (hung) Connect(ctx context.Context) (driver.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A database that does not answer holds up no look for ever, and a health check says
+// that nobody has looked.
+func TestServiceDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		plain := sql.OpenDB(hung{})
+		defer func() { _ = plain.Close() }()
+		g, err := NewGate(noEditor{}, &GateOptions{DB: sqlx.NewDb(plain, "sqlite"), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := g.Refresh(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || time.Since(began) != readTimeout {
+			t.Errorf("got %v after %v, want ErrUnavailable after %v", err, time.Since(began), readTimeout)
+		}
+		g.saw(t.Context(), g.ticket(), time.Now(), nil, 0, nil)
+		for range 5 {
+			if err := g.Check(t.Context()); (err != nil) != (time.Since(began) > 17*time.Second) {
+				t.Errorf("Check after %v: got %v", time.Since(began), err)
+			}
+			_ = g.Refresh(t.Context())
+		}
+	})
 }

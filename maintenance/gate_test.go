@@ -523,6 +523,20 @@ func TestUnreadableWindowsAreOpen(t *testing.T) {
 	}
 }
 
+// What a client sends does not fill the log.
+func TestRefusalsAreLoggedShort(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	k := newRig(t, maintenance.GateOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	k.begin(t, tenancy.Maintenance{})
+	r := k.request(t, k.acme, "GET", "/"+strings.Repeat("ü", 10_000))
+	r.Host, r.Method = strings.Repeat("h", 10_000), strings.Repeat("M", 10_000)
+	wantServed(t, "closed", k.serve(r), false)
+	if got := log.String(); len(got) > 2000 || !strings.Contains(got, "üü…") {
+		t.Errorf("got a log of %d bytes, want it short, and no character cut: %.1000s", len(got), got)
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	var got error
