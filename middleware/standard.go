@@ -126,7 +126,8 @@ func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler) func(
 	return func(next http.Handler) http.Handler {
 		guarded := guard(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if isCentral(r) {
+			// Another Optional in front may have found no tenant where this one did.
+			if _, ok := tenancy.FromContext(r.Context()); !ok && isCentral(r) {
 				next.ServeHTTP(w, r)
 				return
 			}

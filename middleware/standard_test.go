@@ -251,6 +251,36 @@ func TestStandardOptional(t *testing.T) {
 	}
 }
 
+// Behind an Optional of the host's, that a request named no tenant there does not
+// let it pass by the guards of the one that it names here, nor by those of the one
+// that it named before.
+func TestStandardOptionalWithinAnother(t *testing.T) {
+	t.Parallel()
+	find := newFinder(limited("acme", nil))
+	opts := &middleware.StandardOptions{
+		Options: *quiet, Optional: true, Authenticate: middleware.AuthenticatorFunc(byName), Authorize: noEve,
+	}
+	inOptional := middleware.Optional(find, bySubdomain, quiet)(middleware.Standard(find, byPath, opts)(&spy{}))
+	inTenant := middleware.Tenant(find, bySubdomain, quiet)(middleware.Standard(find, byPath, opts)(&spy{}))
+	for _, tt := range []struct {
+		name     string
+		h        http.Handler
+		url, who string
+		want     answer
+	}{
+		{"named here, stranger", inOptional, "http://example.com/t/acme/", "", answer{401, "unauthenticated", ""}},
+		{"named here, not authorized", inOptional, "http://example.com/t/acme/", "id-acme:eve", answer{403, "forbidden", ""}},
+		{"named here", inOptional, "http://example.com/t/acme/", "id-acme:jo", passed},
+		{"named nowhere", inOptional, "http://example.com/", "", passed},
+		{"named before, stranger", inTenant, "http://acme.example.com/", "", answer{401, "unauthenticated", ""}},
+		{"named before", inTenant, "http://acme.example.com/", "id-acme:jo", passed},
+	} {
+		if got := ask(t, tt.h, from("192.0.2.1:80", tt.url, "X-Name", tt.who)); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestStandardPanics(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]*middleware.StandardOptions{
