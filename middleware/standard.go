@@ -104,7 +104,7 @@ func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOpti
 func (o *StandardOptions) inner() (guards []func(http.Handler) http.Handler) {
 	switch {
 	case o.Authenticate != nil:
-		guards = append(guards, o.ofTenants(Authenticate(o.Authenticate, &o.Options)))
+		guards = append(guards, o.ofTenants(newAuthenticate(o.Authenticate, &o.Options, intoRoom)))
 		if o.Authorize != nil {
 			guards = append(guards, o.ofTenants(Authorize(o.Authorize, &o.Options)))
 		}

@@ -229,6 +229,59 @@ func TestStandardPrincipal(t *testing.T) {
 	}
 }
 
+// Two requests that a handler makes of one, in whose context nobody was found, know
+// nothing of each other's principals.
+func TestStandardPrincipalStaysBehindAuthenticate(t *testing.T) {
+	t.Parallel()
+	who := func(r *http.Request) string {
+		if p, ok := middleware.PrincipalOf(r.Context()); ok {
+			return p.Subject
+		}
+		return "nobody"
+	}
+	var got []string
+	note := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, who(r)) })
+	login := middleware.Authenticate(middleware.AuthenticatorFunc(byName), quiet)(note)
+	h := middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Assets: []string{"/public/"}, Authenticate: middleware.AuthenticatorFunc(byName),
+	})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-Name", "id-acme:jo")
+		login.ServeHTTP(w, r)
+		note.ServeHTTP(w, r)
+		r.Header.Set("X-Name", "id-acme:al")
+		login.ServeHTTP(w, r)
+		note.ServeHTTP(w, r)
+	}))
+	serveTo(h, from("192.0.2.1:80", "http://acme.example.com/public/batch"))
+	serveTo(h, from("192.0.2.1:80", "http://acme.example.com/batch", "X-Name", "id-acme:root"))
+	if want := "jo nobody al nobody jo root al root"; strings.Join(got, " ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+// A principal is never replaced by another, also where the chain is passed twice.
+func TestStandardPrincipalStays(t *testing.T) {
+	t.Parallel()
+	var served []context.Context
+	twice := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for _, who := range []string{"id-acme:jo", "id-acme:al"} {
+				r.Header.Set("X-Name", who)
+				next.ServeHTTP(w, r)
+			}
+		})
+	}
+	h := middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Maintenance: twice, Authenticate: middleware.AuthenticatorFunc(byName),
+	})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { served = append(served, r.Context()) }))
+	serveTo(h, get("http://acme.example.com/"))
+	for i, want := range []string{"jo", "al"} {
+		if p, ok := middleware.PrincipalOf(served[i]); !ok || p.Subject != want {
+			t.Errorf("got %+v, %v, want %s", p, ok, want)
+		}
+	}
+}
+
 func TestStandardOptional(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", nil)
