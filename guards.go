@@ -29,7 +29,8 @@ type Guards struct {
 	TokenGeneration int64 `json:"token_generation,omitempty"`
 	// RevokedTokens are refused, in ascending order of ID.
 	RevokedTokens []RevokedToken `json:"revoked_tokens,omitempty"`
-	// Allow are the addresses that requests may come from; none is all. Deny
+	// Allow are the addresses that requests may come from, masked, and IPv4 as such;
+	// none is all. Deny
 	// outweighs it.
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	Deny  []netip.Prefix `json:"deny,omitempty"`

@@ -50,7 +50,8 @@ type APIKeySpec struct {
 	Name string
 	// Scopes are the host's: such as middleware.RequireScope takes, of up to 64 bytes.
 	Scopes []string
-	// Allow are the addresses that the key may be used from; none is all.
+	// Allow are the addresses that the key may be used from, masked, and IPv4 as
+	// such; none is all.
 	Allow []netip.Prefix
 	// TTL is how long the key is valid. Default: until it is revoked.
 	TTL time.Duration

@@ -74,7 +74,7 @@ const (
 // GateOptions are the options of [NewGate].
 type GateOptions struct {
 	// DB is the database of the service's own record, in a table that
-	// [Gate.Migrate] makes. All replicas have the same. Default: there is no
+	// [Gate.Migrate] makes and [Gate.Run] looks at. All replicas have the same. Default: there is no
 	// maintenance of the whole service.
 	DB *sqlx.DB
 	// Poll is how often [Gate.Run] looks at the service's record, and at what
@@ -104,7 +104,8 @@ type GateOptions struct {
 	// written. Default: nobody.
 	Audit func(ctx context.Context, e Event)
 	// Replicas is how the replicas of the host tell each other what they have
-	// drained. Default: [Scope.Drain] waits for Settle.
+	// drained: package replicas, whose Memory is for a service of one process. Default:
+	// [Scope.Drain] waits for Settle.
 	Replicas Replicas
 	// Settle is how long other replicas may serve records from before a change, and
 	// take to finish what they serve then. Default: a minute.
@@ -229,8 +230,8 @@ func (g *Gate) Run(ctx context.Context) error {
 }
 
 // Refresh looks at the service's record now, as Run does at once and again and
-// again. Until one look has succeeded, [Gate.Guard] lets no request pass; when one
-// fails later, what was known holds.
+// again. With [GateOptions.DB], until one look has succeeded, [Gate.Guard] lets no
+// request pass; when one fails later, what was known holds.
 func (g *Gate) Refresh(ctx context.Context) error {
 	if g.store == nil {
 		return nil

@@ -22,7 +22,8 @@ import (
 // [tenancy.WithReadOnly], unless they ask for another protocol such as WebSocket.
 // Clients in Allow, Paths and those with a bypass pass as if there were none. Paths
 // are those that the handler sees; one that is not its own cleaned form, or has an
-// encoded slash in it, is no path that is allowed. Requests in flight when
+// encoded slash in it, is no path that is allowed. A handler that writes in a read-only
+// context gets its driver's error. Requests in flight when
 // maintenance begins are left alone: see [Scope.Drain].
 //
 // The response writer is passed on as it is. A request in flight is one whose handler

@@ -83,7 +83,8 @@ var (
 // does not say which of them it was, the log does.
 //
 // A host that lets strangers in adds to [FirstOf], as the last, a function that
-// returns a principal without a subject.
+// returns a principal of the tenant with neither subject nor ID. That of an API key has
+// an ID.
 func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handler {
 	return newAuthenticate(by, opts, withPrincipal)
 }
@@ -206,8 +207,9 @@ func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
 // Authorize lets a request pass that the function has no error for, behind
 // [Authenticate]. It is where a host says whether this user may use this tenant:
 // that a request names one, in a path or a header, says nothing about that. The
-// error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal, and
-// [tenancy.ErrNotFound] one that tells the log alone that there is such a tenant.
+// error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal,
+// [tenancy.ErrUnauthenticated] one of a stranger who may come back with credentials,
+// and [tenancy.ErrNotFound] one that tells the log alone that there is such a tenant.
 func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) func(http.Handler) http.Handler {
 	if may == nil {
 		panic("middleware: want a function that says who may")
@@ -234,6 +236,9 @@ func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *h
 				err = check(w, r, p, t)
 			}
 			if err != nil {
+				if classify(r, err).code == http.StatusUnauthorized {
+					challenge(w, "Bearer")
+				}
 				o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))
 				return
 			}

@@ -748,3 +748,19 @@ func TestRevocationReachesReplicas(t *testing.T) {
 		t.Errorf("got a revoked key refused after %v, want within a second", worst)
 	}
 }
+
+// A refusal that asks for credentials says which, whoever it comes from (RFC 9110,
+// section 15.5.2).
+func TestAuthorizeChallenges(t *testing.T) {
+	t.Parallel()
+	stranger := middleware.AuthenticatorFunc(func(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+		return &middleware.Principal{Tenant: t.ID}, nil
+	})
+	for err, want := range map[error]string{tenancy.ErrUnauthenticated: "Bearer", tenancy.ErrForbidden: ""} {
+		h := as(newTenant("acme", tenancy.StatusActive), middleware.Authenticate(stranger, quiet)(middleware.Authorize(
+			func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, quiet)(&spy{})))
+		if w := serveTo(h, get("/")); w.Header().Get("WWW-Authenticate") != want {
+			t.Errorf("%v: got %d, WWW-Authenticate %q, want %q", err, w.Code, w.Header().Get("WWW-Authenticate"), want)
+		}
+	}
+}

@@ -18,7 +18,9 @@ type RateLimitOptions struct {
 	// Rate returns the rate for requests of a class to a tenant, and whether there
 	// is one. The tenant is nil for a request without one. A class that has no rate
 	// counts with the requests of no class, at their rate. Default:
-	// [ratelimit.RateOf], which reads the tenant's record.
+	// [ratelimit.RateOf], which reads the tenant's record; without a rate there, the
+	// requests are not limited. Rates for all tenants that have none of their own are
+	// a function that asks RateOf first.
 	Rate func(t *tenancy.Tenant, of ratelimit.Kind, class string) (ratelimit.Rate, bool)
 	// Class names what a request is for: "search", "login". It is one of a few
 	// names of the host's. Default: none.
@@ -35,7 +37,7 @@ type RateLimitOptions struct {
 
 // RateLimit lets a request pass while its tenant, who asks, and the address it
 // comes from stay within their rates; beyond, it is answered as limited, with the
-// time after which it would pass in Retry-After. A request that is refused counts
+// time after which it would pass in Retry-After. A request that it refuses counts
 // to none of the three. An address is counted for each tenant by itself, and IPv6
 // by its /64; requests of which no address is known count together.
 //

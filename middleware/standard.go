@@ -11,7 +11,8 @@ import (
 )
 
 // StandardOptions are the options of [Standard]. What is nil or empty is left out of
-// the chain, unless its comment says otherwise.
+// the chain, but for AllowIPs, RateLimit and Concurrency: the lists and limits in the
+// tenants' records always count.
 type StandardOptions struct {
 	// Options are those of every middleware in the chain that has none of its own.
 	Options
@@ -19,8 +20,10 @@ type StandardOptions struct {
 	// it, handlers for tenants are wrapped in [Require]. Nobody authenticates such
 	// requests: credentials are a tenant's.
 	Optional bool
-	// Proxies say from which address a request comes, wherever that counts and
-	// nothing else is said. Default: that of who is connected.
+	// Proxies say from which address a request comes, for AllowIPs and RateLimit if
+	// they have none of their own. What is made before the chain is told by itself:
+	// the resolvers, [APIKeysOptions.Proxies] and maintenance.GateOptions.Client.
+	// Default: the address that is connected.
 	Proxies *resolver.Proxies
 	// AllowIPs has the host's own lists of addresses. Those of tenants count in any
 	// case.
@@ -39,12 +42,12 @@ type StandardOptions struct {
 	Authorize    func(ctx context.Context, p *Principal, t *tenancy.Tenant) error
 	// Limiter counts requests for RateLimit. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
-	// RateLimit says what is counted. Default: the rates in the tenants' records,
-	// of which Key is that of the principal: its subject if it has one, and its ID
+	// RateLimit says what is counted. Default: the rates in the tenants' records, and
+	// without them none; Key is the principal's subject if it has one, and its ID
 	// otherwise.
 	RateLimit *RateLimitOptions
 	// Concurrency bounds what a tenant may have under way at once. Default: that of
-	// [Concurrency].
+	// [Concurrency], 100 if the record says nothing; a Max of -1 is no bound.
 	Concurrency *ConcurrencyOptions
 }
 
@@ -65,13 +68,19 @@ type StandardOptions struct {
 //	   ├─────────────────────────────────────────────────────┘
 //	handler
 //
-// Whoever has no credentials counts to no limit of the tenant's, and cannot use it
-// up. A host whose Authenticator is slow, because it compares passwords, puts a
-// [RateLimit] by address in front of it. Scopes are for the routes that want them:
-// [RequireScope].
+// Whoever has no credentials, or may not use the tenant, counts to no limit of the
+// tenant's, and cannot use it up. A host whose Authenticate or Authorize is slow,
+// because it compares passwords or asks a database, puts a [RateLimit] by address in
+// front of the chain. Scopes are for the routes that want them: [RequireScope].
 //
-// A request that needs no answer of its own asks nobody: all that the chain reads is
-// in the tenant's record, unless the Limiter is [ratelimit.Redis].
+// Pages for those who have no credentials yet, or some that have expired, such as
+// /login, get a chain of their own, without Authenticate and with the same Limiter.
+// Requests that browsers send ahead without credentials (CORS) are answered in front of
+// the chain.
+//
+// Besides what Authenticate and Authorize do, a request that is served asks nobody: all
+// that the chain reads is in the tenant's record, unless the Limiter is
+// [ratelimit.Redis].
 //
 // It panics for what one of the middlewares panics for, and for Authorize without
 // Authenticate.

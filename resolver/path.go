@@ -16,6 +16,9 @@ import (
 // The segment is judged as the client sent it: an encoded character in it is an
 // error, and so is a path with ".", ".." or empty segments behind the prefix,
 // because proxies and routers disagree on where such a path leads.
+//
+// A redirect that [http.ServeMux] makes by itself, from /assets to /assets/, leads to
+// the path without the prefix: register both patterns.
 type Path struct {
 	prefix string // "/t/"
 	kind   tenancy.RefKind

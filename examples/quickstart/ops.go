@@ -33,7 +33,7 @@ func (o *ops) close(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant) e
 	}
 	secret, err := scope.NewBypass(r.Context())
 	if err == nil {
-		answer(w, http.StatusOK, map[string]string{"open this to pass": "/t/" + t.Slug + "/.maintenance/bypass/" + secret.Reveal()})
+		answer(w, http.StatusOK, map[string]string{"bypass": "http://" + r.Host + "/t/" + t.Slug + "/.maintenance/bypass/" + secret.Reveal()})
 	}
 	return err
 }

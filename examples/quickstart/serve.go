@@ -12,19 +12,22 @@ import (
 // welcome is printed on start, with the address and the port.
 const welcome = `Listening on http://%[1]s with the tenants acme and globex. Try:
 
+  # Named by subdomain, by path, by header.
   curl -i acme.localhost:%[2]d/notes -H "X-API-Key: $acme" -d '{"text": "by subdomain"}'
   curl -i %[1]s/t/globex/notes -H "X-API-Key: $globex" -d '{"text": "by path"}'
-  curl -i %[1]s/notes -H 'X-Tenant: acme'                         # Acme lets everybody read
-  curl -i %[1]s/t/globex/notes                                    # Globex does not: 403
-  curl -i %[1]s/t/globex/notes -H "X-API-Key: $acme"              # another tenant's key: 401
-  curl -i acme.localhost:%[2]d/notes -H 'X-Tenant: globex'           # they disagree: 400
-  curl -i nobody.localhost:%[2]d/notes                               # unknown: 404
-
+  curl -i %[1]s/notes -H 'X-Tenant: acme'
+  # Globex does not let everybody read: 401. Nor is another tenant's key one: 401.
+  curl -i %[1]s/t/globex/notes
+  curl -i %[1]s/t/globex/notes -H "X-API-Key: $acme"
+  # They disagree: 400. Unknown: 404.
+  curl -i acme.localhost:%[2]d/notes -H 'X-Tenant: globex'
+  curl -i nobody.localhost:%[2]d/notes
+  # Maintenance for five minutes, but for who opens the link that this prints: 503.
   curl -X POST %[1]s/ops/maintenance/acme -H "Authorization: Bearer $operator"
-  curl -i acme.localhost:%[2]d/notes                                 # for five minutes: 503
+  curl -i acme.localhost:%[2]d/notes
   curl -X DELETE %[1]s/ops/maintenance/acme -H "Authorization: Bearer $operator"
-
-  for i in $(seq 40); do curl -so /dev/null -w '%%{http_code} ' acme.localhost:%[2]d/notes; done   # too fast: 429
+  # Too fast: 429.
+  for i in $(seq 40); do curl -so /dev/null -w '%%{http_code} ' acme.localhost:%[2]d/notes; done
 
 `
 

@@ -28,7 +28,7 @@ func stranger(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error)
 // names a tenant, in a path or a header, could read its notes.
 func mayRead(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
 	if p.ID == "" && t.Settings["readers"] != "everybody" {
-		return fmt.Errorf("%w: only with a key", tenancy.ErrForbidden)
+		return fmt.Errorf("%w: only with a key", tenancy.ErrUnauthenticated)
 	}
 	return nil
 }

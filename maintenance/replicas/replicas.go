@@ -1,6 +1,6 @@
 // Package replicas is how replicas of a service tell each other what they have
 // drained, for [maintenance.GateOptions].Replicas: through Redis, or in memory for
-// tests.
+// one process.
 package replicas
 
 import (

@@ -180,7 +180,8 @@ func AddressOf(addr netip.Addr) netip.Addr {
 //
 // and those of a class have its name behind a dot, as in rate.key.search and
 // burst.key.search. A rate of zero lets no request pass, and a negative one all.
-// Without a burst as many may come at once as in a minute.
+// Without a burst as many may come at once as in a minute; one of zero or less is one
+// request. A rate that changes holds at once: nobody owes more than its burst.
 func RateOf(t *tenancy.Tenant, of Kind, class string) (Rate, bool) {
 	if t == nil || len(t.Limits) == 0 || of >= kinds {
 		return Rate{}, false
