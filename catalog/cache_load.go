@@ -174,7 +174,7 @@ func (m *memory) missing(number uint64, ref tenancy.Ref, now int64) bool {
 	if m.since(number, ref) {
 		return false
 	}
-	h := m.table.hasher.of(ref)
+	h := m.table.hash.of(ref)
 	if n := m.table.get(h, ref); n != nil {
 		m.drop(n.of)
 	}

@@ -84,7 +84,7 @@ func (m *memory) begin() uint64 {
 // since reports whether a change may have touched the ref after the one of that
 // number.
 func (m *memory) since(number uint64, ref tenancy.Ref) bool {
-	return m.lost > number || m.touched[m.table.hasher.of(ref)%touchedParts] > number
+	return m.lost > number || m.touched[m.table.hash.of(ref)%touchedParts] > number
 }
 
 // keep stores what a load of the ref found that began after the change of that
@@ -117,7 +117,7 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		if each != ref && m.since(number, each) {
 			continue
 		}
-		h, used := m.table.hasher.of(each), false
+		h, used := m.table.hash.of(each), false
 		m.unknown.remove(h)
 		if was := m.table.get(h, each); was != nil && was.of == old {
 			used = was.used.Load() || each == ref
@@ -146,7 +146,7 @@ func (m *memory) find(ref tenancy.Ref) *entry {
 // unlink removes the entries that lead to the record.
 func (m *memory) unlink(r *record) {
 	for ref := range r.refs {
-		m.table.remove(m.table.hasher.of(ref), ref, r)
+		m.table.remove(m.table.hash.of(ref), ref, r)
 	}
 }
 
@@ -230,7 +230,7 @@ func (m *memory) changed(refs []tenancy.Ref, now int64) {
 	defer m.mu.Unlock()
 	m.change++
 	for _, ref := range refs {
-		h := m.table.hasher.of(ref)
+		h := m.table.hash.of(ref)
 		m.touched[h%touchedParts] = m.change
 		m.unknown.remove(h)
 		m.changes.add(h, now)

@@ -11,7 +11,7 @@ import (
 // nothing. Writers need one. It is cut into parts, so that growing copies a small
 // part of it.
 type table struct {
-	hasher
+	hash  hasher
 	parts [kinds * tableParts]part
 }
 
@@ -104,7 +104,7 @@ func (e *entry) hash(by *hasher) uint64 {
 }
 
 func (t *table) init() {
-	t.hasher = newHasher()
+	t.hash = newHasher()
 	for i := range t.parts {
 		t.parts[i].places.Store(newPlaces(1))
 	}
@@ -129,11 +129,11 @@ func zeros(w uint64) uint64 { return (w - lowBits) &^ w & highBits }
 func (t *table) look(ref tenancy.Ref) (e *entry, h uint64) {
 	n := len(ref.Value)
 	if n > nameLen {
-		h = t.of(ref)
+		h = t.hash.of(ref)
 		return t.get(h, ref), h
 	}
 	w := nameOf(ref.Value)
-	h = t.short(w, n, ref.Kind)
+	h = t.hash.short(w, n, ref.Kind)
 	p := t.part(h, ref.Kind).places.Load()
 	g := &p.groups[h>>(partBits+tagBits)&p.mask]
 	// Nearly always it is in the first group, and the first there that looks like it.
@@ -208,7 +208,7 @@ func (t *table) grow(at *part) *places {
 	}
 	p := newPlaces(groups)
 	for e := range at.places.Load().all {
-		h := e.hash(&t.hasher)
+		h := e.hash(&t.hash)
 		g, i := p.free(h)
 		if g.entries.Load() == nil {
 			g.entries.Store(new([group]entry)) // nobody reads it yet

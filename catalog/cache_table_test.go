@@ -23,17 +23,17 @@ func TestTableNoValue(t *testing.T) {
 	r.others = refs
 	for n, ref := range refs {
 		var e entry
-		e.set(by.of(ref), ref, r, 0, false)
+		e.set(by.hash.of(ref), ref, r, 0, false)
 		for m, other := range refs {
-			if got := e.is(by.of(other), other); got != (n == m) {
+			if got := e.is(by.hash.of(other), other); got != (n == m) {
 				t.Errorf("the entry of %d bytes is that of %d bytes: got %v", n, m, got)
 			}
 		}
-		if got, want := e.hash(&by.hasher), by.of(ref); got != want {
+		if got, want := e.hash(&by.hash), by.hash.of(ref); got != want {
 			t.Errorf("got the hash %x of the entry of %q, want %x", got, ref.Value, want)
 		}
 	}
-	if new(entry).is(by.of(tenancy.Ref{}), tenancy.Ref{}) {
+	if new(entry).is(by.hash.of(tenancy.Ref{}), tenancy.Ref{}) {
 		t.Error("an entry that was removed is that of a ref")
 	}
 }

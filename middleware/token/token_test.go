@@ -165,7 +165,7 @@ func TestVerifyRefuses(t *testing.T) {
 	k := newTokens(t, nil, k1, k2)
 	before := newTokens(t, nil, k2, retired)
 	m := &k.keys[0]
-	made, p := issue(t, k, acme, time.Hour)
+	made, _ := issue(t, k, acme, time.Hour)
 	parts := strings.Split(made, ".")
 	now := time.Now().Unix()
 	said := func(change map[string]any) map[string]any {
@@ -289,7 +289,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	record := acme.Clone()
 	record.Guards.TokenGeneration = 1
-	made, p = issue(t, k, record, time.Hour)
+	made, p := issue(t, k, record, time.Hour)
 	for name, tt := range map[string]struct {
 		generation int64
 		revoked    string
