@@ -16,6 +16,7 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/resolver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -146,13 +147,84 @@ func TestStandardOptionsReachEachGuard(t *testing.T) {
 	}
 }
 
+// counted notes for whom a limiter was asked.
+type counted struct {
+	ratelimit.Limiter
+	keys []string
+}
+
+func (c *counted) Take(ctx context.Context, limits []ratelimit.Limit) (bool, error) {
+	for _, each := range limits {
+		if each.Kind == ratelimit.Key {
+			c.keys = append(c.keys, each.Key)
+		}
+	}
+	return c.Limiter.Take(ctx, limits)
+}
+
+// What a guard is told counts for it, whatever the chain says.
+func TestStandardOwnOptions(t *testing.T) {
+	t.Parallel()
+	nobody, err := resolver.NewProxies([]netip.Prefix{netip.MustParsePrefix("192.0.2.200/32")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	limiter := &counted{Limiter: ratelimit.NewMemory(nil)}
+	h := middleware.Standard(newFinder(limited("acme", map[string]int64{"rate.key": 100, "rate.address": 1})), bySubdomain, &middleware.StandardOptions{
+		Options:      *quiet,
+		Proxies:      someProxies(t),
+		AllowIPs:     &middleware.AllowIPsOptions{Proxies: nobody, Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}},
+		Authenticate: middleware.AuthenticatorFunc(byName),
+		Limiter:      limiter,
+		RateLimit: &middleware.RateLimitOptions{
+			Options: middleware.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+			Proxies: nobody,
+			Key:     func(r *http.Request) string { return "team of " + r.Header.Get("X-Name") },
+		},
+	})(&spy{})
+	for i, want := range []answer{passed, {429, "limited", "60"}} { // both count to the proxy
+		r := from("10.0.0.1:80", "http://acme.example.com/", "X-Forwarded-For", fmt.Sprint("203.0.113.", i+1), "X-Name", "id-acme:jo")
+		if got := ask(t, h, r); got != want {
+			t.Errorf("%d: got %+v, want %+v", i, got, want)
+		}
+	}
+	if want := "team of id-acme:jo,team of id-acme:jo"; strings.Join(limiter.keys, ",") != want {
+		t.Errorf("the limiter counted %q, want %q", limiter.keys, want)
+	}
+	if !strings.Contains(log.String(), "limit reached: address") {
+		t.Errorf("the guard's own log has %q", log.String())
+	}
+}
+
+// What a tenant has under way in one of the handlers that a chain is put around
+// counts in the others.
+func TestStandardCountsHandlersTogether(t *testing.T) {
+	t.Parallel()
+	chain := middleware.Standard(newFinder(limited("acme", map[string]int64{"concurrency": 1})), bySubdomain, &middleware.StandardOptions{
+		Options: *quiet, Concurrency: &middleware.ConcurrencyOptions{Queue: -1},
+	})
+	other := chain(&spy{})
+	var meanwhile answer
+	h := chain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		meanwhile = ask(t, other, get("http://acme.example.com/"))
+	}))
+	serveTo(h, get("http://acme.example.com/"))
+	if want := (answer{429, "limited", "1"}); meanwhile != want {
+		t.Errorf("got %+v, want %+v", meanwhile, want)
+	}
+	if got := ask(t, other, get("http://acme.example.com/")); got != passed {
+		t.Errorf("got %+v afterwards, want %+v", got, passed)
+	}
+}
+
 // A rate for keys counts users by their name, whatever session they come with, and
 // each handler that one chain is put around counts with the others.
 func TestStandardCountsPrincipals(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", map[string]int64{"rate.key": 2})
 	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
-		Options: *quiet, Limiter: ratelimit.NewMemory(nil),
+		Options: *quiet,
 		Authenticate: middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 			p, err := byName(r, t)
 			if p != nil {
