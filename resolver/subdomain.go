@@ -17,6 +17,7 @@ type Subdomain struct {
 	suffixes []string // ".example.com", the longest first
 	reserved map[string]bool
 	maybe    [64]uint32 // by length: the first letters of reserved names, as bits
+	encoded  bool       // a base may be an internationalised name
 	anyDepth bool
 	proxies  *Proxies
 }
@@ -58,6 +59,7 @@ func NewSubdomain(bases []string, opts *SubdomainOptions) (*Subdomain, error) {
 			return nil, tenancy.Wrap(op, "", err)
 		}
 		s.suffixes = append(s.suffixes, "."+host)
+		s.encoded = s.encoded || strings.Contains(host, "--")
 	}
 	slices.SortFunc(s.suffixes, func(a, b string) int { return len(b) - len(a) })
 	for _, name := range reserved {
@@ -116,9 +118,10 @@ func (s *Subdomain) isReserved(label string) bool {
 
 // plain returns the label in front of a base where the host is written in canonical
 // form and the label is a slug that is not reserved, as in nearly every request. It
-// says nothing about any other host.
+// says nothing about any other host, nor where a base may be an internationalised
+// name, which says what labels may stand in front of it.
 func (s *Subdomain) plain(host string) (label string, ok bool) {
-	if len(host) > hostname.MaxName {
+	if s.encoded || len(host) > hostname.MaxName {
 		return "", false
 	}
 	for _, suffix := range s.suffixes {

@@ -106,6 +106,25 @@ func TestSubdomain(t *testing.T) {
 	}
 }
 
+// However a host is written, it names the same tenant, or none: also below a base in
+// a script from right to left, where no label may begin with a digit (RFC 5893,
+// section 2).
+func TestSubdomainSpellings(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"example.com", "a--b.example", "xn--bcher-kva.example", "xn--4dbcagdahymbxekheh6e0a7fei0b.example", "localhost"} {
+		by := resolver.Must(resolver.NewSubdomain([]string{base}, nil))
+		for _, label := range []string{"acme", "a", "42", "4cme", "acme-1", "a--b", "ab--c", "xn--bcher-kva", "www", "-a", "a-", "a.b", ""} {
+			host := label + "." + base
+			want, wantErr := by.ResolveHost(host)
+			for _, other := range []string{host + ":80", host + ".", strings.ToUpper(host)} {
+				if got, err := by.ResolveHost(other); got != want || (err == nil) != (wantErr == nil) {
+					t.Errorf("%q: got %v, %v, and %q is %v, %v", other, got, err, host, want, wantErr)
+				}
+			}
+		}
+	}
+}
+
 func TestSubdomainBehindProxies(t *testing.T) {
 	t.Parallel()
 	proxies, err := resolver.NewProxies(private, &resolver.ProxiesOptions{Standard: true})
