@@ -49,6 +49,50 @@ func TestTableLongNamesThatMeet(t *testing.T) {
 	}
 }
 
+// What is an unknown slug may be a tenant's ID, and leads to it: refs are told apart
+// by their kind, and their hashes are.
+func TestTableKinds(t *testing.T) {
+	t.Parallel()
+	h := newHasher()
+	for _, text := range []string{"", "a", "acme", "acme-123", strings.Repeat("a", nameLen), strings.Repeat("a", nameLen+1)} {
+		seen := map[uint64]bool{}
+		for kind := range tenancy.RefKind(kinds + 1) {
+			ref := tenancy.Ref{Kind: kind, Value: text}
+			seen[h.of(ref)] = true
+			var e entry
+			e.set(7, ref, &record{tenant: &tenancy.Tenant{}, others: []tenancy.Ref{ref}}, 0, false)
+			for other := range tenancy.RefKind(kinds + 1) {
+				if got := e.is(7, tenancy.Ref{Kind: other, Value: text}); got != (kind == other) {
+					t.Errorf("%q: the entry of a %v is that of a %v: got %v", text, kind, other, got)
+				}
+			}
+		}
+		if len(seen) != kinds+1 {
+			t.Errorf("%q: got %d hashes of %d kinds", text, len(seen), kinds+1)
+		}
+	}
+}
+
+// Nobody knows which names meet: each table has keys of its own.
+func TestHasherIsSecret(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "a", "acme", "acme-123", "acme-1234567", "acme-12345678901234567890", strings.Repeat("a", nameLen+1)} {
+		ref := tenancy.Ref{Kind: tenancy.RefSlug, Value: text}
+		one, two := newHasher(), newHasher()
+		if one.of(ref) == two.of(ref) {
+			t.Errorf("%q: got one hash with the keys of two tables", text)
+		}
+	}
+	for range 100 {
+		keys := newHasher().keys
+		all := []uint64{keys.a, keys.b, keys.c, keys.d}
+		slices.Sort(all)
+		if len(slices.Compact(all)) != 4 || all[0] == 0 {
+			t.Errorf("got the keys %x, want four that differ", keys)
+		}
+	}
+}
+
 // No two texts have the same words and length, wherever they differ.
 func TestNameOf(t *testing.T) {
 	t.Parallel()
