@@ -2,22 +2,15 @@ package middleware_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/internal/credential"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
-	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 // blackHole is a response writer that keeps only headers.
@@ -99,64 +92,6 @@ func BenchmarkRefused(b *testing.B) {
 	benchmark(b, "baseline", http.NotFoundHandler(), requests("*/*"))
 	benchmark(b, "JSON", h, requests("*/*"))
 	benchmark(b, "HTML", h, requests("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"))
-}
-
-// BenchmarkAuthenticate shows the price of a key, over that of its tenant, with the
-// cache that a service has.
-func BenchmarkAuthenticate(b *testing.B) {
-	for _, n := range []int{10, 10_000} {
-		b.Run(fmt.Sprintf("tenants=%d", n), func(b *testing.B) { benchmarkAuthenticate(b, n) })
-	}
-}
-
-func benchmarkAuthenticate(b *testing.B, n int) {
-	tenants := make([]*tenancy.Tenant, n)
-	var byHost, byKey []*http.Request
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for _, i := range rnd.Perm(n) {
-		t := newTenant(fmt.Sprintf("tenant-%d", i), tenancy.StatusActive)
-		t.ID = tenancy.NewID()
-		var text string
-		for range 3 {
-			key := credential.NewKey("acme_live", t.ID)
-			t.Guards.Keys = append(t.Guards.Keys, tenancy.Key{ID: key.ID, Hash: tenancy.DigestOf(key.Text), Scopes: []string{"read"}, ExpiresAt: time.Now().Add(time.Hour)})
-			text = key.Text
-		}
-		slices.SortFunc(t.Guards.Keys, func(a, b tenancy.Key) int { return strings.Compare(a.ID, b.ID) })
-		tenants[i] = t
-		byHost = append(byHost, benchRequest(t.Slug+".example.com", "/notes/7", http.Header{"X-Api-Key": {text}}))
-		byKey = append(byKey, benchRequest("example.com", "/notes/7", http.Header{"Authorization": {"Bearer " + text}}))
-	}
-	cache, err := catalog.NewCache(newFinder(tenants...), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = cache.Close() }()
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	go func() { _ = cache.Run(ctx) }()
-	issuer, err := catalog.NewAPIKeys(tenancytest.NewCatalog(b), "acme_live", nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	keys, err := middleware.NewAPIKeys("acme_live", &middleware.APIKeysOptions{Used: issuer.Used})
-	if err != nil {
-		b.Fatal(err)
-	}
-	resolveKey := resolver.Must(resolver.NewAPIKey("acme_live"))
-	auth, scope := middleware.Authenticate(keys, quiet), middleware.RequireScope("read", quiet)
-	for _, r := range byHost { // warm
-		if got := codeOf(middleware.Tenant(cache, bySubdomain, quiet)(auth(empty)), r); got != 0 {
-			b.Fatalf("got %d, want no answer", got)
-		}
-	}
-	benchmark(b, "baseline", baseline(tenants[0]), byHost)
-	sha := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sink = sha256.Sum256([]byte(r.Header.Get("X-API-Key"))) })
-	benchmark(b, "header and SHA-256 alone", sha, byHost)
-	benchmark(b, "Tenant", middleware.Tenant(cache, bySubdomain, quiet)(empty), byHost)
-	benchmark(b, "Tenant+key", middleware.Tenant(cache, bySubdomain, quiet)(auth(empty)), byHost)
-	benchmark(b, "Tenant by key+key", middleware.Tenant(cache, resolveKey, quiet)(auth(empty)), byKey)
-	benchmark(b, "Tenant+key+scope", middleware.Tenant(cache, bySubdomain, quiet)(auth(scope(empty))), byHost)
 }
 
 var sink tenancy.Digest
