@@ -28,7 +28,8 @@ type StandardOptions struct {
 	// AllowIPs has the host's own lists of addresses. Those of tenants count in any
 	// case.
 	AllowIPs *AllowIPsOptions
-	// Maintenance is the method Guard of a maintenance.Gate.
+	// Maintenance is the method Guard of a maintenance.Gate, which has options of its
+	// own.
 	Maintenance func(http.Handler) http.Handler
 	// Homepage is where requests for the page "/" of a tenant are led whose homepage
 	// is off. See [Homepage].
