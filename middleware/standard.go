@@ -44,8 +44,8 @@ type StandardOptions struct {
 	// Limiter counts requests for RateLimit. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
 	// RateLimit says what is counted. Default: the rates in the tenants' records, and
-	// without them none; Key is the principal's subject if it has one, and its ID
-	// otherwise.
+	// without them none; Key is "@" and the principal's subject if it has one, and its
+	// ID otherwise.
 	RateLimit *RateLimitOptions
 	// Concurrency bounds what a tenant may have under way at once. Default: that of
 	// [Concurrency], 100 if the record says nothing; a Max of -1 is no bound.
@@ -184,14 +184,15 @@ func (o *StandardOptions) rateLimit() *RateLimitOptions {
 	return &c
 }
 
-// keyOfPrincipal names who asks, for [RateLimitOptions.Key].
+// keyOfPrincipal names who asks, for [RateLimitOptions.Key]. No subject is the ID of an
+// API key.
 func keyOfPrincipal(r *http.Request) string {
 	p, ok := PrincipalOf(r.Context())
 	switch {
 	case !ok:
 		return ""
 	case p.Subject != "":
-		return p.Subject
+		return "@" + p.Subject
 	}
 	return p.ID
 }

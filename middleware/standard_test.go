@@ -243,6 +243,7 @@ func TestStandardCountsPrincipals(t *testing.T) {
 		{a, "id-acme:jo", "1", 204}, {b, "id-acme:jo", "2", 204}, {a, "id-acme:jo", "3", 429},
 		{a, "id-acme:al", "1", 204},
 		{a, "id-acme:-", "k1", 204}, {b, "id-acme:-", "k1", 204}, {a, "id-acme:-", "k1", 429}, {a, "id-acme:-", "k2", 204},
+		{a, "id-acme:k1", "4", 204}, // a user who is called like a key
 	} {
 		r := get("http://acme.example.com/")
 		r.Header.Set("X-Name", tt.who)
