@@ -236,9 +236,6 @@ func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *h
 				err = check(w, r, p, t)
 			}
 			if err != nil {
-				if classify(r, err).code == http.StatusUnauthorized {
-					challenge(w, "Bearer")
-				}
 				o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))
 				return
 			}
