@@ -1,0 +1,307 @@
+package sqlkit
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// leaseCleanup bounds the release of a lease whose holder is ending.
+const leaseCleanup = 10 * time.Second
+
+// Leases are named leases in one table of a database. A lease is the right to be
+// the only one who does some work. It ends unless its holder renews it, and its
+// token, a number that grows each time the lease changes hands, keeps a holder
+// that has lost it from writing: see [Lease.Lock].
+//
+// The clock of the database alone says when a lease has ended, so the clocks of
+// processes may differ. A clock of the database that jumps ahead ends leases
+// early; then two processes may work at once, and the token decides whose writes
+// count.
+//
+// sqlkit owns no table. A room's migrations make the table with the statement of
+// [Dialect.LeaseTable], in the database whose rows the leases protect. Methods
+// may be called by many goroutines and many processes at once.
+type Leases struct {
+	db      *sqlx.DB
+	dialect Dialect
+	table   string
+}
+
+// LeaseTable returns the statement that makes a table of leases. Copy it into a
+// migration.
+func (d Dialect) LeaseTable(table string) string {
+	name, holder, number, end := "TEXT", "TEXT", "INTEGER", ""
+	switch d {
+	case Postgres:
+		name, holder, number = `VARCHAR(190) COLLATE "C"`, "VARCHAR(255)", "BIGINT"
+	case MySQL:
+		name = "VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+		holder, number, end = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "BIGINT", " ENGINE = InnoDB"
+	}
+	return fmt.Sprintf(`CREATE TABLE %s (
+    name       %s NOT NULL PRIMARY KEY,
+    token      %s NOT NULL, -- grows each time the lease changes hands
+    holder     %s NOT NULL, -- empty: released
+    expires_at %s NOT NULL -- microseconds since 1970-01-01 UTC, by the clock of the database
+)%s;`, table, name, number, holder, number, end)
+}
+
+// Now returns the expression for the time by the clock of the database, in
+// microseconds since 1970-01-01 UTC. PostgreSQL's does not stand still in a
+// transaction, and MySQL's does not depend on the session's time zone.
+func (d Dialect) Now() string {
+	return map[Dialect]string{
+		Postgres: `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+		MySQL:    `TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))`,
+		SQLite:   `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+	}[d]
+}
+
+// NewLeases returns the leases in that table of db, which must have been made
+// already when the first one is acquired.
+func NewLeases(db *sqlx.DB, table string) (*Leases, error) {
+	if db == nil {
+		return nil, fmt.Errorf("%w: no database", tenancy.ErrInvalid)
+	}
+	d, err := FromDriver(db.DriverName())
+	if err != nil {
+		return nil, err
+	}
+	return &Leases{db, d, table}, nil
+}
+
+// Lease is a lease that was acquired. Its methods may be called by many
+// goroutines at once.
+type Lease struct {
+	leases *Leases
+	name   string
+	holder string
+	token  int64
+	ttl    time.Duration
+
+	mu    sync.Mutex // guards until
+	until time.Time
+}
+
+// Acquire takes the lease for the time ttl. While somebody else holds it, the
+// error wraps [tenancy.ErrLimited] and says who; a lease whose time is over is
+// taken from its holder. When ctx ends in the middle, the lease may be held until
+// ttl is over.
+func (l *Leases) Acquire(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
+	if name == "" || len(name) > 190 || ttl <= 0 {
+		return nil, fmt.Errorf("%w: lease %q for %v", tenancy.ErrInvalid, name, ttl)
+	}
+	lease := &Lease{leases: l, name: name, holder: holder(), ttl: ttl}
+	for range 10 {
+		err := lease.acquire(ctx)
+		if err == nil {
+			return lease, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) && !IsDeadlock(err) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: lease %q: others were faster ten times", tenancy.ErrLimited, name)
+}
+
+// holder returns a name that no other acquisition has, by which an operator finds
+// the process.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%.100s:%d:%s", host, os.Getpid(), rand.Text())
+}
+
+// acquire tries once. sql.ErrNoRows says that somebody else was faster, or that
+// the lease has never been held until now: try again.
+func (l *Lease) acquire(ctx context.Context) error {
+	began := time.Now() // before the database looks at its clock
+	var row struct {
+		Holder string
+		Left   int64
+	}
+	err := l.get(ctx, l.leases.db, &row, `SELECT holder, expires_at - `+l.leases.dialect.Now()+` AS "left" FROM %s WHERE name = ?`, l.name)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err := l.exec(ctx, map[Dialect]string{
+			MySQL:    `INSERT IGNORE INTO %s (name, token, holder, expires_at) VALUES (?, 0, '', 0)`,
+			Postgres: `INSERT INTO %s (name, token, holder, expires_at) VALUES (?, 0, '', 0) ON CONFLICT (name) DO NOTHING`,
+			SQLite:   `INSERT INTO %s (name, token, holder, expires_at) VALUES (?, 0, '', 0) ON CONFLICT (name) DO NOTHING`,
+		}[l.leases.dialect], l.name)
+		if err != nil {
+			return err
+		}
+		return sql.ErrNoRows
+	}
+	if err != nil {
+		return err
+	}
+	if row.Left > 0 {
+		return fmt.Errorf("%w: lease %q is held by %s for another %v",
+			tenancy.ErrLimited, l.name, row.Holder, time.Duration(row.Left)*time.Microsecond)
+	}
+	now := l.leases.dialect.Now()
+	_, err = l.exec(ctx, `UPDATE %s SET token = token + 1, holder = ?, expires_at = `+now+` + ? WHERE name = ? AND expires_at <= `+now,
+		l.holder, l.ttl.Microseconds(), l.name)
+	if err != nil {
+		return err
+	}
+	if err := l.get(ctx, l.leases.db, &l.token, `SELECT token FROM %s WHERE name = ? AND holder = ?`, l.name, l.holder); err != nil {
+		return err
+	}
+	l.extend(began)
+	return nil
+}
+
+// extend notes that the lease was written in a statement that began at that time.
+func (l *Lease) extend(began time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = began.Add(l.ttl)
+}
+
+// Name returns the lease's name.
+func (l *Lease) Name() string { return l.name }
+
+// Token returns the fencing token: larger than that of every earlier holder.
+func (l *Lease) Token() int64 { return l.token }
+
+// Holder returns what the table says of who holds the lease.
+func (l *Lease) Holder() string { return l.holder }
+
+// Until returns when the lease ends unless it is renewed: by the clock of this
+// process, and never later than the database ends it.
+func (l *Lease) Until() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
+}
+
+// Renew lets the lease end ttl from now. It may be late, as long as nobody else
+// took the lease; if somebody did, or it was released, the error wraps
+// [tenancy.ErrConflict].
+func (l *Lease) Renew(ctx context.Context) error {
+	began := time.Now()
+	_, err := l.exec(ctx, `UPDATE %s SET expires_at = `+l.leases.dialect.Now()+` + ? WHERE name = ? AND token = ? AND holder = ?`,
+		l.ttl.Microseconds(), l.name, l.token, l.holder)
+	if err != nil {
+		return err
+	}
+	// The number of rows that were changed does not tell: MySQL does not count a
+	// row whose values were the same before.
+	if err := l.check(ctx, l.leases.db, ""); err != nil {
+		return err
+	}
+	l.extend(began)
+	return nil
+}
+
+// Release gives the lease up, so that the next one need not wait until its time is
+// over. A lease that was lost meanwhile stays with its new holder, without an
+// error.
+func (l *Lease) Release(ctx context.Context) error {
+	_, err := l.exec(ctx, `UPDATE %s SET expires_at = 0, holder = '' WHERE name = ? AND token = ? AND holder = ?`, l.name, l.token, l.holder)
+	return err
+}
+
+// Lock makes the transaction one of the lease's holder: until it ends, nobody
+// else can take the lease, even when its time is over. A lease that was lost is an
+// error that wraps [tenancy.ErrConflict], and the caller rolls back. Many
+// transactions of the holder may have locked the lease at once. Call it before the
+// transaction reads anything else: SQLite cannot make a transaction that has read
+// an older state of the database one that writes.
+func (l *Lease) Lock(ctx context.Context, tx *sqlx.Tx) error {
+	if l.leases.dialect == SQLite { // whose only lock is that of all writers
+		_, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE %s SET token = token WHERE name = ?`, l.leases.table), l.name)
+		if err != nil {
+			return err
+		}
+	}
+	return l.check(ctx, tx, map[Dialect]string{Postgres: ` FOR SHARE`, MySQL: ` LOCK IN SHARE MODE`}[l.leases.dialect])
+}
+
+func (l *Lease) check(ctx context.Context, db sqlx.QueryerContext, lock string) error {
+	var token int64
+	err := l.get(ctx, db, &token, `SELECT token FROM %s WHERE name = ? AND token = ? AND holder = ?`+lock, l.name, l.token, l.holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: lease %q with token %d was lost", tenancy.ErrConflict, l.name, l.token)
+	}
+	return err
+}
+
+func (l *Lease) get(ctx context.Context, db sqlx.QueryerContext, dest any, query string, args ...any) error {
+	return sqlx.GetContext(ctx, db, dest, l.leases.query(query), args...)
+}
+
+func (l *Lease) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return l.leases.db.ExecContext(ctx, l.leases.query(query), args...)
+}
+
+func (l *Leases) query(format string) string {
+	return l.dialect.Rebind(fmt.Sprintf(format, l.table))
+}
+
+// Do acquires the lease, runs fn while renewing it, and releases it. The context
+// of fn ends when the lease is lost or could not be renewed in time; then fn must
+// return, and the error wraps [tenancy.ErrConflict] whatever fn returned. A lease
+// that somebody else holds is an error that wraps [tenancy.ErrLimited], and fn does
+// not run. A panic of fn goes on after the release.
+func (l *Leases) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lease) error) error {
+	lease, err := l.Acquire(ctx, name, ttl)
+	if err != nil {
+		return err
+	}
+	held, cancel := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { lease.keep(held, cancel) })
+	defer func() {
+		cancel(nil)
+		keeper.Wait()
+		ending, done := context.WithTimeout(context.WithoutCancel(ctx), leaseCleanup)
+		defer done()
+		_ = lease.Release(ending) // or it ends by itself
+	}()
+	err = fn(held, lease)
+	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
+		return errors.Join(lost, err)
+	}
+	return err
+}
+
+// keep renews the lease until ctx ends, and ends it when the lease is lost.
+func (l *Lease) keep(ctx context.Context, lost context.CancelCauseFunc) {
+	for pause := l.ttl / 3; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		until := l.Until()
+		renewing, cancel := context.WithDeadline(ctx, until)
+		err := l.Renew(renewing)
+		cancel()
+		switch {
+		case err == nil:
+			pause = l.ttl / 3
+		case errors.Is(err, tenancy.ErrConflict):
+			lost(err)
+			return
+		case !time.Now().Before(until):
+			lost(fmt.Errorf("%w: lease %q with token %d could not be renewed in time: %w", tenancy.ErrConflict, l.name, l.token, err))
+			return
+		default:
+			pause = min(l.ttl/10, time.Until(until))
+		}
+	}
+}
