@@ -6,8 +6,8 @@ import "context"
 // tenant and every other value of ctx, such as the span and what the host put
 // there, but ends when life ends and not when ctx does. life is a context of
 // the program's, which ends at shutdown or, through [context.WithTimeout],
-// before. What it carries counts where ctx carries nothing, but for the tenant,
-// which is always that of ctx.
+// before. What it carries counts where ctx carries nothing, except the tenant, the
+// actor and the request, which are always those of ctx.
 //
 //	ctx := tenancy.Detach(r.Context(), life)
 //	work.Go(func() { sendReceipt(ctx, order) })
@@ -38,7 +38,8 @@ func (d detached) Value(key any) any {
 	if v := d.values.Value(key); v != nil {
 		return v
 	}
-	if key == (contextKey{}) {
+	switch key {
+	case contextKey{}, actorKey{}, requestKey{}:
 		return nil
 	}
 	return d.Context.Value(key)

@@ -203,6 +203,9 @@ func (t *Tenant) Validate() error {
 		return fmt.Errorf("%w: %d limits and %d settings, want at most %d of each",
 			ErrInvalid, len(t.Limits), len(t.Settings), maxPairs)
 	}
+	if err := validateTags(t.Tags); err != nil {
+		return err
+	}
 	if err := t.Guards.validate(); err != nil {
 		return err
 	}
@@ -261,10 +264,15 @@ func validateText(what, s string, most int) error {
 		return fmt.Errorf("%w: %s %q begins or ends with a space", ErrInvalid, what, s)
 	}
 	for _, r := range s {
-		joins := r == '\u200c' || r == '\u200d' // in Persian names, and in emoji
-		if !unicode.IsPrint(r) && !joins {
+		if !isPrintable(r) {
 			return fmt.Errorf("%w: %s has the unprintable character %U", ErrInvalid, what, r)
 		}
 	}
 	return nil
+}
+
+// isPrintable reports whether people see the character, or it joins others.
+func isPrintable(r rune) bool {
+	joins := r == '\u200c' || r == '\u200d' // in Persian names, and in emoji
+	return unicode.IsPrint(r) || joins
 }

@@ -144,7 +144,7 @@ func validTenant() *tenancy.Tenant {
 	return &tenancy.Tenant{
 		ID: "t1", Slug: "acme", Name: "Acme & Söhne 株式会社", Domains: []string{"acme.example", "www.acme.example"},
 		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "eu-1", Database: "t_acme"}, Plan: "Pro",
-		Limits: map[string]int64{"seats": -1}, Settings: map[string]string{"theme": "dark\nmode", "empty": ""},
+		Limits: map[string]int64{"seats": -1}, Tags: []string{"eu"}, Settings: map[string]string{"theme": "dark\nmode", "empty": ""},
 		Guards:  validGuards(),
 		Version: 1, CreatedAt: time.Unix(1, 0).UTC(), UpdatedAt: time.Unix(2, 0).UTC(),
 	}
@@ -211,6 +211,11 @@ func TestTenantValidate(t *testing.T) {
 		{"domain", func(t *tenant) { t.Domains = []string{"acme.example", "../x"} }, false},
 		{"domain empty", func(t *tenant) { t.Domains = []string{""} }, false},
 		{"domain twice", func(t *tenant) { t.Domains = []string{"a.example", "b.example", "a.example"} }, false},
+		{"tags", func(t *tenant) { t.Tags = []string{"a", "b"} }, true},
+		{"tags not in order", func(t *tenant) { t.Tags = []string{"b", "a"} }, false},
+		{"tag twice", func(t *tenant) { t.Tags = []string{"a", "a"} }, false},
+		{"tag in upper case", func(t *tenant) { t.Tags = []string{"A"} }, false},
+		{"tags too many", func(t *tenant) { t.Tags = manyTags() }, false},
 		{"limits at most", func(t *tenant) { t.Limits = limits(256) }, true},
 		{"limits too many", func(t *tenant) { t.Limits = limits(257) }, false},
 		{"limit without name", func(t *tenant) { t.Limits = map[string]int64{"": 1} }, false},
@@ -232,4 +237,12 @@ func TestTenantValidate(t *testing.T) {
 			t.Errorf("%s: got %v, want ok %v or ErrInvalid", tt.name, err, tt.ok)
 		}
 	}
+}
+
+// manyTags are one more than a tenant may have, in order.
+func manyTags() (tags []string) {
+	for i := range 65 {
+		tags = append(tags, fmt.Sprintf("t%02d", i))
+	}
+	return tags
 }

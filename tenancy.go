@@ -4,8 +4,9 @@
 // This package holds the words that the other packages share: the [Tenant]
 // record, the [Ref] by which a request names one, the context that carries it,
 // and the errors; and what keeps a tenant's things with it beside requests:
-// [Keyspace], [Envelope], [Detach] and [NewLogHandler]. It imports only the
-// standard library and everything else may import it.
+// [Keyspace], [Envelope], [Detach] and [NewLogHandler]. It also holds what the
+// audit says of a change, [Actor] and [Entry], and which tenants somebody may see,
+// [Scope]. It imports only the standard library and everything else may import it.
 //
 //   - resolver: which tenant does this request name?
 //   - middleware: func(http.Handler) http.Handler around the host's handlers
@@ -45,6 +46,9 @@ type Tenant struct {
 	// Limits and Settings are the host's. Their keys are its own.
 	Limits   map[string]int64  `json:"limits,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
+	// Tags are the application's, for finding tenants and saying who may see them,
+	// in ascending order. See [ValidateTag].
+	Tags []string `json:"tags,omitempty"`
 	// Guards are what stands between requests and the tenant.
 	Guards Guards `json:"guards,omitzero"`
 	// Version is 1 in a new record and grows by one with every change. Of two
@@ -69,6 +73,7 @@ func (t *Tenant) Clone() *Tenant {
 	c.Domains = slices.Clone(t.Domains)
 	c.Limits = maps.Clone(t.Limits)
 	c.Settings = maps.Clone(t.Settings)
+	c.Tags = slices.Clone(t.Tags)
 	c.Guards = t.Guards.Clone()
 	return &c
 }

@@ -195,7 +195,7 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // Create adds a tenant and returns its record. Only the slug is required. An
 // empty ID is filled in, an empty name is the slug, the status is
 // [tenancy.StatusProvisioning] unless it is set, domains may be spelled in any
-// way; version and times are the catalog's. A taken ID, slug or domain is an
+// way, tags in any case and order; version and times are the catalog's. A taken ID, slug or domain is an
 // error that unwraps to [tenancy.ErrExists], a malformed field or reserved slug
 // one that unwraps to [tenancy.ErrInvalid].
 //
@@ -430,7 +430,7 @@ func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy
 	return t, nil
 }
 
-// normalize brings the domains into canonical form and checks the record. A
+// normalize brings domains and tags into canonical form and checks the record. A
 // reserved slug may be kept, if the list grew after it was given.
 func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 	for i, d := range t.Domains {
@@ -441,6 +441,11 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 		t.Domains[i] = host
 	}
 	slices.Sort(t.Domains)
+	for i, tag := range t.Tags {
+		t.Tags[i] = strings.ToLower(tag)
+	}
+	slices.Sort(t.Tags)
+	t.Tags = slices.Compact(t.Tags)
 	canonicalTimes(&t.Guards)
 	for _, d := range t.Domains {
 		if slices.ContainsFunc(c.domains, func(own string) bool { return d == own || strings.HasSuffix(d, "."+own) }) {

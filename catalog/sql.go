@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ func (s *sqlStore) Migrate(ctx context.Context) error {
 // writeTimeout bounds a write.
 const writeTimeout = 10 * time.Second
 
-const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, version, created_at, updated_at`
+const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, tags, version, created_at, updated_at`
 
 func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	r, err := newRow(t)
@@ -71,13 +70,13 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	}
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
-			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings, r.guards,
+			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings, r.guards, r.tags,
 			t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
 		}
-		return s.insertDomains(ctx, tx, t.ID, t.Domains)
+		return s.insertAllNames(ctx, tx, t)
 	})
 }
 
@@ -89,22 +88,22 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
-			settings = ?, guards = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
+			settings = ?, guards = ?, tags = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
 			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
-			r.settings, r.guards, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
+			r.settings, r.guards, r.tags, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
 		if err != nil {
 			return exists(err, "slug %q", t.Slug)
 		}
 		if err := s.oneRow(ctx, tx, res, t.ID); err != nil {
 			return err
 		}
-		return s.changeDomains(ctx, tx, t.ID, t.Domains)
+		return s.changeNames(ctx, tx, t)
 	})
 }
 
 func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.changeDomains(ctx, tx, id, nil); err != nil {
+		if err := s.changeNames(ctx, tx, &tenancy.Tenant{ID: id}); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_key_uses WHERE tenant_id = ?`), id); err != nil {
@@ -155,39 +154,6 @@ func (s *sqlStore) oneRow(ctx context.Context, tx *sqlx.Tx, res sql.Result, id t
 		return err
 	}
 	return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, version)
-}
-
-// changeDomains makes the tenant's domains those that are given, and touches no
-// row that stays: InnoDB locks what lies between the rows of a range.
-func (s *sqlStore) changeDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, domains []string) error {
-	var old []string
-	err := tx.SelectContext(ctx, &old, s.dialect.Rebind(`SELECT domain FROM tenancy_domains WHERE tenant_id = ?`), id)
-	if err != nil {
-		return err
-	}
-	for _, d := range old {
-		if slices.Contains(domains, d) {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_domains WHERE domain = ?`), d); err != nil {
-			return err
-		}
-	}
-	added := slices.DeleteFunc(slices.Clone(domains), func(d string) bool { return slices.Contains(old, d) })
-	return s.insertDomains(ctx, tx, id, added)
-}
-
-func (s *sqlStore) insertDomains(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, domains []string) error {
-	if len(domains) == 0 {
-		return nil
-	}
-	args := make([]any, 0, 2*len(domains))
-	for _, d := range domains {
-		args = append(args, d, id)
-	}
-	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(domains)), ", ")
-	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_domains (domain, tenant_id) VALUES `+values), args...)
-	return exists(err, "one of the domains %q", domains)
 }
 
 // exists names what was taken when err is the violation of a unique key.
@@ -283,7 +249,7 @@ func (s *sqlStore) query(ctx context.Context, inner string, args ...any) (found 
 
 // row holds the columns that are not fields of the record.
 type row struct {
-	limits, settings, guards, search string
+	limits, settings, guards, tags, search string
 }
 
 func newRow(t *tenancy.Tenant) (row, error) {
@@ -303,7 +269,7 @@ func newRow(t *tenancy.Tenant) (row, error) {
 		}
 		guards = string(b)
 	}
-	return row{limits, settings, guards, searchText(t)}, nil
+	return row{limits, settings, guards, strings.Join(t.Tags, " "), searchText(t)}, nil
 }
 
 // searchText is what the filter's text is looked for in.
@@ -328,13 +294,13 @@ func decode[V any](s string) (m map[string]V, err error) {
 
 func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 	var (
-		t                        tenancy.Tenant
-		limits, settings, guards string
-		created, updated         int64
-		domain                   sql.NullString
+		t                              tenancy.Tenant
+		limits, settings, guards, tags string
+		created, updated               int64
+		domain                         sql.NullString
 	)
 	err := rows.Scan(&t.ID, &t.Slug, &t.Name, &t.Status, &t.Placement.Server, &t.Placement.Database, &t.Plan,
-		&limits, &settings, &guards, &t.Version, &created, &updated, &domain)
+		&limits, &settings, &guards, &tags, &t.Version, &created, &updated, &domain)
 	if err == nil {
 		t.Limits, err = decode[int64](limits)
 	}
@@ -343,6 +309,9 @@ func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 	}
 	if err == nil && guards != "" {
 		err = json.Unmarshal([]byte(guards), &t.Guards)
+	}
+	if tags != "" {
+		t.Tags = strings.Split(tags, " ")
 	}
 	t.Status = constant(t.Status)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()

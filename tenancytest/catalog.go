@@ -92,6 +92,7 @@ func full() tenancy.Tenant {
 		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "main", Database: "tenant_acme"}, Plan: "gold",
 		Limits:   map[string]int64{"requests": 1 << 60, "seats": -1},
 		Settings: map[string]string{"colour": `"blue" \ 'x'`, "empty": "", "schriftgröße": "12\n"},
+		Tags:     []string{"pilot", "eu", "Team:a-1"},
 		Guards: tenancy.Guards{
 			Keys: []tenancy.Key{{
 				ID: "k1", Name: "Ünlimited", Hash: tenancy.DigestOf("x"), Scopes: []string{"read", "write"},
@@ -113,6 +114,7 @@ func testCreate(t *testing.T, c *catalog.Catalog) {
 	got := create(t, c, full())
 	want := full()
 	want.Domains = []string{"acme.example", "www.acme.example"}
+	want.Tags = []string{"eu", "pilot", "team:a-1"}
 	want.Version, want.CreatedAt, want.UpdatedAt = 1, got.CreatedAt, got.CreatedAt
 	if diff := diff(&want, got); diff != "" {
 		t.Errorf("Create: -want +got\n%s", diff)
@@ -146,6 +148,9 @@ func testCreateRefuses(t *testing.T, c *catalog.Catalog) {
 		"upper-case ID":        {tenancy.Tenant{ID: "X", Slug: "x"}, tenancy.ErrInvalid},
 		"unknown status":       {tenancy.Tenant{Slug: "x", Status: "odd"}, tenancy.ErrInvalid},
 		"domain with a path":   {tenancy.Tenant{Slug: "x", Domains: []string{"x.example/y"}}, tenancy.ErrInvalid},
+		"space in a tag":       {tenancy.Tenant{Slug: "x", Tags: []string{"a b"}}, tenancy.ErrInvalid},
+		"empty tag":            {tenancy.Tenant{Slug: "x", Tags: []string{""}}, tenancy.ErrInvalid},
+		"long tag":             {tenancy.Tenant{Slug: "x", Tags: []string{strings.Repeat("x", 64)}}, tenancy.ErrInvalid},
 		"address as domain":    {tenancy.Tenant{Slug: "x", Domains: []string{"192.0.2.1"}}, tenancy.ErrInvalid},
 		"two spellings":        {tenancy.Tenant{Slug: "x", Domains: []string{"x.example", "X.example."}}, tenancy.ErrInvalid},
 		"database name":        {tenancy.Tenant{Slug: "x", Placement: tenancy.Placement{Database: "a`b"}}, tenancy.ErrInvalid},
@@ -214,6 +219,7 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	change.Slug = "acme-ltd"
 	change.Domains = []string{"shop.acme.example", "acme.example"}
 	change.Limits = nil
+	change.Tags = []string{"pilot", "Vip", "pilot"}
 	change.Settings = map[string]string{"k": "v"}
 	change.Guards.Keys = change.Guards.Keys[1:]
 	change.Guards.Maintenance = nil
@@ -226,6 +232,7 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	}
 	want := change.Clone()
 	want.Domains = []string{"acme.example", "shop.acme.example"}
+	want.Tags = []string{"pilot", "vip"}
 	want.Version, want.CreatedAt, want.UpdatedAt = 2, old.CreatedAt, got.UpdatedAt
 	if diff := diff(want, got); diff != "" {
 		t.Errorf("Update: -want +got\n%s", diff)
@@ -533,9 +540,10 @@ func testRecordsAreOwned(t *testing.T, c *catalog.Catalog) {
 	in.Settings["colour"], in.Domains[0], in.Guards.Keys[0].Scopes[0], in.Guards.Maintenance.Paths[0] = "changed", "changed", "changed", "/changed"
 	got := find(t, c, tenancy.RefID, "acme-1")
 	got.Settings["colour"], got.Limits["seats"], got.Domains[0] = "changed", 99, "changed"
+	got.Tags[0] = "changed"
 	got.Guards.Keys[0].Scopes[0], got.Guards.Maintenance.Paths[0], got.Guards.Allow[0] = "changed", "/changed", netip.Prefix{}
 	again := find(t, c, tenancy.RefID, "acme-1")
-	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") || again.Guards.Keys[0].Scopes[0] == "changed" ||
+	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") || slices.Contains(again.Tags, "changed") || again.Guards.Keys[0].Scopes[0] == "changed" ||
 		again.Guards.Maintenance.Paths[0] == "/changed" || !again.Guards.Allow[0].IsValid() {
 		t.Errorf("got %+v, want what was stored", again)
 	}
