@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/request"
 )
 
 // Guard lets a request pass unless its tenant or the service is under maintenance.
@@ -38,7 +39,12 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 		defer g.flights.leave(f)
 		service := g.service.Load()
 		if t.Guards.Maintenance != nil || service == nil || service.Maintenance != nil || g.drained.Load() != nil {
-			if r = g.admit(w, r, t, f); r == nil {
+			admitted, readOnly := g.admit(w, r, t, f)
+			if !admitted {
+				return
+			}
+			if readOnly {
+				request.Serve(tenancy.WithReadOnly(r.Context()), next, w, r, nil)
 				return
 			}
 		}
@@ -46,32 +52,32 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 	})
 }
 
-// admit returns the request as the handler sees it, or nil after it was answered.
-func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, f *flight) *http.Request {
+// admit reports whether the request passes, and whether read-only. If it does not, it
+// was answered.
+func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, f *flight) (admitted, readOnly bool) {
 	secret := g.secretOf(w, r, t, f) // before a look at what holds: a form may take its time
 	service := g.service.Load()
 	if service == nil {
 		g.refuse(w, r, fmt.Errorf("%w: it is not known whether the service is under maintenance", tenancy.ErrUnavailable))
-		return nil
+		return false, false
 	}
 	if g.tooOld(t) {
 		f.tenant.Store(nil) // nobody waits for the answer
 		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID,
 			fmt.Errorf("%w: the record is from before a drain: version %d", tenancy.ErrUnavailable, t.Version)))
-		return nil
+		return false, false
 	}
 	plans := [2]*plan{service, g.planOf(r.Context(), t)}
 	if service.Maintenance == nil {
 		plans[0] = nil
 	}
 	if secret != "" && g.grant(w, r, plans[:], secret) {
-		return nil
+		return false, false
 	}
 	var (
-		now      = time.Now().Round(0)
-		by       passes
-		readOnly bool
-		refused  *tenancy.MaintenanceError
+		now     = time.Now().Round(0)
+		by      passes
+		refused *tenancy.MaintenanceError
 	)
 	for i, p := range plans {
 		if p == nil {
@@ -100,15 +106,12 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	if by != (passes{}) {
 		f.passed.Store(&by)
 	}
-	switch {
-	case refused != nil:
+	if refused != nil {
 		f.tenant.Store(nil) // likewise
 		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID, refused))
-		return nil
-	case readOnly:
-		return r.WithContext(tenancy.WithReadOnly(r.Context()))
+		return false, false
 	}
-	return r
+	return true, readOnly
 }
 
 // client returns the client's address, IPv4 as such.

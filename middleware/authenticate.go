@@ -12,6 +12,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/credential"
+	"github.com/artflow-studio/tenancy/internal/request"
 )
 
 // Principal is who sent a request, as far as the tenant is concerned.
@@ -86,12 +87,12 @@ var (
 // returns a principal of the tenant with neither subject nor ID. That of an API key has
 // an ID.
 func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handler {
-	return newAuthenticate(by, opts, withPrincipal)
+	return newAuthenticate(by, opts, false)
 }
 
-// newAuthenticate is Authenticate with a function that puts the principal into the
-// request's context.
-func newAuthenticate(by Authenticator, opts *Options, with func(*http.Request, *Principal) *http.Request) func(http.Handler) http.Handler {
+// newAuthenticate is Authenticate, which puts the principal into the room that the
+// context has for it if it may.
+func newAuthenticate(by Authenticator, opts *Options, room bool) func(http.Handler) http.Handler {
 	if by == nil {
 		panic("middleware: want an authenticator")
 	}
@@ -112,8 +113,11 @@ func newAuthenticate(by Authenticator, opts *Options, with func(*http.Request, *
 				wanted, err = "Bearer", errNoCredentials
 			case p.Tenant != t.ID:
 				err = errForeign
+			case room && intoRoom(r.Context(), p):
+				next.ServeHTTP(w, r)
+				return
 			default:
-				next.ServeHTTP(w, with(r, p))
+				request.Serve(context.WithValue(r.Context(), principalKey{}, p), next, w, r, nil)
 				return
 			}
 			if classify(r, err).code == http.StatusUnauthorized {
@@ -137,17 +141,11 @@ type (
 	identityKey  struct{}
 )
 
-// withPrincipal returns the request with the principal in its context.
-func withPrincipal(r *http.Request, p *Principal) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
-}
-
-// intoRoom is withPrincipal for [Standard], whose tenant's context has room for it.
-func intoRoom(r *http.Request, p *Principal) *http.Request {
-	if c, ok := r.Context().Value(identityKey{}).(*identity); ok && c.principal.CompareAndSwap(nil, p) {
-		return r
-	}
-	return withPrincipal(r, p)
+// intoRoom puts the principal into the context if it has room for it, as that of a
+// tenant in [Standard] has, and reports whether it did.
+func intoRoom(ctx context.Context, p *Principal) bool {
+	c, ok := ctx.Value(identityKey{}).(*identity)
+	return ok && c.principal.CompareAndSwap(nil, p)
 }
 
 // identity is a context with room for the principal that [Standard] finds, so that

@@ -114,7 +114,7 @@ func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOpti
 func (o *StandardOptions) inner() (guards []func(http.Handler) http.Handler) {
 	switch {
 	case o.Authenticate != nil:
-		guards = append(guards, o.ofTenants(newAuthenticate(o.Authenticate, &o.Options, intoRoom)))
+		guards = append(guards, o.ofTenants(newAuthenticate(o.Authenticate, &o.Options, true)))
 		if o.Authorize != nil {
 			guards = append(guards, o.ofTenants(Authorize(o.Authorize, &o.Options)))
 		}

@@ -34,6 +34,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
@@ -83,7 +84,7 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			match, err := resolve.Resolve(r)
 			if mode.optional && resolver.Unresolved(err) {
-				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), centralKey{}, true)))
+				request.Serve(context.WithValue(r.Context(), centralKey{}, true), next, w, r, nil)
 				return
 			}
 			var t *tenancy.Tenant
@@ -97,7 +98,8 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 				o.refuse(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, withTenant(r, t, match.Prefix, mode.identity))
+			ctx, u := withTenant(r, t, match.Prefix, mode.identity)
+			request.Serve(ctx, next, w, r, u)
 		})
 	}
 }
@@ -115,9 +117,10 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	return nil
 }
 
-// withTenant returns the request as the handler sees it.
-func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) *http.Request {
-	ctx := r.Context()
+// withTenant returns the context and the URL as the handler sees them; the URL is nil
+// when it is the request's.
+func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) (ctx context.Context, u *url.URL) {
+	ctx = r.Context()
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(spanAttributes(t)...)
 	}
@@ -126,14 +129,12 @@ func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) *h
 		ctx = &identity{Context: ctx}
 	}
 	if prefix == "" {
-		return r.WithContext(ctx)
+		return ctx, nil
 	}
-	r2 := r.WithContext(context.WithValue(ctx, prefixKey{}, prefix))
-	r2.URL = new(url.URL)
-	*r2.URL = *r.URL
-	r2.URL.Path = strip(r.URL.Path, prefix)
-	r2.URL.RawPath = strip(r.URL.RawPath, prefix)
-	return r2
+	u = new(url.URL)
+	*u = *r.URL
+	u.Path, u.RawPath = strip(u.Path, prefix), strip(u.RawPath, prefix)
+	return context.WithValue(ctx, prefixKey{}, prefix), u
 }
 
 // strip takes a prefix off, which is the same in a path and in its encoding. It

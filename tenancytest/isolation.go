@@ -188,6 +188,11 @@ func (run *isolationRun) send(ctx context.Context, i int, r *http.Request, troub
 	}
 	rec := httptest.NewRecorder()
 	w := trouble.apply(rec, r, cancel)
+	defer func() { // as a server does, which the handler does not have here
+		if r.MultipartForm != nil {
+			_ = r.MultipartForm.RemoveAll()
+		}
+	}()
 	func() {
 		defer func() {
 			switch p := recover(); p {

@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -217,4 +221,47 @@ func TestIsolationFindsHandlersThatHang(t *testing.T) {
 		iso := isolation([]*tenancy.Tenant{NewTenant("a"), NewTenant("b")})
 		wantFound(t, checkIsolation(t.Context(), hangs, iso), "no answer in")
 	})
+}
+
+// Nobody but the harness can remove what a server would. Not parallel: it counts the
+// temporary files.
+func TestIsolationRemovesUploads(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	tenants := []*tenancy.Tenant{{ID: "a", Slug: "a"}, {ID: "b", Slug: "b"}}
+	var body strings.Builder
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("file", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(file, strings.Repeat("x", 1000))
+	form.Close()
+	iso := isolation(tenants)
+	iso.Abort, iso.Requests, iso.Workers = nil, 20, 2
+	stored := sync.Map{} // of slug to secret
+	iso.Write = func(t *tenancy.Tenant, secret string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body.String()))
+		r.Header.Set("Content-Type", form.FormDataContentType())
+		r.Header.Set("X-Tenant", t.Slug)
+		r.Header.Set("X-Secret", secret)
+		return r
+	}
+	uploads := atomic.Int64{}
+	for _, err := range checkIsolation(t.Context(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		slug := r.Header.Get("X-Tenant")
+		if r.Method == http.MethodPost {
+			if r.ParseMultipartForm(1) == nil {
+				uploads.Add(1)
+			}
+			stored.Store(slug, r.Header.Get("X-Secret"))
+		}
+		secret, _ := stored.Load(slug)
+		fmt.Fprint(w, secret)
+	}), iso) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 || uploads.Load() == 0 {
+		t.Errorf("got %d files after %d uploads, %v, want none", len(left), uploads.Load(), err)
+	}
 }
