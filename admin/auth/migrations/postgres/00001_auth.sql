@@ -48,7 +48,7 @@ CREATE TABLE tenancy_auth_setup_tokens (
 
 -- One row: who made the first owner won, and the key that is used when the application gives none.
 CREATE TABLE tenancy_auth_state (
-    id         BIGINT NOT NULL PRIMARY KEY,
+    id          BIGINT NOT NULL PRIMARY KEY,
     claimed_at  BIGINT NOT NULL, -- zero: there was never an owner
     changes     BIGINT NOT NULL, -- counts changes of roles; whoever makes one locks the row
     sealing_key VARCHAR(64) COLLATE "C" NOT NULL
