@@ -133,8 +133,8 @@ func (s *through) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 }
 
 // Replace forgets what a change found that is not told yet.
-func (s *through) Replace(ctx context.Context, t *tenancy.Tenant) error {
-	err := s.Store.Replace(ctx, t)
+func (s *through) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
+	err := s.Store.Replace(ctx, t, within)
 	if errors.Is(err, tenancy.ErrConflict) {
 		s.cache.Forget(ctx, byID(string(t.ID)))
 	}
@@ -282,16 +282,16 @@ type lossy struct {
 	err error
 }
 
-func (s *lossy) Insert(ctx context.Context, t *tenancy.Tenant) error {
-	return errors.Join(s.Store.Insert(ctx, t), s.err)
+func (s *lossy) Insert(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
+	return errors.Join(s.Store.Insert(ctx, t, within), s.err)
 }
 
-func (s *lossy) Replace(ctx context.Context, t *tenancy.Tenant) error {
-	return errors.Join(s.Store.Replace(ctx, t), s.err)
+func (s *lossy) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
+	return errors.Join(s.Store.Replace(ctx, t, within), s.err)
 }
 
-func (s *lossy) Delete(ctx context.Context, id tenancy.ID, version int64) error {
-	return errors.Join(s.Store.Delete(ctx, id, version), s.err)
+func (s *lossy) Delete(ctx context.Context, id tenancy.ID, version int64, within catalog.Within) error {
+	return errors.Join(s.Store.Delete(ctx, id, version, within), s.err)
 }
 
 func TestCacheSeesChangesThatMayHaveHappened(t *testing.T) {

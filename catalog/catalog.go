@@ -99,22 +99,23 @@ import (
 // defaults, validation, legal changes, versions.
 //
 // Methods are called by many goroutines at once, neither keep nor modify the
-// records they are given, and return records that are the caller's to keep.
+// records they are given, and return records that are the caller's to keep. A change
+// and what its [Within] writes are made together or not at all.
 // Errors unwrap to the sentinels named below; any other error is taken as
 // [tenancy.ErrUnavailable].
 type Store interface {
 	// Insert adds a record. Its ID, slug or one of its domains being taken is
 	// [tenancy.ErrExists], and nothing is added.
-	Insert(ctx context.Context, t *tenancy.Tenant) error
+	Insert(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Find returns the record that the ref names, or [tenancy.ErrNotFound].
 	Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error)
 	// Replace writes the record in place of the one with the same ID and the
 	// version before: t.Version-1. Another version there is
 	// [tenancy.ErrConflict], no record [tenancy.ErrNotFound], a name that
 	// another tenant has [tenancy.ErrExists]; then nothing is written.
-	Replace(ctx context.Context, t *tenancy.Tenant) error
+	Replace(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Delete removes the record of that ID and version, with the same errors.
-	Delete(ctx context.Context, id tenancy.ID, version int64) error
+	Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error
 	// List returns the records that the filter selects in ascending order of
 	// ID, at most f.Limit. The filter's text is in lower case, its limit positive.
 	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
@@ -134,6 +135,8 @@ type Catalog struct {
 	reserved []string
 	domains  []string // of the service's own
 	watchers watchers
+	auditor  tenancy.Auditor // nil: there is no audit
+	secrets  map[string]bool // fields whose values entries do not show
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -146,6 +149,13 @@ type Options struct {
 	// them a tenant could take another's subdomain as its own domain. Default:
 	// none.
 	ReservedDomains []string
+	// Audit writes the entry of each change in the change's transaction; if it
+	// cannot, the change is not made. With [New] its tables must be in the same
+	// database, through the same *sql.DB: see [tenancy.CheckAuditor]. Default: none.
+	Audit tenancy.Auditor
+	// SecretSettings are the settings whose values entries do not show. Default:
+	// none.
+	SecretSettings []string
 }
 
 // New returns the catalog in a SQL database, whose dialect is that of
@@ -153,6 +163,9 @@ type Options struct {
 // unwraps to [tenancy.ErrInvalid]. The caller keeps db, and closes it.
 func New(db *sqlx.DB, opts *Options) (*Catalog, error) {
 	store, err := newSQLStore(db)
+	if err == nil && opts != nil && opts.Audit != nil {
+		err = tenancy.CheckAuditor(opts.Audit, db.DB)
+	}
 	if err != nil {
 		return nil, tenancy.Wrap("catalog.New", "", err)
 	}
@@ -177,6 +190,11 @@ func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 			return nil, tenancy.Wrap("catalog.NewWithStore", "", err)
 		}
 		c.domains = append(c.domains, host)
+	}
+	c.auditor = opts.Audit
+	c.secrets = map[string]bool{}
+	for _, name := range opts.SecretSettings {
+		c.secrets["settings."+name] = true
 	}
 	c.migrator, _ = store.(Migrator)
 	return c, nil
@@ -222,7 +240,7 @@ func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 	if err := c.normalize(t, ""); err != nil {
 		return nil, wrap(op, t.ID, err)
 	}
-	err := c.store.Insert(ctx, t)
+	err := c.store.Insert(ctx, t, c.record(ctx, actionCreate, nil, t).within())
 	c.watchers.tell(ctx, Change{After: t}, err)
 	if err != nil {
 		return nil, wrap(op, t.ID, err)
@@ -327,7 +345,7 @@ func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
 	}
 	if err == nil {
-		err = c.store.Delete(ctx, id, t.Version)
+		err = c.store.Delete(ctx, id, t.Version, c.record(ctx, actionDelete, t, nil).within())
 		c.watchers.tell(ctx, Change{Before: t}, err)
 	}
 	return wrap(op, id, err)
@@ -422,7 +440,7 @@ func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy
 	}
 	t.Version = old.Version + 1
 	t.UpdatedAt = now()
-	err := c.store.Replace(ctx, t)
+	err := c.store.Replace(ctx, t, c.record(ctx, actionUpdate, old, t).within())
 	c.watchers.tell(ctx, Change{Before: old, After: t}, err)
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ const writeTimeout = 10 * time.Second
 
 const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, tags, version, created_at, updated_at`
 
-func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
+func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant, within Within) error {
 	r, err := newRow(t)
 	if err != nil {
 		return err
@@ -76,11 +76,14 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant) error {
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
 		}
-		return s.insertAllNames(ctx, tx, t)
+		if err := s.insertAllNames(ctx, tx, t); err != nil {
+			return err
+		}
+		return within.call(ctx, tx.Tx)
 	})
 }
 
-func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
+func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant, within Within) error {
 	r, err := newRow(t)
 	if err != nil {
 		return err
@@ -97,11 +100,14 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant) error {
 		if err := s.oneRow(ctx, tx, res, t.ID); err != nil {
 			return err
 		}
-		return s.changeNames(ctx, tx, t)
+		if err := s.changeNames(ctx, tx, t); err != nil {
+			return err
+		}
+		return within.call(ctx, tx.Tx)
 	})
 }
 
-func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) error {
+func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := s.changeNames(ctx, tx, &tenancy.Tenant{ID: id}); err != nil {
 			return err
@@ -113,7 +119,10 @@ func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64) err
 		if err != nil {
 			return err
 		}
-		return s.oneRow(ctx, tx, res, id)
+		if err := s.oneRow(ctx, tx, res, id); err != nil {
+			return err
+		}
+		return within.call(ctx, tx.Tx)
 	})
 }
 

@@ -38,7 +38,7 @@ func NewStore() *Store {
 }
 
 // Insert adds a record.
-func (s *Store) Insert(ctx context.Context, t *tenancy.Tenant) error {
+func (s *Store) Insert(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -47,11 +47,19 @@ func (s *Store) Insert(ctx context.Context, t *tenancy.Tenant) error {
 	if _, ok := s.tenants[t.ID]; ok {
 		return fmt.Errorf("%w: ID %q", tenancy.ErrExists, string(t.ID))
 	}
-	return s.put(t)
+	return s.put(ctx, t, within)
+}
+
+// call does what belongs to a change. Without SQL there is no transaction.
+func call(ctx context.Context, within catalog.Within) error {
+	if within == nil {
+		return nil
+	}
+	return within(ctx, nil)
 }
 
 // put stores a record unless another tenant has one of its names.
-func (s *Store) put(t *tenancy.Tenant) error {
+func (s *Store) put(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
 	for id, other := range s.tenants {
 		if id == t.ID {
 			continue
@@ -64,6 +72,9 @@ func (s *Store) put(t *tenancy.Tenant) error {
 				return fmt.Errorf("%w: domain %q", tenancy.ErrExists, d)
 			}
 		}
+	}
+	if err := call(ctx, within); err != nil {
+		return err
 	}
 	s.tenants[t.ID] = t.Clone()
 	return nil
@@ -88,20 +99,23 @@ func (s *Store) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 }
 
 // Replace writes the record in place of its version before.
-func (s *Store) Replace(ctx context.Context, t *tenancy.Tenant) error {
+func (s *Store) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(ctx, t.ID, t.Version-1); err != nil {
 		return err
 	}
-	return s.put(t)
+	return s.put(ctx, t, within)
 }
 
 // Delete removes the record.
-func (s *Store) Delete(ctx context.Context, id tenancy.ID, version int64) error {
+func (s *Store) Delete(ctx context.Context, id tenancy.ID, version int64, within catalog.Within) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(ctx, id, version); err != nil {
+		return err
+	}
+	if err := call(ctx, within); err != nil {
 		return err
 	}
 	delete(s.tenants, id)

@@ -1,0 +1,116 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+)
+
+// Within is what a [Store] does in the transaction of a change, after the change
+// and before the commit: it writes the entry of the audit. Stores without SQL call
+// it with a nil tx. When it fails, nothing of the change may stay. It may be nil,
+// and is called again when the transaction is.
+type Within func(ctx context.Context, tx *sql.Tx) error
+
+func (w Within) call(ctx context.Context, tx *sql.Tx) error {
+	if w == nil {
+		return nil
+	}
+	return w(ctx, tx)
+}
+
+// AuditFilter selects entries of the audit.
+type AuditFilter = audit.Filter
+
+// Audit yields the entries that the filter selects, the newest first. Without
+// [Options.Audit], or with an auditor that cannot list, it yields an error that
+// wraps [tenancy.ErrInvalid].
+func (c *Catalog) Audit(ctx context.Context, f AuditFilter) iter.Seq2[tenancy.Entry, error] {
+	reader, ok := c.auditor.(interface {
+		Entries(ctx context.Context, f AuditFilter) iter.Seq2[tenancy.Entry, error]
+	})
+	if !ok {
+		return func(yield func(tenancy.Entry, error) bool) {
+			err := fmt.Errorf("%w: the catalog has no auditor that lists entries", tenancy.ErrInvalid)
+			yield(tenancy.Entry{}, tenancy.Wrap("catalog.Audit", f.Tenant, err))
+		}
+	}
+	return reader.Entries(ctx, f)
+}
+
+// The actions of the catalog's entries. A change of a single kind of field has the
+// action of that, whatever method makes it.
+const (
+	actionCreate = "tenant.create"
+	actionUpdate = "tenant.update"
+	actionDelete = "tenant.delete"
+)
+
+// action returns the name of a change whose method has no name of its own.
+func action(changes []tenancy.FieldChange) string {
+	out := ""
+	for _, c := range changes {
+		kind, _, _ := strings.Cut(c.Field, ".")
+		if out != "" && out != kind {
+			return actionUpdate
+		}
+		out = kind
+	}
+	if out == "" {
+		return actionUpdate
+	}
+	return "tenant." + out
+}
+
+// recorded is a change that is to be written, with its entry.
+type recorded struct {
+	catalog *Catalog
+	entry   tenancy.Entry
+}
+
+// record begins the entry of the change from before to after, either of which may
+// be nil.
+func (c *Catalog) record(ctx context.Context, name string, before, after *tenancy.Tenant) *recorded {
+	r := &recorded{catalog: c}
+	if c.auditor == nil {
+		return r
+	}
+	id := tenancy.ID("")
+	for _, t := range []*tenancy.Tenant{before, after} {
+		if t != nil {
+			id = t.ID
+		}
+	}
+	changes := c.diff(before, after)
+	if name == actionUpdate {
+		name = action(changes)
+	}
+	r.entry = tenancy.NewEntry(ctx, name, id)
+	r.entry.Changes = changes
+	return r
+}
+
+// within writes the entry; nil if there is no audit.
+func (r *recorded) within() Within {
+	if r.catalog.auditor == nil {
+		return nil
+	}
+	return func(ctx context.Context, tx *sql.Tx) error {
+		err := r.catalog.auditor.Audit(ctx, tx, r.entry)
+		if err == nil {
+			return nil
+		}
+		for _, misleading := range []error{tenancy.ErrExists, tenancy.ErrInvalid, tenancy.ErrConflict, tenancy.ErrNotFound} {
+			if errors.Is(err, misleading) { // about the entry, and not about the tenant
+				return fmt.Errorf("%w: the audit: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
+			}
+		}
+		return fmt.Errorf("%w: the audit: %w", tenancy.ErrUnavailable, err)
+	}
+}

@@ -1,0 +1,169 @@
+// Package audit keeps the audit: who changed what, in a form in which later
+// changes show.
+//
+// A [Trail] writes each entry in the transaction of the change that it is about:
+// if the entry cannot be written, the change is not made. [Trail.Run] seals what
+// was committed: it numbers the entries and chains them by SHA-256, so that
+// [Trail.Verify] finds an entry that was altered, removed, inserted or moved.
+// Writers do not wait for each other or for the sealer.
+//
+//	trail, err := audit.New(db, nil)
+//	err = trail.Migrate(ctx)
+//	go trail.Run(ctx)
+//	cat, err := catalog.New(db, &catalog.Options{Audit: trail})
+//
+// The file docs/audit.md specifies the form of an entry and of the chain to the
+// byte, and says what the audit cannot show.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable records which migrations the audit's tables have.
+const versionTable = "tenancy_audit_version"
+
+// writeTimeout bounds a write.
+const writeTimeout = 10 * time.Second
+
+// Trail is the audit in a SQL database. It is a [tenancy.Auditor]. Its methods may
+// be called by many goroutines and by many processes at once.
+type Trail struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+	leases  *sqlkit.Leases
+	opts    Options
+}
+
+var _ tenancy.Auditor = (*Trail)(nil)
+
+// Options are the options of [New].
+type Options struct {
+	// SealEvery is how often [Trail.Run] seals what was committed. Default: 500
+	// milliseconds.
+	SealEvery time.Duration
+	// Logger is told when sealing fails. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+func (o *Options) complete() error {
+	if o.SealEvery < 0 {
+		return fmt.Errorf("%w: SealEvery %v", tenancy.ErrInvalid, o.SealEvery)
+	}
+	o.SealEvery = cmp.Or(o.SealEvery, 500*time.Millisecond)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	return nil
+}
+
+// New returns the audit in a SQL database, whose dialect is that of
+// db.DriverName: pgx, postgres, mysql or sqlite. Those who write entries have
+// their tables in the same database, and the same *sql.DB. The caller keeps db,
+// and closes it. The error wraps [tenancy.ErrInvalid].
+func New(db *sqlx.DB, opts *Options) (*Trail, error) {
+	const op = "audit.New"
+	t := &Trail{db: db}
+	if opts != nil {
+		t.opts = *opts
+	}
+	if err := t.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	var err error
+	if t.leases, err = sqlkit.NewLeases(db, "tenancy_audit_leases"); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if t.dialect, err = sqlkit.FromDriver(db.DriverName()); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return t, nil
+}
+
+// Database returns the handle to the database that the entries are in.
+func (t *Trail) Database() *sql.DB { return t.db.DB }
+
+// Migrate makes the audit's tables or brings them up to date. Call it on every
+// start; many processes may call it at once.
+func (t *Trail) Migrate(ctx context.Context) error {
+	return wrap("audit.Trail.Migrate", t.migrate(ctx))
+}
+
+func (t *Trail) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations/"+string(t.dialect))
+	if err != nil {
+		return err
+	}
+	if _, err := sqlkit.Up(ctx, t.db.DB, t.dialect, files, versionTable); err != nil {
+		return err
+	}
+	// The first row of the head. One that was removed is not made again: that
+	// would begin a second chain.
+	var rows int
+	err = t.db.GetContext(ctx, &rows,
+		`SELECT (SELECT COUNT(*) FROM tenancy_audit_head) + (SELECT COUNT(*) FROM tenancy_audit WHERE number = 1)`)
+	if err != nil || rows > 0 {
+		return err
+	}
+	_, err = t.db.ExecContext(ctx, t.dialect.Rebind(
+		`INSERT INTO tenancy_audit_head (id, trail, number, hash, sealed_at) VALUES (1, ?, 0, ?, 0)`), tenancy.NewID(), genesis)
+	if sqlkit.IsUnique(err) {
+		return nil // another process was faster
+	}
+	return err
+}
+
+// Audit writes the entry within tx, and with a nil tx in a transaction of its own.
+// It implements [tenancy.Auditor].
+func (t *Trail) Audit(ctx context.Context, tx *sql.Tx, e tenancy.Entry) error {
+	return wrap("audit.Trail.Audit", t.write(ctx, tx, e))
+}
+
+func (t *Trail) write(ctx context.Context, tx *sql.Tx, e tenancy.Entry) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if e.Number != 0 {
+		return fmt.Errorf("%w: entry %s has the number %d already", tenancy.ErrInvalid, e.ID, e.Number)
+	}
+	r := recordOf(e)
+	query := t.dialect.Rebind(insert)
+	var err error
+	if tx != nil {
+		_, err = tx.ExecContext(ctx, query, r.values()...)
+	} else {
+		_, err = t.db.ExecContext(ctx, query, r.values()...)
+	}
+	if sqlkit.IsUnique(err) {
+		return fmt.Errorf("%w: entry %s", tenancy.ErrExists, e.ID)
+	}
+	return err
+}
+
+// wrap is tenancy.Wrap, after whatever has no sentinel became
+// tenancy.ErrUnavailable.
+func wrap(op string, err error) error {
+	for _, known := range []error{
+		nil, tenancy.ErrInvalid, tenancy.ErrExists, tenancy.ErrNotFound, tenancy.ErrConflict, tenancy.ErrUnavailable, tenancy.ErrLimited,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return tenancy.Wrap(op, "", err)
+		}
+	}
+	return tenancy.Wrap(op, "", fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
+}

@@ -1,0 +1,182 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Filter selects entries. A zero field does not restrict.
+type Filter struct {
+	// Tenant is the tenant that the entries are about.
+	Tenant tenancy.ID
+	// Scope selects the entries about the tenants in it. A scope other than all
+	// leaves out what is about the whole service. One of tags needs the catalog's
+	// tables in the same database, and finds tenants by the tags that they have now.
+	Scope *tenancy.Scope
+	// ActorKind and ActorID are who did it.
+	ActorKind tenancy.ActorKind
+	ActorID   string
+	// Actions lists actions, such as "tenant.status".
+	Actions []string
+	// Results lists results.
+	Results []tenancy.AuditResult
+	// From and Before bound the time: from ≤ t < before.
+	From, Before time.Time
+	// OldestFirst turns the order around, which is the newest first.
+	OldestFirst bool
+	// Limit is how many entries there are at most. Default: all.
+	Limit int
+}
+
+// listPage is how many entries are read at a time.
+const listPage = 500
+
+// Entries yields the entries that the filter selects, the newest first, whether
+// they are sealed or not. It reads them page by page, and holds no connection while
+// the caller looks at one. After an error it yields nothing more; a malformed filter
+// is one that wraps [tenancy.ErrInvalid], and so is an entry that somebody made
+// unreadable.
+func (t *Trail) Entries(ctx context.Context, f Filter) iter.Seq2[tenancy.Entry, error] {
+	const op = "audit.Trail.Entries"
+	return func(yield func(tenancy.Entry, error) bool) {
+		where, args, err := f.where()
+		if err != nil {
+			yield(tenancy.Entry{}, wrap(op, err))
+			return
+		}
+		left := f.Limit
+		for {
+			n := listPage
+			if f.Limit > 0 {
+				n = min(n, left)
+			}
+			page, err := t.page(ctx, where, args, f.OldestFirst, n)
+			for i := range page {
+				e, invalid := page[i].entry()
+				if invalid != nil {
+					yield(e, wrap(op, invalid))
+					return
+				}
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(tenancy.Entry{}, wrap(op, err))
+				return
+			}
+			left -= len(page)
+			if len(page) < n || f.Limit > 0 && left == 0 {
+				return
+			}
+			last := &page[len(page)-1]
+			where, args, _ = f.where()
+			beyond := `(time < ? OR time = ? AND id < ?)`
+			if f.OldestFirst {
+				beyond = `(time > ? OR time = ? AND id > ?)`
+			}
+			where, args = append(where, beyond), append(args, last.time, last.time, last.id)
+		}
+	}
+}
+
+func (t *Trail) page(ctx context.Context, where []string, args []any, oldest bool, n int) ([]record, error) {
+	order := ` ORDER BY time DESC, id DESC LIMIT ?`
+	if oldest {
+		order = ` ORDER BY time, id LIMIT ?`
+	}
+	return t.read(ctx, t.db, strings.Join(where, ` AND `)+order, append(slices.Clone(args), n)...)
+}
+
+// where returns the conditions of the filter.
+func (f *Filter) where() (where []string, args []any, err error) {
+	and := func(condition string, more ...any) {
+		where, args = append(where, condition), append(args, more...)
+	}
+	and(`1 = 1`)
+	if f.Limit < 0 {
+		return nil, nil, fmt.Errorf("%w: limit %d", tenancy.ErrInvalid, f.Limit)
+	}
+	if f.Tenant != "" {
+		if err := f.Tenant.Validate(); err != nil {
+			return nil, nil, err
+		}
+		and(`tenant_id = ?`, f.Tenant)
+	}
+	for _, result := range f.Results {
+		if !slices.Contains(tenancy.AuditResults(), result) {
+			return nil, nil, fmt.Errorf("%w: result %.40q", tenancy.ErrInvalid, string(result))
+		}
+	}
+	if f.ActorKind != "" {
+		if err := (tenancy.Actor{Kind: f.ActorKind, ID: f.ActorID}).Validate(); err != nil {
+			return nil, nil, err
+		}
+		and(`actor_kind = ?`, f.ActorKind)
+	}
+	if f.ActorID != "" {
+		if err := (tenancy.Actor{Kind: tenancy.ActorUnknown, ID: f.ActorID}).Validate(); err != nil {
+			return nil, nil, err
+		}
+		and(`actor_id = ?`, f.ActorID)
+	}
+	for _, action := range f.Actions {
+		if strings.Trim(action, "abcdefghijklmnopqrstuvwxyz0123456789_.") != "" || action == "" {
+			return nil, nil, fmt.Errorf("%w: action %.80q", tenancy.ErrInvalid, action)
+		}
+	}
+	if !f.From.IsZero() {
+		and(`time >= ?`, ceilMicro(f.From))
+	}
+	if !f.Before.IsZero() {
+		and(`time < ?`, ceilMicro(f.Before))
+	}
+	if err := in(and, `action IN (?)`, f.Actions); err != nil {
+		return nil, nil, err
+	}
+	if err := in(and, `result IN (?)`, f.Results); err != nil {
+		return nil, nil, err
+	}
+	if s := f.Scope; s != nil && !s.IsAll() {
+		if s.IsZero() {
+			and(`1 = 0`)
+		}
+		if err := in(and, `tenant_id IN (?)`, s.IDs()); err != nil {
+			return nil, nil, err
+		}
+		if err := in(and, `tenant_id IN (SELECT tenant_id FROM tenancy_tags WHERE tag IN (?))`, s.Tags()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return where, args, nil
+}
+
+// in adds a condition on one of several values, if there are any.
+func in[T any](and func(string, ...any), condition string, values []T) error {
+	if len(values) == 0 {
+		return nil
+	}
+	query, args, err := sqlx.In(condition, values)
+	if err != nil {
+		return err
+	}
+	and(query, args...)
+	return nil
+}
+
+// ceilMicro rounds up, because what is stored has been cut to microseconds.
+func ceilMicro(t time.Time) int64 {
+	n := t.UnixMicro()
+	if time.UnixMicro(n).Before(t) {
+		n++
+	}
+	return n
+}

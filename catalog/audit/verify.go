@@ -1,0 +1,148 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// verifyPage is how many entries are read at a time.
+const verifyPage = 2000
+
+// Report is what a verification found.
+type Report struct {
+	// Entries is the number of entries that were found as they were sealed.
+	Entries int64 `json:"entries"`
+	// Number is that of the last of them, and Hash that of all up to it.
+	Number int64  `json:"number"`
+	Hash   string `json:"hash"`
+	// Fault is the first fault, or nil if the audit is whole.
+	Fault *Fault `json:"fault,omitempty"`
+}
+
+// Fault is the first place at which the audit is not what was sealed.
+type Fault struct {
+	Kind FaultKind `json:"kind"`
+	// Number is that of the entry which is altered or missing.
+	Number int64 `json:"number"`
+	// Entry is the entry's ID, or empty if it is not known.
+	Entry string `json:"entry,omitempty"`
+	// Detail says more, for people.
+	Detail string `json:"detail"`
+}
+
+// FaultKind says what is wrong with an audit.
+type FaultKind string
+
+// The kinds of faults.
+const (
+	// FaultAltered is an entry that is not what was sealed: it was altered, or put
+	// in place of another.
+	FaultAltered FaultKind = "altered"
+	// FaultMissing is an entry that was removed, or whose number was altered.
+	FaultMissing FaultKind = "missing"
+	// FaultAdded is an entry whose number is none that was given.
+	FaultAdded FaultKind = "added"
+	// FaultHead is a record of the last entry that contradicts that entry.
+	FaultHead FaultKind = "head"
+)
+
+// Error returns the text for logs.
+func (f *Fault) Error() string {
+	s := fmt.Sprintf("audit: entry %d", f.Number)
+	if f.Entry != "" {
+		s += " (" + f.Entry + ")"
+	}
+	return s + " is " + string(f.Kind) + ": " + f.Detail
+}
+
+// Verify seals what was committed, reads the whole audit, and reports whether it
+// is as it was sealed, or the first fault. It needs little memory however long the
+// audit is. An error says that it could not be read; then the report is nil.
+func (t *Trail) Verify(ctx context.Context) (*Report, error) {
+	report, err := t.verify(ctx)
+	return report, wrap("audit.Trail.Verify", err)
+}
+
+func (t *Trail) verify(ctx context.Context) (*Report, error) {
+	report := &Report{Hash: genesis}
+	before, err := t.head(ctx, t.db)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		report.Fault = &Fault{Kind: FaultHead, Detail: "the record of the last entry was removed"}
+		return report, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := t.runOnce(ctx); err != nil {
+		// A fault may be what keeps the sealer from sealing.
+		fault, checked := t.check(ctx, report, before)
+		if checked != nil || fault == nil {
+			return nil, err
+		}
+		report.Fault = fault
+		return report, nil
+	}
+	last, err := t.head(ctx, t.db)
+	if err != nil {
+		return nil, err
+	}
+	report.Fault, err = t.check(ctx, report, last)
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// check compares the entries up to the head with their hashes.
+func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, error) {
+	var line []byte
+	for report.Number < last.Number {
+		page, err := t.read(ctx, t.db, `number > ? AND number <= ? ORDER BY number LIMIT ?`, report.Number, last.Number, verifyPage)
+		if err != nil && !errors.Is(err, errUnreadable) {
+			return nil, err
+		}
+		for i := range page {
+			r, number := &page[i], report.Number+1
+			if r.number.Int64 != number {
+				return missing(number), nil
+			}
+			line = r.appendLine(line[:0], number)
+			hash := chain(report.Hash, line)
+			if hash != r.hash.String {
+				return &Fault{FaultAltered, number, r.id, "it does not have the hash that it was sealed with"}, nil
+			}
+			report.Entries, report.Number, report.Hash = report.Entries+1, number, hash
+		}
+		if err != nil {
+			return &Fault{FaultAltered, report.Number + 1, "", err.Error()}, nil
+		}
+		if len(page) == 0 {
+			return missing(report.Number + 1), nil
+		}
+	}
+	if report.Hash != last.Hash {
+		return &Fault{FaultHead, last.Number, "", "the record of the last entry has another hash"}, nil
+	}
+	return t.added(ctx)
+}
+
+func missing(number int64) *Fault {
+	return &Fault{FaultMissing, number, "", "no entry has this number"}
+}
+
+// added looks for an entry before the first, or beyond the head as it is now: it may
+// have grown.
+func (t *Trail) added(ctx context.Context) (*Fault, error) {
+	page, err := t.read(ctx, t.db, `number < 1 OR number > (SELECT number FROM tenancy_audit_head WHERE id = 1) ORDER BY number LIMIT 1`)
+	if errors.Is(err, errUnreadable) || err == nil && len(page) > 0 {
+		f := &Fault{Kind: FaultAdded, Detail: "no entry was sealed with this number"}
+		if len(page) > 0 {
+			f.Number, f.Entry = page[0].number.Int64, page[0].id
+		}
+		return f, nil
+	}
+	return nil, err
+}
