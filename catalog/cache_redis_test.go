@@ -94,20 +94,21 @@ func (r *replica) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 }
 
 // newReplica returns a running cache over a catalog of its own on the store.
-func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts catalog.CacheOptions) *replica {
+func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, opts catalog.CacheOptions) *replica {
 	t.Helper()
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &origin{Finder: cat}
+	opts.Redis = client
 	if opts.Logger == nil {
 		opts.Logger = quiet
 	}
 	if opts.RedisTimeout == 0 {
 		opts.RedisTimeout = 5 * time.Second // the machine may be busy
 	}
-	c, err := catalog.NewRedisCache(o, client, namespace, &opts)
+	c, err := catalog.NewCache(o, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,14 +180,6 @@ func acme() *tenancy.Tenant {
 	}
 }
 
-// alone is the namespace of a test that has a Redis of its own.
-const alone = "alone"
-
-// keysOf returns what the keys of a namespace begin with, and recordOf the key of a slug.
-func keysOf(namespace string) string { return "tenancy:cache:" + namespace + ":{catalog}:" }
-
-func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:" + slug }
-
 // long is for caches whose records end by changes alone.
 var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
 
@@ -194,15 +187,16 @@ var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL:
 // load.
 func TestCacheReplicas(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a, b := newReplica(t, store, client, ns, opts), newReplica(t, store, client, ns, opts)
+	opts.Prefix = prefix
+	a, b := newReplica(t, store, client, opts), newReplica(t, store, client, opts)
 
 	wantVersion(t, a, slug("acme"), 1)
 	a.wantFinds(t, "a loads", 1)
-	awaitRecord(t, client, recordOf(ns, "acme"))
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
 	wantVersion(t, b, slug("acme"), 1)
 	wantVersion(t, b, byID("acme-1"), 1)
 	b.wantFinds(t, "b finds it in Redis", 0)
@@ -240,80 +234,22 @@ func TestCacheReplicas(t *testing.T) {
 	}
 }
 
-// Two services share a Redis, and have tenants of the same names. Without a namespace
-// of its own, one was given the records of the other.
-func TestServicesOnOneRedisShareNothing(t *testing.T) {
-	t.Parallel()
-	client, ns := tenancytest.Redis(t)
-	production, staging := tenancytest.NewStore(), tenancytest.NewStore()
-	namespaces := map[*tenancytest.Store]string{}
-	for store, server := range map[*tenancytest.Store]string{production: "pg-1", staging: "pg-staging"} {
-		tenant := acme()
-		tenant.Placement.Server = server
-		fill(t, store, tenant)
-		cat, err := catalog.NewWithStore(store, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, err := cat.Namespace(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		namespaces[store] = ns + name // which removes the keys
-	}
-	wantServer := func(r *replica, want string) {
-		t.Helper()
-		if got, err := r.Find(t.Context(), slug("acme")); err != nil || got.Placement.Server != want {
-			t.Errorf("got %+v, %v, want one on %s", got, err, want)
-		}
-	}
-	first := newReplica(t, staging, client, namespaces[staging], long)
-	wantServer(first, "pg-staging")
-	awaitRecord(t, client, recordOf(namespaces[staging], "acme"))
-	second := newReplica(t, production, client, namespaces[production], long)
-	wantServer(second, "pg-1")
-	second.wantFinds(t, "production asks its own catalog", 1)
-	// Nor does one hear of the other's changes.
-	if _, err := first.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
-		t.Fatal(err)
-	}
-	heard := time.Now()
-	await(t, "hearing of nothing", func() bool { return second.Stat().Proven.After(heard) })
-	wantServer(second, "pg-1")
-	second.wantFinds(t, "production, after a change of staging", 0)
-}
-
-// The log of a start says in which namespace it is.
-func TestCacheLogsItsNamespace(t *testing.T) {
-	t.Parallel()
-	client, ns := tenancytest.Redis(t)
-	var mu sync.Mutex
-	var log bytes.Buffer
-	opts := long
-	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-	newReplica(t, tenancytest.NewStore(), client, ns, opts)
-	mu.Lock()
-	defer mu.Unlock()
-	if !strings.Contains(log.String(), "keys=tenancy:cache:"+ns+":") {
-		t.Errorf("got the log %q, want the namespace %s", log.String(), ns)
-	}
-}
-
 // A process that only changes the catalog needs no Run.
 func TestCacheTellsWithoutRun(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a := newReplica(t, store, client, ns, opts)
+	opts.Prefix = prefix
+	a := newReplica(t, store, client, opts)
 	wantVersion(t, a, slug("acme"), 1)
 
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{RedisTimeout: 5 * time.Second}); err != nil {
+	if _, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, RedisTimeout: 5 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -334,19 +270,20 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, ns := tenancytest.Redis(t)
-			key := recordOf(ns, "acme")
+			client, prefix := tenancytest.Redis(t)
+			key := prefix + "{catalog}:slug:acme"
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			opts := long
-			b := newReplica(t, store, client, ns, opts)
+			opts.Prefix = prefix
+			b := newReplica(t, store, client, opts)
 			var o origin // of one that hears of nothing
 			var err error
 			if o.Finder, err = catalog.NewWithStore(store, nil); err != nil {
 				t.Fatal(err)
 			}
-			opts.RedisTimeout = 5 * time.Second
-			a, err := catalog.NewRedisCache(&o, client, ns, &opts)
+			opts.Redis, opts.RedisTimeout = client, 5*time.Second
+			a, err := catalog.NewCache(&o, &opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -384,7 +321,7 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 			if err := a.Close(); err != nil { // what it stores is stored
 				t.Fatal(err)
 			}
-			c := newReplica(t, store, client, ns, opts)
+			c := newReplica(t, store, client, opts)
 			wantVersion(t, c, slug("acme"), 2)
 		})
 	}
@@ -402,9 +339,10 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	}
 	o := &origin{Finder: cat}
 	opts := long
-	client, proxy := proxied(t, s)
+	var proxy *toxiproxy.Proxy
+	opts.Redis, proxy = proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	a, err := catalog.NewRedisCache(o, client, alone, &opts)
+	a, err := catalog.NewCache(o, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +357,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 				t.Error(err)
 			}
 			await(t, "Redis", func() bool {
-				return client.Do(t.Context(), client.B().Ping().Build()).Error() == nil
+				return opts.Redis.Do(t.Context(), opts.Redis.B().Ping().Build()).Error() == nil
 			})
 		})
 	})
@@ -427,7 +365,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	if err := a.Close(); err != nil { // what it stores is stored
 		t.Fatal(err)
 	}
-	wantVersion(t, newReplica(t, store, connect(t, s.URL), alone, long), slug("acme"), 2)
+	wantVersion(t, newReplica(t, store, connect(t, s.URL), long), slug("acme"), 2)
 }
 
 // Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
@@ -463,7 +401,7 @@ func TestCacheRedisIsLost(t *testing.T) {
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			// Nothing ends by itself.
-			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
+			a, b := newReplica(t, store, client, long), newReplica(t, store, connect(t, s.URL), long)
 			wantVersion(t, a, slug("acme"), 1)
 			wantVersion(t, b, slug("acme"), 1)
 			if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
@@ -505,7 +443,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 	var proxies []*toxiproxy.Proxy
 	for range 2 {
 		client, proxy := proxied(t, first)
-		all, proxies = append(all, newReplica(t, store, client, alone, long)), append(proxies, proxy)
+		all, proxies = append(all, newReplica(t, store, client, long)), append(proxies, proxy)
 	}
 	for _, r := range all {
 		wantVersion(t, r, slug("acme"), 1)
@@ -514,7 +452,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "replication", func() bool {
-		n, err := admin.Do(t.Context(), admin.B().Exists().Key(recordOf(alone, "acme")).Build()).AsInt64()
+		n, err := admin.Do(t.Context(), admin.B().Exists().Key("tenancy:{catalog}:slug:acme").Build()).AsInt64()
 		return err == nil && n == 1
 	})
 	if err := admin.Do(t.Context(), admin.B().Replicaof().No().One().Build()).Error(); err != nil {
@@ -556,8 +494,8 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	client, proxy := proxied(t, s)
 	opts := long
 	opts.RedisTimeout = 50 * time.Millisecond
-	a := newReplica(t, store, connect(t, s.URL), alone, long)
-	b := newReplica(t, store, client, alone, opts)
+	a := newReplica(t, store, connect(t, s.URL), long)
+	b := newReplica(t, store, client, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
 		t.Fatal(err)
@@ -596,7 +534,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, refs := newFinder(100)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{Logger: quiet})
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -627,10 +565,10 @@ func TestCacheMissesChanges(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(rueidis.Client) rueidis.Completed{
 		"removed": func(c rueidis.Client) rueidis.Completed {
-			return c.B().Del().Key(keysOf(alone) + "log").Build()
+			return c.B().Del().Key("tenancy:{catalog}:log").Build()
 		},
 		"cut": func(c rueidis.Client) rueidis.Completed {
-			return c.B().Xtrim().Key(keysOf(alone) + "log").Maxlen().Exact().Threshold("1").Build()
+			return c.B().Xtrim().Key("tenancy:{catalog}:log").Maxlen().Exact().Threshold("1").Build()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -640,7 +578,7 @@ func TestCacheMissesChanges(t *testing.T) {
 			fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex", Status: tenancy.StatusActive})
 			client := connect(t, s.URL)
 			broken, proxy := proxied(t, s)
-			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, broken, alone, long)
+			a, b := newReplica(t, store, client, long), newReplica(t, store, broken, long)
 			wantVersion(t, b, slug("acme"), 1)
 			proxy.Stop()
 			for _, id := range []tenancy.ID{"acme-1", "globex-1"} {
@@ -671,7 +609,7 @@ func TestCacheMissesChanges(t *testing.T) {
 // heard of all changes.
 func TestCacheReplicasAgree(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	names := []string{"a", "b", "c", "d", "e"}
 	var refs []tenancy.Ref
@@ -683,10 +621,10 @@ func TestCacheReplicasAgree(t *testing.T) {
 		}
 	}
 	opts := long
-	opts.UnknownRate = 1e6
+	opts.Prefix, opts.UnknownRate = prefix, 1e6
 	var all []*replica
 	for range 3 {
-		r := newReplica(t, store, client, ns, opts)
+		r := newReplica(t, store, client, opts)
 		r.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(rand.N(2 * time.Millisecond)) })
 		all = append(all, r)
 	}
@@ -739,7 +677,7 @@ func TestCacheTellsLater(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, broken, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
+	a, b := newReplica(t, store, broken, long), newReplica(t, store, connect(t, s.URL), long)
 	wantVersion(t, a, slug("acme"), 1)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
@@ -760,16 +698,17 @@ func TestCacheTellsLaterWithoutRun(t *testing.T) {
 	s := startRedis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
-	b := newReplica(t, store, connect(t, s.URL), alone, long)
+	b := newReplica(t, store, connect(t, s.URL), long)
 	wantVersion(t, b, slug("acme"), 1)
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts := long
-	client, proxy := proxied(t, s)
+	var proxy *toxiproxy.Proxy
+	opts.Redis, proxy = proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	if _, err := catalog.NewRedisCache(cat, client, alone, &opts); err != nil {
+	if _, err := catalog.NewCache(cat, &opts); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Stop()
@@ -801,7 +740,7 @@ func TestCacheDeaf(t *testing.T) {
 	broken, proxy := proxied(t, s)
 	opts := long
 	opts.Unproven = 100 * time.Millisecond
-	a, b := newReplica(t, store, connect(t, s.URL), alone, opts), newReplica(t, store, broken, alone, opts)
+	a, b := newReplica(t, store, connect(t, s.URL), opts), newReplica(t, store, broken, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -832,7 +771,7 @@ func TestCacheHearsSilence(t *testing.T) {
 	slowDown(t, proxy, 20*time.Millisecond)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	r := newReplica(t, store, client, alone, long)
+	r := newReplica(t, store, client, long)
 	const looks = 2000
 	deaf := 0
 	for range looks {
@@ -853,7 +792,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, connect(t, s.URL), alone, long), newReplica(t, store, broken, alone, long)
+	a, b := newReplica(t, store, connect(t, s.URL), long), newReplica(t, store, broken, long)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	await(t, "deafness", func() bool { return b.Stat().Deaf })
@@ -881,15 +820,16 @@ func TestCacheCatchesUp(t *testing.T) {
 // that nobody has, and the flood does not reach the origin through Redis.
 func TestCacheFloodWithRedis(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a := newReplica(t, store, client, ns, opts)
+	opts.Prefix = prefix
+	a := newReplica(t, store, client, opts)
 	wantVersion(t, a, slug("acme"), 1)
-	awaitRecord(t, client, recordOf(ns, "acme"))
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
 	opts.UnknownRate, opts.UnknownBurst = 1, 5
-	b := newReplica(t, store, client, ns, opts)
+	b := newReplica(t, store, client, opts)
 	began := time.Now()
 	var refused atomic.Int64
 	var wg sync.WaitGroup
@@ -917,7 +857,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(200)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -948,7 +888,7 @@ func TestCacheRunTwice(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(100)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -976,7 +916,7 @@ func TestCacheRunTwice(t *testing.T) {
 // A key that is revoked is forgotten by all replicas, with the tenant.
 func TestCacheForgetsKeys(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	cat := tenancytest.NewCatalog(t, acme())
 	key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret-5c6f1f9e"}
 	var revoked atomic.Bool
@@ -989,8 +929,8 @@ func TestCacheForgetsKeys(t *testing.T) {
 			}
 		})
 		opts := long
-		opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-		c, err := catalog.NewRedisCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, client, ns, &opts)
+		opts.Redis, opts.Prefix, opts.Logger, opts.RedisTimeout = client, prefix, quiet, 5*time.Second
+		c, err := catalog.NewCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, &opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1008,16 +948,17 @@ func TestCacheForgetsKeys(t *testing.T) {
 // What somebody else wrote in Redis is a miss, is logged, and is written over.
 func TestCacheOddRecords(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	var mu sync.Mutex
 	var log bytes.Buffer
 	opts := long
+	opts.Prefix = prefix
 	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-	a := newReplica(t, store, client, ns, opts)
+	a := newReplica(t, store, client, opts)
 	wantVersion(t, a, slug("acme"), 1)
-	key := recordOf(ns, "acme")
+	key := prefix + "{catalog}:slug:acme"
 	get := func() string {
 		text, _ := client.Do(t.Context(), client.B().Get().Key(key).Build()).ToString()
 		return text
@@ -1034,7 +975,7 @@ func TestCacheOddRecords(t *testing.T) {
 		if err := client.Do(t.Context(), client.B().Set().Key(key).Value(text).Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
-		b := newReplica(t, store, client, ns, opts)
+		b := newReplica(t, store, client, opts)
 		wantVersion(t, b, slug("acme"), 1)
 		b.wantFinds(t, what, 1)
 		if n := b.Stat().RedisOdd; n != 1 && text != "" {
@@ -1048,7 +989,7 @@ func TestCacheOddRecords(t *testing.T) {
 	if err := client.Do(t.Context(), client.B().Lpush().Key(key).Element("x").Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	b := newReplica(t, store, client, ns, opts)
+	b := newReplica(t, store, client, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	await(t, "a list written over", func() bool { return get() != "" })
 	mu.Lock()
@@ -1072,16 +1013,16 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 // A replica that starts while the catalog is down serves what Redis has.
 func TestCacheStartsStale(t *testing.T) {
 	t.Parallel()
-	client, ns := tenancytest.Redis(t)
+	client, prefix := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	opts := catalog.CacheOptions{TTL: 100 * time.Millisecond}
-	a := newReplica(t, store, client, ns, opts)
+	opts := catalog.CacheOptions{Prefix: prefix, TTL: 100 * time.Millisecond}
+	a := newReplica(t, store, client, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	began := time.Now()
-	awaitRecord(t, client, recordOf(ns, "acme"))
+	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
 	await(t, "its end", func() bool { return time.Since(began) > opts.TTL })
-	b := newReplica(t, store, client, ns, opts)
+	b := newReplica(t, store, client, opts)
 	b.breakDown(errors.New("down"))
 	for range 3 {
 		wantVersion(t, b, slug("acme"), 1)
@@ -1115,9 +1056,9 @@ func TestCachePermissions(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	client := allowed(t, s, "+eval", "+evalsha", "+get", "+set", "+hmget", "+hset", "+xadd", "+xread", "+pexpire", "+time")
-	a, b := newReplica(t, store, client, alone, long), newReplica(t, store, client, alone, long)
+	a, b := newReplica(t, store, client, long), newReplica(t, store, client, long)
 	wantVersion(t, a, slug("acme"), 1)
-	awaitRecord(t, connect(t, s.URL), recordOf(alone, "acme"))
+	awaitRecord(t, connect(t, s.URL), "tenancy:{catalog}:slug:acme")
 	wantVersion(t, b, slug("acme"), 1)
 	b.wantFinds(t, "a record from Redis", 0)
 	if _, err := b.cat.Rename(t.Context(), "acme-1", "apex"); err != nil {
@@ -1133,7 +1074,7 @@ func TestCacheLookFails(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	a, b := newReplica(t, store, admin, alone, long), newReplica(t, store, allowed(t, s, "+@all"), alone, long)
+	a, b := newReplica(t, store, admin, long), newReplica(t, store, allowed(t, s, "+@all"), long)
 	rule := func(rules ...string) {
 		t.Helper()
 		if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("cache").Rule(rules...).Build()).Error(); err != nil {
@@ -1159,16 +1100,15 @@ func TestCacheCannotTell(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	wantVersion(t, newReplica(t, store, admin, alone, long), slug("acme"), 1)
-	awaitRecord(t, admin, recordOf(alone, "acme"))
+	wantVersion(t, newReplica(t, store, admin, long), slug("acme"), 1)
+	awaitRecord(t, admin, "tenancy:{catalog}:slug:acme")
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts := long
-	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	client := allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info")
-	c, err := catalog.NewRedisCache(cat, client, alone, &opts)
+	opts.Redis, opts.Logger, opts.RedisTimeout = allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info"), quiet, 5*time.Second
+	c, err := catalog.NewCache(cat, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}

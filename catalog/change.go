@@ -22,6 +22,8 @@ type Change struct {
 	Before *tenancy.Tenant
 	// After is nil for a record that was deleted.
 	After *tenancy.Tenant
+	// Err is set if it is not known whether the change was made.
+	Err error
 }
 
 // Refs returns all refs that led to the tenant before, or lead to it after.
@@ -108,6 +110,7 @@ func (w *watchers) tell(ctx context.Context, change Change, err error) {
 			return
 		}
 	}
+	change.Err = err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)
 	defer cancel()
 	for _, each := range *all {

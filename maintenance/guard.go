@@ -12,6 +12,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/request"
+	"github.com/artflow-studio/tenancy/internal/witness"
 )
 
 // Guard lets a request pass unless its tenant or the service is under maintenance.
@@ -165,6 +166,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	g.log().LogAttrs(r.Context(), level, "request refused", slog.Any("error", err),
 		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(path)))
+	witness.Refused(w, err)
 	g.opts.Refuse(w, r, err)
 }
 

@@ -35,6 +35,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/request"
+	"github.com/artflow-studio/tenancy/internal/witness"
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
@@ -91,14 +92,16 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 			if err == nil {
 				t, err = find.Find(r.Context(), match.Ref)
 			}
+			base := r.Context()
 			if err == nil {
+				base = witness.Tenant(w, base, t)
 				err = check(r, t, match)
 			}
 			if err != nil {
 				o.refuse(w, r, err)
 				return
 			}
-			ctx, u := withTenant(r, t, match.Prefix, mode.identity)
+			ctx, u := withTenant(base, r, t, match.Prefix, mode.identity)
 			request.Serve(ctx, next, w, r, u)
 		})
 	}
@@ -119,8 +122,7 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 
 // withTenant returns the context and the URL as the handler sees them; the URL is nil
 // when it is the request's.
-func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) (ctx context.Context, u *url.URL) {
-	ctx = r.Context()
+func withTenant(ctx context.Context, r *http.Request, t *tenancy.Tenant, prefix string, room bool) (context.Context, *url.URL) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(spanAttributes(t)...)
 	}
@@ -131,7 +133,7 @@ func withTenant(r *http.Request, t *tenancy.Tenant, prefix string, room bool) (c
 	if prefix == "" {
 		return ctx, nil
 	}
-	u = new(url.URL)
+	u := new(url.URL)
 	*u = *r.URL
 	u.Path, u.RawPath = strip(u.Path, prefix), strip(u.RawPath, prefix)
 	return context.WithValue(ctx, prefixKey{}, prefix), u
@@ -201,6 +203,7 @@ func (o *Options) refuseAt(least slog.Level, w http.ResponseWriter, r *http.Requ
 	}
 	log.LogAttrs(r.Context(), level, what, slog.Any("error", err), slog.Int("status", p.code),
 		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
+	witness.Refused(w, err)
 	o.Refuse(w, r, err)
 }
 

@@ -82,7 +82,8 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	find, err1 := catalog.NewCache(cat, nil)
 	keys, err2 := catalog.NewAPIKeys(cat, keyPrefix, nil)
 	gate, err3 := maintenance.NewGate(cat, &maintenance.GateOptions{DB: db, Insecure: true}) // Insecure: there is no TLS here
-	if err := errors.Join(err1, err2, err3); err != nil {
+	used, err4 := newUsage(ctx, db, cat)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, find.Close()) }()
@@ -91,8 +92,8 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	}
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
-	defer func() { end(); working.Wait() }()
-	for _, work := range []func(context.Context) error{find.Run, keys.Run, gate.Run} {
+	defer func() { end(); working.Wait(); err = errors.Join(err, used.print(context.WithoutCancel(ctx))) }()
+	for _, work := range []func(context.Context) error{find.Run, keys.Run, gate.Run, used.rec.Run} {
 		working.Go(func() { _ = work(beside) })
 	}
 	// Two tenants, each with a key.
@@ -119,7 +120,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	}
 	o := &ops{find, gate, tenancy.NewSecret(rand.Text())}
 	fmt.Printf("  operator=%s\n\n", o.token.Reveal())
-	return serve(ctx, addr, routes(find, &notes{pool}, o, keys.Used))
+	return serve(ctx, addr, used.rec.Handler(routes(find, &notes{pool}, o, keys.Used)))
 }
 
 const keyPrefix = "notes" // with which keys begin

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -96,6 +97,8 @@ type process struct {
 	port        string
 	keys        map[string]string // by slug
 	operatorKey string
+	printed     bytes.Buffer  // since it listens
+	ended       chan struct{} // all was printed
 }
 
 var (
@@ -134,7 +137,8 @@ func start(t *testing.T, bin string, args ...string) *process {
 		}
 		if m := address.FindStringSubmatch(lines.Text()); m != nil {
 			p.port = m[1]
-			go func() { _, _ = io.Copy(io.Discard, out) }()
+			p.ended = make(chan struct{})
+			go func() { defer close(p.ended); _, _ = io.Copy(&p.printed, out) }()
 			return p
 		}
 	}
@@ -149,6 +153,7 @@ func (p *process) stop(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	<-p.ended
 	if err := p.cmd.Wait(); err != nil || time.Since(began) > 5*time.Second {
 		t.Errorf("after SIGTERM: got %v after %v, want a clean end within 5 s", err, time.Since(began))
 	}
@@ -347,6 +352,7 @@ func (p *process) finishInFlight(t *testing.T) {
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "201 Created") {
 		t.Errorf("the request in flight: got %q, %v, want 201 Created", line, err)
 	}
+	<-p.ended
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: got %v, want a clean end", err)
 	}

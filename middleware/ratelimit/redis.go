@@ -25,9 +25,9 @@ var script string
 // it starts none that outlives a call by more than the client does.
 //
 // A request is one script, which counts to all limits or to none on the clock of
-// Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
-// [tenancy.Keyspace], so that all of a tenant are on one node, and no two tenants have
-// one; a host's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
+// Redis. The keys are those of a [tenancy.Keyspace], so that all of a tenant are on
+// one node, and no two tenants have one; a host's own begin with "{@}" in the place
+// of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
 // EVALSHA, GET, SET and TIME.
 //
 // When Redis loses its memory, or its clock is set forward, everybody has a full
@@ -39,7 +39,6 @@ var script string
 // with one request. See [RedisOptions.Replicas].
 type Redis struct {
 	client rueidis.Client
-	prefix string // of the keys
 	script *rueidis.Lua
 	opts   RedisOptions
 	local  *Memory // or nil
@@ -49,6 +48,9 @@ type Redis struct {
 
 // RedisOptions are the options of [NewRedis].
 type RedisOptions struct {
+	// Keyspace names the keys. Services that share a Redis and no tenants have
+	// different ones. Default: "tenancy.ratelimit".
+	Keyspace tenancy.Keyspace
 	// Timeout is how long a request may be kept by Redis. Default: 50 milliseconds.
 	Timeout time.Duration
 	// Replicas is in how many replicas the service runs: while Redis does not
@@ -66,29 +68,32 @@ type RedisOptions struct {
 }
 
 const (
-	defaultTimeout = 50 * time.Millisecond
-	central        = "@" // is no ID of a tenant
+	defaultKeyspace = "tenancy.ratelimit"
+	defaultTimeout  = 50 * time.Millisecond
+	central         = "@" // is no ID of a tenant
 )
 
 var _ Limiter = (*Redis)(nil)
 
 // NewRedis returns a limiter that asks Redis through the client, which its caller
-// closes. It asks for nothing yet. Limiters with the same namespace in the same Redis
-// count together: it is that of catalog.Catalog.Namespace. The error unwraps to
-// [tenancy.ErrInvalid].
-func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Redis, error) {
+// closes. It asks for nothing yet. The error unwraps to [tenancy.ErrInvalid].
+func NewRedis(client rueidis.Client, opts *RedisOptions) (*Redis, error) {
 	r := &Redis{client: client, script: rueidis.NewLuaScript(script), began: time.Now()}
 	if opts != nil {
 		r.opts = *opts
 	}
 	o := &r.opts
+	if o.Keyspace == "" {
+		o.Keyspace = defaultKeyspace
+	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
 	if o.Replicas == 0 {
 		o.Replicas = 1
 	}
-	prefix, err := rediskit.Prefix("ratelimit", namespace)
+	ctx := tenancy.NewContext(context.Background(), &tenancy.Tenant{ID: "a"})
+	_, err := o.Keyspace.Prefix(ctx)
 	switch {
 	case client == nil:
 		err = fmt.Errorf("%w: no client", tenancy.ErrInvalid)
@@ -98,7 +103,6 @@ func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Red
 	if err != nil {
 		return nil, tenancy.Wrap("ratelimit.NewRedis", "", err)
 	}
-	r.prefix = prefix
 	if o.Replicas > 0 {
 		r.local = NewMemory(o.Local)
 	}
@@ -199,14 +203,11 @@ func (r *Redis) key(ctx context.Context, l *Limit) (string, error) {
 	case len(value) > longest:
 		value = "#" + tenancy.DigestOf(value).String()
 	}
-	id := central
-	if t, ok := tenancy.FromContext(ctx); ok {
-		if err := t.ID.Validate(); err != nil {
-			return "", err
-		}
-		id = string(t.ID)
+	if _, ok := tenancy.FromContext(ctx); ok {
+		return r.opts.Keyspace.Key(ctx, l.Kind.String(), l.Class, value)
 	}
-	return r.prefix + "{" + id + "}:" + l.Kind.String() + ":" + url.QueryEscape(l.Class) + ":" + url.QueryEscape(value), nil
+	key := string(r.opts.Keyspace) + ":{" + central + "}:"
+	return key + l.Kind.String() + ":" + url.QueryEscape(l.Class) + ":" + url.QueryEscape(value), nil
 }
 
 func (r *Redis) now() int64 { return int64(time.Since(r.began)) }

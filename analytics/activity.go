@@ -1,0 +1,51 @@
+package analytics
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Activity is something that happened to a tenant or within it.
+type Activity struct {
+	// Key is the activity's own: of two with one key, a store keeps the first.
+	Key         string     `json:"-"`
+	Tenant      tenancy.ID `json:"tenant_id"`
+	Type        string     `json:"activity_type"`
+	Description string     `json:"description"`
+	ActorKind   string     `json:"actor_kind"`
+	ActorID     string     `json:"actor_id,omitempty"`
+	Address     netip.Addr `json:"ip_address,omitzero"`
+	UserAgent   string     `json:"user_agent,omitempty"`
+	RequestID   string     `json:"request_id,omitempty"`
+	CreatedAt   time.Time  `json:"created_at"`
+	// Times is how many such activities this one stands for.
+	Times int64 `json:"times"`
+	// Login is set if it was one.
+	Login *Login `json:"login,omitempty"`
+}
+
+// Login is a login of a tenant's user, or an attempt at one.
+type Login struct {
+	Subject string `json:"subject"`
+	Method  string `json:"method,omitempty"`
+	OK      bool   `json:"ok"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// ActivitiesQuery selects activities.
+type ActivitiesQuery struct {
+	Scope tenancy.Scope
+	// Tenants, if there are any, are the tenants to choose from.
+	Tenants []tenancy.ID
+	// Period restricts when they happened, unless it is zero.
+	Period Period
+	// Types, if there are any, are the types to choose from.
+	Types []string
+	// Logins asks for logins alone; Subject for those of one subject.
+	Logins  bool
+	Subject string
+	// Limit is how many at most.
+	Limit int
+}

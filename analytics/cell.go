@@ -1,0 +1,134 @@
+package analytics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// cell is what is counted for one tenant and not yet written.
+type cell struct {
+	mu sync.Mutex // guards what follows
+
+	// gone is set when the cell was taken out of the recorder. Whoever finds it so
+	// asks for another.
+	gone     bool
+	tenant   *tenancy.Tenant // the newest record seen; nil for rows of no tenant
+	written  int64           // the version of the record that was written
+	inFlight int64
+	tallies  []*tally // the last is that of the present minute
+}
+
+// tally is what is counted in one minute.
+type tally struct {
+	at      moment
+	changed bool // since it was last put into a batch
+	values  [numColumns]int64
+	latency [numBuckets]uint32
+	own     []int64 // by the index of the name in the options
+}
+
+// moment is where a count belongs: a minute since 1970, by the store's clock, of a
+// source.
+type moment struct{ minute, source int64 }
+
+// update calls fn with what is counted at the moment, and notes the newer record.
+// It reports false if the cell is gone.
+func (c *cell) update(at moment, t *tenancy.Tenant, fn func(*cell, *tally)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return false
+	}
+	c.see(t)
+	n := c.tally(at)
+	fn(c, n)
+	n.changed = true
+	return true
+}
+
+// note notes the newer record. It reports false if the cell is gone.
+func (c *cell) note(t *tenancy.Tenant) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		c.see(t)
+	}
+	return !c.gone
+}
+
+// see keeps the newer record. The caller has the lock.
+func (c *cell) see(t *tenancy.Tenant) {
+	if t != nil && (c.tenant == nil || t.Version > c.tenant.Version) {
+		c.tenant = t
+	}
+}
+
+// tally returns that of the moment. The caller has the lock.
+func (c *cell) tally(at moment) *tally {
+	for i := len(c.tallies) - 1; i >= 0; i-- {
+		if c.tallies[i].at == at {
+			return c.tallies[i]
+		}
+	}
+	n := &tally{at: at}
+	n.values[InFlight] = c.inFlight
+	c.tallies = append(c.tallies, n)
+	return n
+}
+
+// parts returns what has changed as rows, and marks it as put into a batch.
+func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Part, batched []*tally) {
+	for _, n := range c.tallies {
+		if !n.changed {
+			continue
+		}
+		n.changed = false
+		batched = append(batched, n)
+		parts = append(parts, Part{
+			Tenant: id, Start: time.UnixMicro(n.at.minute * minute).UTC(), Source: n.at.source, Revision: revision, Counts: n.counts(names),
+		})
+	}
+	return parts, batched
+}
+
+// settle forgets minutes before now that were written. It reports whether nothing
+// is left to count or to write.
+func (c *cell) settle(now int64) (idle bool) {
+	kept := c.tallies[:0]
+	for _, n := range c.tallies {
+		if n.changed || n.at.minute >= now {
+			kept = append(kept, n)
+		}
+	}
+	clear(c.tallies[len(kept):])
+	c.tallies = kept
+	return len(kept) == 0 && c.inFlight == 0 && (c.tenant == nil || c.written >= c.tenant.Version)
+}
+
+// counts returns what was counted, as a row has it.
+func (n *tally) counts(names []string) Counts {
+	c := Counts{Values: n.values}
+	for i := range c.Values {
+		if Column(i) != LastSeen { //nolint:gosec // there are few
+			c.Values[i] = min(c.Values[i], most)
+		}
+	}
+	for i, each := range n.latency {
+		c.Latency[i] = int64(each)
+	}
+	for i, each := range n.own {
+		if each == 0 {
+			continue
+		}
+		if c.Own == nil {
+			c.Own = map[string]int64{}
+		}
+		c.Own[names[i]] = min(each, most)
+	}
+	return c
+}
+
+// minute is a minute in microseconds.
+const minute = int64(time.Minute / time.Microsecond)

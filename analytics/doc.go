@@ -1,0 +1,23 @@
+// Package analytics measures what tenants use, and reports it. A figure says how it was
+// obtained ([Figure]); one that was not measured is absent.
+//
+//	store, err := analytics.NewSQL(db, nil)        // store.Migrate(ctx)
+//	rec, err := analytics.NewRecorder(store, nil)  // in every instance: go rec.Run(ctx)
+//	reports, err := analytics.NewReports(store, nil)
+//	cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
+//	http.ListenAndServe(addr, rec.Handler(standard(mux))) // rec.Handler is outermost
+//	o, err := reports.Overview(ctx, tenancy.ByTags("eu"))
+//
+// # What is counted
+//
+// For each tenant and minute a [Recorder] keeps the columns that [Columns] lists, and
+// latencies in buckets that can be merged: percentiles are never made from averages. It
+// writes what an instance has counted in a minute so far, so that writing again, or late,
+// changes nothing. A process that is killed loses what it counted since its last flush.
+// Requests and jobs without a tenant count for the [Application].
+//
+// # Reports
+//
+// [Reports] read a [Source]. Every report takes a [tenancy.Scope], and neither its
+// totals nor its lists depend on a tenant that is not in it.
+package analytics

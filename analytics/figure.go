@@ -1,0 +1,40 @@
+package analytics
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Figure is one number of a report, and how it was obtained. A nil *Figure is a number
+// that nobody knows: absent is not zero.
+type Figure struct {
+	// Value is exact up to 2^53.
+	Value float64 `json:"value"`
+	// Unit is one of the units of this package.
+	Unit   string `json:"unit"`
+	Method Method `json:"method"`
+	// Error is by which share of the value the truth may differ. It is 0 for what was
+	// counted.
+	Error float64 `json:"error"`
+	// MeasuredAt is when the newest part of it was measured.
+	MeasuredAt time.Time `json:"measured_at"`
+	// Partial is set when a part is missing, such as what an instance counted that
+	// does not write any more.
+	Partial bool `json:"partial,omitempty"`
+}
+
+// known reports whether a sentinel explains the error.
+func known(err error) bool {
+	for _, is := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, tenancy.ErrInvalid, tenancy.ErrNotFound, tenancy.ErrConflict, tenancy.ErrUnavailable, tenancy.ErrClosed,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}

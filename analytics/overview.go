@@ -1,0 +1,171 @@
+package analytics
+
+import (
+	"context"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Overview is what an operator sees first: the tenants of a scope, and what they use.
+type Overview struct {
+	// Period is that of the usage.
+	Period Period `json:"period"`
+	// The tenants' table as it is now. Figures are partial unless the keeper has
+	// compared that table with the catalog.
+	TotalTenants   *Figure                  `json:"total_tenants"`
+	ActiveTenants  *Figure                  `json:"active_tenants"`
+	ByStatus       map[tenancy.Status]int64 `json:"by_status"`
+	TotalDatabases *Figure                  `json:"total_databases"`
+	// What the tenants of the scope use, in all, and those that use most of it.
+	MemoryUsage  Usage `json:"memory_usage"`
+	CPUUsage     Usage `json:"cpu_usage"`
+	StorageUsage Usage `json:"storage_usage"`
+	// Requests to BytesOut are sums of the period.
+	Requests *Figure `json:"requests"`
+	Errors   *Figure `json:"errors"`
+	BytesIn  *Figure `json:"bytes_in"`
+	BytesOut *Figure `json:"bytes_out"`
+	// TopActiveTenants are those with most requests in the period.
+	TopActiveTenants []TenantUsage `json:"top_active_tenants"`
+	// RecentActivities are the newest first.
+	RecentActivities []Activity `json:"recent_activities"`
+	// Instances are the processes that wrote within the last hour. Only who may see all
+	// tenants sees them.
+	Instances []InstanceReport `json:"instances,omitempty"`
+	// Now is the store's clock. RolledUp says up to when counts were rolled up.
+	Now      time.Time            `json:"now"`
+	RolledUp map[string]time.Time `json:"rolled_up"`
+}
+
+// Usage is how much of something the tenants of a scope use.
+type Usage struct {
+	// Total is nil if nobody measures it.
+	Total *Figure `json:"total"`
+	// Tenants are those that use most of it.
+	Tenants []TenantFigure `json:"tenants"`
+}
+
+// TenantFigure is a tenant with one figure.
+type TenantFigure struct {
+	TenantInfo
+	Figure *Figure `json:"figure"`
+}
+
+// InstanceReport is an instance, and whether it is missing: it did not end, and does not
+// write.
+type InstanceReport struct {
+	Instance
+	Missing bool `json:"missing"`
+}
+
+// Overview returns the overview of the tenants of the scope.
+func (r *Reports) Overview(ctx context.Context, scope tenancy.Scope) (*Overview, error) {
+	o, err := r.overview(ctx, scope)
+	return o, tenancy.Wrap("analytics.Reports.Overview", "", err)
+}
+
+func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview, error) {
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := r.source.Fleet(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overview{
+		Period: Period{state.Now.Add(-r.opts.Span), state.Now}, ByStatus: fleet.ByStatus, Now: state.Now,
+		RolledUp: map[string]time.Time{"minutes": state.Minutes, "hours": state.Hours, "days": state.Days},
+	}
+	catalog := figures{at: state.Catalog}
+	if state.Catalog.IsZero() {
+		catalog = figures{at: state.Now, partial: true}
+	}
+	o.TotalTenants = catalog.count(fleet.Tenants)
+	o.ActiveTenants = catalog.count(fleet.ByStatus[tenancy.StatusActive])
+	o.TotalDatabases = catalog.count(fleet.Databases)
+	if fleet.Measured > 0 {
+		o.StorageUsage.Total = storage(fleet.Storage, fleet.Oldest)
+		o.StorageUsage.Total.Partial = fleet.Measured < fleet.Databases
+	}
+	f := newFigures(state)
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: o.Period})
+	if err != nil {
+		return nil, err
+	}
+	var total Counts
+	for i := range sums {
+		total.Add(&sums[i].Counts)
+	}
+	o.Requests, o.Errors = f.of(Requests, total.Get(Requests)), f.of(Status5xx, total.Errors())
+	o.BytesIn, o.BytesOut = f.of(BytesIn, total.Get(BytesIn)), f.of(BytesOut, total.Get(BytesOut))
+	o.CPUUsage.Total, o.MemoryUsage.Total = f.of(CPUTime, total.Get(CPUTime)), f.of(MemoryBytes, total.Get(MemoryBytes))
+	if o.TopActiveTenants, err = r.top(ctx, scope, o.Period, Requests, f); err != nil {
+		return nil, err
+	}
+	for col, usage := range map[Column]*Usage{CPUTime: &o.CPUUsage, MemoryBytes: &o.MemoryUsage} {
+		usage.Tenants = []TenantFigure{}
+		if usage.Total == nil {
+			continue
+		}
+		top, err := r.top(ctx, scope, o.Period, col, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range top {
+			usage.Tenants = append(usage.Tenants, TenantFigure{t.TenantInfo, t.Usage[col.String()]})
+		}
+	}
+	if o.StorageUsage.Tenants, err = r.largest(ctx, scope); err != nil {
+		return nil, err
+	}
+	if o.RecentActivities, err = r.source.Activities(ctx, &ActivitiesQuery{Scope: scope, Limit: r.opts.Top}); err != nil {
+		return nil, err
+	}
+	if scope.IsAll() {
+		for _, i := range state.Instances {
+			o.Instances = append(o.Instances, InstanceReport{i, i.missing(state.Now)})
+		}
+	}
+	return o, nil
+}
+
+// top returns the tenants with the largest sums of a column. Those with none are left
+// out.
+func (r *Reports) top(ctx context.Context, scope tenancy.Scope, p Period, by Column, f figures) ([]TenantUsage, error) {
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true, Top: r.opts.Top, Order: by})
+	if err != nil {
+		return nil, err
+	}
+	var ids []tenancy.ID
+	for _, row := range sums {
+		ids = append(ids, row.Tenant)
+	}
+	tenants, err := r.infos(ctx, scope, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := []TenantUsage{}
+	for i := range sums {
+		if t := tenants[sums[i].Tenant]; t != nil && sums[i].Counts.Get(by) > 0 {
+			out = append(out, TenantUsage{t.TenantInfo, f.usage(&sums[i].Counts)})
+		}
+	}
+	return out, nil
+}
+
+// largest returns the tenants with the largest databases.
+func (r *Reports) largest(ctx context.Context, scope tenancy.Scope) ([]TenantFigure, error) {
+	rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, Sort: FigureStorage, Descending: true, Limit: r.opts.Top})
+	if err != nil {
+		return nil, err
+	}
+	out := []TenantFigure{}
+	for _, row := range rows {
+		if fig := storage(row.Storage, row.SizedAt); fig != nil {
+			out = append(out, TenantFigure{row.TenantInfo, fig})
+		}
+	}
+	return out, nil
+}

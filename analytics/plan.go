@@ -1,0 +1,88 @@
+package analytics
+
+import "time"
+
+// How long rows are kept.
+const (
+	keepParts   = 3 * time.Hour
+	keepMinutes = 48 * time.Hour
+	keepHours   = 100 * day
+	keepDays    = 25 * 31 * day
+)
+
+const day = 24 * time.Hour
+
+// table is one of the tables of counts, with the length of its rows.
+type table struct {
+	name string
+	row  time.Duration
+}
+
+var (
+	partsTable   = table{"tenancy_usage_parts", time.Minute}
+	minutesTable = table{"tenancy_usage_1m", time.Minute}
+	hoursTable   = table{"tenancy_usage_1h", time.Hour}
+	daysTable    = table{"tenancy_usage_1d", day}
+)
+
+// piece says from which table a span of a period is read.
+type piece struct {
+	table    table
+	from, to time.Time
+}
+
+// level is a table that holds what was rolled up so far, and how long the table of the
+// next shorter rows is kept.
+type level struct {
+	table   table
+	done    time.Time
+	shorter time.Duration
+}
+
+// plan divides a period into pieces, each read from the table with the longest rows
+// that fit: days and hours that were rolled up, minutes and parts at the edges and
+// behind the last roll-up. No row is longer than step, if that is set. A period that
+// begins where the short rows are kept no longer begins with the whole long row. It
+// ends with the present minute.
+func plan(p Period, step time.Duration, state *State) []piece {
+	to := ceil(p.To, time.Minute)
+	if end := ceil(state.Now, time.Minute); to.After(end) {
+		to = end
+	}
+	return divide(p.From.Truncate(time.Minute), to, state.Now, step, []level{
+		{daysTable, state.Days, keepHours}, {hoursTable, state.Hours, keepMinutes}, {minutesTable, state.Minutes, keepParts},
+	})
+}
+
+func divide(from, to, now time.Time, step time.Duration, levels []level) []piece {
+	if !from.Before(to) {
+		return nil
+	}
+	if len(levels) == 0 {
+		return []piece{{partsTable, from, to}}
+	}
+	l, rest := levels[0], levels[1:]
+	if step != 0 && l.table.row > step {
+		return divide(from, to, now, step, rest)
+	}
+	begin, end := ceil(from, l.table.row), to.Truncate(l.table.row)
+	if from.Before(now.Add(-l.shorter)) {
+		begin = from.Truncate(l.table.row)
+	}
+	if l.done.Before(end) {
+		end = l.done
+	}
+	if !begin.Before(end) {
+		return divide(from, to, now, step, rest)
+	}
+	pieces := append(divide(from, begin, now, step, rest), piece{l.table, begin, end})
+	return append(pieces, divide(end, to, now, step, rest)...)
+}
+
+// ceil returns the first multiple of d that is not before t.
+func ceil(t time.Time, d time.Duration) time.Time {
+	if floor := t.Truncate(d); floor.Before(t) {
+		return floor.Add(d)
+	}
+	return t
+}

@@ -1,0 +1,350 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Options are the options of a [Recorder].
+type Options struct {
+	// Instance is the name of this process in reports. Default: the host's name
+	// and the process's number.
+	Instance string
+	// Flush is how often what was counted is written. Default: 10 seconds.
+	Flush time.Duration
+	// WriteTimeout bounds one write. Default: 10 seconds.
+	WriteTimeout time.Duration
+	// Counts are the names of the application's own counts, 16 at the most: 1 to
+	// 40 lower-case letters, digits and underscores. Default: none.
+	Counts []string
+	// Client tells a client's address, such as resolver.Proxies.Client. Default:
+	// the address of the connection.
+	Client func(*http.Request) netip.Addr
+	// Logger is told what could not be written. Default: [slog.Default], asked each
+	// time.
+	Logger *slog.Logger
+}
+
+// maxOwn is how many counts an application may have of its own.
+const maxOwn = 16
+
+func (o *Options) complete() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Instance == "" {
+		host, _ := os.Hostname()
+		c.Instance = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
+	c.Instance = plain(c.Instance, 100)
+	c.Flush, c.WriteTimeout = cmp.Or(c.Flush, 10*time.Second), cmp.Or(c.WriteTimeout, 10*time.Second)
+	if c.Flush < 0 || c.WriteTimeout < 0 {
+		return c, fmt.Errorf("%w: Flush %v and WriteTimeout %v, want them positive", tenancy.ErrInvalid, c.Flush, c.WriteTimeout)
+	}
+	c.Counts = slices.Clone(c.Counts)
+	if len(c.Counts) > maxOwn {
+		return c, fmt.Errorf("%w: %d own counts, want at most %d", tenancy.ErrInvalid, len(c.Counts), maxOwn)
+	}
+	for i, name := range c.Counts {
+		if len(name) == 0 || len(name) > 40 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || slices.Contains(c.Counts[:i], name) {
+			return c, fmt.Errorf("%w: own count %.60q, want each once, of a-z, 0-9 and _", tenancy.ErrInvalid, name)
+		}
+	}
+	return c, nil
+}
+
+func (o *Options) log() *slog.Logger {
+	if o.Logger != nil {
+		return o.Logger
+	}
+	return slog.Default()
+}
+
+// Recorder counts what tenants use in this process, and writes it to a [Sink]. Wrap
+// the application's handler in [Recorder.Handler], and call [Recorder.Run] beside
+// it. Its methods may be called by many goroutines at once.
+type Recorder struct {
+	sink  Sink
+	opts  Options
+	cells sync.Map // of tenancy.ID to *cell
+	clock atomic.Pointer[clock]
+
+	flushing sync.Mutex // is held for the whole of a flush, and guards what follows
+	instance Instance
+	revision int64
+	failing  bool
+}
+
+// clock tells how this process's time becomes that of the store.
+type clock struct {
+	offset int64 // microseconds, added to this process's clock
+	at     moment
+}
+
+// NewRecorder returns a recorder that writes to the sink.
+func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
+	o, err := opts.complete()
+	if err == nil && sink == nil {
+		err = fmt.Errorf("%w: no sink", tenancy.ErrInvalid)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap("analytics.NewRecorder", "", err)
+	}
+	rec := &Recorder{sink: sink, opts: o}
+	rec.instance = Instance{ID: newSource(), Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
+	rec.clock.Store(&clock{at: moment{source: rec.instance.ID}})
+	return rec, nil
+}
+
+// requestColumns are the columns that every recorder counts.
+func requestColumns() []Column {
+	return []Column{
+		Requests, Status1xx, Status2xx, Status3xx, Status4xx, Status5xx, Limited, Maintenance, Unavailable, Cancelled, Panicked, Slow,
+		LatencyTime, BytesIn, BytesOut, InFlight, Jobs, JobErrors, LastSeen,
+	}
+}
+
+// newSource returns a number that no other instance has.
+func newSource() int64 { return rand.Int64() } //nolint:gosec // it is no secret
+
+// Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
+// write that fails is logged and made up for by the next.
+func (rec *Recorder) Run(ctx context.Context) error {
+	tick := time.NewTicker(rec.opts.Flush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = rec.Flush(ctx) // it was logged
+		case <-ctx.Done():
+			rec.end()
+			return ctx.Err()
+		}
+	}
+}
+
+// end writes for the last time.
+func (rec *Recorder) end() {
+	rec.flushing.Lock()
+	rec.instance.Ended = true
+	rec.flushing.Unlock()
+	_ = rec.Flush(context.Background()) // bounded by WriteTimeout; it was logged
+}
+
+// Flush writes what was counted since the last flush. After an error nothing is
+// lost: the next flush writes it.
+func (rec *Recorder) Flush(ctx context.Context) error {
+	rec.flushing.Lock()
+	defer rec.flushing.Unlock()
+	err := rec.flush(ctx)
+	switch {
+	case err != nil && !rec.failing:
+		rec.opts.log().LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
+	case err == nil && rec.failing:
+		rec.opts.log().LogAttrs(ctx, slog.LevelInfo, "usage is written again")
+	}
+	rec.failing = err != nil
+	return tenancy.Wrap("analytics.Recorder.Flush", "", err)
+}
+
+func (rec *Recorder) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rec.opts.WriteTimeout)
+	defer cancel()
+	rec.revision++
+	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
+	b := &Batch{Instance: rec.instance}
+	var batched []*tally
+	versions := map[*cell]int64{}
+	rec.cells.Range(func(key, value any) bool {
+		id, c := key.(tenancy.ID), value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
+		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
+		if c.tenant != nil && c.tenant.Version > c.written {
+			b.Tenants, versions[c] = append(b.Tenants, c.tenant), c.tenant.Version
+		}
+		return true
+	})
+	asked := time.Now()
+	now, err := rec.sink.Write(ctx, b)
+	if err != nil {
+		rec.takeBack(batched)
+		return err
+	}
+	rec.settle(now, asked, versions)
+	return nil
+}
+
+// takeBack marks what was not written to be put into the next batch.
+func (rec *Recorder) takeBack(batched []*tally) {
+	mine := make(map[*tally]bool, len(batched))
+	for _, n := range batched {
+		mine[n] = true
+	}
+	rec.cells.Range(func(_, value any) bool {
+		c := value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, n := range c.tallies {
+			n.changed = n.changed || mine[n]
+		}
+		return true
+	})
+}
+
+// settle forgets what was written, and sets the clock.
+func (rec *Recorder) settle(now, asked time.Time, versions map[*cell]int64) {
+	rec.setClock(now, asked)
+	present := rec.moment(time.Now()).minute
+	rec.cells.Range(func(key, value any) bool {
+		c := value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.written = max(c.written, versions[c])
+		if c.settle(present) {
+			c.gone = true
+			rec.cells.CompareAndDelete(key, value)
+		}
+		return true
+	})
+}
+
+// maxOffset is how far a clock may differ from the store's without a word.
+const maxOffset = 2 * time.Second
+
+// setClock takes over the store's clock, which said now between asked and the
+// present.
+func (rec *Recorder) setClock(now, asked time.Time) {
+	if now.IsZero() {
+		return
+	}
+	middle := asked.Add(time.Since(asked) / 2)
+	offset := now.Sub(middle.Round(0))
+	for {
+		old := rec.clock.Load()
+		was := time.Duration(old.offset) * time.Microsecond
+		if (offset - was).Abs() < 100*time.Millisecond {
+			return // within what asking takes
+		}
+		if rec.clock.CompareAndSwap(old, &clock{offset.Microseconds(), old.at}) {
+			break
+		}
+	}
+	if offset.Abs() > maxOffset {
+		rec.opts.log().Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
+	}
+}
+
+// moment returns where a count of now belongs. Time does not go back within a
+// source: a row that was written and forgotten must not be begun again. A clock that
+// goes back by minutes begins another source.
+func (rec *Recorder) moment(now time.Time) moment {
+	for {
+		c := rec.clock.Load()
+		m := (now.UnixMicro() + c.offset) / minute
+		switch {
+		case m == c.at.minute || m == c.at.minute-1: // or a request that was slow to get here
+			return c.at
+		case m > c.at.minute:
+			if next := (moment{m, c.at.source}); rec.clock.CompareAndSwap(c, &clock{c.offset, next}) {
+				return next
+			}
+		default:
+			if next := (moment{m, newSource()}); rec.clock.CompareAndSwap(c, &clock{c.offset, next}) {
+				return next
+			}
+		}
+	}
+}
+
+// update counts something for a tenant.
+func (rec *Recorder) update(id tenancy.ID, t *tenancy.Tenant, now time.Time, fn func(*cell, *tally)) {
+	at := rec.moment(now)
+	rec.in(id, func(c *cell) bool { return c.update(at, t, fn) })
+}
+
+// in calls fn with the tenant's cell until it reports that the cell is not gone.
+func (rec *Recorder) in(id tenancy.ID, fn func(*cell) bool) {
+	for {
+		found, ok := rec.cells.Load(id)
+		if !ok {
+			found, _ = rec.cells.LoadOrStore(id, &cell{})
+		}
+		if fn(found.(*cell)) {
+			return
+		}
+		rec.cells.CompareAndDelete(id, found)
+	}
+}
+
+// Count adds n to one of the application's own counts, of [Options.Counts], for the
+// context's tenant, or for the application. Another name, and a negative n, is an
+// error that wraps [tenancy.ErrInvalid].
+func (rec *Recorder) Count(ctx context.Context, name string, n int64) error {
+	i := slices.Index(rec.opts.Counts, name)
+	if i < 0 || n < 0 {
+		return tenancy.Wrap("analytics.Recorder.Count", "", fmt.Errorf("%w: own count %.60q, by %d", tenancy.ErrInvalid, name, n))
+	}
+	id, t := owner(ctx)
+	now := time.Now()
+	rec.update(id, t, now, func(_ *cell, c *tally) {
+		if c.own == nil {
+			c.own = make([]int64, len(rec.opts.Counts))
+		}
+		c.own[i] = add(c.own[i], n)
+		c.values[LastSeen] = max(c.values[LastSeen], now.UnixMicro())
+	})
+	return nil
+}
+
+// Do runs fn, a job in a context of [tenancy.Open] or [tenancy.NewContext], and counts
+// it for the context's tenant, or for the application. It returns fn's error.
+func (rec *Recorder) Do(ctx context.Context, fn func(context.Context) error) (err error) {
+	id, t := owner(ctx)
+	done := false
+	defer func() {
+		now := time.Now()
+		rec.update(id, t, now, func(_ *cell, c *tally) {
+			c.values[Jobs]++
+			if err != nil || !done {
+				c.values[JobErrors]++
+			}
+			c.values[LastSeen] = max(c.values[LastSeen], now.UnixMicro())
+		})
+	}()
+	err = fn(ctx)
+	done = true
+	return err
+}
+
+// owner returns whose row something in the context counts to.
+func owner(ctx context.Context) (tenancy.ID, *tenancy.Tenant) {
+	if t, ok := tenancy.FromContext(ctx); ok {
+		return t.ID, t
+	}
+	return Application, nil
+}
+
+// Changed takes note of a change of a tenant's record, as a catalog reports it. Err is
+// that of the change, if it may not have happened.
+func (rec *Recorder) Changed(_ context.Context, _, after *tenancy.Tenant, err error) {
+	if after == nil || err != nil {
+		return
+	}
+	rec.in(after.ID, func(c *cell) bool { return c.note(after) })
+}

@@ -1,0 +1,164 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// ReportsOptions are the options of [Reports].
+type ReportsOptions struct {
+	// Span is how far back the usage in an [Overview] goes. Default: 24 hours.
+	Span time.Duration
+	// Top is how many tenants a list of an overview has at most. Default: 10.
+	Top int
+	// Logger is told what goes wrong in the background. Default: [slog.Default],
+	// asked each time.
+	Logger *slog.Logger
+}
+
+// Reports answer questions about usage. Every report takes a scope and depends on the
+// tenants of that scope alone; the zero scope selects none. Methods may be called by
+// many goroutines at once. Their errors wrap [tenancy.ErrInvalid] for a question that
+// cannot be answered, [tenancy.ErrNotFound] for a tenant that is not there or not in the
+// scope, and [tenancy.ErrUnavailable] when the store does not answer.
+type Reports struct {
+	source Source
+	opts   ReportsOptions
+}
+
+// NewReports returns the reports of what is in the source.
+func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
+	r := &Reports{source: source}
+	if opts != nil {
+		r.opts = *opts
+	}
+	r.opts.Span, r.opts.Top = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10)
+	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 {
+		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, Span and Top not negative", tenancy.ErrInvalid))
+	}
+	return r, nil
+}
+
+// check completes a period: the zero period is the last [ReportsOptions.Span], an open
+// end is the present.
+func (r *Reports) check(p Period, state *State) (Period, error) {
+	if p.To.IsZero() {
+		p.To = state.Now
+	}
+	if p.From.IsZero() {
+		p.From = p.To.Add(-r.opts.Span)
+	}
+	if !p.From.Before(p.To) {
+		return p, fmt.Errorf("%w: a period from %v to %v", tenancy.ErrInvalid, p.From, p.To)
+	}
+	return Period{p.From.UTC(), p.To.UTC()}, nil
+}
+
+// figures makes figures of counts.
+type figures struct {
+	recorded int64
+	at       time.Time
+	partial  bool
+}
+
+// newFigures returns what all figures of a state have in common. They are complete up to
+// the last flush of the instance that has not flushed for longest, and partial if an
+// instance is missing.
+func newFigures(state *State) figures {
+	f := figures{recorded: setOf(state.Recorded), at: state.Now}
+	for _, i := range state.Instances {
+		switch {
+		case i.Ended:
+		case i.missing(state.Now):
+			f.partial = true
+		case i.Flushed.Before(f.at):
+			f.at = i.Flushed
+		}
+	}
+	return f
+}
+
+// missing reports whether an instance that did not end has not written for too long.
+func (i *Instance) missing(now time.Time) bool {
+	return !i.Ended && now.Sub(i.Flushed) > max(3*i.Interval, 30*time.Second)
+}
+
+// of returns the figure of a column, or nil if nobody counts it.
+func (f figures) of(c Column, value int64) *Figure {
+	if f.recorded&(1<<c) == 0 {
+		return nil
+	}
+	return &Figure{Value: float64(value), Unit: c.Unit(), Method: columnInfos[c].method, MeasuredAt: f.at, Partial: f.partial}
+}
+
+// count returns the figure of something that was counted.
+func (f figures) count(value int64) *Figure {
+	return &Figure{Value: float64(value), Unit: UnitCount, Method: Measured, MeasuredAt: f.at, Partial: f.partial}
+}
+
+// Names of figures that are not of one column.
+const (
+	FigureErrors  = "errors"
+	FigureStorage = "storage"
+	FigureP50     = "latency_p50"
+	FigureP95     = "latency_p95"
+	FigureP99     = "latency_p99"
+)
+
+// usage returns the figures of counts, by name: those of the columns, the errors, and
+// percentiles of the latency if it was read.
+func (f figures) usage(c *Counts) map[string]*Figure {
+	out := map[string]*Figure{}
+	for _, col := range Columns() {
+		if fig := f.of(col, c.Get(col)); fig != nil && (col != LastSeen || fig.Value != 0) {
+			out[col.String()] = fig
+		}
+	}
+	if fig := f.of(Status5xx, c.Errors()); fig != nil {
+		out[FigureErrors] = fig
+	}
+	for name, p := range map[string]float64{FigureP50: 0.5, FigureP95: 0.95, FigureP99: 0.99} {
+		if d, relative, ok := c.Latency.Percentile(p); ok {
+			out[name] = &Figure{
+				Value: float64(d.Microseconds()), Unit: UnitMicroseconds, Method: Measured, Error: relative, MeasuredAt: f.at, Partial: f.partial,
+			}
+		}
+	}
+	return out
+}
+
+// storage returns the figure of a database's size, or nil if it was not measured.
+func storage(size int64, at time.Time) *Figure {
+	if at.IsZero() {
+		return nil
+	}
+	return &Figure{Value: float64(size), Unit: UnitBytes, Method: Measured, MeasuredAt: at}
+}
+
+// TenantUsage is a tenant with figures of its usage, by name: see [Column] and the
+// names of figures.
+type TenantUsage struct {
+	TenantInfo
+	Usage map[string]*Figure `json:"usage"`
+}
+
+// infos returns the tenants of those IDs that are in the scope.
+func (r *Reports) infos(ctx context.Context, scope tenancy.Scope, ids []tenancy.ID) (map[tenancy.ID]*TenantRow, error) {
+	out := make(map[tenancy.ID]*TenantRow, len(ids))
+	for chunk := range slices.Chunk(ids, 500) {
+		rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, IDs: chunk, Limit: len(chunk)})
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			out[rows[i].ID] = &rows[i]
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,208 @@
+package analytics
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable records which migrations the package's tables have.
+const versionTable = "tenancy_usage_version"
+
+// writeTimeout bounds a transaction that has begun.
+const writeTimeout = 30 * time.Second
+
+// SQLOptions are the options of [NewSQL].
+type SQLOptions struct {
+	// Logger is told of rows that cannot be read. Default: [slog.Default], asked
+	// each time.
+	Logger *slog.Logger
+}
+
+// SQL is the store of usage in a SQL database: PostgreSQL, MySQL, MariaDB or SQLite. Its
+// methods may be called by many goroutines and many processes at once.
+//
+// Times are kept as microseconds since 1970.
+type SQL struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+	opts    SQLOptions
+}
+
+// NewSQL returns the store in the database, whose dialect is that of db.DriverName: pgx,
+// postgres, mysql or sqlite. Another driver is an error that wraps
+// [tenancy.ErrInvalid]. The caller keeps db, and closes it. Call [SQL.Migrate] before
+// anything else.
+func NewSQL(db *sqlx.DB, opts *SQLOptions) (*SQL, error) {
+	s := &SQL{db: db}
+	if opts != nil {
+		s.opts = *opts
+	}
+	if db == nil {
+		return nil, tenancy.Wrap("analytics.NewSQL", "", fmt.Errorf("%w: no database", tenancy.ErrInvalid))
+	}
+	var err error
+	if s.dialect, err = sqlkit.FromDriver(db.DriverName()); err != nil {
+		return nil, tenancy.Wrap("analytics.NewSQL", "", err)
+	}
+	return s, nil
+}
+
+// Migrate makes the tables or brings them up to date. Many processes may call it at
+// once.
+func (s *SQL) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations/"+string(s.dialect))
+	if err == nil {
+		_, err = sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable)
+	}
+	return wrap("analytics.SQL.Migrate", err)
+}
+
+// wrap makes an error that no sentinel explains one that wraps
+// [tenancy.ErrUnavailable].
+func wrap(op string, err error) error {
+	if err != nil && !known(err) {
+		err = fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
+	}
+	return tenancy.Wrap(op, "", err)
+}
+
+// tx runs fn in a transaction, again when the database ends it because of another.
+// Once begun, it is not cut off by the context: a COMMIT that is may have been carried
+// out.
+func (s *SQL) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	const attempts = 10
+	for range attempts {
+		err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
+		if !sqlkit.IsDeadlock(err) {
+			return err
+		}
+		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+	}
+	return err
+}
+
+// now returns the time by the database's clock.
+func (s *SQL) now(ctx context.Context, q sqlx.QueryerContext) (time.Time, error) {
+	var us int64
+	err := sqlx.GetContext(ctx, q, &us, `SELECT `+s.dialect.Now())
+	return fromMicros(us), err
+}
+
+// upsert returns what stands before and after the rows of a statement that inserts
+// rows, or replaces those with the same keys. With a guard it replaces those alone
+// whose guard is smaller.
+func (s *SQL) upsert(table string, keys, others []string, guard string) (head, tail string) {
+	head = `INSERT INTO ` + table + ` (` + strings.Join(append(append([]string{}, keys...), others...), `, `) + `) VALUES `
+	sets := make([]string, 0, len(others))
+	if s.dialect == sqlkit.MySQL {
+		for _, c := range others {
+			switch guard {
+			case "":
+				sets = append(sets, c+` = VALUES(`+c+`)`)
+			case c: // last: what stands before compares with it
+			default:
+				sets = append(sets, c+` = IF(VALUES(`+guard+`) > `+guard+`, VALUES(`+c+`), `+c+`)`)
+			}
+		}
+		if guard != "" {
+			sets = append(sets, guard+` = GREATEST(`+guard+`, VALUES(`+guard+`))`)
+		}
+		return head, ` ON DUPLICATE KEY UPDATE ` + strings.Join(sets, `, `)
+	}
+	for _, c := range others {
+		sets = append(sets, c+` = excluded.`+c)
+	}
+	tail = ` ON CONFLICT (` + strings.Join(keys, `, `) + `) DO UPDATE SET ` + strings.Join(sets, `, `)
+	if guard != "" {
+		tail += ` WHERE excluded.` + guard + ` > ` + table + `.` + guard
+	}
+	return head, tail
+}
+
+// insert runs a statement of upsert for the rows, some at a time.
+func (s *SQL) insert(ctx context.Context, tx sqlx.ExecerContext, head, tail string, rows [][]any) error {
+	const atOnce = 100
+	for len(rows) > 0 {
+		n := min(atOnce, len(rows))
+		one := `(` + strings.TrimSuffix(strings.Repeat(`?, `, len(rows[0])), `, `) + `)`
+		args := make([]any, 0, n*len(rows[0]))
+		for _, row := range rows[:n] {
+			args = append(args, row...)
+		}
+		query := head + strings.TrimSuffix(strings.Repeat(one+`, `, n), `, `) + tail
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(query), args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// in runs a query with a list for the question mark in its parentheses, some values at
+// a time.
+func in[T any](ctx context.Context, s *SQL, tx sqlx.ExtContext, query string, values []T, each func(*sql.Rows) error) error {
+	const atOnce = 500
+	for len(values) > 0 {
+		n := min(atOnce, len(values))
+		expanded, args, err := sqlx.In(query, values[:n])
+		if err != nil {
+			return err
+		}
+		if err := s.each(ctx, tx, expanded, args, each); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+// each runs a query and calls fn for each row.
+func (s *SQL) each(ctx context.Context, q sqlx.QueryerContext, query string, args []any, fn func(*sql.Rows) error) error {
+	rows, err := q.QueryContext(ctx, s.dialect.Rebind(query), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// fromMicros returns the time of microseconds since 1970, and the zero time for 0.
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// toMicros is the opposite.
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}

@@ -1,0 +1,355 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// maxIDs is how many tenants a scope may name.
+const maxIDs = 10_000
+
+// firstTenant is the key before those of tenants: the application's own rows have keys
+// up to it.
+const lastOwnKey = 2
+
+// conditions are what rows must meet, and its arguments.
+type conditions struct {
+	all  []string
+	args []any
+	none bool // no row meets them
+	err  error
+}
+
+func (c *conditions) and(condition string, args ...any) {
+	c.all, c.args = append(c.all, condition), append(c.args, args...)
+}
+
+// in adds a condition with a list for the question mark.
+func (c *conditions) in(condition string, values any) {
+	expanded, args, err := sqlx.In(condition, values)
+	if err != nil {
+		c.err = fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
+		return
+	}
+	c.and(expanded, args...)
+}
+
+func (c *conditions) String() string { return strings.Join(c.all, ` AND `) }
+
+// scoped returns the conditions on the tenants' table t of a scope and, if there are
+// any, of the tenants to choose from. The rows of no tenant are those of whoever may see
+// all, and asks for them.
+func scoped(scope tenancy.Scope, ids []tenancy.ID) *conditions {
+	c := &conditions{none: scope.IsZero()}
+	if len(ids) > maxIDs || len(scope.IDs()) > maxIDs {
+		c.err = fmt.Errorf("%w: more than %d tenants named", tenancy.ErrInvalid, maxIDs)
+		return c
+	}
+	if !scope.IsAll() || len(ids) == 0 {
+		c.and(fmt.Sprintf(`t.tenant_key > %d`, lastOwnKey))
+	}
+	if len(ids) > 0 {
+		c.in(`t.id IN (?)`, ids)
+	}
+	switch {
+	case scope.IsAll() || c.none:
+	case len(scope.Tags()) > 0:
+		c.in(`t.tenant_key IN (SELECT tenant_key FROM tenancy_usage_tags WHERE tag IN (?))`, scope.Tags())
+	default:
+		c.in(`t.id IN (?)`, scope.IDs())
+	}
+	return c
+}
+
+// State implements [Source].
+func (s *SQL) State(ctx context.Context) (*State, error) {
+	state, err := s.state(ctx)
+	return state, wrap("analytics.SQL.State", err)
+}
+
+// remembered is how long an instance that does not write any more is listed.
+const remembered = time.Hour
+
+func (s *SQL) state(ctx context.Context) (*State, error) {
+	now, err := s.now(ctx, s.db)
+	if err != nil {
+		return nil, err
+	}
+	state := &State{Now: now, Instances: []Instance{}}
+	err = s.each(ctx, s.db, `SELECT name, value FROM tenancy_usage_state`, nil, func(r *sql.Rows) error {
+		var name string
+		var us int64
+		err := r.Scan(&name, &us)
+		if at, ok := map[string]*time.Time{
+			stateCatalog: &state.Catalog, stateMinutes: &state.Minutes, stateHours: &state.Hours, stateDays: &state.Days,
+		}[name]; ok {
+			*at = fromMicros(us)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var recorded int64
+	err = s.each(ctx, s.db, `SELECT DISTINCT recorded FROM tenancy_usage_instances`, nil, func(r *sql.Rows) error {
+		var set int64
+		err := r.Scan(&set)
+		recorded |= set
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	state.Recorded = columnsOf(recorded)
+	err = s.each(ctx, s.db, `SELECT id, name, started_at, flushed_at, ended, flush_interval, clock_offset, cpu_time, rss, heap, dropped, recorded
+		FROM tenancy_usage_instances WHERE flushed_at > ? ORDER BY name, started_at`, []any{now.Add(-remembered).UnixMicro()}, func(r *sql.Rows) error {
+		var i Instance
+		var started, flushed, ended, interval, offset, cpu, set int64
+		err := r.Scan(&i.ID, &i.Name, &started, &flushed, &ended, &interval, &offset, &cpu, &i.RSS, &i.Heap, &i.Dropped, &set)
+		i.Recorded = columnsOf(set)
+		i.Started, i.Flushed, i.Ended = fromMicros(started), fromMicros(flushed), ended != 0
+		i.Interval, i.Offset, i.CPU = fromInterval(interval), fromInterval(offset), fromInterval(cpu)
+		state.Instances = append(state.Instances, i)
+		return err
+	})
+	return state, err
+}
+
+func fromInterval(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
+
+// Fleet implements [Source].
+func (s *SQL) Fleet(ctx context.Context, scope tenancy.Scope) (*Fleet, error) {
+	f := &Fleet{ByStatus: map[tenancy.Status]int64{}, ByPlan: map[string]int64{}, ByServer: map[string]int64{}}
+	c := scoped(scope, nil)
+	if c.none || c.err != nil {
+		return f, wrap("analytics.SQL.Fleet", c.err)
+	}
+	err := s.each(ctx, s.db, `SELECT t.status, t.plan, t.server, COUNT(*), SUM(CASE WHEN t.database_name <> '' THEN 1 ELSE 0 END),
+		COALESCE(SUM(t.storage), 0), COUNT(t.storage), COALESCE(MIN(t.sized_at), 0)
+		FROM tenancy_usage_tenants t WHERE `+c.String()+` GROUP BY t.status, t.plan, t.server`, c.args, func(r *sql.Rows) error {
+		var (
+			status                                         tenancy.Status
+			plan, server                                   string
+			tenants, databases, storage, measured, sizedAt int64
+		)
+		if err := r.Scan(&status, &plan, &server, &tenants, &databases, &storage, &measured, &sizedAt); err != nil {
+			return err
+		}
+		f.Tenants += tenants
+		f.ByStatus[status] += tenants
+		f.ByPlan[plan] += tenants
+		f.ByServer[server] += tenants
+		f.Databases += databases
+		f.Storage, f.Measured = add(f.Storage, storage), f.Measured+measured
+		if at := fromMicros(sizedAt); sizedAt != 0 && (f.Oldest.IsZero() || at.Before(f.Oldest)) {
+			f.Oldest = at
+		}
+		return nil
+	})
+	return f, wrap("analytics.SQL.Fleet", err)
+}
+
+// Sum implements [Source].
+func (s *SQL) Sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
+	rows, err := s.sum(ctx, q)
+	return rows, wrap("analytics.SQL.Sum", err)
+}
+
+func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
+	c := scoped(q.Scope, q.Tenants)
+	if c.none || c.err != nil {
+		return nil, c.err
+	}
+	state, err := s.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pieces := plan(q.Period, q.Step, state)
+	if len(pieces) == 0 {
+		return nil, nil
+	}
+	if q.Latency {
+		return s.merged(ctx, q, c, pieces)
+	}
+	return s.summed(ctx, q, c, pieces)
+}
+
+// grouped returns the columns by which rows of a query are grouped.
+func grouped(q *SumQuery) (id, start string) {
+	id, start = `''`, `0`
+	if q.ByTenant {
+		id = `t.id`
+	}
+	if q.Step > 0 {
+		start = fmt.Sprintf(`u.bucket - u.bucket %% %d`, q.Step.Microseconds())
+	}
+	return id, start
+}
+
+// merged reads all rows and merges them here: buckets of latency cannot be added in SQL.
+func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
+	type key struct {
+		id    tenancy.ID
+		start int64
+	}
+	found := map[key]*Counts{}
+	id, start := grouped(q)
+	for _, p := range pieces {
+		query := `SELECT ` + id + `, ` + start + `, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
+			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ?`
+		args := append(slices.Clone(c.args), p.from.UnixMicro(), p.to.UnixMicro())
+		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
+			var (
+				k       key
+				counts  Counts
+				latency []byte
+				own     sql.NullString
+			)
+			into := append([]any{&k.id, &k.start}, scanned(&counts)...)
+			if err := r.Scan(append(into, &latency, &own)...); err != nil {
+				return err
+			}
+			if err := errors.Join(counts.Latency.unpack(latency), counts.unpackOwn(own.String)); err != nil {
+				return err
+			}
+			if found[k] == nil {
+				found[k] = &Counts{}
+			}
+			found[k].Add(&counts)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	rows := make([]SumRow, 0, len(found))
+	for k, counts := range found {
+		rows = append(rows, SumRow{k.id, fromMicros(k.start), *counts})
+	}
+	return sortSums(rows, q), nil
+}
+
+// sortSums puts rows into the order of a query.
+func sortSums(rows []SumRow, q *SumQuery) []SumRow {
+	slices.SortFunc(rows, func(a, b SumRow) int {
+		if q.Top > 0 {
+			if by := cmp.Compare(b.Counts.Get(q.Order), a.Counts.Get(q.Order)); by != 0 {
+				return by
+			}
+		}
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Start.Compare(b.Start))
+	})
+	if q.Top > 0 && len(rows) > q.Top {
+		rows = rows[:q.Top]
+	}
+	return rows
+}
+
+// summed adds rows in SQL, over all pieces at once.
+func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
+	id, start := grouped(q)
+	var sums, names []string
+	for _, col := range Columns() {
+		names = append(names, `u.`+col.String())
+		sums = append(sums, aggregate(col)+`(`+col.String()+`)`)
+	}
+	var from []string
+	var args []any
+	for _, p := range pieces {
+		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+strings.Join(names, `, `)+` FROM `+p.table.name+
+			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE `+c.String()+` AND u.bucket >= ? AND u.bucket < ?`)
+		args = append(append(args, c.args...), p.from.UnixMicro(), p.to.UnixMicro())
+	}
+	query := `SELECT tenant, start_at, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at`
+	if q.Top > 0 {
+		query += ` ORDER BY COALESCE(` + aggregate(q.Order) + `(` + q.Order.String() + `), 0) DESC, tenant, start_at LIMIT ?`
+		args = append(args, q.Top)
+	} else {
+		query += ` ORDER BY tenant, start_at`
+	}
+	var rows []SumRow
+	err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
+		var row SumRow
+		var start int64
+		err := r.Scan(append([]any{&row.Tenant, &start}, scanned(&row.Counts)...)...)
+		row.Start = fromMicros(start)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+func aggregate(c Column) string {
+	if columnInfos[c].largest {
+		return `MAX`
+	}
+	return `SUM`
+}
+
+// scanned returns what the columns of counts are read into: 0 for NULL.
+func scanned(c *Counts) []any {
+	into := make([]any, numColumns)
+	for i := range into {
+		into[i] = (*orZero)(&c.Values[i])
+	}
+	return into
+}
+
+// orZero is an integer that is 0 where SQL has NULL. Sums are decimals in some dialects.
+type orZero int64
+
+// Scan implements [sql.Scanner].
+func (z *orZero) Scan(src any) error {
+	var n sql.NullInt64
+	err := n.Scan(src)
+	*z = orZero(n.Int64)
+	return err
+}
+
+// Tenants implements [Source].
+func (s *SQL) Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
+	rows, err := s.tenants(ctx, q)
+	return rows, wrap("analytics.SQL.Tenants", err)
+}
+
+func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
+	c := scoped(q.Scope, q.IDs)
+	if c.none || c.err != nil {
+		return nil, c.err
+	}
+	order := ""
+	if q.Sort == FigureStorage {
+		order = `COALESCE(t.storage, -1) DESC, `
+	}
+	var rows []TenantRow
+	err := s.each(ctx, s.db, `SELECT t.id, t.slug, t.name, t.status, t.plan, t.server, t.tags, t.limits, t.created_at, COALESCE(t.storage, 0), COALESCE(t.sized_at, 0)
+		FROM tenancy_usage_tenants t WHERE `+c.String()+` ORDER BY `+order+`t.id LIMIT ?`, append(c.args, q.Limit), func(r *sql.Rows) error {
+		var row TenantRow
+		var tags, limits string
+		var created, sizedAt int64
+		err := r.Scan(&row.ID, &row.Slug, &row.Name, &row.Status, &row.Plan, &row.Server, &tags, &limits, &created, &row.Storage, &sizedAt)
+		row.Tags, row.CreatedAt, row.SizedAt = strings.Fields(tags), fromMicros(created), fromMicros(sizedAt)
+		if err == nil && limits != "" {
+			err = json.Unmarshal([]byte(limits), &row.Limits)
+		}
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+// Activities implements [Source].
+func (s *SQL) Activities(_ context.Context, _ *ActivitiesQuery) ([]Activity, error) {
+	return nil, nil
+}

@@ -1,0 +1,279 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// lateAfter is how old a part may be to count in its minute. An older one counts in its
+// hour.
+const lateAfter = 2 * time.Hour
+
+// Write implements [Sink], in one transaction.
+func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
+	committing := false
+	err = s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		committing = false
+		if now, err = s.now(ctx, tx); err != nil {
+			return err
+		}
+		if err := s.writeInstance(ctx, tx, &b.Instance, now); err != nil {
+			return err
+		}
+		if err := s.writeTenants(ctx, tx, b.Tenants, now); err != nil {
+			return err
+		}
+		keys, err := s.keys(ctx, tx, b, now)
+		if err != nil {
+			return err
+		}
+		if err := s.writeParts(ctx, tx, b.Parts, keys, now); err != nil {
+			return err
+		}
+		committing = true
+		return nil
+	})
+	if err != nil && committing {
+		err = fmt.Errorf("%w: %w", ErrInDoubt, err)
+	}
+	return now, wrap("analytics.SQL.Write", err)
+}
+
+func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now time.Time) error {
+	head, tail := s.upsert("tenancy_usage_instances", []string{"id"}, []string{
+		"name", "started_at", "flushed_at", "ended", "flush_interval", "clock_offset", "cpu_time", "rss", "heap", "dropped", "recorded",
+	}, "")
+	ended := 0
+	if i.Ended {
+		ended = 1
+	}
+	return s.insert(ctx, tx, head, tail, [][]any{{
+		i.ID, i.Name, i.Started.UnixMicro(), now.UnixMicro(), ended, i.Interval.Microseconds(), i.Offset.Microseconds(),
+		i.CPU.Microseconds(), i.RSS, i.Heap, i.Dropped, setOf(i.Recorded),
+	}})
+}
+
+var tenantColumns = []string{
+	"slug", "name", "status", "plan", "server", "database_name", "tags", "limits", "search_text", "created_at", "listed_at", "version",
+}
+
+// writeTenants writes records that are newer than those that are there.
+func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.Tenant, now time.Time) error {
+	if len(tenants) == 0 {
+		return nil
+	}
+	newest := map[tenancy.ID]*tenancy.Tenant{}
+	for _, t := range tenants {
+		if old := newest[t.ID]; old == nil || old.Version < t.Version {
+			newest[t.ID] = t
+		}
+	}
+	var rows [][]any
+	var ids []tenancy.ID
+	for id, t := range newest {
+		limits := ""
+		if len(t.Limits) > 0 {
+			packed, err := json.Marshal(t.Limits)
+			if err != nil {
+				return err
+			}
+			limits = string(packed)
+		}
+		search := strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
+		ids = append(ids, id)
+		rows = append(rows, []any{
+			id, t.Slug, t.Name, t.Status, t.Plan, t.Placement.Server, t.Placement.Database, strings.Join(t.Tags, " "), limits,
+			search, toMicros(t.CreatedAt), now.UnixMicro(), t.Version,
+		})
+	}
+	// In one order, so that two instances do not wait for each other.
+	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(tenancy.ID), b[0].(tenancy.ID)) })
+	head, tail := s.upsert("tenancy_usage_tenants", []string{"id"}, tenantColumns, "version")
+	if err := s.insert(ctx, tx, head, tail, rows); err != nil {
+		return err
+	}
+	return s.writeTags(ctx, tx, ids, newest)
+}
+
+// writeTags makes the tags of the tenants those of the records, where the record that
+// is there is ours.
+func (s *SQL) writeTags(ctx context.Context, tx *sqlx.Tx, ids []tenancy.ID, newest map[tenancy.ID]*tenancy.Tenant) error {
+	var keys []int64
+	var rows [][]any
+	err := in(ctx, s, tx, `SELECT tenant_key, id, version FROM tenancy_usage_tenants WHERE id IN (?) ORDER BY tenant_key`, ids, func(r *sql.Rows) error {
+		var (
+			key, version int64
+			id           tenancy.ID
+		)
+		if err := r.Scan(&key, &id, &version); err != nil {
+			return err
+		}
+		if t := newest[id]; t.Version == version {
+			keys = append(keys, key)
+			for _, tag := range t.Tags {
+				rows = append(rows, []any{tag, key})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(keys, 500) {
+		query, args, err := sqlx.In(`DELETE FROM tenancy_usage_tags WHERE tenant_key IN (?)`, chunk)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(query), args...); err != nil {
+			return err
+		}
+	}
+	head, tail := s.upsert("tenancy_usage_tags", []string{"tag", "tenant_key"}, []string{}, "")
+	if s.dialect == sqlkit.MySQL {
+		tail = ` ON DUPLICATE KEY UPDATE tenant_key = VALUES(tenant_key)`
+	} else {
+		tail = strings.TrimSuffix(tail, `UPDATE SET `) + `NOTHING`
+	}
+	return s.insert(ctx, tx, head, tail, rows)
+}
+
+// keys returns the keys of the tenants of a batch. A tenant that has no row gets one,
+// whose record is that of the next batch or of the keeper's next look at the catalog.
+func (s *SQL) keys(ctx context.Context, tx *sqlx.Tx, b *Batch, now time.Time) (map[tenancy.ID]int64, error) {
+	keys := map[tenancy.ID]int64{}
+	for i := range b.Parts {
+		keys[b.Parts[i].Tenant] = 0
+	}
+	for i := range b.Activities {
+		keys[b.Activities[i].Tenant] = 0
+	}
+	for range 2 {
+		var missing []tenancy.ID
+		for id, key := range keys {
+			if key == 0 {
+				missing = append(missing, id)
+			}
+		}
+		slices.Sort(missing)
+		err := in(ctx, s, tx, `SELECT tenant_key, id FROM tenancy_usage_tenants WHERE id IN (?)`, missing, func(r *sql.Rows) error {
+			var key int64
+			var id tenancy.ID
+			err := r.Scan(&key, &id)
+			keys[id] = key
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		var unknown []*tenancy.Tenant
+		for _, id := range missing {
+			if keys[id] == 0 {
+				unknown = append(unknown, &tenancy.Tenant{ID: id, Slug: string(id), Name: string(id)})
+			}
+		}
+		if len(unknown) == 0 {
+			return keys, nil
+		}
+		if err := s.writeTenants(ctx, tx, unknown, now); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("rows of tenants vanish")
+}
+
+// countColumns are the columns of all tables of counts.
+func countColumns() []string {
+	names := make([]string, 0, numColumns+2)
+	for _, c := range Columns() {
+		names = append(names, c.String())
+	}
+	return append(names, "latency", "own")
+}
+
+// countValues returns the values of countColumns: NULL for zero.
+func countValues(row []any, c *Counts) ([]any, error) {
+	for _, v := range c.Values {
+		if v == 0 {
+			row = append(row, nil)
+		} else {
+			row = append(row, v)
+		}
+	}
+	own, err := c.packOwn()
+	if err != nil {
+		return nil, err
+	}
+	row = append(row, nil, nil)
+	if packed := c.Latency.pack(); len(packed) > 0 {
+		row[len(row)-2] = packed
+	}
+	if own != "" {
+		row[len(row)-1] = own
+	}
+	return row, nil
+}
+
+func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) error {
+	var fresh, late [][]any
+	since := int64(0)
+	for i := range parts {
+		p := &parts[i]
+		row := append(make([]any, 0, numColumns+6), p.Start.UnixMicro(), keys[p.Tenant], p.Source, p.Revision)
+		row, err := countValues(row, &p.Counts)
+		if err != nil {
+			return err
+		}
+		if !p.Hour && now.Sub(p.Start) <= lateAfter {
+			fresh = append(fresh, row)
+			continue
+		}
+		late = append(late, row)
+		if hour := p.Start.Truncate(time.Hour).UnixMicro(); since == 0 || hour < since {
+			since = hour
+		}
+	}
+	for table, rows := range map[string][][]any{"tenancy_usage_parts": fresh, "tenancy_usage_late": late} {
+		slices.SortFunc(rows, func(a, b []any) int {
+			return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(int64), b[1].(int64)), cmp.Compare(a[2].(int64), b[2].(int64)))
+		})
+		head, tail := s.upsert(table, []string{"bucket", "tenant_key", "source"}, append([]string{"revision"}, countColumns()...), "revision")
+		if err := s.insert(ctx, tx, head, tail, rows); err != nil {
+			return err
+		}
+	}
+	if since == 0 {
+		return nil
+	}
+	return s.lowerState(ctx, tx, stateLate, since)
+}
+
+// Names of rows of the state's table.
+const (
+	stateCatalog = "catalog" // when the tenants' table was last compared with the catalog
+	stateMinutes = "minutes" // up to when parts were rolled up
+	stateHours   = "hours"
+	stateDays    = "days"
+	stateLate    = "late" // from when on there are late parts that were not rolled up
+)
+
+// lowerState sets a value that is missing or larger.
+func (s *SQL) lowerState(ctx context.Context, tx sqlx.ExecerContext, name string, value int64) error {
+	smaller := map[sqlkit.Dialect]string{
+		sqlkit.Postgres: ` ON CONFLICT (name) DO UPDATE SET value = LEAST(tenancy_usage_state.value, excluded.value)`,
+		sqlkit.SQLite:   ` ON CONFLICT (name) DO UPDATE SET value = MIN(value, excluded.value)`,
+		sqlkit.MySQL:    ` ON DUPLICATE KEY UPDATE value = LEAST(value, VALUES(value))`,
+	}[s.dialect]
+	return s.insert(ctx, tx, `INSERT INTO tenancy_usage_state (name, value) VALUES `, smaller, [][]any{{name, value}})
+}

@@ -1,0 +1,193 @@
+package analytics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// IDs of rows that belong to no tenant. No tenant's ID has this form.
+const (
+	// Application is the row of what was done without a tenant.
+	Application tenancy.ID = "(application)"
+	// Unattributed is the row of what belongs to nobody.
+	Unattributed tenancy.ID = "(unattributed)"
+)
+
+// Sink is where a [Recorder] writes to.
+type Sink interface {
+	// Write stores a batch, whole or not at all, and returns the store's clock. A
+	// batch that was written before, or an older one, changes nothing. An error
+	// after which it is not known whether the batch was written wraps [ErrInDoubt].
+	Write(ctx context.Context, b *Batch) (now time.Time, err error)
+}
+
+// ErrInDoubt says that a batch may have been written.
+var ErrInDoubt = errors.New("it is not known whether it was written")
+
+// Batch is what an instance writes in one flush.
+type Batch struct {
+	Instance Instance
+	// Tenants are records that the store may not have.
+	Tenants []*tenancy.Tenant
+	Parts   []Part
+	// Activities are added unless they are there: see [Activity].
+	Activities []Activity
+}
+
+// Part is what one instance has counted for a tenant in one period so far.
+type Part struct {
+	Tenant tenancy.ID
+	// Start is the begin of the period, by the store's clock. It is a minute long,
+	// or an hour if Hour is set.
+	Start time.Time
+	Hour  bool
+	// Source is the instance, or one of its several sources.
+	Source int64
+	// Revision grows with each flush. A part replaces the one with the same tenant,
+	// start and source unless that has the same or a larger revision.
+	Revision int64
+	Counts   Counts
+}
+
+// Instance is one running process of the application.
+type Instance struct {
+	ID   int64  `json:"-"`
+	Name string `json:"name"`
+	// Started is when the recorder was made, Flushed when it last wrote.
+	Started time.Time `json:"started"`
+	Flushed time.Time `json:"flushed"`
+	// Ended is set when the recorder wrote for the last time.
+	Ended bool `json:"ended,omitempty"`
+	// Interval is how often it flushes.
+	Interval time.Duration `json:"interval_ns"`
+	// Offset is how far the instance's clock is ahead of the store's.
+	Offset time.Duration `json:"offset_ns"`
+	// CPU is the processor time of the process so far, RSS its resident memory,
+	// Heap the bytes of Go's heap. They are zero where they are unknown.
+	CPU  time.Duration `json:"cpu_ns"`
+	RSS  int64         `json:"rss"`
+	Heap int64         `json:"heap"`
+	// Recorded are the columns that the instance counts. A column that nobody counts
+	// has no figure.
+	Recorded []Column `json:"-"`
+	// Dropped counts activities that did not fit into memory.
+	Dropped int64 `json:"dropped,omitempty"`
+}
+
+// Period is a span of time: From ≤ t < To.
+type Period struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// Source is where [Reports] read from. Each method selects tenants of the scope
+// alone; the zero scope selects none.
+type Source interface {
+	// State returns what is known about the store itself.
+	State(ctx context.Context) (*State, error)
+	// Fleet returns the totals of the tenants' table.
+	Fleet(ctx context.Context, scope tenancy.Scope) (*Fleet, error)
+	// Tenants returns tenants with their usage.
+	Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error)
+	// Sum returns sums of counts.
+	Sum(ctx context.Context, q *SumQuery) ([]SumRow, error)
+	// Activities returns activities, the newest first.
+	Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity, error)
+}
+
+// State is what is known about the store itself.
+type State struct {
+	// Now is the store's clock.
+	Now time.Time `json:"now"`
+	// Catalog is when the tenants' table was last compared with the catalog.
+	Catalog time.Time `json:"catalog"`
+	// Minutes, Hours and Days say up to when parts were rolled up.
+	Minutes time.Time `json:"minutes"`
+	Hours   time.Time `json:"hours"`
+	Days    time.Time `json:"days"`
+	// Recorded are the columns that some instance counts, or did.
+	Recorded []Column `json:"-"`
+	// Instances are those that wrote within the last hour.
+	Instances []Instance `json:"instances"`
+}
+
+// Fleet is what the tenants' table says of the tenants of a scope.
+type Fleet struct {
+	Tenants   int64
+	ByStatus  map[tenancy.Status]int64
+	ByPlan    map[string]int64
+	ByServer  map[string]int64
+	Databases int64
+	// Storage is the sum of the sizes of databases that were measured, Measured how
+	// many those are, and Oldest when the first of them was.
+	Storage  int64
+	Measured int64
+	Oldest   time.Time
+}
+
+// TenantInfo is what a report says about a tenant.
+type TenantInfo struct {
+	ID        tenancy.ID     `json:"id"`
+	Slug      string         `json:"slug"`
+	Name      string         `json:"name"`
+	Status    tenancy.Status `json:"status"`
+	Plan      string         `json:"plan,omitempty"`
+	Server    string         `json:"server,omitempty"`
+	Tags      []string       `json:"tags,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+}
+
+// TenantRow is a row of the tenants' table.
+type TenantRow struct {
+	TenantInfo
+	// Storage is the size of the database, at SizedAt; zero if it was not measured.
+	Storage int64
+	SizedAt time.Time
+	// Limits are those of the record.
+	Limits map[string]int64
+	// Counts are the sums of the query's period, if it has one.
+	Counts Counts
+}
+
+// TenantsQuery selects tenants.
+type TenantsQuery struct {
+	Scope tenancy.Scope
+	// IDs, if there are any, are the tenants to choose from.
+	IDs []tenancy.ID
+	// Period is of the counts, without latency. The zero period has none.
+	Period Period
+	// Sort is a column of the period or a field; Descending turns it around.
+	Sort       string
+	Descending bool
+	// Limit is how many at most.
+	Limit int
+}
+
+// SumQuery asks for sums of counts.
+type SumQuery struct {
+	Scope tenancy.Scope
+	// Tenants, if there are any, are the tenants to choose from.
+	Tenants []tenancy.ID
+	Period  Period
+	// Step is the length of each row's period: zero for one of the whole period.
+	Step time.Duration
+	// ByTenant asks for a row for each tenant.
+	ByTenant bool
+	// Latency asks for latencies and the application's own counts, too.
+	Latency bool
+	// Top, if it is set, asks for the Limit tenants with the largest Order.
+	Top   int
+	Order Column
+}
+
+// SumRow is a sum of counts.
+type SumRow struct {
+	// Tenant is set if the query was by tenant.
+	Tenant tenancy.ID
+	// Start is set if the query had a step.
+	Start  time.Time
+	Counts Counts
+}

@@ -1,0 +1,70 @@
+package analytics
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// TenantReport is what one tenant used in a period.
+type TenantReport struct {
+	TenantInfo
+	Period Period `json:"period"`
+	// Usage are figures by name, with the percentiles of the latency.
+	Usage map[string]*Figure `json:"usage"`
+	// Own are the application's own counts.
+	Own map[string]*Figure `json:"own,omitempty"`
+	// Limits are those of the tenant's record.
+	Limits     map[string]int64 `json:"limits,omitempty"`
+	Activities []Activity       `json:"activities"`
+}
+
+// Tenant returns what a tenant used in the period. The zero period is the last
+// [ReportsOptions.Span]; it ends with the present. In the scope of all tenants the
+// [Application] and [Unattributed] are tenants, too. A tenant that is not in the scope is
+// an error that wraps [tenancy.ErrNotFound], as one that does not exist.
+func (r *Reports) Tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*TenantReport, error) {
+	report, err := r.tenant(ctx, scope, id, p)
+	return report, tenancy.Wrap("analytics.Reports.Tenant", id, err)
+}
+
+func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*TenantReport, error) {
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = r.check(p, state); err != nil {
+		return nil, err
+	}
+	found, err := r.infos(ctx, scope, []tenancy.ID{id})
+	if err != nil {
+		return nil, err
+	}
+	t := found[id]
+	if t == nil {
+		return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
+	}
+	one := []tenancy.ID{id}
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Tenants: one, Period: p, Latency: true})
+	if err != nil {
+		return nil, err
+	}
+	var total Counts
+	for i := range sums {
+		total.Add(&sums[i].Counts)
+	}
+	f := newFigures(state)
+	report := &TenantReport{TenantInfo: t.TenantInfo, Period: p, Usage: f.usage(&total), Limits: t.Limits}
+	if fig := storage(t.Storage, t.SizedAt); fig != nil {
+		report.Usage[FigureStorage] = fig
+	}
+	for name, n := range total.Own {
+		if report.Own == nil {
+			report.Own = map[string]*Figure{}
+		}
+		report.Own[name] = f.count(n)
+	}
+	report.Activities, err = r.source.Activities(ctx, &ActivitiesQuery{Scope: scope, Tenants: one, Limit: r.opts.Top})
+	return report, err
+}

@@ -1,0 +1,29 @@
+package analytics
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// plain returns a text as it can be kept and shown: valid UTF-8 of at most that many
+// bytes, cut at a character, with spaces for control characters.
+func plain(s string, most int) string {
+	if len(s) > most+utf8.UTFMax { // do not look through a megabyte
+		s = s[:most+utf8.UTFMax]
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) <= most {
+		return s
+	}
+	end := most
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/catalog"
+)
+
+// usage is what tenants use, and the reports of it.
+type usage struct {
+	rec     *analytics.Recorder
+	reports *analytics.Reports
+}
+
+// newUsage keeps usage in the catalog's database.
+func newUsage(ctx context.Context, db *sqlx.DB, cat *catalog.Catalog) (*usage, error) {
+	store, err := analytics.NewSQL(db, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	rec, err := analytics.NewRecorder(store, nil)
+	if err != nil {
+		return nil, err
+	}
+	cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
+	reports, err := analytics.NewReports(store, nil)
+	return &usage{rec, reports}, err
+}
+
+// print prints what each tenant used in the last 24 hours.
+func (u *usage) print(ctx context.Context) error {
+	all := tenancy.AllTenants()
+	o, err := u.reports.Overview(ctx, all)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%v tenants, %v requests in the last 24 hours:\n", o.TotalTenants.Value, o.Requests.Value)
+	for _, t := range o.TopActiveTenants {
+		report, err := u.reports.Tenant(ctx, all, t.ID, o.Period)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s", t.Slug)
+		for _, name := range []string{"requests", "status_2xx", "status_4xx", "errors", "limited", "maintenance", "bytes_in", "bytes_out", analytics.FigureP95} {
+			if f := report.Usage[name]; f != nil {
+				fmt.Printf(" %s=%v%s(%s ±%.0f%%)", name, f.Value, f.Unit, f.Method, 100*f.Error)
+			}
+		}
+		fmt.Println()
+	}
+	return nil
+}
