@@ -231,6 +231,27 @@ func (l *Lease) Lock(ctx context.Context, tx *sqlx.Tx) error {
 	return l.check(ctx, tx, map[Dialect]string{Postgres: ` FOR SHARE`, MySQL: ` LOCK IN SHARE MODE`}[l.leases.dialect])
 }
 
+// Expired returns up to 100 names with that prefix whose lease was released, or whose
+// time is over and nobody took it since.
+func (l *Leases) Expired(ctx context.Context, prefix string) (names []string, err error) {
+	err = l.db.SelectContext(ctx, &names, l.query(`SELECT name FROM %s WHERE name >= ? AND name < ? AND expires_at <= `+l.dialect.Now()+` LIMIT 100`),
+		prefix, prefix+"\U0010ffff")
+	return names, err
+}
+
+// Remove takes a lease from a holder whose time is over, in a transaction, and
+// forgets its name. It waits for transactions that have locked the lease, and those
+// that come later find it lost. It reports false if the lease is held, or gone. A
+// name that was removed must not be used again: its tokens would begin anew.
+func (l *Leases) Remove(ctx context.Context, tx *sqlx.Tx, name string) (bool, error) {
+	res, err := tx.ExecContext(ctx, l.query(`DELETE FROM %s WHERE name = ? AND expires_at <= `+l.dialect.Now()), name)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
 func (l *Lease) check(ctx context.Context, db sqlx.QueryerContext, lock string) error {
 	var token int64
 	err := l.get(ctx, db, &token, `SELECT token FROM %s WHERE name = ? AND token = ? AND holder = ?`+lock, l.name, l.token, l.holder)

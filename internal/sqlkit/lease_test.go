@@ -3,6 +3,11 @@ package sqlkit_test
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -301,4 +306,31 @@ func TestLeaseDoStopsInTime(t *testing.T) {
 			t.Errorf("got %v, want ErrConflict", err)
 		}
 	})
+}
+
+// Every room's table of leases is made by the statement of LeaseTable.
+func TestLeaseTablesOfRooms(t *testing.T) {
+	t.Parallel()
+	root := os.DirFS(filepath.Join("..", ".."))
+	statement := regexp.MustCompile(`(?s)CREATE TABLE (tenancy_[a-z]+_leases) \(.*?;`)
+	found := 0
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(file) != ".sql" {
+			return err
+		}
+		text, err := fs.ReadFile(root, file)
+		if err != nil {
+			return err
+		}
+		for _, m := range statement.FindAllSubmatch(text, -1) {
+			found++
+			if want := sqlkit.Dialect(path.Base(path.Dir(file))).LeaseTable(string(m[1])); string(m[0]) != want {
+				t.Errorf("%s: got\n%s\nwant\n%s", file, m[0], want)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 3 {
+		t.Errorf("got %d tables, %v, want one for each dialect at least", found, err)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -36,6 +38,30 @@ func Tx(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(*sqlx.Tx)
 		return txDone(ctx, err)
 	}
 	return txDone(ctx, tx.Commit())
+}
+
+// writeTimeout bounds a transaction of [Write].
+const writeTimeout = 10 * time.Second
+
+// Write runs fn in a transaction, and again if the server ended the transaction in
+// favour of another, up to ten times. The end of ctx stops a transaction from
+// beginning and does not cut off one that has begun: its COMMIT may have been
+// carried out. The context of fn ends after ten seconds instead.
+func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	const attempts = 10
+	for range attempts {
+		err = Tx(ctx, db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
+		if !IsDeadlock(err) {
+			return err
+		}
+		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+	}
+	return err
 }
 
 // txDone tells why a transaction was over when it was used: database/sql rolls

@@ -1,0 +1,155 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+const (
+	// maxLogged is how many failures of a run an instance logs one by one.
+	maxLogged = 10
+	// hangTime is how long a task may take to return after its context ended.
+	hangTime = 10 * time.Second
+)
+
+// job is one run, as this instance works on it.
+type job struct {
+	r      *Runner
+	lease  *sqlkit.Lease
+	run    *Run
+	task   tenancy.Task
+	filter tenancy.Filter
+	failed atomic.Int64
+}
+
+// do works on one tenant.
+func (j *job) do(held context.Context, c claim) outcome {
+	select {
+	case j.r.slots <- struct{}{}:
+		defer func() { <-j.r.slots }()
+	case <-held.Done():
+		return outcome{claim: c, state: TenantPending}
+	}
+	began := time.Now()
+	err := j.attempt(held, c)
+	out := outcome{claim: c, state: TenantDone, busy: time.Since(began).Microseconds()}
+	var skip *tenancy.SkipError
+	switch {
+	case err == nil:
+	case errors.As(err, &skip):
+		out.state, out.note = TenantSkipped, skip.Reason
+	case held.Err() != nil: // nobody's failure: the program ends, or the lease was lost
+		out.state = TenantPending
+	default:
+		out.state, out.note = TenantFailed, err.Error()
+		j.log(held, c, err)
+	}
+	return out
+}
+
+// attempt reads the tenant and calls the task, unless the tenant cannot take part any
+// more.
+func (j *job) attempt(held context.Context, c claim) error {
+	ctx := tenancy.WithActor(j.r.opts.Context(held), j.run.Actor)
+	limit := j.run.Spec.Timeout
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	t, err := j.r.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(c.Tenant)})
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return tenancy.Skip("the tenant is gone")
+	case err != nil:
+		return err
+	case c.Attempt == 1 && !matches(j.filter, t):
+		// Later attempts may see what the first one did.
+		return tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
+	}
+	if j.task.Eligible != nil {
+		if err := j.task.Eligible(t); err != nil {
+			return tenancy.Skip(err.Error())
+		}
+	}
+	attempt := tenancy.Attempt{
+		Run: j.run.ID, Number: c.Attempt, Fence: c.Fence, Params: j.run.Spec.Params, Checkpoint: c.Checkpoint,
+		Save: func(ctx context.Context, checkpoint string) error { return j.save(ctx, c, checkpoint) },
+	}
+	done := make(chan error, 1)
+	go func() { done <- j.call(tenancy.NewContext(ctx, t), t, attempt) }()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(hangTime):
+			err = fmt.Errorf("%w: the task did not return within %v after its context had ended, and may still be working", tenancy.ErrUnavailable, hangTime)
+		}
+	}
+	if err != nil && held.Err() == nil && ctx.Err() != nil {
+		err = fmt.Errorf("not finished within the time limit of %v: %w", limit, err)
+	}
+	return err
+}
+
+// call calls the task and makes a panic an error.
+func (j *job) call(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			j.r.opts.Logger.ErrorContext(ctx, "runs: a task panicked", slog.String("run", j.run.ID), slog.String("tenant", string(t.ID)),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return j.task.Do(ctx, t, a)
+}
+
+// save keeps a checkpoint while the tenant is this instance's.
+func (j *job) save(ctx context.Context, c claim, checkpoint string) error {
+	err := sqlkit.Write(ctx, j.r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := j.lease.Lock(ctx, tx); err != nil {
+			return err
+		}
+		_, err := j.r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET checkpoint = ? WHERE run_id = ? AND seq = ? AND fence = ? AND state = ?`,
+			checkpoint, j.run.ID, c.Seq, c.Fence, TenantWorking)
+		if err != nil {
+			return err
+		}
+		var mine int
+		err = j.r.get(ctx, tx, &mine, `SELECT COUNT(*) FROM tenancy_run_tenants WHERE run_id = ? AND seq = ? AND fence = ? AND state = ?`,
+			j.run.ID, c.Seq, c.Fence, TenantWorking)
+		if err == nil && mine == 0 {
+			err = fmt.Errorf("%w: tenant %q of run %s is not this instance's any more", tenancy.ErrConflict, string(c.Tenant), j.run.ID)
+		}
+		return err
+	})
+	return wrap("tenancy.Attempt.SaveCheckpoint", c.Tenant, err)
+}
+
+// log logs the first failures of a run. The others are in its results.
+func (j *job) log(ctx context.Context, c claim, err error) {
+	if n := j.failed.Add(1); n > maxLogged {
+		return
+	}
+	j.r.opts.Logger.WarnContext(ctx, "runs: a tenant failed", slog.String("run", j.run.ID), slog.String("task", j.run.Task),
+		slog.String("tenant", string(c.Tenant)), slog.Int("attempt", c.Attempt), slog.Any("error", clip(err.Error())))
+}
+
+// summary logs how many failures were not logged.
+func (j *job) summary(ctx context.Context) {
+	if n := j.failed.Load(); n > maxLogged {
+		j.r.opts.Logger.WarnContext(ctx, "runs: more tenants failed; the results of the run have their errors",
+			slog.String("run", j.run.ID), slog.Int64("failed", n), slog.Int64("not_logged", n-maxLogged))
+	}
+}

@@ -1,0 +1,172 @@
+package runs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// Catalog is what a [Runner] needs of the record of tenants. A *catalog.Catalog is
+// one. Give it the catalog itself and not a cache: what is read decides whether a
+// tenant is worked on.
+type Catalog interface {
+	tenancy.Finder
+	// List returns a page of tenants in ascending order of ID.
+	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
+}
+
+// Tasks are the tasks that a program can do, by name: 1 to 64 lower-case letters,
+// digits and hyphens.
+type Tasks map[string]tenancy.Task
+
+// Options are the options of [New].
+type Options struct {
+	// Tasks are the tasks that this program can plan and do. Programs that only
+	// follow and control runs need none. Default: none.
+	Tasks Tasks
+	// Workers is how many tenants this instance works on at a time, in all runs.
+	// Default: 16.
+	Workers int
+	// Context returns the context in which tasks work, for example one of
+	// dbpool.Background, behind which requests come first. Default: as it is.
+	Context func(context.Context) context.Context
+	// Poll is how often an instance looks for work that it has not heard of, and
+	// [Runner.Follow] for progress. Default: 1 second.
+	Poll time.Duration
+	// Lease is how long a tenant is kept from others after the instance that
+	// works on it has died. Default: 15 seconds.
+	Lease time.Duration
+	// Grace is how long tasks go on after the context of [Runner.Run] has ended,
+	// before theirs ends, too. Negative: not at all. Default: 30 seconds.
+	Grace time.Duration
+	// PlanTTL is how long a plan can be started. Default: 15 minutes.
+	PlanTTL time.Duration
+	// Retention is how long a run is kept after it ended. Negative: for ever.
+	// Default: 90 days.
+	Retention time.Duration
+	// Logger is told of failures. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+func (o *Options) complete() error {
+	for _, d := range []struct {
+		what      string
+		value     *time.Duration
+		otherwise time.Duration
+		off       bool // negative is allowed
+	}{
+		{"Poll", &o.Poll, time.Second, false}, {"Lease", &o.Lease, 15 * time.Second, false}, {"Grace", &o.Grace, 30 * time.Second, true},
+		{"PlanTTL", &o.PlanTTL, 15 * time.Minute, false}, {"Retention", &o.Retention, 90 * 24 * time.Hour, true},
+	} {
+		if *d.value == 0 {
+			*d.value = d.otherwise
+		}
+		if *d.value < 0 && !d.off {
+			return fmt.Errorf("%w: %s %v", tenancy.ErrInvalid, d.what, *d.value)
+		}
+	}
+	if o.Workers == 0 {
+		o.Workers = 16
+	}
+	if o.Workers < 0 {
+		return fmt.Errorf("%w: %d workers", tenancy.ErrInvalid, o.Workers)
+	}
+	if o.Context == nil {
+		o.Context = func(ctx context.Context) context.Context { return ctx }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Tasks = maps.Clone(o.Tasks)
+	for name, task := range o.Tasks {
+		if err := validateTaskName(name); err != nil {
+			return err
+		}
+		if task.Do == nil {
+			return fmt.Errorf("%w: task %q does nothing", tenancy.ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
+func validateTaskName(name string) error {
+	ok := len(name) > 0 && len(name) <= 64
+	for _, c := range []byte(name) {
+		ok = ok && ('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("%w: task %.80q, want a-z, 0-9 and -", tenancy.ErrInvalid, name)
+	}
+	return nil
+}
+
+// Runner plans runs, works on them, and says how they stand. Its methods may be
+// called by many goroutines and by many processes at once.
+type Runner struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+	catalog Catalog
+	leases  *sqlkit.Leases
+	opts    Options
+	scope   tenancy.Scope
+	wake    chan struct{} // tells Run that there is something to do
+	slots   chan struct{} // one for each tenant that is worked on
+}
+
+// New returns a runner that keeps runs in db, in tables that [Runner.Migrate] makes;
+// the database of the catalog is the right place. Missing arguments and malformed
+// options are errors that wrap [tenancy.ErrInvalid]. The caller keeps db, and closes
+// it. Tasks are done while [Runner.Run] runs, in this process or another.
+func New(db *sqlx.DB, c Catalog, opts *Options) (*Runner, error) {
+	const op = "runs.New"
+	r := &Runner{db: db, catalog: c, scope: tenancy.AllTenants(), wake: make(chan struct{}, 1)}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if db == nil || c == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a database and a catalog", tenancy.ErrInvalid))
+	}
+	err := r.opts.complete()
+	if err == nil {
+		r.leases, err = sqlkit.NewLeases(db, leaseTable)
+	}
+	if err == nil {
+		r.dialect, err = sqlkit.FromDriver(db.DriverName())
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	r.slots = make(chan struct{}, r.opts.Workers)
+	return r, nil
+}
+
+// Within returns the runner as somebody sees it who may see the tenants of the scope
+// and no others. For them a run without such a tenant does not exist, and of one that
+// has others as well only these tenants are shown and counted; only runs whose tenants
+// are all in the scope can be started, paused, resumed, cancelled and retried. A tag
+// counts that a tenant had when the run was planned.
+func (r *Runner) Within(scope tenancy.Scope) *Runner {
+	c := *r
+	c.scope = scope
+	return &c
+}
+
+// Tasks returns the names of the tasks that this program can do, in order.
+func (r *Runner) Tasks() []string { return slices.Sorted(maps.Keys(r.opts.Tasks)) }
+
+// task returns a task that this program knows.
+func (r *Runner) task(name string) (tenancy.Task, error) {
+	task, ok := r.opts.Tasks[name]
+	if !ok {
+		return task, fmt.Errorf("%w: task %.80q is unknown here, want one of %q", tenancy.ErrInvalid, name, r.Tasks())
+	}
+	return task, nil
+}

@@ -1,0 +1,59 @@
+package runs
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// The package comment has the transitions of the code, and no others.
+func TestTransitionsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[State][]State{}
+	from := State("")
+	for _, m := range regexp.MustCompile(`(?m)^//\t(\w*) +→ (\w+)`).FindAllSubmatch(text, -1) {
+		if len(m[1]) > 0 {
+			from = State(m[1])
+		}
+		got[from] = append(got[from], State(m[2]))
+	}
+	for _, from := range States() {
+		if !slices.Equal(got[from], transitions[from]) {
+			t.Errorf("from %s: the comment says %q, the code %q", from, got[from], transitions[from])
+		}
+	}
+	if len(got) != len(transitions) {
+		t.Errorf("the comment has transitions from %d states, the code from %d", len(got), len(transitions))
+	}
+}
+
+func TestWaveSizes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		waves    Waves
+		total    int
+		canaries int
+		want     []int
+	}{
+		{Waves{}, 7, 0, []int{7}},
+		{Waves{}, 7, 2, []int{2, 5}},
+		{Waves{}, 2, 5, []int{2}},
+		{Waves{Then: "25%"}, 10, 1, []int{1, 3, 3, 3}},
+		{Waves{Then: "1, 50%"}, 10, 0, []int{1, 5, 4}},
+		{Waves{Then: "1%"}, 3, 0, []int{1, 1, 1}},
+		{Waves{Then: "100"}, 0, 0, nil},
+	} {
+		got, err := tt.waves.sizes(tt.total, tt.canaries)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%+v of %d with %d canaries: got %v, %v, want %v", tt.waves, tt.total, tt.canaries, got, err, tt.want)
+		}
+	}
+	if got, err := (Waves{Then: "1"}).sizes(maxWaves+1, 0); err == nil {
+		t.Errorf("got %d waves, want an error", len(got))
+	}
+}

@@ -1,0 +1,111 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// maxDeaths is how many instances may die while they work on a tenant before it has
+// failed: it may be what they die of.
+const maxDeaths = 5
+
+// sweep does what every instance does now and then for all of them.
+func (r *Runner) sweep(ctx context.Context) error {
+	return errors.Join(r.takeOver(ctx), r.resumeInTime(ctx), r.forget(ctx))
+}
+
+// takeOver gives back what instances had in hand whose lease has ended.
+func (r *Runner) takeOver(ctx context.Context) error {
+	names, err := r.leases.Expired(ctx, workerPrefix)
+	for _, name := range names {
+		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error { return r.takeOverFrom(ctx, tx, name) })
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) error {
+	ours, err := r.leases.Remove(ctx, tx, name)
+	if err != nil || !ours {
+		return err // somebody was faster, or the instance lives
+	}
+	var left []struct {
+		Run    string `db:"run_id"`
+		Seq    int64  `db:"seq"`
+		Fence  int64  `db:"fence"`
+		Deaths int    `db:"deaths"`
+	}
+	err = r.selects(ctx, tx, &left, `SELECT run_id, seq, fence, deaths FROM tenancy_run_tenants WHERE worker = ? AND state = ? ORDER BY run_id, seq`, name, TenantWorking)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	byRun := map[string][]outcome{}
+	for _, item := range left {
+		o := outcome{claim: claim{itemRow{Seq: item.Seq, Fence: item.Fence}}, state: TenantPending}
+		if item.Deaths+1 >= maxDeaths {
+			o.state, o.note = TenantFailed, "the instance that worked on it died, five times"
+		}
+		byRun[item.Run] = append(byRun[item.Run], o)
+	}
+	if _, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET deaths = deaths + 1 WHERE worker = ? AND state = ?`, name, TenantWorking); err != nil {
+		return err
+	}
+	for i, item := range left {
+		if i > 0 && left[i-1].Run == item.Run {
+			continue
+		}
+		row, err := r.lockRun(ctx, tx, item.Run)
+		if err == nil {
+			err = r.record(ctx, tx, row, byRun[item.Run])
+		}
+		if err == nil {
+			err = r.advance(ctx, tx, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.opts.Logger.WarnContext(ctx, "runs: an instance died or lost the database; others take over what it worked on", slog.Int("tenants", len(left)))
+	return nil
+}
+
+// resumeInTime lets runs go on whose pause between two waves is over.
+func (r *Runner) resumeInTime(ctx context.Context) error {
+	var ids []string
+	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE state = ? AND resume_at > 0 AND resume_at <= NOW()`, StatePaused)
+	for _, id := range ids {
+		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			row, err := r.lockRun(ctx, tx, id)
+			if err != nil || row.State != StatePaused || row.ResumeAt == 0 { // somebody was faster
+				return err
+			}
+			if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
+				return err
+			}
+			return r.advance(ctx, tx, row)
+		})
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// forget removes plans that nobody started, and runs that ended too long ago.
+func (r *Runner) forget(ctx context.Context) error {
+	old := `state IN ('planned', 'planning') AND expires_at <= NOW()`
+	args := []any{}
+	if r.opts.Retention > 0 {
+		old += ` OR state IN ('done', 'done_with_failures', 'cancelled', 'stopped') AND ended_at > 0 AND ended_at <= NOW() - ?`
+		args = append(args, r.opts.Retention.Microseconds())
+	}
+	var ids []string
+	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE `+old+` LIMIT 10`, args...)
+	for _, id := range ids {
+		err = errors.Join(err, r.remove(ctx, id))
+	}
+	return err
+}

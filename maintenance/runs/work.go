@@ -1,0 +1,198 @@
+package runs
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// workerPrefix is what the names of the instances' leases begin with.
+const workerPrefix = "worker/"
+
+// Run works on runs until ctx ends, and then until the tenants in hand are finished or
+// [Options.Grace] is over; a tenant that is not finished then is given back and is
+// nobody's failure. It also takes over what instances have left that died, lets runs
+// go on that wait for a time, and removes those that are too old. While the database
+// does not answer it tries again and says so in the log. It returns nil.
+//
+// Any number of instances may run it, each any number of times.
+func (r *Runner) Run(ctx context.Context) error {
+	// What is in hand outlives ctx by the grace.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	stop := context.AfterFunc(ctx, func() {
+		if r.opts.Grace > 0 {
+			select {
+			case <-time.After(r.opts.Grace):
+			case <-life.Done():
+			}
+		}
+		end()
+	})
+	defer stop()
+	for ctx.Err() == nil {
+		err := r.leases.Do(life, workerPrefix+rand.Text(), r.opts.Lease, func(held context.Context, lease *sqlkit.Lease) error {
+			(&worker{r: r, lease: lease, active: map[string]bool{}, unknown: map[string]bool{}}).serve(ctx, held)
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			r.opts.Logger.WarnContext(ctx, "runs: this instance cannot work on runs; trying again", slog.Any("error", err), slog.Duration("in", r.opts.Poll))
+			wait(ctx, r.opts.Poll)
+		}
+	}
+	return nil
+}
+
+// wait waits until the time is over or ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// worker is this instance while it holds its lease.
+type worker struct {
+	r     *Runner
+	lease *sqlkit.Lease
+	wg    sync.WaitGroup
+
+	mu     sync.Mutex // guards active
+	active map[string]bool
+
+	unknown map[string]bool // runs of tasks that this program does not know
+}
+
+// serve looks for runs and works on each, until ctx or the lease ends.
+func (w *worker) serve(ctx, held context.Context) {
+	defer w.wg.Wait()
+	looking, stop := context.WithCancel(held)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	for looking.Err() == nil {
+		if err := w.look(ctx, held, looking); err != nil && looking.Err() == nil {
+			w.r.opts.Logger.WarnContext(ctx, "runs: looking for work failed; trying again", slog.Any("error", err), slog.Duration("in", w.r.opts.Poll))
+		}
+		select {
+		case <-looking.Done():
+		case <-w.r.wake:
+		case <-time.After(w.r.opts.Poll):
+		}
+	}
+}
+
+// look cleans up and begins to work on each run that this instance does not work on.
+func (w *worker) look(ctx, held, looking context.Context) error {
+	err := w.r.sweep(looking)
+	var rows []runRow
+	err = errors.Join(err, w.r.selects(looking, w.r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE state = ? ORDER BY id LIMIT 100`, StateRunning))
+	for _, row := range rows {
+		task, known := w.r.opts.Tasks[row.Task]
+		if !known {
+			if !w.unknown[row.ID] {
+				w.r.opts.Logger.WarnContext(ctx, "runs: this program does not know the task of a run and leaves it to others",
+					slog.String("run", row.ID), slog.String("task", row.Task))
+			}
+			w.unknown[row.ID] = true
+			continue
+		}
+		if w.begin(row.ID) {
+			w.wg.Go(func() {
+				defer w.end(row.ID)
+				w.work(ctx, held, row, task)
+			})
+		}
+	}
+	return err
+}
+
+// begin reports whether nobody in this instance works on the run yet.
+func (w *worker) begin(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.active[id] {
+		return false
+	}
+	w.active[id] = true
+	return true
+}
+
+func (w *worker) end(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.active, id)
+}
+
+// work takes tenants of one run and works on them, until there are none to take, the
+// run does not go on, or ctx or the lease ends; and then until those in hand are
+// finished.
+func (w *worker) work(ctx, held context.Context, row runRow, task tenancy.Task) {
+	run, err := row.run()
+	if err != nil {
+		w.r.opts.Logger.ErrorContext(ctx, "runs: a run cannot be read", slog.String("run", row.ID), slog.Any("error", err))
+		return
+	}
+	job := &job{r: w.r, lease: w.lease, run: run, task: task}
+	if job.filter, err = parseFilter(run.Spec.Filter); err != nil {
+		w.r.opts.Logger.ErrorContext(ctx, "runs: a run cannot be read", slog.String("run", row.ID), slog.Any("error", err))
+		return
+	}
+	most := min(run.Spec.Parallel, w.r.opts.Workers)
+	results := make(chan outcome, most)
+	var finished []outcome
+	inHand := 0
+	defer func() { job.summary(ctx) }()
+	for {
+		want := most - inHand
+		if ctx.Err() != nil {
+			want = 0
+		}
+		if want > 0 || len(finished) > 0 {
+			_, claims, err := w.r.exchange(held, w.lease, run.ID, finished, want)
+			switch {
+			case err == nil:
+				finished = finished[:0]
+			case held.Err() != nil || errors.Is(err, tenancy.ErrConflict) || errors.Is(err, tenancy.ErrNotFound):
+				finished = finished[:0] // others have the tenants, or the run is gone
+			default:
+				w.r.opts.Logger.WarnContext(ctx, "runs: what became of tenants could not be written down; trying again",
+					slog.String("run", run.ID), slog.Int("tenants", len(finished)), slog.Any("error", err))
+				wait(held, w.r.opts.Poll)
+				if inHand == 0 && len(finished) > 0 && held.Err() == nil {
+					continue
+				}
+			}
+			for _, c := range claims {
+				inHand++
+				go func() { results <- job.do(held, c) }()
+			}
+		}
+		if inHand == 0 {
+			return
+		}
+		select {
+		case o := <-results:
+			inHand--
+			finished = append(finished, o)
+		case <-time.After(w.r.opts.Poll): // others may have finished some
+			continue
+		}
+		for more := true; more; { // what came meanwhile goes along
+			select {
+			case o := <-results:
+				inHand--
+				finished = append(finished, o)
+			default:
+				more = false
+			}
+		}
+	}
+}
