@@ -11,10 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/rueidis"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/circuit"
+	"github.com/artflow-studio/tenancy/internal/rediskit"
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
@@ -63,16 +65,48 @@ const (
 // Watch, as a [Catalog] has, the cache is told of its changes; otherwise, or when
 // the origin only wraps a catalog, let [Catalog.Watch] tell [Cache.Changed].
 func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
-	const op = "catalog.NewCache"
+	c, err := newCache(origin, nil, "", opts)
+	if err != nil {
+		return nil, tenancy.Wrap("catalog.NewCache", "", err)
+	}
+	return c, nil
+}
+
+// NewRedisCache is [NewCache] for a service of several instances: through Redis the
+// caches of all instances, and of whatever else changes the catalog, tell each other of
+// changes and share records. The namespace is that of [Catalog.Namespace]; services
+// whose caches have the same one in the same Redis share records. The caller closes the
+// client, after [Cache.Run] has ended.
+func NewRedisCache(origin tenancy.Finder, client rueidis.Client, namespace string, opts *CacheOptions) (*Cache, error) {
+	const op = "catalog.NewRedisCache"
+	if client == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
+	}
+	prefix, err := rediskit.Prefix("cache", namespace)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	c, err := newCache(origin, client, prefix, opts)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return c, nil
+}
+
+// newCache returns a cache, which shares what it has unless the client is nil.
+func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts *CacheOptions) (*Cache, error) {
 	if origin == nil {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no origin", tenancy.ErrInvalid))
+		return nil, fmt.Errorf("%w: no origin", tenancy.ErrInvalid)
 	}
 	c := &Cache{origin: origin, base: time.Now(), stop: func() {}, silence: func() error { return nil }, refresh: make(chan struct{}, refreshes)}
 	if opts != nil {
 		c.opts = *opts
 	}
 	if err := c.opts.complete(); err != nil {
-		return nil, tenancy.Wrap(op, "", err)
+		return nil, err
+	}
+	if client != nil {
+		c.shared = newShared(client, prefix, &c.opts)
 	}
 	c.memory.init(c.opts.Size)
 	c.memory.unknown = newRefSet(c.opts.UnknownTTL, unknownSize)
@@ -81,13 +115,10 @@ func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
 	c.circuit.Trip, c.circuit.Longest, c.circuit.Answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
 	c.proven.Store(distrusted)
-	if c.opts.Redis != nil {
-		c.shared = newShared(&c.opts)
-	}
 	if c.opts.MeterProvider != nil {
 		unregister, err := c.observe(c.opts.MeterProvider)
 		if err != nil {
-			return nil, tenancy.Wrap(op, "", err)
+			return nil, err
 		}
 		c.silence = sync.OnceValue(unregister)
 	}
@@ -119,6 +150,7 @@ func (c *Cache) Run(ctx context.Context) error {
 	defer c.running.Add(-1)
 	defer c.trusted.Store(never)
 	if c.shared != nil {
+		c.opts.Logger.InfoContext(ctx, "catalog: the cache shares records through redis", slog.String("keys", c.shared.prefix+"*"))
 		var work sync.WaitGroup
 		defer work.Wait()
 		work.Go(func() { c.follow(ctx) })

@@ -5,13 +5,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/rueidis"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
 )
 
-// CacheOptions are the options of [NewCache].
+// CacheOptions are the options of [NewCache] and [NewRedisCache].
 type CacheOptions struct {
 	// Size is the most tenants that are kept in process. Default: 100,000.
 	Size int
@@ -31,13 +30,6 @@ type CacheOptions struct {
 	// once, and how many questions about tenants that are not in memory are under
 	// way at a time. Defaults: 100 and 200.
 	UnknownRate, UnknownBurst int
-	// Redis connects the caches of all replicas, and of whatever else changes the
-	// catalog: they tell each other of changes, and share records. The caller
-	// closes it, after [Cache.Run] has ended. Default: none.
-	Redis rueidis.Client
-	// Prefix begins the names of all keys in Redis. Catalogs that share a Redis
-	// need different ones. Default: "tenancy:".
-	Prefix string
 	// RedisTimeout bounds how long a request waits for Redis. Default: 50
 	// milliseconds.
 	RedisTimeout time.Duration
@@ -87,9 +79,6 @@ func (o *CacheOptions) complete() error {
 		*each.d = max(*each.d, 0)
 	}
 	o.Unproven = min(o.Unproven, o.TTL)
-	if o.Prefix == "" {
-		o.Prefix = "tenancy:"
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

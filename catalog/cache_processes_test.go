@@ -55,7 +55,7 @@ func openProcess(file, redis string) (*catalog.Catalog, *catalog.Cache, error) {
 		return nil, nil, err
 	}
 	// Nothing is seen but by changes.
-	c, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, TTL: time.Hour, Unproven: time.Hour})
+	c, err := catalog.NewRedisCache(cat, client, alone, &catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour})
 	return cat, c, err
 }
 

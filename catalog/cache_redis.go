@@ -52,9 +52,9 @@ const (
 	maxOwed    = 10_000
 )
 
-func newShared(o *CacheOptions) *shared {
+func newShared(client rueidis.Client, prefix string, o *CacheOptions) *shared {
 	s := &shared{
-		client: o.Redis, script: rueidis.NewLuaScript(cacheScript), prefix: o.Prefix + "{catalog}:",
+		client: client, script: rueidis.NewLuaScript(cacheScript), prefix: prefix + "{catalog}:",
 		format: recordFormat(), self: rand.Text(), timeout: o.RedisTimeout, keep: max(o.MaxStale, o.TTL, time.Second),
 		load: o.LoadTimeout, logger: o.Logger, busy: map[tenancy.Ref]int{}, owed: map[tenancy.Ref]bool{},
 	}

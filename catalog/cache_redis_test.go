@@ -94,21 +94,20 @@ func (r *replica) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 }
 
 // newReplica returns a running cache over a catalog of its own on the store.
-func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, opts catalog.CacheOptions) *replica {
+func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts catalog.CacheOptions) *replica {
 	t.Helper()
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &origin{Finder: cat}
-	opts.Redis = client
 	if opts.Logger == nil {
 		opts.Logger = quiet
 	}
 	if opts.RedisTimeout == 0 {
 		opts.RedisTimeout = 5 * time.Second // the machine may be busy
 	}
-	c, err := catalog.NewCache(o, &opts)
+	c, err := catalog.NewRedisCache(o, client, namespace, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +179,14 @@ func acme() *tenancy.Tenant {
 	}
 }
 
+// alone is the namespace of a test that has a Redis of its own.
+const alone = "alone"
+
+// keysOf returns what the keys of a namespace begin with, and recordOf the key of a slug.
+func keysOf(namespace string) string { return "tenancy:cache:" + namespace + ":{catalog}:" }
+
+func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:" + slug }
+
 // long is for caches whose records end by changes alone.
 var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
 
@@ -187,16 +194,15 @@ var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL:
 // load.
 func TestCacheReplicas(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	opts.Prefix = prefix
-	a, b := newReplica(t, store, client, opts), newReplica(t, store, client, opts)
+	a, b := newReplica(t, store, client, ns, opts), newReplica(t, store, client, ns, opts)
 
 	wantVersion(t, a, slug("acme"), 1)
 	a.wantFinds(t, "a loads", 1)
-	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
+	awaitRecord(t, client, recordOf(ns, "acme"))
 	wantVersion(t, b, slug("acme"), 1)
 	wantVersion(t, b, byID("acme-1"), 1)
 	b.wantFinds(t, "b finds it in Redis", 0)
@@ -234,22 +240,80 @@ func TestCacheReplicas(t *testing.T) {
 	}
 }
 
+// Two services share a Redis, and have tenants of the same names. Without a namespace
+// of its own, one was given the records of the other.
+func TestServicesOnOneRedisShareNothing(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	production, staging := tenancytest.NewStore(), tenancytest.NewStore()
+	namespaces := map[*tenancytest.Store]string{}
+	for store, server := range map[*tenancytest.Store]string{production: "pg-1", staging: "pg-staging"} {
+		tenant := acme()
+		tenant.Placement.Server = server
+		fill(t, store, tenant)
+		cat, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := cat.Namespace(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		namespaces[store] = ns + name // which removes the keys
+	}
+	wantServer := func(r *replica, want string) {
+		t.Helper()
+		if got, err := r.Find(t.Context(), slug("acme")); err != nil || got.Placement.Server != want {
+			t.Errorf("got %+v, %v, want one on %s", got, err, want)
+		}
+	}
+	first := newReplica(t, staging, client, namespaces[staging], long)
+	wantServer(first, "pg-staging")
+	awaitRecord(t, client, recordOf(namespaces[staging], "acme"))
+	second := newReplica(t, production, client, namespaces[production], long)
+	wantServer(second, "pg-1")
+	second.wantFinds(t, "production asks its own catalog", 1)
+	// Nor does one hear of the other's changes.
+	if _, err := first.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	heard := time.Now()
+	await(t, "hearing of nothing", func() bool { return second.Stat().Proven.After(heard) })
+	wantServer(second, "pg-1")
+	second.wantFinds(t, "production, after a change of staging", 0)
+}
+
+// The log of a start says in which namespace it is.
+func TestCacheLogsItsNamespace(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	var mu sync.Mutex
+	var log bytes.Buffer
+	opts := long
+	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
+	newReplica(t, tenancytest.NewStore(), client, ns, opts)
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(log.String(), "keys=tenancy:cache:"+ns+":") {
+		t.Errorf("got the log %q, want the namespace %s", log.String(), ns)
+	}
+}
+
 // A process that only changes the catalog needs no Run.
 func TestCacheTellsWithoutRun(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	opts.Prefix = prefix
-	a := newReplica(t, store, client, opts)
+	a := newReplica(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, RedisTimeout: 5 * time.Second}); err != nil {
+	if _, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{RedisTimeout: 5 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -270,20 +334,19 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, prefix := tenancytest.Redis(t)
-			key := prefix + "{catalog}:slug:acme"
+			client, ns := tenancytest.Redis(t)
+			key := recordOf(ns, "acme")
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			opts := long
-			opts.Prefix = prefix
-			b := newReplica(t, store, client, opts)
+			b := newReplica(t, store, client, ns, opts)
 			var o origin // of one that hears of nothing
 			var err error
 			if o.Finder, err = catalog.NewWithStore(store, nil); err != nil {
 				t.Fatal(err)
 			}
-			opts.Redis, opts.RedisTimeout = client, 5*time.Second
-			a, err := catalog.NewCache(&o, &opts)
+			opts.RedisTimeout = 5 * time.Second
+			a, err := catalog.NewRedisCache(&o, client, ns, &opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -321,7 +384,7 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 			if err := a.Close(); err != nil { // what it stores is stored
 				t.Fatal(err)
 			}
-			c := newReplica(t, store, client, opts)
+			c := newReplica(t, store, client, ns, opts)
 			wantVersion(t, c, slug("acme"), 2)
 		})
 	}
@@ -339,10 +402,9 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	}
 	o := &origin{Finder: cat}
 	opts := long
-	var proxy *toxiproxy.Proxy
-	opts.Redis, proxy = proxied(t, s)
+	client, proxy := proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	a, err := catalog.NewCache(o, &opts)
+	a, err := catalog.NewRedisCache(o, client, alone, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +419,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 				t.Error(err)
 			}
 			await(t, "Redis", func() bool {
-				return opts.Redis.Do(t.Context(), opts.Redis.B().Ping().Build()).Error() == nil
+				return client.Do(t.Context(), client.B().Ping().Build()).Error() == nil
 			})
 		})
 	})
@@ -365,7 +427,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	if err := a.Close(); err != nil { // what it stores is stored
 		t.Fatal(err)
 	}
-	wantVersion(t, newReplica(t, store, connect(t, s.URL), long), slug("acme"), 2)
+	wantVersion(t, newReplica(t, store, connect(t, s.URL), alone, long), slug("acme"), 2)
 }
 
 // Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
@@ -401,7 +463,7 @@ func TestCacheRedisIsLost(t *testing.T) {
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			// Nothing ends by itself.
-			a, b := newReplica(t, store, client, long), newReplica(t, store, connect(t, s.URL), long)
+			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
 			wantVersion(t, a, slug("acme"), 1)
 			wantVersion(t, b, slug("acme"), 1)
 			if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
@@ -443,7 +505,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 	var proxies []*toxiproxy.Proxy
 	for range 2 {
 		client, proxy := proxied(t, first)
-		all, proxies = append(all, newReplica(t, store, client, long)), append(proxies, proxy)
+		all, proxies = append(all, newReplica(t, store, client, alone, long)), append(proxies, proxy)
 	}
 	for _, r := range all {
 		wantVersion(t, r, slug("acme"), 1)
@@ -452,7 +514,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "replication", func() bool {
-		n, err := admin.Do(t.Context(), admin.B().Exists().Key("tenancy:{catalog}:slug:acme").Build()).AsInt64()
+		n, err := admin.Do(t.Context(), admin.B().Exists().Key(recordOf(alone, "acme")).Build()).AsInt64()
 		return err == nil && n == 1
 	})
 	if err := admin.Do(t.Context(), admin.B().Replicaof().No().One().Build()).Error(); err != nil {
@@ -494,8 +556,8 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	client, proxy := proxied(t, s)
 	opts := long
 	opts.RedisTimeout = 50 * time.Millisecond
-	a := newReplica(t, store, connect(t, s.URL), long)
-	b := newReplica(t, store, client, opts)
+	a := newReplica(t, store, connect(t, s.URL), alone, long)
+	b := newReplica(t, store, client, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
 		t.Fatal(err)
@@ -534,7 +596,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, refs := newFinder(100)
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, Logger: quiet})
+	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,10 +627,10 @@ func TestCacheMissesChanges(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(rueidis.Client) rueidis.Completed{
 		"removed": func(c rueidis.Client) rueidis.Completed {
-			return c.B().Del().Key("tenancy:{catalog}:log").Build()
+			return c.B().Del().Key(keysOf(alone) + "log").Build()
 		},
 		"cut": func(c rueidis.Client) rueidis.Completed {
-			return c.B().Xtrim().Key("tenancy:{catalog}:log").Maxlen().Exact().Threshold("1").Build()
+			return c.B().Xtrim().Key(keysOf(alone) + "log").Maxlen().Exact().Threshold("1").Build()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -578,7 +640,7 @@ func TestCacheMissesChanges(t *testing.T) {
 			fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex", Status: tenancy.StatusActive})
 			client := connect(t, s.URL)
 			broken, proxy := proxied(t, s)
-			a, b := newReplica(t, store, client, long), newReplica(t, store, broken, long)
+			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, broken, alone, long)
 			wantVersion(t, b, slug("acme"), 1)
 			proxy.Stop()
 			for _, id := range []tenancy.ID{"acme-1", "globex-1"} {
@@ -609,7 +671,7 @@ func TestCacheMissesChanges(t *testing.T) {
 // heard of all changes.
 func TestCacheReplicasAgree(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	names := []string{"a", "b", "c", "d", "e"}
 	var refs []tenancy.Ref
@@ -621,10 +683,10 @@ func TestCacheReplicasAgree(t *testing.T) {
 		}
 	}
 	opts := long
-	opts.Prefix, opts.UnknownRate = prefix, 1e6
+	opts.UnknownRate = 1e6
 	var all []*replica
 	for range 3 {
-		r := newReplica(t, store, client, opts)
+		r := newReplica(t, store, client, ns, opts)
 		r.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(rand.N(2 * time.Millisecond)) })
 		all = append(all, r)
 	}
@@ -677,7 +739,7 @@ func TestCacheTellsLater(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, broken, long), newReplica(t, store, connect(t, s.URL), long)
+	a, b := newReplica(t, store, broken, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
 	wantVersion(t, a, slug("acme"), 1)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
@@ -698,17 +760,16 @@ func TestCacheTellsLaterWithoutRun(t *testing.T) {
 	s := startRedis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
-	b := newReplica(t, store, connect(t, s.URL), long)
+	b := newReplica(t, store, connect(t, s.URL), alone, long)
 	wantVersion(t, b, slug("acme"), 1)
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts := long
-	var proxy *toxiproxy.Proxy
-	opts.Redis, proxy = proxied(t, s)
+	client, proxy := proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	if _, err := catalog.NewCache(cat, &opts); err != nil {
+	if _, err := catalog.NewRedisCache(cat, client, alone, &opts); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Stop()
@@ -740,7 +801,7 @@ func TestCacheDeaf(t *testing.T) {
 	broken, proxy := proxied(t, s)
 	opts := long
 	opts.Unproven = 100 * time.Millisecond
-	a, b := newReplica(t, store, connect(t, s.URL), opts), newReplica(t, store, broken, opts)
+	a, b := newReplica(t, store, connect(t, s.URL), alone, opts), newReplica(t, store, broken, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -771,7 +832,7 @@ func TestCacheHearsSilence(t *testing.T) {
 	slowDown(t, proxy, 20*time.Millisecond)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	r := newReplica(t, store, client, long)
+	r := newReplica(t, store, client, alone, long)
 	const looks = 2000
 	deaf := 0
 	for range looks {
@@ -792,7 +853,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, connect(t, s.URL), long), newReplica(t, store, broken, long)
+	a, b := newReplica(t, store, connect(t, s.URL), alone, long), newReplica(t, store, broken, alone, long)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	await(t, "deafness", func() bool { return b.Stat().Deaf })
@@ -820,16 +881,15 @@ func TestCacheCatchesUp(t *testing.T) {
 // that nobody has, and the flood does not reach the origin through Redis.
 func TestCacheFloodWithRedis(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	opts.Prefix = prefix
-	a := newReplica(t, store, client, opts)
+	a := newReplica(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
-	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
+	awaitRecord(t, client, recordOf(ns, "acme"))
 	opts.UnknownRate, opts.UnknownBurst = 1, 5
-	b := newReplica(t, store, client, opts)
+	b := newReplica(t, store, client, ns, opts)
 	began := time.Now()
 	var refused atomic.Int64
 	var wg sync.WaitGroup
@@ -857,7 +917,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(200)
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -888,7 +948,7 @@ func TestCacheRunTwice(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(100)
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{Redis: client, RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -916,7 +976,7 @@ func TestCacheRunTwice(t *testing.T) {
 // A key that is revoked is forgotten by all replicas, with the tenant.
 func TestCacheForgetsKeys(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	cat := tenancytest.NewCatalog(t, acme())
 	key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret-5c6f1f9e"}
 	var revoked atomic.Bool
@@ -929,8 +989,8 @@ func TestCacheForgetsKeys(t *testing.T) {
 			}
 		})
 		opts := long
-		opts.Redis, opts.Prefix, opts.Logger, opts.RedisTimeout = client, prefix, quiet, 5*time.Second
-		c, err := catalog.NewCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, &opts)
+		opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
+		c, err := catalog.NewRedisCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, client, ns, &opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -948,17 +1008,16 @@ func TestCacheForgetsKeys(t *testing.T) {
 // What somebody else wrote in Redis is a miss, is logged, and is written over.
 func TestCacheOddRecords(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	var mu sync.Mutex
 	var log bytes.Buffer
 	opts := long
-	opts.Prefix = prefix
 	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-	a := newReplica(t, store, client, opts)
+	a := newReplica(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
-	key := prefix + "{catalog}:slug:acme"
+	key := recordOf(ns, "acme")
 	get := func() string {
 		text, _ := client.Do(t.Context(), client.B().Get().Key(key).Build()).ToString()
 		return text
@@ -975,7 +1034,7 @@ func TestCacheOddRecords(t *testing.T) {
 		if err := client.Do(t.Context(), client.B().Set().Key(key).Value(text).Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
-		b := newReplica(t, store, client, opts)
+		b := newReplica(t, store, client, ns, opts)
 		wantVersion(t, b, slug("acme"), 1)
 		b.wantFinds(t, what, 1)
 		if n := b.Stat().RedisOdd; n != 1 && text != "" {
@@ -989,7 +1048,7 @@ func TestCacheOddRecords(t *testing.T) {
 	if err := client.Do(t.Context(), client.B().Lpush().Key(key).Element("x").Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	b := newReplica(t, store, client, opts)
+	b := newReplica(t, store, client, ns, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	await(t, "a list written over", func() bool { return get() != "" })
 	mu.Lock()
@@ -1013,16 +1072,16 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 // A replica that starts while the catalog is down serves what Redis has.
 func TestCacheStartsStale(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	opts := catalog.CacheOptions{Prefix: prefix, TTL: 100 * time.Millisecond}
-	a := newReplica(t, store, client, opts)
+	opts := catalog.CacheOptions{TTL: 100 * time.Millisecond}
+	a := newReplica(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	began := time.Now()
-	awaitRecord(t, client, prefix+"{catalog}:slug:acme")
+	awaitRecord(t, client, recordOf(ns, "acme"))
 	await(t, "its end", func() bool { return time.Since(began) > opts.TTL })
-	b := newReplica(t, store, client, opts)
+	b := newReplica(t, store, client, ns, opts)
 	b.breakDown(errors.New("down"))
 	for range 3 {
 		wantVersion(t, b, slug("acme"), 1)
@@ -1056,9 +1115,9 @@ func TestCachePermissions(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	client := allowed(t, s, "+eval", "+evalsha", "+get", "+set", "+hmget", "+hset", "+xadd", "+xread", "+pexpire", "+time")
-	a, b := newReplica(t, store, client, long), newReplica(t, store, client, long)
+	a, b := newReplica(t, store, client, alone, long), newReplica(t, store, client, alone, long)
 	wantVersion(t, a, slug("acme"), 1)
-	awaitRecord(t, connect(t, s.URL), "tenancy:{catalog}:slug:acme")
+	awaitRecord(t, connect(t, s.URL), recordOf(alone, "acme"))
 	wantVersion(t, b, slug("acme"), 1)
 	b.wantFinds(t, "a record from Redis", 0)
 	if _, err := b.cat.Rename(t.Context(), "acme-1", "apex"); err != nil {
@@ -1074,7 +1133,7 @@ func TestCacheLookFails(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	a, b := newReplica(t, store, admin, long), newReplica(t, store, allowed(t, s, "+@all"), long)
+	a, b := newReplica(t, store, admin, alone, long), newReplica(t, store, allowed(t, s, "+@all"), alone, long)
 	rule := func(rules ...string) {
 		t.Helper()
 		if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("cache").Rule(rules...).Build()).Error(); err != nil {
@@ -1100,15 +1159,16 @@ func TestCacheCannotTell(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	wantVersion(t, newReplica(t, store, admin, long), slug("acme"), 1)
-	awaitRecord(t, admin, "tenancy:{catalog}:slug:acme")
+	wantVersion(t, newReplica(t, store, admin, alone, long), slug("acme"), 1)
+	awaitRecord(t, admin, recordOf(alone, "acme"))
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts := long
-	opts.Redis, opts.Logger, opts.RedisTimeout = allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info"), quiet, 5*time.Second
-	c, err := catalog.NewCache(cat, &opts)
+	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
+	client := allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info")
+	c, err := catalog.NewRedisCache(cat, client, alone, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -118,7 +120,7 @@ func wantError(t testing.TB, f tenancy.Finder, ref tenancy.Ref, want error) {
 
 // through is a store that is read through a cache.
 type through struct {
-	catalog.Store
+	*tenancytest.Store
 	cache *catalog.Cache
 }
 
@@ -671,7 +673,18 @@ func TestNewCacheRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrInvalid", what, err)
 		}
 	}
+	for _, odd := range []string{"", "a:b", "a{b}", "a*"} {
+		if _, err := catalog.NewRedisCache(finder{}, unusedRedis{}, odd, nil); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("namespace %q: got %v, want ErrInvalid", odd, err)
+		}
+	}
+	if _, err := catalog.NewRedisCache(finder{}, nil, "a", nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no client: got %v, want ErrInvalid", err)
+	}
 	if _, err := catalog.NewCache(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no origin: got %v, want ErrInvalid", err)
 	}
 }
+
+// unusedRedis is a client that nobody asks.
+type unusedRedis struct{ rueidis.Client }

@@ -18,7 +18,7 @@
 // was made with.
 //
 // Every process that changes tenants makes a Cache over its Catalog, with the same
-// Redis and prefix, even if it never asks it: that tells the others. It needs no
+// Redis and namespace, even if it never asks it: that tells the others. It needs no
 // [Cache.Run] for that. What is written past the Catalog, with SQL, is not told.
 //
 // How old may a record be that Find returns?
@@ -58,9 +58,9 @@
 //
 // # Redis
 //
-// Redis 5 or later, alone or a cluster, in which all keys of a prefix are in one
-// slot. The keys are PREFIX{catalog}:state, :log, and :id:ID, :slug:SLUG and
-// :domain:DOMAIN with records as JSON; all expire, and all may be deleted at any
+// Redis 5 or later, alone or a cluster, in which all keys of a namespace are in one
+// slot. The keys are tenancy:cache:NAMESPACE:{catalog}:state, :log, and :id:ID,
+// :slug:SLUG and :domain:DOMAIN with records as JSON; all expire, and all may be deleted at any
 // time. A user of Redis needs EVAL, EVALSHA, GET, SET, HMGET, HSET, XADD, XREAD,
 // PEXPIRE and TIME, and INFO, without which a start from a snapshot and a fail-over
 // are not noticed.

@@ -1,7 +1,6 @@
 package dbpool
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -36,9 +35,10 @@ func (e *DownError) Unwrap() error { return e.Err }
 // failure, one dial is let through, and if that succeeds the breaker closes.
 type breaker struct {
 	trip     int
-	from     map[*queue]bool // of a server's: whose dials failed, until trip
 	failures int
+	failedAt time.Time
 	retryAt  time.Time
+	againAt  time.Time // of a server: when a tenant that failed before may try
 	err      error
 }
 
@@ -46,6 +46,14 @@ const (
 	shortestPause = 100 * time.Millisecond
 	longestPause  = 10 * time.Second
 	serverTrip    = 3 // tenants
+	// askTimeout bounds asking a server whether it works.
+	askTimeout = 5 * time.Second
+	// failingTime is for how long a failure tells that a tenant fails, and not
+	// that its server did once.
+	failingTime = time.Minute
+	// precedence is for how long only tenants that have not failed may probe a
+	// server after a pause.
+	precedence = shortestPause
 )
 
 // tripped reports whether the breaker lets one dial through at most.
@@ -73,40 +81,61 @@ func (b *breaker) refuses(now time.Time) error {
 	return &DownError{b.failures, b.retryAt.Sub(now), b.err}
 }
 
-// failed counts a failure. The pause has jitter, so that replicas do not all
-// come back at the same moment.
+// failed counts a failure.
 func (b *breaker) failed(now time.Time, err error) {
 	b.failures++
+	b.failedAt = now
 	b.err = err
+	b.retryAt = b.pause(now)
+}
+
+// pause returns when the next try may be. It has jitter, so that instances do not
+// all come back at the same moment.
+func (b *breaker) pause(now time.Time) time.Time {
 	pause := longestPause
 	if n := b.failures - b.trip; n < 7 {
 		pause = shortestPause << max(n, 0)
 	}
-	b.retryAt = now.Add(pause/2 + rand.N(pause/2)) //nolint:gosec // not a secret
+	return now.Add(pause/2 + rand.N(pause/2)) //nolint:gosec // not a secret
 }
 
-func (b *breaker) succeeded() { b.failures, b.err, b.from = 0, nil, nil }
+func (b *breaker) succeeded() { *b = breaker{trip: b.trip} }
 
-// failedFor counts a failure of a server. It takes different tenants to show that
-// the server is at fault, and not the database of one; the pool's own connection to
-// the server itself counts each time.
-func (b *breaker) failedFor(q *queue, now time.Time, err error) {
-	if !b.tripped() && q.tenant != "" {
-		if b.from == nil {
-			b.from = map[*queue]bool{}
+// failing reports whether the last try, not long ago, failed.
+func (b *breaker) failing(now time.Time) bool {
+	return b.failures > 0 && now.Sub(b.failedAt) < failingTime
+}
+
+// The methods below are of a server's breaker. It takes different tenants to show
+// that the server is at fault. A tenant that fails again says nothing new: it
+// neither trips the breaker nor lengthens the pause, and others probe before it.
+
+// probeAt returns when a tenant may probe the server; again is whether its last try
+// failed.
+func (b *breaker) probeAt(again bool) time.Time {
+	at := b.retryAt
+	if again {
+		at = at.Add(precedence)
+		if at.Before(b.againAt) {
+			at = b.againAt
 		}
-		if b.from[q] {
-			return
-		}
-		b.from[q] = true
 	}
-	// The text is for logs; as an error it would speak of another tenant.
-	b.failed(now, fmt.Errorf("%w: the server refuses connections: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+	return at
 }
 
-// tenantsFault reports whether a dial failed because of the tenant's database
-// and surely not of the server.
-func tenantsFault(err error) bool {
-	var wrong *IdentityError
-	return errors.Is(err, tenancy.ErrNotFound) || errors.As(err, &wrong)
+// refusesTenant is refuses for a tenant. One that may probe soon waits.
+func (b *breaker) refusesTenant(again bool, now time.Time) error {
+	if again && b.tripped() && now.Before(b.againAt) {
+		return &DownError{b.failures, b.againAt.Sub(now), b.err}
+	}
+	return b.refuses(now)
+}
+
+// failedAgain notes a failure of a tenant that failed before.
+func (b *breaker) failedAgain(now time.Time) { b.againAt = b.pause(now) }
+
+// failedFor counts a tenant's failure. The text is for logs; as an error it would
+// speak of another tenant.
+func (b *breaker) failedFor(now time.Time, err error) {
+	b.failed(now, fmt.Errorf("%w: the server refuses connections: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
 }

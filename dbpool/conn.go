@@ -123,6 +123,9 @@ func (c *physical) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
 
 // Ping implements [driver.Pinger].
 func (c *physical) Ping(ctx context.Context) error {
+	if err := c.target.allows(ctx); err != nil {
+		return err
+	}
 	if c.ping == nil {
 		return nil
 	}
@@ -136,6 +139,9 @@ func (c *physical) Prepare(query string) (driver.Stmt, error) {
 
 // PrepareContext implements [driver.ConnPrepareContext].
 func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := c.target.allows(ctx); err != nil {
+		return nil, err
+	}
 	e := c.note(query)
 	if c.prepare == nil {
 		s, err := c.inner.Prepare(query)
@@ -157,6 +163,9 @@ func (c *physical) Begin() (driver.Tx, error) {
 func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if c.begin == nil {
 		return nil, errors.New("dbpool: the driver has no BeginTx")
+	}
+	if err := c.target.allows(ctx); err != nil {
+		return nil, err
 	}
 	if c.queue.writer == nil || opts.ReadOnly {
 		tx, err := c.begin.BeginTx(ctx, opts)
@@ -180,6 +189,9 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 	if c.exec == nil {
 		return nil, driver.ErrSkip
 	}
+	if err := c.target.allows(ctx); err != nil {
+		return nil, err
+	}
 	ends, err := c.write(ctx, c.note(query))
 	if err != nil {
 		return nil, err
@@ -195,6 +207,9 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 func (c *physical) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
 	if c.query == nil {
 		return nil, driver.ErrSkip
+	}
+	if err := c.target.allows(ctx); err != nil {
+		return nil, err
 	}
 	defer c.caught(&err)
 	ends, err := c.write(ctx, c.note(query))

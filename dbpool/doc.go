@@ -32,8 +32,16 @@
 //
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
 // when the queue is full or the wait would outlast the request's deadline, the
-// error is a [*BusyError]. What does not answer is not asked again for a while:
-// a [*DownError]. Work in a [Background] context waits behind requests.
+// error is a [*BusyError]. Work in a [Background] context waits behind requests.
+//
+// # What does not answer
+//
+// A database whose connection failed is not dialled again for a while, nor is any of
+// a server that failed for three tenants in a row: requests get a [*DownError] at
+// once, and one dial at a time finds out when it works again. An error about one
+// database does not count against its server; where the code of an error is not
+// clear, the pool asks the server over its own database (see [Faults]). A tenant
+// that fails again and again counts once.
 //
 // # Broken off statements
 //

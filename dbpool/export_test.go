@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // NewFakeServer returns an engine whose connections only count. It fails the
@@ -108,4 +110,14 @@ func (c *replicaConn) Ping(context.Context) error {
 // Identify implements [Engine].
 func (r *FakeReplica) Identify(ctx context.Context, c driver.Conn) (Identity, error) {
 	return r.fakeServer.Identify(ctx, c.(*replicaConn).fakeConn)
+}
+
+// ContextCheck returns what compares a context with a tenant's handle.
+func ContextCheck(t testing.TB, e Engine, id tenancy.ID) func(context.Context) {
+	to := &target{engine: e, tenant: id}
+	return func(ctx context.Context) {
+		if err := to.allows(ctx); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -131,7 +131,7 @@ func (g *group) enqueue(ctx context.Context, q *queue, now time.Time) (*waiter, 
 		if err := q.breaker.refuses(now); err != nil {
 			return nil, err
 		}
-		if err := q.server.breaker.refuses(now); err != nil {
+		if err := q.server.breaker.refusesTenant(q.breaker.failing(now), now); err != nil {
 			return nil, err
 		}
 	}
@@ -353,7 +353,7 @@ func (g *group) nextInRing(class class, now time.Time) *queue {
 			q.leaveRing()
 			continue
 		}
-		if !q.server.mayDial(now) || full && len(q.idle) == len(g.idle) { // it would take its own place
+		if !q.server.mayDial(q, now) || full && len(q.idle) == len(g.idle) { // it would take its own place
 			continue
 		}
 		if best == nil && now.Sub(q.next().since) > overdue {
@@ -414,10 +414,10 @@ func (g *group) done() {
 // connect makes the connection that a dial is for.
 func (g *group) connect(d dial) (inner driver.Conn, took time.Duration, err error) {
 	began := time.Now()
+	var unswitched error
 	if d.take {
-		err := d.target.take(d.victim)
-		g.switched(d.queue.server, err)
-		if err == nil {
+		if unswitched = d.target.take(d.victim); unswitched == nil {
+			g.switched(d.queue.server)
 			return d.victim.inner, time.Since(began), nil
 		}
 	}
@@ -427,29 +427,40 @@ func (g *group) connect(d dial) (inner driver.Conn, took time.Duration, err erro
 	began = time.Now()
 	inner, err = d.target.dial(max(g.limits.wait, dialTimeout))
 	took = time.Since(began)
+	if d.take {
+		g.notSwitched(d.queue.server, unswitched, err)
+	}
 	if err == nil {
 		g.dialled(took)
 	}
 	return inner, took, err
 }
 
-// switched counts a connection that was switched, or is dialled for instead.
-func (g *group) switched(s *server, err error) {
+// switched counts a connection that was switched.
+func (g *group) switched(s *server) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case err == nil:
-		g.stat.Switches++
-		s.switching.succeeded()
-		return
-	case !errors.Is(err, driver.ErrSkip):
+	g.stat.Switches++
+	s.switching.succeeded()
+}
+
+// notSwitched counts a connection that was dialled because switching failed. Where
+// dialing fails too, that says nothing about switching.
+func (g *group) notSwitched(s *server, err, dialing error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stat.Dials++
+	if dialing == nil && !errors.Is(err, driver.ErrSkip) {
 		s.switching.failed(time.Now(), err)
 	}
-	g.stat.Dials++
 }
 
 func (g *group) dial(d dial) {
 	inner, took, err := g.connect(d)
+	var fault Fault
+	if err != nil {
+		fault = g.faultOf(d, err)
+	}
 	now := time.Now()
 	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation}
 	if err == nil {
@@ -465,7 +476,7 @@ func (g *group) dial(d dial) {
 		q.live--
 		g.stat.Failures++
 		if !q.moved { // it says nothing of where the tenant is now
-			g.failed(q, err, now)
+			g.failed(q, err, fault, now)
 		}
 		g.done()
 		start := g.schedule(now)
@@ -492,18 +503,42 @@ func (g *group) dial(d dial) {
 	g.run(start)
 }
 
+// faultOf says what the error of a dial is about. Where that is not clear it asks
+// the server, in the place of the connection that failed, unless the answer would
+// change nothing.
+func (g *group) faultOf(d dial, err error) Fault {
+	f := d.target.fault(err)
+	if f != FaultUnclear {
+		return f
+	}
+	g.mu.Lock()
+	needless := d.queue.breaker.failing(time.Now()) && !d.queue.server.breaker.tripped()
+	g.mu.Unlock()
+	if needless {
+		return f
+	}
+	return d.target.ask()
+}
+
 // failed counts a dial that failed, and tells those who have nothing else to
-// wait for: the tenant's own waiters and, when the server is down, all.
-func (g *group) failed(q *queue, err error, now time.Time) {
+// wait for: the tenant's own waiters and, when the server is down, all. A tenant
+// that fails again takes only its like along.
+func (g *group) failed(q *queue, err error, f Fault, now time.Time) {
+	again := q.tenant != "" && q.breaker.failing(now)
 	q.breaker.failed(now, err)
-	if !tenantsFault(err) {
-		b := &q.server.breaker
-		b.failedFor(q, now, err)
-		if b.tripped() {
-			for other := range g.waiting.all() {
-				if other != q && other.server == q.server && other.live == 0 {
-					g.failAll(other, b.err)
-				}
+	b := &q.server.breaker
+	switch {
+	case f == FaultDatabase: // the server answered
+		b.succeeded()
+	case again:
+		b.failedAgain(now)
+	default:
+		b.failedFor(now, err)
+	}
+	if b.tripped() {
+		for other := range g.waiting.all() {
+			if other != q && other.server == q.server && other.live == 0 && (!again || other.breaker.failing(now)) {
+				g.failAll(other, b.err)
 			}
 		}
 	}

@@ -120,6 +120,7 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 		statements: &p.statements, keep: p.opts.KeepSessions, log: p.opts.Logger,
 	}
 	to.endings, _ = e.(Endings)
+	to.faults, _ = e.(Faults)
 	to.files, _ = e.(Files)
 	to.orphans, _ = e.(Orphans)
 	to.sessions, _ = e.(Sessions)

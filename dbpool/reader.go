@@ -188,11 +188,10 @@ func (p *Pool) Position(ctx context.Context) (Position, error) {
 
 // position asks a server over a connection of the source.
 func (s *source) position(ctx context.Context) (Position, error) {
-	conn, err := s.Connect(ctx)
+	c, err := s.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	c := conn.(*physical)
 	defer func() { _ = c.Close() }()
 	e, ok := c.target.engine.(Replication)
 	if !ok {

@@ -49,9 +49,9 @@ func newServer(name string, e Engine, g *group, c conns) *server {
 	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
 }
 
-// mayDial reports whether the breaker lets a dial through.
-func (s *server) mayDial(now time.Time) bool {
-	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.retryAt)
+// mayDial reports whether the breaker lets a dial of the queue's tenant through.
+func (s *server) mayDial(q *queue, now time.Time) bool {
+	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.probeAt(q.breaker.failing(now)))
 }
 
 // up reports whether the server's breaker is closed.

@@ -28,10 +28,25 @@ func (s *source) Close() error {
 // Driver implements [driver.Connector].
 func (s *source) Driver() driver.Driver { return s.driver }
 
-// Connect implements [driver.Connector]. A connection that was idle is looked at
-// as database/sql would do it: without a round trip, unless it was idle for long.
-// One that was just dialled needs no look.
+// Connect implements [driver.Connector]. It refuses a context that the handle does
+// not serve.
 func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
+	if q := s.queue.Load(); q != nil {
+		if err := q.target.allows(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect returns a connection. One that was idle is looked at as database/sql
+// would do it: without a round trip, unless it was idle for long. One that was just
+// dialled needs no look.
+func (s *source) connect(ctx context.Context) (*physical, error) {
 	for {
 		q := s.queue.Load()
 		if q == nil {

@@ -74,6 +74,7 @@ type target struct {
 	era        int      // which of the server's engines it is
 	sessions   Sessions // nil if the engine has no such ability
 	endings    Endings  // likewise
+	faults     Faults   // likewise
 	files      Files    // likewise
 	switcher   Switcher // likewise
 	orphans    Orphans  // likewise

@@ -440,8 +440,8 @@ func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
 
 func TestDrainOfReplicasInRedis(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
-	shared, err := replicas.NewRedis(client, prefix)
+	client, ns := tenancytest.Redis(t)
+	shared, err := replicas.NewRedis(client, ns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -519,7 +519,7 @@ func TestDrainOfTheService(t *testing.T) {
 // after the other began maintenance.
 func TestSeenThroughCaches(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	type replica struct {
 		cat   *catalog.Catalog
@@ -532,7 +532,7 @@ func TestSeenThroughCaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
+		cache, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -692,14 +692,14 @@ func TestAuthenticationPanicsOnMistakes(t *testing.T) {
 // Revoked at one replica, a key is refused by another within a second.
 func TestRevocationReachesReplicas(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	replica := func() (*catalog.Catalog, *catalog.Cache) {
 		cat, err := catalog.NewWithStore(store, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: client, Prefix: prefix, RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
+		cache, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}

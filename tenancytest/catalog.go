@@ -41,6 +41,7 @@ func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		"RecordsAreOwned": testRecordsAreOwned,
 		"ContextEnds":     testContextEnds,
 		"KeyUses":         testKeyUses,
+		"Namespace":       testNamespace,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -665,4 +666,39 @@ func testKeyUses(t *testing.T, c *catalog.Catalog) {
 	put(&again, first, second)
 	create(t, c, again)
 	check()
+}
+
+func testNamespace(t *testing.T, c *catalog.Catalog) {
+	got, errs := make([]string, 8), make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() { got[i], errs[i] = c.Namespace(t.Context()) })
+	}
+	wg.Wait()
+	if errors.Is(errs[0], tenancy.ErrInvalid) {
+		t.Log("the store is no NamespaceStore")
+		return
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("Namespace: %v", err)
+	}
+	first := got[0]
+	if first == "" || slices.ContainsFunc(got, func(name string) bool { return name != first }) {
+		t.Fatalf("got the namespaces %q at once, want one", got)
+	}
+	renewed, err := c.RenewNamespace(t.Context())
+	if err != nil || renewed == "" || renewed == first {
+		t.Errorf("RenewNamespace: got %q, %v, want another than %q", renewed, err, first)
+	}
+	if now, err := c.Namespace(t.Context()); now != renewed || err != nil {
+		t.Errorf("got the namespace %q, %v, want %q", now, err, renewed)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.RenewNamespace(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context ended: got %v, want %v", err, context.Canceled)
+	}
+	if now, err := c.Namespace(t.Context()); now != renewed || err != nil {
+		t.Errorf("got the namespace %q, %v, want %q", now, err, renewed)
+	}
 }

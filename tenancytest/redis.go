@@ -9,11 +9,11 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Redis returns a client of the Redis that the environment names, and a prefix
-// for the keys that the test makes. When the test ends the keys are removed and
-// the client is closed. A test that flushes or stops the server needs one of its
-// own.
-func Redis(t testing.TB) (client rueidis.Client, prefix string) {
+// Redis returns a client of the Redis that the environment names, and a namespace for
+// what the test makes there. When the test ends all keys with the namespace in their
+// names are removed and the client is closed. A test that flushes or stops the server
+// needs one of its own.
+func Redis(t testing.TB) (client rueidis.Client, namespace string) {
 	t.Helper()
 	opts, err := rueidis.ParseURL(dsn(t, RedisEnv))
 	if err != nil {
@@ -24,22 +24,22 @@ func Redis(t testing.TB) (client rueidis.Client, prefix string) {
 		t.Fatalf("tenancytest: %v", err)
 	}
 	t.Cleanup(client.Close)
-	prefix = "tenancytest:" + rand.Text() + ":"
+	namespace = "test-" + rand.Text()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
-		if err := removeKeys(ctx, client, prefix); err != nil {
+		if err := removeKeys(ctx, client, namespace); err != nil {
 			t.Errorf("tenancytest: removing keys: %v", err)
 		}
 	})
-	return client, prefix
+	return client, namespace
 }
 
-// removeKeys removes the keys of all nodes that begin with the prefix.
-func removeKeys(ctx context.Context, client rueidis.Client, prefix string) error {
+// removeKeys removes the keys of all nodes that have the text in their names.
+func removeKeys(ctx context.Context, client rueidis.Client, text string) error {
 	for _, node := range client.Nodes() {
 		for cursor := uint64(0); ; {
-			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(prefix+"*").Count(1000).Build()).AsScanEntry()
+			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match("*"+text+"*").Count(1000).Build()).AsScanEntry()
 			if err != nil {
 				return err
 			}

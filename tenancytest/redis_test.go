@@ -17,11 +17,11 @@ func TestRedisRemovesItsKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set(t, other+"kept")
+	set(t, "tenancy:x:"+other+":kept")
 	var keys []string
 	t.Run("inner", func(t *testing.T) {
-		_, prefix := tenancytest.Redis(t)
-		keys = []string{prefix + "a", prefix + "b"}
+		_, ns := tenancytest.Redis(t)
+		keys = []string{"tenancy:x:" + ns + ":a", "own:{a}:" + ns}
 		for _, key := range keys {
 			set(t, key)
 		}
@@ -29,7 +29,7 @@ func TestRedisRemovesItsKeys(t *testing.T) {
 	if n, err := exist(t, client, keys...); n != 0 || err != nil {
 		t.Errorf("got %d keys of a test that has ended, %v, want none", n, err)
 	}
-	if n, err := exist(t, client, other+"kept"); n != 1 || err != nil {
+	if n, err := exist(t, client, "tenancy:x:"+other+":kept"); n != 1 || err != nil {
 		t.Errorf("got %d keys of a test that runs, %v, want 1", n, err)
 	}
 }

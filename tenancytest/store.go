@@ -23,11 +23,13 @@ type Store struct {
 	mu      sync.Mutex // guards what follows
 	tenants map[tenancy.ID]*tenancy.Tenant
 	uses    map[tenancy.ID]map[string]time.Time // of API keys
+	name    string
 }
 
 var (
-	_ catalog.Store    = (*Store)(nil)
-	_ catalog.UseStore = (*Store)(nil)
+	_ catalog.Store          = (*Store)(nil)
+	_ catalog.UseStore       = (*Store)(nil)
+	_ catalog.NamespaceStore = (*Store)(nil)
 )
 
 // NewStore returns an empty store.
@@ -207,4 +209,26 @@ func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
 		strings.Contains(text, f.Text) &&
 		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
 		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore))
+}
+
+// Namespace returns the name that is kept, which is the given one if there was none.
+func (s *Store) Namespace(ctx context.Context, otherwise string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	s.name = cmp.Or(s.name, otherwise)
+	return s.name, nil
+}
+
+// SetNamespace keeps the name.
+func (s *Store) SetNamespace(ctx context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.name = name
+	return nil
 }

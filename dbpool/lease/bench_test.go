@@ -14,7 +14,7 @@ import (
 // BenchmarkRedis is one ask, of as many replicas as the name says, beside a PING
 // and a script that does nothing.
 func BenchmarkRedis(b *testing.B) {
-	client, prefix := tenancytest.Redis(b)
+	client, ns := tenancytest.Redis(b)
 	b.Run("Ping", func(b *testing.B) {
 		for b.Loop() {
 			if err := client.Do(b.Context(), client.B().Ping().Build()).Error(); err != nil {
@@ -25,7 +25,7 @@ func BenchmarkRedis(b *testing.B) {
 	b.Run("Eval", func(b *testing.B) {
 		nothing := rueidis.NewLuaScript("return {1, 1}")
 		for b.Loop() {
-			if err := nothing.Exec(b.Context(), client, []string{prefix + "x"}, nil).Error(); err != nil {
+			if err := nothing.Exec(b.Context(), client, []string{ns + "x"}, nil).Error(); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -33,7 +33,7 @@ func BenchmarkRedis(b *testing.B) {
 	for _, replicas := range []int{1, 3, 30, 300} {
 		b.Run(fmt.Sprintf("Lease/%d", replicas), func(b *testing.B) {
 			benchmarkLease(b, replicas, func() dbpool.Lender {
-				l, err := lease.NewRedis(client, &lease.Options{Prefix: fmt.Sprintf("%s%d:", prefix, replicas)})
+				l, err := lease.NewRedis(client, fmt.Sprintf("%s.%d", ns, replicas), nil)
 				if err != nil {
 					b.Fatal(err)
 				}

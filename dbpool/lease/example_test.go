@@ -24,7 +24,7 @@ func ExampleNewRedis() {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	lender, err := lease.NewRedis(client, &lease.Options{Prefix: "shop:lease:"})
+	lender, err := lease.NewRedis(client, "shop", nil) // or what Catalog.Namespace returns
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,17 +16,13 @@ import (
 )
 
 const (
-	defaultPrefix = "tenancy:lease:"
-	defaultTTL    = 10 * time.Second
-	shortestTTL   = 10 * time.Millisecond
-	longestTTL    = time.Hour
+	defaultTTL  = 10 * time.Second
+	shortestTTL = 10 * time.Millisecond
+	longestTTL  = time.Hour
 )
 
 // Options are the options of [NewRedis].
 type Options struct {
-	// Prefix begins the names of the keys in Redis. Hosts that share a Redis and
-	// no connections have different ones. Default: "tenancy:lease:".
-	Prefix string
 	// TTL is how long a loan lasts, from 10 milliseconds to an hour, to the
 	// millisecond. It is the same in all replicas. It is how long others wait
 	// for the connections of a replica that has crashed, and how long nobody is
@@ -36,9 +32,6 @@ type Options struct {
 
 // complete fills in defaults.
 func (o *Options) complete() error {
-	if o.Prefix == "" {
-		o.Prefix = defaultPrefix
-	}
 	if o.TTL == 0 {
 		o.TTL = defaultTTL
 	}

@@ -67,10 +67,10 @@ func TestProcesses(t *testing.T) {
 // runProcesses reports whether all processes renewed in time.
 func (s *counter) runProcesses(t *testing.T) bool {
 	t.Helper()
-	_, prefix := tenancytest.Redis(t)
+	_, ns := tenancytest.Redis(t)
 	begin := func() *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), processEnv+"="+s.Addr().String(), "LEASE_TEST_PREFIX="+prefix)
+		cmd.Env = append(os.Environ(), processEnv+"="+s.Addr().String(), "LEASE_TEST_NAMESPACE="+ns)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func process(server string) error {
 		return err
 	}
 	defer client.Close()
-	lender, err := lease.NewRedis(client, &lease.Options{Prefix: os.Getenv("LEASE_TEST_PREFIX"), TTL: testTTL})
+	lender, err := lease.NewRedis(client, os.Getenv("LEASE_TEST_NAMESPACE"), &lease.Options{TTL: testTTL})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
 //go:embed redis.lua
@@ -26,7 +27,7 @@ const bookLife = 24 * time.Hour
 // Redis is a replica that shares connections through Redis, 5 or later, alone or
 // a cluster. Its methods may be called by many goroutines at once.
 //
-// Each server has one key, which holds text, expires a day after the last ask,
+// Each server has one key, tenancy:lease:NAMESPACE:{SERVER}, which holds text, expires a day after the last ask,
 // and may be deleted at any time. An ask is one script, on the clock of Redis. A
 // user of Redis needs EVAL, EVALSHA, GET, SET and TIME, and INFO, without which a
 // start from a snapshot and a fail-over are not noticed.
@@ -41,6 +42,7 @@ const bookLife = 24 * time.Hour
 // both take themselves for the primary.
 type Redis struct {
 	client  rueidis.Client
+	prefix  string // of the keys
 	opts    Options
 	script  *rueidis.Lua
 	replica string
@@ -52,12 +54,19 @@ var _ dbpool.Lender = (*Redis)(nil)
 // NewRedis returns a new replica, which the client connects. It asks Redis for
 // nothing. The caller closes the client, after the pool that uses the lender. The
 // error unwraps to [tenancy.ErrInvalid].
-func NewRedis(client rueidis.Client, opts *Options) (*Redis, error) {
+//
+// All pools with the same namespace in the same Redis share connections. It is that of
+// catalog.Catalog.Namespace, unless several services share a budget on purpose.
+func NewRedis(client rueidis.Client, namespace string, opts *Options) (*Redis, error) {
 	const op = "lease.NewRedis"
 	if client == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
 	}
-	r := &Redis{client: client, script: rueidis.NewLuaScript(script), replica: rand.Text()}
+	prefix, err := rediskit.Prefix("lease", namespace)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	r := &Redis{client: client, prefix: prefix, script: rueidis.NewLuaScript(script), replica: rand.Text()}
 	if opts != nil {
 		r.opts = *opts
 	}
@@ -88,7 +97,7 @@ func (r *Redis) exec(ctx context.Context, ask dbpool.Ask) ([]int64, error) {
 	}
 	within, cancel := context.WithTimeout(ctx, r.opts.TTL)
 	defer cancel()
-	keys, args := []string{r.opts.Prefix + "{" + ask.Server + "}"}, r.args(ask)
+	keys, args := []string{r.prefix + "{" + ask.Server + "}"}, r.args(ask)
 	done := make(chan rueidis.RedisResult, 1)
 	go func() { done <- r.script.Exec(undated{within}, r.client, keys, args) }()
 	select {

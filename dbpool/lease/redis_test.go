@@ -51,10 +51,13 @@ func connect(t *testing.T, address string) rueidis.Client {
 	return client
 }
 
-func replicas(t *testing.T, client rueidis.Client, opts lease.Options) func() dbpool.Lender {
+// alone is the namespace of a test that has a Redis of its own.
+const alone = "alone"
+
+func replicas(t *testing.T, client rueidis.Client, namespace string, opts lease.Options) func() dbpool.Lender {
 	return func() dbpool.Lender {
 		t.Helper()
-		r, err := lease.NewRedis(client, &opts)
+		r, err := lease.NewRedis(client, namespace, &opts)
 		if err != nil {
 			t.Error(err)
 		}
@@ -89,8 +92,8 @@ func await(t *testing.T, l dbpool.Lender, total, granted int) {
 func TestRedisConforms(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLender(t, func(t *testing.T) func() dbpool.Lender {
-		client, prefix := tenancytest.Redis(t)
-		return replicas(t, client, lease.Options{Prefix: prefix, TTL: testTTL})
+		client, ns := tenancytest.Redis(t)
+		return replicas(t, client, ns, lease.Options{TTL: testTTL})
 	})
 }
 
@@ -98,7 +101,7 @@ func TestRedisConformsWhenFlushed(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLenderLoss(t, func(t *testing.T) (func() dbpool.Lender, func()) {
 		client := connect(t, startRedis(t).URL)
-		return replicas(t, client, lease.Options{TTL: testTTL}), func() {
+		return replicas(t, client, alone, lease.Options{TTL: testTTL}), func() {
 			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
 				t.Error(err)
 			}
@@ -111,7 +114,7 @@ func TestRedisConformsWhenKilled(t *testing.T) {
 	tenancytest.TestLenderLoss(t, func(t *testing.T) (func() dbpool.Lender, func()) {
 		s := startRedis(t)
 		client := connect(t, s.URL)
-		return replicas(t, client, lease.Options{TTL: testTTL}), func() {
+		return replicas(t, client, alone, lease.Options{TTL: testTTL}), func() {
 			s.Kill()
 			restart(t, s, client)
 		}
@@ -133,7 +136,7 @@ func TestRedisStartsFromSnapshot(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	replica := replicas(t, client, lease.Options{TTL: 2 * time.Second})
+	replica := replicas(t, client, alone, lease.Options{TTL: 2 * time.Second})
 	a, b := replica(), replica()
 	await(t, a, 10, 3)
 	if err := client.Do(t.Context(), client.B().Save().Build()).Error(); err != nil {
@@ -154,19 +157,19 @@ func TestRedisStartsFromSnapshot(t *testing.T) {
 	}
 }
 
-func TestRedisPrefixesDoNotShare(t *testing.T) {
+func TestRedisNamespacesDoNotShare(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	var all []dbpool.Lender
-	for _, p := range []string{"a:", "b:"} {
-		l := replicas(t, client, lease.Options{Prefix: prefix + p, TTL: testTTL})()
+	for _, namespace := range []string{ns + ".a", ns + ".b"} {
+		l := replicas(t, client, namespace, lease.Options{TTL: testTTL})()
 		await(t, l, 10, 1)
 		lend(t, l, 10, 0, 0)
 		all = append(all, l)
 	}
 	for i, l := range all {
 		if loan := lend(t, l, 10, 0, 10); loan.Granted != 10 {
-			t.Errorf("prefix %d: granted %d, want 10", i, loan.Granted)
+			t.Errorf("namespace %d: granted %d, want 10", i, loan.Granted)
 		}
 	}
 }
@@ -176,7 +179,7 @@ func TestRedisPermissions(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	admin := connect(t, s.URL)
-	rules := []string{"on", ">secret", "~tenancy:lease:*", "+hello", "+eval", "+evalsha", "+time", "+get", "+set"}
+	rules := []string{"on", ">secret", "~tenancy:lease:alone:*", "+hello", "+eval", "+evalsha", "+time", "+get", "+set"}
 	if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("lender").Rule(rules...).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +188,7 @@ func TestRedisPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User, u.RawQuery = url.UserPassword("lender", "secret"), "client_cache=0"
-	replica := replicas(t, connect(t, u.String()), lease.Options{TTL: testTTL})
+	replica := replicas(t, connect(t, u.String()), alone, lease.Options{TTL: testTTL})
 	a, b := replica(), replica()
 	await(t, a, 10, 10)
 	began := time.Now()
@@ -193,7 +196,7 @@ func TestRedisPermissions(t *testing.T) {
 	if loan := lend(t, b, 10, 0, 10); loan.Granted != 0 && time.Since(began) < testTTL {
 		t.Errorf("granted %d of what another has", loan.Granted)
 	}
-	_, err = replicas(t, connect(t, u.String()), lease.Options{Prefix: "other:"})().Lease(t.Context(), dbpool.Ask{Server: "main"})
+	_, err = replicas(t, connect(t, u.String()), "other", lease.Options{})().Lease(t.Context(), dbpool.Ask{Server: "main"})
 	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
 	}
@@ -201,15 +204,20 @@ func TestRedisPermissions(t *testing.T) {
 
 func TestNewRedisRefuses(t *testing.T) {
 	t.Parallel()
-	client, _ := tenancytest.Redis(t)
+	client, ns := tenancytest.Redis(t)
 	for what, opts := range map[string]*lease.Options{
 		"negative TTL": {TTL: -1}, "short TTL": {TTL: time.Millisecond}, "long TTL": {TTL: 2 * time.Hour},
 	} {
-		if _, err := lease.NewRedis(client, opts); !errors.Is(err, tenancy.ErrInvalid) {
+		if _, err := lease.NewRedis(client, ns, opts); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("%s: got %v, want %v", what, err, tenancy.ErrInvalid)
 		}
 	}
-	if _, err := lease.NewRedis(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+	for _, odd := range []string{"", "a{b", "a:b"} {
+		if _, err := lease.NewRedis(client, odd, nil); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("namespace %q: got %v, want %v", odd, err, tenancy.ErrInvalid)
+		}
+	}
+	if _, err := lease.NewRedis(nil, ns, nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no client: got %v, want %v", err, tenancy.ErrInvalid)
 	}
 }
@@ -218,7 +226,7 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	l := replicas(t, client, lease.Options{TTL: testTTL})()
+	l := replicas(t, client, alone, lease.Options{TTL: testTTL})()
 	lend(t, l, 10, 0, 0)
 	s.Kill()
 	_, err := l.Lease(t.Context(), dbpool.Ask{Server: "main"})
@@ -256,7 +264,7 @@ func slowDown(t *testing.T, proxy *toxiproxy.Proxy) {
 func TestRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := slowRedis(t)
-	replica := replicas(t, client, lease.Options{TTL: testTTL})
+	replica := replicas(t, client, alone, lease.Options{TTL: testTTL})
 	a, b := replica(), replica()
 	await(t, a, 10, 4)
 	slowDown(t, proxy)
@@ -292,7 +300,7 @@ func TestRedisIsSlow(t *testing.T) {
 func TestRedisIsSlowToConnect(t *testing.T) {
 	t.Parallel()
 	client, proxy := slowRedis(t)
-	l := replicas(t, client, lease.Options{TTL: testTTL})()
+	l := replicas(t, client, alone, lease.Options{TTL: testTTL})()
 	lend(t, l, 10, 0, 0)
 	proxy.Stop()
 	for client.Do(t.Context(), client.B().Ping().Build()).Error() == nil { // until the client knows
@@ -307,7 +315,7 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(50*time.Millisecond, cancel)
 			began := time.Now()
-			_, err := replicas(t, client, lease.Options{TTL: time.Minute})().Lease(ctx, dbpool.Ask{Server: "main"})
+			_, err := replicas(t, client, alone, lease.Options{TTL: time.Minute})().Lease(ctx, dbpool.Ask{Server: "main"})
 			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > 3*time.Second {
 				t.Errorf("got %v after %v, want %v", err, d, context.Canceled)
 			}

@@ -40,8 +40,8 @@ func newScripted(t *testing.T) *scripted {
 		}
 		source = strings.Replace(source, old, with, 1)
 	}
-	client, prefix := tenancytest.Redis(t)
-	return &scripted{t: t, client: client, key: prefix + "book", script: rueidis.NewLuaScript(source), now: 1_800_000_000_000, run: "a1"}
+	client, ns := tenancytest.Redis(t)
+	return &scripted{t: t, client: client, key: ns + ".book", script: rueidis.NewLuaScript(source), now: 1_800_000_000_000, run: "a1"}
 }
 
 func (s *scripted) lend(replica string, number uint64, ask dbpool.Ask) (granted, share int) {
@@ -204,8 +204,8 @@ func TestScriptOnForeignKey(t *testing.T) {
 
 func TestLaterAskCameBefore(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
-	r, err := NewRedis(client, &Options{Prefix: prefix})
+	client, ns := tenancytest.Redis(t)
+	r, err := NewRedis(client, ns, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

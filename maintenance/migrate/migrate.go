@@ -72,6 +72,7 @@ func (m *Migrator) Up(ctx context.Context, t *tenancy.Tenant) error {
 }
 
 func (m *Migrator) up(ctx context.Context, t *tenancy.Tenant) error {
+	ctx = tenancy.NewContext(ctx, t) // the caller's may be of another tenant
 	db, err := m.databases.For(ctx, t)
 	if err != nil {
 		return err

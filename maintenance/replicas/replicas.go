@@ -17,6 +17,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/rediskit"
 	"github.com/artflow-studio/tenancy/maintenance"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // Redis is a [maintenance.Replicas] in Redis 5 or later, alone or a cluster. Its
-// keys are PREFIX{maintenance}:replicas, :drains, and :done:ID; all expire. What
+// keys are tenancy:replicas:NAMESPACE:{maintenance}:replicas, :drains, and :done:ID; all expire. What
 // Redis loses is told again within some beats. A replica that does not reach Redis
 // for half a minute is gone for the others.
 type Redis struct {
@@ -38,12 +39,18 @@ type Redis struct {
 	prefix string
 }
 
-// NewRedis returns replicas that share a Redis and a prefix of its keys. It asks
-// Redis for nothing. The caller closes the client. Without a client the error
-// unwraps to [tenancy.ErrInvalid].
-func NewRedis(client rueidis.Client, prefix string) (*Redis, error) {
+// NewRedis returns replicas that share a Redis and a namespace, that of
+// catalog.Catalog.Namespace. It asks Redis for nothing. The caller closes the client.
+// Without a client, or with a malformed namespace, the error unwraps to
+// [tenancy.ErrInvalid].
+func NewRedis(client rueidis.Client, namespace string) (*Redis, error) {
+	const op = "replicas.NewRedis"
 	if client == nil {
-		return nil, tenancy.Wrap("replicas.NewRedis", "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
+	}
+	prefix, err := rediskit.Prefix("replicas", namespace)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
 	return &Redis{client, prefix + "{maintenance}:"}, nil
 }

@@ -87,8 +87,9 @@ func TestMemory(t *testing.T) {
 
 func TestRedis(t *testing.T) {
 	t.Parallel()
-	client, prefix := tenancytest.Redis(t)
-	r, err := replicas.NewRedis(client, prefix)
+	client, ns := tenancytest.Redis(t)
+	prefix := "tenancy:replicas:" + ns + ":"
+	r, err := replicas.NewRedis(client, ns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,22 @@ func TestRedis(t *testing.T) {
 			t.Errorf("no answer: got %v, want ErrUnavailable", err)
 		}
 	}
-	if _, err := replicas.NewRedis(nil, ""); !errors.Is(err, tenancy.ErrInvalid) {
+	other, err := replicas.NewRedis(client, ns+".other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Beat(t.Context(), "here"); err != nil {
+		t.Fatal(err)
+	}
+	if there, _, err := other.Who(t.Context(), maintenance.Drain{ID: "x"}); err != nil || len(there) != 0 {
+		t.Errorf("another namespace: got the replicas %q, %v, want none", there, err)
+	}
+	for _, odd := range []string{"", "a:b", "a{b}"} {
+		if _, err := replicas.NewRedis(client, odd); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("namespace %q: got %v, want ErrInvalid", odd, err)
+		}
+	}
+	if _, err := replicas.NewRedis(nil, "x"); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no client: got %v, want ErrInvalid", err)
 	}
 }

@@ -25,9 +25,9 @@ var script string
 // it starts none that outlives a call by more than the client does.
 //
 // A request is one script, which counts to all limits or to none on the clock of
-// Redis. The keys are those of a [tenancy.Keyspace], so that all of a tenant are on
-// one node, and no two tenants have one; a host's own begin with "{@}" in the place
-// of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
+// Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
+// [tenancy.Keyspace], so that all of a tenant are on one node, and no two tenants have
+// one; a host's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
 // EVALSHA, GET, SET and TIME.
 //
 // When Redis loses its memory, or its clock is set forward, everybody has a full
@@ -39,6 +39,7 @@ var script string
 // with one request. See [RedisOptions.Replicas].
 type Redis struct {
 	client rueidis.Client
+	prefix string // of the keys
 	script *rueidis.Lua
 	opts   RedisOptions
 	local  *Memory // or nil
@@ -48,9 +49,6 @@ type Redis struct {
 
 // RedisOptions are the options of [NewRedis].
 type RedisOptions struct {
-	// Keyspace names the keys. Services that share a Redis and no tenants have
-	// different ones. Default: "tenancy.ratelimit".
-	Keyspace tenancy.Keyspace
 	// Timeout is how long a request may be kept by Redis. Default: 50 milliseconds.
 	Timeout time.Duration
 	// Replicas is in how many replicas the service runs: while Redis does not
@@ -68,32 +66,29 @@ type RedisOptions struct {
 }
 
 const (
-	defaultKeyspace = "tenancy.ratelimit"
-	defaultTimeout  = 50 * time.Millisecond
-	central         = "@" // is no ID of a tenant
+	defaultTimeout = 50 * time.Millisecond
+	central        = "@" // is no ID of a tenant
 )
 
 var _ Limiter = (*Redis)(nil)
 
 // NewRedis returns a limiter that asks Redis through the client, which its caller
-// closes. It asks for nothing yet. The error unwraps to [tenancy.ErrInvalid].
-func NewRedis(client rueidis.Client, opts *RedisOptions) (*Redis, error) {
+// closes. It asks for nothing yet. Limiters with the same namespace in the same Redis
+// count together: it is that of catalog.Catalog.Namespace. The error unwraps to
+// [tenancy.ErrInvalid].
+func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Redis, error) {
 	r := &Redis{client: client, script: rueidis.NewLuaScript(script), began: time.Now()}
 	if opts != nil {
 		r.opts = *opts
 	}
 	o := &r.opts
-	if o.Keyspace == "" {
-		o.Keyspace = defaultKeyspace
-	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
 	if o.Replicas == 0 {
 		o.Replicas = 1
 	}
-	ctx := tenancy.NewContext(context.Background(), &tenancy.Tenant{ID: "a"})
-	_, err := o.Keyspace.Prefix(ctx)
+	prefix, err := rediskit.Prefix("ratelimit", namespace)
 	switch {
 	case client == nil:
 		err = fmt.Errorf("%w: no client", tenancy.ErrInvalid)
@@ -103,6 +98,7 @@ func NewRedis(client rueidis.Client, opts *RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, tenancy.Wrap("ratelimit.NewRedis", "", err)
 	}
+	r.prefix = prefix
 	if o.Replicas > 0 {
 		r.local = NewMemory(o.Local)
 	}
@@ -203,11 +199,14 @@ func (r *Redis) key(ctx context.Context, l *Limit) (string, error) {
 	case len(value) > longest:
 		value = "#" + tenancy.DigestOf(value).String()
 	}
-	if _, ok := tenancy.FromContext(ctx); ok {
-		return r.opts.Keyspace.Key(ctx, l.Kind.String(), l.Class, value)
+	id := central
+	if t, ok := tenancy.FromContext(ctx); ok {
+		if err := t.ID.Validate(); err != nil {
+			return "", err
+		}
+		id = string(t.ID)
 	}
-	key := string(r.opts.Keyspace) + ":{" + central + "}:"
-	return key + l.Kind.String() + ":" + url.QueryEscape(l.Class) + ":" + url.QueryEscape(value), nil
+	return r.prefix + "{" + id + "}:" + l.Kind.String() + ":" + url.QueryEscape(l.Class) + ":" + url.QueryEscape(value), nil
 }
 
 func (r *Redis) now() int64 { return int64(time.Since(r.began)) }

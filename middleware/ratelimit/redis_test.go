@@ -5,7 +5,6 @@ package ratelimit_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -58,15 +57,13 @@ func connect(t *testing.T, address string) rueidis.Client {
 	return client
 }
 
-// sharedRedis returns a client of the Redis of all tests, and a keyspace of this
-// one. Its keys expire by themselves.
-func sharedRedis(t *testing.T) (rueidis.Client, tenancy.Keyspace) {
-	t.Helper()
-	client, _ := tenancytest.Redis(t)
-	return client, tenancy.Keyspace("tenancytest." + rand.Text())
-}
+// alone is the namespace of a test that has a Redis of its own.
+const alone = "alone"
 
-func newRedis(t *testing.T, client rueidis.Client, opts ratelimit.RedisOptions) *ratelimit.Redis {
+// tenantKey is the key of all requests of acme.
+func tenantKey(namespace string) string { return "tenancy:ratelimit:" + namespace + ":{acme}:tenant::" }
+
+func newRedis(t *testing.T, client rueidis.Client, namespace string, opts ratelimit.RedisOptions) *ratelimit.Redis {
 	t.Helper()
 	if opts.Timeout == 0 {
 		opts.Timeout = patient
@@ -74,7 +71,7 @@ func newRedis(t *testing.T, client rueidis.Client, opts ratelimit.RedisOptions) 
 	if opts.Logger == nil {
 		opts.Logger = silent
 	}
-	r, err := ratelimit.NewRedis(client, &opts)
+	r, err := ratelimit.NewRedis(client, namespace, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +115,8 @@ func keys(t *testing.T, client rueidis.Client, pattern string) []string {
 func TestRedisConforms(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLimiter(t, func(t *testing.T) ratelimit.Limiter {
-		client, keyspace := sharedRedis(t)
-		return newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace, Replicas: -1})
+		client, ns := tenancytest.Redis(t)
+		return newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
 	})
 }
 
@@ -130,7 +127,7 @@ func TestRedisConformsWhenKilled(t *testing.T) {
 	client := connect(t, s.URL)
 	s.Kill()
 	tenancytest.TestLimiter(t, func(t *testing.T) ratelimit.Limiter {
-		return newRedis(t, client, ratelimit.RedisOptions{Timeout: 50 * time.Millisecond})
+		return newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: 50 * time.Millisecond})
 	})
 }
 
@@ -140,7 +137,7 @@ func TestRedisLocalSize(t *testing.T) {
 	s := startRedis(t)
 	client := connect(t, s.URL)
 	s.Kill()
-	r := newRedis(t, client, ratelimit.RedisOptions{Timeout: 50 * time.Millisecond, Local: &ratelimit.MemoryOptions{Keys: 1}})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: 50 * time.Millisecond, Local: &ratelimit.MemoryOptions{Keys: 1}})
 	fresh := 0
 	for range 2 {
 		fresh = 0
@@ -162,15 +159,14 @@ func TestRedisLocalSize(t *testing.T) {
 // Replicas share what they count, and what one of them refuses counts for none.
 func TestRedisIsShared(t *testing.T) {
 	t.Parallel()
-	client, keyspace := sharedRedis(t)
-	opts := ratelimit.RedisOptions{Keyspace: keyspace}
-	a, b := newRedis(t, client, opts), newRedis(t, client, opts)
+	client, ns := tenancytest.Redis(t)
+	opts := ratelimit.RedisOptions{}
+	a, b := newRedis(t, client, ns, opts), newRedis(t, client, ns, opts)
 	if n := passed(t, a, 6, hourly(10)) + passed(t, b, 6, hourly(10)) + passed(t, a, 6, hourly(10)); n != 10 {
 		t.Errorf("%d passed, want 10", n)
 	}
-	opts.Keyspace += ".other"
-	if n := passed(t, newRedis(t, client, opts), 12, hourly(10)); n != 10 {
-		t.Errorf("another keyspace: %d passed, want 10", n)
+	if n := passed(t, newRedis(t, client, ns+".other", opts), 12, hourly(10)); n != 10 {
+		t.Errorf("another namespace: %d passed, want 10", n)
 	}
 }
 
@@ -178,7 +174,7 @@ func TestRedisKeys(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	r := newRedis(t, client, ratelimit.RedisOptions{})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{})
 	second := ratelimit.Rate{Limit: 1, Period: time.Minute}
 	limits := []ratelimit.Limit{
 		{Kind: ratelimit.Tenant, Rate: second},
@@ -195,13 +191,13 @@ func TestRedisKeys(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	want := []string{
-		"tenancy.ratelimit:{@}:address::2001%3Adb8%3A%3A",
-		"tenancy.ratelimit:{@}:key:a%3Ab%7D:k%3A7",
-		"tenancy.ratelimit:{@}:tenant::",
-		"tenancy.ratelimit:{acme}:address::2001%3Adb8%3A%3A",
-		"tenancy.ratelimit:{acme}:key::%23" + tenancy.DigestOf(long[0].Key).String(),
-		"tenancy.ratelimit:{acme}:key:a%3Ab%7D:k%3A7",
-		"tenancy.ratelimit:{acme}:tenant::",
+		"tenancy:ratelimit:alone:{@}:address::2001%3Adb8%3A%3A",
+		"tenancy:ratelimit:alone:{@}:key:a%3Ab%7D:k%3A7",
+		"tenancy:ratelimit:alone:{@}:tenant::",
+		"tenancy:ratelimit:alone:{acme}:address::2001%3Adb8%3A%3A",
+		"tenancy:ratelimit:alone:{acme}:key::%23" + tenancy.DigestOf(long[0].Key).String(),
+		"tenancy:ratelimit:alone:{acme}:key:a%3Ab%7D:k%3A7",
+		"tenancy:ratelimit:alone:{acme}:tenant::",
 	}
 	got := keys(t, client, "*")
 	if !slices.Equal(got, want) {
@@ -218,12 +214,9 @@ func TestRedisKeys(t *testing.T) {
 // Odd texts, and those of a clock that was set back, are no more than a full burst.
 func TestRedisFindsOddTexts(t *testing.T) {
 	t.Parallel()
-	client, keyspace := sharedRedis(t)
-	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace, Replicas: -1})
-	key, err := keyspace.Key(acme(t), "tenant", "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, ns := tenancytest.Redis(t)
+	r := newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
+	key := tenantKey(ns)
 	for text, want := range map[string]int{
 		"": 2, "x": 2, "nan": 2, "-nan": 2, "-inf": 2, "-1e300": 2, "0": 2, "1e-300": 2, "0x10": 2,
 		"inf": 0, "1e300": 0, "999999999999999999999": 0, "9e15": 0,
@@ -254,12 +247,9 @@ func TestRedisFindsOddTexts(t *testing.T) {
 // microsecond.
 func TestRedisOwesLessThanAMicrosecond(t *testing.T) {
 	t.Parallel()
-	client, keyspace := sharedRedis(t)
-	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace, Replicas: -1})
-	key, err := keyspace.Key(acme(t), "tenant", "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, ns := tenancytest.Redis(t)
+	r := newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
+	key := tenantKey(ns)
 	for _, rate := range []ratelimit.Rate{{Limit: 1_500_000, Burst: 1}, {Limit: 6_000_000, Burst: 10}} {
 		if err := client.Do(t.Context(), client.B().Set().Key(key).Value("1e300").Px(time.Minute).Build()).Error(); err != nil {
 			t.Fatal(err)
@@ -280,7 +270,7 @@ func TestRedisPermissions(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	admin := connect(t, s.URL)
-	rules := []string{"on", ">secret", "~tenancy.ratelimit:*", "+hello", "+eval", "+evalsha", "+time", "+get", "+set"}
+	rules := []string{"on", ">secret", "~tenancy:ratelimit:alone:*", "+hello", "+eval", "+evalsha", "+time", "+get", "+set"}
 	if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("limiter").Rule(rules...).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +279,7 @@ func TestRedisPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User, u.RawQuery = url.UserPassword("limiter", "secret"), "client_cache=0"
-	r := newRedis(t, connect(t, u.String()), ratelimit.RedisOptions{Replicas: -1})
+	r := newRedis(t, connect(t, u.String()), alone, ratelimit.RedisOptions{Replicas: -1})
 	if n := passed(t, r, 5, hourly(10)); n != 5 {
 		t.Errorf("%d passed, want 5", n)
 	}
@@ -299,7 +289,7 @@ func TestRedisPermissions(t *testing.T) {
 	if n := passed(t, r, 10, hourly(10)); n != 5 {
 		t.Errorf("without the script: %d passed, want 5", n)
 	}
-	other := newRedis(t, connect(t, u.String()), ratelimit.RedisOptions{Replicas: -1, Keyspace: "other"})
+	other := newRedis(t, connect(t, u.String()), "other", ratelimit.RedisOptions{Replicas: -1})
 	_, err = other.Take(acme(t), hourly(10))
 	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
@@ -308,15 +298,16 @@ func TestRedisPermissions(t *testing.T) {
 
 func TestNewRedisRefuses(t *testing.T) {
 	t.Parallel()
-	client, _ := tenancytest.Redis(t)
-	for what, opts := range map[string]*ratelimit.RedisOptions{
-		"negative timeout": {Timeout: -1}, "odd keyspace": {Keyspace: "a{b"},
-	} {
-		if _, err := ratelimit.NewRedis(client, opts); !errors.Is(err, tenancy.ErrInvalid) {
-			t.Errorf("%s: got %v, want %v", what, err, tenancy.ErrInvalid)
+	client, ns := tenancytest.Redis(t)
+	for _, odd := range []string{"", "a{b", "a:b"} {
+		if _, err := ratelimit.NewRedis(client, odd, nil); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("namespace %q: got %v, want %v", odd, err, tenancy.ErrInvalid)
 		}
 	}
-	if _, err := ratelimit.NewRedis(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := ratelimit.NewRedis(client, ns, &ratelimit.RedisOptions{Timeout: -1}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("negative timeout: got %v, want %v", err, tenancy.ErrInvalid)
+	}
+	if _, err := ratelimit.NewRedis(nil, ns, nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no client: got %v, want %v", err, tenancy.ErrInvalid)
 	}
 }
@@ -347,7 +338,7 @@ func TestRedisIsSlow(t *testing.T) {
 	client, proxy := proxied(t, startRedis(t))
 	var log bytes.Buffer
 	const timeout = 300 * time.Millisecond
-	r := newRedis(t, client, ratelimit.RedisOptions{Timeout: timeout, Replicas: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: timeout, Replicas: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	passed(t, r, 1, hourly(100))
 	if r.Down() {
 		t.Fatal("down before it was slow")
@@ -406,8 +397,8 @@ func TestRedisIsKilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	local := newRedis(t, client, ratelimit.RedisOptions{Timeout: time.Second, Replicas: 2})
-	strict := newRedis(t, client, ratelimit.RedisOptions{Timeout: time.Second, Replicas: -1})
+	local := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Replicas: 2})
+	strict := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Replicas: -1})
 	for _, r := range []*ratelimit.Redis{local, strict} {
 		passed(t, r, 1, hourly(100))
 	}
@@ -442,8 +433,8 @@ func TestRedisIsKilled(t *testing.T) {
 // another limiter.
 func TestRedisMalformedTenant(t *testing.T) {
 	t.Parallel()
-	client, keyspace := sharedRedis(t)
-	r := newRedis(t, client, ratelimit.RedisOptions{Keyspace: keyspace})
+	client, ns := tenancytest.Redis(t)
+	r := newRedis(t, client, ns, ratelimit.RedisOptions{})
 	odd := tenancy.NewContext(t.Context(), &tenancy.Tenant{ID: "Acme}:"})
 	for range 5 {
 		if ok, err := r.Take(odd, hourly(10)); ok || !errors.Is(err, tenancy.ErrInvalid) {
@@ -459,7 +450,7 @@ func TestRedisMalformedTenant(t *testing.T) {
 func TestRedisContextEnds(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
-	r := newRedis(t, client, ratelimit.RedisOptions{Replicas: -1})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{Replicas: -1})
 	passed(t, r, 1, hourly(100))
 	slowDown(t, proxy)
 	for range 6 {

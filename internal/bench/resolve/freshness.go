@@ -82,7 +82,7 @@ func (g *ground) freshness(ctx context.Context, what string, changes int, redis 
 	cat := g.inPG.Catalog
 	if redis != "" {
 		// It tells others of changes.
-		cache, err := catalog.NewCache(cat, &catalog.CacheOptions{Redis: g.client, Logger: quiet})
+		cache, err := catalog.NewRedisCache(cat, g.client, namespace, &catalog.CacheOptions{Logger: quiet})
 		if err != nil {
 			return err
 		}

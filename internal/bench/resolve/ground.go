@@ -184,10 +184,13 @@ func crowd(workers, n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
+// namespace is that of all keys in Redis.
+const namespace = "bench"
+
 // warmCache returns a cache that runs and has the first n tenants, and what ends it.
 func (g *ground) warmCache(ctx context.Context, n int, opts catalog.CacheOptions) (*catalog.Cache, func(), error) {
-	opts.Redis, opts.Logger = g.client, quiet
-	cache, err := catalog.NewCache(g.inPG, &opts)
+	opts.Logger = quiet
+	cache, err := catalog.NewRedisCache(g.inPG, g.client, namespace, &opts)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -38,15 +38,20 @@ func replica(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	opts := catalog.CacheOptions{Logger: quiet, TTL: time.Second, UnknownTTL: time.Second}
-	if of.Redis != "" {
+	var cache *catalog.Cache
+	if of.Redis == "" {
+		cache, err = catalog.NewCache(cat, &catalog.CacheOptions{Logger: quiet, TTL: time.Second, UnknownTTL: time.Second})
+	} else {
+		client, err := openRedis(of.Redis)
+		if err != nil {
+			return err
+		}
 		// Nothing is seen but by changes.
-		opts = catalog.CacheOptions{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
-		if opts.Redis, err = openRedis(of.Redis); err != nil {
+		opts := catalog.CacheOptions{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+		if cache, err = catalog.NewRedisCache(cat, client, namespace, &opts); err != nil {
 			return err
 		}
 	}
-	cache, err := catalog.NewCache(cat, &opts)
 	if err != nil {
 		return err
 	}

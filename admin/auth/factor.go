@@ -1,0 +1,281 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Misses of a second factor before it is locked, and for how long.
+const (
+	factorMisses  = 5
+	factorLock    = 15 * time.Minute
+	maxFactorLock = 24 * time.Hour
+)
+
+// lockAfter returns for how long a second factor is locked after so many misses.
+func lockAfter(misses int64) time.Duration {
+	if misses < factorMisses {
+		return 0
+	}
+	lock := factorLock
+	for range min(misses-factorMisses, 8) {
+		lock *= 2
+	}
+	return min(lock, maxFactorLock)
+}
+
+// errFactor is what every second factor gets that is wrong, or was used before.
+var errFactor = fmt.Errorf("%w: wrong or used code", tenancy.ErrUnauthenticated)
+
+// spend checks a second factor, a time-based or a recovery code, and uses it up. The attempt is counted before it is looked at, so
+// that attempts at the same time cannot exceed the limit.
+func (a *Auth) spend(ctx context.Context, operator, code string) error {
+	row, err := a.attempt(ctx, operator)
+	if err != nil {
+		return err
+	}
+	code = canonicalCode(code)
+	var n int64
+	if len(code) == 6 {
+		seal, err := a.seal(ctx)
+		if err != nil {
+			return err
+		}
+		secret, err := seal.open(row.TOTPSecret, operator)
+		if err != nil {
+			return err
+		}
+		if step, ok := totpStep(secret, code, time.Now()); ok {
+			n, err = a.store.exec(ctx, a.store.db, `UPDATE tenancy_auth_operators SET totp_step = ? WHERE id = ? AND totp_step < ?`, step, operator, step)
+			if err != nil {
+				return err
+			}
+		}
+	} else {
+		n, err = a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_recovery_codes WHERE operator_id = ? AND code_hash = ?`,
+			operator, tenancy.DigestOf(code).String())
+		if err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		if err := a.audit(ctx, nil, "session.second_factor", operator, tenancy.AuditDenied); err != nil {
+			return err
+		}
+		return errFactor
+	}
+	_, err = a.store.exec(ctx, a.store.db, `UPDATE tenancy_auth_operators SET factor_misses = 0, factor_locked = 0 WHERE id = ?`, operator)
+	return err
+}
+
+// attempt counts an attempt, and locks the second factor after too many.
+func (a *Auth) attempt(ctx context.Context, operator string) (row *operatorRow, err error) {
+	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		at := now()
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET factor_misses = factor_misses + 1 WHERE id = ? AND factor_locked <= ? AND totp_confirmed <> 0`,
+			operator, micro(at))
+		if err != nil {
+			return err
+		}
+		if row, err = a.store.operatorBy(ctx, tx, "id", operator); err != nil {
+			return hide(err)
+		}
+		if n == 0 {
+			if row.TOTPConfirmed == 0 {
+				return errFactor
+			}
+			return &limitedError{max(fromMicro(row.FactorLocked).Sub(at), time.Second)}
+		}
+		if lock := lockAfter(row.FactorMisses); lock > 0 {
+			_, err = a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET factor_locked = ? WHERE id = ?`, micro(at.Add(lock)), operator)
+		}
+		return err
+	})
+	return row, err
+}
+
+// SecondFactor ends a sign-in whose stage is [StageFactor] with a time-based or a recovery code. The session gets a new token. A
+// wrong or used code is an error that wraps [tenancy.ErrUnauthenticated]; after five, it is one that wraps [tenancy.ErrLimited].
+func (a *Auth) SecondFactor(w http.ResponseWriter, r *http.Request, code tenancy.Secret) (*Identity, error) {
+	const op = "auth.Auth.SecondFactor"
+	id, err := a.identify(r)
+	if err == nil && id.Session.Stage != StageFactor {
+		err = fmt.Errorf("%w: no second factor is due", tenancy.ErrConflict)
+	}
+	if err == nil {
+		err = a.spend(tenancy.WithActor(r.Context(), id.Actor()), id.Operator.ID, code.Reveal())
+	}
+	if err == nil {
+		err = a.finish(w, r, id)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return id, nil
+}
+
+// finish makes the session a full one, under a new token.
+func (a *Auth) finish(w http.ResponseWriter, r *http.Request, id *Identity) error {
+	if err := a.sessions.raise(w, id.live, StageFull); err != nil {
+		return err
+	}
+	id.Session = id.live.Session
+	return a.audit(tenancy.WithActor(r.Context(), id.Actor()), nil, "session.second_factor", id.Operator.ID, tenancy.AuditDone)
+}
+
+// StepUp shows the credentials of a full session again, so that actions which ask for that are open for a while. The session gets a
+// new token. The code may be empty for operators without a second factor.
+func (a *Auth) StepUp(w http.ResponseWriter, r *http.Request, password, code tenancy.Secret) (*Identity, error) {
+	const op = "auth.Auth.StepUp"
+	id, err := a.stepUp(w, r, password, code)
+	return id, tenancy.Wrap(op, "", err)
+}
+
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, password, code tenancy.Secret) (*Identity, error) {
+	id, err := a.identify(r)
+	if err != nil {
+		return nil, err
+	}
+	ctx := tenancy.WithActor(r.Context(), id.Actor())
+	if id.Session.Stage != StageFull {
+		return nil, fmt.Errorf("%w: the sign-in is not complete", tenancy.ErrUnauthenticated)
+	}
+	if err := a.limit(ctx, r, id.Operator.Email); err != nil {
+		return nil, err
+	}
+	row, err := a.store.operatorBy(ctx, a.store.db, "id", id.Operator.ID)
+	if err != nil {
+		return nil, hide(err)
+	}
+	ok, _, err := a.verify(ctx, row, password)
+	if err == nil && !ok {
+		err = errCredentials
+		if e := a.audit(ctx, nil, "session.step_up", id.Operator.ID, tenancy.AuditDenied); e != nil {
+			err = e
+		}
+	}
+	if err == nil && row.TOTPConfirmed != 0 {
+		err = a.spend(ctx, id.Operator.ID, code.Reveal())
+	}
+	if err == nil {
+		err = a.sessions.raise(w, id.live, StageFull)
+	}
+	if err != nil {
+		return nil, err
+	}
+	id.Session = id.live.Session
+	return id, a.audit(ctx, nil, "session.step_up", id.Operator.ID, tenancy.AuditDone)
+}
+
+// Enrolment is what an authenticator app needs.
+type Enrolment struct {
+	Secret tenancy.Secret // base32
+	URL    tenancy.Secret // otpauth://…, for a QR code
+}
+
+// BeginEnrol returns a new secret for the operator's second factor. It counts once [Auth.Enrol] is called with a code of it. An operator
+// who has a second factor gets an error that wraps [tenancy.ErrConflict].
+func (a *Auth) BeginEnrol(_ http.ResponseWriter, r *http.Request) (*Enrolment, error) {
+	const op = "auth.Auth.BeginEnrol"
+	id, err := a.enrolling(r)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	secret, url, err := newTOTP(a.opts.Name, id.Operator.Email)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	seal, err := a.seal(r.Context())
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	a.sessions.manager.Put(id.live.ctx, enrolKey, seal.seal(secret, id.Operator.ID))
+	if err := a.sessions.commit(id.live.ctx, nil); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return &Enrolment{tenancy.NewSecret(secret), tenancy.NewSecret(url)}, nil
+}
+
+// enrolling returns the identity of somebody who may enrol a second factor now.
+func (a *Auth) enrolling(r *http.Request) (*Identity, error) {
+	id, err := a.identify(r)
+	if err != nil {
+		return nil, err
+	}
+	if id.Session.Stage == StageFactor || id.Operator.SecondFactor {
+		return nil, fmt.Errorf("%w: there is a second factor", tenancy.ErrConflict)
+	}
+	if !id.Fresh() {
+		return nil, fmt.Errorf("%w: sign in again", tenancy.ErrUnauthenticated)
+	}
+	return id, nil
+}
+
+// Enrol makes the secret of [Auth.BeginEnrol] the operator's second factor, after a code of it was shown, completes the sign-in under a new
+// token and returns ten recovery codes, which nobody sees again. A wrong code is an error that wraps [tenancy.ErrUnauthenticated].
+func (a *Auth) Enrol(w http.ResponseWriter, r *http.Request, code tenancy.Secret) (*Identity, []tenancy.Secret, error) {
+	const op = "auth.Auth.Enrol"
+	id, err := a.enrolling(r)
+	if err != nil {
+		return nil, nil, tenancy.Wrap(op, "", err)
+	}
+	codes, err := a.enrol(r.Context(), id, code.Reveal())
+	if err == nil {
+		err = a.finish(w, r, id)
+	}
+	if err != nil {
+		return nil, nil, tenancy.Wrap(op, "", err)
+	}
+	id.Operator.SecondFactor = true
+	return id, codes, nil
+}
+
+func (a *Auth) enrol(ctx context.Context, id *Identity, code string) ([]tenancy.Secret, error) {
+	sealed := a.sessions.manager.GetString(id.live.ctx, enrolKey)
+	if sealed == "" {
+		return nil, fmt.Errorf("%w: no enrolment was begun", tenancy.ErrConflict)
+	}
+	seal, err := a.seal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := seal.open(sealed, id.Operator.ID)
+	if err != nil {
+		return nil, err
+	}
+	step, ok := totpStep(secret, canonicalCode(code), time.Now())
+	if !ok {
+		return nil, errFactor
+	}
+	codes := make([]tenancy.Secret, recoveryCodes)
+	err = a.store.tx(tenancy.WithActor(ctx, id.Actor()), func(ctx context.Context, tx *sqlx.Tx) error {
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET totp_secret = ?, totp_confirmed = ?, totp_step = ?, factor_misses = 0, factor_locked = 0
+			WHERE id = ? AND totp_confirmed = 0`, sealed, micro(now()), step, id.Operator.ID)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: there is a second factor", tenancy.ErrConflict)
+		}
+		if err == nil {
+			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_recovery_codes WHERE operator_id = ?`, id.Operator.ID)
+		}
+		for i := range codes {
+			if err != nil {
+				return err
+			}
+			text := newRecoveryCode()
+			codes[i] = tenancy.NewSecret(text)
+			_, err = a.store.exec(ctx, tx, `INSERT INTO tenancy_auth_recovery_codes (operator_id, code_hash) VALUES (?, ?)`,
+				id.Operator.ID, tenancy.DigestOf(canonicalCode(text)).String())
+		}
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.enrol", id.Operator.ID, tenancy.AuditDone)
+	})
+	return codes, err
+}

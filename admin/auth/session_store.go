@@ -1,0 +1,146 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// errEnded says that a session was ended while a request of it was under way.
+var errEnded = fmt.Errorf("%w: the session was ended", tenancy.ErrUnauthenticated)
+
+// sessionRow is a row of tenancy_auth_sessions without its token.
+type sessionRow struct {
+	ID         string `db:"id"`
+	OperatorID string `db:"operator_id"`
+	CreatedAt  int64  `db:"created_at"`
+	LastSeenAt int64  `db:"last_seen_at"`
+	ExpiresAt  int64  `db:"expires_at"`
+	Address    string `db:"address"`
+	UserAgent  string `db:"user_agent"`
+}
+
+const sessionColumns = `id, operator_id, created_at, last_seen_at, expires_at, address, user_agent`
+
+// intent says what a commit is for. scs calls Commit for a new session and for a changed one alike, and a store that writes
+// either way brings back a session that was ended meanwhile.
+type intent struct {
+	create *sessionRow // the row of a new session
+	renew  bool        // the next delete and commit are one move to a new token
+	old    string      // the token that the renewal deletes
+	found  *sessionRow // the row that Find read
+}
+
+type intentKey struct{}
+
+func withIntent(ctx context.Context, i *intent) context.Context {
+	return context.WithValue(ctx, intentKey{}, i)
+}
+
+func intentOf(ctx context.Context) *intent {
+	if i, ok := ctx.Value(intentKey{}).(*intent); ok {
+		return i
+	}
+	return &intent{}
+}
+
+// sessionStore is the scs.CtxStore over SQL. Tokens arrive hashed. What it does differently from the stores of scs:
+//
+//   - It never makes a session again that was ended: a commit updates a row that is there, and only a sign-in inserts one.
+//   - The idle time is a column of its own that it updates once a minute, so requests do not write the session.
+//   - A renewal moves the row to its new token in one statement; with the row's expiry the lifetime stays.
+type sessionStore struct {
+	*store
+	idle time.Duration
+}
+
+// FindCtx returns the data of a session that is neither idle for too long nor expired.
+func (s *sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	var row struct {
+		sessionRow
+		Data []byte `db:"data"`
+	}
+	at := now()
+	err := s.get(ctx, s.db, &row, `SELECT data, `+sessionColumns+` FROM tenancy_auth_sessions
+		WHERE token_hash = ? AND expires_at > ? AND last_seen_at > ?`, token, micro(at), micro(at.Add(-s.idle)))
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	intentOf(ctx).found = &row.sessionRow
+	return row.Data, true, nil
+}
+
+// CommitCtx writes a session as the context's intent says. A session that is gone is an error that wraps
+// [tenancy.ErrUnauthenticated].
+func (s *sessionStore) CommitCtx(ctx context.Context, token string, data []byte, _ time.Time) error {
+	in := intentOf(ctx)
+	at := micro(now())
+	if r := in.create; r != nil {
+		_, err := s.exec(ctx, s.db, `INSERT INTO tenancy_auth_sessions (token_hash, data, `+sessionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			token, data, r.ID, r.OperatorID, r.CreatedAt, r.LastSeenAt, r.ExpiresAt, r.Address, r.UserAgent)
+		return err
+	}
+	from := token
+	if in.renew {
+		from = in.old
+	}
+	n, err := s.exec(ctx, s.db, `UPDATE tenancy_auth_sessions SET token_hash = ?, data = ?, last_seen_at = ? WHERE token_hash = ? AND expires_at > ?`,
+		token, data, at, from, at)
+	if err == nil && n == 0 {
+		return errEnded
+	}
+	return err
+}
+
+// DeleteCtx ends a session. In a renewal it only notes which: CommitCtx moves the row.
+func (s *sessionStore) DeleteCtx(ctx context.Context, token string) error {
+	if in := intentOf(ctx); in.renew {
+		in.old = token
+		return nil
+	}
+	_, err := s.exec(ctx, s.db, `DELETE FROM tenancy_auth_sessions WHERE token_hash = ?`, token)
+	return err
+}
+
+// Find, Commit and Delete make it an scs.Store, which calls the methods with a context instead.
+func (s *sessionStore) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store.
+func (s *sessionStore) Commit(token string, data []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expiry)
+}
+
+// Delete implements scs.Store.
+func (s *sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+// seenEvery is how exact last_seen_at is.
+const seenEvery = time.Minute
+
+// touch notes that the operator is active, at most once a minute. It changes a row that is there, and makes none.
+func (s *sessionStore) touch(ctx context.Context, r *sessionRow) error {
+	at := now()
+	if at.Sub(fromMicro(r.LastSeenAt)) < seenEvery {
+		return nil
+	}
+	_, err := s.exec(ctx, s.db, `UPDATE tenancy_auth_sessions SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?`,
+		micro(at), r.ID, micro(at.Add(-seenEvery)))
+	return err
+}
+
+// purge removes sessions that nobody can use any more.
+func (s *sessionStore) purge(ctx context.Context) error {
+	at := now()
+	_, err := s.exec(ctx, s.db, `DELETE FROM tenancy_auth_sessions WHERE expires_at <= ? OR last_seen_at <= ?`, micro(at), micro(at.Add(-s.idle)))
+	return err
+}

@@ -1,0 +1,233 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+)
+
+func isNotFound(err error) bool { return errors.Is(err, tenancy.ErrNotFound) }
+
+// IsLoopbackName reports whether a host name without port names this machine.
+func IsLoopbackName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
+}
+
+// How many sign-ins are looked at: from one address, and for one account.
+var (
+	addressRate = ratelimit.Rate{Limit: 30, Period: time.Minute, Burst: 20}
+	accountRate = ratelimit.Rate{Limit: 6, Period: time.Minute, Burst: 10}
+)
+
+// limitedError knows when to come back. It wraps [tenancy.ErrLimited].
+type limitedError struct{ after time.Duration }
+
+func (*limitedError) Error() string               { return "too many sign-ins" }
+func (*limitedError) Unwrap() error               { return tenancy.ErrLimited }
+func (e *limitedError) RetryAfter() time.Duration { return e.after }
+
+// limit counts a sign-in. Accounts that do not exist are counted like those that do.
+func (a *Auth) limit(ctx context.Context, r *http.Request, account string) error {
+	limits := []ratelimit.Limit{{Kind: ratelimit.Address, Class: "sign-in", Address: ratelimit.AddressOf(a.Client(r)), Rate: addressRate}}
+	if account != "" {
+		limits = append(limits, ratelimit.Limit{Kind: ratelimit.Key, Class: "sign-in", Key: tenancy.DigestOf(account).String(), Rate: accountRate})
+	}
+	ok, err := a.opts.Limiter.Take(ctx, limits)
+	if err != nil || ok {
+		return err
+	}
+	after := time.Second
+	for _, l := range limits {
+		if l.Remaining == 0 {
+			after = max(after, l.After)
+		}
+	}
+	return &limitedError{after}
+}
+
+// errCredentials is what every sign-in gets that fails, for whatever reason.
+var errCredentials = fmt.Errorf("%w: wrong address or password", tenancy.ErrUnauthenticated)
+
+// SignIn checks an operator's password and begins a session. Its stage says what is missing: [StageFactor] or [StageEnrol].
+// Known and unknown addresses take the same time and give the same error, which wraps [tenancy.ErrUnauthenticated]. Too many
+// sign-ins are an error that wraps [tenancy.ErrLimited], plain HTTP from elsewhere one that wraps [tenancy.ErrForbidden].
+func (a *Auth) SignIn(w http.ResponseWriter, r *http.Request, email string, password tenancy.Secret) (*Identity, error) {
+	const op = "auth.Auth.SignIn"
+	id, err := a.signIn(w, r, email, password)
+	return id, tenancy.Wrap(op, "", err)
+}
+
+func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, password tenancy.Secret) (*Identity, error) {
+	ctx := r.Context()
+	if err := a.mayCarryCredentials(r); err != nil {
+		return nil, err
+	}
+	account, err := canonicalEmail(email)
+	if err != nil {
+		account = clip(email, 254)
+	}
+	if err := a.limit(ctx, r, account); err != nil {
+		return nil, err
+	}
+	row, err := a.store.operatorBy(ctx, a.store.db, "email", account)
+	if isNotFound(err) {
+		row, err = &operatorRow{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if row.DisabledAt != 0 {
+		row = &operatorRow{}
+	}
+	ok, outdated, err := a.verify(ctx, row, password)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		a.failures.add(row.ID)
+		if err := a.audit(ctx, nil, "session.sign_in", account, tenancy.AuditDenied); err != nil {
+			return nil, err
+		}
+		return nil, errCredentials
+	}
+	o, err := row.operator()
+	if err != nil {
+		return nil, err
+	}
+	hash := row.PasswordHash
+	if outdated {
+		if hash, err = a.hasher.Hash(ctx, password.Reveal()); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.writeFailures(ctx); err != nil {
+		return nil, err
+	}
+	var failed int64
+	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: o.ID}), func(ctx context.Context, tx *sqlx.Tx) error {
+		// The version in the condition: a password that was changed meanwhile is not signed in with.
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET password_hash = ?, signed_in_at = ? WHERE id = ? AND password_hash = ? AND disabled_at = 0`,
+			hash, micro(now()), o.ID, row.PasswordHash)
+		if err == nil && n == 0 {
+			err = errCredentials
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.store.get(ctx, tx, &failed, `SELECT failed_sign_ins FROM tenancy_auth_operators WHERE id = ?`, o.ID); err != nil {
+			return err
+		}
+		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET failed_sign_ins = 0 WHERE id = ?`, o.ID); err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "session.sign_in", o.ID, tenancy.AuditDone)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.open(w, r, o, row.TOTPConfirmed != 0, failed)
+}
+
+// verify checks a password. A password that is longer than any is nobody's, and takes the time of one.
+func (a *Auth) verify(ctx context.Context, row *operatorRow, password tenancy.Secret) (ok, outdated bool, err error) {
+	text, hash := password.Reveal(), row.PasswordHash
+	if len(text) > 4*maxPassword {
+		text, hash = "", ""
+	}
+	return a.hasher.Verify(ctx, hash, text)
+}
+
+// open begins the session of somebody whose password was right.
+func (a *Auth) open(w http.ResponseWriter, r *http.Request, o *Operator, enrolled bool, failed int64) (*Identity, error) {
+	stage := StageFull
+	switch {
+	case enrolled:
+		stage = StageFactor
+	case !a.opts.OptionalSecondFactor:
+		stage = StageEnrol
+	}
+	l, err := a.sessions.begin(w, r, o.ID, stage, a.Client(r))
+	if err != nil {
+		return nil, err
+	}
+	id := a.identity(o, l)
+	id.FailedSignIns = failed
+	return id, nil
+}
+
+// SignOut ends the request's session and removes its cookie. Without a session it does nothing.
+func (a *Auth) SignOut(w http.ResponseWriter, r *http.Request) error {
+	const op = "auth.Auth.SignOut"
+	l, err := a.sessions.find(r)
+	if errors.Is(err, tenancy.ErrUnauthenticated) {
+		return nil
+	}
+	if err == nil {
+		err = a.sessions.end(w, l)
+	}
+	if err == nil {
+		err = a.audit(tenancy.WithActor(r.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: l.OperatorID}), nil, "session.sign_out", l.OperatorID, tenancy.AuditDone)
+	}
+	return tenancy.Wrap(op, "", err)
+}
+
+// failures counts failed sign-ins of operators until they are written. Writing at once would show which accounts exist, by time.
+type failures struct {
+	mu sync.Mutex // guards of
+	of map[string]int64
+}
+
+// add counts a failure. The ID of no operator is counted nowhere.
+func (f *failures) add(id string) {
+	if id == "" {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of == nil {
+		f.of = map[string]int64{}
+	}
+	f.of[id]++
+}
+
+func (f *failures) take() map[string]int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	of := f.of
+	f.of = nil
+	return of
+}
+
+// writeFailures writes what was counted. What could not be written is counted again.
+func (a *Auth) writeFailures(ctx context.Context) error {
+	var failed error
+	for id, n := range a.failures.take() {
+		if failed == nil {
+			_, failed = a.store.exec(ctx, a.store.db, `UPDATE tenancy_auth_operators SET failed_sign_ins = failed_sign_ins + ? WHERE id = ?`, n, id)
+		}
+		if failed != nil {
+			a.failures.mu.Lock()
+			if a.failures.of == nil {
+				a.failures.of = map[string]int64{}
+			}
+			a.failures.of[id] += n
+			a.failures.mu.Unlock()
+		}
+	}
+	return failed
+}

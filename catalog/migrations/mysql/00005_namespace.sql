@@ -1,0 +1,9 @@
+-- +goose Up
+-- The catalog's identity, in one row.
+CREATE TABLE tenancy_namespace (
+    id        SMALLINT NOT NULL PRIMARY KEY,
+    namespace VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+) ENGINE = InnoDB;
+
+-- +goose Down
+DROP TABLE tenancy_namespace;

@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/artflow-studio/tenancy/dbpool"
+)
+
+var _ dbpool.Faults = (*Engine)(nil)
+
+// dialFaults says what a SQLSTATE of a new connection is about; codes that are not
+// here are looked up by their class, the first two characters. What is in neither
+// is unclear.
+// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+var dialFaults = map[string]dbpool.Fault{
+	"08": dbpool.FaultServer, // connection exception
+	// A pooler's code for whatever it refuses: a database, a user, a setting.
+	"08P01": dbpool.FaultUnclear,
+	"0A":    dbpool.FaultDatabase, // feature not supported, such as in the marker's view
+	"21":    dbpool.FaultDatabase, // cardinality: two rows in the marker
+	"22":    dbpool.FaultDatabase, // data exception in the marker
+	"22023": dbpool.FaultUnclear,  // invalid value of a setting, of the database or of the DSN
+	"28P01": dbpool.FaultServer,   // wrong password
+	"28000": dbpool.FaultUnclear,  // no entry for the role, the host or the database
+	"3D000": dbpool.FaultDatabase, // no such database
+	"3F000": dbpool.FaultDatabase, // no such schema
+	"42":    dbpool.FaultDatabase, // access rule: no CONNECT, or the marker may not be read
+	"42704": dbpool.FaultUnclear,  // unknown setting, of the database or of the DSN
+	"53300": dbpool.FaultUnclear,  // too many connections, to the server or to the database
+	"55000": dbpool.FaultDatabase, // the database takes no connections
+	"55006": dbpool.FaultDatabase, // the database is in use, such as by a copy
+	"57P01": dbpool.FaultServer,   // shutdown
+	"57P02": dbpool.FaultServer,   // crash
+	"57P03": dbpool.FaultUnclear,  // starts up or shuts down, or the database is not ready
+	"57P04": dbpool.FaultDatabase, // dropped meanwhile
+	"XX001": dbpool.FaultDatabase, // damaged data
+	"XX002": dbpool.FaultDatabase, // damaged index
+}
+
+// Fault classifies an error of a new connection by its SQLSTATE. An error without
+// one is of the network.
+func (e *Engine) Fault(err error) dbpool.Fault {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return dbpool.FaultServer
+	}
+	if f, ok := dialFaults[refused.Code]; ok {
+		return f
+	}
+	return dialFaults[refused.Code[:min(2, len(refused.Code))]]
+}
+
+// Ask connects to the database that the DSN names.
+func (e *Engine) Ask(ctx context.Context) error {
+	return e.connect(ctx, func(*pgx.Conn) error { return nil })
+}

@@ -1,0 +1,19 @@
+package resolver
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Secure reports whether the client's connection is encrypted: it ends here with TLS, or at a trusted proxy that says so with
+// X-Forwarded-Proto. Of several values the last one counts, which the nearest proxy has set. From everybody else the header is ignored.
+func (p *Proxies) Secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	if p == nil || !contains(p.trusted, peer(r)) {
+		return false
+	}
+	said := lastEntries(r.Header["X-Forwarded-Proto"])
+	return len(said) > 0 && strings.EqualFold(said[len(said)-1], "https")
+}
