@@ -8,8 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"time"
-
-	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
 // physical is a connection to a tenant's database. It is what database/sql gets
@@ -75,23 +73,6 @@ func (c *physical) init() {
 	c.valid, _ = c.inner.(driver.Validator)
 }
 
-// seen notes that the driver gave the connection up.
-func (c *physical) seen(err error) error {
-	if errors.Is(err, driver.ErrBadConn) {
-		c.bad = true
-	}
-	return err
-}
-
-// ended is seen, and makes an error of a driver that cancelled a query one that
-// unwraps to the context's: some return what the server says of it instead.
-func (c *physical) ended(ctx context.Context, err error) error {
-	if err == nil || errors.Is(err, driver.ErrSkip) {
-		return err
-	}
-	return sqlkit.Ended(ctx, c.seen(err))
-}
-
 // end closes the connection for good.
 func (c *physical) end() {
 	if c.bad && c.target.orphans != nil && c.target.tenant != "" {
@@ -129,7 +110,8 @@ func (c *physical) Ping(ctx context.Context) error {
 	if c.ping == nil {
 		return nil
 	}
-	return c.ended(ctx, c.ping.Ping(ctx))
+	in := c.harmless("dbpool.ping")
+	return c.failed(ctx, in, c.ping.Ping(ctx))
 }
 
 // Prepare implements [driver.Conn].
@@ -143,15 +125,18 @@ func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stm
 		return nil, err
 	}
 	e := c.note(query)
+	in := c.harmless("dbpool.prepare")
+	var s driver.Stmt
+	var err error
 	if c.prepare == nil {
-		s, err := c.inner.Prepare(query)
-		return s, c.seen(err)
+		s, err = c.inner.Prepare(query)
+	} else {
+		s, err = c.prepare.PrepareContext(ctx, query)
 	}
-	s, err := c.prepare.PrepareContext(ctx, query)
-	if err == nil && c.queue.writer != nil {
-		return &writerStmt{s, c, e}, nil
+	if err != nil {
+		return nil, c.failed(ctx, in, err)
 	}
-	return s, c.ended(ctx, err)
+	return newStmt(s, c, e), nil
 }
 
 // Begin implements [driver.Conn].
@@ -167,21 +152,20 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.T
 	if err := c.target.allows(ctx); err != nil {
 		return nil, err
 	}
-	if c.queue.writer == nil || opts.ReadOnly {
-		tx, err := c.begin.BeginTx(ctx, opts)
-		return tx, c.ended(ctx, err)
-	}
-	if !c.writing {
+	if c.queue.writer != nil && !opts.ReadOnly && !c.writing {
 		if err := c.startWriting(ctx); err != nil {
 			return nil, err
 		}
 	}
-	tx, err := c.begin.BeginTx(ctx, opts)
+	in := c.harmless("dbpool.begin")
+	inner, err := c.begin.BeginTx(ctx, opts)
 	if err != nil {
-		c.stopWriting()
-		return nil, c.ended(ctx, err)
+		if !opts.ReadOnly {
+			c.stopWriting()
+		}
+		return nil, c.failed(ctx, in, err)
 	}
-	return &writerTx{tx, c}, nil
+	return &tx{inner, c, ctx, !opts.ReadOnly}, nil
 }
 
 // ExecContext implements [driver.ExecerContext].
@@ -199,8 +183,9 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 	if ends {
 		defer c.stopWriting()
 	}
+	in := c.call("dbpool.exec")
 	res, err := c.exec.ExecContext(ctx, query, args)
-	return res, c.ended(ctx, err)
+	return res, c.failed(ctx, in, err)
 }
 
 // QueryContext implements [driver.QueryerContext].
@@ -216,8 +201,9 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []driver
 	if err != nil {
 		return nil, err
 	}
-	rows, err = c.query.QueryContext(ctx, query, args)
-	return c.writeRows(rows, ends, c.ended(ctx, err))
+	in := c.call("dbpool.query")
+	inner, err := c.query.QueryContext(ctx, query, args)
+	return c.read(ctx, in, inner, ends, err)
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker], where the driver does
@@ -261,5 +247,8 @@ func Unwrap(raw any) any {
 		return raw
 	}
 	c.state = c.state || !c.target.keep
+	if w, ok := c.inner.(interface{ Unwrap() driver.Conn }); ok {
+		return w.Unwrap()
+	}
 	return c.inner
 }

@@ -125,5 +125,7 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	to.orphans, _ = e.(Orphans)
 	to.sessions, _ = e.(Sessions)
 	to.switcher, _ = e.(Switcher)
+	to.failures, _ = e.(Failures)
+	to.traffic, _ = e.(Traffic)
 	return to
 }

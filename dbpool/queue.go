@@ -35,6 +35,7 @@ type queue struct {
 	dialing    bool
 	moved      bool // nobody comes here any more
 	breaker    breaker
+	distrusted time.Time // when an idle connection was no good at last
 
 	waits      *node[*queue] // in group.waiting
 	wants      *node[*queue] // in group.ring

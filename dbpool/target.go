@@ -78,6 +78,8 @@ type target struct {
 	files      Files    // likewise
 	switcher   Switcher // likewise
 	orphans    Orphans  // likewise
+	failures   Failures // likewise
+	traffic    Traffic  // likewise
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string

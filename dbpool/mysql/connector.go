@@ -50,7 +50,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok || l == nil {
 		return inner, nil
 	}
-	conn := &linked{driversConn: all, line: l}
+	conn := &linked{driversConn: all, line: l, readOnly: c.readOnly}
 	if w.plain {
 		if fresh := c.newSession(ctx, inner); fresh != nil {
 			return &plainConn{linked: conn, wire: w, at: c, fresh: fresh}, nil

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,6 +40,65 @@ func TestFault(t *testing.T) {
 	for _, err := range []error{io.ErrUnexpectedEOF, context.DeadlineExceeded, &net.OpError{Err: syscall.ECONNREFUSED}, mysql.ErrInvalidConn} {
 		if got := e.Fault(err); got != server {
 			t.Errorf("%v: got %v, want %v", err, got, server)
+		}
+	}
+}
+
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	is := func(number uint16) error { return fmt.Errorf("wrapped: %w", &mysql.MySQLError{Number: number}) }
+	for _, tt := range []struct {
+		err  error
+		want dbpool.Failure
+	}{
+		{is(1064), dbpool.FailureOfStatement}, // ER_PARSE_ERROR
+		{is(1062), dbpool.FailureOfStatement}, // ER_DUP_ENTRY
+		{is(1205), dbpool.FailureOfStatement}, // ER_LOCK_WAIT_TIMEOUT
+		{is(1213), dbpool.FailureOfStatement}, // ER_LOCK_DEADLOCK
+		{is(1969), dbpool.FailureOfStatement}, // ER_STATEMENT_TIMEOUT
+		{is(1290), dbpool.FailureOfStatement},
+		{is(3), dbpool.FailureUnable},
+		{is(1021), dbpool.FailureUnable},
+		{is(1026), dbpool.FailureUnable},
+		{is(1030), dbpool.FailureUnable},
+		{is(1037), dbpool.FailureUnable},
+		{is(1041), dbpool.FailureUnable},
+		{is(1114), dbpool.FailureUnable},
+		{is(1135), dbpool.FailureUnable},
+		{is(1317), dbpool.FailureUnable},
+		{is(1053), dbpool.FailureLost},
+		{is(1077), dbpool.FailureLost},
+		{is(1152), dbpool.FailureLost},
+		{is(1158), dbpool.FailureLost},
+		{is(1159), dbpool.FailureLost},
+		{is(1160), dbpool.FailureLost},
+		{is(1161), dbpool.FailureLost},
+		{is(1184), dbpool.FailureLost},
+		{is(1927), dbpool.FailureLost},
+		{is(3169), dbpool.FailureLost},
+		{is(4031), dbpool.FailureNotExecuted},
+		{mysql.ErrInvalidConn, dbpool.FailureLost},
+		{mysql.ErrMalformPkt, dbpool.FailureLost},
+		{mysql.ErrPktSync, dbpool.FailureLost},
+		{mysql.ErrPktSyncMul, dbpool.FailureLost},
+		{errProtocol, dbpool.FailureLost},
+		{io.ErrUnexpectedEOF, dbpool.FailureLost},
+		{net.ErrClosed, dbpool.FailureLost},
+		{mysql.ErrPktTooLarge, dbpool.FailureOfStatement},
+		{context.Canceled, dbpool.FailureOfStatement},
+		{errors.New("cannot scan"), dbpool.FailureOfStatement},
+	} {
+		if got := (&Engine{}).Failure(nil, tt.err); got != tt.want {
+			t.Errorf("%v: got %d, want %d", tt.err, got, tt.want)
+		}
+	}
+	e := &Engine{rejectReadOnly: true}
+	for _, number := range []uint16{1290, 1792, 1836} {
+		if got := e.Failure(&linked{}, is(number)); got != dbpool.FailureNotExecuted {
+			t.Errorf("%d with rejectReadOnly: got %d, want it not executed", number, got)
+		}
+		if got := e.Failure(&linked{readOnly: true}, is(number)); got != dbpool.FailureOfStatement {
+			t.Errorf("%d on a connection that only reads: got %d, want the statement's", number, got)
 		}
 	}
 }

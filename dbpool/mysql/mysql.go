@@ -36,6 +36,9 @@ import (
 // Engine reaches the databases of one MySQL or MariaDB server.
 type Engine struct {
 	config *mysql.Config
+	// rejectReadOnly is the DSN's: a server that takes no writes any more loses
+	// its connections.
+	rejectReadOnly bool
 }
 
 var (
@@ -44,6 +47,8 @@ var (
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Switcher  = (*Engine)(nil)
+	_ dbpool.Failures  = (*Engine)(nil)
+	_ dbpool.Traffic   = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -84,7 +89,9 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	if config.Net == "tcp" || config.Net == "unix" {
 		config.DialFunc = wired(lines)
 	}
-	return &Engine{config}, nil
+	e := &Engine{config: config, rejectReadOnly: config.RejectReadOnly}
+	config.RejectReadOnly = false // the driver's own way of it leaves no trace of what the server said
+	return e, nil
 }
 
 func parse(dsn string) (*mysql.Config, error) {

@@ -137,7 +137,7 @@ func (c *plainConn) renew(ctx context.Context, at *connector) error {
 			c.wire.before(comQuery, statement)
 		}
 	}
-	c.at = at
+	c.at, c.readOnly = at, at.readOnly
 	return nil
 }
 

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
 var _ dbpool.Faults = (*Engine)(nil)
@@ -57,4 +59,44 @@ func (e *Engine) Fault(err error) dbpool.Fault {
 // Ask connects to the database that the DSN names.
 func (e *Engine) Ask(ctx context.Context) error {
 	return e.connect(ctx, func(*pgx.Conn) error { return nil })
+}
+
+// unable are the SQLSTATEs of a server that cannot do now what it was asked.
+// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+var unable = map[string]bool{
+	"53000": true, // insufficient_resources
+	"53100": true, // disk_full
+	"53200": true, // out_of_memory
+	"53400": true, // configuration_limit_exceeded
+	"58000": true, // system_error
+	"58030": true, // io_error
+}
+
+// stale is the SQLSTATE of a prepared statement that would return other columns
+// than before. It has other uses; the function in the server tells them apart,
+// if the server gives it.
+const (
+	stale        = "0A000" // feature_not_supported
+	staleRoutine = "RevalidateCachedQuery"
+)
+
+// Failure classifies an error by its severity and SQLSTATE, and by whether pgx has
+// closed the connection.
+func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
+	c, notPgx := pgxConn(conn)
+	if notPgx != nil {
+		return dbpool.FailureOfStatement
+	}
+	var pg *pgconn.PgError
+	switch isServers := errors.As(err, &pg); {
+	case isServers && (pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"):
+		return dbpool.FailureLost
+	case isServers && unable[pg.Code]:
+		return dbpool.FailureUnable
+	case isServers && pg.Code == stale && (pg.Routine == staleRoutine || pg.Routine == "") && c.PgConn().TxStatus() == 'I':
+		return dbpool.FailureStale
+	case c.IsClosed() || !isServers && sqlkit.IsLost(err):
+		return dbpool.FailureLost
+	}
+	return dbpool.FailureOfStatement
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -35,6 +34,8 @@ var (
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Endings   = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
+	_ dbpool.Failures  = (*Engine)(nil)
+	_ dbpool.Traffic   = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -69,7 +70,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 			config.ConnectTimeout = opts.ConnectTimeout
 		}
 	}
-	config.DialFunc = sqlkit.Lingering(config.DialFunc)
+	config.DialFunc = sqlkit.DialLine
 	// A query whose context ends is cancelled on the server, and the connection
 	// lives on: a new one costs the server a hundred times as much.
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
@@ -88,7 +89,7 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 	}
 	config := e.config.Copy()
 	config.Database = database
-	return &connector{stdlib.GetConnector(*config)}, nil
+	return newConnector(config), nil
 }
 
 // ReadOnlyConnector returns what opens connections whose transactions are
@@ -100,31 +101,20 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	config := e.config.Copy()
 	config.Database = database
 	config.RuntimeParams["default_transaction_read_only"] = "on"
-	return &connector{stdlib.GetConnector(*config)}, nil
-}
-
-// connector gives the missing database its sentinel.
-type connector struct{ driver.Connector }
-
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if sqlkit.IsNoDatabase(err) {
-		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
-	}
-	return conn, err
+	return newConnector(config), nil
 }
 
 // Identify asks in one round trip, by the simple protocol. A statement that
 // fails ends neither the session nor a transaction, so without a marker the
 // database's name is asked for alone.
 func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
-	c, ok := conn.(*stdlib.Conn)
-	if !ok {
-		return dbpool.Identity{}, fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
+	c, err := pgxConn(conn)
+	if err != nil {
+		return dbpool.Identity{}, err
 	}
-	row, err := queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`, 2)
+	row, err := queryRow(ctx, c, `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`, 2)
 	if sqlkit.IsNoTable(err) {
-		row, err = queryRow(ctx, c.Conn(), `SELECT pg_catalog.current_database(), ''`, 2)
+		row, err = queryRow(ctx, c, `SELECT pg_catalog.current_database(), ''`, 2)
 	}
 	if err != nil {
 		return dbpool.Identity{}, err
@@ -147,39 +137,6 @@ func queryRow(ctx context.Context, conn *pgx.Conn, query string, columns int) ([
 		row[i] = string(value)
 	}
 	return row, nil
-}
-
-// reset is DISCARD ALL but for the prepared statements, which pgx keeps count of
-// itself, and plans, which hold no state.
-// Source: https://www.postgresql.org/docs/current/sql-discard.html
-const reset = `CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;
-	SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES`
-
-// Reset cleans a session: settings, role, temporary tables, cursors, locks,
-// sequences, prepared statements. An open transaction is an error.
-func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
-	c, ok := conn.(*stdlib.Conn)
-	if !ok {
-		return fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
-	}
-	pg := c.Conn().PgConn()
-	if pg.IsClosed() || pg.TxStatus() != 'I' {
-		return errors.New("the session is in a transaction, or closed")
-	}
-	if err := c.Conn().DeallocateAll(ctx); err != nil {
-		return err
-	}
-	_, err := pg.Exec(ctx, reset).ReadAll()
-	return err
-}
-
-// Ended is closed when the connection has ended, which pgx leaves to a goroutine
-// where a query was broken off.
-func (e *Engine) Ended(conn driver.Conn) <-chan struct{} {
-	if c, ok := conn.(*stdlib.Conn); ok {
-		return c.Conn().PgConn().CleanupDone()
-	}
-	return nil
 }
 
 // Create makes the database and marks it as the tenant's.

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 )
@@ -18,7 +16,7 @@ var _ dbpool.Replication = (*Engine)(nil)
 
 // Server returns what opens connections to the database that the DSN names.
 func (e *Engine) Server() (driver.Connector, error) {
-	return &connector{stdlib.GetConnector(*e.config.Copy())}, nil
+	return newConnector(e.config.Copy()), nil
 }
 
 // askPosition is what readPosition reads. Every role may ask it, unless somebody
@@ -57,11 +55,11 @@ const askPosition = `SELECT s.system_identifier, i.max_data_alignment, i.wal_blo
 // after checkpoint_timeout: so long it has reached no position of the new
 // primary, and may seem to have reached what the failover has lost.
 func (e *Engine) Position(ctx context.Context, conn driver.Conn) (dbpool.Position, error) {
-	c, ok := conn.(*stdlib.Conn)
-	if !ok {
-		return "", fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, conn)
+	c, err := pgxConn(conn)
+	if err != nil {
+		return "", err
 	}
-	row, err := queryRow(ctx, c.Conn(), askPosition, 5)
+	row, err := queryRow(ctx, c, askPosition, 5)
 	if err != nil {
 		return "", err
 	}

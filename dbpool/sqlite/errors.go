@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"os"
 	"syscall"
 
+	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -63,4 +65,28 @@ func (e *Engine) Ask(context.Context) (err error) {
 		return err
 	}
 	return f.Sync()
+}
+
+// failures are what SQLite's primary result codes mean while a connection is used;
+// others are about the statement.
+// Source: https://sqlite.org/rescode.html
+var failures = map[int]dbpool.Failure{
+	lib.SQLITE_BUSY:     dbpool.FailureUnable, // another process writes
+	lib.SQLITE_NOMEM:    dbpool.FailureUnable,
+	lib.SQLITE_FULL:     dbpool.FailureUnable, // the disk is full
+	lib.SQLITE_PROTOCOL: dbpool.FailureUnable, // others held the locks all the time
+
+	lib.SQLITE_IOERR:    dbpool.FailureLost,
+	lib.SQLITE_CORRUPT:  dbpool.FailureLost,
+	lib.SQLITE_CANTOPEN: dbpool.FailureLost,
+	lib.SQLITE_NOTADB:   dbpool.FailureLost,
+}
+
+// Failure classifies an error by its primary result code.
+func (e *Engine) Failure(_ driver.Conn, err error) dbpool.Failure {
+	var code *sqlite.Error
+	if errors.As(err, &code) {
+		return failures[code.Code()&0xff]
+	}
+	return dbpool.FailureOfStatement
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -71,5 +72,47 @@ func TestAsk(t *testing.T) {
 	}
 	if err := e.Ask(t.Context()); err == nil {
 		t.Error("no folder: got no error")
+	}
+}
+
+// The codes are those of SQLite's documentation; modernc.org/sqlite makes errors of
+// its own only.
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]dbpool.Failure{
+		1:  dbpool.FailureOfStatement, // SQLITE_ERROR
+		8:  dbpool.FailureOfStatement, // SQLITE_READONLY
+		9:  dbpool.FailureOfStatement, // SQLITE_INTERRUPT
+		19: dbpool.FailureOfStatement, // SQLITE_CONSTRAINT
+		5:  dbpool.FailureUnable,
+		7:  dbpool.FailureUnable,
+		13: dbpool.FailureUnable,
+		15: dbpool.FailureUnable,
+		10: dbpool.FailureLost,
+		11: dbpool.FailureLost,
+		14: dbpool.FailureLost,
+		26: dbpool.FailureLost,
+	} {
+		if got := failures[code]; got != want {
+			t.Errorf("%d: got %d, want %d", code, got, want)
+		}
+	}
+	e := &Engine{}
+	if got := e.Failure(nil, errors.New("cannot scan")); got != dbpool.FailureOfStatement {
+		t.Errorf("got %d, want the statement's", got)
+	}
+	db, err := Open(filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for statement, want := range map[string]dbpool.Failure{
+		`INSERT INTO nowhere VALUES (1)`:                 dbpool.FailureOfStatement,
+		`ATTACH '/nowhere/at/all.db' AS x`:               dbpool.FailureLost,
+		`SELECT load_extension('no such file anywhere')`: dbpool.FailureOfStatement,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err == nil || e.Failure(nil, err) != want {
+			t.Errorf("%s: got %v, %d, want %d", statement, err, e.Failure(nil, err), want)
+		}
 	}
 }

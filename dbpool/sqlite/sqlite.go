@@ -47,6 +47,7 @@ var (
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Files     = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
+	_ dbpool.Failures  = (*Engine)(nil)
 
 	_ dbpool.SingleWriter = (*Engine)(nil)
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -12,28 +13,34 @@ import (
 // lingerTime bounds the wait for the server to close its side.
 const lingerTime = time.Second
 
-// Lingering returns a dial function whose connections end only when the server
-// has ended them too. Drivers say goodbye and close at once; the server then
-// counts the connection a little longer than the pool would. A nil function is
-// that of net.Dialer.
-func Lingering(dial func(ctx context.Context, network, addr string) (net.Conn, error),
-) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return &lingeringConn{conn}, nil
-	}
+// Line is a network connection that ends only when the server has ended it too.
+// Drivers say goodbye and close at once; the server then counts the connection a
+// little longer than the pool would.
+type Line struct {
+	net.Conn
+	writes atomic.Int64
 }
 
-type lingeringConn struct{ net.Conn }
+// DialLine is a dial function for drivers, as [Dial]. Its connections are Lines.
+func DialLine(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := Dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Line{Conn: conn}, nil
+}
+
+// Write counts, before anything is sent.
+func (c *Line) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+// Writes returns how often something was sent, or may have been.
+func (c *Line) Writes() int64 { return c.writes.Load() }
 
 // SyscallConn lets the driver look whether the server has hung up.
-func (c *lingeringConn) SyscallConn() (syscall.RawConn, error) {
+func (c *Line) SyscallConn() (syscall.RawConn, error) {
 	if sc, ok := c.Conn.(syscall.Conn); ok {
 		return sc.SyscallConn()
 	}
@@ -41,7 +48,7 @@ func (c *lingeringConn) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Close tells the server that nothing more comes, and waits until it has closed.
-func (c *lingeringConn) Close() error {
+func (c *Line) Close() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.Copy(io.Discard, c.Conn)

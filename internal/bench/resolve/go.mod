@@ -7,7 +7,7 @@ replace github.com/artflow-studio/tenancy => ../../..
 require (
 	github.com/artflow-studio/tenancy v0.0.0-00010101000000-000000000000
 	github.com/grafana/dskit v0.0.0-20260703122047-de1ec7541c44
-	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jackc/pgx/v5 v5.13.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/redis/rueidis v1.0.79
 )

@@ -1,0 +1,441 @@
+//go:build unix
+
+package dbpool_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/mysql"
+	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/internal/testserver"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// networks are the engines that reach a server over a network.
+var networks = []string{"postgres", "mysql"}
+
+// eachNetwork runs fn for each of them, as [tenancytest.EachEngine] does.
+func eachNetwork(t *testing.T, fn func(t *testing.T, s *tenancytest.Server)) {
+	t.Helper()
+	for _, name := range networks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, tenancytest.NewServer(t, name))
+		})
+	}
+}
+
+// throughProxy returns a pool that reaches a server through a proxy.
+func throughProxy(t *testing.T, s *tenancytest.Server, opts *dbpool.Options) (*dbpool.Pool, *testserver.Proxy) {
+	t.Helper()
+	engine, proxy := proxied(t, s, "")
+	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool, proxy
+}
+
+// proxied returns an engine that reaches a server through a proxy. The query goes
+// to the DSN.
+func proxied(t *testing.T, s *tenancytest.Server, query string) (dbpool.Engine, *testserver.Proxy) {
+	t.Helper()
+	dsn, err := url.Parse(s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := testserver.StartProxy(dsn.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	dsn.Host = proxy.Addr
+	values := dsn.Query()
+	more, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range more {
+		values.Set(name, more.Get(name))
+	}
+	dsn.RawQuery = values.Encode()
+	var engine dbpool.Engine
+	if s.Name == "postgres" {
+		engine, err = postgres.New(dsn.String(), nil)
+	} else {
+		engine, err = mysql.New(dsn.String(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine, proxy
+}
+
+// A write whose answer is lost may have been executed. It fails and is not
+// repeated, however it was sent.
+func TestLostWriteRunsOnce(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *tenancytest.Server) {
+		const plain = `INSERT INTO notes (text) VALUES ('x')`
+		with := map[string]string{"postgres": `INSERT INTO notes (text) VALUES ($1)`, "mysql": `INSERT INTO notes (text) VALUES (?)`}[s.Name]
+		const returning = plain + ` RETURNING text`
+		for what, prepare := range map[string]func(ctx context.Context, pool *dbpool.Pool, db *sqlx.DB, lose func()) error{
+			"plain": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
+				lose()
+				_, err := db.ExecContext(ctx, plain)
+				return err
+			},
+			"with arguments": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
+				lose()
+				_, err := db.ExecContext(ctx, with, "x")
+				return err
+			},
+			"with arguments, for the second time": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
+				_, _ = db.ExecContext(ctx, with, "before")
+				lose()
+				_, err := db.ExecContext(ctx, with, "x")
+				return err
+			},
+			"prepared": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+				return pool.With(ctx, func(c *sqlx.Conn) error {
+					st, err := c.PreparexContext(ctx, with)
+					if err != nil {
+						return err
+					}
+					defer func() { _ = st.Close() }()
+					lose()
+					_, err = st.ExecContext(ctx, "x")
+					return err
+				})
+			},
+			"as a query": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
+				lose()
+				return db.GetContext(ctx, new(string), returning)
+			},
+			"as a prepared query": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+				return pool.With(ctx, func(c *sqlx.Conn) error {
+					st, err := c.PreparexContext(ctx, returning)
+					if err != nil {
+						return err
+					}
+					defer func() { _ = st.Close() }()
+					lose()
+					return st.GetContext(ctx, new(string))
+				})
+			},
+			"in With": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+				return pool.With(ctx, func(c *sqlx.Conn) error {
+					lose()
+					_, err := c.ExecContext(ctx, plain)
+					return err
+				})
+			},
+			"in a transaction": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+				return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+					lose()
+					_, err := tx.ExecContext(ctx, plain)
+					return err
+				})
+			},
+			"at the commit": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+				return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+					_, err := tx.ExecContext(ctx, plain)
+					lose()
+					return err
+				})
+			},
+		} {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+				pool, proxy := throughProxy(t, s, nil)
+				straight, err := s.Pool(t, nil).DB(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				straight.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
+				db, err := pool.DB(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // so that there is a connection, and the driver does not check it
+					if err := db.GetContext(ctx, new(int), `SELECT 1`); err != nil {
+						t.Fatal(err)
+					}
+				}
+				err = prepare(ctx, pool, db, func() { proxy.InjectOpen(testserver.Fault{Cut: true}) })
+				var n int
+				if err := straight.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes WHERE text = 'x'`); err != nil || n > 1 {
+					t.Errorf("got %d rows, %v, want at most 1", n, err)
+				}
+				if prepared := s.Name == "mysql" && strings.HasPrefix(what, "with arguments"); prepared && err == nil && n == 1 {
+					return // only its preparation was lost, and repeated
+				}
+				if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) {
+					t.Errorf("got %v, want ErrUnavailable alone", err)
+				}
+			})
+		}
+	})
+}
+
+// A driver that calls a connection bad after it has executed a statement is not
+// asked to execute it again, whether or not the engine knows what was sent.
+func TestBadConnAfterTheWrite(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		engine := &badAfter{Engine: s.Engine}
+		pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = pool.Close() })
+		db, err := pool.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
+		engine.bad.Store(true)
+		for what, run := range map[string]func() error{
+			"DB": func() error { _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('DB')`); return err },
+			"With": func() error {
+				return pool.With(ctx, func(c *sqlx.Conn) error {
+					_, err := c.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('With')`)
+					return err
+				})
+			},
+			"Tx": func() error {
+				return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+					_, err := tx.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('Tx')`)
+					return err
+				})
+			},
+		} {
+			if err := run(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) {
+				t.Errorf("%s: got %v, want ErrUnavailable alone", what, err)
+			}
+		}
+		var got []string
+		if err := db.SelectContext(ctx, &got, `SELECT text FROM notes ORDER BY text`); err != nil || strings.Join(got, " ") != "DB With" {
+			t.Errorf("got rows %q, %v, want one of DB, one of With and none of Tx", got, err)
+		}
+	})
+}
+
+// badAfter is an engine whose connections call themselves bad after what they
+// have executed.
+type badAfter struct {
+	dbpool.Engine
+	bad atomic.Bool
+}
+
+func (e *badAfter) Connector(database string) (driver.Connector, error) {
+	c, err := e.Engine.Connector(database)
+	return badConnector{c, e}, err
+}
+
+func (e *badAfter) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+	return e.Engine.Identify(ctx, conn.(*badConn).Conn)
+}
+
+type badConnector struct {
+	driver.Connector
+	engine *badAfter
+}
+
+func (c badConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &badConn{conn, c.engine}, nil
+}
+
+type badConn struct {
+	driver.Conn
+	engine *badAfter
+}
+
+func (c *badConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	if err == nil && c.engine.bad.Load() {
+		return nil, driver.ErrBadConn
+	}
+	return res, err
+}
+
+func (c *badConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+func (c *badConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+}
+
+// A connection that the server ends while it is used is a failure of the service
+// and none of the statement, wherever it is noticed.
+func TestEndedInTheMiddle(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		ctx := tenancy.NewContext(t.Context(), tenant)
+		pool := s.Pool(t, nil)
+		admin := s.Pool(t, nil)
+		other, err := admin.DB(tenancy.NewContext(ctx, s.Tenant(t, "globex")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		me := map[string]string{"postgres": `SELECT pg_backend_pid()`, "mysql": `SELECT CONNECTION_ID()`}[s.Name]
+		end := map[string]string{"postgres": `SELECT pg_terminate_backend(%d)`, "mysql": `KILL %d`}[s.Name]
+		many := map[string]string{
+			"postgres": `SELECT i, repeat('x', 1000) FROM generate_series(1, 1000000) i`,
+			"mysql":    `SELECT seq, REPEAT('x', 1000) FROM seq_1_to_1000000`,
+		}[s.Name]
+		long := slow[other.DriverName()]
+		kill := func(q sqlx.QueryerContext) {
+			var id int64
+			if err := sqlx.GetContext(ctx, q, &id, me); err != nil {
+				t.Error(err)
+			}
+			other.MustExecContext(ctx, fmt.Sprintf(end, id))
+		}
+		// later ends the session while it sleeps.
+		later := func(q sqlx.QueryerContext) {
+			var id int64
+			if err := sqlx.GetContext(ctx, q, &id, me); err != nil {
+				t.Error(err)
+			}
+			running := map[string]string{
+				"postgres": `SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND state = 'active' AND query LIKE '%%sleep%%'`,
+				"mysql":    `SELECT COUNT(*) FROM information_schema.processlist WHERE id = %d AND info LIKE '%%SLEEP%%'`,
+			}[s.Name]
+			go func() {
+				for n := 0; n == 0 && ctx.Err() == nil; {
+					if err := other.GetContext(ctx, &n, fmt.Sprintf(running, id)); err != nil {
+						return
+					}
+				}
+				_, _ = other.ExecContext(ctx, fmt.Sprintf(end, id))
+			}()
+		}
+		for what, run := range map[string]func(c *sqlx.Conn) error{
+			"Exec":                 func(c *sqlx.Conn) error { kill(c); _, err := c.ExecContext(ctx, `SELECT 1`); return err },
+			"Query":                func(c *sqlx.Conn) error { kill(c); return c.GetContext(ctx, new(int), `SELECT 1`) },
+			"Exec, while it runs":  func(c *sqlx.Conn) error { later(c); _, err := c.ExecContext(ctx, long); return err },
+			"Query, while it runs": func(c *sqlx.Conn) error { later(c); return c.GetContext(ctx, new(string), long) },
+			"Rows": func(c *sqlx.Conn) error {
+				var id int64
+				if err := c.GetContext(ctx, &id, me); err != nil {
+					t.Error(err)
+				}
+				rows, err := c.QueryContext(ctx, many)
+				if err != nil {
+					return err
+				}
+				other.MustExecContext(ctx, fmt.Sprintf(end, id))
+				return scanAll(rows, nil)
+			},
+			"Prepare": func(c *sqlx.Conn) error { kill(c); _, err := c.PrepareContext(ctx, `SELECT 1`); return err },
+			"prepared": func(c *sqlx.Conn) error {
+				st, err := c.PreparexContext(ctx, `SELECT 1`)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				kill(c)
+				return st.GetContext(ctx, new(int))
+			},
+			"Ping":  func(c *sqlx.Conn) error { kill(c); return c.PingContext(ctx) },
+			"Begin": func(c *sqlx.Conn) error { kill(c); _, err := c.BeginTxx(ctx, nil); return err },
+			"in a transaction": func(c *sqlx.Conn) error {
+				tx, err := c.BeginTxx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = tx.Rollback() }()
+				kill(tx)
+				_, err = tx.ExecContext(ctx, `SELECT 1`)
+				return err
+			},
+			"Commit": func(c *sqlx.Conn) error {
+				tx, err := c.BeginTxx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				kill(tx)
+				return tx.Commit()
+			},
+			"Rollback": func(c *sqlx.Conn) error {
+				tx, err := c.BeginTxx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				kill(tx)
+				return tx.Rollback()
+			},
+		} {
+			if err := pool.With(ctx, run); !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("%s: got %v, want ErrUnavailable", what, err)
+			}
+		}
+		if st := pool.Stat(s.Name); st.InUse != 0 {
+			t.Errorf("got %+v, want nothing in use", st)
+		}
+	})
+}
+
+// Nor is a disk that is full a failure of the statement.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		var fill []string
+		switch s.Name {
+		case "sqlite":
+			fill = []string{
+				`CREATE TABLE notes (text TEXT)`, `PRAGMA max_page_count = 1`,
+				`INSERT INTO notes (text) VALUES (CAST(zeroblob(1000000) AS TEXT))`,
+			}
+		case "postgres":
+			fill = []string{`DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$`}
+		case "mysql":
+			fill = []string{
+				`SET max_heap_table_size = 16384`, `CREATE TEMPORARY TABLE notes (text CHAR(200)) ENGINE = MEMORY`,
+				`INSERT INTO notes SELECT 'x' FROM seq_1_to_10000`,
+			}
+		}
+		pool := s.Pool(t, nil)
+		err := pool.With(ctx, func(c *sqlx.Conn) error {
+			for _, statement := range fill[:len(fill)-1] {
+				if _, err := c.ExecContext(ctx, statement); err != nil {
+					t.Error(err)
+				}
+			}
+			_, err := c.ExecContext(ctx, fill[len(fill)-1])
+			return err
+		})
+		if !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		db, err := pool.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(ctx, `CREATE TABLE`); err == nil || errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("malformed: got %v, want the statement's own error", err)
+		}
+	})
+}

@@ -1,0 +1,110 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"reflect"
+)
+
+// rows are a driver's, whose errors are classified. They end their connection's
+// turn to write, if it began with them.
+type rows struct {
+	driver.Rows
+	conn *physical
+	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
+	ends bool
+}
+
+var (
+	_ driver.RowsNextResultSet              = (*rows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*rows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+)
+
+// read returns the rows that a query returned. The turn to write that began with
+// the query ends with them, or at once if there are none.
+func (c *physical) read(ctx context.Context, in call, inner driver.Rows, ends bool, err error) (driver.Rows, error) {
+	if err != nil {
+		if ends {
+			c.stopWriting()
+		}
+		return nil, c.failed(ctx, in, err)
+	}
+	return &rows{inner, c, ctx, ends}, nil
+}
+
+func (r *rows) failed(err error) error {
+	if err == nil || err == io.EOF { //nolint:errorlint // the end of the rows, and not of the connection
+		return err
+	}
+	return r.conn.failed(r.ctx, call{op: "dbpool.rows", sent: unknownSent, final: true}, err)
+}
+
+// Next implements [driver.Rows].
+func (r *rows) Next(dest []driver.Value) error { return r.failed(r.Rows.Next(dest)) }
+
+// Close implements [driver.Rows].
+func (r *rows) Close() error {
+	if r.ends {
+		defer r.conn.stopWriting()
+	}
+	return r.failed(r.Rows.Close())
+}
+
+// HasNextResultSet implements [driver.RowsNextResultSet].
+func (r *rows) HasNextResultSet() bool {
+	next, ok := r.Rows.(driver.RowsNextResultSet)
+	return ok && next.HasNextResultSet()
+}
+
+// NextResultSet implements [driver.RowsNextResultSet].
+func (r *rows) NextResultSet() error {
+	if can, ok := r.Rows.(driver.RowsNextResultSet); ok {
+		return r.failed(can.NextResultSet())
+	}
+	return io.EOF
+}
+
+// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	if can, ok := r.Rows.(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return can.ColumnTypeDatabaseTypeName(i)
+	}
+	return ""
+}
+
+// ColumnTypeLength implements [driver.RowsColumnTypeLength].
+func (r *rows) ColumnTypeLength(i int) (int64, bool) {
+	if can, ok := r.Rows.(driver.RowsColumnTypeLength); ok {
+		return can.ColumnTypeLength(i)
+	}
+	return 0, false
+}
+
+// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if can, ok := r.Rows.(driver.RowsColumnTypeNullable); ok {
+		return can.ColumnTypeNullable(i)
+	}
+	return false, false
+}
+
+// ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	if can, ok := r.Rows.(driver.RowsColumnTypePrecisionScale); ok {
+		return can.ColumnTypePrecisionScale(i)
+	}
+	return 0, 0, false
+}
+
+// ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if can, ok := r.Rows.(driver.RowsColumnTypeScanType); ok {
+		return can.ColumnTypeScanType(i)
+	}
+	return reflect.TypeFor[any]()
+}

@@ -1,0 +1,97 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+)
+
+// stmt is a driver's prepared statement, whose errors are classified. It waits
+// for its connection's turn to write before each use.
+type stmt struct {
+	driver.Stmt
+	conn   *physical
+	effect effect
+	exec   driver.StmtExecContext  // nil if the driver has no such ability
+	query  driver.StmtQueryContext // likewise
+	check  driver.NamedValueChecker
+}
+
+var (
+	_ driver.StmtExecContext   = (*stmt)(nil)
+	_ driver.StmtQueryContext  = (*stmt)(nil)
+	_ driver.NamedValueChecker = (*stmt)(nil)
+)
+
+func newStmt(inner driver.Stmt, c *physical, e effect) *stmt {
+	s := &stmt{Stmt: inner, conn: c, effect: e}
+	s.exec, _ = inner.(driver.StmtExecContext)
+	s.query, _ = inner.(driver.StmtQueryContext)
+	s.check, _ = inner.(driver.NamedValueChecker)
+	return s
+}
+
+// ExecContext implements [driver.StmtExecContext].
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
+	if err := s.conn.target.allows(ctx); err != nil {
+		return nil, err
+	}
+	ends, err := s.conn.write(ctx, s.effect)
+	if err != nil {
+		return nil, err
+	}
+	if ends {
+		defer s.conn.stopWriting()
+	}
+	in := s.conn.call("dbpool.exec")
+	if s.exec != nil {
+		res, err = s.exec.ExecContext(ctx, args)
+	} else if values, e := positional(args); e != nil {
+		return nil, e
+	} else {
+		res, err = s.Stmt.Exec(values) //nolint:staticcheck // all that the driver has
+	}
+	return res, s.conn.failed(ctx, in, err)
+}
+
+// QueryContext implements [driver.StmtQueryContext].
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.conn.target.allows(ctx); err != nil {
+		return nil, err
+	}
+	ends, err := s.conn.write(ctx, s.effect)
+	if err != nil {
+		return nil, err
+	}
+	in := s.conn.call("dbpool.query")
+	var inner driver.Rows
+	if s.query != nil {
+		inner, err = s.query.QueryContext(ctx, args)
+	} else {
+		var values []driver.Value
+		if values, err = positional(args); err == nil {
+			inner, err = s.Stmt.Query(values) //nolint:staticcheck // all that the driver has
+		}
+	}
+	return s.conn.read(ctx, in, inner, ends, err)
+}
+
+// positional returns arguments for a driver that knows no names.
+func positional(args []driver.NamedValue) ([]driver.Value, error) {
+	values := make([]driver.Value, len(args))
+	for i, arg := range args {
+		if arg.Name != "" {
+			return nil, errors.New("dbpool: the driver has no named arguments")
+		}
+		values[i] = arg.Value
+	}
+	return values, nil
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+	if s.check != nil {
+		return s.check.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}

@@ -1,0 +1,39 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// tx is a driver's transaction, whose errors are classified. It ends its
+// connection's turn to write, if it has one.
+type tx struct {
+	driver.Tx
+	conn   *physical
+	ctx    context.Context //nolint:containedctx // that of the transaction, as in database/sql
+	writes bool
+}
+
+// Commit implements [driver.Tx]. After an error that wraps [tenancy.ErrUnavailable]
+// nobody knows whether the transaction was committed.
+func (t *tx) Commit() error {
+	defer t.end()
+	in := call{op: "dbpool.commit", sent: t.conn.sent(), final: true}
+	return t.conn.failed(t.ctx, in, t.Tx.Commit())
+}
+
+// Rollback implements [driver.Tx]. A connection that cannot roll back is closed,
+// which has the same effect.
+func (t *tx) Rollback() error {
+	defer t.end()
+	in := call{op: "dbpool.rollback", sent: t.conn.sent(), final: true}
+	err := t.Tx.Rollback()
+	t.conn.bad = t.conn.bad || err != nil
+	return t.conn.failed(t.ctx, in, err)
+}
+
+func (t *tx) end() {
+	if t.writes {
+		t.conn.stopWriting()
+	}
+}
