@@ -310,7 +310,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 			if err := sqlx.GetContext(ctx, q, &id, me); err != nil {
 				t.Error(err)
 			}
-			other.MustExecContext(ctx, fmt.Sprintf(end, id))
+			other.MustExecContext(t.Context(), fmt.Sprintf(end, id))
 		}
 		// later ends the session while it sleeps.
 		later := func(q sqlx.QueryerContext) {
@@ -324,11 +324,11 @@ func TestEndedInTheMiddle(t *testing.T) {
 			}[s.Name]
 			go func() {
 				for n := 0; n == 0 && ctx.Err() == nil; {
-					if err := other.GetContext(ctx, &n, fmt.Sprintf(running, id)); err != nil {
+					if err := other.GetContext(t.Context(), &n, fmt.Sprintf(running, id)); err != nil {
 						return
 					}
 				}
-				_, _ = other.ExecContext(ctx, fmt.Sprintf(end, id))
+				_, _ = other.ExecContext(t.Context(), fmt.Sprintf(end, id))
 			}()
 		}
 		for what, run := range map[string]func(c *sqlx.Conn) error{
@@ -345,7 +345,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				other.MustExecContext(ctx, fmt.Sprintf(end, id))
+				other.MustExecContext(t.Context(), fmt.Sprintf(end, id))
 				return scanAll(rows, nil)
 			},
 			"Prepare": func(c *sqlx.Conn) error { kill(c); _, err := c.PrepareContext(ctx, `SELECT 1`); return err },
