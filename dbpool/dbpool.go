@@ -149,8 +149,11 @@ func (o *Options) complete() error {
 // In a context of [tenancy.WithReadOnly] it is a database whose transactions are
 // read-only: a write is an error of the server's, unless a statement takes that back
 // on purpose. Its connections are others than those that write; each kind has no more
-// than [Options.MaxConns], and both are in the server's budget. A database that was
-// returned in another context writes as before.
+// than [Options.MaxConns], and both are in the server's budget.
+//
+// A handle may be kept, but it serves its own tenant alone: a statement, transaction
+// or ping whose context carries another tenant, or is read-only while the handle can
+// write, is an error that wraps [tenancy.ErrForbidden].
 //
 // The errors of DB itself unwrap to [tenancy.ErrNoTenant], to
 // [tenancy.ErrUnavailable] when the placement names no server of this pool, to
@@ -165,7 +168,8 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 }
 
 // For returns the database of the given tenant, in whatever status it is. See
-// [Pool.DB]. When the record names another place than before, the handles that
+// [Pool.DB]. A context that carries another tenant works here, but not with the
+// handle: take [tenancy.NewContext] for its statements. When the record names another place than before, the handles that
 // were given out lead there from then on; connections to the old place end
 // after their current use. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that unwraps to
