@@ -230,9 +230,7 @@ func (c *physical) caught(err *error) {
 // the session.
 func (c *physical) note(query string) effect {
 	e := c.target.statements.effect(query)
-	if e&leaves != 0 && !c.target.keep {
-		c.state = true
-	}
+	c.state = c.state || e&leaves != 0
 	return e
 }
 
@@ -246,7 +244,7 @@ func Unwrap(raw any) any {
 	if !ok {
 		return raw
 	}
-	c.state = c.state || !c.target.keep
+	c.state = true
 	if w, ok := c.inner.(interface{ Unwrap() driver.Conn }); ok {
 		return w.Unwrap()
 	}

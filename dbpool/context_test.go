@@ -77,6 +77,27 @@ var handleUses = map[string]func(ctx context.Context, db *sqlx.DB) error{
 		defer func() { _ = s.Close() }()
 		return s.GetContext(ctx, new(int))
 	},
+	"prepared on a connection": func(ctx context.Context, db *sqlx.DB) error {
+		return onConn(db, func(c *sqlx.Conn) error {
+			s, err := c.PreparexContext(context.Background(), `SELECT COUNT(*) FROM notes`)
+			if err != nil {
+				return nil
+			}
+			defer func() { _ = s.Close() }()
+			return s.GetContext(ctx, new(int))
+		})
+	},
+	"prepared on a connection, to write": func(ctx context.Context, db *sqlx.DB) error {
+		return onConn(db, func(c *sqlx.Conn) error {
+			s, err := c.PreparexContext(context.Background(), `SELECT id FROM notes`)
+			if err != nil {
+				return nil
+			}
+			defer func() { _ = s.Close() }()
+			_, err = s.ExecContext(ctx)
+			return err
+		})
+	},
 }
 
 func prepares(query string) func(context.Context, *sqlx.DB) error {

@@ -61,7 +61,9 @@ type Options struct {
 	// MaxQueue is the most requests of one tenant that wait. Default: 1,000.
 	MaxQueue int
 	// KeepSessions lets what one request leaves in a session reach the next one
-	// of the same tenant.
+	// of the same tenant. After a statement that may leave something, the pool asks
+	// again which database the connection leads to, and whether it still only reads
+	// if it must.
 	KeepSessions bool
 	// Logger is told of connections to the wrong database. Default: [slog.Default].
 	Logger *slog.Logger

@@ -36,7 +36,8 @@ func (f Fault) String() string {
 // Faults is the optional ability of an [Engine] to tell an error about one
 // database from an error about its server. The pool stops dialing a server that
 // fails for several tenants; errors about single databases do not count. Without
-// this ability every error counts, except [tenancy.ErrNotFound] and [*IdentityError].
+// this ability every error counts, except [tenancy.ErrNotFound], [*IdentityError] and
+// [*SettingError].
 type Faults interface {
 	// Fault classifies an error of Connect or Identify by its code. It does no I/O.
 	Fault(err error) Fault
@@ -50,8 +51,9 @@ type Faults interface {
 // fault classifies an error of connect without I/O.
 func (t *target) fault(err error) Fault {
 	var wrong *IdentityError
+	var other *SettingError
 	switch {
-	case errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong):
+	case errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong), errors.As(err, &other):
 		return FaultDatabase
 	case t.faults == nil:
 		return FaultServer

@@ -124,6 +124,7 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	to.files, _ = e.(Files)
 	to.orphans, _ = e.(Orphans)
 	to.sessions, _ = e.(Sessions)
+	to.settings, _ = e.(Settings)
 	to.switcher, _ = e.(Switcher)
 	to.failures, _ = e.(Failures)
 	to.traffic, _ = e.(Traffic)

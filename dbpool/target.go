@@ -76,6 +76,7 @@ type target struct {
 	endings    Endings  // likewise
 	faults     Faults   // likewise
 	files      Files    // likewise
+	settings   Settings // likewise
 	switcher   Switcher // likewise
 	orphans    Orphans  // likewise
 	failures   Failures // likewise
@@ -120,13 +121,16 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // identify returns an error unless the server says that a connection leads to
-// the tenant's database. It must be closed then.
+// the tenant's database, and is what it is supposed to be. It must be closed then.
 func (t *target) identify(ctx context.Context, conn driver.Conn) error {
 	got, err := t.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
 		t.log.ErrorContext(ctx, "a connection led to another tenant's database and was closed",
 			"want_tenant", t.tenant, "want_database", t.database, "got_tenant", got.Tenant, "got_database", got.Database)
+	}
+	if err == nil && t.settings != nil {
+		err = t.settings.CheckSettings(ctx, conn, t.readOnly)
 	}
 	return err
 }
@@ -170,13 +174,18 @@ func (t *target) unavailable(doing string, err error) error {
 	return tenancy.Wrap("dbpool."+doing, t.tenant, fmt.Errorf("%w: database %q: %w", tenancy.ErrUnavailable, t.database, err))
 }
 
-// clean removes what statements left in a session.
+// clean removes what statements left in a session. Where it is to be kept, clean
+// asks again whether the connection still leads to the tenant's database and is what
+// it is supposed to be.
 func (t *target) clean(conn driver.Conn) error {
-	if t.sessions == nil {
-		return errors.New("a session that has state")
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
+	switch {
+	case t.keep:
+		return t.identify(ctx, conn)
+	case t.sessions == nil:
+		return errors.New("a session that has state")
+	}
 	return t.sessions.Reset(ctx, conn)
 }
 

@@ -45,6 +45,7 @@ var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
+	_ dbpool.Settings  = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Switcher  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
@@ -153,6 +154,19 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	}
 	c.readOnly = true
 	return c, nil
+}
+
+// CheckSettings asks whether transactions of a connection that only reads are
+// read-only. The variable has two names: servers know one of them, or both.
+func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+	if !readOnly {
+		return nil
+	}
+	row, err := sqlkit.Strings(ctx, conn, `SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_read_only', 'transaction_read_only')`)
+	if err == nil && row[1] != "ON" {
+		err = &dbpool.SettingError{Name: row[0], Want: "ON", Got: row[1]}
+	}
+	return err
 }
 
 // Create makes the database, in utf8mb4, and marks it as the tenant's.

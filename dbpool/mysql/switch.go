@@ -72,7 +72,7 @@ func (s *session) is(row []string) error {
 // not like a new one.
 func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
 	c, plain := conn.(*plainConn)
-	more := ", " + numberColumn
+	more := ", " + numberColumn + ", IF(@@autocommit, '1', '0')"
 	if plain {
 		more += ", " + sessionColumns
 	}
@@ -81,7 +81,10 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 		row, err = sqlkit.Strings(ctx, conn, `SELECT DATABASE(), ''`+more)
 	}
 	if err == nil && plain {
-		err = c.fresh.is(row[3:])
+		err = c.fresh.is(row[4:])
+	}
+	if err == nil && row[3] != "1" { // any statement would leave a transaction open
+		err = &dbpool.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
 	}
 	if err != nil {
 		return dbpool.Identity{}, err

@@ -36,6 +36,7 @@ var (
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
 	_ dbpool.Traffic   = (*Engine)(nil)
+	_ dbpool.Settings  = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -100,7 +101,7 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	}
 	config := e.config.Copy()
 	config.Database = database
-	config.RuntimeParams["default_transaction_read_only"] = "on"
+	config.RuntimeParams[readOnlySetting] = "on"
 	return newConnector(config), nil
 }
 
@@ -120,6 +121,26 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 		return dbpool.Identity{}, err
 	}
 	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
+}
+
+// readOnlySetting makes transactions read-only. Poolers drop or refuse it.
+const readOnlySetting = "default_transaction_read_only"
+
+// CheckSettings asks whether transactions of a connection that only reads are
+// read-only.
+func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+	if !readOnly {
+		return nil
+	}
+	c, err := pgxConn(conn)
+	if err != nil {
+		return err
+	}
+	row, err := queryRow(ctx, c, `SELECT pg_catalog.current_setting('`+readOnlySetting+`')`, 1)
+	if err == nil && row[0] != "on" {
+		err = &dbpool.SettingError{Name: readOnlySetting, Want: "on", Got: row[0]}
+	}
+	return err
 }
 
 // queryRow returns the only row of a query, of that many columns, as texts, with

@@ -48,6 +48,7 @@ var (
 	_ dbpool.Files     = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
+	_ dbpool.Settings  = (*Engine)(nil)
 
 	_ dbpool.SingleWriter = (*Engine)(nil)
 )
@@ -154,6 +155,22 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 		row = []string{missing[0], ""}
 	}
 	return dbpool.Identity{Database: strings.TrimSuffix(filepath.Base(row[0]), extension), Tenant: tenancy.ID(row[1])}, nil
+}
+
+// CheckSettings asks for the write-ahead log and foreign keys, and whether a
+// connection that only reads refuses to write.
+func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+	row, err := sqlkit.Strings(ctx, conn, `SELECT (SELECT journal_mode FROM pragma_journal_mode),
+		(SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys), (SELECT CAST(query_only AS TEXT) FROM pragma_query_only)`)
+	if err != nil {
+		return err
+	}
+	for i, want := range []dbpool.SettingError{{Name: "journal_mode", Want: "wal"}, {Name: "foreign_keys", Want: "1"}, {Name: "query_only", Want: "1"}} {
+		if want.Got = row[i]; want.Got != want.Want && (readOnly || want.Name != "query_only") {
+			return &want
+		}
+	}
+	return nil
 }
 
 // Create makes the file and marks it as the tenant's.
