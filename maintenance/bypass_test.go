@@ -214,6 +214,7 @@ func TestBypassRefuses(t *testing.T) {
 		"/.maintenance/bypass/" + strings.ToLower(secret), "/.maintenance/bypass/" + secret[1:], "/.maintenance/bypass/" + secret + "/",
 		"/.maintenance/bypass//" + secret, "/.maintenance/bypass" + secret, "//.maintenance/bypass/" + secret, "/x/.maintenance/bypass/" + secret,
 		"/.maintenance/bypass/%2F" + secret, "/.maintenance/bypass/" + strings.Repeat(secret, 100), "/.maintenance%2Fbypass/" + secret,
+		"/.Maintenance/bypass/" + secret, "/.maintenance//bypass/" + secret, "/%252emaintenance/bypass/" + secret,
 	} {
 		wantServed(t, target, k.get(t, k.acme, target), false)
 	}
@@ -225,6 +226,8 @@ func TestBypassRefuses(t *testing.T) {
 	}
 	if got := log.String(); strings.Contains(got, secret[1:]) {
 		t.Errorf("got log %s, want no secret in it", got)
+	} else if lines := strings.Count(got, "\n"); lines == 0 || strings.Count(got, " status=503 ") != lines {
+		t.Errorf("got log %s, want the status in each line", got)
 	}
 	if err := k.gate.Tenant(k.acme).End(t.Context()); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
 // Editor changes tenants' records. A *catalog.Catalog is one.
@@ -56,9 +57,6 @@ type mark struct {
 }
 
 const (
-	// unknownFor is when a client should come back while it is not known whether
-	// there is maintenance.
-	unknownFor = 5 * time.Second
 	// readTimeout bounds a look at the service's record.
 	readTimeout = 5 * time.Second
 	// mostPlans is how many tenants' windows are remembered.
@@ -94,7 +92,9 @@ type GateOptions struct {
 	// 32 bytes from a random source. Default: one that is made of what the record
 	// keeps of the secret, so that who reads records can make cookies.
 	Key tenancy.Secret
-	// BypassPath is the path before the secret. Default: "/.maintenance/bypass".
+	// BypassPath is the path before the secret. Another than the default is named in
+	// middleware.Options.SecretPaths, too, so that no middleware logs what follows.
+	// Default: "/.maintenance/bypass".
 	BypassPath string
 	// BypassTTL is how long a cookie counts. Default: 8 hours.
 	BypassTTL time.Duration
@@ -165,7 +165,7 @@ func (o *GateOptions) complete() error {
 		return fmt.Errorf("%w: key of %d bytes, want at least %d", tenancy.ErrInvalid, n, minKey)
 	}
 	if o.BypassPath == "" {
-		o.BypassPath = "/.maintenance/bypass"
+		o.BypassPath = problem.BypassPath
 	}
 	if o.BypassPath == "/" || strings.HasSuffix(o.BypassPath, "/") || !plain(o.BypassPath) {
 		return fmt.Errorf("%w: bypass path %q", tenancy.ErrInvalid, o.BypassPath)

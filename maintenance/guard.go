@@ -1,16 +1,15 @@
 package maintenance
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/internal/witness"
 )
@@ -156,30 +155,7 @@ func safe(r *http.Request) bool {
 
 // refuse logs why a request goes no further, and answers it.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	level := slog.LevelError
-	if m := new(tenancy.MaintenanceError); errors.As(err, &m) {
-		level = slog.LevelInfo
-	}
-	path := r.URL.Path
-	if strings.Contains(path, g.opts.BypassPath) {
-		path = g.opts.BypassPath // what follows may nearly be a secret
-	}
-	g.log().LogAttrs(r.Context(), level, "request refused", slog.Any("error", err),
-		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(path)))
+	problem.Log(g.opts.Logger, slog.LevelDebug, r, err, g.opts.BypassPath)
 	witness.Refused(w, err)
 	g.opts.Refuse(w, r, err)
-}
-
-// clip keeps what a client sent from filling the log. It does not cut through a
-// character.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
 }

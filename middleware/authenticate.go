@@ -120,7 +120,7 @@ func newAuthenticate(by Authenticator, opts *Options, room bool) func(http.Handl
 				request.Serve(context.WithValue(r.Context(), principalKey{}, p), next, w, r, nil)
 				return
 			}
-			if classify(r, err).code == http.StatusUnauthorized {
+			if Describe(r, err).Status == http.StatusUnauthorized {
 				challenge(w, wanted)
 			}
 			o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))

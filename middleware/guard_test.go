@@ -121,7 +121,7 @@ func TestRefuseForAHandler(t *testing.T) {
 	if got, want := ask(t, h, get("/notes/7")), (answer{409, "conflict", ""}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	want := record{"INFO", "request refused", "planted: changed meanwhile", "GET", "example.com", "/notes/7"}
+	want := record{"INFO", "request refused", "planted: changed meanwhile", "GET", "example.com", "/notes/7", 409}
 	if got := readRecord(t, &b); got != want {
 		t.Errorf("got the log %+v, want %+v", got, want)
 	}

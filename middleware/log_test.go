@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,7 +20,10 @@ import (
 )
 
 // record is one line of the log.
-type record struct{ Level, Msg, Error, Method, Host, Path string }
+type record struct {
+	Level, Msg, Error, Method, Host, Path string
+	Status                                int
+}
 
 // logTo returns options whose log, in JSON from level debug, ends up in b.
 func logTo(b *bytes.Buffer) *middleware.Options {
@@ -91,7 +95,8 @@ func TestLog(t *testing.T) {
 			var b bytes.Buffer
 			r := httptest.NewRequest(http.MethodPatch, "/notes/7?token=planted", nil)
 			r.Host = tt.host
-			tt.handler(logTo(&b)).ServeHTTP(httptest.NewRecorder(), r)
+			w := httptest.NewRecorder()
+			tt.handler(logTo(&b)).ServeHTTP(w, r)
 			if tt.level == "" {
 				if b.Len() != 0 {
 					t.Errorf("got the log %q, want none", &b)
@@ -107,7 +112,7 @@ func TestLog(t *testing.T) {
 			if tt.level == "ERROR" {
 				msg = "request failed"
 			}
-			if want := (record{tt.level, msg, "", "PATCH", tt.host, "/notes/7"}); got != want {
+			if want := (record{tt.level, msg, "", "PATCH", tt.host, "/notes/7", w.Code}); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			if strings.Contains(b.String(), "planted") {
@@ -227,5 +232,81 @@ func TestKeysAreNotLogged(t *testing.T) {
 	}
 	if b.Len() == 0 || strings.Contains(b.String(), "planted") {
 		t.Errorf("got the log %q, want one without the key", &b)
+	}
+}
+
+// What is refused in front of the gate may be a request for a bypass, and what is
+// malformed may hold a token.
+func TestLogShowsNoSecretOfARequest(t *testing.T) {
+	t.Parallel()
+	active, closed := newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended)
+	find := newFinder(active, closed)
+	byQuery := resolver.Must(resolver.NewQuery("tenant", nil))
+	root := resolver.Must(resolver.NewPath("/", nil))
+	for name, tt := range map[string]struct {
+		find    tenancy.Finder
+		by      resolver.Resolver
+		opts    middleware.StandardOptions
+		target  string
+		headers []string
+	}{
+		"suspended":           {find: find, by: bySubdomain, target: "http://closed.example.com/.maintenance/bypass/SECRET"},
+		"suspended, path":     {find: find, by: byPath, target: "http://example.com/t/closed/.maintenance/bypass/SECRET"},
+		"suspended, own path": {find: find, by: bySubdomain, target: "http://closed.example.com/open/SECRET", opts: middleware.StandardOptions{Options: middleware.Options{SecretPaths: []string{"/open"}}}},
+		"unknown":             {find: find, by: bySubdomain, target: "http://ghost.example.com/.maintenance/bypass/SECRET"},
+		"address": {find: find, by: bySubdomain, target: "http://acme.example.com/.maintenance/bypass/SECRET",
+			opts: middleware.StandardOptions{AllowIPs: &middleware.AllowIPsOptions{Deny: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}},
+		"catalog down":       {find: failing(tenancy.ErrUnavailable), by: bySubdomain, target: "http://acme.example.com/.maintenance/bypass/SECRET"},
+		"no credentials":     {find: find, by: bySubdomain, target: "http://acme.example.com/.maintenance/bypass/SECRET", opts: middleware.StandardOptions{Authenticate: by(nil, nil)}},
+		"doubled slash":      {find: find, by: byPath, target: "http://example.com/t/acme//.maintenance/bypass/SECRET"},
+		"dots":               {find: find, by: byPath, target: "http://example.com/t/acme/.maintenance/bypass/SECRET/.."},
+		"encoded prefix":     {find: find, by: byPath, target: "http://example.com/%74/acme/.maintenance/bypass/SECRET"},
+		"a segment":          {find: find, by: root, target: "http://example.com/.maintenance/bypass/SECRET"},
+		"malformed query":    {find: find, by: byQuery, target: "http://example.com/?access_token=SECRET&%zz"},
+		"semicolon":          {find: find, by: byQuery, target: "http://example.com/?access_token=SECRET;x"},
+		"value of the query": {find: find, by: byQuery, target: "http://example.com/?tenant=SECRET!"},
+		"several values":     {find: find, by: byQuery, target: "http://example.com/?tenant=SECRET&tenant=acme"},
+		"origin":             {find: find, by: resolver.Must(resolver.NewOrigin(bySubdomain)), target: "http://example.com/", headers: []string{"Origin", "https://user:SECRET@acme.example.com"}},
+		"host":               {find: find, by: bySubdomain, target: "http://user:SECRET@acme.example.com/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b bytes.Buffer
+			secret := tt.opts.SecretPaths
+			tt.opts.Options = *logTo(&b)
+			tt.opts.SecretPaths = secret
+			h := middleware.Standard(tt.find, tt.by, &tt.opts)(http.NotFoundHandler())
+			r := get(tt.target)
+			if strings.Contains(tt.target, "@") {
+				r.Host = "user:SECRET@acme.example.com"
+			}
+			for i := 0; i < len(tt.headers); i += 2 {
+				r.Header.Set(tt.headers[i], tt.headers[i+1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			got := readRecord(t, &b)
+			if got.Status != w.Code || w.Code < 400 {
+				t.Errorf("got status %d in the log, and %d answered", got.Status, w.Code)
+			}
+			if text := strings.ToUpper(b.String()); strings.Contains(text, "SECRET") {
+				t.Errorf("got the log %s", b.String())
+			}
+		})
+	}
+}
+
+// Whoever reads that a limit was reached sees whose.
+func TestLogNamesTheLimitedAddress(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	acme := newTenant("acme", tenancy.StatusActive)
+	acme.Limits = map[string]int64{"rate.address": 0}
+	h := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{Options: *logTo(&b)})(&spy{})
+	r := get("http://acme.example.com/")
+	r.RemoteAddr = "[2001:db8::7]:9"
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got := readRecord(t, &b); got.Status != 429 || !strings.Contains(got.Error, "limit reached: address (client 2001:db8::7)") {
+		t.Errorf("got %+v, want the address", got)
 	}
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -85,12 +86,20 @@ func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) func(http.Hand
 type LimitedError struct {
 	// Limit names what was reached: "tenant", "address.login", "concurrency".
 	Limit string
+	// Address is the client's, where the rate of its address was reached.
+	Address netip.Addr
 	// After is when to come back; zero is not known.
 	After time.Duration
 }
 
 // Error returns the text for logs.
-func (e *LimitedError) Error() string { return "limit reached: " + e.Limit }
+func (e *LimitedError) Error() string {
+	text := "limit reached: " + e.Limit
+	if e.Address.IsValid() {
+		text += " (client " + e.Address.String() + ")"
+	}
+	return text
+}
 
 // Unwrap returns [tenancy.ErrLimited].
 func (e *LimitedError) Unwrap() error { return tenancy.ErrLimited }
@@ -135,8 +144,10 @@ func (o *RateLimitOptions) take(limiter ratelimit.Limiter, w http.ResponseWriter
 		}
 	}
 	n := len(limits)
+	var client netip.Addr
 	if limits = o.add(limits, t, ratelimit.Address, class); len(limits) > n {
-		limits[n].Address = ratelimit.AddressOf(o.Proxies.Client(r))
+		client = o.Proxies.Client(r)
+		limits[n].Address = ratelimit.AddressOf(client)
 	}
 	if len(limits) == 0 {
 		return nil
@@ -155,7 +166,7 @@ func (o *RateLimitOptions) take(limiter ratelimit.Limiter, w http.ResponseWriter
 	if t != nil {
 		id = t.ID
 	}
-	return tenancy.Wrap(op, id, limitedBy(limits))
+	return tenancy.Wrap(op, id, limitedBy(limits, client))
 }
 
 // add adds the limit of a kind, if there is one.
@@ -172,7 +183,7 @@ func (o *RateLimitOptions) add(limits []ratelimit.Limit, t *tenancy.Tenant, of r
 }
 
 // limitedBy returns the error of limits of which one is exceeded or more.
-func limitedBy(limits []ratelimit.Limit) error {
+func limitedBy(limits []ratelimit.Limit, client netip.Addr) error {
 	e := &LimitedError{}
 	known := true
 	for i := range limits {
@@ -184,6 +195,9 @@ func limitedBy(limits []ratelimit.Limit) error {
 			e.Limit += ", "
 		}
 		e.Limit += string(appendName(nil, l))
+		if l.Kind == ratelimit.Address {
+			e.Address = client
+		}
 		e.After = max(e.After, l.After)
 		known = known && l.After > 0
 	}

@@ -154,6 +154,9 @@ func (o *StandardOptions) or(own Options) Options {
 	if own.Logger == nil {
 		own.Logger = o.Logger
 	}
+	if own.SecretPaths == nil {
+		own.SecretPaths = o.SecretPaths
+	}
 	return own
 }
 

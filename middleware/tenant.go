@@ -29,11 +29,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/internal/witness"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -48,6 +48,10 @@ type Options struct {
 	// service is at fault, at info when the client is, at debug when it is only
 	// an unknown name. Default: [slog.Default], asked at each request.
 	Logger *slog.Logger
+	// SecretPaths are paths that are followed by secrets, such as "/reset-password": what
+	// follows, behind any prefix, is not logged. A maintenance.GateOptions.BypassPath of
+	// your own is one. Default: that option's default, which counts in any case.
+	SecretPaths []string
 }
 
 // Tenant lets a request pass when it names an active tenant, which the handler
@@ -189,34 +193,7 @@ func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // refuseAt is refuse with a log of that level at least, unless the client went away.
 func (o *Options) refuseAt(least slog.Level, w http.ResponseWriter, r *http.Request, err error) {
-	log := o.Logger
-	if log == nil {
-		log = slog.Default()
-	}
-	p := classify(r, err)
-	level, what := p.level, "request refused"
-	if p.code != statusClientClosed {
-		level = max(level, least)
-	}
-	if level >= slog.LevelError {
-		what = "request failed"
-	}
-	log.LogAttrs(r.Context(), level, what, slog.Any("error", err), slog.Int("status", p.code),
-		slog.String("method", clip(r.Method)), slog.String("host", clip(r.Host)), slog.String("path", clip(r.URL.Path)))
+	problem.Log(o.Logger, least, r, err, o.SecretPaths...)
 	witness.Refused(w, err)
 	o.Refuse(w, r, err)
-}
-
-// clip keeps what a client sent from filling the log. It does not cut through a
-// character.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
 }

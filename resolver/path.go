@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/internal/hostname"
 )
 
 // Path resolves by the segment behind a prefix of the URL's path: with the
@@ -70,19 +69,19 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 	}
 	rest, ok := strings.CutPrefix(path, p.prefix)
 	if !ok && strings.HasPrefix(r.URL.Path, p.prefix) {
-		return Match{}, fmt.Errorf("%w: path %q has an encoded prefix", tenancy.ErrInvalid, hostname.Clip(path))
+		return Match{}, fmt.Errorf("%w: the prefix of the path is encoded", tenancy.ErrInvalid)
 	}
 	if !ok || rest == "" {
 		return Match{}, tenancy.ErrUnresolved
 	}
 	segment, tail, _ := strings.Cut(rest, "/")
 	m, err := newMatch("path", p.kind, segment)
-	if err != nil {
-		return Match{}, err
+	if err != nil { // without the segment: paths may hold secrets, and whoever logs them knows which
+		return Match{}, fmt.Errorf("%w: the path's segment behind %s is no %v", tenancy.ErrInvalid, p.prefix, p.kind)
 	}
 	// What follows is looked at decoded too: %2e%2e is ".." to some.
 	if unclean(tail) || r.URL.RawPath != "" && hasDots(r.URL.Path) {
-		return Match{}, fmt.Errorf("%w: path %q has dot segments or empty ones", tenancy.ErrInvalid, hostname.Clip(path))
+		return Match{}, fmt.Errorf("%w: the path has dot segments or empty ones", tenancy.ErrInvalid)
 	}
 	m.Prefix = path[:len(p.prefix)+len(segment)]
 	return m, nil

@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/internal/hostname"
 )
 
 // Query resolves by a parameter of the URL's query: /notes?tenant=acme. The
@@ -48,11 +47,15 @@ func (q *Query) Resolve(r *http.Request) (Match, error) {
 	}
 	form, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return Match{}, fmt.Errorf("%w: query %q", tenancy.ErrInvalid, hostname.Clip(r.URL.RawQuery))
+		return Match{}, fmt.Errorf("%w: malformed query", tenancy.ErrInvalid)
 	}
 	values := form[q.param]
 	if len(values) == 0 {
 		return Match{}, tenancy.ErrUnresolved
 	}
-	return oneOf("query "+q.param, q.kind, values)
+	m, err := oneOf("query "+q.param, q.kind, values)
+	if err != nil { // without the value: what is in a query may be a secret
+		return Match{}, fmt.Errorf("%w: query parameter %s: want one %v", tenancy.ErrInvalid, q.param, q.kind)
+	}
+	return m, nil
 }

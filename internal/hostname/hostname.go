@@ -133,9 +133,19 @@ func invalid(hostport, why string) error {
 	return fmt.Errorf("%w: host %q: %.80s", tenancy.ErrInvalid, Clip(hostport), why)
 }
 
+// WithoutUser returns a host, or the beginning of a URL, without the user and the
+// password in front of it, which do not belong into a log.
+func WithoutUser(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return "…" + s[i:]
+	}
+	return s
+}
+
 // Clip shortens request data for a log.
 func Clip(s string) string {
 	const most = 64
+	s = WithoutUser(s)
 	if len(s) <= most {
 		return s
 	}

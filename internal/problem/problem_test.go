@@ -1,4 +1,4 @@
-package middleware
+package problem
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func answer(err error, accept ...string) *httptest.ResponseRecorder {
 	if accept != nil {
 		r.Header["Accept"] = accept
 	}
-	Problem(w, gone(r, err), err)
+	Write(w, gone(r, err), err)
 	return w
 }
 
@@ -91,7 +91,7 @@ func TestProblem(t *testing.T) {
 		{fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, &http.MaxBytesError{Limit: 1}), 413, "too-large", "", info},
 		{tenancy.ErrNoTenant, 500, "internal", "", failure},
 		{tenancy.ErrClosed, 503, "unavailable", "5", failure},
-		{sql.ErrNoRows, 500, "internal", "", failure},
+		{sql.ErrNoRows, 404, "unknown", "", debug}, // logged at level info: see TestLogLevels
 		{io.EOF, 500, "internal", "", failure},
 		{odd, 500, "internal", "", failure},
 		{nil, 500, "internal", "", failure},
@@ -110,7 +110,7 @@ func TestProblem(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil {
 				t.Fatal(err)
 			}
-			name, _ := strings.CutPrefix(d.Type, problemBase)
+			name, _ := strings.CutPrefix(d.Type, base)
 			if w.Code != tt.code || name != tt.name || d.Status != tt.code || d.Title == "" || d.Detail == "" {
 				t.Errorf("%v: got %d %+v, want %d %s", err, w.Code, d, tt.code, tt.name)
 			}
@@ -147,7 +147,7 @@ func TestProblemExactly(t *testing.T) {
 		}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept", tt.accept)
-		Problem(w, r, &retryError{tenancy.ErrLimited, 90 * time.Second})
+		Write(w, r, &retryError{tenancy.ErrLimited, 90 * time.Second})
 		want := http.Header{
 			"Content-Type": {tt.contentType}, "Cache-Control": {"no-store"}, "Vary": {"Origin", "Accept"},
 			"X-Content-Type-Options": {"nosniff"}, "Retry-After": {"90"}, "X-Request-Id": {"kept"},
@@ -170,7 +170,7 @@ func TestRetryAfter(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{math.MaxInt64, "9223372037"},
+		{math.MaxInt64, "2147483647"},
 		{24 * time.Hour, "86400"},
 		{time.Second + 1, "2"},
 		{time.Second, "1"},
@@ -208,7 +208,7 @@ func TestProblemsAreWellFormed(t *testing.T) {
 // docs/problems.md has a section for each problem, and for nothing else.
 func TestEachProblemIsExplained(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../docs/problems.md")
+	text, err := os.ReadFile("../../docs/problems.md")
 	if err != nil {
 		t.Fatal(err)
 	}

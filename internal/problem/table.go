@@ -1,0 +1,111 @@
+package problem
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// statusClientClosed is what proxies log for a client that went away. It has no
+// number of its own in HTTP, and nobody reads the answer.
+const statusClientClosed = 499
+
+// row is one row of the table that turns errors into HTTP.
+type row struct {
+	is         []error          // any of them, by errors.Is, or
+	as         func(error) bool // by type
+	status     tenancy.Status   // if set, also that of the StatusError
+	code       int
+	name       string // the last part of the type
+	title      string
+	detail     string
+	level      slog.Level
+	retryAfter time.Duration // unless the error says
+}
+
+// problems is the table. The first row that matches counts: a server that
+// cannot be reached outweighs what else an error says.
+var problems = []row{
+	{is: []error{context.Canceled}, code: statusClientClosed, name: "cancelled", title: "Cancelled",
+		detail: "The request was cancelled.", level: slog.LevelDebug},
+	{as: underMaintenance, code: http.StatusServiceUnavailable, name: "maintenance", title: "Under maintenance",
+		detail: "This is being worked on. Try again later.", level: slog.LevelInfo, retryAfter: 5 * time.Minute},
+	{is: []error{tenancy.ErrUnavailable, tenancy.ErrClosed, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
+		title: "Temporarily unavailable", detail: "The service cannot answer at the moment. Try again shortly.",
+		level: slog.LevelError, retryAfter: 5 * time.Second},
+	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
+		detail: "This address leads to no tenant.", level: slog.LevelDebug},
+	// A handler that finds no row in its tenant's database has nothing to show.
+	{is: []error{tenancy.ErrNotFound, sql.ErrNoRows}, code: http.StatusNotFound, name: "unknown", title: "Not found",
+		detail: "There is nothing at this address.", level: slog.LevelDebug},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusProvisioning, code: http.StatusServiceUnavailable, name: "provisioning",
+		title: "Being set up", detail: "This tenant is being set up. Try again in a moment.", level: slog.LevelInfo, retryAfter: 5 * time.Second},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusSuspended, code: http.StatusForbidden, name: "suspended",
+		title: "Suspended", detail: "This tenant is suspended.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusBlocked, code: http.StatusForbidden, name: "blocked",
+		title: "Blocked", detail: "This tenant is blocked.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusArchived, code: http.StatusGone, name: "archived",
+		title: "Gone", detail: "This tenant is closed for good.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrNotActive}, code: http.StatusForbidden, name: "inactive",
+		title: "Not active", detail: "This tenant is not active.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrUnauthenticated}, code: http.StatusUnauthorized, name: "unauthenticated", title: "Not authenticated",
+		detail: "The request lacks valid credentials.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrForbidden}, code: http.StatusForbidden, name: "forbidden", title: "Forbidden",
+		detail: "This request is not allowed.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrLimited}, code: http.StatusTooManyRequests, name: "limited", title: "Too many requests",
+		detail: "A limit is reached. Try again later.", level: slog.LevelInfo, retryAfter: time.Second},
+	{is: []error{tenancy.ErrExists}, code: http.StatusConflict, name: "exists", title: "Exists already",
+		detail: "That name is taken.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrConflict}, code: http.StatusConflict, name: "conflict", title: "Changed meanwhile",
+		detail: "Somebody else changed it meanwhile. Read it again.", level: slog.LevelInfo},
+	{as: tooLarge, code: http.StatusRequestEntityTooLarge, name: "too-large", title: "Too large",
+		detail: "The request's body is too large.", level: slog.LevelInfo},
+	{is: []error{tenancy.ErrInvalid}, code: http.StatusBadRequest, name: "invalid", title: "Invalid request",
+		detail: "The request is malformed or contradicts itself.", level: slog.LevelInfo},
+}
+
+// internal is what every error is that is in no row.
+var internal = row{code: http.StatusInternalServerError, name: "internal", title: "Internal error",
+	detail: "Something went wrong on our side.", level: slog.LevelError}
+
+// tooLarge reports whether a body was cut off by http.MaxBytesReader.
+func tooLarge(err error) bool {
+	var e *http.MaxBytesError
+	return errors.As(err, &e)
+}
+
+// underMaintenance reports whether a request is refused because of maintenance.
+func underMaintenance(err error) bool {
+	var e *tenancy.MaintenanceError
+	return errors.As(err, &e)
+}
+
+// classify finds the row of an error. A cancellation that is not the client's
+// own is one of ours, such as the end of the program.
+func classify(r *http.Request, err error) *row {
+	if errors.Is(err, context.Canceled) && r.Context().Err() == nil {
+		err = tenancy.ErrUnavailable
+	}
+	var notActive *tenancy.StatusError
+	var status tenancy.Status
+	if errors.As(err, &notActive) {
+		status = notActive.Status
+	}
+	for i := range problems {
+		p := &problems[i]
+		matches := slices.ContainsFunc(p.is, func(is error) bool { return errors.Is(err, is) }) || p.as != nil && p.as(err)
+		if matches && (p.status == "" || p.status == status) {
+			return p
+		}
+	}
+	if end := r.Context().Err(); end != nil && !errors.Is(err, end) {
+		return classify(r, end) // whatever failed, failed because nobody waits any more
+	}
+	return &internal
+}
