@@ -51,10 +51,19 @@ func (j *job) do(held context.Context, c claim) outcome {
 	case held.Err() != nil: // nobody's failure: the program ends, or the lease was lost
 		out.state = TenantPending
 	default:
-		out.state, out.note = TenantFailed, err.Error()
+		out.state, out.note = TenantFailed, text(err)
 		j.log(held, c, err)
 	}
 	return out
+}
+
+// text returns an error's text without what the run says anyway: which tenant it was.
+func text(err error) string {
+	var e *tenancy.Error
+	if errors.As(err, &e) && err.Error() == e.Error() {
+		return e.Err.Error()
+	}
+	return err.Error()
 }
 
 // attempt reads the tenant and calls the task, unless the tenant cannot take part any

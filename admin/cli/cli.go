@@ -1,0 +1,218 @@
+// Package cli is a command line for operators: tenants, their schemas, and runs over
+// many of them.
+//
+//	command := cli.New(open, &cli.Options{Name: "tenantctl"})
+//	os.Exit(cli.Main(command))
+//
+// The application passes a function that opens what it has wired, as an [App]; it is
+// called once, when a command needs it. examples/tenantctl is a ready program, and
+// docs/commands.md describes every command.
+//
+// # Output
+//
+// On a terminal there are progress bars and questions. Elsewhere there are plain lines,
+// nothing is asked, and what wants an answer fails unless --yes is given. With --json
+// there are JSON lines only. Results go to the standard output; progress, questions and
+// errors go to the standard error.
+//
+// # Exit codes
+//
+//	0  done
+//	1  some tenants failed, or the command did
+//	2  bad usage: an unknown command or flag, a malformed value, a name that is not there
+//	3  the database or a server could not be reached
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+// Provisioner makes tenants with their databases. A *maintenance.Provisioner is one.
+type Provisioner interface {
+	Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+}
+
+// App is what the application has wired. Commands that need something that is nil say
+// so and fail.
+type App struct {
+	Catalog     *catalog.Catalog
+	Provisioner Provisioner
+	// Runner does the work of commands over many tenants, in tasks that have the
+	// names of [Tasks].
+	Runner *runs.Runner
+	// Close is called when the command has ended. Default: nothing.
+	Close func() error
+}
+
+// Tasks that commands use, by their name in [runs.Options.Tasks].
+const (
+	TaskMigrate = "migrate"
+)
+
+// Options are the options of [New].
+type Options struct {
+	// Name is the program's name. Default: that of the running program.
+	Name string
+}
+
+// Exit codes. See the package comment.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+// program is what all commands share.
+type program struct {
+	open func(context.Context) (*App, error)
+	app  *App
+	json bool
+	yes  bool
+}
+
+// New returns the command line. open may be called once, with the command's context.
+func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Command {
+	if opts == nil {
+		opts = &Options{}
+	}
+	p := &program{open: open}
+	root := &cobra.Command{
+		Use:           cmp.Or(opts.Name, filepath.Base(os.Args[0])),
+		Short:         "Tenants, their schemas, and work over many of them",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
+	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.AddCommand(p.tenant(), p.db(), p.run())
+	return root
+}
+
+// Main runs the command with the arguments of the program until it is done or
+// interrupted, writes its error, and returns the exit code.
+func Main(root *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, root)
+}
+
+// Run is [Main] with a context. The changes that the command makes are those of the
+// actor of ctx, or else of the user of the operating system.
+func Run(ctx context.Context, root *cobra.Command) int {
+	if tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
+		ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorCommandLine, ID: userName()})
+	}
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var quiet *quietError
+	if !errors.As(err, &quiet) {
+		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	}
+	return exitCode(err)
+}
+
+func userName() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
+func exitCode(err error) int {
+	var bad *usageError
+	switch {
+	case errors.As(err, &bad), errors.Is(err, tenancy.ErrInvalid), errors.Is(err, tenancy.ErrNotFound):
+		return exitUsage
+	case errors.Is(err, tenancy.ErrUnavailable):
+		return exitUnreachable
+	}
+	return exitFailed
+}
+
+// usageError is an error about how the command was called.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// quietError is one that the command has shown already.
+type quietError struct{ err error }
+
+func (e *quietError) Error() string { return e.err.Error() }
+func (e *quietError) Unwrap() error { return e.err }
+
+// with returns the function of a command that needs the application.
+func (p *program) with(fn func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		app, err := p.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		p.app = app
+		defer func() {
+			if app.Close != nil {
+				err = errors.Join(err, app.Close())
+			}
+		}()
+		return fn(cmd, args)
+	}
+}
+
+// args is a check of the arguments whose error is one of usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(fmt.Errorf("%w; try %q", err, cmd.CommandPath()+" --help"))
+		}
+		return nil
+	}
+}
+
+// group returns a command that has others below it and does nothing itself.
+func group(name, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// need returns an error if the application has not wired something.
+func need(is bool, what string) error {
+	if !is {
+		return usage(fmt.Errorf("this program has no %s", what))
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+// bulk is a command over many tenants, with the flags that all of them have.
+type bulk struct {
+	p    *program
+	task string
+	// verb is what is done, for questions: "Suspend".
+	verb string
+	// word must be typed if the command destroys something.
+	destroys bool
+
+	tenants, exclude []string
+	all              bool
+	where            string
+	spec             runs.Spec
+	dryRun, detach   bool
+	again            bool
+}
+
+// flags adds the flags that select tenants and say how the work is done.
+func (b *bulk) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&b.tenants, "tenant", nil, "tenant, by slug, ID or domain; may be repeated")
+	f.BoolVar(&b.all, "all", false, "all tenants that can take part")
+	f.StringVar(&b.where, "where", "", "tenants that the filter selects, such as \"status:active plan:pro\"")
+	f.StringSliceVar(&b.exclude, "exclude", nil, "tenant to leave out; may be repeated")
+	f.IntVar(&b.spec.Parallel, "parallel", 4, "tenants at a time, over all instances")
+	f.IntVar(&b.spec.PerServer, "per-server", 0, "tenants at a time on one database server (default: no limit)")
+	f.IntVar(&b.spec.Waves.Canary, "canary", 0, "tenants in a first wave that must all succeed")
+	f.StringVar(&b.spec.Waves.Then, "waves", "", "sizes of the waves, such as \"25%\" or \"10,25%,50%\" (default: one wave)")
+	f.DurationVar(&b.spec.Waves.Pause, "pause", 0, "time between two waves")
+	f.BoolVar(&b.spec.Waves.Approval, "approve", false, "wait for \"run resume\" between two waves")
+	f.StringVar(&b.spec.Budget.InAll, "budget", "", "stop when more tenants failed, such as \"5\" or \"2%\" (default: no limit)")
+	f.DurationVar(&b.spec.Timeout, "timeout", 10*time.Minute, "time limit for each tenant")
+	f.StringVar(&b.spec.Key, "key", "", "idempotency key: the same key is the same run")
+	f.BoolVar(&b.dryRun, "dry-run", false, "show the plan and do nothing")
+	f.BoolVar(&b.detach, "detach", false, "start the run and leave it to the application's instances")
+	f.BoolVar(&b.again, "new", false, "plan a new run even if one like it is not finished")
+}
+
+// complete makes the spec out of the flags and the names of tenants.
+func (b *bulk) complete(cmd *cobra.Command, names []string) error {
+	names = slices.Concat(names, b.tenants)
+	chosen := 0
+	for _, is := range []bool{len(names) > 0, b.all, b.where != ""} {
+		if is {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		return usage(errors.New("say which tenants: names, --tenant, --where or --all, and only one of these"))
+	}
+	b.spec.Filter = b.where
+	for _, list := range []struct {
+		names []string
+		ids   *[]tenancy.ID
+	}{{names, &b.spec.IDs}, {b.exclude, &b.spec.Exclude}} {
+		for _, name := range list.names {
+			t, err := b.p.find(cmd, strings.TrimSpace(name))
+			if err != nil {
+				return err
+			}
+			*list.ids = append(*list.ids, t.ID)
+		}
+	}
+	return nil
+}
+
+// run plans, asks, starts and follows.
+func (b *bulk) run(cmd *cobra.Command, names []string) error {
+	if err := need(b.p.app.Runner != nil, "runner"); err != nil {
+		return err
+	}
+	if err := b.complete(cmd, names); err != nil {
+		return err
+	}
+	r := b.p.app.Runner
+	if !b.again && !b.dryRun {
+		before, err := b.unfinished(cmd)
+		if err != nil {
+			return err
+		}
+		if before != nil {
+			return b.goOn(cmd, before)
+		}
+	}
+	plan, err := r.Plan(cmd.Context(), b.task, b.spec)
+	if err != nil {
+		return err
+	}
+	if b.dryRun {
+		if err := b.p.showPlan(cmd, plan); err != nil || plan.State != runs.StatePlanned {
+			return err
+		}
+		_, err := r.Cancel(cmd.Context(), plan.ID, "dry run")
+		return err
+	}
+	if err := b.ask(cmd, plan); err != nil {
+		_, e := r.Cancel(cmd.Context(), plan.ID, "not confirmed")
+		return errors.Join(err, e)
+	}
+	if _, err := r.Start(cmd.Context(), plan.ID); err != nil {
+		return err
+	}
+	return b.p.watch(cmd, plan.ID, !b.detach, b.detach)
+}
+
+// ask wants a confirmation of what destroys, and of what concerns more than the one
+// tenant that was named.
+func (b *bulk) ask(cmd *cobra.Command, plan *runs.Plan) error {
+	if plan.State != runs.StatePlanned {
+		return nil // it was started before, with the same key
+	}
+	if b.destroys {
+		word := plan.Sample[0].Slug
+		if plan.Eligible > 1 {
+			word = fmt.Sprint(plan.Eligible)
+		}
+		return b.p.confirm(cmd, fmt.Sprintf("%s %s?", b.verb, tenants(plan.Eligible)), word)
+	}
+	if _, ok := terminal(cmd.InOrStdin()); !ok || plan.Eligible == 1 || b.p.json {
+		return nil
+	}
+	return b.p.confirm(cmd, fmt.Sprintf("%s %s?", b.verb, tenants(plan.Eligible)), "")
+}
+
+// unfinished returns a run like this one that has not ended.
+func (b *bulk) unfinished(cmd *cobra.Command) (*runs.Run, error) {
+	page, err := b.p.app.Runner.List(cmd.Context(), runs.Query{
+		Task: b.task, States: []runs.State{runs.StateRunning, runs.StatePaused, runs.StateStopped}, Limit: 100,
+	})
+	if err != nil {
+		return nil, err
+	}
+	want, err := json.Marshal(what(b.spec))
+	if err != nil {
+		return nil, err
+	}
+	for _, run := range page {
+		if got, err := json.Marshal(what(run.Spec)); err == nil && string(got) == string(want) {
+			return run, nil
+		}
+	}
+	return nil, nil
+}
+
+// what returns which tenants and what, and not how.
+func what(s runs.Spec) runs.Spec {
+	slices.Sort(s.IDs)
+	return runs.Spec{Params: s.Params, Filter: s.Filter, IDs: s.IDs, Exclude: s.Exclude}
+}
+
+// goOn follows a run that was found, and says how to go on if it waits for somebody.
+func (b *bulk) goOn(cmd *cobra.Command, run *runs.Run) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "Going on with run %s, %s, in which %d of %s are finished.\n",
+		run.ID, run.State, run.Finished(), tenants(run.Total))
+	if run.State != runs.StateRunning && run.ResumeAt.IsZero() {
+		return fmt.Errorf("the run is %s: %s; see \"run resume %s\", \"run retry %s\" and \"run cancel %s\", or give --new",
+			run.State, run.Reason, run.ID, run.ID, run.ID)
+	}
+	return b.p.watch(cmd, run.ID, !b.detach, b.detach)
+}

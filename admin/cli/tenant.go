@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func (p *program) tenant() *cobra.Command {
+	return group("tenant", "Make, show and change tenants", p.tenantCreate(), p.tenantList(), p.tenantShow())
+}
+
+func (p *program) tenantCreate() *cobra.Command {
+	var t tenancy.Tenant
+	cmd := &cobra.Command{
+		Use:     "create <slug>",
+		Short:   "Make a tenant with its database",
+		Example: "  tenantctl tenant create acme --name \"Acme Ltd\" --plan pro --tag eu",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			if err := need(p.app.Provisioner != nil, "provisioner"); err != nil {
+				return err
+			}
+			t.Slug = args[0]
+			made, err := p.app.Provisioner.Create(cmd.Context(), &t)
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return writeJSON(cmd, shown(made))
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Made tenant %s (%s) on server %q.\n", made.Slug, made.ID, made.Placement.Server)
+			return err
+		}),
+	}
+	cmd.Flags().StringVar(&t.Name, "name", "", "display name (default: the slug)")
+	cmd.Flags().StringVar(&t.Plan, "plan", "", "plan")
+	cmd.Flags().StringVar(&t.Placement.Server, "on", "", "server for the database (default: the program's)")
+	cmd.Flags().StringSliceVar(&t.Domains, "domain", nil, "domain that leads to the tenant; may be repeated")
+	cmd.Flags().StringSliceVar(&t.Tags, "tag", nil, "tag; may be repeated")
+	return cmd
+}
+
+// shown is a record without what nobody needs to see.
+func shown(t *tenancy.Tenant) *tenancy.Tenant {
+	t = t.Clone()
+	t.Guards.Keys = nil // apikey list shows them
+	return t
+}
+
+func (p *program) tenantList() *cobra.Command {
+	var where string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List tenants",
+		Example: "  tenantctl tenant list --where \"status:suspended plan:pro\"",
+		Args:    args(cobra.NoArgs),
+		RunE: p.with(func(cmd *cobra.Command, _ []string) error {
+			f, err := parseFilter(where)
+			if err != nil {
+				return err
+			}
+			rows := newTable(cmd.OutOrStdout(), "SLUG", "STATUS", "PLAN", "SERVER", "CREATED", "NAME")
+			f.Limit = 1000
+			for {
+				page, err := p.app.Catalog.List(cmd.Context(), f)
+				if err != nil {
+					return err
+				}
+				for _, t := range page {
+					f.After = t.ID
+					if !p.json {
+						rows.row(t.Slug, string(t.Status), t.Plan, t.Placement.Server, date(t.CreatedAt), t.Name)
+					} else if err := writeJSON(cmd, shown(t)); err != nil {
+						return err
+					}
+				}
+				if len(page) < f.Limit {
+					break
+				}
+			}
+			if p.json {
+				return nil
+			}
+			return rows.flush()
+		}),
+	}
+	cmd.Flags().StringVar(&where, "where", "", "only tenants that the filter selects, such as \"status:active plan:pro\"")
+	return cmd
+}
+
+func (p *program) tenantShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show <tenant>",
+		Short:   "Show a tenant, by slug, ID or domain",
+		Example: "  tenantctl tenant show acme",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			t, err := p.find(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return writeJSON(cmd, shown(t))
+			}
+			return pairs(cmd.OutOrStdout(),
+				"Slug", t.Slug, "ID", string(t.ID), "Name", t.Name, "Status", string(t.Status), "Plan", t.Plan,
+				"Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
+				"Server", t.Placement.Server, "Database", t.Placement.Database,
+				"Created", date(t.CreatedAt), "Changed", date(t.UpdatedAt))
+		}),
+	}
+}
+
+// find returns the tenant that a slug, an ID or a domain names.
+func (p *program) find(cmd *cobra.Command, name string) (*tenancy.Tenant, error) {
+	for _, kind := range []tenancy.RefKind{tenancy.RefSlug, tenancy.RefID, tenancy.RefDomain} {
+		ref, err := tenancy.NewRef(kind, name)
+		if err != nil {
+			continue
+		}
+		t, err := p.app.Catalog.Find(cmd.Context(), ref)
+		if err == nil || !errors.Is(err, tenancy.ErrNotFound) {
+			return t, err
+		}
+	}
+	return nil, usage(fmt.Errorf("no tenant has the slug, ID or domain %q", name))
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+// build returns the program.
+func build(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "tenantctl")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+// migrations writes a folder with these files' contents.
+func migrations(t *testing.T, contents ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, text := range contents {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d_step.sql", i+1)), []byte("-- +goose Up\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fleet makes tenants t-000, t-001 … in a new folder.
+func fleet(t *testing.T, migrations string, n int) (data string) {
+	t.Helper()
+	data = t.TempDir()
+	app, err := open(t.Context(), places{data: data, migrations: migrations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = app.Close() }()
+	for i := range n {
+		if _, err := app.Provisioner.Create(t.Context(), &tenancy.Tenant{Slug: fmt.Sprintf("t-%03d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return data
+}
+
+const (
+	countTable = "CREATE TABLE counted (n INTEGER);"
+	// countOnce counts, and takes some milliseconds.
+	countOnce = "INSERT INTO counted SELECT 1 FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 50000) SELECT max(i) FROM n);"
+)
+
+// The first two commands of the README, and what they answer.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	bin, data := build(t), t.TempDir()
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"tenant create acme --plan pro", 0, "Made tenant acme"},
+		{"tenant create acme", 1, "exists already"},
+		{"tenant create -- -acme", 2, "invalid"},
+		{"db migrate --all", 0, "1 of 1 tenant done"},
+		{"db migrate acme --dry-run", 0, "acme"},
+		{"db migrate", 2, "say which tenants"},
+		{"db migrate nobody", 2, "no tenant has"},
+		{"db migrate --all --waves 0", 2, "wave of no tenants"},
+		{"db fly", 2, "unknown command"},
+		{"tenant list --oh", 2, "unknown flag"},
+		{"tenant show acme", 0, "pro"},
+		{"tenant show", 2, "accepts 1 arg"},
+		{"tenant list --where status:active", 0, "acme"},
+		{"tenant list --where status:happy", 2, "happy"},
+		{"run list", 0, "migrate"},
+		{"run show nothing", 2, "not found"},
+		{"--catalog postgres://nobody@127.0.0.1:1/control tenant list", 3, "unavailable"},
+	} {
+		cmd := exec.CommandContext(t.Context(), bin, append([]string{"-data", data}, strings.Fields(tt.args)...)...)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%s: got exit code %d (%v) and\n%s\nwant %d and %q", tt.args, code, err, out, tt.code, tt.want)
+		}
+	}
+}
+
+// A program that is killed in the middle of two hundred tenants goes on where it was
+// when it is called again, and migrates each once.
+func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	const n = 200
+	bin := build(t)
+	data := fleet(t, migrations(t, countTable), n)
+	command := func() *exec.Cmd {
+		return exec.CommandContext(t.Context(), bin, "-data", data, "-migrations", migrations(t, countTable, countOnce), "db", "migrate", "--all", "--json", "--parallel", "2")
+	}
+	first := command()
+	out, err := first.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	before := runs.Progress{}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if err := json.Unmarshal(lines.Bytes(), &before); err != nil {
+			t.Fatalf("%v: %s", err, lines.Bytes())
+		}
+		if before.Done >= 10 {
+			if err := first.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	_ = first.Wait()
+	if before.Done < 10 || before.Done >= n {
+		t.Fatalf("got %d tenants done before the end, want it in the middle", before.Done)
+	}
+
+	var stderr bytes.Buffer
+	second := command()
+	second.Stderr = &stderr
+	answer, err := second.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(answer)), "\n")
+	after := runs.Progress{}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &after); err != nil {
+		t.Fatal(err)
+	}
+	if after.ID != before.ID || after.State != runs.StateDone || after.Done != n || !strings.Contains(stderr.String(), "Going on") {
+		t.Errorf("got %+v and %q, want the first run done", after, stderr.String())
+	}
+	app, err := open(t.Context(), places{data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = app.Close() }()
+	all, err := app.Catalog.List(t.Context(), tenancy.Filter{Limit: 1000})
+	if err != nil || len(all) != n {
+		t.Fatalf("got %d tenants, %v", len(all), err)
+	}
+	for _, each := range all {
+		if got := counted(t, filepath.Join(data, "tenants", each.Placement.Database+".db")); got != 1 {
+			t.Errorf("%s: migrated %d times, want once", each.Slug, got)
+		}
+	}
+}
+
+func counted(t *testing.T, path string) (n int) {
+	t.Helper()
+	db, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.Get(&n, `SELECT COUNT(*) FROM counted`); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// The list of failures, and what to do about them.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	good := migrations(t, "CREATE TABLE notes (id INTEGER);")
+	bad := migrations(t, "CREATE TABLE notes (id INTEGER);", "CREATE UNIQUE INDEX notes_id ON notes (id);")
+	data := fleet(t, good, 5)
+	app, err := open(t.Context(), places{data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken, err := app.Catalog.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "t-003"})
+	if err = errors.Join(err, app.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(filepath.Join(data, "tenants", broken.Placement.Database+".db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.MustExec(`INSERT INTO notes (id) VALUES (1), (1)`)
+	where := places{data: data, migrations: bad}
+	code, out := call(t, where, "db", "migrate", "--all")
+	if code != 1 || !strings.Contains(out, "4 of 5 tenants done, 1 failed") || !strings.Contains(out, "t-003") || !strings.Contains(out, "UNIQUE") {
+		t.Errorf("got exit code %d and\n%s", code, out)
+	}
+	for line := range strings.Lines(out) {
+		if len([]rune(line)) > 81 {
+			t.Errorf("got a line of more than 80 columns: %s", line)
+		}
+	}
+	db.MustExec(`DELETE FROM notes`)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, id, _ := strings.Cut(out, "run retry ")
+	if code, out := call(t, where, "run", "retry", strings.TrimSpace(id)); code != 0 || !strings.Contains(out, "5 of 5 tenants done") {
+		t.Errorf("retry: got exit code %d and\n%s", code, out)
+	}
+}
+
+// call runs a command in this process.
+func call(t *testing.T, where places, args ...string) (code int, out string) {
+	t.Helper()
+	root := command(&where)
+	var buf bytes.Buffer
+	root.SetArgs(args)
+	root.SetOut(&buf)
+	root.SetErr(&buf)
+	root.SetIn(strings.NewReader(""))
+	code = cli.Run(t.Context(), root)
+	return code, buf.String()
+}

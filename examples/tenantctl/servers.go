@@ -1,0 +1,83 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/mysql"
+	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+)
+
+var errURL = errors.New("want a URL like postgres://user:password@host/ or mysql://user:password@host/")
+
+// engineOf returns what makes tenants' databases, and a name for it.
+func engineOf(where places) (name string, engine dbpool.Engine, err error) {
+	switch scheme(where.server) {
+	case "":
+		engine, err = sqlite.New(filepath.Join(where.data, "tenants"))
+		return "sqlite", engine, err
+	case "postgres":
+		engine, err = postgres.New(where.server, nil)
+		return "postgres", engine, err
+	case "mysql":
+		engine, err = mysql.New(where.server, nil)
+		return "mysql", engine, err
+	}
+	return "", nil, errURL
+}
+
+// catalogDatabase opens the database of the catalog and of runs. The URL of a server has
+// the database's name as its path.
+func catalogDatabase(where places) (*sqlx.DB, error) {
+	path := func() (server, database string) {
+		server, rest, _ := strings.Cut(where.catalog, "?")
+		i := strings.LastIndexByte(server, '/')
+		database, server = server[i+1:], server[:i+1]
+		if rest != "" {
+			server += "?" + rest
+		}
+		return server, database
+	}
+	var engine dbpool.Engine
+	var err error
+	switch scheme(where.catalog) {
+	case "":
+		return sqlite.Open(filepath.Join(where.data, "catalog.db"))
+	case "postgres":
+		server, _ := path()
+		engine, err = postgres.New(server, nil)
+	case "mysql":
+		server, _ := path()
+		engine, err = mysql.New(server, nil)
+	default:
+		return nil, errURL
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, database := path()
+	connector, err := engine.Connector(database)
+	if err != nil {
+		return nil, err
+	}
+	return sqlx.NewDb(sql.OpenDB(connector), engine.DriverName()), nil
+}
+
+func scheme(url string) string {
+	name, _, ok := strings.Cut(url, "://")
+	switch {
+	case url == "":
+		return ""
+	case ok && (name == "postgres" || name == "postgresql"):
+		return "postgres"
+	case ok && (name == "mysql" || name == "mariadb"):
+		return "mysql"
+	}
+	return "unknown"
+}
