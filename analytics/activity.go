@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -48,4 +49,15 @@ type ActivitiesQuery struct {
 	Subject string
 	// Limit is how many at most.
 	Limit int
+}
+
+// includes reports whether the query selects the activity, whatever its tenant is.
+func (q *ActivitiesQuery) includes(a *Activity) bool {
+	switch {
+	case !q.Period.From.IsZero() && a.CreatedAt.Before(q.Period.From), !q.Period.To.IsZero() && !a.CreatedAt.Before(q.Period.To):
+		return false
+	case len(q.Types) > 0 && !slices.Contains(q.Types, a.Type), q.Logins && a.Login == nil:
+		return false
+	}
+	return q.Subject == "" || a.Login != nil && a.Login.Subject == q.Subject
 }

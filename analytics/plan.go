@@ -20,6 +20,7 @@ type table struct {
 
 var (
 	partsTable   = table{"tenancy_usage_parts", time.Minute}
+	lateTable    = table{"tenancy_usage_late", time.Minute} // is read beside each of the others
 	minutesTable = table{"tenancy_usage_1m", time.Minute}
 	hoursTable   = table{"tenancy_usage_1h", time.Hour}
 	daysTable    = table{"tenancy_usage_1d", day}

@@ -67,13 +67,6 @@ func (o *Options) complete() (Options, error) {
 	return c, nil
 }
 
-func (o *Options) log() *slog.Logger {
-	if o.Logger != nil {
-		return o.Logger
-	}
-	return slog.Default()
-}
-
 // Recorder counts what tenants use in this process, and writes it to a [Sink]. Wrap
 // the application's handler in [Recorder.Handler], and call [Recorder.Run] beside
 // it. Its methods may be called by many goroutines at once.
@@ -153,9 +146,9 @@ func (rec *Recorder) Flush(ctx context.Context) error {
 	err := rec.flush(ctx)
 	switch {
 	case err != nil && !rec.failing:
-		rec.opts.log().LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
+		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
 	case err == nil && rec.failing:
-		rec.opts.log().LogAttrs(ctx, slog.LevelInfo, "usage is written again")
+		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelInfo, "usage is written again")
 	}
 	rec.failing = err != nil
 	return tenancy.Wrap("analytics.Recorder.Flush", "", err)
@@ -246,7 +239,7 @@ func (rec *Recorder) setClock(now, asked time.Time) {
 		}
 	}
 	if offset.Abs() > maxOffset {
-		rec.opts.log().Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
+		logger(rec.opts.Logger).Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
 	}
 }
 

@@ -90,9 +90,13 @@ func (s *SQL) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
+	var opts *sql.TxOptions
+	if s.dialect == sqlkit.MySQL { // or it does not see what others committed while it waited for them
+		opts = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
 	const attempts = 10
 	for range attempts {
-		err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
+		err = sqlkit.Tx(ctx, s.db, opts, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
 		if !sqlkit.IsDeadlock(err) {
 			return err
 		}

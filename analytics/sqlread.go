@@ -1,12 +1,12 @@
 package analytics
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +19,7 @@ import (
 // maxIDs is how many tenants a scope may name.
 const maxIDs = 10_000
 
-// firstTenant is the key before those of tenants: the application's own rows have keys
+// lastOwnKey is the key before those of tenants: the application's own rows have keys
 // up to it.
 const lastOwnKey = 2
 
@@ -59,6 +59,7 @@ func scoped(scope tenancy.Scope, ids []tenancy.ID) *conditions {
 	if !scope.IsAll() || len(ids) == 0 {
 		c.and(fmt.Sprintf(`t.tenant_key > %d`, lastOwnKey))
 	}
+	c.and(`t.gone = 0`)
 	if len(ids) > 0 {
 		c.in(`t.id IN (?)`, ids)
 	}
@@ -179,6 +180,7 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	if len(pieces) == 0 {
 		return nil, nil
 	}
+	pieces = append(pieces, piece{lateTable, pieces[0].from, pieces[len(pieces)-1].to})
 	if q.Latency {
 		return s.merged(ctx, q, c, pieces)
 	}
@@ -199,61 +201,40 @@ func grouped(q *SumQuery) (id, start string) {
 
 // merged reads all rows and merges them here: buckets of latency cannot be added in SQL.
 func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
-	type key struct {
-		id    tenancy.ID
-		start int64
-	}
-	found := map[key]*Counts{}
-	id, start := grouped(q)
+	g := newGroups(q)
 	for _, p := range pieces {
-		query := `SELECT ` + id + `, ` + start + `, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
+		query := `SELECT t.id, u.bucket, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
 			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ?`
 		args := append(slices.Clone(c.args), p.from.UnixMicro(), p.to.UnixMicro())
 		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
-			var (
-				k       key
-				counts  Counts
-				latency []byte
-				own     sql.NullString
-			)
-			into := append([]any{&k.id, &k.start}, scanned(&counts)...)
-			if err := r.Scan(append(into, &latency, &own)...); err != nil {
+			var id tenancy.ID
+			var start int64
+			var counts Counts
+			if err := s.scanCounts(r, &counts, &id, &start); err != nil {
 				return err
 			}
-			if err := errors.Join(counts.Latency.unpack(latency), counts.unpackOwn(own.String)); err != nil {
-				return err
-			}
-			if found[k] == nil {
-				found[k] = &Counts{}
-			}
-			found[k].Add(&counts)
+			g.add(id, start, &counts)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	rows := make([]SumRow, 0, len(found))
-	for k, counts := range found {
-		rows = append(rows, SumRow{k.id, fromMicros(k.start), *counts})
-	}
-	return sortSums(rows, q), nil
+	return g.rows(), nil
 }
 
-// sortSums puts rows into the order of a query.
-func sortSums(rows []SumRow, q *SumQuery) []SumRow {
-	slices.SortFunc(rows, func(a, b SumRow) int {
-		if q.Top > 0 {
-			if by := cmp.Compare(b.Counts.Get(q.Order), a.Counts.Get(q.Order)); by != 0 {
-				return by
-			}
-		}
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Start.Compare(b.Start))
-	})
-	if q.Top > 0 && len(rows) > q.Top {
-		rows = rows[:q.Top]
+// scanCounts reads a row of the columns before, and of countColumns. What cannot be
+// read of latencies and own counts is logged and left out: the other counts are right.
+func (s *SQL) scanCounts(r *sql.Rows, c *Counts, before ...any) error {
+	var latency []byte
+	var own sql.NullString
+	if err := r.Scan(append(append(before, scanned(c)...), &latency, &own)...); err != nil {
+		return err
 	}
-	return rows
+	if err := errors.Join(c.Latency.unpack(latency), c.unpackOwn(own.String)); err != nil {
+		logger(s.opts.Logger).Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
+	}
+	return nil
 }
 
 // summed adds rows in SQL, over all pieces at once.
@@ -347,9 +328,4 @@ func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error)
 		return err
 	})
 	return rows, err
-}
-
-// Activities implements [Source].
-func (s *SQL) Activities(_ context.Context, _ *ActivitiesQuery) ([]Activity, error) {
-	return nil, nil
 }

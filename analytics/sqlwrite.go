@@ -17,8 +17,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// lateAfter is how old a part may be to count in its minute. An older one counts in its
-// hour.
+// lateAfter is how old a part may be to be rolled up. An older one is kept by itself.
 const lateAfter = 2 * time.Hour
 
 // Write implements [Sink], in one transaction.
@@ -26,6 +25,10 @@ func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
 	committing := false
 	err = s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		committing = false
+		// While a roll-up waits for writes, and they for it, none is missed.
+		if err := s.lockState(ctx, tx, map[sqlkit.Dialect]string{sqlkit.Postgres: ` FOR SHARE`, sqlkit.MySQL: ` LOCK IN SHARE MODE`}); err != nil {
+			return err
+		}
 		if now, err = s.now(ctx, tx); err != nil {
 			return err
 		}
@@ -42,6 +45,9 @@ func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
 		if err := s.writeParts(ctx, tx, b.Parts, keys, now); err != nil {
 			return err
 		}
+		if err := s.writeActivities(ctx, tx, b.Activities, keys); err != nil {
+			return err
+		}
 		committing = true
 		return nil
 	})
@@ -49,6 +55,12 @@ func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
 		err = fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
 	return now, wrap("analytics.SQL.Write", err)
+}
+
+// lockState locks the state until the transaction ends. SQLite has one writer anyway.
+func (s *SQL) lockState(ctx context.Context, tx *sqlx.Tx, how map[sqlkit.Dialect]string) error {
+	var us []int64
+	return tx.SelectContext(ctx, &us, `SELECT value FROM tenancy_usage_state WHERE name = 'minutes'`+how[s.dialect])
 }
 
 func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now time.Time) error {
@@ -227,7 +239,6 @@ func countValues(row []any, c *Counts) ([]any, error) {
 
 func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) error {
 	var fresh, late [][]any
-	since := int64(0)
 	for i := range parts {
 		p := &parts[i]
 		row := append(make([]any, 0, numColumns+6), p.Start.UnixMicro(), keys[p.Tenant], p.Source, p.Revision)
@@ -240,11 +251,9 @@ func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 			continue
 		}
 		late = append(late, row)
-		if hour := p.Start.Truncate(time.Hour).UnixMicro(); since == 0 || hour < since {
-			since = hour
-		}
 	}
-	for table, rows := range map[string][][]any{"tenancy_usage_parts": fresh, "tenancy_usage_late": late} {
+	for i, rows := range [][][]any{fresh, late} {
+		table := []table{partsTable, lateTable}[i].name
 		slices.SortFunc(rows, func(a, b []any) int {
 			return cmp.Or(cmp.Compare(a[0].(int64), b[0].(int64)), cmp.Compare(a[1].(int64), b[1].(int64)), cmp.Compare(a[2].(int64), b[2].(int64)))
 		})
@@ -253,10 +262,10 @@ func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 			return err
 		}
 	}
-	if since == 0 {
+	if len(fresh) == 0 {
 		return nil
 	}
-	return s.lowerState(ctx, tx, stateLate, since)
+	return s.reopen(ctx, tx, fresh[0][0].(int64))
 }
 
 // Names of rows of the state's table.
@@ -265,15 +274,17 @@ const (
 	stateMinutes = "minutes" // up to when parts were rolled up
 	stateHours   = "hours"
 	stateDays    = "days"
-	stateLate    = "late" // from when on there are late parts that were not rolled up
 )
 
-// lowerState sets a value that is missing or larger.
-func (s *SQL) lowerState(ctx context.Context, tx sqlx.ExecerContext, name string, value int64) error {
-	smaller := map[sqlkit.Dialect]string{
-		sqlkit.Postgres: ` ON CONFLICT (name) DO UPDATE SET value = LEAST(tenancy_usage_state.value, excluded.value)`,
-		sqlkit.SQLite:   ` ON CONFLICT (name) DO UPDATE SET value = MIN(value, excluded.value)`,
-		sqlkit.MySQL:    ` ON DUPLICATE KEY UPDATE value = LEAST(value, VALUES(value))`,
-	}[s.dialect]
-	return s.insert(ctx, tx, `INSERT INTO tenancy_usage_state (name, value) VALUES `, smaller, [][]any{{name, value}})
+// reopen makes what was rolled up end before the bucket, so that it is read from parts
+// until it is rolled up again.
+func (s *SQL) reopen(ctx context.Context, tx *sqlx.Tx, bucket int64) error {
+	for name, row := range map[string]time.Duration{stateMinutes: time.Minute, stateHours: time.Hour, stateDays: day} {
+		start := bucket - bucket%row.Microseconds()
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name = ? AND value > ?`), start, name, start)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

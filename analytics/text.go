@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"log/slog"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,4 +27,12 @@ func plain(s string, most int) string {
 		end--
 	}
 	return s[:end]
+}
+
+// logger returns the logger of options, or the default of the moment.
+func logger(l *slog.Logger) *slog.Logger {
+	if l != nil {
+		return l
+	}
+	return slog.Default()
 }

@@ -16,6 +16,7 @@ CREATE TABLE tenancy_usage_tenants (
     version       BIGINT NOT NULL,
     created_at    BIGINT NOT NULL,
     listed_at     BIGINT NOT NULL,
+    gone          BIGINT NOT NULL DEFAULT 0, -- 1: the catalog does not have it any more
     storage       BIGINT,
     sized_at      BIGINT
 ) ENGINE = InnoDB;
@@ -240,6 +241,8 @@ CREATE TABLE tenancy_usage_state (
     name  VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     value BIGINT NOT NULL
 ) ENGINE = InnoDB;
+
+INSERT INTO tenancy_usage_state (name, value) VALUES ('catalog', 0), ('minutes', 0), ('hours', 0), ('days', 0);
 
 CREATE TABLE tenancy_activities (
     id            BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,

@@ -16,6 +16,7 @@ CREATE TABLE tenancy_usage_tenants (
     version       INTEGER NOT NULL,
     created_at    INTEGER NOT NULL,
     listed_at     INTEGER NOT NULL,
+    gone          INTEGER NOT NULL DEFAULT 0, -- 1: the catalog does not have it any more
     storage       INTEGER,
     sized_at      INTEGER
 );
@@ -240,6 +241,8 @@ CREATE TABLE tenancy_usage_state (
     name  TEXT NOT NULL PRIMARY KEY,
     value INTEGER NOT NULL
 );
+
+INSERT INTO tenancy_usage_state (name, value) VALUES ('catalog', 0), ('minutes', 0), ('hours', 0), ('days', 0);
 
 CREATE TABLE tenancy_activities (
     id            INTEGER PRIMARY KEY,

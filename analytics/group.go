@@ -1,0 +1,60 @@
+package analytics
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// groups merges rows of counts into those that a query asks for.
+type groups struct {
+	query *SumQuery
+	found map[groupKey]*Counts
+}
+
+type groupKey struct {
+	tenant tenancy.ID
+	start  int64
+}
+
+func newGroups(q *SumQuery) *groups { return &groups{q, map[groupKey]*Counts{}} }
+
+// add merges a row of the tenant, which begins at that time in microseconds.
+func (g *groups) add(id tenancy.ID, start int64, c *Counts) {
+	var key groupKey
+	if g.query.ByTenant {
+		key.tenant = id
+	}
+	if step := g.query.Step.Microseconds(); step > 0 {
+		key.start = start - start%step
+	}
+	if g.found[key] == nil {
+		g.found[key] = &Counts{}
+	}
+	g.found[key].Add(c)
+}
+
+// rows returns what was merged, in the query's order.
+func (g *groups) rows() []SumRow {
+	rows := make([]SumRow, 0, len(g.found))
+	for key, counts := range g.found {
+		row := SumRow{key.tenant, fromMicros(key.start), *counts}
+		if !g.query.Latency {
+			row.Counts.Latency, row.Counts.Own = Latency{}, nil
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b SumRow) int {
+		if g.query.Top > 0 {
+			if by := cmp.Compare(b.Counts.Get(g.query.Order), a.Counts.Get(g.query.Order)); by != 0 {
+				return by
+			}
+		}
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Start.Compare(b.Start))
+	})
+	if g.query.Top > 0 {
+		rows = rows[:min(len(rows), g.query.Top)]
+	}
+	return rows
+}

@@ -1,0 +1,119 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Keepable is a store that a [Keeper] can keep.
+type Keepable interface {
+	// Hold runs fn while no other process holds the store. While somebody else does, the
+	// error wraps [tenancy.ErrLimited], and fn does not run. The context of fn ends when
+	// the store is lost; then nothing of the [Upkeep] is written any more.
+	Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error
+}
+
+// Upkeep is what whoever holds a store does to it. Whatever is done twice changes
+// nothing.
+type Upkeep interface {
+	// RollUp makes longer rows of shorter ones.
+	RollUp(ctx context.Context) error
+	// Retain removes what is kept no longer.
+	Retain(ctx context.Context) error
+	// Listed takes over a page of the catalog, whose listing began at that time of the
+	// store's clock.
+	Listed(ctx context.Context, page []*tenancy.Tenant, began time.Time) error
+	// ListedAll ends a listing: a tenant that was not in it is in no report any more.
+	ListedAll(ctx context.Context, began time.Time) error
+	// Now returns the store's clock.
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Lister lists tenants, as a catalog does.
+type Lister interface {
+	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
+}
+
+// KeeperOptions are the options of a [Keeper].
+type KeeperOptions struct {
+	// Interval is how often the keeper works. Default: 1 minute.
+	Interval time.Duration
+	// Logger is told what goes wrong. Default: [slog.Default], asked each time.
+	Logger *slog.Logger
+}
+
+// Keeper keeps a store: it rolls counts up, removes what is old, and compares the
+// tenants' table with the catalog. Every instance may run one; one of them works at a
+// time.
+type Keeper struct {
+	store   Keepable
+	catalog Lister
+	opts    KeeperOptions
+}
+
+// NewKeeper returns a keeper of the store.
+func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, error) {
+	k := &Keeper{store: store, catalog: catalog}
+	if opts != nil {
+		k.opts = *opts
+	}
+	k.opts.Interval = cmp.Or(k.opts.Interval, time.Minute)
+	if store == nil || catalog == nil || k.opts.Interval < 0 {
+		return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: want a store, a catalog, and an Interval that is not negative", tenancy.ErrInvalid))
+	}
+	return k, nil
+}
+
+// Run keeps the store until ctx ends. What fails is logged and tried again.
+func (k *Keeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(k.opts.Interval)
+	defer tick.Stop()
+	for {
+		if err := k.Keep(ctx); err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
+			logger(k.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not rolled up; it is tried again", slog.Any("error", err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Keep does all that there is to do, once. While another instance does it, the error
+// wraps [tenancy.ErrLimited].
+func (k *Keeper) Keep(ctx context.Context) error {
+	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {
+		// One that fails does not keep the others from being done.
+		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx))
+	})
+	return tenancy.Wrap("analytics.Keeper.Keep", "", err)
+}
+
+// list compares the tenants' table with the catalog.
+func (k *Keeper) list(ctx context.Context, up Upkeep) error {
+	began, err := up.Now(ctx)
+	if err != nil {
+		return err
+	}
+	const size = 1000
+	for f := (tenancy.Filter{Limit: size}); ; {
+		page, err := k.catalog.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		if err := up.Listed(ctx, page, began); err != nil {
+			return err
+		}
+		if len(page) < size {
+			return up.ListedAll(ctx, began)
+		}
+		f.After = page[len(page)-1].ID
+	}
+}

@@ -1,0 +1,376 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// MemoryOptions are the options of [NewMemory].
+type MemoryOptions struct {
+	// MaxRows is how many rows of counts are kept, each of a tenant, a minute and an
+	// instance. Of more, the oldest minutes are dropped. Default: 100,000.
+	MaxRows int
+	// MaxActivities is how many activities are kept. Default: 10,000.
+	MaxActivities int
+}
+
+// Memory is a store of usage in the memory of this process, for tests and for services of
+// one process. It is bounded, keeps minutes for two days, and loses everything when the
+// process ends. Its methods may be called by many goroutines at once.
+type Memory struct {
+	opts MemoryOptions
+
+	mu         sync.Mutex // guards what follows
+	tenants    map[tenancy.ID]*memoryTenant
+	minutes    map[int64]map[partKey]*Part // by their start
+	rows       int
+	instances  map[int64]Instance
+	recorded   int64
+	activities []Activity // the oldest first
+	keys       map[string]bool
+	catalog    time.Time
+}
+
+type partKey struct {
+	tenant tenancy.ID
+	source int64
+}
+
+type memoryTenant struct {
+	record  *tenancy.Tenant
+	listed  time.Time
+	gone    bool
+	storage int64
+	sizedAt time.Time
+}
+
+var (
+	_ Sink     = (*Memory)(nil)
+	_ Source   = (*Memory)(nil)
+	_ Keepable = (*Memory)(nil)
+)
+
+// NewMemory returns an empty store.
+func NewMemory(opts *MemoryOptions) (*Memory, error) {
+	m := &Memory{
+		tenants: map[tenancy.ID]*memoryTenant{}, minutes: map[int64]map[partKey]*Part{}, instances: map[int64]Instance{}, keys: map[string]bool{},
+	}
+	if opts != nil {
+		m.opts = *opts
+	}
+	m.opts.MaxRows, m.opts.MaxActivities = cmp.Or(m.opts.MaxRows, 100_000), cmp.Or(m.opts.MaxActivities, 10_000)
+	if m.opts.MaxRows < 0 || m.opts.MaxActivities < 0 {
+		return nil, tenancy.Wrap("analytics.NewMemory", "", fmt.Errorf("%w: MaxRows %d, MaxActivities %d", tenancy.ErrInvalid, m.opts.MaxRows, m.opts.MaxActivities))
+	}
+	return m, nil
+}
+
+// Write implements [Sink].
+func (m *Memory) Write(ctx context.Context, b *Batch) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	instance := b.Instance
+	instance.Flushed = now
+	m.instances[instance.ID] = instance
+	m.recorded |= setOf(instance.Recorded)
+	for _, t := range b.Tenants {
+		m.see(t, now)
+	}
+	for i := range b.Parts {
+		m.put(&b.Parts[i], now)
+	}
+	for i := range b.Activities {
+		m.note(&b.Activities[i], now)
+	}
+	return now, nil
+}
+
+// see keeps a record that is newer.
+func (m *Memory) see(t *tenancy.Tenant, now time.Time) {
+	old := m.tenants[t.ID]
+	if old == nil {
+		m.tenants[t.ID] = &memoryTenant{record: t, listed: now}
+	} else if t.Version > old.record.Version {
+		old.record = t
+	}
+}
+
+// known makes a row for a tenant that has none.
+func (m *Memory) known(id tenancy.ID, now time.Time) {
+	if id != Application && id != Unattributed {
+		m.see(&tenancy.Tenant{ID: id, Slug: string(id), Name: string(id)}, now)
+	}
+}
+
+func (m *Memory) put(p *Part, now time.Time) {
+	m.known(p.Tenant, now)
+	start, key := p.Start.UnixMicro(), partKey{p.Tenant, p.Source}
+	in := m.minutes[start]
+	if in == nil {
+		in = map[partKey]*Part{}
+		m.minutes[start] = in
+	}
+	old := in[key]
+	if old != nil && old.Revision >= p.Revision {
+		return
+	}
+	if old == nil {
+		m.rows++
+	}
+	part := *p
+	part.Counts.Own = maps.Clone(p.Counts.Own)
+	in[key] = &part
+	for m.rows > m.opts.MaxRows {
+		m.drop(slices.Min(slices.Collect(maps.Keys(m.minutes))))
+	}
+}
+
+// drop removes a minute.
+func (m *Memory) drop(start int64) {
+	m.rows -= len(m.minutes[start])
+	delete(m.minutes, start)
+}
+
+func (m *Memory) note(a *Activity, now time.Time) {
+	if m.keys[a.Key] {
+		return
+	}
+	m.known(a.Tenant, now)
+	m.keys[a.Key] = true
+	m.activities = append(m.activities, *a)
+	if over := len(m.activities) - m.opts.MaxActivities; over > 0 {
+		for _, old := range m.activities[:over] {
+			delete(m.keys, old.Key)
+		}
+		m.activities = slices.Delete(m.activities, 0, over)
+	}
+}
+
+// includes reports whether a report of the scope includes the tenant, or the row of no
+// tenant: see scoped.
+func (m *Memory) includes(scope tenancy.Scope, ids []tenancy.ID, id tenancy.ID) bool {
+	if len(ids) > 0 && !slices.Contains(ids, id) {
+		return false
+	}
+	if id == Application || id == Unattributed {
+		return scope.IsAll() && len(ids) > 0
+	}
+	t := m.tenants[id]
+	return t != nil && !t.gone && scope.Includes(t.record)
+}
+
+// State implements [Source].
+func (m *Memory) State(ctx context.Context) (*State, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now().UTC()
+	state := &State{Now: now, Catalog: m.catalog, Recorded: columnsOf(m.recorded), Instances: []Instance{}}
+	for _, i := range m.instances {
+		if i.Flushed.After(now.Add(-remembered)) {
+			state.Instances = append(state.Instances, i)
+		}
+	}
+	slices.SortFunc(state.Instances, func(a, b Instance) int { return cmp.Or(cmp.Compare(a.Name, b.Name), a.Started.Compare(b.Started)) })
+	return state, nil
+}
+
+// Fleet implements [Source].
+func (m *Memory) Fleet(ctx context.Context, scope tenancy.Scope) (*Fleet, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := &Fleet{ByStatus: map[tenancy.Status]int64{}, ByPlan: map[string]int64{}, ByServer: map[string]int64{}}
+	for id, t := range m.tenants {
+		if !m.includes(scope, nil, id) {
+			continue
+		}
+		f.Tenants++
+		f.ByStatus[t.record.Status]++
+		f.ByPlan[t.record.Plan]++
+		f.ByServer[t.record.Placement.Server]++
+		if t.record.Placement.Database != "" {
+			f.Databases++
+		}
+		if !t.sizedAt.IsZero() {
+			f.Storage, f.Measured = add(f.Storage, t.storage), f.Measured+1
+			if f.Oldest.IsZero() || t.sizedAt.Before(f.Oldest) {
+				f.Oldest = t.sizedAt
+			}
+		}
+	}
+	return f, nil
+}
+
+// Tenants implements [Source].
+func (m *Memory) Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var rows []TenantRow
+	for id, t := range m.tenants {
+		if m.includes(q.Scope, q.IDs, id) {
+			rows = append(rows, t.row())
+		}
+	}
+	for _, id := range []tenancy.ID{Application, Unattributed} {
+		if m.includes(q.Scope, q.IDs, id) {
+			rows = append(rows, TenantRow{TenantInfo: TenantInfo{ID: id}})
+		}
+	}
+	slices.SortFunc(rows, func(a, b TenantRow) int {
+		if q.Sort == FigureStorage {
+			if by := cmp.Compare(b.Storage, a.Storage); by != 0 {
+				return by
+			}
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	return rows[:min(len(rows), q.Limit)], nil
+}
+
+func (t *memoryTenant) row() TenantRow {
+	r := t.record
+	return TenantRow{
+		TenantInfo: TenantInfo{
+			ID: r.ID, Slug: r.Slug, Name: r.Name, Status: r.Status, Plan: r.Plan, Server: r.Placement.Server,
+			Tags: slices.Clone(r.Tags), CreatedAt: r.CreatedAt,
+		},
+		Limits: maps.Clone(r.Limits), Storage: t.storage, SizedAt: t.sizedAt,
+	}
+}
+
+// Sum implements [Source].
+func (m *Memory) Sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pieces := plan(q.Period, q.Step, &State{Now: time.Now()})
+	if len(pieces) == 0 {
+		return nil, nil
+	}
+	from, to := pieces[0].from.UnixMicro(), pieces[len(pieces)-1].to.UnixMicro()
+	g := newGroups(q)
+	for start, in := range m.minutes {
+		if start < from || start >= to {
+			continue
+		}
+		for key, p := range in {
+			if m.includes(q.Scope, q.Tenants, key.tenant) {
+				g.add(key.tenant, start, &p.Counts)
+			}
+		}
+	}
+	return g.rows(), nil
+}
+
+// Activities implements [Source].
+func (m *Memory) Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := []Activity{}
+	for _, a := range m.activities {
+		if m.includes(q.Scope, q.Tenants, a.Tenant) && q.includes(&a) {
+			found = append(found, a)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Activity) int { return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Key, a.Key)) })
+	return found[:min(len(found), q.Limit)], nil
+}
+
+// Hold implements [Keepable].
+func (m *Memory) Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error {
+	return fn(ctx, memoryUpkeep{m})
+}
+
+type memoryUpkeep struct{ m *Memory }
+
+// Now implements [Upkeep].
+func (memoryUpkeep) Now(context.Context) (time.Time, error) { return time.Now().UTC(), nil }
+
+// RollUp implements [Upkeep]: reports add up minutes.
+func (memoryUpkeep) RollUp(context.Context) error { return nil }
+
+// Retain implements [Upkeep].
+func (u memoryUpkeep) Retain(context.Context) error {
+	u.m.mu.Lock()
+	defer u.m.mu.Unlock()
+	oldest := time.Now().Add(-keepMinutes).UnixMicro()
+	for start := range u.m.minutes {
+		if start < oldest {
+			u.m.drop(start)
+		}
+	}
+	maps.DeleteFunc(u.m.instances, func(_ int64, i Instance) bool { return time.Since(i.Flushed) > keepMinutes })
+	return nil
+}
+
+// Listed implements [Upkeep].
+func (u memoryUpkeep) Listed(_ context.Context, page []*tenancy.Tenant, began time.Time) error {
+	u.m.mu.Lock()
+	defer u.m.mu.Unlock()
+	for _, t := range page {
+		u.m.see(t, began)
+		row := u.m.tenants[t.ID]
+		row.listed, row.gone = began, false
+	}
+	return nil
+}
+
+// ListedAll implements [Upkeep].
+func (u memoryUpkeep) ListedAll(_ context.Context, began time.Time) error {
+	u.m.mu.Lock()
+	defer u.m.mu.Unlock()
+	for _, t := range u.m.tenants {
+		t.gone = t.gone || t.listed.Before(began)
+	}
+	u.m.catalog = began
+	return nil
+}
+
+// Forget removes all that is kept of a tenant. It may be called again.
+func (m *Memory) Forget(ctx context.Context, id tenancy.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tenants, id)
+	for start, in := range m.minutes {
+		before := len(in)
+		maps.DeleteFunc(in, func(key partKey, _ *Part) bool { return key.tenant == id })
+		m.rows -= before - len(in)
+		if len(in) == 0 {
+			delete(m.minutes, start)
+		}
+	}
+	m.activities = slices.DeleteFunc(m.activities, func(a Activity) bool {
+		if a.Tenant == id {
+			delete(m.keys, a.Key)
+		}
+		return a.Tenant == id
+	})
+	return nil
+}

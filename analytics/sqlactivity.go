@@ -1,0 +1,94 @@
+package analytics
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+var activityColumns = []string{
+	"tenant_key", "created_at", "activity_type", "description", "actor_kind", "actor_id", "address", "user_agent", "request_id",
+	"login_subject", "login_method", "login_ok", "login_reason", "times",
+}
+
+// writeActivities adds those whose keys are not there.
+func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, keys map[tenancy.ID]int64) error {
+	rows := make([][]any, 0, len(all))
+	for i := range all {
+		a := &all[i]
+		address := ""
+		if a.Address.IsValid() {
+			address = a.Address.String()
+		}
+		row := []any{a.Key, keys[a.Tenant], a.CreatedAt.UnixMicro(), a.Type, a.Description, a.ActorKind, a.ActorID, address, a.UserAgent, a.RequestID, nil, nil, nil, nil, a.Times}
+		if l := a.Login; l != nil {
+			ok := 0
+			if l.OK {
+				ok = 1
+			}
+			row[10], row[11], row[12], row[13] = l.Subject, l.Method, ok, l.Reason
+		}
+		rows = append(rows, row)
+	}
+	head, _ := s.upsert("tenancy_activities", []string{"activity_key"}, activityColumns, "")
+	tail := ` ON CONFLICT (activity_key) DO NOTHING`
+	if s.dialect == sqlkit.MySQL {
+		tail = ` ON DUPLICATE KEY UPDATE activity_key = VALUES(activity_key)`
+	}
+	return s.insert(ctx, tx, head, tail, rows)
+}
+
+// Activities implements [Source].
+func (s *SQL) Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity, error) {
+	c := scoped(q.Scope, q.Tenants)
+	if !q.Period.From.IsZero() {
+		c.and(`a.created_at >= ?`, q.Period.From.UnixMicro())
+	}
+	if !q.Period.To.IsZero() {
+		c.and(`a.created_at < ?`, q.Period.To.UnixMicro())
+	}
+	if len(q.Types) > 0 {
+		c.in(`a.activity_type IN (?)`, q.Types)
+	}
+	if q.Logins {
+		c.and(`a.login_subject IS NOT NULL`)
+	}
+	if q.Subject != "" {
+		c.and(`a.login_subject = ?`, q.Subject)
+	}
+	found := []Activity{}
+	if c.none || c.err != nil {
+		return found, wrap("analytics.SQL.Activities", c.err)
+	}
+	err := s.each(ctx, s.db, `SELECT a.activity_key, t.id, a.created_at, a.activity_type, a.description, a.actor_kind, a.actor_id, a.address, a.user_agent,
+		a.request_id, a.login_subject, a.login_method, a.login_ok, a.login_reason, a.times
+		FROM tenancy_activities a JOIN tenancy_usage_tenants t ON t.tenant_key = a.tenant_key
+		WHERE `+c.String()+` ORDER BY a.created_at DESC, a.id DESC LIMIT ?`, append(c.args, q.Limit), func(r *sql.Rows) error {
+		var (
+			a                       Activity
+			created                 int64
+			address                 string
+			subject, method, reason sql.NullString
+			ok                      sql.NullInt64
+		)
+		err := r.Scan(&a.Key, &a.Tenant, &created, &a.Type, &a.Description, &a.ActorKind, &a.ActorID, &address, &a.UserAgent,
+			&a.RequestID, &subject, &method, &ok, &reason, &a.Times)
+		if err != nil {
+			return err
+		}
+		a.CreatedAt = time.UnixMicro(created).UTC()
+		a.Address, _ = netip.ParseAddr(address) // one that was truncated is none
+		if subject.Valid {
+			a.Login = &Login{subject.String, method.String, ok.Int64 != 0, reason.String}
+		}
+		found = append(found, a)
+		return nil
+	})
+	return found, wrap("analytics.SQL.Activities", err)
+}

@@ -1,0 +1,309 @@
+package analytics
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+const (
+	leaseTable = "tenancy_usage_leases"
+	leaseTime  = time.Minute
+)
+
+// Hold implements [Keepable], by a lease in the database.
+func (s *SQL) Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error {
+	leases, err := sqlkit.NewLeases(s.db, leaseTable)
+	if err == nil {
+		err = leases.Do(ctx, "keeper", leaseTime, func(ctx context.Context, lease *sqlkit.Lease) error {
+			return fn(ctx, &upkeep{s, lease})
+		})
+	}
+	if errors.Is(err, tenancy.ErrLimited) {
+		return tenancy.Wrap("analytics.SQL.Hold", "", err)
+	}
+	return wrap("analytics.SQL.Hold", err)
+}
+
+// upkeep is the store, while this process holds the lease. Each transaction checks that
+// it still does.
+type upkeep struct {
+	s     *SQL
+	lease *sqlkit.Lease
+}
+
+func (u *upkeep) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) error {
+	return u.s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := u.lease.Lock(ctx, tx); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+}
+
+// Now implements [Upkeep].
+func (u *upkeep) Now(ctx context.Context) (time.Time, error) { return u.s.now(ctx, u.s.db) }
+
+// Listed implements [Upkeep].
+func (u *upkeep) Listed(ctx context.Context, page []*tenancy.Tenant, began time.Time) error {
+	if len(page) == 0 {
+		return nil
+	}
+	ids := make([]tenancy.ID, len(page))
+	for i, t := range page {
+		ids[i] = t.ID
+	}
+	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := u.s.writeTenants(ctx, tx, page, began); err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(ids, 500) {
+			query, args, err := sqlx.In(`UPDATE tenancy_usage_tenants SET listed_at = ?, gone = 0 WHERE id IN (?)`, began.UnixMicro(), chunk)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ListedAll implements [Upkeep].
+func (u *upkeep) ListedAll(ctx context.Context, began time.Time) error {
+	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_usage_tenants SET gone = 1 WHERE listed_at < ? AND gone = 0 AND tenant_key > ?`),
+			began.UnixMicro(), lastOwnKey)
+		if err != nil {
+			return err
+		}
+		return u.s.setState(ctx, tx, stateCatalog, began)
+	})
+}
+
+func (s *SQL) setState(ctx context.Context, tx sqlx.ExecerContext, name string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name = ?`), at.UnixMicro(), name)
+	return err
+}
+
+// settling is how long after its end a minute is rolled up, so that instances have
+// flushed it.
+const settling = 30 * time.Second
+
+// rollUps are the steps from parts to days.
+var rollUps = []struct {
+	from, to   table
+	done, upTo string // names of the state: what to has, and what from has
+}{
+	{partsTable, minutesTable, stateMinutes, ""},
+	{minutesTable, hoursTable, stateHours, stateMinutes},
+	{hoursTable, daysTable, stateDays, stateHours},
+}
+
+// RollUp implements [Upkeep]. Each row of the longer table is made of all rows of the
+// shorter one, in a transaction for each period.
+func (u *upkeep) RollUp(ctx context.Context) error {
+	for i := range rollUps {
+		for {
+			more, err := u.rollUp(ctx, i)
+			if err != nil {
+				return fmt.Errorf("rolling up %s: %w", rollUps[i].to.name, err)
+			}
+			if !more {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// rollUp makes the rows of the next period. It reports whether there may be another.
+func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	step := rollUps[i]
+	err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		// Writes that are under way are waited for: the rows of theirs are seen.
+		if err := u.s.lockState(ctx, tx, map[sqlkit.Dialect]string{sqlkit.Postgres: ` FOR UPDATE`, sqlkit.MySQL: ` FOR UPDATE`}); err != nil {
+			return err
+		}
+		now, err := u.s.now(ctx, tx)
+		if err != nil {
+			return err
+		}
+		from, end, err := u.span(ctx, tx, i, now)
+		if err != nil || !from.Before(end) {
+			more = false
+			return err
+		}
+		more = true
+		return u.merge(ctx, tx, step.from, step.to, step.done, from)
+	})
+	return more, err
+}
+
+// span returns the begin of the next period, and up to when there is something to roll
+// up.
+func (u *upkeep) span(ctx context.Context, tx *sqlx.Tx, i int, now time.Time) (from, end time.Time, err error) {
+	step := rollUps[i]
+	var done, upTo int64
+	if err := sqlx.GetContext(ctx, tx, &done, u.s.dialect.Rebind(`SELECT value FROM tenancy_usage_state WHERE name = ?`), step.done); err != nil {
+		return from, end, err
+	}
+	end = now.Add(-settling).Truncate(time.Minute)
+	if step.upTo != "" {
+		if err := sqlx.GetContext(ctx, tx, &upTo, u.s.dialect.Rebind(`SELECT value FROM tenancy_usage_state WHERE name = ?`), step.upTo); err != nil {
+			return from, end, err
+		}
+		end = time.UnixMicro(upTo).UTC().Truncate(step.to.row)
+	}
+	// Periods without a row are passed over at once.
+	var first sql.NullInt64
+	err = sqlx.GetContext(ctx, tx, &first, u.s.dialect.Rebind(`SELECT MIN(bucket) FROM `+step.from.name+` WHERE bucket >= ?`), done)
+	if err != nil {
+		return from, end, err
+	}
+	if !first.Valid || !time.UnixMicro(first.Int64).Before(end) {
+		if time.UnixMicro(done).Before(end) {
+			return end, end, u.s.setState(ctx, tx, step.done, end)
+		}
+		return end, end, nil
+	}
+	return time.UnixMicro(first.Int64).UTC().Truncate(step.to.row), end, nil
+}
+
+// merge makes the rows of one period of the longer table, from those of the shorter one
+// in order of tenants.
+func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, done string, from time.Time) error {
+	to := from.Add(longer.row)
+	query := `SELECT tenant_key, ` + strings.Join(countColumns(), `, `) + ` FROM ` + shorter.name + ` WHERE bucket >= ? AND bucket < ? ORDER BY tenant_key`
+	sums := map[int64]*Counts{}
+	err := u.s.each(ctx, tx, query, []any{from.UnixMicro(), to.UnixMicro()}, func(r *sql.Rows) error {
+		var key int64
+		var counts Counts
+		if err := u.s.scanCounts(r, &counts, &key); err != nil {
+			return err
+		}
+		if sums[key] == nil {
+			sums[key] = &Counts{}
+		}
+		sums[key].Add(&counts)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`DELETE FROM `+longer.name+` WHERE bucket >= ? AND bucket < ?`), from.UnixMicro(), to.UnixMicro()); err != nil {
+		return err
+	}
+	rows := make([][]any, 0, len(sums))
+	for key, counts := range sums {
+		row, err := countValues([]any{key, from.UnixMicro()}, counts)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b []any) int { return int(a[0].(int64) - b[0].(int64)) })
+	head := `INSERT INTO ` + longer.name + ` (tenant_key, bucket, ` + strings.Join(countColumns(), `, `) + `) VALUES `
+	if err := u.s.insert(ctx, tx, head, "", rows); err != nil {
+		return err
+	}
+	return u.s.setState(ctx, tx, done, to)
+}
+
+// How long other things are kept.
+const (
+	keepActivities = 400 * day
+	keepInstances  = 100 * day
+	keepAddresses  = 30 * day
+)
+
+// Retain implements [Upkeep], some rows at a time: a transaction of many locks others
+// out.
+func (u *upkeep) Retain(ctx context.Context) error {
+	state, err := u.s.state(ctx)
+	if err != nil {
+		return err
+	}
+	// What was not rolled up yet stays.
+	before := func(keep time.Duration, done time.Time) int64 {
+		if t := state.Now.Add(-keep); t.Before(done) {
+			return t.UnixMicro()
+		}
+		return toMicros(done)
+	}
+	never := state.Now
+	for _, r := range []struct {
+		table, keys, column string
+		before              int64
+	}{
+		{partsTable.name, "bucket, tenant_key, source", "bucket", before(keepParts, state.Minutes)},
+		{minutesTable.name, "tenant_key, bucket", "bucket", before(keepMinutes, state.Hours)},
+		{hoursTable.name, "tenant_key, bucket", "bucket", before(keepHours, state.Days)},
+		{daysTable.name, "tenant_key, bucket", "bucket", before(keepDays, never)},
+		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
+		{"tenancy_usage_instances", "id", "flushed_at", before(keepInstances, never)},
+		{"tenancy_activities", "id", "created_at", before(keepActivities, never)},
+	} {
+		if err := u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before); err != nil {
+			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
+		}
+	}
+	return nil
+}
+
+// deleteAll removes the rows that meet the condition, in transactions of 5,000.
+func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, args ...any) error {
+	const atOnce = 5000
+	query := fmt.Sprintf(`DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT %[4]d)`, table, keys, condition, atOnce)
+	if u.s.dialect == sqlkit.MySQL {
+		query = fmt.Sprintf(`DELETE FROM %s WHERE %s LIMIT %d`, table, condition, atOnce)
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var removed int64
+		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			res, err := tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+			if err == nil {
+				removed, err = res.RowsAffected()
+			}
+			return err
+		})
+		if err != nil || removed < atOnce {
+			return err
+		}
+	}
+}
+
+// Forget removes all that is kept of a tenant, such as when it is purged. It may be
+// called again.
+func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
+	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		for _, t := range []string{
+			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, "tenancy_activities", "tenancy_usage_tags",
+		} {
+			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
+				id, lastOwnKey)
+			if err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?`), id, lastOwnKey)
+		return err
+	})
+	return wrap("analytics.SQL.Forget", err)
+}
