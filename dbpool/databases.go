@@ -44,6 +44,34 @@ func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	})
 }
 
+// Exclusive runs fn while no other process is in Exclusive with the tenant's
+// database, wherever the application runs; others wait, within ctx. It is for
+// work of several steps on a database, such as bringing it into service. The lock
+// is a session of its own on the database's server, outside of the budget. The
+// context that fn is given ends when that session is lost.
+//
+// The error is fn's, as it is, or says why fn did not run. No such database is
+// [tenancy.ErrNotFound], or fn runs. Calling it within fn for the same tenant
+// waits until ctx ends.
+func (p *Pool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error {
+	began := false
+	var ran error // what became of it
+	err := p.databases("dbpool.Pool.Exclusive", t, func(d Databases) error {
+		err := d.Exclusive(ctx, t.Placement.Database, func(ctx context.Context) error {
+			began = true
+			return fn(ctx)
+		})
+		if began {
+			ran, err = err, nil
+		}
+		return err
+	})
+	if began {
+		return ran
+	}
+	return err
+}
+
 // Exists reports whether there is a database at the tenant's placement.
 func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
 	err = p.databases("dbpool.Exists", t, func(d Databases) error {

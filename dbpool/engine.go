@@ -58,6 +58,12 @@ type Databases interface {
 	// [tenancy.ErrForbidden], and is not touched; no database of that name is
 	// one that unwraps to [tenancy.ErrNotFound].
 	Drop(ctx context.Context, database string, tenant tenancy.ID) error
+	// Exclusive runs fn while no other process is in Exclusive with the
+	// database. Others wait, within ctx. The lock ends when the process dies;
+	// when it is lost otherwise, the context that fn was given ends. The error is
+	// fn's, as it is, or says why fn did not run. Without a database of that name
+	// it may wrap [tenancy.ErrNotFound], or fn runs.
+	Exclusive(ctx context.Context, database string, fn func(context.Context) error) error
 	// Exists reports whether there is a database of that name.
 	Exists(ctx context.Context, database string) (bool, error)
 	// Size returns what the database takes on disk, in bytes, as the server

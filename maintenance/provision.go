@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 )
 
@@ -27,6 +29,11 @@ type Databases interface {
 	Claim(ctx context.Context, t *tenancy.Tenant) error
 	// Drop removes the tenant's database, and no other's.
 	Drop(ctx context.Context, t *tenancy.Tenant) error
+	// Exclusive runs fn while no other process is in Exclusive with the tenant's
+	// database, and returns fn's error as it is.
+	Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error
+	// For returns the tenant's database.
+	For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error)
 }
 
 // Migrator brings a tenant's schema up to date. A *migrate.Migrator is one.
@@ -75,13 +82,16 @@ func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions
 // otherwise.
 //
 // If a step fails, or ctx ends, everything that this call made is removed, and
-// nothing else: a database that was there before is an error that unwraps to
+// nothing else: a database that was there before is an error that wraps
 // [tenancy.ErrExists], and stays as it is. Of concurrent calls with one slug,
 // one makes the tenant and the others get tenancy.ErrExists. What could not be
 // removed is named in the error; a process that dies in the middle leaves a
 // tenant in the status provisioning, for [Provisioner.Resume].
+//
+// Schema, seed and the change to active are done by one process at a time, under
+// a lock of the tenant's database.
 func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "maintenance.Create"
+	const op = "maintenance.Provisioner.Create"
 	if t == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
@@ -101,120 +111,86 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	if err != nil {
 		return nil, err
 	}
-	made := false
+	// A name that is new and random is known to nobody but whoever saw the record
+	// and resumed the creation.
+	w := &work{Provisioner: p, tenant: t, mayClaim: !chosen}
 	defer func() {
-		if r := recover(); r != nil { // the host's seed
-			_ = p.undo(ctx, t, made)
+		if r := recover(); r != nil { // the application's seed
+			_ = w.undo(ctx)
 			panic(r)
 		}
 	}()
-	err = p.databases.Create(ctx, t)
-	if errors.Is(err, tenancy.ErrExists) && !chosen {
-		// A name that is new and random is known to nobody but whoever saw the
-		// record and resumed the creation.
-		err = p.databases.Claim(ctx, t)
-	}
+	active, err := w.do(ctx)
 	if err == nil {
-		made = true
-		var active *tenancy.Tenant
-		if active, err = p.finish(ctx, t); err == nil {
-			return active, nil
-		}
+		return active, nil
 	}
-	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, p.undo(ctx, t, made)))
+	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, w.undo(ctx)))
 }
 
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
 // goes on with a creation that was interrupted, and otherwise returns the record
 // as it is, in whatever status. It is for tenants that a program wants on start.
+// While another process is creating the tenant, Ensure waits for it, within ctx.
 func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "maintenance.Provisioner.Ensure"
 	if t == nil {
-		return nil, tenancy.Wrap("maintenance.Ensure", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
-	for attempt := 0; ; attempt++ {
-		found, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
-		if err == nil && found.Status == tenancy.StatusProvisioning {
-			return p.Resume(ctx, found.ID)
-		}
-		if !errors.Is(err, tenancy.ErrNotFound) {
+	var err error
+	for created := 0; created < 2; {
+		var found *tenancy.Tenant
+		found, err = p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
+		switch {
+		case err == nil && found.Status == tenancy.StatusProvisioning:
+			found, err = p.resume(ctx, found)
+			if err == nil || !errors.Is(err, tenancy.ErrNotFound) {
+				return found, err
+			}
+			// Whoever created it gave it up.
+		case errors.Is(err, tenancy.ErrNotFound):
+			created++
+			found, err = p.Create(ctx, t)
+			if err == nil || !errors.Is(err, tenancy.ErrExists) {
+				return found, err
+			}
+			// Another process was faster; or the next attempt says the same.
+		default:
 			return found, err
 		}
-		made, err := p.Create(ctx, t)
-		if attempt > 0 || !errors.Is(err, tenancy.ErrExists) { // or another process was faster
-			return made, err
-		}
 	}
+	return nil, tenancy.Wrap(op, "", err)
 }
 
-// Resume goes on with a creation that was interrupted, from whatever step it
-// had reached. If it fails, it can be tried again; only when the record is gone by
-// then, a database that this call made goes too. A tenant in another status is an
-// error that unwraps to [tenancy.ErrInvalid]. While another process is still
-// creating the tenant, both do the same steps, each once.
+// Resume goes on with a creation that was interrupted. A database in which the
+// work had begun is dropped and made again, because an engine cannot take back
+// half a migration, nor a seed that was cut off; a database that was there
+// before, with tables, is not. If Resume fails, it can be tried again; only when
+// the record is gone by then, a database that this call made goes too. A tenant in
+// another status is an error that wraps [tenancy.ErrInvalid]. While another
+// process is still creating the tenant, Resume waits for it, within ctx.
 func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
-	const op = "maintenance.Resume"
 	t, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
 	if err != nil {
 		return nil, err
 	}
 	if t.Status != tenancy.StatusProvisioning {
-		return nil, tenancy.Wrap(op, id, fmt.Errorf("%w: the tenant is %s", tenancy.ErrInvalid, t.Status))
+		return nil, tenancy.Wrap(opResume, id, fmt.Errorf("%w: the tenant is %s", tenancy.ErrInvalid, t.Status))
 	}
-	err = p.databases.Create(ctx, t)
-	made := err == nil
-	if errors.Is(err, tenancy.ErrExists) {
-		err = p.databases.Claim(ctx, t)
-	}
-	if err != nil {
-		return nil, tenancy.Wrap(op, id, err)
-	}
-	active, err := p.finish(ctx, t)
-	if made && errors.Is(err, tenancy.ErrNotFound) && p.gone(ctx, id) {
-		// Whoever created the tenant gave it up meanwhile.
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-		defer cancel()
-		err = errors.Join(err, p.databases.Drop(undo, t))
-	}
-	if err != nil {
-		return nil, tenancy.Wrap(op, id, err)
-	}
-	return active, nil
+	return p.resume(ctx, t)
 }
 
-// gone reports whether there is no record any more.
-func (p *Provisioner) gone(ctx context.Context, id tenancy.ID) bool {
-	_, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
-	return errors.Is(err, tenancy.ErrNotFound)
-}
+const opResume = "maintenance.Provisioner.Resume"
 
-// finish does the steps behind the making of the database.
-func (p *Provisioner) finish(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	ctx = tenancy.NewContext(ctx, t)
-	if err := p.migrator.Up(ctx, t); err != nil {
-		return nil, err
+func (p *Provisioner) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	w := &work{Provisioner: p, tenant: t, mayClaim: true}
+	active, err := w.do(ctx)
+	if err == nil {
+		return active, nil
 	}
-	if p.opts.Seed != nil {
-		if err := p.opts.Seed(ctx, t); err != nil {
-			return nil, fmt.Errorf("seed: %w", err)
+	if w.made && errors.Is(err, tenancy.ErrNotFound) {
+		if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
+			err = errors.Join(err, w.undo(ctx)) // whoever created the tenant gave it up meanwhile
 		}
 	}
-	return p.catalog.SetStatus(ctx, t.ID, tenancy.StatusActive)
-}
-
-// undo removes what was made. The record goes first, and goes only while it is
-// provisioning: if somebody resumed the creation meanwhile and the tenant is
-// served, or the answer to our own last step was lost, the database stays.
-func (p *Provisioner) undo(ctx context.Context, t *tenancy.Tenant, made bool) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	if err := p.catalog.Delete(ctx, t.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
-		return fmt.Errorf("the tenant is left as it is: %w", err)
-	}
-	if !made {
-		return nil
-	}
-	if err := p.databases.Drop(ctx, t); err != nil {
-		return fmt.Errorf("database %q on server %q is left behind: %w", t.Placement.Database, t.Placement.Server, err)
-	}
-	return nil
+	return nil, tenancy.Wrap(opResume, t.ID, err)
 }

@@ -40,15 +40,20 @@ func newKit(t *testing.T, s *tenancytest.Server) *kit {
 
 func (k *kit) provisioner(t *testing.T, migration string, seed func(context.Context, *tenancy.Tenant) error) *maintenance.Provisioner {
 	t.Helper()
-	m, err := migrate.New(k.pool, fstest.MapFS{"00001_notes.sql": {Data: []byte(migration)}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := maintenance.NewProvisioner(k.cat, k.pool, m, &maintenance.ProvisionerOptions{Server: k.server.Name, Seed: seed})
+	p, err := maintenance.NewProvisioner(k.cat, k.pool, k.migrator(t, migration), &maintenance.ProvisionerOptions{Server: k.server.Name, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func (k *kit) migrator(t *testing.T, migration string) *migrate.Migrator {
+	t.Helper()
+	m, err := migrate.New(k.pool, fstest.MapFS{"00001_notes.sql": {Data: []byte(migration)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // dropLater removes a tenant's database when the test ends.
@@ -273,7 +278,7 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// Somebody else resumed the creation and the tenant is served: a step of ours
+// Somebody else made the tenant active meanwhile: a step of ours
 // that fails afterwards removes nothing.
 func TestUndoSparesATenantThatIsServed(t *testing.T) {
 	t.Parallel()
@@ -281,7 +286,7 @@ func TestUndoSparesATenantThatIsServed(t *testing.T) {
 	k := newKit(t, s)
 	failed := errors.New("failed")
 	_, err := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
-		if _, err := k.provisioner(t, makeNotes, nil).Resume(ctx, tenant.ID); err != nil {
+		if _, err := k.cat.SetStatus(ctx, tenant.ID, tenancy.StatusActive); err != nil {
 			t.Error(err)
 		}
 		return failed

@@ -222,6 +222,14 @@ func (e *Engine) drop(ctx context.Context, database string) error {
 	})
 }
 
+// Exclusive runs fn while it holds a named lock of the server.
+func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context.Context) error) error {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return err
+	}
+	return e.connect(func(db *sql.DB) error { return sqlkit.Exclusive(ctx, db, sqlkit.MySQL, database, fn) })
+}
+
 // Exists reports whether there is a database of that name.
 func (e *Engine) Exists(ctx context.Context, database string) (exists bool, err error) {
 	err = e.connect(func(db *sql.DB) error {

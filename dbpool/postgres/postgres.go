@@ -205,6 +205,34 @@ func (e *Engine) drop(ctx context.Context, database string) error {
 	return err
 }
 
+// Exclusive runs fn while it holds an advisory lock of the database.
+func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context.Context) error) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	began := false
+	err = sqlkit.On(c, func(db *sql.DB) error {
+		return sqlkit.Exclusive(ctx, db, sqlkit.Postgres, database, func(ctx context.Context) error {
+			began = true
+			return fn(ctx)
+		})
+	})
+	if began {
+		return err
+	}
+	return dropped(database, err)
+}
+
+// dropped makes the error of a session that the server ended one that wraps
+// [tenancy.ErrNotFound]: whoever drops a database ends the sessions in it.
+func dropped(database string, err error) error {
+	if sqlkit.IsTerminated(err) {
+		return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
+	}
+	return err
+}
+
 // Exists reports whether there is a database of that name.
 func (e *Engine) Exists(ctx context.Context, database string) (bool, error) {
 	_, err := e.Size(ctx, database)
@@ -248,5 +276,5 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	return sqlkit.On(c, fn)
+	return dropped(database, sqlkit.On(c, fn))
 }

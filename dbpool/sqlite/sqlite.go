@@ -99,20 +99,30 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		time.Sleep(5 * time.Millisecond)
 		conn, err = c.Driver().Open(dsn)
 	}
-	var e *sqlite.Error
-	if errors.As(err, &e) && e.Code()&0xff == sqliteCantOpen {
-		if _, missing := os.Stat(c.path); errors.Is(missing, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %s: %w", tenancy.ErrNotFound, c.path, err)
-		}
-		return nil, fmt.Errorf("%s: %w", c.path, err)
+	if err = missing(c.path, err); err != nil {
+		return nil, err
 	}
-	return conn, err
+	return conn, nil
 }
 
 const (
-	sqliteCantOpen = 14 // SQLITE_CANTOPEN
+	sqliteCantOpen = 14   // SQLITE_CANTOPEN
+	sqliteNoStat   = 1802 // SQLITE_IOERR_FSTAT: the file is gone
 	busyTime       = 5 * time.Second
 )
+
+// missing makes an error of SQLite's that comes from a missing file one that wraps
+// [tenancy.ErrNotFound].
+func missing(path string, err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code()&0xff != sqliteCantOpen && e.Code() != sqliteNoStat {
+		return err
+	}
+	if _, stat := os.Stat(path); errors.Is(stat, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s: %w", tenancy.ErrNotFound, path, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
 
 // DriverName returns "sqlite".
 func (e *Engine) DriverName() string { return driverName }
@@ -204,7 +214,14 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 // Drop removes the tenant's file and those beside it. A connection that is
 // still open goes on without a file, and what it writes is lost.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
-	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.SQLite, tenant) })
+	err := e.in(database, func(db *sql.DB) error {
+		if err := sqlkit.CheckOwner(ctx, db, sqlkit.SQLite, tenant); err != nil {
+			return err
+		}
+		// The marker must survive the log, should the process die in remove.
+		_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -215,16 +232,30 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 	return remove(path)
 }
 
-// beside are the endings of the files that SQLite and the migrations' lock keep
-// beside a database.
-var beside = [...]string{"-wal", "-shm", "-journal", sqlkit.LockSuffix}
+// What SQLite and the locks keep beside a database's file.
+var (
+	journals = [...]string{"-wal", "-shm", "-journal"}
+	locks    = [...]string{sqlkit.LockSuffix, sqlkit.LockSuffix + "-journal", sqlkit.ExclusiveSuffix, sqlkit.ExclusiveSuffix + "-journal"}
+)
 
+// remove removes a database's file and those beside it. What is left when the
+// process dies in the middle is a database that can be removed again, or locks
+// without one: a journal without its database would be the next one's.
 func remove(path string) error {
-	err := os.Remove(path)
-	for _, ending := range beside {
-		if e := os.Remove(path + ending); !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+	var errs []error
+	for _, ending := range journals {
+		errs = append(errs, missingOK(os.Remove(path+ending)))
+	}
+	errs = append(errs, os.Remove(path))
+	for _, ending := range locks {
+		errs = append(errs, missingOK(os.Remove(path+ending)))
+	}
+	return errors.Join(errs...)
+}
+
+func missingOK(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }
@@ -239,6 +270,11 @@ func (e *Engine) File(database string) (os.FileInfo, error) {
 		return nil, err
 	}
 	return os.Stat(path)
+}
+
+// Exclusive runs fn while it holds the lock on a file beside the database.
+func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context.Context) error) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Exclusive(ctx, db, sqlkit.SQLite, database, fn) })
 }
 
 // Exists reports whether there is a file of that name.
@@ -272,9 +308,9 @@ func (e *Engine) Size(_ context.Context, database string) (int64, error) {
 
 // in runs fn on a tenant's database.
 func (e *Engine) in(database string, fn func(*sql.DB) error) error {
-	c, err := e.Connector(database)
+	path, err := e.path(database)
 	if err != nil {
 		return err
 	}
-	return sqlkit.On(c, fn)
+	return missing(path, sqlkit.On(connector{path, params + "&mode=rw"}, fn))
 }

@@ -75,6 +75,7 @@ const (
 	postgresDuplicate  = "42P04" // duplicate_database
 	postgresDeadlock   = "40P01"
 	postgresSerialize  = "40001"
+	postgresTerminated = "57P01" // admin_shutdown
 )
 
 // IsUnique reports whether err is the violation of a unique key.
@@ -109,6 +110,10 @@ func IsDatabaseExists(err error) bool {
 
 // IsNoSession reports whether err says that there is no session of that number.
 func IsNoSession(err error) bool { return mysqlNumber(err) == mysqlNoSession }
+
+// IsTerminated reports whether err says that the server ended the session on
+// somebody's order.
+func IsTerminated(err error) bool { return sqlState(err) == postgresTerminated }
 
 // IsDeadlock reports whether a transaction was ended by the server so that
 // another could go on. Running it again is the answer.

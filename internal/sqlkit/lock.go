@@ -20,9 +20,22 @@ func newLocker(drv driver.Driver, d Dialect, table string) lock.SessionLocker {
 	case Postgres:
 		return postgresLocker{int64(fnvSum("tenancy:" + table))} //nolint:gosec // any 64 bits will do
 	case MySQL:
-		return mysqlLocker{table}
+		return mysqlLocker{table: table}
 	default:
-		return &sqliteLocker{drv: drv}
+		return &sqliteLocker{drv: drv, suffix: LockSuffix}
+	}
+}
+
+// exclusiveLocker returns the lock of [Exclusive]. Whoever holds it may take the
+// others: it is outside of them.
+func exclusiveLocker(db *sql.DB, d Dialect, database string) lock.SessionLocker {
+	switch d {
+	case MySQL:
+		return mysqlLocker{database, "tenancy_exclusive"}
+	case SQLite:
+		return &sqliteLocker{drv: db.Driver(), suffix: ExclusiveSuffix}
+	default:
+		return newLocker(db.Driver(), d, "tenancy_exclusive")
 	}
 }
 
@@ -40,7 +53,7 @@ func poll(ctx context.Context, try func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the migration lock: %w", ctx.Err())
+			return fmt.Errorf("waiting for the database's lock: %w", ctx.Err())
 		case <-time.After(pause):
 		}
 	}
@@ -65,20 +78,23 @@ func (l postgresLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error
 // mysqlLocker is a named lock of the session. Its names hold on the whole
 // server, so the name has a hash of the database in it, and are limited to 64
 // characters.
-type mysqlLocker struct{ table string }
+type mysqlLocker struct {
+	database string // "": the session's
+	table    string
+}
 
-const mysqlLockName = `CONCAT('tenancy:', SHA1(CONCAT(DATABASE(), '.', ?)))`
+const mysqlLockName = `CONCAT('tenancy:', SHA1(CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '.', ?)))`
 
 func (l mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	return poll(ctx, func() (bool, error) {
 		var got sql.NullBool
-		err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(`+mysqlLockName+`, 0)`, l.table).Scan(&got)
+		err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(`+mysqlLockName+`, 0)`, l.database, l.table).Scan(&got)
 		return got.Bool, err
 	})
 }
 
 func (l mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	return released(conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(`+mysqlLockName+`)`, l.table))
+	return released(conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(`+mysqlLockName+`)`, l.database, l.table))
 }
 
 func released(row *sql.Row) error {
@@ -92,20 +108,24 @@ func released(row *sql.Row) error {
 	return nil
 }
 
-// sqliteLocker holds an exclusive transaction on an empty database file beside
+// sqliteLocker holds an exclusive transaction on a database file of its own beside
 // the one that is migrated. A transaction on that one itself would be the same
 // that the migrations run in, and file locks of our own would clash with
-// SQLite's. The lock's file stays: removing it would let two sessions each hold
-// the lock on a file of their own. A database in memory needs no lock, for it
-// has a single connection.
+// SQLite's. The lock's file stays until the database is dropped. A database in
+// memory needs no lock, for it has a single connection.
 type sqliteLocker struct {
-	drv  driver.Driver
-	db   *sql.DB
-	conn *sql.Conn
+	drv    driver.Driver
+	suffix string
+	db     *sql.DB
+	conn   *sql.Conn
 }
 
-// LockSuffix is what SQLite's lock files have behind the database's name.
-const LockSuffix = "-migrate"
+// What SQLite's lock files have behind the database's name: that of migrations,
+// and that of [Exclusive].
+const (
+	LockSuffix      = "-migrate"
+	ExclusiveSuffix = "-exclusive"
+)
 
 func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	var path string
@@ -115,21 +135,45 @@ func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if path == "" {
 		return nil
 	}
-	db := sql.OpenDB(dsnConnector{SQLiteURI(path + LockSuffix), l.drv})
-	lockConn, err := db.Conn(ctx)
-	if err == nil {
-		err = poll(ctx, func() (bool, error) {
-			_, err := lockConn.ExecContext(ctx, `BEGIN EXCLUSIVE`)
-			if IsBusy(err) {
-				return false, nil
-			}
-			return err == nil, err
-		})
+	for {
+		err := l.lock(ctx, path+l.suffix)
+		if code := sqliteCode(err); code != sqliteMoved && code != sqliteNoStat {
+			return err
+		}
 	}
+}
+
+// lock opens the lock's file and waits for it. The error is sqliteMoved or
+// sqliteNoStat when the file was removed meanwhile, with the database: the next
+// one makes a lock file of its own. SQLite looks where a file is before it writes,
+// unless the file is empty.
+func (l *sqliteLocker) lock(ctx context.Context, path string) error {
+	db := sql.OpenDB(dsnConnector{SQLiteURI(path), l.drv})
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	l.db, l.conn = db, lockConn
+	err = poll(ctx, func() (bool, error) {
+		var version int
+		err := conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version)
+		if err == nil && version == 0 {
+			_, err = conn.ExecContext(ctx, `PRAGMA user_version = 1`)
+		}
+		if err == nil {
+			_, err = conn.ExecContext(ctx, `BEGIN EXCLUSIVE`)
+		}
+		if IsBusy(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err == nil {
+		_, err = conn.ExecContext(ctx, `PRAGMA user_version = 2`)
+	}
+	if err != nil {
+		return errors.Join(err, conn.Close(), db.Close())
+	}
+	l.db, l.conn = db, conn
 	return nil
 }
 
@@ -140,6 +184,12 @@ func (l *sqliteLocker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 	_, err := l.conn.ExecContext(ctx, `ROLLBACK`)
 	return errors.Join(err, l.conn.Close(), l.db.Close())
 }
+
+// Codes of SQLite for a file that was removed or replaced while it is open.
+const (
+	sqliteMoved  = 1032 // SQLITE_READONLY_DBMOVED
+	sqliteNoStat = 1802 // SQLITE_IOERR_FSTAT
+)
 
 // IsBusy reports SQLITE_BUSY and its extended codes.
 func IsBusy(err error) bool { return sqliteCode(err)&0xff == 5 }

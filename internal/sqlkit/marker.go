@@ -5,39 +5,45 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
 
 // A tenant's database says itself whose it is: in a table called tenancy_marker
-// with a single row, the tenant's ID.
+// with a single row, the tenant's ID. While a new one is brought into service it has a
+// second table, tenancy_provisioning: what is in there is nobody's data yet.
 
-// markerTable returns the marker's table, which no search path can hide.
-func (d Dialect) markerTable() string {
+// markerTable and provisioningTable return the tables' names, which no search path
+// can hide.
+func (d Dialect) markerTable() string       { return d.public("tenancy_marker") }
+func (d Dialect) provisioningTable() string { return d.public("tenancy_provisioning") }
+
+func (d Dialect) public(table string) string {
 	if d == Postgres {
-		return "public.tenancy_marker"
+		return "public." + table
 	}
-	return "tenancy_marker"
+	return table
 }
 
-// hasMarker and userTables are queries for the number of tables: the marker,
-// and all others.
-func (d Dialect) hasMarker() string {
+// hasTable and userTables are queries for the number of tables: those of that name,
+// and all that are not ours.
+func (d Dialect) hasTable() string {
 	return map[Dialect]string{
-		Postgres: `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'public' AND tablename = 'tenancy_marker'`,
-		MySQL:    `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'tenancy_marker'`,
-		SQLite:   `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'tenancy_marker'`,
+		Postgres: `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'public' AND tablename = $1`,
+		MySQL:    `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
+		SQLite:   `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`,
 	}[d]
 }
 
 func (d Dialect) userTables() string {
 	return map[Dialect]string{
 		Postgres: `SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname <> 'tenancy_marker'
+			WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname NOT IN ('tenancy_marker', 'tenancy_provisioning')
 			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
 			AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')`, // of extensions
-		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> 'tenancy_marker'`,
-		SQLite: `SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'tenancy_marker'`,
+		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
+		SQLite: `SELECT count(*) FROM sqlite_master WHERE tbl_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
 	}[d]
 }
 
@@ -53,7 +59,7 @@ type queryer interface {
 
 func readOwner(ctx context.Context, db queryer, d Dialect) (tenancy.ID, error) {
 	var n int
-	if err := db.QueryRowContext(ctx, d.hasMarker()).Scan(&n); err != nil || n == 0 {
+	if err := db.QueryRowContext(ctx, d.hasTable(), "tenancy_marker").Scan(&n); err != nil || n == 0 {
 		return "", err
 	}
 	var id tenancy.ID
@@ -117,6 +123,42 @@ func mark(ctx context.Context, db *sql.Conn, d Dialect, tenant tenancy.ID) error
 		return err
 	}
 	_, err = db.ExecContext(ctx, d.Rebind(`INSERT INTO `+d.markerTable()+` (only_row, tenant_id) VALUES (1, ?)`), tenant)
+	return err
+}
+
+// BeginProvisioning notes in a database that the work on it begins, for the record
+// that was created at that time, if the database is new: made says so, or it has no
+// tables. It reports whether that was noted before: then whoever began was cut off,
+// and the database is in any state and holds nobody's data. The caller is in
+// [Exclusive].
+func BeginProvisioning(ctx context.Context, db *sql.DB, d Dialect, created time.Time, made bool) (broken bool, err error) {
+	var tables int
+	if err := db.QueryRowContext(ctx, d.hasTable(), "tenancy_provisioning").Scan(&tables); err != nil {
+		return false, err
+	}
+	if tables > 0 {
+		var noted int64
+		err := db.QueryRowContext(ctx, `SELECT record FROM `+d.provisioningTable()).Scan(&noted)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return noted == created.UnixMicro(), err
+		}
+	}
+	if !made && tables == 0 {
+		if err := db.QueryRowContext(ctx, d.userTables()).Scan(&tables); err != nil || tables > 0 {
+			return false, err
+		}
+	}
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.provisioningTable()+` (record BIGINT NOT NULL)`)
+	if err == nil {
+		_, err = db.ExecContext(ctx, d.Rebind(`INSERT INTO `+d.provisioningTable()+` (record) VALUES (?)`), created.UnixMicro())
+	}
+	return false, err
+}
+
+// EndProvisioning removes the note: the tenant is in service. One that stays, because
+// the process died, harms nothing.
+func EndProvisioning(ctx context.Context, db *sql.DB, d Dialect) error {
+	_, err := db.ExecContext(ctx, `DROP TABLE IF EXISTS `+d.provisioningTable())
 	return err
 }
 

@@ -1,0 +1,75 @@
+package sqlkit
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// watchPause is how often Exclusive asks whether its session still lives.
+const watchPause = 5 * time.Second
+
+// Exclusive runs fn while no other process is in Exclusive with that database.
+// The lock belongs to a session of its own, the only one of db: it ends when the
+// process dies. Others wait, within ctx. When the session ends before fn has
+// returned, the context that fn was given ends, and the error wraps
+// [tenancy.ErrUnavailable]. Otherwise fn's error is returned as it is.
+//
+// In PostgreSQL db is a handle to the database itself; in MySQL it may be one to
+// the server.
+func Exclusive(ctx context.Context, db *sql.DB, d Dialect, database string, fn func(context.Context) error) (err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	// Closing the session gives up whatever it still holds.
+	defer func() { _ = conn.Close() }()
+	l := exclusiveLocker(db, d, database)
+	if err := l.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }()
+
+	ctx, lost := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	stop := make(chan struct{})
+	go func() {
+		defer close(watched)
+		watch(ctx, conn, stop, lost)
+	}()
+	defer func() {
+		close(stop)
+		lost(nil)
+		<-watched
+	}()
+	err = fn(ctx)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLost) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+var errLost = fmt.Errorf("%w: the lock on the database was lost", tenancy.ErrUnavailable)
+
+// watch calls lost when the session has ended.
+func watch(ctx context.Context, conn *sql.Conn, stop <-chan struct{}, lost func(error)) {
+	tick := time.NewTicker(watchPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := conn.PingContext(ctx); err != nil && ctx.Err() == nil {
+				lost(fmt.Errorf("%w: %w", errLost, err))
+				return
+			}
+		}
+	}
+}

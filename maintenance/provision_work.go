@@ -1,0 +1,166 @@
+package maintenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// attempts bounds how often work begins again because others changed what it had
+// found.
+const attempts = 10
+
+// work brings one tenant into service: its database, its schema, its seed, its
+// status. Any step of it may meet another process at the same tenant.
+type work struct {
+	*Provisioner
+	tenant   *tenancy.Tenant
+	mayClaim bool // a database that exists may be this tenant's own
+	made     bool // this work made the database
+}
+
+// do returns the record of a tenant that is in service, or that somebody else has
+// given another status than provisioning meanwhile.
+func (w *work) do(ctx context.Context) (t *tenancy.Tenant, err error) {
+	for range attempts {
+		err = w.database(ctx)
+		again := errors.Is(err, tenancy.ErrNotFound) // others drop it
+		if err == nil {
+			t, again, err = w.finish(ctx)
+		}
+		if !again {
+			return t, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the database was dropped by others %d times: %w", tenancy.ErrConflict, attempts, err)
+}
+
+// database makes the tenant's database or finds that it is there.
+func (w *work) database(ctx context.Context) error {
+	err := w.databases.Create(ctx, w.tenant)
+	if err == nil {
+		w.made = true
+		return nil
+	}
+	if errors.Is(err, tenancy.ErrExists) && (w.mayClaim || w.made) {
+		return w.databases.Claim(ctx, w.tenant)
+	}
+	return err
+}
+
+// finish does the steps behind the making of the database, alone, unless the
+// tenant is past them. It reports whether to begin again because there is no
+// database any more: others dropped it, or finish did, because whoever worked on
+// it was cut off.
+func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err error) {
+	found := false // the record and the database are as the work expects
+	err = w.databases.Exclusive(ctx, w.tenant, func(ctx context.Context) error {
+		now, err := w.record(ctx)
+		if err != nil {
+			found = true
+			return err
+		}
+		if now.Status != tenancy.StatusProvisioning {
+			t = now
+			return nil
+		}
+		db, err := w.databases.For(ctx, w.tenant)
+		if err != nil {
+			return err
+		}
+		dialect, err := sqlkit.FromDriver(db.DriverName())
+		if err != nil {
+			return err
+		}
+		broken, err := sqlkit.BeginProvisioning(ctx, db.DB, dialect, now.CreatedAt, w.made)
+		if err != nil {
+			return err
+		}
+		if broken {
+			again = true
+			return w.databases.Drop(ctx, w.tenant)
+		}
+		found = true
+		if t, err = w.steps(ctx); err == nil {
+			_ = sqlkit.EndProvisioning(ctx, db.DB, dialect)
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return t, again, nil
+	case !found && errors.Is(err, tenancy.ErrNotFound):
+		return nil, true, err
+	}
+	return nil, false, err
+}
+
+// record returns the tenant's record as it is now.
+func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
+	now, err := w.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(w.tenant.ID)})
+	if err == nil && now.Placement != w.tenant.Placement {
+		err = fmt.Errorf("%w: the tenant's database was placed elsewhere meanwhile", tenancy.ErrConflict)
+	}
+	return now, err
+}
+
+func (w *work) steps(ctx context.Context) (*tenancy.Tenant, error) {
+	ctx = tenancy.NewContext(ctx, w.tenant)
+	if err := w.migrator.Up(ctx, w.tenant); err != nil {
+		return nil, err
+	}
+	if w.opts.Seed != nil {
+		if err := w.opts.Seed(ctx, w.tenant); err != nil {
+			return nil, fmt.Errorf("seed: %w", err)
+		}
+	}
+	return w.catalog.SetStatus(ctx, w.tenant.ID, tenancy.StatusActive)
+}
+
+// undo removes what the work made, unless somebody else resumed the creation
+// meanwhile and the tenant is in service, or the answer to the work's own last
+// step was lost. The database goes first: as long as there is a record, any
+// process can resume.
+func (w *work) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := w.undoDatabase(ctx); err != nil {
+		return fmt.Errorf("the tenant is left as it is, with database %q on server %q: %w",
+			w.tenant.Placement.Database, w.tenant.Placement.Server, err)
+	}
+	if err := w.catalog.Delete(ctx, w.tenant.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return fmt.Errorf("the record of the tenant is left: %w", err)
+	}
+	return nil
+}
+
+func (w *work) undoDatabase(ctx context.Context) error {
+	if !w.made {
+		return w.mayUndo(ctx)
+	}
+	err := w.databases.Exclusive(ctx, w.tenant, func(ctx context.Context) error {
+		if err := w.mayUndo(ctx); err != nil {
+			return err
+		}
+		return w.databases.Drop(ctx, w.tenant)
+	})
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// mayUndo returns an error unless the tenant is still being provisioned, or gone.
+func (w *work) mayUndo(ctx context.Context) error {
+	now, err := w.record(ctx)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil
+	}
+	if err == nil && now.Status != tenancy.StatusProvisioning {
+		err = fmt.Errorf("%w: it is %s by now", tenancy.ErrConflict, now.Status)
+	}
+	return err
+}
