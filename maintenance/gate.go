@@ -37,6 +37,7 @@ type Gate struct {
 	store   *serviceStore // nil: none for the service
 	replica string        // a name for this one
 	flights flights
+	always  openPaths // those of the options
 
 	service atomic.Pointer[plan]                // without Maintenance: none; nil: not known
 	drained atomic.Pointer[map[tenancy.ID]mark] // tenants whose older records are not served; nil: none
@@ -84,6 +85,13 @@ type GateOptions struct {
 	Client func(*http.Request) netip.Addr
 	// RetryAfter is for maintenance whose end is not known. Default: 5 minutes.
 	RetryAfter time.Duration
+	// Paths are always served, whatever maintenance there is, of a tenant or the service,
+	// and also while it is not known whether there is any: those of health checks, above
+	// all, or an orchestrator restarts the instances in the middle of maintenance. Each
+	// stands for itself and what is below it, in the form of the paths in
+	// [tenancy.Maintenance], and nobody waits for their requests when draining. Default:
+	// none.
+	Paths []string
 	// Refuse answers a request that goes no further because of err, a
 	// [*tenancy.MaintenanceError] or one that unwraps to [tenancy.ErrUnavailable].
 	// It must not show err's text. Default: [Answer].
@@ -130,6 +138,7 @@ func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	if err := g.opts.complete(); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
+	g.always = newOpenPaths(g.opts.Paths)
 	if g.opts.DB == nil {
 		g.service.Store(&plan{})
 		return g, nil
@@ -169,6 +178,11 @@ func (o *GateOptions) complete() error {
 	}
 	if o.BypassPath == "/" || strings.HasSuffix(o.BypassPath, "/") || !plain(o.BypassPath) {
 		return fmt.Errorf("%w: bypass path %q", tenancy.ErrInvalid, o.BypassPath)
+	}
+	for _, p := range o.Paths {
+		if !plain(p) {
+			return fmt.Errorf("%w: path %q, want a cleaned one", tenancy.ErrInvalid, p)
+		}
 	}
 	if o.Client == nil {
 		o.Client = peer

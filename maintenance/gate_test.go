@@ -288,6 +288,51 @@ func TestAllow(t *testing.T) {
 	}
 }
 
+// Health checks are answered in any maintenance, and while it is not known whether there
+// is any.
+func TestPathsThatAreAlwaysServed(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	db := s.Database(t)
+	k := newRig(t, maintenance.GateOptions{DB: db, Paths: []string{"/health", "/ready/"}})
+	check := func(when string, others bool) {
+		t.Helper()
+		for _, id := range []tenancy.ID{"", k.acme} {
+			for _, path := range []string{"/health", "/health/db", "/ready", "/ready/"} {
+				for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+					w := k.serve(k.request(t, id, method, path))
+					wantServed(t, when+": "+method+" "+path, w, true)
+					if w.Header().Get("Read-Only") != "" {
+						t.Errorf("%s: %s is read-only", when, path)
+					}
+				}
+			}
+			for _, path := range []string{"/", "/healthy", "/x/health", "/health/../x", "/health//x", "/%68ealth/%2e%2e/x", "/health;x"} {
+				wantServed(t, when+": "+path, k.serve(k.request(t, id, http.MethodPost, path)), others)
+			}
+		}
+	}
+	check("not known", false)
+	if err := k.gate.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.gate.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("none", true)
+	for _, mode := range []tenancy.MaintenanceMode{tenancy.MaintenanceClosed, tenancy.MaintenanceReadOnly} {
+		if err := k.gate.Service().Begin(t.Context(), tenancy.Maintenance{Mode: mode, Paths: []string{"/other"}}); err != nil {
+			t.Fatal(err)
+		}
+		check("service "+string(mode), false)
+	}
+	k.begin(t, tenancy.Maintenance{})
+	check("service and tenant", false)
+	if _, err := maintenance.NewGate(k.cat, &maintenance.GateOptions{Paths: []string{"/a/../b"}}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a path that is not clean: got %v, want ErrInvalid", err)
+	}
+}
+
 // A path that names something else once it is cleaned or decoded is not allowed.
 func TestAllowedPathsOfRequests(t *testing.T) {
 	t.Parallel()

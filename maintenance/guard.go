@@ -27,10 +27,16 @@ import (
 // context gets its driver's error. Requests in flight when
 // maintenance begins are left alone: see [Scope.Drain].
 //
+// Requests for [GateOptions.Paths] always pass, and are not in flight for a drain.
+//
 // The response writer is passed on as it is. A request in flight is one whose handler
 // has not returned; what a handler leaves behind is its own to end.
 func (g *Gate) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.always.has(r.URL.Path, r.URL.RawPath) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		t, ok := tenancy.FromContext(r.Context())
 		if !ok {
 			t = nobody
@@ -89,7 +95,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 		}
 		its := pass{plan: p}
 		switch {
-		case p.allowsPath(r.URL.Path, r.URL.RawPath) || p.allows(g.client(r)):
+		case p.paths.has(r.URL.Path, r.URL.RawPath) || p.allows(g.client(r)):
 		case g.bypasses(r, p, now):
 			its.bypass = true
 		case p.Mode == tenancy.MaintenanceReadOnly && safe(r):

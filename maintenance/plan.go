@@ -18,7 +18,7 @@ type plan struct {
 	tenant  tenancy.ID // "": the service
 	version int64      // of the service's record
 	windows []window
-	paths   []string // without a slash at the end
+	paths   openPaths
 	span    atomic.Pointer[span]
 }
 
@@ -36,10 +36,7 @@ const mostMerged = 100
 // newPlan reads a record. With an error, which unwraps to [tenancy.ErrInvalid],
 // there is a plan that is always in force.
 func newPlan(m *tenancy.Maintenance, tenant tenancy.ID) (*plan, error) {
-	p := &plan{Maintenance: m, tenant: tenant}
-	for _, prefix := range m.Paths {
-		p.paths = append(p.paths, strings.TrimRight(prefix, "/"))
-	}
+	p := &plan{Maintenance: m, tenant: tenant, paths: newOpenPaths(m.Paths)}
 	var errs []error
 	for _, w := range m.Windows {
 		read, err := newWindow(w)
@@ -124,13 +121,24 @@ func (p *plan) allows(client netip.Addr) bool {
 	return false
 }
 
-// allowsPath reports whether a path, with its encoding if that is not the usual
-// one, is served all the same. Only a path that nobody reads in another way is.
-func (p *plan) allowsPath(urlPath, rawPath string) bool {
-	if len(p.paths) == 0 || rawPath != "" || !plain(urlPath) {
+// openPaths are paths that are served all the same, each with what is below it,
+// without a slash at the end.
+type openPaths []string
+
+func newOpenPaths(paths []string) (open openPaths) {
+	for _, p := range paths {
+		open = append(open, strings.TrimRight(p, "/"))
+	}
+	return open
+}
+
+// has reports whether a path, with its encoding if that is not the usual one, is one of
+// them. Only a path that nobody reads in another way is.
+func (open openPaths) has(urlPath, rawPath string) bool {
+	if len(open) == 0 || rawPath != "" || !plain(urlPath) {
 		return false
 	}
-	for _, allowed := range p.paths {
+	for _, allowed := range open {
 		if rest, ok := strings.CutPrefix(urlPath, allowed); ok && (rest == "" || rest[0] == '/') && (allowed != "" || rest == "/") {
 			return true
 		}
