@@ -79,7 +79,7 @@ func TestLog(t *testing.T) {
 		{"unknown", "ghost.example.com", plain(find), "DEBUG", "slug:ghost: not found"},
 		{"cancelled by nobody here", "acme.example.com", plain(failing(fmt.Errorf("query: %w", context.Canceled))), "ERROR", "query: context canceled"},
 		{"not active", "closed.example.com", plain(find), "INFO", "middleware.Tenant: tenant id-closed: tenant is suspended"},
-		{"malformed", "a_b.example.com", plain(find), "INFO", "a_b.example.com"},
+		{"malformed", "a_b.example.com", plain(find), "INFO", `slug "a_b"`},
 		{"catalog down", "acme.example.com", plain(failing(fmt.Errorf("%w: dial tcp", tenancy.ErrUnavailable))), "ERROR", "dial tcp"},
 		{"odd error", "acme.example.com", plain(failing(errOdd)), "ERROR", errOdd.Error()},
 		{"Require, central", "example.com", central(middleware.Require), "DEBUG", "names no tenant"},

@@ -479,3 +479,29 @@ func TestUnknownHostsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("got %d calls of the handler, want none", len(next.got))
 	}
 }
+
+// Probes of load balancers and container platforms name no host, or one that no tenant
+// can have.
+func TestProbesReachUniversalRoutes(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive))
+	for name, by := range map[string]resolver.Resolver{
+		"Host": byHost, "Subdomain": bySubdomain, "both": resolver.First(bySubdomain, byHost), "agreeing": resolver.Agree(find, bySubdomain, byHost),
+	} {
+		send := serve(t, middleware.Optional(find, by, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })))
+		for _, request := range []string{
+			"GET /health HTTP/1.0\r\n\r\n", "GET /health HTTP/1.0\r\nHost:\r\n\r\n", "GET /health HTTP/1.1\r\nHost:\r\n\r\n",
+			"GET /health HTTP/1.1\r\nHost: my_app:8080\r\n\r\n", "GET /health HTTP/1.1\r\nHost: my_app.my_mesh.internal\r\n\r\n",
+		} {
+			_, from := send(request)
+			res, err := http.ReadResponse(from, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusNoContent {
+				t.Errorf("%s: %q: got status %d, want the handler's", name, request, res.StatusCode)
+			}
+		}
+	}
+}

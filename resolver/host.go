@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/hostname"
@@ -15,7 +16,8 @@ type HostResolver interface {
 }
 
 // Host resolves by full domain: the host of the request is one of the tenant's
-// [tenancy.Tenant.Domains]. An IP address names no tenant.
+// [tenancy.Tenant.Domains]. An IP address names no tenant, nor does a name with an
+// underscore, which no tenant's domain has, nor does a request without a host.
 //
 // Every host that is not central names a tenant here, known or not. Beside a
 // [Subdomain], put Host last: First(subdomain, host). Then reserve the base
@@ -54,13 +56,16 @@ func NewHost(opts *HostOptions) (*Host, error) {
 // Resolve returns the domain that the request names.
 func (h *Host) Resolve(r *http.Request) (Match, error) { return resolveHost(h, h.proxies, r) }
 
-// ResolveHost returns the domain, unless it is central or an IP address.
+// ResolveHost returns the domain, unless it is one that names no tenant.
 func (h *Host) ResolveHost(host string) (Match, error) {
+	if host == "" { // no host is named, so no tenant is
+		return Match{}, tenancy.ErrUnresolved
+	}
 	name, err := hostname.Parse(host)
 	if err != nil {
 		return Match{}, err
 	}
-	if h.central[name] || hostname.IsIP(name) {
+	if h.central[name] || hostname.IsIP(name) || strings.Contains(name, "_") {
 		return Match{}, tenancy.ErrUnresolved
 	}
 	return Match{Ref: tenancy.Ref{Kind: tenancy.RefDomain, Value: name}}, nil

@@ -15,7 +15,7 @@ func TestHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	by := resolver.Must(resolver.NewHost(&resolver.HostOptions{
-		Central: []string{"Example.com", "www.example.com.", "bücher.example"}, Proxies: proxies,
+		Central: []string{"Example.com", "www.example.com.", "bücher.example", "my_service:80"}, Proxies: proxies,
 	}))
 	for _, tt := range []struct {
 		host string
@@ -38,7 +38,10 @@ func TestHost(t *testing.T) {
 		{"127.0.0.1:80", none, tenancy.ErrUnresolved},
 		{"[::1]:80", none, tenancy.ErrUnresolved},
 		{"[::ffff:127.0.0.1]", none, tenancy.ErrUnresolved},
-		{"", none, tenancy.ErrInvalid},
+		{"", none, tenancy.ErrUnresolved},            // HTTP/1.0 without a Host
+		{"my_app:8080", none, tenancy.ErrUnresolved}, // which no tenant's domain can be
+		{"MY_app.svc", none, tenancy.ErrUnresolved},
+		{"my_service", none, tenancy.ErrUnresolved},
 		{".", none, tenancy.ErrInvalid},
 		{"127.1", none, tenancy.ErrInvalid},
 		{"acme..example", none, tenancy.ErrInvalid},

@@ -39,7 +39,7 @@ func (o *Origin) Resolve(r *http.Request) (Match, error) {
 	if err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return Match{}, tenancy.ErrUnresolved // of an app or an extension
 	}
-	if err != nil || u.Scheme == "" || values[0] != u.Scheme+"://"+u.Host {
+	if err != nil || u.Scheme == "" || u.Host == "" || values[0] != u.Scheme+"://"+u.Host {
 		return Match{}, fmt.Errorf("%w: Origin %q", tenancy.ErrInvalid, hostname.Clip(values[0]))
 	}
 	return o.by.ResolveHost(u.Host)

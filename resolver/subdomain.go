@@ -12,7 +12,7 @@ import (
 
 // Subdomain resolves by a label in front of a base domain: with the base
 // "example.com", the host acme.example.com names the slug "acme". The base
-// itself, hosts elsewhere and reserved names name no tenant.
+// itself, hosts elsewhere, reserved names and a request without a host name no tenant.
 type Subdomain struct {
 	suffixes []string // ".example.com", the longest first
 	reserved map[string]bool
@@ -84,6 +84,9 @@ func (s *Subdomain) Resolve(r *http.Request) (Match, error) {
 func (s *Subdomain) ResolveHost(host string) (Match, error) {
 	if label, ok := s.plain(host); ok {
 		return Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: label}}, nil
+	}
+	if host == "" { // no host is named, so no tenant is
+		return Match{}, tenancy.ErrUnresolved
 	}
 	name, err := hostname.Parse(host)
 	if err != nil {

@@ -47,7 +47,10 @@ func TestSubdomain(t *testing.T) {
 			{"eu.acme.example.com", none, unresolved},
 			{"www.example.com", none, unresolved},
 			{"API.example.com:80", none, unresolved},
-			{"", none, invalid},
+			{"", none, unresolved}, // HTTP/1.0 without a Host
+			{"my_app:8080", none, unresolved},
+			{"my_app.svc", none, unresolved},
+			{"a_b.evilexample.com", none, unresolved},
 			{".example.com", none, invalid},
 			{"..example.com", none, invalid},
 			{"acme..example.com", none, invalid},
@@ -88,6 +91,12 @@ func TestSubdomain(t *testing.T) {
 		{"none reserved", []string{"example.com"}, &resolver.SubdomainOptions{Reserved: []string{}}, []tc{
 			{"www.example.com", slug("www"), nil},
 			{"admin.example.com", slug("admin"), nil},
+		}},
+		{"base with an underscore", []string{"my_app.internal"}, nil, []tc{
+			{"acme.my_app.internal:8080", slug("acme"), nil},
+			{"ACME.My_App.internal", slug("acme"), nil},
+			{"a_b.my_app.internal", none, invalid},
+			{"my_app.internal", none, unresolved},
 		}},
 		{"base with a port and in Unicode", []string{"bücher.example:8080"}, nil, []tc{
 			{"acme.xn--bcher-kva.example", slug("acme"), nil},

@@ -324,7 +324,7 @@ func testDomains(t *testing.T, c *catalog.Catalog) {
 	if got := find(t, c, tenancy.RefDomain, "xn--bcher-kva.example"); got.ID != "globex" {
 		t.Errorf("got tenant %q, want globex", got.ID)
 	}
-	for domain, want := range map[string]error{"acme.example": tenancy.ErrExists, "a b": tenancy.ErrInvalid, "[::1]": tenancy.ErrInvalid} {
+	for domain, want := range map[string]error{"acme.example": tenancy.ErrExists, "a b": tenancy.ErrInvalid, "[::1]": tenancy.ErrInvalid, "a_b.example": tenancy.ErrInvalid} {
 		_, err := c.AddDomain(t.Context(), "globex", domain)
 		wantErr(t, "AddDomain "+domain, err, want)
 	}

@@ -23,7 +23,8 @@ const maxLen = 1024
 // Parse returns the canonical form of a host with an optional port, as it
 // stands in a Host header or the authority of a URL: lower-case ASCII without
 // port and trailing dot, internationalised names in their A-label form (UTS
-// #46), IP addresses in the form of [netip.Addr.String] without brackets.
+// #46), IP addresses in the form of [netip.Addr.String] without brackets. A name may
+// have underscores, which no domain of a tenant has ([tenancy.ValidateDomain]).
 //
 // User information, zones, percent-encoding, empty and over-long labels, names
 // whose last label is a number but which are no IPv4 address (some clients
@@ -115,6 +116,9 @@ func parseSlow(hostport, host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
 		return addr.String(), nil
 	}
+	if strings.Contains(host, "_") {
+		return parseUnderscores(hostport, host)
+	}
 	if !utf8.ValidString(host) {
 		return "", invalid(hostport, "not UTF-8")
 	}
@@ -127,6 +131,21 @@ func parseSlow(hostport, host string) (string, error) {
 		return "", fmt.Errorf("host: %w", err)
 	}
 	return ascii, nil
+}
+
+// parseUnderscores parses a name with underscores, which is no domain of DNS, but one
+// that containers and service meshes have. Apart from those it is a plain domain.
+func parseUnderscores(hostport, host string) (string, error) {
+	host = strings.ToLower(host)
+	if err := tenancy.ValidateDomain(strings.ReplaceAll(host, "_", "a")); err != nil {
+		return "", invalid(hostport, "malformed")
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if len(label) >= 4 && label[2:4] == "--" { // an encoded name
+			return "", invalid(hostport, "hyphens in third and fourth place beside an underscore")
+		}
+	}
+	return host, nil
 }
 
 func invalid(hostport, why string) error {

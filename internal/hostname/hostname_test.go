@@ -30,6 +30,11 @@ func TestParse(t *testing.T) {
 		{"acme。example", "acme.example"}, // ideographic full stop
 		{label63 + ".example", label63 + ".example"},
 		{"a--b.example", "a--b.example"},
+		{"my_app:8080", "my_app"}, // of containers and service meshes
+		{"My_App.svc.Cluster.local.", "my_app.svc.cluster.local"},
+		{"_dmarc.example.com", "_dmarc.example.com"},
+		{"a_.b", "a_.b"},
+		{"a_1", "a_1"},
 	} {
 		got, err := Parse(tt.in)
 		if err != nil || got != tt.want {
@@ -41,7 +46,7 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{
-		"", ".", ":80", "..", "a..b", ".a", "a.b..", "-a.example", "a-.example", "a_b.example",
+		"", ".", ":80", "..", "a..b", ".a", "a.b..", "-a.example", "a-.example", "_-.example", "a_b.-c", "bücher_b.example", "xn--bcher-kva_.example", "a_b.1", "a_b.0x1", "a_b..c", "a_b@c", "a_ b",
 		"user@acme.example.com", "acme.example.com@evil.example", "acme.example.com/x", "acme example", "acme%2eexample",
 		"acme.example.com:80:80", "acme.example.com:99999", "acme.example.com:8o", "acme.example.com:-1",
 		"::1", "[::1", "::1]", "[::1%25eth0]", "[127.0.0.1]", "[acme.example]", "[]", "127.1", "0x7f.1", "1.2.3.4.5", "a.123", "a.0x7f", "a.0x", "[[::1]]",
@@ -65,7 +70,7 @@ func TestParseCanonicalDoesNotAllocate(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"acme.example.com:80", "[::1]:1", "bücher.example.", "a@b", "XN--BCHER-KVA.x", "127.1", "a..b"} {
+	for _, s := range []string{"acme.example.com:80", "[::1]:1", "bücher.example.", "a@b", "XN--BCHER-KVA.x", "127.1", "a..b", "My_App:1", "xn--a_b.c", "_", "1_.2_"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
@@ -79,7 +84,7 @@ func FuzzParse(f *testing.F) {
 		if IsIP(got) {
 			return
 		}
-		if tenancy.ValidateDomain(got) != nil {
+		if tenancy.ValidateDomain(strings.ReplaceAll(got, "_", "a")) != nil {
 			t.Fatalf("Parse(%q) = %q, not a domain in canonical form", in, got)
 		}
 		again, err := Parse(got)
