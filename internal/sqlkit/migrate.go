@@ -1,21 +1,28 @@
 package sqlkit
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 )
 
-// Migration is one migration that was applied.
+// Migration is one migration that was applied or taken back.
 type Migration struct {
 	Version int64
 	File    string
+	Took    time.Duration
 }
 
 // Up applies the pending migrations of fsys, *.sql files of goose, and keeps
@@ -29,31 +36,105 @@ type Migration struct {
 //
 // The caller keeps db, and a connection limit of 1 is enough.
 func Up(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string) ([]Migration, error) {
-	dialect := map[Dialect]goose.Dialect{
-		Postgres: goose.DialectPostgres, MySQL: goose.DialectMySQL, SQLite: goose.DialectSQLite3,
-	}[d]
-	p, err := goose.NewProvider(dialect, db, fsys,
-		goose.WithDisableGlobalRegistry(true), // or the host's own Go migrations run here
-		goose.WithTableName(table),            // or the host's own versions count as ours
+	return UpTo(ctx, db, d, fsys, table, math.MaxInt64)
+}
+
+// UpTo is [Up] for migrations of at most that version.
+func UpTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, version int64) ([]Migration, error) {
+	p, err := provider(ctx, db, d, fsys, table)
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.UpTo(ctx, version)
+	return migrations(results, err)
+}
+
+// DownTo takes back migrations that are later than that version, the last that was
+// applied first. What was taken back before an error is returned beside it. See [Up].
+func DownTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, version int64) ([]Migration, error) {
+	p, err := provider(ctx, db, d, fsys, table)
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.DownTo(ctx, version)
+	return migrations(results, err)
+}
+
+var gooseDialects = map[Dialect]goose.Dialect{
+	Postgres: goose.DialectPostgres, MySQL: goose.DialectMySQL, SQLite: goose.DialectSQLite3,
+}
+
+// provider returns goose for a database, with the table of versions made.
+func provider(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string) (*goose.Provider, error) {
+	p, err := goose.NewProvider(gooseDialects[d], db, fsys,
+		goose.WithDisableGlobalRegistry(true), // or the application's own Go migrations run here
+		goose.WithTableName(table),            // or the application's own versions count as ours
 		goose.WithSessionLocker(newLocker(db.Driver(), d, table)),
 	)
 	if err != nil {
 		return nil, err
 	}
-	if err := ensureTable(ctx, db, dialect, newLocker(db.Driver(), d, table), table); err != nil {
+	if err := ensureTable(ctx, db, gooseDialects[d], newLocker(db.Driver(), d, table), table); err != nil {
 		return nil, fmt.Errorf("version table: %w", err)
 	}
-	results, err := p.Up(ctx)
+	return p, nil
+}
+
+func migrations(results []*goose.MigrationResult, err error) ([]Migration, error) {
 	var partial *goose.PartialError
 	if errors.As(err, &partial) {
 		results = partial.Applied
 		err = fmt.Errorf("migration %s: %w", partial.Failed.Source.Path, partial.Err)
 	}
-	applied := make([]Migration, 0, len(results))
+	out := make([]Migration, 0, len(results))
 	for _, r := range results {
-		applied = append(applied, Migration{r.Source.Version, r.Source.Path})
+		out = append(out, Migration{r.Source.Version, r.Source.Path, r.Duration})
 	}
-	return applied, err
+	return out, err
+}
+
+// Applied returns the versions that are applied according to the table, in ascending
+// order, in one query. Without the table there are none.
+func Applied(ctx context.Context, db *sqlx.DB, d Dialect, table string) ([]int64, error) {
+	var rows []struct {
+		Version int64 `db:"version_id"`
+		Applied bool  `db:"is_applied"`
+	}
+	err := db.SelectContext(ctx, &rows, `SELECT version_id, is_applied FROM `+d.Quote(table)+` ORDER BY id`)
+	if err != nil && d == SQLite { // which has no code for a missing table
+		var n int
+		e := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
+		if e == nil && n == 0 {
+			return nil, nil
+		}
+	}
+	if IsNoTable(err) {
+		return nil, nil
+	}
+	is := map[int64]bool{} // the last row of a version counts
+	for _, row := range rows {
+		is[row.Version] = row.Applied && row.Version > 0
+	}
+	maps.DeleteFunc(is, func(_ int64, applied bool) bool { return !applied })
+	return slices.Sorted(maps.Keys(is)), err
+}
+
+// Sources returns the migrations in the root of fsys, in ascending order of version.
+func Sources(fsys fs.FS) ([]Migration, error) {
+	names, err := fs.Glob(fsys, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Migration, 0, len(names))
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Migration{Version: version, File: name})
+	}
+	slices.SortFunc(out, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
+	return out, nil
 }
 
 // ensureTable makes the table of versions, under the lock. goose makes it before

@@ -6,6 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math"
+	"slices"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -17,6 +20,40 @@ import (
 type Databases interface {
 	For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error)
 }
+
+// Latest is the version that stands for all migrations.
+const Latest = int64(math.MaxInt64)
+
+// Change is one migration that was applied or taken back, or would be.
+type Change struct {
+	Version int64         `json:"version"`
+	File    string        `json:"file"`
+	Took    time.Duration `json:"took,omitempty"`
+}
+
+// Result says what was done to a tenant's database.
+type Result struct {
+	// Version is the version that the database has now.
+	Version int64 `json:"version"`
+	// Up and Down are what was applied and what was taken back, in order.
+	Up   []Change `json:"up,omitempty"`
+	Down []Change `json:"down,omitempty"`
+}
+
+// Status says how a tenant's database stands.
+type Status struct {
+	// Version is the latest that is applied, Target the latest that there is.
+	Version int64 `json:"version"`
+	Target  int64 `json:"target"`
+	// Pending are the migrations that the database lacks, in order.
+	Pending []Change `json:"pending,omitempty"`
+	// Unknown are versions that are applied and have no file here: of a newer
+	// program, or of a file that was removed.
+	Unknown []int64 `json:"unknown,omitempty"`
+}
+
+// UpToDate reports whether the database lacks nothing.
+func (s *Status) UpToDate() bool { return len(s.Pending) == 0 }
 
 // Migrator applies one lineage of migrations to tenants' databases. Its methods
 // may be called by many goroutines and many processes at once: per database, one
@@ -64,30 +101,170 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	return m, nil
 }
 
-// Up applies the migrations that the tenant's database lacks. Those before one
-// that fails stay applied. No files, or a malformed one, and a statement that
-// the server refuses are errors; which file it was is in the text.
+// Up applies the migrations that the tenant's database lacks. It is [Migrator.UpTo] with
+// [Latest].
 func (m *Migrator) Up(ctx context.Context, t *tenancy.Tenant) error {
-	return tenancy.Wrap("migrate.Up", t.ID, m.up(ctx, t))
+	_, err := m.change(ctx, "migrate.Migrator.Up", t, m.upTo(Latest))
+	return err
 }
 
-func (m *Migrator) up(ctx context.Context, t *tenancy.Tenant) error {
-	ctx = tenancy.NewContext(ctx, t) // the caller's may be of another tenant
+// UpTo applies the migrations of at most that version that the tenant's database lacks.
+// Those before one that fails stay applied, and are in the result beside the error. A
+// statement that the server refuses is an error; which file it was is in the text. A
+// database that lacks none costs one query.
+func (m *Migrator) UpTo(ctx context.Context, t *tenancy.Tenant, version int64) (*Result, error) {
+	return m.change(ctx, "migrate.Migrator.UpTo", t, m.upTo(version))
+}
+
+// Down takes the last migration back that was applied, with what its file has below
+// "-- +goose Down". A database without migrations is left as it is.
+func (m *Migrator) Down(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
+	return m.change(ctx, "migrate.Migrator.Down", t, m.down)
+}
+
+// DownTo takes back all migrations that are later than that version.
+func (m *Migrator) DownTo(ctx context.Context, t *tenancy.Tenant, version int64) (*Result, error) {
+	return m.change(ctx, "migrate.Migrator.DownTo", t, m.downTo(version))
+}
+
+// Redo takes the last migration back and applies it again, which is for development.
+func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
+	return m.change(ctx, "migrate.Migrator.Redo", t, func(ctx context.Context, s *schema) ([]sqlkit.Migration, []sqlkit.Migration, error) {
+		_, down, err := m.down(ctx, s)
+		if err != nil || len(down) == 0 {
+			return nil, down, err
+		}
+		up, err := sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.table, down[0].Version)
+		return up, down, err
+	})
+}
+
+// Status says how a tenant's database stands, in one query.
+func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, error) {
+	s, err := m.open(tenancy.NewContext(ctx, t), t)
+	if err != nil {
+		return nil, tenancy.Wrap("migrate.Migrator.Status", t.ID, err)
+	}
+	out := &Status{Target: s.target()}
+	for _, v := range s.applied {
+		out.Version = max(out.Version, v)
+		if !slices.ContainsFunc(s.sources, func(f sqlkit.Migration) bool { return f.Version == v }) {
+			out.Unknown = append(out.Unknown, v)
+		}
+	}
+	for _, f := range s.pending(Latest) {
+		out.Pending = append(out.Pending, Change{Version: f.Version, File: f.File})
+	}
+	return out, nil
+}
+
+// schema is what is known of a tenant's database.
+type schema struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+	files   fs.FS
+	sources []sqlkit.Migration
+	applied []int64
+}
+
+// open asks the tenant's database what is applied.
+func (m *Migrator) open(ctx context.Context, t *tenancy.Tenant) (*schema, error) {
 	db, err := m.databases.For(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dialect, err := sqlkit.FromDriver(db.DriverName())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files := m.files
 	if info, err := fs.Stat(m.files, string(dialect)); err == nil && info.IsDir() {
 		files, err = fs.Sub(m.files, string(dialect))
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	_, err = sqlkit.Up(ctx, db.DB, dialect, files, m.table)
-	return err
+	s := &schema{db: db, dialect: dialect, files: files}
+	if s.sources, err = sqlkit.Sources(files); err != nil {
+		return nil, err
+	}
+	s.applied, err = sqlkit.Applied(ctx, db, dialect, m.table)
+	return s, err
+}
+
+// pending returns the files of at most that version that are not applied.
+func (s *schema) pending(version int64) (out []sqlkit.Migration) {
+	for _, f := range s.sources {
+		if _, is := slices.BinarySearch(s.applied, f.Version); !is && f.Version <= version {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// target returns the version of the last file.
+func (s *schema) target() int64 {
+	if n := len(s.sources); n > 0 {
+		return s.sources[n-1].Version
+	}
+	return 0
+}
+
+// work applies and takes back migrations.
+type work func(context.Context, *schema) (up, down []sqlkit.Migration, err error)
+
+// change opens a tenant's database, does the work, and says what was done.
+func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, do work) (*Result, error) {
+	ctx = tenancy.NewContext(ctx, t) // the caller's may be of another tenant
+	s, err := m.open(ctx, t)
+	if err != nil {
+		return nil, tenancy.Wrap(op, t.ID, err)
+	}
+	up, down, err := do(ctx, s)
+	applied := map[int64]bool{}
+	for _, v := range s.applied {
+		applied[v] = true
+	}
+	out := &Result{}
+	for _, each := range down {
+		delete(applied, each.Version)
+		out.Down = append(out.Down, Change(each))
+	}
+	for _, each := range up {
+		applied[each.Version] = true
+		out.Up = append(out.Up, Change(each))
+	}
+	for v := range applied {
+		out.Version = max(out.Version, v)
+	}
+	return out, tenancy.Wrap(op, t.ID, err)
+}
+
+func (m *Migrator) upTo(version int64) work {
+	return func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+		if len(s.pending(version)) == 0 {
+			return nil, nil, nil
+		}
+		up, err = sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.table, version)
+		return up, nil, err
+	}
+}
+
+func (m *Migrator) downTo(version int64) work {
+	return func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+		if n := len(s.applied); n == 0 || s.applied[n-1] <= version {
+			return nil, nil, nil
+		}
+		down, err = sqlkit.DownTo(ctx, s.db.DB, s.dialect, s.files, m.table, version)
+		return nil, down, err
+	}
+}
+
+// down takes back the last migration.
+func (m *Migrator) down(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+	before := int64(0)
+	if n := len(s.applied); n > 1 {
+		before = s.applied[n-2]
+	}
+	return m.downTo(before)(ctx, s)
 }

@@ -1,0 +1,201 @@
+package migrate_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// tables returns files that make the tables t1, t2 … of which the last n are broken.
+func tables(n, broken int) fstest.MapFS {
+	files := fstest.MapFS{}
+	for i := 1; i <= n; i++ {
+		up := fmt.Sprintf("CREATE TABLE t%d (id INT);", i)
+		if i > n-broken {
+			up = "SELEKT 1;"
+		}
+		files[fmt.Sprintf("%05d_t.sql", i)] = &fstest.MapFile{Data: []byte(fmt.Sprintf("-- +goose Up\n%s\n-- +goose Down\nDROP TABLE t%d;\n", up, i))}
+	}
+	return files
+}
+
+func migrator(t *testing.T, databases migrate.Databases, files fstest.MapFS) *migrate.Migrator {
+	t.Helper()
+	m, err := migrate.New(databases, files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func versions(changes []migrate.Change) (out []int64) {
+	for _, c := range changes {
+		out = append(out, c.Version)
+	}
+	return out
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, pool, tables(4, 0))
+		ctx := t.Context()
+		for i, step := range []struct {
+			do       func() (*migrate.Result, error)
+			version  int64
+			up, down []int64
+		}{
+			{func() (*migrate.Result, error) { return m.Down(ctx, tenant) }, 0, nil, nil},
+			{func() (*migrate.Result, error) { return m.Redo(ctx, tenant) }, 0, nil, nil},
+			{func() (*migrate.Result, error) { return m.UpTo(ctx, tenant, 2) }, 2, []int64{1, 2}, nil},
+			{func() (*migrate.Result, error) { return m.UpTo(ctx, tenant, 2) }, 2, nil, nil},
+			{func() (*migrate.Result, error) { return m.UpTo(ctx, tenant, migrate.Latest) }, 4, []int64{3, 4}, nil},
+			{func() (*migrate.Result, error) { return m.Down(ctx, tenant) }, 3, nil, []int64{4}},
+			{func() (*migrate.Result, error) { return m.Redo(ctx, tenant) }, 3, []int64{3}, []int64{3}},
+			{func() (*migrate.Result, error) { return m.DownTo(ctx, tenant, 1) }, 1, nil, []int64{3, 2}},
+			{func() (*migrate.Result, error) { return m.DownTo(ctx, tenant, 1) }, 1, nil, nil},
+			{func() (*migrate.Result, error) { return m.DownTo(ctx, tenant, 0) }, 0, nil, []int64{1}},
+		} {
+			got, err := step.do()
+			if err != nil || got.Version != step.version || !slices.Equal(versions(got.Up), step.up) || !slices.Equal(versions(got.Down), step.down) {
+				t.Errorf("step %d: got %+v, %v, want version %d, up %v, down %v", i, got, err, step.version, step.up, step.down)
+			}
+			st, err := m.Status(ctx, tenant)
+			if err != nil || st.Version != step.version || st.Target != 4 || len(st.Pending) != 4-int(step.version) || st.UpToDate() != (step.version == 4) || st.Unknown != nil {
+				t.Errorf("step %d: got status %+v, %v", i, st, err)
+			}
+		}
+		got, err := migrator(t, pool, tables(4, 2)).UpTo(ctx, tenant, migrate.Latest)
+		if err == nil || !strings.Contains(err.Error(), "00003_t.sql") || got == nil || !slices.Equal(versions(got.Up), []int64{1, 2}) || got.Version != 2 {
+			t.Errorf("a file that is broken: got %+v, %v, want its name and what was applied before", got, err)
+		}
+		if st, err := migrator(t, pool, tables(1, 0)).Status(ctx, tenant); err != nil || !slices.Equal(st.Unknown, []int64{2}) || !st.UpToDate() {
+			t.Errorf("an older program: got status %+v, %v, want version 2 unknown", st, err)
+		}
+	})
+}
+
+// What a run that dies between the two halves of a rollback leaves is not taken back
+// twice.
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, s.Pool(t, nil), tables(3, 0))
+		up, down := m.Task(), m.RollbackTask()
+		version := func(want int64) {
+			t.Helper()
+			if st, err := m.Status(t.Context(), tenant); err != nil || st.Version != want {
+				t.Errorf("got %+v, %v, want version %d", st, err, want)
+			}
+		}
+		do := func(task tenancy.Task, a tenancy.Attempt) {
+			t.Helper()
+			if err := task.Do(t.Context(), tenant, a); err != nil {
+				t.Error(err)
+			}
+		}
+		do(up, tenancy.Attempt{Params: tenancy.Params{"to": "2"}})
+		version(2)
+		do(up, tenancy.Attempt{})
+		version(3)
+		var saved string
+		save := func(_ context.Context, checkpoint string) error { saved = checkpoint; return nil }
+		do(down, tenancy.Attempt{Number: 1, Save: save})
+		version(2)
+		do(down, tenancy.Attempt{Number: 2, Checkpoint: saved, Save: save}) // the first was done, and nobody heard of it
+		version(2)
+		do(down, tenancy.Attempt{Params: tenancy.Params{"to": "0"}})
+		version(0)
+		var skip *tenancy.SkipError
+		if err := down.Do(t.Context(), tenant, tenancy.Attempt{}); !errors.As(err, &skip) {
+			t.Errorf("nothing to take back: got %v, want it skipped", err)
+		}
+		for _, task := range []tenancy.Task{up, down} {
+			for _, p := range []tenancy.Params{{"to": "x"}, {"to": "-1"}, {"from": "1"}, {"to": "1", "x": "y"}} {
+				if err := task.Validate(p); !errors.Is(err, tenancy.ErrInvalid) {
+					t.Errorf("parameters %v: got %v, want ErrInvalid", p, err)
+				}
+			}
+			for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived} {
+				other := tenant.Clone()
+				other.Status = status
+				if task.Eligible(other) == nil || task.Eligible(tenant) != nil {
+					t.Errorf("%s: got it taken, want an active one alone", status)
+				}
+			}
+		}
+	})
+}
+
+// counting counts the statements of a database.
+type counting struct {
+	driver.Connector
+	n atomic.Int64
+}
+
+func (c *counting) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &countingConn{conn, c}, nil
+}
+
+func (c *counting) For(context.Context, *tenancy.Tenant) (*sqlx.DB, error) {
+	return sqlx.NewDb(sql.OpenDB(c), "sqlite"), nil
+}
+
+// countingConn has no other way to the database than to prepare.
+type countingConn struct {
+	driver.Conn
+	of *counting
+}
+
+func (c *countingConn) Prepare(query string) (driver.Stmt, error) {
+	c.of.n.Add(1)
+	return c.Conn.Prepare(query)
+}
+
+func TestNothingToDoCostsOneQuery(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	tenant := s.Tenant(t, "acme")
+	connector, err := s.Engine.Connector(tenant.Placement.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &counting{Connector: connector}
+	m := migrator(t, db, tables(50, 0))
+	if err := m.Up(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	if n := db.n.Load(); n < 50 {
+		t.Fatalf("got %d statements for 50 migrations, want them counted", n)
+	}
+	for name, do := range map[string]func() error{
+		"Up":     func() error { return m.Up(t.Context(), tenant) },
+		"DownTo": func() error { _, err := m.DownTo(t.Context(), tenant, 50); return err },
+		"Status": func() error { _, err := m.Status(t.Context(), tenant); return err },
+	} {
+		db.n.Store(0)
+		if err := do(); err != nil || db.n.Load() != 1 {
+			t.Errorf("%s: got %d statements, %v, want 1", name, db.n.Load(), err)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package maintenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Tasks returns tasks that change tenants' records, by name, for runs over many of them:
+//
+//   - activate, suspend, block, deactivate: change the status
+//   - tag: the parameters add and remove are tags, separated by commas
+//   - plan: the parameter to is the new plan; empty: none
+//   - limit: the parameter name is a limit of the record, to its new value; without to
+//     the limit is removed
+//
+// A tenant that is as it should be already stays as it is, and is done. Tenants that are
+// being provisioned cannot take part, nor can those that are archived.
+func Tasks(e Editor) map[string]tenancy.Task {
+	return map[string]tenancy.Task{
+		"activate":   StatusTask(e, tenancy.StatusActive),
+		"suspend":    StatusTask(e, tenancy.StatusSuspended),
+		"block":      StatusTask(e, tenancy.StatusBlocked),
+		"deactivate": StatusTask(e, tenancy.StatusInactive),
+		"tag":        TagTask(e),
+		"plan":       PlanTask(e),
+		"limit":      LimitTask(e),
+	}
+}
+
+// StatusTask returns the task that gives tenants a status. It takes no parameters.
+// Tenants that are being provisioned, and those that cannot become that (see
+// [tenancy.Status.CanBecome]), cannot take part.
+func StatusTask(e Editor, status tenancy.Status) tenancy.Task {
+	return tenancy.Task{
+		Eligible: func(t *tenancy.Tenant) error {
+			if t.Status == tenancy.StatusProvisioning {
+				return fmt.Errorf("the tenant is %s", t.Status)
+			}
+			if !t.Status.CanBecome(status) {
+				return fmt.Errorf("a tenant that is %s cannot become %s", t.Status, status)
+			}
+			return nil
+		},
+		Do: editing(e, func(t *tenancy.Tenant, _ tenancy.Params) error {
+			if t.Status == tenancy.StatusProvisioning { // since it was read
+				return tenancy.Skip(fmt.Sprintf("the tenant is %s", t.Status))
+			}
+			t.Status = status
+			return nil
+		}),
+	}
+}
+
+// TagTask returns the task that adds and removes tags. See [Tasks].
+func TagTask(e Editor) tenancy.Task {
+	return tenancy.Task{
+		Eligible: lives,
+		Validate: func(p tenancy.Params) error {
+			add, remove := tags(p["add"]), tags(p["remove"])
+			for _, tag := range slices.Concat(add, remove) {
+				if err := tenancy.ValidateTag(tag); err != nil {
+					return err
+				}
+			}
+			if len(add)+len(remove) == 0 {
+				return fmt.Errorf("%w: want tags to add or to remove", tenancy.ErrInvalid)
+			}
+			return only(p, "add", "remove")
+		},
+		Do: editing(e, func(t *tenancy.Tenant, p tenancy.Params) error {
+			add, remove := tags(p["add"]), tags(p["remove"])
+			t.Tags = slices.DeleteFunc(t.Tags, func(tag string) bool { return slices.Contains(remove, tag) })
+			t.Tags = slices.Concat(t.Tags, add)
+			return nil
+		}),
+	}
+}
+
+// PlanTask returns the task that sets the plan. See [Tasks].
+func PlanTask(e Editor) tenancy.Task {
+	return tenancy.Task{
+		Eligible: lives,
+		Validate: func(p tenancy.Params) error {
+			if _, ok := p["to"]; !ok {
+				return fmt.Errorf("%w: want the new plan as to", tenancy.ErrInvalid)
+			}
+			return errors.Join(probe(func(t *tenancy.Tenant) { t.Plan = p["to"] }), only(p, "to"))
+		},
+		Do: editing(e, func(t *tenancy.Tenant, p tenancy.Params) error {
+			t.Plan = p["to"]
+			return nil
+		}),
+	}
+}
+
+// LimitTask returns the task that sets or removes a limit. See [Tasks].
+func LimitTask(e Editor) tenancy.Task {
+	set := func(t *tenancy.Tenant, p tenancy.Params) error {
+		text, ok := p["to"]
+		if !ok {
+			delete(t.Limits, p["name"])
+			return nil
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%w: limit %.40q, want a number", tenancy.ErrInvalid, text)
+		}
+		if t.Limits == nil {
+			t.Limits = map[string]int64{}
+		}
+		t.Limits[p["name"]] = n
+		return nil
+	}
+	return tenancy.Task{
+		Eligible: lives,
+		Validate: func(p tenancy.Params) error {
+			if p["name"] == "" {
+				return fmt.Errorf("%w: want the limit's name", tenancy.ErrInvalid)
+			}
+			err := probe(func(t *tenancy.Tenant) { t.Limits = map[string]int64{p["name"]: 0} })
+			wrong := set(new(tenancy.Tenant), p)
+			return errors.Join(wrong, err, only(p, "name", "to"))
+		},
+		Do: editing(e, set),
+	}
+}
+
+// SeedTask returns the task that seeds tenants' databases with what [ProvisionerOptions.Seed]
+// does for new ones. It takes no parameters.
+func SeedTask(seed func(ctx context.Context, t *tenancy.Tenant) error) tenancy.Task {
+	return tenancy.Task{
+		Eligible: lives,
+		Do:       func(ctx context.Context, t *tenancy.Tenant, _ tenancy.Attempt) error { return seed(ctx, t) },
+	}
+}
+
+// editing returns a task's function that changes the record.
+func editing(e Editor, change func(*tenancy.Tenant, tenancy.Params) error) func(context.Context, *tenancy.Tenant, tenancy.Attempt) error {
+	return func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
+		_, err := e.Edit(ctx, t.ID, func(t *tenancy.Tenant) error { return change(t, a.Params) })
+		return err
+	}
+}
+
+// lives refuses tenants that are not there yet or not any more.
+func lives(t *tenancy.Tenant) error {
+	if t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusArchived {
+		return fmt.Errorf("the tenant is %s", t.Status)
+	}
+	return nil
+}
+
+// probe returns what is wrong with a change that no record would take.
+func probe(change func(*tenancy.Tenant)) error {
+	t := &tenancy.Tenant{ID: "probe", Slug: "probe", Status: tenancy.StatusActive}
+	change(t)
+	return t.Validate()
+}
+
+// only refuses parameters of other names.
+func only(p tenancy.Params, names ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("%w: parameter %.40q, want %q", tenancy.ErrInvalid, name, names)
+		}
+	}
+	return nil
+}
+
+// tags divides a list of tags.
+func tags(text string) (out []string) {
+	for tag := range strings.SplitSeq(text, ",") {
+		if tag = strings.ToLower(strings.TrimSpace(tag)); tag != "" {
+			out = append(out, tag)
+		}
+	}
+	return out
+}

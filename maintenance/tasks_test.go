@@ -1,0 +1,103 @@
+package maintenance_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	type params = tenancy.Params
+	for name, tt := range map[string]struct {
+		task   string
+		params params
+		want   func(*tenancy.Tenant)
+	}{
+		"activate":           {"activate", nil, func(t *tenancy.Tenant) {}},
+		"suspend":            {"suspend", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusSuspended }},
+		"block":              {"block", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusBlocked }},
+		"deactivate":         {"deactivate", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusInactive }},
+		"tags":               {"tag", params{"add": "new, EU", "remove": "old,never"}, func(t *tenancy.Tenant) { t.Tags = []string{"eu", "new"} }},
+		"plan":               {"plan", params{"to": "pro"}, func(t *tenancy.Tenant) { t.Plan = "pro" }},
+		"no plan":            {"plan", params{"to": ""}, func(t *tenancy.Tenant) { t.Plan = "" }},
+		"limit":              {"limit", params{"name": "users", "to": "7"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{"users": 7} }},
+		"no limit":           {"limit", params{"name": "users"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{} }},
+		"limit that is none": {"limit", params{"name": "seats"}, func(t *tenancy.Tenant) {}},
+	} {
+		tenant := tenancytest.NewTenant("acme")
+		tenant.Tags, tenant.Plan, tenant.Limits = []string{"eu", "old"}, "basic", map[string]int64{"users": 3}
+		cat := tenancytest.NewCatalog(t, tenant)
+		task := maintenance.Tasks(cat)[tt.task]
+		if task.Validate != nil {
+			if err := task.Validate(tt.params); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := task.Eligible(tenant); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for range 2 { // a task that is done again changes nothing
+			if err := task.Do(t.Context(), tenant, tenancy.Attempt{Params: tt.params}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		got, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tenant.Clone()
+		tt.want(want)
+		want.Version, want.CreatedAt, want.UpdatedAt = got.Version, got.CreatedAt, got.UpdatedAt
+		if d := cmp.Diff(want.Limits, got.Limits); d != "" && len(want.Limits)+len(got.Limits) > 0 {
+			t.Errorf("%s: limits: %s", name, d)
+		}
+		if got.Status != want.Status || got.Plan != want.Plan || !slices.Equal(got.Tags, want.Tags) || got.Version > 2 {
+			t.Errorf("%s: got %+v, want %+v after one change", name, got, want)
+		}
+	}
+}
+
+func TestTasksRefuse(t *testing.T) {
+	t.Parallel()
+	type params = tenancy.Params
+	all := maintenance.Tasks(tenancytest.NewCatalog(t))
+	for task, bad := range map[string][]params{
+		"tag":   {nil, {"add": " , "}, {"add": "Ä"}, {"add": "a", "x": "y"}},
+		"plan":  {nil, {"to": "a\nb"}, {"to": "a", "x": ""}},
+		"limit": {nil, {"to": "3"}, {"name": "users", "to": "many"}, {"name": "\x00"}, {"name": "users", "for": "x"}},
+	} {
+		for _, p := range bad {
+			if err := all[task].Validate(p); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%s %v: got %v, want ErrInvalid", task, p, err)
+			}
+		}
+	}
+	seed := maintenance.SeedTask(func(context.Context, *tenancy.Tenant) error { return nil })
+	all["seed"] = seed
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived} {
+			tenant := tenancytest.NewTenant("acme")
+			tenant.Status = status
+			want := name != "deactivate" || status != tenancy.StatusArchived // which is how archived ones come back
+			if refused := all[name].Eligible(tenant) != nil; refused != want {
+				t.Errorf("%s of a tenant that is %s: got refused %v, want %v", name, status, refused, want)
+			}
+		}
+	}
+	tenant := tenancytest.NewTenant("acme")
+	tenant.Status = tenancy.StatusProvisioning
+	cat := tenancytest.NewCatalog(t, tenant)
+	var skip *tenancy.SkipError
+	if err := maintenance.StatusTask(cat, tenancy.StatusActive).Do(t.Context(), tenant, tenancy.Attempt{}); !errors.As(err, &skip) {
+		t.Errorf("a tenant whose database is being made: got %v, want it skipped", err)
+	}
+}
