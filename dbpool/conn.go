@@ -18,6 +18,7 @@ type physical struct {
 	queue      *queue
 	target     *target
 	generation uint64
+	endsAt     time.Time // when it has lived long enough; zero: never
 
 	begin   driver.ConnBeginTx
 	exec    driver.ExecerContext
@@ -245,8 +246,13 @@ func Unwrap(raw any) any {
 		return raw
 	}
 	c.state = true
-	if w, ok := c.inner.(interface{ Unwrap() driver.Conn }); ok {
+	return driversOwn(c.inner)
+}
+
+// driversOwn returns the driver's own connection.
+func driversOwn(conn driver.Conn) driver.Conn {
+	if w, ok := conn.(interface{ Unwrap() driver.Conn }); ok {
 		return w.Unwrap()
 	}
-	return c.inner
+	return conn
 }

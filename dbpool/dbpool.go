@@ -60,6 +60,22 @@ type Options struct {
 	MaxWait time.Duration
 	// MaxQueue is the most requests of one tenant that wait. Default: 1,000.
 	MaxQueue int
+	// MaxLifetime is after what time a connection is replaced when it comes back,
+	// or closed while it is idle: so a new address or primary is found. Lives are up
+	// to a fifth shorter, at random, and no more than half of MaxDials are replaced
+	// at once. While new connections fail, old ones stay. Idle ones are looked at
+	// while [Pool.Run] runs. Negative: no end. Default: an hour.
+	MaxLifetime time.Duration
+	// MaxIdleTime is after what time an idle connection is closed: while
+	// [Pool.Run] runs, or when its tenant wants one. Negative: no end. Default: half
+	// an hour.
+	MaxIdleTime time.Duration
+	// OnSession is called with each new session, before anybody uses it: of a new
+	// connection, of one that was led to another tenant's database, and of one that
+	// was cleaned. It may register types, or set what all of a tenant's statements
+	// want. Many goroutines call it at once, in nobody's context. An error closes
+	// the connection, and is that of the dial. Default: none.
+	OnSession func(ctx context.Context, s Session) error
 	// KeepSessions lets what one request leaves in a session reach the next one
 	// of the same tenant. After a statement that may leave something, the pool asks
 	// again which database the connection leads to, and whether it still only reads
@@ -134,6 +150,12 @@ func (o *Options) complete() error {
 	}
 	if shared != (o.Lender != nil) {
 		return fmt.Errorf("%w: a Lender and Shared want each other", tenancy.ErrInvalid)
+	}
+	if o.MaxLifetime == 0 {
+		o.MaxLifetime = time.Hour
+	}
+	if o.MaxIdleTime == 0 {
+		o.MaxIdleTime = 30 * time.Minute
 	}
 	if o.MaxLag == 0 {
 		o.MaxLag = 5 * time.Second

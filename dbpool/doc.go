@@ -24,8 +24,8 @@
 // connection of its tenant, or waits, and is served by whichever comes first: a
 // connection that its tenant gives back, or a new one that is dialled in the
 // background. When the budget is used up, a new one takes the place of the idle
-// connection that is least worth keeping; one in use is never taken, and none is
-// closed for nobody. On engines that can (a [Switcher], such as MariaDB's) that
+// connection that is least worth keeping; one in use is never taken. Connections
+// end after [Options.MaxLifetime] and [Options.MaxIdleTime], too. On engines that can (a [Switcher], such as MariaDB's) that
 // connection is not closed, but led to the other database with a new session, and
 // checked as one that is new; it must never have had state. Dials go where most requests wait, but no tenant is passed
 // by for longer than twice what taking turns would cost it.

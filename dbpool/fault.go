@@ -52,8 +52,9 @@ type Faults interface {
 func (t *target) fault(err error) Fault {
 	var wrong *IdentityError
 	var other *SettingError
+	var hook *hookError
 	switch {
-	case errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong), errors.As(err, &other):
+	case errors.As(err, &hook), errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong), errors.As(err, &other):
 		return FaultDatabase
 	case t.faults == nil:
 		return FaultServer

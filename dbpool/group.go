@@ -35,20 +35,22 @@ type group struct {
 	live    int        // physical connections, from before the dial until after the close
 	dialing int
 	closing int // those that are being closed in nobody's place
-	loan    loan
-	ring    [classes]list[*queue] // queues that want a connection dialled
-	waiting list[*queue]          // queues with waiters, in the ring or not
-	orphans orphans
-	idle    []*physical   // all that are idle, in no order
-	timer   *time.Timer   // set while queues wait
-	timed   bool          // the timer runs
-	cost    time.Duration // of a dial, switching included, moving average
-	costAt  time.Time     // when it was measured last
-	tasks   int           // dials and closes in flight
-	rested  *sync.Cond    // tasks came to 0
-	closed  bool
-	stat    Stat
-	policy  policy
+	// renewing is how many are replaced, or closed while idle, because of their age.
+	renewing int
+	loan     loan
+	ring     [classes]list[*queue] // queues that want a connection dialled
+	waiting  list[*queue]          // queues with waiters, in the ring or not
+	orphans  orphans
+	idle     []*physical   // all that are idle, in no order
+	timer    *time.Timer   // set while queues wait
+	timed    bool          // the timer runs
+	cost     time.Duration // of a dial, switching included, moving average
+	costAt   time.Time     // when it was measured last
+	tasks    int           // dials and closes in flight
+	rested   *sync.Cond    // tasks came to 0
+	closed   bool
+	stat     Stat
+	policy   policy
 }
 
 // limits are those of a group.
@@ -57,6 +59,8 @@ type limits struct {
 	dials  int           // dials in flight
 	queue  int           // waiters of one tenant
 	wait   time.Duration // of one waiter
+	life   time.Duration // of a connection; 0: for ever
+	idle   time.Duration // how long a connection may be idle; 0: for ever
 }
 
 const (
@@ -106,12 +110,13 @@ func (g *group) acquire(ctx context.Context, q *queue) (*physical, error) {
 		return nil, errMoved
 	}
 	g.stat.Requests++
+	now := time.Now()
+	g.dropStale(q, now)
 	if c := q.popIdle(); c != nil {
-		g.take(c, time.Now())
+		g.take(c, now)
 		g.mu.Unlock()
 		return c, nil
 	}
-	now := time.Now()
 	w, err := g.enqueue(ctx, q, now)
 	if err != nil {
 		g.stat.Refused++
@@ -225,6 +230,11 @@ func (g *group) release(c *physical, reusable bool) {
 		g.mu.Unlock()
 		return
 	}
+	if d, ok := g.renewal(c, now); ok {
+		g.mu.Unlock()
+		g.run([]dial{d})
+		return
+	}
 	if w := q.next(); w != nil && !g.turnIsOver(c, now) {
 		g.handOver(w, c, now)
 		g.mu.Unlock()
@@ -296,6 +306,7 @@ type dial struct {
 	generation uint64
 	victim     *physical
 	take       bool // the victim may become the tenant's
+	renews     bool // the victim is the tenant's own, and old
 }
 
 // schedule decides which dials begin. It counts their slots at once; the caller
@@ -322,20 +333,27 @@ func (g *group) schedule(now time.Time) []dial {
 			} else {
 				g.live++
 			}
-			q.leaveRing()
-			q.dialing = true
-			q.live++
-			q.server.dialing++
-			g.dialing++
-			g.tasks++
-			if !take {
-				g.stat.Dials++
-			}
-			start = append(start, dial{q, q.target, q.generation, victim, take})
+			d := dial{queue: q, target: q.target, generation: q.generation, victim: victim, take: take}
+			g.begin(d)
+			start = append(start, d)
 		}
 	}
 	g.watch()
 	return start
+}
+
+// begin counts a dial, whose slot is counted already.
+func (g *group) begin(d dial) {
+	q := d.queue
+	q.leaveRing()
+	q.dialing = true
+	q.live++
+	q.server.dialing++
+	g.dialing++
+	g.tasks++
+	if !d.take {
+		g.stat.Dials++
+	}
 }
 
 // nextInRing returns the queue to dial for, or nil. It is the one with most
@@ -462,7 +480,10 @@ func (g *group) dial(d dial) {
 		fault = g.faultOf(d, err)
 	}
 	now := time.Now()
-	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation}
+	c := &physical{inner: inner, queue: d.queue, target: d.target, generation: d.generation, endsAt: g.limits.endOfLife(now)}
+	if d.take && err == nil && inner == d.victim.inner {
+		c.endsAt = d.victim.endsAt
+	}
 	if err == nil {
 		c.init()
 	}
@@ -471,6 +492,9 @@ func (g *group) dial(d dial) {
 	q.dialing = false
 	q.server.dialing--
 	g.dialing--
+	if d.renews {
+		g.renewing--
+	}
 	if err != nil {
 		g.live--
 		q.live--

@@ -117,7 +117,7 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	e := s.engine
 	to := &target{
 		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
-		statements: &p.statements, keep: p.opts.KeepSessions, log: p.opts.Logger,
+		statements: &p.statements, keep: p.opts.KeepSessions, onSession: p.opts.OnSession, log: p.opts.Logger,
 	}
 	to.endings, _ = e.(Endings)
 	to.faults, _ = e.(Faults)

@@ -9,11 +9,14 @@ import (
 )
 
 // Run does what the pool does beside requests, until the context ends: it
-// borrows connections from [Options.Lender], and gives them back at the end, and
-// sees how far replicas are. A pool with neither needs no Run, and may have one.
-// Run is called once.
+// borrows connections from [Options.Lender], and gives them back at the end, sees
+// how far replicas are, and closes idle connections that are too old. Run is called
+// once.
 func (p *Pool) Run(ctx context.Context) error {
 	var work errgroup.Group
+	if p.opts.MaxLifetime > 0 || p.opts.MaxIdleTime > 0 {
+		work.Go(func() error { p.age(ctx); return nil })
+	}
 	if p.opts.Lender != nil {
 		work.Go(func() error { p.lend(ctx); return nil })
 	}

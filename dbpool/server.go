@@ -116,6 +116,7 @@ func (p *Pool) groupFor(name string, o ServerOptions) (*group, error) {
 	}
 	g := newGroup(name, limits{
 		budget: cmp.Or(o.Budget, p.opts.Budget), dials: p.opts.MaxDials, queue: p.opts.MaxQueue, wait: p.opts.MaxWait,
+		life: max(0, p.opts.MaxLifetime), idle: max(0, p.opts.MaxIdleTime),
 	})
 	if p.opts.Lender != nil {
 		g.loan.total = cmp.Or(o.Shared, p.opts.Shared)

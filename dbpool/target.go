@@ -87,6 +87,7 @@ type target struct {
 	statements *statements
 	keep       bool // what a session holds, for the next user
 	readOnly   bool
+	onSession  func(context.Context, Session) error // nil: none
 	log        *slog.Logger
 }
 
@@ -116,6 +117,10 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 	if err := t.identify(ctx, conn); err != nil {
 		t.end(conn, true)
 		return nil, t.unavailable("identify", err)
+	}
+	if err := t.begun(ctx, conn); err != nil {
+		t.end(conn, true)
+		return nil, t.unavailable("connect", err)
 	}
 	return conn, nil
 }
@@ -160,6 +165,9 @@ func (t *target) take(c *physical) (err error) {
 	if err == nil {
 		err = t.identify(ctx, c.inner)
 	}
+	if err == nil {
+		err = t.begun(ctx, c.inner)
+	}
 	c.bad = err != nil && !errors.Is(err, driver.ErrSkip)
 	return err
 }
@@ -186,7 +194,10 @@ func (t *target) clean(conn driver.Conn) error {
 	case t.sessions == nil:
 		return errors.New("a session that has state")
 	}
-	return t.sessions.Reset(ctx, conn)
+	if err := t.sessions.Reset(ctx, conn); err != nil {
+		return err
+	}
+	return t.begun(ctx, conn)
 }
 
 // endTimeout bounds the wait for a connection to end, unknownTime for one whose

@@ -56,6 +56,9 @@ var (
 type Options struct {
 	// ConnectTimeout bounds dialling, unless the DSN has a timeout. Default: 10 seconds.
 	ConnectTimeout time.Duration
+	// BeforeConnect may change the configuration of each new connection, such as a
+	// password that expires. Many goroutines call it at once. Default: none.
+	BeforeConnect func(context.Context, *mysql.Config) error
 }
 
 // New returns the engine for the server that a DSN names: in the driver's form,
@@ -77,6 +80,11 @@ func New(dsn string, opts *Options) (*Engine, error) {
 		err = fmt.Errorf("%w: malformed DSN, want a form like user:password@tcp(host:3306)/ or "+
 			"mysql://user:password@host:3306/, the latter with special characters percent-encoded", tenancy.ErrInvalid)
 		return nil, tenancy.Wrap("mysql.New", "", err)
+	}
+	if opts.BeforeConnect != nil {
+		if err := config.Apply(mysql.BeforeConnect(opts.BeforeConnect)); err != nil {
+			return nil, tenancy.Wrap("mysql.New", "", err)
+		}
 	}
 	config.DBName = ""
 	config.ParseTime = true

@@ -18,8 +18,12 @@ import (
 // sentinel.
 type connector struct{ driver.Connector }
 
-func newConnector(config *pgx.ConnConfig) *connector {
-	return &connector{stdlib.GetConnector(*config)}
+func (e *Engine) newConnector(config *pgx.ConnConfig) *connector {
+	var opts []stdlib.OptionOpenDB
+	if e.before != nil {
+		opts = append(opts, stdlib.OptionBeforeConnect(e.before))
+	}
+	return &connector{stdlib.GetConnector(*config, opts...)}
 }
 
 // Connect implements [driver.Connector].

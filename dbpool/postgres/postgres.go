@@ -26,6 +26,7 @@ const cancelTimeout = time.Second
 type Engine struct {
 	config   *pgx.ConnConfig
 	template string
+	before   func(context.Context, *pgx.ConnConfig) error // nil: none
 }
 
 var (
@@ -47,6 +48,10 @@ type Options struct {
 	// ConnectTimeout bounds making a connection, unless the DSN has a
 	// connect_timeout. Default: 10 seconds.
 	ConnectTimeout time.Duration
+	// BeforeConnect may change the configuration of each new connection: a password
+	// that expires, a tracer. It must change immediate members only. Many goroutines
+	// call it at once. Default: none.
+	BeforeConnect func(context.Context, *pgx.ConnConfig) error
 }
 
 // New returns the engine for the server that a DSN names, as a URL or in
@@ -77,7 +82,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelTimeout}
 	}
-	return &Engine{config, opts.Template}, nil
+	return &Engine{config, opts.Template, opts.BeforeConnect}, nil
 }
 
 // DriverName returns "pgx".
@@ -90,7 +95,7 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 	}
 	config := e.config.Copy()
 	config.Database = database
-	return newConnector(config), nil
+	return e.newConnector(config), nil
 }
 
 // ReadOnlyConnector returns what opens connections whose transactions are
@@ -102,7 +107,7 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 	config := e.config.Copy()
 	config.Database = database
 	config.RuntimeParams[readOnlySetting] = "on"
-	return newConnector(config), nil
+	return e.newConnector(config), nil
 }
 
 // Identify asks in one round trip, by the simple protocol. A statement that
@@ -262,7 +267,13 @@ func (e *Engine) admin(ctx context.Context, statement string) error {
 }
 
 func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
-	conn, err := pgx.ConnectConfig(ctx, e.config.Copy())
+	config := e.config.Copy()
+	if e.before != nil {
+		if err := e.before(ctx, config); err != nil {
+			return err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ var _ dbpool.Replication = (*Engine)(nil)
 
 // Server returns what opens connections to the database that the DSN names.
 func (e *Engine) Server() (driver.Connector, error) {
-	return newConnector(e.config.Copy()), nil
+	return e.newConnector(e.config.Copy()), nil
 }
 
 // askPosition is what readPosition reads. Every role may ask it, unless somebody
