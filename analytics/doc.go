@@ -20,4 +20,10 @@
 //
 // [Reports] read a [Source]. Every report takes a [tenancy.Scope], and neither its
 // totals nor its lists depend on a tenant that is not in it.
+//
+// # Live
+//
+// With a [Feed] in the options of the recorders and of the reports, and [Reports.Run],
+// [Reports.Live] shows the rates of the last two seconds, over all instances. Instances
+// say what they do only while somebody watches.
 package analytics

@@ -142,6 +142,13 @@ func (q *request) leave(ctx context.Context) {
 		n.values[BytesOut] = add(n.values[BytesOut], q.out.Load())
 		n.values[LastSeen] = max(n.values[LastSeen], now.UnixMicro())
 	})
+	if e := q.rec.epoch.Load(); e != nil {
+		counts := PulseCounts{Requests: 1, LatencyTime: us, BytesOut: q.out.Load()}
+		if class == Status5xx {
+			counts.Errors = 1
+		}
+		e.add(id, counts)
+	}
 }
 
 // outcome returns the column of what became of the request, if it did not just go

@@ -33,6 +33,8 @@ type Options struct {
 	// Client tells a client's address, such as resolver.Proxies.Client. Default:
 	// the address of the connection.
 	Client func(*http.Request) netip.Addr
+	// Feed shows what is counted now to those who watch. Default: none.
+	Feed Feed
 	// Logger is told what could not be written. Default: [slog.Default], asked each
 	// time.
 	Logger *slog.Logger
@@ -73,13 +75,18 @@ func (o *Options) complete() (Options, error) {
 type Recorder struct {
 	sink  Sink
 	opts  Options
+	id    int64    // the instance's
 	cells sync.Map // of tenancy.ID to *cell
 	clock atomic.Pointer[clock]
+	epoch atomic.Pointer[epoch] // nil while nobody watches
 
 	flushing sync.Mutex // is held for the whole of a flush, and guards what follows
 	instance Instance
 	revision int64
 	failing  bool
+
+	pulsing sync.Mutex // is held for the whole of a pulse, and guards what follows
+	epochs  int64
 }
 
 // clock tells how this process's time becomes that of the store.
@@ -97,8 +104,8 @@ func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
 	if err != nil {
 		return nil, tenancy.Wrap("analytics.NewRecorder", "", err)
 	}
-	rec := &Recorder{sink: sink, opts: o}
-	rec.instance = Instance{ID: newSource(), Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
+	rec := &Recorder{sink: sink, opts: o, id: newSource()}
+	rec.instance = Instance{ID: rec.id, Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
 	rec.clock.Store(&clock{at: moment{source: rec.instance.ID}})
 	return rec, nil
 }
@@ -117,6 +124,11 @@ func newSource() int64 { return rand.Int64() } //nolint:gosec // it is no secret
 // Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
 // write that fails is logged and made up for by the next.
 func (rec *Recorder) Run(ctx context.Context) error {
+	if rec.opts.Feed != nil {
+		var pulsing sync.WaitGroup
+		defer pulsing.Wait()
+		pulsing.Go(func() { rec.pulses(ctx) })
+	}
 	tick := time.NewTicker(rec.opts.Flush)
 	defer tick.Stop()
 	for {
@@ -159,6 +171,8 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	defer cancel()
 	rec.revision++
 	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
+	own := ownProcess()
+	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
 	var batched []*tally
 	versions := map[*cell]int64{}

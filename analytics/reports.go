@@ -17,6 +17,10 @@ type ReportsOptions struct {
 	Span time.Duration
 	// Top is how many tenants a list of an overview has at most. Default: 10.
 	Top int
+	// Feed is where [Reports.Live] reads from. Default: none.
+	Feed Feed
+	// LiveTenants is how many tenants a [Live] has at most. Default: 100.
+	LiveTenants int
 	// Logger is told what goes wrong in the background. Default: [slog.Default],
 	// asked each time.
 	Logger *slog.Logger
@@ -29,7 +33,9 @@ type ReportsOptions struct {
 // scope, and [tenancy.ErrUnavailable] when the store does not answer.
 type Reports struct {
 	source Source
+	feed   Feed
 	opts   ReportsOptions
+	hub    hub
 }
 
 // NewReports returns the reports of what is in the source.
@@ -38,9 +44,10 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	if opts != nil {
 		r.opts = *opts
 	}
-	r.opts.Span, r.opts.Top = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10)
-	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 {
-		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, Span and Top not negative", tenancy.ErrInvalid))
+	r.opts.Span, r.opts.Top, r.opts.LiveTenants = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10), cmp.Or(r.opts.LiveTenants, 100)
+	r.feed, r.hub.next = r.opts.Feed, make(chan struct{})
+	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {
+		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, and no option negative", tenancy.ErrInvalid))
 	}
 	return r, nil
 }
