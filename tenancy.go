@@ -160,20 +160,3 @@ func (r Ref) String() string {
 type Finder interface {
 	Find(ctx context.Context, ref Ref) (*Tenant, error)
 }
-
-// Filter selects tenants from a listing, which is in ascending order of ID.
-// A zero field does not restrict.
-type Filter struct {
-	// Status lists the statuses to include.
-	Status []Status
-	// Plan is matched exactly.
-	Plan string
-	// Text is looked for in slug, name and domains, in any case.
-	Text string
-	// CreatedFrom and CreatedBefore bound CreatedAt: from ≤ t < before.
-	CreatedFrom, CreatedBefore time.Time
-	// After continues a listing behind this ID: the last of the page before.
-	After ID
-	// Limit is the size of a page: at most 1,000; default 100.
-	Limit int
-}

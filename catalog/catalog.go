@@ -86,7 +86,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
@@ -116,8 +115,9 @@ type Store interface {
 	Replace(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Delete removes the record of that ID and version, with the same errors.
 	Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error
-	// List returns the records that the filter selects in ascending order of
-	// ID, at most f.Limit. The filter's text is in lower case, its limit positive.
+	// List returns the records that the filter selects in its order, at most
+	// f.Limit. The filter is valid and without terms, its text is in lower case, its
+	// limit positive; [tenancy.Filter.Position] says where to begin.
 	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
 }
 
@@ -349,40 +349,6 @@ func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 		c.watchers.tell(ctx, Change{Before: t}, err)
 	}
 	return wrap(op, id, err)
-}
-
-// List returns a page of the tenants that the filter selects, in ascending
-// order of ID. To go on, set [tenancy.Filter.After] to the last ID; a page
-// shorter than the limit is the last.
-func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
-	const op, most = "catalog.List", 1000
-	if f.Limit == 0 {
-		f.Limit = 100
-	}
-	if f.Limit < 0 || f.Limit > most {
-		return nil, wrap(op, "", fmt.Errorf("%w: page of %d tenants, want 1 to %d", tenancy.ErrInvalid, f.Limit, most))
-	}
-	for _, s := range f.Status {
-		if !slices.Contains(tenancy.Statuses(), s) {
-			return nil, wrap(op, "", fmt.Errorf("%w: status %q", tenancy.ErrInvalid, string(s)))
-		}
-	}
-	if f.After != "" {
-		if err := f.After.Validate(); err != nil {
-			return nil, wrap(op, "", err)
-		}
-	}
-	for _, text := range []string{f.Plan, f.Text} {
-		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return nil, wrap(op, "", fmt.Errorf("%w: filter %q is no text", tenancy.ErrInvalid, text))
-		}
-	}
-	f.Text = strings.ToLower(f.Text)
-	page, err := c.store.List(ctx, f)
-	if err != nil {
-		return nil, wrap(op, "", err)
-	}
-	return page, nil
 }
 
 // Edit changes the record by what change does to a copy of it, and returns the new

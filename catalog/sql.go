@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -182,7 +181,7 @@ func (s *sqlStore) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, 
 	if where == "" {
 		return nil, fmt.Errorf("%w: %v", tenancy.ErrNotFound, ref)
 	}
-	found, err := s.query(ctx, `SELECT `+columns+` FROM tenancy_tenants WHERE `+where, ref.Value)
+	found, err := s.query(ctx, `id`, `SELECT `+columns+` FROM tenancy_tenants WHERE `+where, ref.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -190,70 +189,6 @@ func (s *sqlStore) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, 
 		return nil, fmt.Errorf("%w: tenant %v", tenancy.ErrNotFound, ref)
 	}
 	return found[0], nil
-}
-
-func (s *sqlStore) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
-	where := []string{`id > ?`}
-	args := []any{f.After}
-	and := func(condition string, more ...any) {
-		where = append(where, condition)
-		args = append(args, more...)
-	}
-	if len(f.Status) > 0 {
-		in, values, err := sqlx.In(`status IN (?)`, f.Status)
-		if err != nil {
-			return nil, err
-		}
-		and(in, values...)
-	}
-	if f.Plan != "" {
-		and(`plan = ?`, f.Plan)
-	}
-	if f.Text != "" {
-		and(`search_text LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(f.Text)+"%")
-	}
-	if !f.CreatedFrom.IsZero() {
-		and(`created_at >= ?`, ceilMicro(f.CreatedFrom))
-	}
-	if !f.CreatedBefore.IsZero() {
-		and(`created_at < ?`, ceilMicro(f.CreatedBefore))
-	}
-	return s.query(ctx, `SELECT `+columns+` FROM tenancy_tenants WHERE `+strings.Join(where, ` AND `)+
-		` ORDER BY id LIMIT ?`, append(args, f.Limit)...)
-}
-
-// ceilMicro rounds up, because what is stored has been cut to microseconds.
-func ceilMicro(t time.Time) int64 {
-	n := t.UnixMicro()
-	if time.UnixMicro(n).Before(t) {
-		n++
-	}
-	return n
-}
-
-// query returns the tenants that the inner query selects, with their domains,
-// in ascending order of ID, in one round trip.
-func (s *sqlStore) query(ctx context.Context, inner string, args ...any) (found []*tenancy.Tenant, err error) {
-	rows, err := s.db.QueryContext(ctx, s.dialect.Rebind(
-		`SELECT t.*, d.domain FROM (`+inner+`) t LEFT JOIN tenancy_domains d ON d.tenant_id = t.id ORDER BY t.id, d.domain`), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = cmp.Or(err, rows.Close()) }()
-	for rows.Next() {
-		t, domain, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		if n := len(found); n == 0 || found[n-1].ID != t.ID {
-			found = append(found, t)
-		}
-		if domain.Valid {
-			last := found[len(found)-1]
-			last.Domains = append(last.Domains, domain.String)
-		}
-	}
-	return found, rows.Err()
 }
 
 // row holds the columns that are not fields of the record.

@@ -38,6 +38,8 @@ func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		"AtOnce":          testAtOnce,
 		"List":            testList,
 		"ListFilters":     testListFilters,
+		"ListSorts":       testListSorts,
+		"Select":          testSelect,
 		"RecordsAreOwned": testRecordsAreOwned,
 		"ContextEnds":     testContextEnds,
 		"KeyUses":         testKeyUses,
@@ -472,7 +474,7 @@ func testList(t *testing.T, c *catalog.Catalog) {
 		if len(page) < f.Limit {
 			break
 		}
-		f.After = page[len(page)-1].ID
+		f.After = f.Next(page[len(page)-1])
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q in pages, want %q", got, want)
@@ -482,6 +484,8 @@ func testList(t *testing.T, c *catalog.Catalog) {
 	}
 	for _, f := range []tenancy.Filter{
 		{Limit: -1}, {Limit: 1001}, {Status: []tenancy.Status{"odd"}}, {After: "é"}, {After: "\xff"}, {Text: "a\x00"}, {Plan: "\xff"},
+		{Sort: "size"}, {Terms: []tenancy.Term{{Field: "requests", Op: tenancy.OpIs, Values: []string{"1"}}}},
+		{Sort: tenancy.SortName, After: f.After}, // of another listing
 	} {
 		_, err := c.List(t.Context(), f)
 		wantErr(t, fmt.Sprintf("List(%+v)", f), err, tenancy.ErrInvalid)
@@ -489,11 +493,13 @@ func testList(t *testing.T, c *catalog.Catalog) {
 }
 
 func testListFilters(t *testing.T, c *catalog.Catalog) {
-	a := create(t, c, tenancy.Tenant{ID: "a", Slug: "acme", Name: "Größe 100%", Plan: "gold", Status: tenancy.StatusActive})
+	a := create(t, c, tenancy.Tenant{ID: "a", Slug: "acme", Name: "Größe 100%", Plan: "gold", Status: tenancy.StatusActive, Tags: []string{"eu", "pilot"}})
 	wait(t, a.CreatedAt)
-	b := create(t, c, tenancy.Tenant{ID: "b", Slug: "bolt", Name: "Under_score", Plan: "gold", Status: tenancy.StatusSuspended})
+	b := create(t, c, tenancy.Tenant{ID: "b", Slug: "bolt", Name: "Under_score", Plan: "gold", Status: tenancy.StatusSuspended,
+		Tags: []string{"us"}, Placement: tenancy.Placement{Server: "eu-1"}})
 	wait(t, b.CreatedAt)
-	create(t, c, tenancy.Tenant{ID: "c", Slug: "core", Name: `Back\slash!`, Domains: []string{"acme.example"}, Status: tenancy.StatusActive})
+	create(t, c, tenancy.Tenant{ID: "c", Slug: "core", Name: `Back\slash!`, Domains: []string{"acme.example"}, Status: tenancy.StatusActive, Tags: []string{"pilot"}})
+	scope := func(s tenancy.Scope) *tenancy.Scope { return &s }
 	for what, tt := range map[string]struct {
 		f    tenancy.Filter
 		want []string
@@ -516,12 +522,119 @@ func testListFilters(t *testing.T, c *catalog.Catalog) {
 		"between":          {tenancy.Filter{CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt.Add(1)}, []string{"a", "b"}},
 		"all at once": {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}, Plan: "gold", Text: "acme",
 			CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt}, []string{"a"}},
-		"behind": {tenancy.Filter{After: "a"}, []string{"b", "c"}},
+		"one tag":         {tenancy.Filter{Tags: []string{"pilot"}}, []string{"a", "c"}},
+		"either tag":      {tenancy.Filter{Tags: []string{"eu", "us"}}, []string{"a", "b"}},
+		"tag of nobody":   {tenancy.Filter{Tags: []string{"eu2"}}, nil},
+		"IDs":             {tenancy.Filter{IDs: []tenancy.ID{"c", "a", "nobody"}}, []string{"a", "c"}},
+		"server":          {tenancy.Filter{Server: "eu-1"}, []string{"b"}},
+		"scope of all":    {tenancy.Filter{Scope: scope(tenancy.AllTenants())}, []string{"a", "b", "c"}},
+		"scope of nobody": {tenancy.Filter{Scope: scope(tenancy.Scope{})}, nil},
+		"scope of a tag":  {tenancy.Filter{Scope: scope(tenancy.ByTags("pilot", "x"))}, []string{"a", "c"}},
+		"scope of IDs":    {tenancy.Filter{Scope: scope(tenancy.ByIDs("b"))}, []string{"b"}},
+		"scope and IDs":   {tenancy.Filter{Scope: scope(tenancy.ByIDs("b")), IDs: []tenancy.ID{"a"}}, nil},
+		"scope and tags":  {tenancy.Filter{Scope: scope(tenancy.ByTags("pilot")), Tags: []string{"eu"}}, []string{"a"}},
 	} {
 		page, err := c.List(t.Context(), tt.f)
 		if err != nil || !slices.Equal(ids(page), tt.want) {
 			t.Errorf("%s: got %q, %v, want %q", what, ids(page), err, tt.want)
 		}
+	}
+}
+
+// testListSorts lists in each order, in pages of each size.
+func testListSorts(t *testing.T, c *catalog.Catalog) {
+	var all []*tenancy.Tenant
+	for i, name := range []string{"b", "Ä", "a", "a", "Z", "a"} {
+		id := fmt.Sprintf("t%d", i)
+		made := create(t, c, tenancy.Tenant{ID: tenancy.ID(id), Slug: fmt.Sprintf("s%d", 9-i), Name: name, Domains: []string{id + ".example", id + "b.example"}})
+		if i%2 == 0 {
+			wait(t, made.CreatedAt)
+		}
+		all = append(all, made)
+	}
+	changed, err := c.Rename(t.Context(), "t2", "s-renamed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[2] = changed
+	for _, field := range tenancy.Sorts() {
+		for _, sort := range []tenancy.Sort{field, "-" + field} {
+			_, descending := sort.Field()
+			slices.SortFunc(all, func(a, b *tenancy.Tenant) int {
+				order := strings.Compare(sort.Key(a), sort.Key(b))
+				if descending {
+					order = -order
+				}
+				if order == 0 {
+					order = strings.Compare(string(a.ID), string(b.ID))
+				}
+				return order
+			})
+			for _, size := range []int{1, 2, 4, 100} {
+				var got []string
+				f := tenancy.Filter{Sort: sort, Limit: size, Text: "S"}
+				for {
+					page, err := c.List(t.Context(), f)
+					if err != nil {
+						t.Fatalf("List by %s: %v", sort, err)
+					}
+					for _, each := range page {
+						if len(each.Domains) != 2 {
+							t.Errorf("by %s: got domains %q of %s", sort, each.Domains, each.ID)
+						}
+					}
+					got = append(got, ids(page)...)
+					if len(page) < size || len(got) > len(all) {
+						break
+					}
+					f.After = f.Next(page[len(page)-1])
+				}
+				if want := ids(all); !slices.Equal(got, want) {
+					t.Errorf("by %s in pages of %d: got %q, want %q", sort, size, got, want)
+				}
+			}
+		}
+	}
+}
+
+func testSelect(t *testing.T, c *catalog.Catalog) {
+	for i := range 5 {
+		id := fmt.Sprintf("t%d", i)
+		create(t, c, tenancy.Tenant{ID: tenancy.ID(id), Slug: id, Tags: []string{fmt.Sprintf("tag%d", i%2)}})
+	}
+	for text, want := range map[string]string{
+		"": "[t0 t1 t2 t3 t4] <nil>", "tag:tag1": "[t1 t3] <nil>", "sort:-id": "[t4 t3 t2 t1 t0] <nil>", "id:nobody": "[] <nil>",
+	} {
+		f, err := tenancy.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []tenancy.ID{}
+		var failed error
+		for id, err := range c.Select(t.Context(), f) {
+			if failed = err; err == nil {
+				got = append(got, id)
+			}
+		}
+		if got := fmt.Sprint(got, failed); got != want {
+			t.Errorf("Select(%s): got %s, want %s", text, got, want)
+		}
+	}
+	n := 0
+	for _, err := range c.Select(t.Context(), tenancy.Filter{Limit: 3}) {
+		if n++; err != nil {
+			t.Error(err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("Select of 3: got %d", n)
+	}
+	f, err := tenancy.ParseFilter("requests:>1", tenancy.Field{Name: "requests", Kind: tenancy.FieldNumber})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range c.Select(t.Context(), f) {
+		wantErr(t, "Select by a field that no catalog has", err, tenancy.ErrInvalid)
 	}
 }
 

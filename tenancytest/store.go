@@ -144,13 +144,30 @@ func (s *Store) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	key, id, err := f.Position()
+	if err != nil {
+		return nil, err
+	}
+	_, descending := f.Sort.Field()
+	compare := func(a, b string) int {
+		if descending {
+			a, b = b, a
+		}
+		return strings.Compare(a, b)
+	}
+	behind := func(t *tenancy.Tenant) bool { // the cursor
+		at := compare(f.Sort.Key(t), key)
+		return f.After == "" || at > 0 || at == 0 && t.ID > id
+	}
 	var found []*tenancy.Tenant
 	for _, t := range s.tenants {
-		if selects(f, t) {
+		if selects(f, t) && behind(t) {
 			found = append(found, t.Clone())
 		}
 	}
-	slices.SortFunc(found, func(a, b *tenancy.Tenant) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b *tenancy.Tenant) int {
+		return cmp.Or(compare(f.Sort.Key(a), f.Sort.Key(b)), cmp.Compare(a.ID, b.ID))
+	})
 	return found[:min(f.Limit, len(found))], nil
 }
 
@@ -203,9 +220,12 @@ func (s *Store) ForgetUses(ctx context.Context, id tenancy.ID, keys []string) er
 
 func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
 	text := strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
-	return t.ID > f.After &&
-		(len(f.Status) == 0 || slices.Contains(f.Status, t.Status)) &&
+	return (len(f.Status) == 0 || slices.Contains(f.Status, t.Status)) &&
+		(len(f.IDs) == 0 || slices.Contains(f.IDs, t.ID)) &&
+		(len(f.Tags) == 0 || tenancy.ByTags(f.Tags...).Includes(t)) &&
+		(f.Scope == nil || f.Scope.Includes(t)) &&
 		(f.Plan == "" || t.Plan == f.Plan) &&
+		(f.Server == "" || t.Placement.Server == f.Server) &&
 		strings.Contains(text, f.Text) &&
 		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
 		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore))

@@ -64,7 +64,7 @@ func upAll(ctx context.Context, cat *catalog.Catalog, migrator *migrate.Migrator
 		if len(page) < f.Limit {
 			return done, err
 		}
-		f.After = page[len(page)-1].ID
+		f.After = f.Next(page[len(page)-1])
 	}
 }
 

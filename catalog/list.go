@@ -1,0 +1,71 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// selectPage is how many tenants Select reads at a time.
+const selectPage = 500
+
+var _ tenancy.Selector = (*Catalog)(nil)
+
+// List returns a page of the tenants that the filter selects, in the filter's
+// order. To go on, set [tenancy.Filter.After] to the filter's Next of the last
+// tenant; a page shorter than the limit is the last. A malformed filter, a cursor of
+// another one, and one with terms, whose fields the catalog does not know, are
+// errors that wrap [tenancy.ErrInvalid].
+func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	page, err := c.list(ctx, f)
+	return page, wrap("catalog.List", "", err)
+}
+
+func (c *Catalog) list(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	if f.Limit == 0 {
+		f.Limit = 100
+	}
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	for _, term := range f.Terms {
+		return nil, fmt.Errorf("%w: the catalog has no field %q", tenancy.ErrInvalid, term.Field)
+	}
+	if f.Scope != nil && f.Scope.IsZero() {
+		return nil, nil
+	}
+	f.Text = strings.ToLower(strings.TrimSpace(f.Text))
+	return c.store.List(ctx, f)
+}
+
+// Select yields the IDs of the tenants that the filter selects. It implements
+// [tenancy.Selector]; the errors are those of [Catalog.List].
+func (c *Catalog) Select(ctx context.Context, f tenancy.Filter) iter.Seq2[tenancy.ID, error] {
+	return func(yield func(tenancy.ID, error) bool) {
+		left := f.Limit
+		for {
+			f.Limit = selectPage
+			if left > 0 {
+				f.Limit = min(left, selectPage)
+			}
+			page, err := c.list(ctx, f)
+			if err != nil {
+				yield("", wrap("catalog.Select", "", err))
+				return
+			}
+			for _, t := range page {
+				if !yield(t.ID, nil) {
+					return
+				}
+			}
+			if len(page) < f.Limit || len(page) == left {
+				return
+			}
+			left = max(left-len(page), 0)
+			f.After = f.Next(page[len(page)-1])
+		}
+	}
+}
