@@ -114,6 +114,6 @@ func (k *Keeper) list(ctx context.Context, up Upkeep) error {
 		if len(page) < size {
 			return up.ListedAll(ctx, began)
 		}
-		f.After = page[len(page)-1].ID
+		f.After = f.Next(page[len(page)-1])
 	}
 }

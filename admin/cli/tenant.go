@@ -72,7 +72,6 @@ func (p *program) tenantList() *cobra.Command {
 					return err
 				}
 				for _, t := range page {
-					f.After = t.ID
 					if !p.json {
 						rows.row(t.Slug, string(t.Status), t.Plan, t.Placement.Server, date(t.CreatedAt), t.Name)
 					} else if err := writeJSON(cmd, shown(t)); err != nil {
@@ -82,6 +81,7 @@ func (p *program) tenantList() *cobra.Command {
 				if len(page) < f.Limit {
 					break
 				}
+				f.After = f.Next(page[len(page)-1])
 			}
 			if p.json {
 				return nil

@@ -252,7 +252,7 @@ func (w *planWriter) tenants(ctx context.Context) iter.Seq2[*tenancy.Tenant, err
 			if len(found) < f.Limit {
 				return
 			}
-			f.After = found[len(found)-1].ID
+			f.After = f.Next(found[len(found)-1])
 		}
 	}
 }
