@@ -25,7 +25,7 @@
 // # Windows
 //
 // A window is one time, or comes again by a cron expression of five fields (minute,
-// hour, day of the month, month, day of the week) in a time zone, for a length that
+// hour, day of the month, month, day of the week, where Sunday is 0 and 7) in a time zone, for a length that
 // passes whatever clocks do. A time that clocks skip begins a window when they have
 // moved on; one that they show twice begins two. Windows that overlap or touch are
 // one, and Retry-After says when that ends; for one that goes on for more than a

@@ -35,7 +35,7 @@ func newWindow(w tenancy.Window) (window, error) {
 		return window{}, fmt.Errorf("%w: rule %q, want five fields", tenancy.ErrInvalid, w.Rule)
 	}
 	var err error
-	if out.rule, err = rules.Parse(w.Rule); err != nil {
+	if out.rule, err = rules.Parse(withSundayAs0(w.Rule)); err != nil {
 		return window{}, fmt.Errorf("%w: rule %q: %w", tenancy.ErrInvalid, w.Rule, err)
 	}
 	if w.Zone == "Local" { // of which machine?

@@ -374,3 +374,30 @@ func BenchmarkLook(b *testing.B) {
 		})
 	}
 }
+
+// Sunday is 0 and 7, as in most programs that read such expressions, and the end of a
+// week as well as its beginning.
+func TestDaysOfTheWeek(t *testing.T) {
+	t.Parallel()
+	for field, want := range map[string]string{ // the days on which the window opens, from Sunday on
+		"0": "0", "7": "0", "sun": "0", "SUN": "0", "1-7": "0123456", "0-7": "0123456", "5-7": "056", "6-7": "06", "7-7": "0",
+		"1,7": "01", "7,1-2": "012", "fri-sun": "056", "Sat-Sun": "06", "fri-7": "056", "5-sun": "056", "1-7/2": "0135", "2-7/5": "02", "7/3": "0", "0-7/7": "0",
+		"*": "0123456", "?": "0123456", "*/2": "0246", "1-5": "12345", "mon-fri": "12345", "2/2": "246", "0-0": "0", "sun-sun": "0", "1-7/9223372036854775807": "1", "1-7/7": "1",
+	} {
+		p := mustPlan(t, rule("0 3 * * "+field, time.Hour))
+		got := ""
+		for i := range 7 {
+			if at := day("03:30:00").AddDate(0, 0, i); p.look(at).open {
+				got += string(rune('0' + i))
+			}
+		}
+		if got != want {
+			t.Errorf("%q: got the days %s, want %s", field, got, want)
+		}
+	}
+	for _, field := range []string{"8", "77", "7-8", "07-8", "7-1", "sun-8", "6-0", "1-7/0", "1-7/x", "-7", "7-", "1-7-7", "7/-1", "1-7/99999999999999999999", "sun-mon-7", "7x", "1-7/+", "1-7/"} {
+		if _, err := newWindow(rule("0 3 * * "+field, time.Hour)); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%q: got %v, want ErrInvalid", field, err)
+		}
+	}
+}

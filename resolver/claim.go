@@ -2,9 +2,13 @@ package resolver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -42,7 +46,8 @@ func NewClaim(name string, claims func(*http.Request) (map[string]any, error), o
 	return &Claim{name, claims, kind}, nil
 }
 
-// Resolve returns what the claim names. A claim that is not a string is an error.
+// Resolve returns what the claim names: a text, a whole number, or a list of one of
+// these. Any other claim is an error, a list of several tenants among them.
 func (c *Claim) Resolve(r *http.Request) (Match, error) {
 	claims, err := c.claims(r)
 	if err != nil {
@@ -52,11 +57,56 @@ func (c *Claim) Resolve(r *http.Request) (Match, error) {
 	if !ok {
 		return Match{}, tenancy.ErrUnresolved
 	}
-	text, ok := value.(string)
-	if !ok {
-		return Match{}, fmt.Errorf("%w: claim %s is a %T", tenancy.ErrInvalid, c.name, value)
+	text, problem := claimText(value)
+	if problem != "" {
+		return Match{}, fmt.Errorf("%w: claim %s: %s, want a text, a whole number, or a list of one of these", tenancy.ErrInvalid, c.name, problem)
 	}
 	return newMatch("claim "+c.name, c.kind, text)
+}
+
+// claimText returns the text of a claim, in the types that decoders of JSON and
+// libraries for tokens make, or says what it is instead.
+func claimText(value any) (text, problem string) {
+	switch list := value.(type) {
+	case []any:
+		if len(list) != 1 {
+			return "", fmt.Sprintf("a list of %d", len(list))
+		}
+		value = list[0]
+	case []string:
+		if len(list) != 1 {
+			return "", fmt.Sprintf("a list of %d", len(list))
+		}
+		value = list[0]
+	}
+	switch v := value.(type) {
+	case string:
+		return v, ""
+	case int:
+		return strconv.Itoa(v), ""
+	case int64:
+		return strconv.FormatInt(v, 10), ""
+	case json.Number:
+		if strings.Trim(string(v), "0123456789") == "" {
+			return string(v), ""
+		}
+		return "", "no whole number"
+	case float64:
+		// From 2^53 on, several numbers of JSON are one float64: of two tenants, perhaps.
+		if v != math.Trunc(v) || math.Abs(v) >= 1<<53 {
+			return "", "no whole number that is exact"
+		}
+		return strconv.FormatFloat(v, 'f', 0, 64), ""
+	case nil:
+		return "", "null"
+	case bool:
+		return "", "a boolean"
+	case map[string]any:
+		return "", "an object"
+	case []any, []string:
+		return "", "a list in a list"
+	}
+	return "", fmt.Sprintf("a %T", value)
 }
 
 func asUnauthenticated(err error) error {
