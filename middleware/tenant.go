@@ -15,7 +15,8 @@
 // Whatever a middleware refuses is answered by one function, [Problem] unless
 // the host gives another, which turns errors into HTTP; what the client sees
 // and what the log sees are different texts. The response writer is passed on
-// as it is, so that flushing, hijacking and http.ResponseController work.
+// as it is, so that flushing, hijacking and http.ResponseController work. Behind a path
+// prefix it is one that rewrites redirects ([PathPrefix]) and can do the same.
 //
 // The span of the request's context, if it has one, gets the attributes
 // tenancy.tenant.id and tenancy.tenant.slug; with [SpanProcessor] every span
@@ -106,7 +107,13 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 				return
 			}
 			ctx, u := withTenant(base, r, t, match.Prefix, mode.identity)
-			request.Serve(ctx, next, w, r, u)
+			if u == nil {
+				request.Serve(ctx, next, w, r, nil)
+				return
+			}
+			behind, end := behindPrefix(w, match.Prefix, u)
+			request.Serve(ctx, next, behind, r, u)
+			end()
 		})
 	}
 }
@@ -163,6 +170,11 @@ type (
 
 // PathPrefix returns the part of the path that named the tenant and was taken
 // off, such as "/t/acme", or "". Links that a handler writes begin with it.
+//
+// Redirects need not: a Location or Content-Location that is a path, or relative, leads
+// to the page that the handler sees under that path. One that begins with the prefix
+// stays as it is, and so does one with a scheme or a host, which is how a handler leads
+// out of the tenant.
 func PathPrefix(ctx context.Context) string {
 	prefix, _ := ctx.Value(prefixKey{}).(string)
 	return prefix

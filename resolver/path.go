@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/urlpath"
 )
 
 // Path resolves by the segment behind a prefix of the URL's path: with the
@@ -16,8 +17,8 @@ import (
 // error, and so is a path with ".", ".." or empty segments behind the prefix,
 // because proxies and routers disagree on where such a path leads.
 //
-// A redirect that [http.ServeMux] makes by itself, from /assets to /assets/, leads to
-// the path without the prefix: register both patterns.
+// The middleware puts the prefix in front of redirects of the handler, too: see
+// middleware.PathPrefix.
 type Path struct {
 	prefix string // "/t/"
 	kind   tenancy.RefKind
@@ -49,7 +50,7 @@ func NewPath(prefix string, opts *PathOptions) (*Path, error) {
 }
 
 func validPrefix(prefix string) bool {
-	if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") || strings.Contains(prefix, "//") || hasDots(prefix) {
+	if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") || strings.Contains(prefix, "//") || urlpath.HasDots(prefix) {
 		return false
 	}
 	for _, c := range []byte(prefix) {
@@ -80,7 +81,7 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 		return Match{}, fmt.Errorf("%w: the path's segment behind %s is no %v", tenancy.ErrInvalid, p.prefix, p.kind)
 	}
 	// What follows is looked at decoded too: %2e%2e is ".." to some.
-	if unclean(tail) || r.URL.RawPath != "" && hasDots(r.URL.Path) {
+	if unclean(tail) || r.URL.RawPath != "" && urlpath.HasDots(r.URL.Path) {
 		return Match{}, fmt.Errorf("%w: the path has dot segments or empty ones", tenancy.ErrInvalid)
 	}
 	m.Prefix = path[:len(p.prefix)+len(segment)]
@@ -90,18 +91,5 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 // unclean reports whether a router would redirect to another form of what is
 // behind the tenant's segment, and lose that segment on the way.
 func unclean(tail string) bool {
-	return strings.HasPrefix(tail, "/") || strings.Contains(tail, "//") || hasDots(tail)
-}
-
-// hasDots reports whether a segment of the path is "." or "..".
-func hasDots(path string) bool {
-	if !strings.Contains(path, ".") {
-		return false
-	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(tail, "/") || strings.Contains(tail, "//") || urlpath.HasDots(tail)
 }

@@ -1,0 +1,147 @@
+package middleware
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/artflow-studio/tenancy/internal/urlpath"
+)
+
+// locator is a response writer for a handler that does not see the prefix of its paths.
+// It puts the prefix in front of the Location that the handler sets.
+type locator struct {
+	http.ResponseWriter
+	prefix string   // escaped
+	base   *url.URL // of the request, as the handler sees it
+	wrote  bool     // the header, or as good as
+}
+
+// behindPrefix returns a writer with the abilities of w: those that the server's own
+// writers have, in the combinations that they have them in.
+// After the handler, the caller calls end.
+func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind http.ResponseWriter, end func()) {
+	l := &locator{
+		ResponseWriter: w, prefix: (&url.URL{Path: prefix}).EscapedPath(),
+		base: &url.URL{Path: seen.Path, RawPath: seen.RawPath, RawQuery: seen.RawQuery},
+	}
+	_, flushes := w.(http.Flusher)
+	_, hijacks := w.(http.Hijacker)
+	_, pushes := w.(http.Pusher)
+	_, reads := w.(io.ReaderFrom)
+	switch {
+	case flushes && hijacks && reads:
+		return http1Locator{flushLocator{l}}, l.locate
+	case flushes && pushes:
+		return http2Locator{flushLocator{l}}, l.locate
+	case flushes:
+		return flushLocator{l}, l.locate
+	}
+	return l, l.locate
+}
+
+// Unwrap is for [http.ResponseController].
+func (l *locator) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// WriteHeader writes the header, with the Location that the client needs.
+func (l *locator) WriteHeader(code int) {
+	l.locate()
+	l.wrote = l.wrote || code >= 200
+	l.ResponseWriter.WriteHeader(code)
+}
+
+// Write writes the header, if that was not done, and the data.
+func (l *locator) Write(p []byte) (int, error) {
+	l.locate()
+	l.wrote = true
+	return l.ResponseWriter.Write(p)
+}
+
+// FlushError is for [http.ResponseController]: flushing writes the header.
+func (l *locator) FlushError() error {
+	l.locate()
+	l.wrote = true
+	return http.NewResponseController(l.ResponseWriter).Flush()
+}
+
+// locate rewrites the header unless it was written.
+func (l *locator) locate() {
+	if l.wrote {
+		return
+	}
+	h := l.Header()
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if to := h.Get(name); to != "" {
+			h.Set(name, l.place(to))
+		}
+	}
+}
+
+// place returns where a reference of the handler's leads the client: behind the prefix,
+// unless it begins with the prefix already, or names a scheme or a host. It does not
+// climb out of the prefix by dots.
+func (l *locator) place(to string) string {
+	ref, err := url.Parse(to)
+	if err != nil || ref.Scheme != "" || ref.Host != "" || strings.HasPrefix(to, "//") {
+		return to
+	}
+	rooted := to[0] == '/'
+	if !rooted {
+		ref = l.base.ResolveReference(ref)
+	}
+	dots := urlpath.HasDots(ref.Path) // decoded: browsers take %2e for a dot, too
+	if dots {
+		slash := strings.HasSuffix(ref.Path, "/")
+		ref.Path, ref.RawPath = path.Clean(ref.Path), ""
+		if slash && ref.Path != "/" {
+			ref.Path += "/"
+		}
+	}
+	if !rooted || dots {
+		to = ref.EscapedPath()
+		if ref.ForceQuery || ref.RawQuery != "" {
+			to += "?" + ref.RawQuery
+		}
+		if ref.Fragment != "" {
+			to += "#" + ref.EscapedFragment()
+		}
+	}
+	if rest, ok := strings.CutPrefix(to, l.prefix); ok && rooted && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
+		return to
+	}
+	return l.prefix + to
+}
+
+// flushLocator is a locator that flushes.
+type flushLocator struct{ *locator }
+
+// Flush implements [http.Flusher].
+func (l flushLocator) Flush() { _ = l.FlushError() }
+
+// http1Locator is a locator with what a writer of HTTP/1 can.
+type http1Locator struct{ flushLocator }
+
+// Hijack implements [http.Hijacker].
+func (l http1Locator) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	l.wrote = true
+	return l.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+// ReadFrom implements [io.ReaderFrom].
+func (l http1Locator) ReadFrom(r io.Reader) (int64, error) {
+	l.locate()
+	l.wrote = true
+	return l.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
+}
+
+// http2Locator is a locator with what a writer of HTTP/2 can.
+type http2Locator struct{ flushLocator }
+
+// Push implements [http.Pusher].
+func (l http2Locator) Push(target string, opts *http.PushOptions) error {
+	return l.ResponseWriter.(http.Pusher).Push(target, opts)
+}

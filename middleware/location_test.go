@@ -1,0 +1,202 @@
+package middleware_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+// A redirect that a handler makes leads to where the handler meant: it does not know
+// of the prefix, and the client does.
+func TestRedirectsStayBehindThePrefix(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive))
+	redirect := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusSeeOther) })
+	}
+	set := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusCreated)
+		})
+	}
+	implicit := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			fmt.Fprint(w, "x")
+		})
+	}
+	flushed := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			_ = http.NewResponseController(w).Flush()
+			fmt.Fprint(w, "x")
+		})
+	}
+	copied := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			_, _ = io.Copy(w, strings.NewReader("x"))
+		})
+	}
+	nothing := func(to string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", to) })
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/assets/", func(http.ResponseWriter, *http.Request) {})
+	files := http.FileServer(http.Dir("testdata"))
+	for _, tt := range []struct {
+		name    string
+		handler http.Handler
+		path    string // behind the prefix
+		want    string // behind the prefix, or all of it if it does not begin with a slash
+	}{
+		{"relative", redirect("edit"), "/notes/7", "/notes/edit"},
+		{"relative, at the root", redirect("edit"), "/", "/edit"},
+		{"relative, at the prefix itself", redirect("edit"), "", "/edit"},
+		{"absolute path", redirect("/notes"), "/notes/7", "/notes"},
+		{"up", redirect("../x"), "/a/b/c", "/a/x"},
+		{"too far up", redirect("../../../x"), "/a", "/x"},
+		{"with a query", redirect("/notes?next=/a/../b#c"), "/", "/notes?next=/a/../b#c"},
+		{"the root", redirect("/"), "/x", "/"},
+		{"with the prefix, as PathPrefix has it", redirect("/t/acme/notes"), "/x", "/notes"},
+		{"the prefix itself", redirect("/t/acme"), "/x", ""},
+		{"like the prefix", redirect("/t/acme2"), "/x", "/t/acme2"},
+		{"a URL", redirect("https://example.com/login"), "/x", "https://example.com/login"},
+		{"another host", redirect("//example.com/login"), "/x", "//example.com/login"},
+		{"of another kind", redirect("mailto:x@example.com"), "/x", "mailto:x@example.com"},
+		{"created", set("/notes/8"), "/notes", "/notes/8"},
+		{"set, relative", set("8"), "/notes/", "/notes/8"},
+		{"set, relative to the prefix", set("edit"), "", "/edit"},
+		{"set, a query", set("?page=2"), "/notes", "/notes?page=2"},
+		{"set, dots", set("/../../globex/x"), "/x", "/globex/x"},
+		{"set, relative dots", set("../../globex/x"), "/x", "/globex/x"},
+		{"set, encoded dots", set("/%2e%2e/%2E%2e/globex"), "/x", "/globex"},
+		{"set, the prefix and dots", set("/t/acme/../globex"), "/x", "/t/globex"},
+		{"set, odd slashes", set(`/\example.com`), "/x", `/\example.com`},
+		{"set, encoded", set("/a%20b/%E2%82%AC"), "/x", "/a%20b/%E2%82%AC"},
+		{"set, a dot in front", set("/.well-known/a%2Fb"), "/x", "/.well-known/a%2Fb"},
+		{"set, malformed", set("%zz"), "/x", "%zz"},
+		{"set, none", set(""), "/x", "none"},
+		{"by Write", implicit("/notes"), "/x", "/notes"},
+		{"by Flush", flushed("/notes"), "/x", "/notes"},
+		{"by Copy", copied("/notes"), "/x", "/notes"},
+		{"by nothing", nothing("/notes"), "/x", "/notes"},
+		{"of ServeMux", mux, "/assets", "/assets/"},
+		{"of a file server", files, "/index.html", "/"},
+	} {
+		for _, by := range []struct {
+			resolver resolver.Resolver
+			prefix   string
+		}{{byPath, "/t/acme"}, {resolver.Must(resolver.NewPath("/", nil)), "/acme"}} {
+			if strings.Contains(tt.name, "prefix") && by.prefix != "/t/acme" {
+				continue
+			}
+			send := serve(t, middleware.Tenant(find, by.resolver, quiet)(tt.handler))
+			_, from := send("GET " + by.prefix + tt.path + " HTTP/1.1\r\nHost: example.com\r\n\r\n")
+			res, err := http.ReadResponse(from, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			want := tt.want
+			if tt.want == "" || tt.want[0] == '/' && !strings.HasPrefix(tt.want, "//") {
+				want = by.prefix + tt.want
+			}
+			if got := res.Header.Get("Location"); got != want && (want != "none" || got != "") {
+				t.Errorf("%s, behind %s: got %q, want %q", tt.name, by.prefix, got, want)
+			}
+		}
+	}
+}
+
+// Without a prefix nothing is rewritten.
+func TestRedirectsWithoutAPrefix(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet)(http.RedirectHandler("/notes", 303)).
+		ServeHTTP(w, get("http://acme.example.com/x"))
+	if got := w.Header().Get("Location"); got != "/notes" {
+		t.Errorf("got %q, want /notes", got)
+	}
+}
+
+// Behind a prefix the writer can do what the server's can.
+func TestWriterBehindAPrefix(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive))
+	for proto, abilities := range map[string]func(w http.ResponseWriter) bool{
+		"HTTP/1.1": func(w http.ResponseWriter) bool {
+			_, flushes := w.(http.Flusher)
+			_, hijacks := w.(http.Hijacker)
+			_, reads := w.(io.ReaderFrom)
+			_, pushes := w.(http.Pusher)
+			return flushes && hijacks && reads && !pushes
+		},
+		"HTTP/2.0": func(w http.ResponseWriter) bool {
+			_, flushes := w.(http.Flusher)
+			_, hijacks := w.(http.Hijacker)
+			_, pushes := w.(http.Pusher)
+			return flushes && !hijacks && pushes
+		},
+	} {
+		srv := httptest.NewUnstartedServer(middleware.Tenant(find, byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, abilities(w), http.NewResponseController(w).Flush())
+		})))
+		srv.EnableHTTP2 = proto == "HTTP/2.0"
+		srv.StartTLS()
+		res, err := srv.Client().Get(srv.URL + "/t/acme/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		srv.Close()
+		if string(body) != "true <nil>" || res.Proto != proto {
+			t.Errorf("%s: got %q, want the server's abilities", proto, body)
+		}
+	}
+	// One that can nothing.
+	bare := &writer{httptest.NewRecorder()}
+	middleware.Tenant(find, byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, ok := w.(http.Flusher); ok {
+			t.Error("got a Flusher, want none")
+		}
+		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("got %v, want ErrNotSupported", err)
+		}
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("got %v, want ErrNotSupported", err)
+		}
+	})).ServeHTTP(bare, get("/t/acme"))
+}
+
+func TestHijackBehindAPrefix(t *testing.T) {
+	t.Parallel()
+	send := serve(t, middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		hijacker, ok := w.(http.Hijacker)
+		if !ok {
+			t.Errorf("got a %T, want a Hijacker", w)
+			return
+		}
+		conn, rw, err := hijacker.Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(rw, "raw\n")
+		_ = rw.Flush()
+	})))
+	_, from := send("GET /t/acme/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+	wantLine(t, bufio.NewReader(from), "raw")
+}
