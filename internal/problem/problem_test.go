@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/artflow-studio/tenancy"
+	named "github.com/artflow-studio/tenancy/internal/problem"
 )
 
 // retryError is an error that knows when to come back.
@@ -95,6 +96,22 @@ func TestProblem(t *testing.T) {
 		{io.EOF, 500, "internal", "", failure},
 		{odd, 500, "internal", "", failure},
 		{nil, 500, "internal", "", failure},
+		{named.New(named.StepUp, tenancy.ErrForbidden), 403, "step-up", "", info},
+		{named.New(named.Validation, tenancy.ErrInvalid), 422, "validation", "", info},
+		{named.New(named.Precondition, tenancy.ErrConflict), 412, "precondition", "", info},
+		{named.New(named.Required, tenancy.ErrInvalid), 428, "precondition-required", "", info},
+		{named.New(named.NotConfigured, tenancy.ErrNotFound), 404, "not-configured", "", debug},
+		{named.New(named.Media, tenancy.ErrInvalid), 415, "media", "", info},
+		{named.New(named.Misdirected, tenancy.ErrInvalid), 421, "misdirected", "", info},
+		{named.New(named.Mismatch, tenancy.ErrInvalid), 422, "key-mismatch", "", info},
+		{New(StepUp, tenancy.ErrForbidden), 403, "step-up", "", info},
+		{New(Validation, tenancy.ErrInvalid), 422, "validation", "", info},
+		{New(Precondition, tenancy.ErrConflict), 412, "precondition", "", info},
+		{New(Required, tenancy.ErrInvalid), 428, "precondition-required", "", info},
+		{New(NotConfigured, tenancy.ErrNotFound), 404, "not-configured", "", debug},
+		{New(Media, tenancy.ErrInvalid), 415, "media", "", info},
+		{New(Misdirected, tenancy.ErrInvalid), 421, "misdirected", "", info},
+		{New(Mismatch, tenancy.ErrInvalid), 422, "key-mismatch", "", info},
 
 		// A server that cannot be reached outweighs the rest, whatever the order.
 		{errors.Join(tenancy.ErrUnavailable, tenancy.ErrNotFound), 503, "unavailable", "5", failure},

@@ -39,6 +39,22 @@ var problems = []row{
 	{is: []error{tenancy.ErrUnavailable, tenancy.ErrClosed, context.DeadlineExceeded}, code: http.StatusServiceUnavailable, name: "unavailable",
 		title: "Temporarily unavailable", detail: "The service cannot answer at the moment. Try again shortly.",
 		level: slog.LevelError, retryAfter: 5 * time.Second},
+	{as: named(StepUp), code: http.StatusForbidden, name: StepUp, title: "Credentials wanted again",
+		detail: "This action asks for credentials that were shown lately. Show them again.", level: slog.LevelInfo},
+	{as: named(Validation), code: http.StatusUnprocessableEntity, name: Validation, title: "Not valid",
+		detail: "Some fields of the request are not valid.", level: slog.LevelInfo},
+	{as: named(Precondition), code: http.StatusPreconditionFailed, name: Precondition, title: "Changed meanwhile",
+		detail: "The thing is not the one that If-Match names. Read it again.", level: slog.LevelInfo},
+	{as: named(Required), code: http.StatusPreconditionRequired, name: Required, title: "If-Match wanted",
+		detail: "This change asks for the header If-Match with the ETag that was read.", level: slog.LevelInfo},
+	{as: named(NotConfigured), code: http.StatusNotFound, name: NotConfigured, title: "Not configured",
+		detail: "The service does not use this part.", level: slog.LevelDebug},
+	{as: named(Media), code: http.StatusUnsupportedMediaType, name: Media, title: "Not JSON",
+		detail: "The request's body is not of the type application/json.", level: slog.LevelInfo},
+	{as: named(Misdirected), code: http.StatusMisdirectedRequest, name: Misdirected, title: "Another host",
+		detail: "This service does not answer for the host that the request names.", level: slog.LevelInfo},
+	{as: named(Mismatch), code: http.StatusUnprocessableEntity, name: Mismatch, title: "Another request had this key",
+		detail: "The Idempotency-Key was used for a request with another body.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
 		detail: "This address leads to no tenant.", level: slog.LevelDebug},
 	// A handler that finds no row in its tenant's database has nothing to show.
@@ -78,6 +94,14 @@ var internal = row{code: http.StatusInternalServerError, name: "internal", title
 func tooLarge(err error) bool {
 	var e *http.MaxBytesError
 	return errors.As(err, &e)
+}
+
+// named returns what reports whether an error names the row with that name.
+func named(name string) func(error) bool {
+	return func(err error) bool {
+		var e *Error
+		return errors.As(err, &e) && e.Name == name
+	}
 }
 
 // underMaintenance reports whether a request is refused because of maintenance.

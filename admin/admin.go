@@ -1,0 +1,244 @@
+// Package admin is the console's API: one http.Handler by which operators see and change the tenants of a service.
+//
+//	console, err := admin.New(db, cat, &admin.Options{Audit: trail})
+//	err = console.Migrate(ctx)
+//	go console.Run(ctx)
+//	http.ListenAndServe("127.0.0.1:8081", console.Handler())
+//
+// The API lies below /api/tenancy/, and the file openapi.json, which it serves, describes it. A part that the options do not have is
+// off: its routes answer not-configured. Mount the console on an origin of its own: content that a tenant serves from the same origin
+// could act as the operator.
+package admin
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable records which migrations this package's tables have.
+const versionTable = "tenancy_admin_version"
+
+// Options are the options of [New].
+type Options struct {
+	// Auth are the options of operators and sessions. Its Auditor and Proxies are those below, whatever it says.
+	Auth auth.Options
+	// Audit is the trail that the catalog writes its entries to. Default: none; changes leave no entries then.
+	Audit *audit.Trail
+	// Proxies are the reverse proxies in front of the console. Default: none.
+	Proxies *resolver.Proxies
+	// Hosts are the host names that the console answers for, without ports; requests for others get 421. Without any, only
+	// requests from this machine for a name of this machine are answered.
+	Hosts []string
+	// TrustedOrigins are origins, such as https://console.example.com, whose pages may send changes although the request's Host is
+	// another, because a proxy rewrites it. Default: none.
+	TrustedOrigins []string
+	// Page serves everything outside of /api/tenancy/. Default: 404.
+	Page http.Handler
+	// Demo says to GET me that the traffic is made by a demo.
+	Demo bool
+	// Create makes a tenant with its database, as maintenance.Provisioner.Create does. Default: none; tenants are not made here.
+	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+	// Checks are the parts whose health is shown, by name. Each is called beside requests and given a few seconds.
+	Checks map[string]func(context.Context) error
+	// Limiter counts requests of operators. Default: that of Auth, or a [ratelimit.Memory].
+	Limiter ratelimit.Limiter
+	// Logger gets what no answer says. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+// Admin is the console's API. Its methods may be called by many goroutines at once.
+type Admin struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+	catalog *catalog.Catalog
+	auth    *auth.Auth
+	opts    Options
+	table   []route
+	origin  *http.CrossOriginProtection
+	keys    *idempotency
+	denials denials
+	health  health
+	handler http.Handler
+}
+
+// New returns the console's API over the control plane's database and the record of tenants. The caller keeps db. Nil options are
+// the defaults. Malformed options are errors that wrap [tenancy.ErrInvalid].
+func New(db *sqlx.DB, cat *catalog.Catalog, opts *Options) (*Admin, error) {
+	const op = "admin.New"
+	if db == nil || cat == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a database and a catalog", tenancy.ErrInvalid))
+	}
+	dialect, err := sqlkit.FromDriver(db.DriverName())
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	a := &Admin{db: db, dialect: dialect, catalog: cat, origin: http.NewCrossOriginProtection()}
+	if opts != nil {
+		a.opts = *opts
+	}
+	if err := a.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if a.auth, err = auth.New(db, &a.opts.Auth); err != nil {
+		return nil, err
+	}
+	a.keys = &idempotency{db: db, dialect: dialect}
+	a.table = a.routes()
+	if a.handler, err = a.build(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return a, nil
+}
+
+// complete fills in the defaults and checks the rest.
+func (a *Admin) complete() error {
+	o := &a.opts
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Auth.Auditor, o.Auth.Proxies = nil, o.Proxies
+	if o.Audit != nil {
+		o.Auth.Auditor = o.Audit
+	}
+	if o.Auth.Logger == nil {
+		o.Auth.Logger = o.Logger
+	}
+	if o.Limiter == nil {
+		o.Limiter = o.Auth.Limiter
+	}
+	if o.Limiter == nil {
+		o.Limiter = ratelimit.NewMemory(nil)
+	}
+	if o.Auth.Limiter == nil {
+		o.Auth.Limiter = o.Limiter
+	}
+	o.Hosts = slices.Clone(o.Hosts)
+	for i, h := range o.Hosts {
+		if h == "" || strings.ContainsAny(h, ":/ ") {
+			return fmt.Errorf("%w: host %.80q, want a name without a port", tenancy.ErrInvalid, h)
+		}
+		o.Hosts[i] = strings.ToLower(strings.TrimSuffix(h, "."))
+	}
+	for _, origin := range o.TrustedOrigins {
+		if err := a.origin.AddTrustedOrigin(origin); err != nil {
+			return fmt.Errorf("%w: trusted origin %.200q", tenancy.ErrInvalid, origin)
+		}
+	}
+	return nil
+}
+
+// Auth returns the operators and their sessions.
+func (a *Admin) Auth() *auth.Auth { return a.auth }
+
+// Handler returns the console's handler.
+func (a *Admin) Handler() http.Handler { return a.handler }
+
+// Migrate makes the tables of the console, its operators and its sessions, or brings them up to date. Those of the catalog and the
+// audit are made by their own packages. Many processes may call it at once.
+func (a *Admin) Migrate(ctx context.Context) error {
+	if err := a.auth.Migrate(ctx); err != nil {
+		return err
+	}
+	files, err := fs.Sub(migrations, "migrations/"+string(a.dialect))
+	if err != nil {
+		return tenancy.Wrap("admin.Admin.Migrate", "", err)
+	}
+	_, err = sqlkit.Up(ctx, a.db.DB, a.dialect, files, versionTable)
+	return tenancy.Wrap("admin.Admin.Migrate", "", unavailable(err))
+}
+
+// runEvery is how often Run works.
+const runEvery = 5 * time.Second
+
+// Run does the console's work beside requests until ctx ends: it looks at the health of the parts, writes the entries of repeated
+// denials and removes what has expired. It returns nil.
+func (a *Admin) Run(ctx context.Context) error {
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := a.auth.Run(ctx); err != nil {
+			a.opts.Logger.WarnContext(ctx, "admin: operators", "error", err)
+		}
+	})
+	defer beside.Wait()
+	tick := time.NewTicker(runEvery)
+	defer tick.Stop()
+	for {
+		a.runOnce(ctx)
+		select {
+		case <-ctx.Done():
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := a.writeDenials(end); err != nil {
+				a.opts.Logger.WarnContext(ctx, "admin: entries of denials are lost", "error", err)
+			}
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Admin) runOnce(ctx context.Context) {
+	a.checkHealth(ctx)
+	if err := errors.Join(a.writeDenials(ctx), a.keys.purge(ctx)); err != nil && ctx.Err() == nil {
+		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)
+	}
+}
+
+// Check reports whether the console's database answers.
+func (a *Admin) Check(ctx context.Context) error { return a.auth.Check(ctx) }
+
+// parts returns the names of the parts that are wired.
+func (a *Admin) parts() []string {
+	parts := []string{}
+	for name, wired := range map[string]bool{
+		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil,
+	} {
+		if wired {
+			parts = append(parts, name)
+		}
+	}
+	slices.Sort(parts)
+	return parts
+}
+
+// Names of the parts.
+const (
+	partAudit  = "audit"
+	partCreate = "create"
+)
+
+// unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrForbidden,
+		tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
+}

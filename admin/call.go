@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/problem"
+	"github.com/artflow-studio/tenancy/middleware"
+)
+
+// maxBody is the most that a request's body may have.
+const maxBody = 1 << 20
+
+// call is one request that was admitted to a row.
+type call struct {
+	admin  *Admin
+	row    *route
+	w      http.ResponseWriter
+	r      *http.Request
+	id     *auth.Identity  // nil for everybody
+	tenant *tenancy.Tenant // for rows about one tenant
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// decode reads the body into v. Unknown fields, and anything behind the value, are refused.
+func (c *call) decode(v any) error {
+	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return problem.New(problem.Media, fmt.Errorf("%w: Content-Type %.80q", tenancy.ErrInvalid, c.r.Header.Get("Content-Type")))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return err
+		}
+		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: something behind the body's value", tenancy.ErrInvalid)
+	}
+	return nil
+}
+
+// reply answers with v. A GET's answer has an ETag, and is 304 for a client that has it already.
+func (c *call) reply(status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	if c.r.Method == http.MethodGet && h.Get("ETag") == "" {
+		sum := sha256.Sum256(body)
+		h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
+	}
+	if c.r.Method == http.MethodGet && status == http.StatusOK && matches(c.r.Header.Get("If-None-Match"), h.Get("ETag")) {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(append(body, '\n')) // a client that went away
+	return nil
+}
+
+func (c *call) noContent() error {
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// versionTag returns the ETag of a record with that version.
+func versionTag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
+
+// setVersion makes the ETag of the answer that of a record with that version.
+func (c *call) setVersion(version int64) { c.w.Header().Set("ETag", versionTag(version)) }
+
+// ifMatch checks that the client changes the record with this version: 428 without the header, 412 for another version.
+func (c *call) ifMatch(version int64) error {
+	sent := c.r.Header.Get("If-Match")
+	if sent == "" {
+		return problem.New(problem.Required, fmt.Errorf("%w: no If-Match", tenancy.ErrInvalid))
+	}
+	if !matches(sent, versionTag(version)) {
+		return problem.New(problem.Precondition, fmt.Errorf("%w: If-Match is %.80q, the record has version %d", tenancy.ErrConflict, sent, version))
+	}
+	return nil
+}
+
+// matches reports whether the tag is in a list of ETags. "*" is none of ours: it would let a change pass that read nothing.
+func matches(list, tag string) bool {
+	if tag == "" {
+		return false
+	}
+	for each := range strings.SplitSeq(list, ",") {
+		if strings.TrimPrefix(strings.TrimSpace(each), "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// reason returns why the operator acts, in their own words, from the header X-Reason.
+func reason(r *http.Request) string { return r.Header.Get("X-Reason") }
+
+// details is a problem document of the API.
+type details struct {
+	middleware.Details
+	RequestID string          `json:"request_id"`
+	Errors    []problem.Field `json:"errors,omitempty"`
+}
+
+// refuse answers with what err means, and logs what it says. Nothing of its own text reaches the client.
+func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var field *auth.FieldError
+	if errors.As(err, &field) {
+		err = problem.New(problem.Validation, err, problem.Field{Pointer: "/" + field.Field, Code: field.Code, Text: fieldText(field)})
+	}
+	info, _ := tenancy.RequestFrom(r.Context())
+	d := details{Details: middleware.Describe(r, err), RequestID: info.ID}
+	var named *problem.Error
+	if errors.As(err, &named) {
+		d.Errors = named.Fields
+	}
+	level := a.opts.Logger.DebugContext
+	if d.Status >= 500 && d.Status != http.StatusServiceUnavailable {
+		level = a.opts.Logger.ErrorContext
+	} else if d.Status == http.StatusServiceUnavailable {
+		level = a.opts.Logger.WarnContext
+	}
+	level(r.Context(), "admin: refused", "method", r.Method, "path", r.URL.Path, "status", d.Status, "request_id", info.ID, "error", err)
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "ETag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if d.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(d.RetryAfter.Seconds()), 'f', 0, 64))
+	}
+	w.WriteHeader(d.Status)
+	_ = json.NewEncoder(w).Encode(d) // a client that went away
+}
+
+// fieldText says in words for the operator what is wrong with a field.
+func fieldText(e *auth.FieldError) string {
+	switch e.Code {
+	case "weak":
+		return "Choose 15 to 256 characters that are not a pattern, one word repeated, or a name of the service or yours."
+	case "unknown":
+		return "There is no such " + e.Field + "."
+	}
+	return "This is not a valid " + e.Field + "."
+}
+
+// page reads limit and cursor of a list. A cursor belongs to one query; sent with another, it is refused.
+func (c *call) page(most int, query string) (limit int, after string, err error) {
+	limit = min(100, most)
+	if text := c.r.URL.Query().Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
+			return 0, "", fmt.Errorf("%w: limit %.20q, want 1 to %d", tenancy.ErrInvalid, text, most)
+		}
+	}
+	cursor := c.r.URL.Query().Get("cursor")
+	if cursor == "" {
+		return limit, "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	sum, after, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok || sum != querySum(query) {
+		return 0, "", fmt.Errorf("%w: a cursor of another query", tenancy.ErrInvalid)
+	}
+	return limit, after, nil
+}
+
+// cursor returns the cursor behind that key of the query.
+func cursor(query, after string) string {
+	if after == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(querySum(query) + ":" + after))
+}
+
+func querySum(query string) string {
+	sum := sha256.Sum256([]byte(query))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// onlyQuery refuses parameters that the row does not know: a mistyped filter must not select everything.
+func (c *call) onlyQuery(known ...string) error {
+	for name, values := range c.r.URL.Query() {
+		ok := len(values) == 1
+		for _, k := range known {
+			if k == name {
+				known = append(known, "")
+				goto found
+			}
+		}
+		ok = false
+	found:
+		if !ok {
+			return problem.New(problem.Validation, fmt.Errorf("%w: parameter %.80q", tenancy.ErrInvalid, name),
+				problem.Field{Pointer: "?", Code: "unknown", Text: "A parameter is unknown or sent twice."})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+const (
+	// keyLasts is how long the answer to a key is kept.
+	keyLasts = 24 * time.Hour
+	// keyRuns is how long a request may take before another may take its key over, because its instance has died.
+	keyRuns = 2 * time.Minute
+	maxKey  = 200
+)
+
+// idempotency keeps the answers to requests with an Idempotency-Key, for each operator, in SQL. Of requests with one key, on all
+// instances, one is carried out.
+type idempotency struct {
+	db      *sqlx.DB
+	dialect sqlkit.Dialect
+}
+
+// kept is the row of a key.
+type kept struct {
+	Hash   string `db:"request_hash"`
+	Status int    `db:"status"` // 0 while the first request runs
+	Header string `db:"header"`
+	Body   []byte `db:"body"`
+}
+
+// once carries the request out unless its key has an answer.
+func (k *idempotency) once(c *call, key string) error {
+	if len(key) > maxKey {
+		return fmt.Errorf("%w: Idempotency-Key of %d bytes, want at most %d", tenancy.ErrInvalid, len(key), maxKey)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	c.r.Body = io.NopCloser(bytes.NewReader(body))
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
+	sum.Write(body)
+	hash := hex.EncodeToString(sum.Sum(nil))
+	ctx, cancel := context.WithTimeout(c.r.Context(), keyRuns/2)
+	defer cancel()
+	id := tenancy.DigestOf(c.id.Operator.ID + "\n" + key).String()
+	first, err := k.claim(ctx, id, hash)
+	if err != nil {
+		return err
+	}
+	if !first {
+		return k.repeat(ctx, c, id, hash)
+	}
+	rec := &recorder{header: http.Header{}}
+	outer := c.w
+	c.w = rec
+	err = c.row.handle(c)
+	c.w = outer
+	if err == nil && rec.status < 500 {
+		err = k.keep(context.WithoutCancel(ctx), id, rec)
+	} else { // nothing is kept of what failed: it may be sent again
+		k.forget(context.WithoutCancel(ctx), id)
+	}
+	if err != nil {
+		return err
+	}
+	rec.send(outer)
+	return nil
+}
+
+// claim reports whether this is the first request with the key.
+func (k *idempotency) claim(ctx context.Context, id, hash string) (bool, error) {
+	now := time.Now()
+	_, err := k.exec(ctx, `INSERT INTO tenancy_admin_keys (id, request_hash, status, header, body, running_until, expires_at) VALUES (?, ?, 0, '', ?, ?, ?)`,
+		id, hash, []byte{}, now.Add(keyRuns).UnixMicro(), now.Add(keyLasts).UnixMicro())
+	if err == nil {
+		return true, nil
+	}
+	if !sqlkit.IsUnique(err) {
+		return false, unavailable(err)
+	}
+	// A key whose time is over, or whose instance has died, begins again.
+	n, err := k.exec(ctx, `UPDATE tenancy_admin_keys SET request_hash = ?, status = 0, running_until = ?, expires_at = ?
+		WHERE id = ? AND (expires_at <= ? OR status = 0 AND running_until <= ? AND request_hash = ?)`,
+		hash, now.Add(keyRuns).UnixMicro(), now.Add(keyLasts).UnixMicro(), id, now.UnixMicro(), now.UnixMicro(), hash)
+	return n == 1, unavailable(err)
+}
+
+// repeat answers as the first request with the key was answered.
+func (k *idempotency) repeat(ctx context.Context, c *call, id, hash string) error {
+	var row kept
+	err := k.db.GetContext(ctx, &row, k.dialect.Rebind(`SELECT request_hash, status, header, body FROM tenancy_admin_keys WHERE id = ?`), id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w: the first request with this key has just failed", tenancy.ErrConflict)
+	case err != nil:
+		return unavailable(err)
+	case row.Hash != hash:
+		return problem.New(problem.Mismatch, fmt.Errorf("%w: the Idempotency-Key of another request", tenancy.ErrInvalid))
+	case row.Status == 0:
+		return fmt.Errorf("%w: the first request with this key is under way", tenancy.ErrConflict)
+	}
+	rec := &recorder{status: row.Status, header: http.Header{}}
+	if err := json.Unmarshal([]byte(row.Header), &rec.header); err != nil {
+		return err
+	}
+	rec.body.Write(row.Body)
+	rec.send(c.w)
+	return nil
+}
+
+func (k *idempotency) keep(ctx context.Context, id string, rec *recorder) error {
+	header, err := json.Marshal(rec.header)
+	if err != nil {
+		return err
+	}
+	_, err = k.exec(ctx, `UPDATE tenancy_admin_keys SET status = ?, header = ?, body = ? WHERE id = ?`, rec.status, string(header), rec.body.Bytes(), id)
+	return unavailable(err)
+}
+
+func (k *idempotency) forget(ctx context.Context, id string) {
+	_, _ = k.exec(ctx, `DELETE FROM tenancy_admin_keys WHERE id = ? AND status = 0`, id) // otherwise it expires
+}
+
+func (k *idempotency) purge(ctx context.Context) error {
+	_, err := k.exec(ctx, `DELETE FROM tenancy_admin_keys WHERE expires_at <= ?`, time.Now().UnixMicro())
+	return unavailable(err)
+}
+
+func (k *idempotency) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := k.db.ExecContext(ctx, k.dialect.Rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// recorder keeps an answer.
+type recorder struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(b)
+}
+
+func (r *recorder) send(w http.ResponseWriter) {
+	for name, values := range r.header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body.Bytes()) // a client that went away
+}

@@ -1,0 +1,16 @@
+-- +goose Up
+-- Times are microseconds since 1970-01-01 UTC.
+CREATE TABLE tenancy_admin_keys (
+    id            VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, -- hash of operator and Idempotency-Key
+    request_hash  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    status        BIGINT NOT NULL, -- zero while the first request runs
+    header        TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON
+    body          MEDIUMBLOB NOT NULL,
+    running_until BIGINT NOT NULL, -- then the instance has died
+    expires_at    BIGINT NOT NULL
+) ENGINE = InnoDB;
+
+CREATE INDEX tenancy_admin_keys_expires ON tenancy_admin_keys (expires_at);
+
+-- +goose Down
+DROP TABLE tenancy_admin_keys;

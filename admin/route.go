@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+)
+
+// base is what all paths of the API begin with.
+const base = "/api/tenancy/"
+
+// audience says how far a caller must have signed in before a row's permission is looked at.
+type audience uint8
+
+const (
+	permitted  audience = iota // a full session whose operator has the row's permission
+	everybody                  // no credentials
+	signingIn                  // a session at any stage
+	signedInTo                 // a full session, with any permissions
+)
+
+// reach says which tenants a row is about.
+type reach uint8
+
+const (
+	none     reach = iota // no tenant
+	oneOf                 // the tenant whose ID is in the path; it must be in the operator's scope
+	within                // the tenants of the operator's scope, which the handler puts into its query
+	allOf                 // all tenants: the operator's scope must be all
+	pageSelf              // within, and not an activity of a person: streams and refreshes
+)
+
+// route is a row of the table of routes, of which the mux, the permission check, the audit, and the tests of roles and of the
+// OpenAPI document are made. There is no other way to add a handler.
+type route struct {
+	method  string
+	pattern string // below base, such as "tenants/{id}"
+	// permission is what the operator needs. A row for permitted without one is an error of New.
+	permission auth.Permission
+	audience   audience
+	reach      reach
+	stepUp     bool // credentials must have been shown lately
+	idempotent bool // takes an Idempotency-Key
+	// action is what the audit calls it. Rows that change something have one.
+	action string
+	// part names the part of the options that must be wired, or is empty.
+	part   string
+	handle func(*call) error
+}
+
+// String returns the row as it is in the OpenAPI document.
+func (r *route) String() string { return r.method + " " + base + r.pattern }
+
+// changes reports whether the row may change something.
+func (r *route) changes() bool { return r.method != http.MethodGet }
+
+func (r *route) validate() error {
+	wrong := func(why string) error { return fmt.Errorf("%w: route %s: %s", tenancy.ErrInvalid, r, why) }
+	switch {
+	case r.handle == nil || r.method == "" || r.pattern == "" || strings.HasPrefix(r.pattern, "/"):
+		return wrong("want a method, a pattern below " + base + " and a handler")
+	case r.audience == permitted && r.permission == 0:
+		return wrong("no permission")
+	case r.audience != permitted && (r.permission != 0 || r.stepUp || r.reach != none && r.reach != pageSelf):
+		return wrong("a permission, a step-up or tenants without credentials that are checked")
+	case r.changes() && r.action == "":
+		return wrong("no action for the audit")
+	case !r.changes() && r.idempotent:
+		return wrong("a GET with an Idempotency-Key")
+	case (r.reach == oneOf) != strings.HasPrefix(r.pattern+"/", "tenants/{id}/") && (r.reach == oneOf) != strings.Contains(r.pattern, "tenant/{id}"):
+		return wrong("the tenant in the path")
+	}
+	return nil
+}
+
+// routes returns the table. Each group of rows is in a file of its own.
+func (a *Admin) routes() []route {
+	var all []route
+	for _, group := range []func() []route{
+		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.healthRoutes, a.documentRoutes,
+	} {
+		all = append(all, group()...)
+	}
+	return all
+}

@@ -1,0 +1,44 @@
+package problem
+
+
+import "slices"
+
+// Names of the rows that no sentinel of the root leads to: an [Error] names them.
+const (
+	StepUp        = "step-up"
+	Validation    = "validation"
+	Precondition  = "precondition"
+	Required      = "precondition-required"
+	NotConfigured = "not-configured"
+	Media         = "media"
+	Misdirected   = "misdirected"
+	Mismatch      = "key-mismatch"
+)
+
+// Error is an error that names its row in the table, because no sentinel of the root tells it apart.
+type Error struct {
+	Name string
+	Err  error
+	// Fields are the parts of the request that are wrong.
+	Fields []Field
+}
+
+// Field names a part of a request, and what is wrong with it. Its texts are for clients.
+type Field struct {
+	// Pointer is a JSON pointer into the body (RFC 6901), or the name of a parameter behind "?".
+	Pointer string `json:"pointer"`
+	// Code is for programs, such as "malformed", and Text for people.
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// New returns an error of that row. err is for logs.
+func New(name string, err error, fields ...Field) *Error {
+	return &Error{name, err, slices.Clone(fields)}
+}
+
+// Error returns the text for logs.
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error underneath.
+func (e *Error) Unwrap() error { return e.Err }
