@@ -27,6 +27,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
@@ -60,6 +61,8 @@ type Options struct {
 	Demo bool
 	// Create makes a tenant with its database, as maintenance.Provisioner.Create does. Default: none; tenants are not made here.
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+	// Reports are the figures of usage. Default: none.
+	Reports *analytics.Reports
 	// Checks are the parts whose health is shown, by name. Each is called beside requests and given a few seconds.
 	Checks map[string]func(context.Context) error
 	// Limiter counts requests of operators. Default: that of Auth, or a [ratelimit.Memory].
@@ -80,6 +83,7 @@ type Admin struct {
 	keys    *idempotency
 	denials denials
 	health  health
+	live    live
 	handler http.Handler
 }
 
@@ -190,7 +194,7 @@ func (a *Admin) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			if err := a.writeDenials(end); err != nil {
+			if err := a.writeDenials(end, true); err != nil {
 				a.opts.Logger.WarnContext(ctx, "admin: entries of denials are lost", "error", err)
 			}
 			return nil
@@ -201,7 +205,7 @@ func (a *Admin) Run(ctx context.Context) error {
 
 func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
-	if err := errors.Join(a.writeDenials(ctx), a.keys.purge(ctx)); err != nil && ctx.Err() == nil {
+	if err := errors.Join(a.writeDenials(ctx, false), a.keys.purge(ctx)); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)
 	}
 }
@@ -213,7 +217,7 @@ func (a *Admin) Check(ctx context.Context) error { return a.auth.Check(ctx) }
 func (a *Admin) parts() []string {
 	parts := []string{}
 	for name, wired := range map[string]bool{
-		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil,
+		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -225,8 +229,9 @@ func (a *Admin) parts() []string {
 
 // Names of the parts.
 const (
-	partAudit  = "audit"
-	partCreate = "create"
+	partAudit   = "audit"
+	partCreate  = "create"
+	partReports = "reports"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

@@ -12,6 +12,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -204,19 +205,11 @@ func querySum(query string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-// onlyQuery refuses parameters that the row does not know: a mistyped filter must not select everything.
+// onlyQuery refuses parameters that the row does not know, and those that are sent twice: a mistyped filter must not select
+// everything.
 func (c *call) onlyQuery(known ...string) error {
 	for name, values := range c.r.URL.Query() {
-		ok := len(values) == 1
-		for _, k := range known {
-			if k == name {
-				known = append(known, "")
-				goto found
-			}
-		}
-		ok = false
-	found:
-		if !ok {
+		if len(values) != 1 || !slices.Contains(known, name) {
 			return problem.New(problem.Validation, fmt.Errorf("%w: parameter %.80q", tenancy.ErrInvalid, name),
 				problem.Field{Pointer: "?", Code: "unknown", Text: "A parameter is unknown or sent twice."})
 		}

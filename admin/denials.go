@@ -88,14 +88,13 @@ func (d *denials) take(all bool) []*tenancy.Entry {
 	return out
 }
 
-// writeDenials writes what was counted. With a context without deadline it waits until a minute is over.
-func (a *Admin) writeDenials(ctx context.Context) error {
+// writeDenials writes what was counted for a minute, or at all.
+func (a *Admin) writeDenials(ctx context.Context, all bool) error {
 	if a.opts.Audit == nil {
 		return nil
 	}
-	_, last := ctx.Deadline()
 	var errs []error
-	for _, e := range a.denials.take(last) {
+	for _, e := range a.denials.take(all) {
 		errs = append(errs, a.opts.Audit.Audit(ctx, nil, *e))
 	}
 	return errors.Join(errs...)

@@ -70,7 +70,7 @@ func (r *route) validate() error {
 		return wrong("no action for the audit")
 	case !r.changes() && r.idempotent:
 		return wrong("a GET with an Idempotency-Key")
-	case (r.reach == oneOf) != strings.HasPrefix(r.pattern+"/", "tenants/{id}/") && (r.reach == oneOf) != strings.Contains(r.pattern, "tenant/{id}"):
+	case (r.reach == oneOf) != strings.Contains(r.pattern, "{id}"):
 		return wrong("the tenant in the path")
 	}
 	return nil
@@ -80,7 +80,7 @@ func (r *route) validate() error {
 func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
-		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.healthRoutes, a.documentRoutes,
+		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {
 		all = append(all, group()...)
 	}

@@ -1,6 +1,5 @@
 package problem
 
-
 import "slices"
 
 // Names of the rows that no sentinel of the root leads to: an [Error] names them.

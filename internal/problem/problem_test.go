@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/artflow-studio/tenancy"
-	named "github.com/artflow-studio/tenancy/internal/problem"
 )
 
 // retryError is an error that knows when to come back.

@@ -1,0 +1,27 @@
+package admin
+
+import "github.com/artflow-studio/tenancy/admin/auth"
+
+// Row is a row of the table of routes, for tests.
+type Row struct {
+	Method, Pattern string
+	Permission      auth.Permission
+	Everybody       bool // no credentials
+	SigningIn       bool // any stage
+	SignedIn        bool // any permission
+	OneTenant       bool
+	AllTenants      bool
+	StepUp          bool
+	Action          string
+	Part            string
+}
+
+// Table returns the rows.
+func (a *Admin) Table() []Row {
+	out := make([]Row, len(a.table))
+	for i := range a.table {
+		r := &a.table[i]
+		out[i] = Row{r.method, r.pattern, r.permission, r.audience == everybody, r.audience == signingIn, r.audience == signedInTo, r.reach == oneOf, r.reach == allOf, r.stepUp, r.action, r.part}
+	}
+	return out
+}

@@ -1,0 +1,233 @@
+package admin_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	server := tenancytest.NewServer(t, "sqlite")
+	for _, tt := range []struct {
+		hosts      []string
+		host, peer string
+		want       int
+	}{
+		{nil, "localhost:8081", "127.0.0.1:1", 401},
+		{nil, "127.0.0.1", "127.0.0.1:1", 401},
+		{nil, "[::1]:8081", "[::1]:1", 401},
+		{nil, "evil.example", "127.0.0.1:1", 421},
+		{nil, "localhost.evil.example", "127.0.0.1:1", 421},
+		{nil, "localhost", "192.0.2.1:1", 421},
+		{[]string{"console.example"}, "console.example:443", "192.0.2.1:1", 401},
+		{[]string{"console.example"}, "CONSOLE.example.", "192.0.2.1:1", 401},
+		{[]string{"console.example"}, "evil.example", "192.0.2.1:1", 421},
+		{[]string{"console.example"}, "localhost", "127.0.0.1:1", 421},
+	} {
+		c := newConsole(t, server, func(o *admin.Options) { o.Hosts = tt.hosts })
+		cl := c.client()
+		r := cl.request(t, "GET", "tenants", "", "X-Forwarded-Host", "console.example")
+		r.Host, r.RemoteAddr = tt.host, tt.peer
+		if a := cl.send(t, r, ""); a.code != tt.want {
+			t.Errorf("%v: %s from %s: got %d, want %d", tt.hosts, tt.host, tt.peer, a.code, tt.want)
+		}
+	}
+}
+
+func TestOtherSites(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for _, tt := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Origin", "https://evil.example", 403}, {"Origin", "null", 403}, {"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403},
+		{"Origin", "http://localhost", 200}, {"Sec-Fetch-Site", "same-origin", 200}, {"X-Reason", "curl has neither", 200},
+	} {
+		if a := cl.do(t, "POST", "tenants/t-aaa/suspend", "", tt.name, tt.value); a.code != tt.want {
+			t.Errorf("%s %s: got %d %s, want %d", tt.name, tt.value, a.code, a.body, tt.want)
+		}
+	}
+	if a := cl.do(t, "GET", "tenants/t-aaa", "", "X-HTTP-Method-Override", "DELETE"); a.code != 200 {
+		t.Errorf("a method override: got %d, want it ignored", a.code)
+	}
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
+		"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
+	} {
+		for _, path := range []string{"me", "nothing", "/"} {
+			cl.undocumented = true
+			if got := cl.do(t, "GET", path, "").header.Get(name); got != want && !(path == "/" && name == "Cache-Control") {
+				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+			}
+		}
+	}
+}
+
+func TestOddRequests(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	cl.undocumented = true
+	for _, tt := range []struct {
+		method, path, body string
+		header             []string
+		code               int
+		problem            string
+	}{
+		{"GET", "nothing", "", nil, 404, "unknown"},
+		{"DELETE", "tenants", "", nil, 404, "unknown"},
+		{"GET", "/api/tenancy//tenants", "", nil, 404, "unknown"},
+		{"GET", "/api/tenancy/x/../tenants", "", nil, 404, "unknown"},
+		{"GET", "/api/tenancy/tenants%2ft-aaa", "", nil, 404, "unknown"},
+		{"GET", "tenants/T-AAA", "", nil, 404, "unknown"},
+		{"GET", "tenants?filtre=x", "", nil, 422, "validation"},
+		{"GET", "tenants?limit=0", "", nil, 400, "invalid"},
+		{"GET", "tenants?cursor=zzz", "", nil, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, nil, 428, "precondition-required"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `"v77"`}, 412, "precondition"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `*`}, 412, "precondition"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `"v1"`, "Content-Type", "text/plain"}, 415, "media"},
+		{"PATCH", "tenants/t-aaa", `{"status":"archived"}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"version":9}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"id":"t-bbb"}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"placement":{}}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{} {}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, []string{"If-Match", `"v1"`}, 413, "too-large"},
+		{"PUT", "tenants/t-aaa/slug", `{"slug":"No Slug"}`, []string{"If-Match", `"v1"`}, 422, "validation"},
+		{"PUT", "tenants/t-aaa/slug", `{"slug":"bbb"}`, []string{"If-Match", `"v1"`}, 409, "exists"},
+		{"GET", "me", "", []string{"Authorization", "Bearer x"}, 400, "invalid"},
+		{"GET", "analytics/tenant/t-aaa?window=5m", "", nil, 400, "invalid"},
+		{"GET", "analytics/tenant/t-aaa?window=h", "", nil, 400, "invalid"},
+		{"GET", "live?topics=secrets", "", nil, 400, "invalid"},
+	} {
+		a := cl.do(t, tt.method, tt.path, tt.body, tt.header...)
+		if a.code != tt.code || a.problem() != tt.problem {
+			t.Errorf("%s %s %.40s: got %d %s, want %d %s", tt.method, tt.path, tt.body, a.code, a.body, tt.code, tt.problem)
+		}
+	}
+}
+
+func TestNotWired(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.Reports, o.Audit, o.Create = nil, nil, nil })
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for _, row := range c.Table() {
+		if row.Part == "" || strings.Contains(row.Pattern, "{id}") {
+			continue
+		}
+		body := ""
+		if row.Method != "GET" {
+			body = "{}"
+		}
+		if a := cl.do(t, row.Method, row.Pattern, body); a.code != 404 || a.problem() != "not-configured" {
+			t.Errorf("%s: got %d %s, want not configured", row.Pattern, a.code, a.body)
+		}
+	}
+	if a := cl.do(t, "GET", "me", ""); !strings.Contains(a.body, `"parts":[]`) {
+		t.Errorf("got %s, want no parts", a.body)
+	}
+}
+
+// Of requests with one Idempotency-Key, on all instances, one is carried out.
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		c := newConsole(t, s, nil)
+		cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		const body = `{"slug":"once","name":"Once"}`
+		first := cl.do(t, "POST", "tenants", body, "Idempotency-Key", "k1")
+		again := cl.do(t, "POST", "tenants", body, "Idempotency-Key", "k1")
+		if first.code != 201 || again.code != 201 || first.body != again.body || first.header.Get("ETag") != again.header.Get("ETag") || again.header.Get("Location") == "" {
+			t.Errorf("got %d %s and %d %s, want the same", first.code, first.body, again.code, again.body)
+		}
+		if a := cl.do(t, "POST", "tenants", `{"slug":"other"}`, "Idempotency-Key", "k1"); a.code != 422 || a.problem() != "key-mismatch" {
+			t.Errorf("another body: got %d %s, want 422", a.code, a.body)
+		}
+		if a := cl.do(t, "POST", "tenants", body); a.code != 409 || a.problem() != "exists" {
+			t.Errorf("without a key: got %d %s, want that it exists", a.code, a.body)
+		}
+		other := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		if a := other.do(t, "POST", "tenants", body, "Idempotency-Key", "k1"); a.code != 409 || a.problem() != "exists" {
+			t.Errorf("another operator's key: got %d %s, want that it exists", a.code, a.body)
+		}
+		var made, under atomic.Int64
+		var all sync.WaitGroup
+		for range 30 {
+			all.Go(func() {
+				mine := &client{c: c, cookies: map[string]string{}, undocumented: true}
+				for name, value := range cl.cookies {
+					mine.cookies[name] = value
+				}
+				switch a := mine.do(t, "POST", "tenants", `{"slug":"many"}`, "Idempotency-Key", "k2"); {
+				case a.code == 201:
+					made.Add(1)
+				case a.code == 409 && a.problem() == "conflict":
+					under.Add(1)
+				default:
+					t.Errorf("got %d %s, want 201 or 409", a.code, a.body)
+				}
+			})
+		}
+		all.Wait()
+		if made.Load() < 1 || made.Load()+under.Load() != 30 {
+			t.Errorf("got %d answers and %d refusals, want at least one answer", made.Load(), under.Load())
+		}
+		// A key whose instance died in the middle begins again once its time is over.
+		if _, err := c.db.Exec(`UPDATE tenancy_admin_keys SET status = 0, running_until = 1`); err != nil {
+			t.Fatal(err)
+		}
+		if a := cl.do(t, "POST", "tenants", body, "Idempotency-Key", "k1"); a.code != http.StatusConflict || a.problem() != "exists" {
+			t.Errorf("after a crash: got %d %s, want it carried out", a.code, a.body)
+		}
+	})
+}
+
+// What the operator may not grant, they cannot grant.
+func TestNobodyGrantsMore(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	target, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "vic@example.com", Role: auth.RoleViewer, Scope: tenancy.ByIDs(c.a.ID), Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	boss, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "boss@example.com", Role: auth.RoleOwner, Scope: tenancy.AllTenants(), Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	security := c.as(t, auth.RoleSecurity, tenancy.ByIDs(c.a.ID))
+	for _, tt := range []struct {
+		who, body string
+		want      int
+	}{
+		{target.ID, `{"role":"owner"}`, 403}, {target.ID, `{"role":"operator"}`, 403}, {target.ID, `{"scope":{"all":true}}`, 403},
+		{target.ID, `{"scope":{"ids":["t-aaa","t-bbb"]}}`, 403}, {target.ID, `{"scope":{"tags":["eu"]}}`, 403}, {boss.ID, `{"disabled":true}`, 403},
+		{target.ID, `{"role":"security"}`, 200},
+	} {
+		if a := security.do(t, "PATCH", "operators/"+tt.who, tt.body, "If-Match", `"v1"`); a.code != tt.want {
+			t.Errorf("%s: got %d %s, want %d", tt.body, a.code, a.body, tt.want)
+		}
+	}
+	// Credentials that were shown long ago do not do.
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	if a := security.do(t, "PATCH", "operators/"+target.ID, `{"name":"x"}`, "If-Match", `"v2"`); a.code != 403 || a.problem() != "step-up" {
+		t.Errorf("got %d %s, want a step-up", a.code, a.body)
+	}
+	if a := security.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`); a.code != 200 {
+		t.Fatalf("step-up: got %d %s", a.code, a.body)
+	}
+	if a := security.do(t, "PATCH", "operators/"+target.ID, `{"name":"x"}`, "If-Match", `"v2"`); a.code != 200 {
+		t.Errorf("after the step-up: got %d %s, want 200", a.code, a.body)
+	}
+}

@@ -1,0 +1,233 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+const (
+	password = "correct horse battery staple"
+	api      = "/api/tenancy/"
+)
+
+// everything passes all limits.
+type everything struct{}
+
+func (everything) Take(context.Context, []ratelimit.Limit) (bool, error) { return true, nil }
+
+// console is a console over a database of its own, with two tenants, A and B.
+type console struct {
+	*admin.Admin
+	db     *sqlx.DB
+	cat    *catalog.Catalog
+	trail  *audit.Trail
+	store  *analytics.SQL
+	a, b   *tenancy.Tenant
+	routes routers.Router
+}
+
+func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)) *console {
+	t.Helper()
+	c := &console{db: s.Database(t)}
+	var err error
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.trail, err = audit.New(c.db, nil)
+	must(err)
+	c.cat, err = catalog.New(c.db, &catalog.Options{Audit: c.trail})
+	must(err)
+	c.store, err = analytics.NewSQL(c.db, nil)
+	must(err)
+	reports, err := analytics.NewReports(c.store, nil)
+	must(err)
+	opts := &admin.Options{Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	if change != nil {
+		change(opts)
+	}
+	c.Admin, err = admin.New(c.db, c.cat, opts)
+	must(err)
+	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.Migrate} {
+		must(migrate(t.Context()))
+	}
+	c.a = c.tenant(t, "aaa", "eu")
+	c.b = c.tenant(t, "bbb", "us")
+	c.routes = documented(t)
+	return c
+}
+
+func (c *console) tenant(t *testing.T, slug string, tags ...string) *tenancy.Tenant {
+	t.Helper()
+	made, err := c.cat.Create(t.Context(), &tenancy.Tenant{ID: tenancy.ID("t-" + slug), Slug: slug, Status: tenancy.StatusActive, Tags: tags, Settings: map[string]string{"smtp.password": "planted-secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// documented returns the router of the OpenAPI document.
+func documented(t *testing.T) routers.Router {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return router
+}
+
+// client is a browser on this machine, whose requests and answers must be as the document says.
+type client struct {
+	c       *console
+	cookies map[string]string
+	// undocumented requests are sent without a look at the document: the answer is checked all the same.
+	undocumented bool
+}
+
+func (c *console) client() *client { return &client{c: c, cookies: map[string]string{}} }
+
+// as returns a client that is signed in as a new operator.
+func (c *console) as(t *testing.T, role string, scope tenancy.Scope) *client {
+	t.Helper()
+	email := strings.ToLower(string(tenancy.NewID())) + "@example.com"
+	if _, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: email, Role: role, Scope: scope, Password: password}); err != nil {
+		t.Fatal(err)
+	}
+	cl := c.client()
+	if a := cl.do(t, "POST", "auth/sign-in", `{"email":"`+email+`","password":"`+password+`"}`); a.code != 200 {
+		t.Fatalf("sign-in: got %d %s", a.code, a.body)
+	}
+	return cl
+}
+
+// answer is an answer of the API.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// problem returns the last part of the problem's type.
+func (a answer) problem() string {
+	var d struct{ Type string }
+	_ = json.Unmarshal([]byte(a.body), &d)
+	_, name, _ := strings.Cut(d.Type, "#")
+	return name
+}
+
+// into decodes the body.
+func (a answer) into(t *testing.T, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		t.Fatalf("%s: %v", a.body, err)
+	}
+}
+
+// request returns a request of the client's. Headers are pairs of name and value.
+func (cl *client) request(t *testing.T, method, path, body string, headers ...string) *http.Request {
+	t.Helper()
+	if !strings.HasPrefix(path, "/") {
+		path = api + path
+	}
+	r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body)).WithContext(t.Context())
+	r.RemoteAddr = "127.0.0.1:1234"
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range cl.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
+func (cl *client) do(t *testing.T, method, path, body string, headers ...string) answer {
+	t.Helper()
+	return cl.send(t, cl.request(t, method, path, body, headers...), body)
+}
+
+func (cl *client) send(t *testing.T, r *http.Request, body string) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	cl.c.Handler().ServeHTTP(w, r)
+	res := w.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(cl.cookies, c.Name)
+		} else {
+			cl.cookies[c.Name] = c.Value
+		}
+	}
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl.check(t, r, body, res, got)
+	return answer{res.StatusCode, res.Header, string(got)}
+}
+
+// check compares request and answer with the document, and looks for what no answer may have.
+func (cl *client) check(t *testing.T, r *http.Request, body string, res *http.Response, got []byte) {
+	t.Helper()
+	for _, secret := range []string{"planted-secret", "$argon2id$", "password_hash"} {
+		if bytes.Contains(got, []byte(secret)) {
+			t.Errorf("%s %s: the answer has %q", r.Method, r.URL, secret)
+		}
+	}
+	if cl.undocumented {
+		return
+	}
+	again := httptest.NewRequest(r.Method, r.URL.String(), strings.NewReader(body)).WithContext(t.Context())
+	again.Header = r.Header.Clone()
+	route, params, err := cl.c.routes.FindRoute(again)
+	if err != nil {
+		t.Errorf("%s %s is not in the document: %v", r.Method, r.URL, err)
+		return
+	}
+	in := &openapi3filter.RequestValidationInput{Request: again, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+	if res.StatusCode < 400 {
+		if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil {
+			t.Errorf("%s %s: the request is not as in the document: %v", r.Method, r.URL, err)
+		}
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Options: in.Options}
+	if len(got) > 0 && !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		out.SetBodyBytes(got)
+		if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
+			t.Errorf("%s %s: the answer %d is not as in the document: %v\n%s", r.Method, r.URL, res.StatusCode, err, got)
+		}
+	}
+}

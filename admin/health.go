@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+)
+
+func (a *Admin) healthRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "health", permission: auth.HealthRead, reach: allOf, handle: a.showHealth},
+		{method: "GET", pattern: "healthz", audience: everybody, handle: func(c *call) error { return c.noContent() }},
+		{method: "GET", pattern: "readyz", audience: everybody, handle: a.ready},
+	}
+}
+
+func isUnavailable(err error) bool { return errors.Is(err, tenancy.ErrUnavailable) }
+
+// checkWait is how long a check may take.
+const checkWait = 3 * time.Second
+
+// health is what the checks of the parts found last.
+type health struct {
+	mu    sync.Mutex // guards parts
+	parts map[string]partHealth
+}
+
+// partHealth is the health of one part.
+type partHealth struct {
+	Name    string    `json:"name"`
+	Healthy bool      `json:"healthy"`
+	Since   time.Time `json:"since"`
+	Checked time.Time `json:"checked_at"`
+}
+
+// checkHealth asks every part at once, each with a timeout of its own, and keeps what they say.
+func (a *Admin) checkHealth(ctx context.Context) {
+	checks := map[string]func(context.Context) error{"console": a.Check}
+	maps.Copy(checks, a.opts.Checks)
+	var all sync.WaitGroup
+	for name, check := range checks {
+		all.Go(func() {
+			bounded, cancel := context.WithTimeout(ctx, checkWait)
+			defer cancel()
+			err := check(bounded)
+			if ctx.Err() != nil {
+				return
+			}
+			if a.health.set(name, err == nil, time.Now().UTC()) && err != nil {
+				a.opts.Logger.WarnContext(ctx, "admin: a part is not healthy", "part", name, "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// set keeps what a check found, and reports whether that is new.
+func (h *health) set(name string, healthy bool, at time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.parts == nil {
+		h.parts = map[string]partHealth{}
+	}
+	p, known := h.parts[name]
+	changed := !known || p.Healthy != healthy
+	if changed {
+		p = partHealth{Name: name, Healthy: healthy, Since: at}
+	}
+	p.Checked = at
+	h.parts[name] = p
+	return changed
+}
+
+func (h *health) list() []partHealth {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := []partHealth{}
+	for _, name := range slices.Sorted(maps.Keys(h.parts)) {
+		out = append(out, h.parts[name])
+	}
+	return out
+}
+
+// attention returns what the console itself has to say.
+func (a *Admin) attention() []attention {
+	out := []attention{}
+	for _, p := range a.health.list() {
+		if !p.Healthy {
+			out = append(out, attention{"part-unhealthy", p.Name + " does not answer.", p.Since})
+		}
+	}
+	return out
+}
+
+func (a *Admin) showHealth(c *call) error {
+	parts := a.health.list()
+	healthy := true
+	for _, p := range parts {
+		healthy = healthy && p.Healthy
+	}
+	warnings := []string{}
+	if a.auth.KeyInDatabase() {
+		warnings = append(warnings, "The key of the second factors' secrets lies beside them in the database: set Options.Auth.Key.")
+	}
+	return c.reply(http.StatusOK, map[string]any{"healthy": healthy, "parts": parts, "warnings": warnings})
+}
+
+// ready says whether the console can serve operators. It gives no details.
+func (a *Admin) ready(c *call) error {
+	ctx, cancel := context.WithTimeout(c.ctx(), checkWait)
+	defer cancel()
+	if err := a.Check(ctx); err != nil {
+		return err
+	}
+	return c.noContent()
+}

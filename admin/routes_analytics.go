@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+)
+
+func (a *Admin) analyticsRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "analytics/overview", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.overview},
+		{method: "GET", pattern: "analytics/tenant/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.tenantReport},
+	}
+}
+
+// overviewAnswer is the overview. What needs attention comes first.
+type overviewAnswer struct {
+	Attention []attention `json:"attention"`
+	*analytics.Overview
+}
+
+// attention is something that an operator should look at.
+type attention struct {
+	// Kind is for programs, such as "part-unhealthy".
+	Kind string    `json:"kind"`
+	Text string    `json:"text"`
+	At   time.Time `json:"since"`
+}
+
+func (a *Admin) overview(c *call) error {
+	if err := c.onlyQuery(); err != nil {
+		return err
+	}
+	o, err := a.overviewFor(c.ctx(), c.id)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, o)
+}
+
+// overviewFor returns what that operator may see of the overview.
+func (a *Admin) overviewFor(ctx context.Context, id *auth.Identity) (*overviewAnswer, error) {
+	o, err := a.opts.Reports.Overview(ctx, id.Scope)
+	if err != nil {
+		return nil, err
+	}
+	if o.RecentActivities == nil || !id.Permissions.Has(auth.ActivitiesRead) {
+		o.RecentActivities = []analytics.Activity{}
+	}
+	out := &overviewAnswer{Attention: []attention{}, Overview: o}
+	if id.Scope.IsAll() && id.Permissions.Has(auth.HealthRead) {
+		out.Attention = a.attention()
+	}
+	return out, nil
+}
+
+func (a *Admin) tenantReport(c *call) error {
+	if err := c.onlyQuery("window", "from", "to"); err != nil {
+		return err
+	}
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	report, err := a.opts.Reports.Tenant(c.ctx(), c.id.Scope, c.tenant.ID, p)
+	if err != nil {
+		return err
+	}
+	if report.Activities == nil || !c.id.Permissions.Has(auth.ActivitiesRead) {
+		report.Activities = []analytics.Activity{}
+	}
+	return c.reply(http.StatusOK, report)
+}
+
+// Bounds of a window.
+const (
+	minWindow = time.Hour
+	maxWindow = 90 * 24 * time.Hour
+)
+
+// period reads the time that a report is about: a window such as 24h or 7d that ends now, or from and to.
+func (c *call) period() (analytics.Period, error) {
+	q := c.r.URL.Query()
+	window, from, to := q.Get("window"), q.Get("from"), q.Get("to")
+	if window != "" && (from != "" || to != "") {
+		return analytics.Period{}, fmt.Errorf("%w: a window beside from and to", tenancy.ErrInvalid)
+	}
+	if window != "" {
+		d, err := parseWindow(window)
+		now := time.Now().UTC()
+		return analytics.Period{From: now.Add(-d), To: now}, err
+	}
+	var p analytics.Period
+	for text, field := range map[string]*time.Time{from: &p.From, to: &p.To} {
+		if text == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return p, fmt.Errorf("%w: time %.60q", tenancy.ErrInvalid, text)
+		}
+		*field = t.UTC()
+	}
+	return p, nil
+}
+
+func parseWindow(text string) (time.Duration, error) {
+	unit := map[byte]time.Duration{'h': time.Hour, 'd': 24 * time.Hour}[text[len(text)-1]]
+	n, err := strconv.Atoi(text[:len(text)-1])
+	d := time.Duration(n) * unit
+	if err != nil || strings.TrimLeft(text, "0123456789") != text[len(text)-1:] || n > 10_000 || d < minWindow || d > maxWindow {
+		return 0, fmt.Errorf("%w: window %.20q, want 1h to 90d", tenancy.ErrInvalid, text)
+	}
+	return d, nil
+}

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+)
+
+func (a *Admin) meRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "me", audience: signingIn, reach: pageSelf, handle: a.me},
+		{method: "GET", pattern: "roles", audience: signedInTo, handle: a.roles},
+	}
+}
+
+// meAnswer is who asks, what they may do, and which parts there are.
+type meAnswer struct {
+	operatorRef
+	Role         string           `json:"role"`
+	Next         string           `json:"next"`
+	Permissions  auth.Permissions `json:"permissions"`
+	Scope        tenancy.Scope    `json:"scope"`
+	SecondFactor bool             `json:"second_factor"`
+	Session      meSession        `json:"session"`
+	Parts        []string         `json:"parts"`
+	Demo         bool             `json:"demo"`
+	Version      int              `json:"version"`
+}
+
+type meSession struct {
+	ID              string    `json:"id"`
+	AuthenticatedAt time.Time `json:"authenticated_at"`
+	ExpiresAt       time.Time `json:"expires_at"`
+	Fresh           bool      `json:"fresh"`
+}
+
+// me answers at every stage of a sign-in, so that a page knows what comes next. What an operator may do it says once they are in.
+func (a *Admin) me(c *call) error {
+	id := c.id
+	out := meAnswer{
+		operatorRef: refOf(id.Operator), Role: id.Operator.Role, SecondFactor: id.Operator.SecondFactor, Demo: a.opts.Demo, Version: 1, Parts: []string{},
+		Session: meSession{id.Session.ID, id.Session.AuthenticatedAt, id.Session.ExpiresAt, id.Fresh()},
+	}
+	if id.Session.Stage == auth.StageFull {
+		out.Permissions, out.Scope, out.Parts = id.Permissions, id.Scope, a.parts()
+	} else {
+		out.Next = string(id.Session.Stage)
+	}
+	return c.reply(http.StatusOK, out)
+}
+
+func (a *Admin) roles(c *call) error {
+	return c.reply(http.StatusOK, map[string]any{"roles": a.auth.Roles(), "permissions": auth.AllPermissions()})
+}

@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/problem"
+)
+
+func (a *Admin) operatorRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "operators", permission: auth.OperatorsRead, handle: a.listOperators},
+		{method: "GET", pattern: "operators/{operator}", permission: auth.OperatorsRead, handle: a.readOperator},
+		{method: "PATCH", pattern: "operators/{operator}", permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
+		{method: "DELETE", pattern: "operators/{operator}/sessions", permission: auth.SessionsEnd, stepUp: true, action: "session.end_all", handle: a.endOperatorSessions},
+	}
+}
+
+// operator is an operator as the API shows them.
+type operator struct {
+	operatorRef
+	Role         string        `json:"role"`
+	Scope        tenancy.Scope `json:"scope"`
+	Disabled     bool          `json:"disabled"`
+	SecondFactor bool          `json:"second_factor"`
+	Version      int64         `json:"version"`
+	CreatedAt    time.Time     `json:"created_at"`
+	UpdatedAt    time.Time     `json:"updated_at"`
+	SignedInAt   time.Time     `json:"signed_in_at,omitzero"`
+}
+
+func operatorOf(o *auth.Operator) operator {
+	return operator{refOf(o), o.Role, o.Scope, o.Disabled, o.SecondFactor, o.Version, o.CreatedAt, o.UpdatedAt, o.SignedInAt}
+}
+
+func (a *Admin) listOperators(c *call) error {
+	if err := c.onlyQuery("limit", "cursor"); err != nil {
+		return err
+	}
+	const query = "operators"
+	limit, after, err := c.page(500, query)
+	if err != nil {
+		return err
+	}
+	found, err := a.auth.Operators(c.ctx(), after, limit+1)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if len(found) > limit {
+		found = found[:limit]
+		next = cursor(query, found[limit-1].ID)
+	}
+	out := make([]operator, len(found))
+	for i, o := range found {
+		out[i] = operatorOf(o)
+	}
+	return c.reply(http.StatusOK, map[string]any{"operators": out, "next": next})
+}
+
+func (a *Admin) readOperator(c *call) error {
+	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	if err != nil {
+		return err
+	}
+	c.setVersion(o.Version)
+	return c.reply(http.StatusOK, operatorOf(o))
+}
+
+func (a *Admin) patchOperator(c *call) error {
+	var in struct {
+		Name     *string        `json:"name"`
+		Role     *string        `json:"role"`
+		Scope    *tenancy.Scope `json:"scope"`
+		Disabled *bool          `json:"disabled"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	if err != nil {
+		return err
+	}
+	if err := c.ifMatch(o.Version); err != nil {
+		return err
+	}
+	// Whoever changes an operator has all that the operator has before, and after.
+	if err := a.mayGrant(c.id, o.Role, o.Scope); err != nil {
+		return err
+	}
+	after := *o
+	if in.Role != nil {
+		after.Role = *in.Role
+	}
+	if in.Scope != nil {
+		after.Scope = *in.Scope
+	}
+	if err := a.mayGrant(c.id, after.Role, after.Scope); err != nil {
+		return err
+	}
+	changed, err := a.auth.UpdateOperator(c.ctx(), o.ID, o.Version, c.id.Operator.ID,
+		auth.OperatorChange{Name: in.Name, Role: in.Role, Scope: in.Scope, Disabled: in.Disabled})
+	if errors.Is(err, tenancy.ErrConflict) {
+		return problem.New(problem.Precondition, err)
+	}
+	if err != nil {
+		return err
+	}
+	c.setVersion(changed.Version)
+	return c.reply(http.StatusOK, operatorOf(changed))
+}
+
+// mayGrant reports whether somebody has all of a role and scope themselves. A role that does not exist grants nothing, and is refused
+// elsewhere.
+func (a *Admin) mayGrant(id *auth.Identity, role string, scope tenancy.Scope) error {
+	if !id.Permissions.Includes(a.auth.Roles()[role]) {
+		return fmt.Errorf("%w: role %.80q has permissions that the operator lacks", tenancy.ErrForbidden, role)
+	}
+	if !covers(id.Scope, scope) {
+		return fmt.Errorf("%w: the scope is wider than the operator's", tenancy.ErrForbidden)
+	}
+	return nil
+}
+
+// covers reports whether every tenant of inner is certainly one of outer.
+func covers(outer, inner tenancy.Scope) bool {
+	if outer.IsAll() || inner.IsZero() {
+		return true
+	}
+	if inner.IsAll() {
+		return false
+	}
+	tags, ids := outer.Tags(), outer.IDs()
+	for _, tag := range inner.Tags() {
+		if !slices.Contains(tags, tag) {
+			return false
+		}
+	}
+	for _, id := range inner.IDs() {
+		if !slices.Contains(ids, id) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Admin) endOperatorSessions(c *call) error {
+	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	if err != nil {
+		return err
+	}
+	if err := a.mayGrant(c.id, o.Role, o.Scope); err != nil {
+		return err
+	}
+	n, err := a.auth.EndSessions(c.ctx(), o.ID, c.id.Session.ID)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, map[string]int64{"ended": n})
+}

@@ -1,0 +1,265 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/problem"
+)
+
+func (a *Admin) tenantRoutes() []route {
+	rows := []route{
+		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: allOf, handle: a.listTenants},
+		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
+		{method: "GET", pattern: "tenants/{id}", permission: auth.TenantsRead, reach: oneOf, handle: a.readTenant},
+		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.update", handle: a.patchTenant},
+		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.rename", handle: a.renameTenant},
+		{method: "PUT", pattern: "tenants/{id}/tags", permission: auth.TenantsTag, reach: oneOf, action: "tenant.tag", handle: a.tagTenant},
+		{method: "PUT", pattern: "tenants/{id}/limits", permission: auth.TenantsLimits, reach: oneOf, action: "tenant.limits", handle: a.limitTenant},
+		{method: "PUT", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.addDomain},
+		{method: "DELETE", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.removeDomain},
+	}
+	for verb, status := range statusVerbs {
+		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + verb, permission: auth.TenantsStatus, reach: oneOf, idempotent: true,
+			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, status) }})
+	}
+	return rows
+}
+
+// statusVerbs are the actions that change nothing but a tenant's status.
+var statusVerbs = map[string]tenancy.Status{
+	"activate": tenancy.StatusActive, "suspend": tenancy.StatusSuspended, "block": tenancy.StatusBlocked, "deactivate": tenancy.StatusInactive,
+}
+
+// tenant is a tenant as the API shows it. Settings, keys, and secrets of maintenance have no field.
+type tenant struct {
+	ID        tenancy.ID       `json:"id"`
+	Slug      string           `json:"slug"`
+	Name      string           `json:"name"`
+	Domains   []string         `json:"domains"`
+	Status    tenancy.Status   `json:"status"`
+	Plan      string           `json:"plan"`
+	Tags      []string         `json:"tags"`
+	Limits    map[string]int64 `json:"limits"`
+	Server    string           `json:"server"`
+	Database  string           `json:"database"`
+	Version   int64            `json:"version"`
+	CreatedAt time.Time        `json:"created_at"`
+	UpdatedAt time.Time        `json:"updated_at"`
+}
+
+func shown(t *tenancy.Tenant) tenant {
+	out := tenant{t.ID, t.Slug, t.Name, t.Domains, t.Status, t.Plan, t.Tags, t.Limits, t.Placement.Server, t.Placement.Database, t.Version, t.CreatedAt, t.UpdatedAt}
+	if out.Domains == nil {
+		out.Domains = []string{}
+	}
+	if out.Tags == nil {
+		out.Tags = []string{}
+	}
+	if out.Limits == nil {
+		out.Limits = map[string]int64{}
+	}
+	return out
+}
+
+func (c *call) replyTenant(status int, t *tenancy.Tenant) error {
+	c.setVersion(t.Version)
+	return c.reply(status, shown(t))
+}
+
+func (a *Admin) listTenants(c *call) error {
+	if err := c.onlyQuery("limit", "cursor", "filter"); err != nil {
+		return err
+	}
+	f, query := tenancy.Filter{Text: c.r.URL.Query().Get("filter")}, "tenants?"+c.r.URL.Query().Get("filter")
+	limit, after, err := c.page(500, query)
+	if err != nil {
+		return err
+	}
+	f.Limit, f.After = limit+1, tenancy.ID(after)
+	at := time.Now().UTC()
+	found, err := a.catalog.List(c.ctx(), f)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if len(found) > limit {
+		found = found[:limit]
+		next = cursor(query, string(found[limit-1].ID))
+	}
+	out := make([]tenant, len(found))
+	for i, t := range found {
+		out[i] = shown(t)
+	}
+	c.w.Header().Set("X-Data-Time", at.Format(time.RFC3339Nano))
+	return c.reply(http.StatusOK, map[string]any{"tenants": out, "next": next})
+}
+
+func (a *Admin) readTenant(c *call) error { return c.replyTenant(http.StatusOK, c.tenant) }
+
+func (a *Admin) createTenant(c *call) error {
+	var in struct {
+		Slug    string           `json:"slug"`
+		Name    string           `json:"name"`
+		Plan    string           `json:"plan"`
+		Tags    []string         `json:"tags"`
+		Domains []string         `json:"domains"`
+		Limits  map[string]int64 `json:"limits"`
+		Server  string           `json:"server"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	t := &tenancy.Tenant{Slug: in.Slug, Name: in.Name, Plan: in.Plan, Tags: in.Tags, Domains: in.Domains, Limits: in.Limits}
+	t.Placement.Server = in.Server
+	if err := validateFields(t); err != nil {
+		return err
+	}
+	made, err := a.opts.Create(c.ctx(), t)
+	if err != nil {
+		return validation(err)
+	}
+	c.w.Header().Set("Location", base+"tenants/"+string(made.ID))
+	return c.replyTenant(http.StatusCreated, made)
+}
+
+// validateFields names the fields that no tenant may have.
+func validateFields(t *tenancy.Tenant) error {
+	var fields []problem.Field
+	add := func(err error, pointer, text string) {
+		if err != nil {
+			fields = append(fields, problem.Field{Pointer: pointer, Code: "malformed", Text: text})
+		}
+	}
+	add(tenancy.ValidateSlug(t.Slug), "/slug", "A slug has 1 to 63 lower-case letters, digits and inner hyphens.")
+	for i, tag := range t.Tags {
+		add(tenancy.ValidateTag(tag), fmt.Sprintf("/tags/%d", i), "A tag has lower-case letters, digits and hyphens.")
+	}
+	if len(fields) > 0 {
+		return problem.New(problem.Validation, fmt.Errorf("%w: tenant", tenancy.ErrInvalid), fields...)
+	}
+	return nil
+}
+
+// validation makes what the catalog does not accept an error of the fields that were sent.
+func validation(err error) error {
+	if errors.Is(err, tenancy.ErrInvalid) {
+		return problem.New(problem.Validation, err, problem.Field{Pointer: "", Code: "malformed", Text: "The record does not accept one of these values."})
+	}
+	return err
+}
+
+// edit changes the tenant that the client has read, and answers with the new record.
+func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
+	if err := c.ifMatch(c.tenant.Version); err != nil {
+		return err
+	}
+	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+		if err := c.ifMatch(t.Version); err != nil { // it changed since the row was admitted
+			return err
+		}
+		if !c.id.Scope.Includes(t) {
+			return fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
+		}
+		return change(t)
+	})
+	if err != nil {
+		var named *problem.Error
+		if errors.As(err, &named) {
+			return err
+		}
+		return validation(err)
+	}
+	return c.replyTenant(http.StatusOK, t)
+}
+
+func (a *Admin) patchTenant(c *call) error {
+	var in struct {
+		Name *string `json:"name"`
+		Plan *string `json:"plan"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	return a.edit(c, func(t *tenancy.Tenant) error {
+		if in.Name != nil {
+			t.Name = *in.Name
+		}
+		if in.Plan != nil {
+			t.Plan = *in.Plan
+		}
+		return nil
+	})
+}
+
+func (a *Admin) renameTenant(c *call) error {
+	var in struct {
+		Slug string `json:"slug"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := validateFields(&tenancy.Tenant{Slug: in.Slug}); err != nil {
+		return err
+	}
+	return a.edit(c, func(t *tenancy.Tenant) error { t.Slug = in.Slug; return nil })
+}
+
+// tagTenant changes tags, which scopes are made of: only who may see all tenants does that.
+func (a *Admin) tagTenant(c *call) error {
+	if !c.id.Scope.IsAll() {
+		return fmt.Errorf("%w: tags are changed in the scope of all tenants", tenancy.ErrForbidden)
+	}
+	var in struct {
+		Tags []string `json:"tags"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := validateFields(&tenancy.Tenant{Slug: c.tenant.Slug, Tags: in.Tags}); err != nil {
+		return err
+	}
+	return a.edit(c, func(t *tenancy.Tenant) error { t.Tags = in.Tags; return nil })
+}
+
+func (a *Admin) limitTenant(c *call) error {
+	var in struct {
+		Limits map[string]int64 `json:"limits"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	return a.edit(c, func(t *tenancy.Tenant) error { t.Limits = in.Limits; return nil })
+}
+
+func (a *Admin) addDomain(c *call) error {
+	return a.changeDomain(c, a.catalog.AddDomain)
+}
+
+func (a *Admin) removeDomain(c *call) error {
+	return a.changeDomain(c, a.catalog.RemoveDomain)
+}
+
+func (a *Admin) changeDomain(c *call, change func(context.Context, tenancy.ID, string) (*tenancy.Tenant, error)) error {
+	t, err := change(c.ctx(), c.tenant.ID, c.r.PathValue("domain"))
+	if err != nil {
+		return validation(err)
+	}
+	return c.replyTenant(http.StatusOK, t)
+}
+
+func (a *Admin) setStatus(c *call, status tenancy.Status) error {
+	t, err := a.catalog.SetStatus(c.ctx(), c.tenant.ID, status)
+	if errors.Is(err, tenancy.ErrInvalid) {
+		return fmt.Errorf("%w: %w", tenancy.ErrConflict, err) // what the tenant is now does not allow it
+	}
+	if err != nil {
+		return err
+	}
+	return c.replyTenant(http.StatusOK, t)
+}
