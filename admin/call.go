@@ -172,37 +172,27 @@ func fieldText(e *auth.FieldError) string {
 	return "This is not a valid " + e.Field + "."
 }
 
-// page reads limit and cursor of a list. A cursor belongs to one query; sent with another, it is refused.
-func (c *call) page(most int, query string) (limit int, after string, err error) {
-	limit = min(100, most)
-	if text := c.r.URL.Query().Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
-			return 0, "", fmt.Errorf("%w: limit %.20q, want 1 to %d", tenancy.ErrInvalid, text, most)
-		}
+// limit reads how many things a page of a list has: at most 500, and 100 unless it says.
+func (c *call) limit() (int, error) {
+	const most, usual = 500, 100
+	text := c.r.URL.Query().Get("limit")
+	if text == "" {
+		return usual, nil
 	}
-	cursor := c.r.URL.Query().Get("cursor")
-	if cursor == "" {
-		return limit, "", nil
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%w: limit %.20q, want 1 to %d", tenancy.ErrInvalid, text, most)
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	sum, after, ok := strings.Cut(string(raw), ":")
-	if err != nil || !ok || sum != querySum(query) {
-		return 0, "", fmt.Errorf("%w: a cursor of another query", tenancy.ErrInvalid)
-	}
-	return limit, after, nil
+	return n, nil
 }
 
-// cursor returns the cursor behind that key of the query.
-func cursor(query, after string) string {
-	if after == "" {
-		return ""
+// after reads the cursor of a list: its n values, or nil on the first page. One of another query is refused.
+func (c *call) after(query string, n int) ([]string, error) {
+	text := c.r.URL.Query().Get("cursor")
+	if text == "" {
+		return nil, nil
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(querySum(query) + ":" + after))
-}
-
-func querySum(query string) string {
-	sum := sha256.Sum256([]byte(query))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
+	return tenancy.Cursor(text).Values(query, n)
 }
 
 // onlyQuery refuses parameters that the row does not know, and those that are sent twice: a mistyped filter must not select

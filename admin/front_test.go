@@ -91,6 +91,7 @@ func TestOddRequests(t *testing.T) {
 		{"GET", "/api/tenancy/tenants%2ft-aaa", "", nil, 404, "unknown"},
 		{"GET", "tenants/T-AAA", "", nil, 404, "unknown"},
 		{"GET", "tenants?filtre=x", "", nil, 422, "validation"},
+		{"GET", "tenants?filter=staus:active", "", nil, 422, "validation"},
 		{"GET", "tenants?limit=0", "", nil, 400, "invalid"},
 		{"GET", "tenants?cursor=zzz", "", nil, 400, "invalid"},
 		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, nil, 428, "precondition-required"},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -54,24 +55,24 @@ func (a *Admin) listAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	limit, after, err := c.page(500, query)
-	if err != nil {
+	limit, err1 := c.limit()
+	last, err2 := c.after(query, 2)
+	if err := cmp.Or(err1, err2); err != nil {
 		return err
 	}
 	// A page goes on behind a time and an ID: the entries of that time which come before are read again and left out.
 	lastTime, lastID := time.Time{}, ""
-	if after != "" {
-		text, id, _ := strings.Cut(after, " ")
-		if lastTime, err = time.Parse(time.RFC3339Nano, text); err != nil {
+	if last != nil {
+		if lastTime, err = time.Parse(time.RFC3339Nano, last[0]); err != nil {
 			return fmt.Errorf("%w: cursor", tenancy.ErrInvalid)
 		}
-		lastID = id
+		lastID = last[1]
 		if end := lastTime.Add(time.Microsecond); f.Before.IsZero() || end.Before(f.Before) {
 			f.Before = end
 		}
 	}
 	out, names := []entry{}, map[string]string{}
-	next := ""
+	next := tenancy.Cursor("")
 	for e, err := range a.opts.Audit.Entries(c.ctx(), f) {
 		if err != nil {
 			return err
@@ -81,7 +82,7 @@ func (a *Admin) listAudit(c *call) error {
 		}
 		if len(out) == limit {
 			last := out[len(out)-1]
-			next = cursor(query, last.Time.UTC().Format(time.RFC3339Nano)+" "+last.ID)
+			next = tenancy.NewCursor(query, last.Time.UTC().Format(time.RFC3339Nano), last.ID)
 			break
 		}
 		out = append(out, a.entryOf(c, &e, names))

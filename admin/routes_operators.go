@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,18 +44,23 @@ func (a *Admin) listOperators(c *call) error {
 		return err
 	}
 	const query = "operators"
-	limit, after, err := c.page(500, query)
-	if err != nil {
+	limit, err1 := c.limit()
+	last, err2 := c.after(query, 1)
+	if err := cmp.Or(err1, err2); err != nil {
 		return err
+	}
+	after := ""
+	if last != nil {
+		after = last[0]
 	}
 	found, err := a.auth.Operators(c.ctx(), after, limit+1)
 	if err != nil {
 		return err
 	}
-	next := ""
+	next := tenancy.Cursor("")
 	if len(found) > limit {
 		found = found[:limit]
-		next = cursor(query, found[limit-1].ID)
+		next = tenancy.NewCursor(query, found[limit-1].ID)
 	}
 	out := make([]operator, len(found))
 	for i, o := range found {

@@ -14,7 +14,7 @@ import (
 
 func (a *Admin) tenantRoutes() []route {
 	rows := []route{
-		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: allOf, handle: a.listTenants},
+		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: within, handle: a.listTenants},
 		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
 		{method: "GET", pattern: "tenants/{id}", permission: auth.TenantsRead, reach: oneOf, handle: a.readTenant},
 		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.update", handle: a.patchTenant},
@@ -76,28 +76,42 @@ func (a *Admin) listTenants(c *call) error {
 	if err := c.onlyQuery("limit", "cursor", "filter"); err != nil {
 		return err
 	}
-	f, query := tenancy.Filter{Text: c.r.URL.Query().Get("filter")}, "tenants?"+c.r.URL.Query().Get("filter")
-	limit, after, err := c.page(500, query)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}
-	f.Limit, f.After = limit+1, tenancy.ID(after)
-	at := time.Now().UTC()
+	f, err := c.filter(c.r.URL.Query().Get("filter"), "?filter")
+	if err != nil {
+		return err
+	}
+	f.Limit, f.After = limit+1, tenancy.Cursor(c.r.URL.Query().Get("cursor"))
 	found, err := a.catalog.List(c.ctx(), f)
 	if err != nil {
 		return err
 	}
-	next := ""
+	next := tenancy.Cursor("")
 	if len(found) > limit {
 		found = found[:limit]
-		next = cursor(query, string(found[limit-1].ID))
+		next = f.Next(found[limit-1])
 	}
 	out := make([]tenant, len(found))
 	for i, t := range found {
 		out[i] = shown(t)
 	}
-	c.w.Header().Set("X-Data-Time", at.Format(time.RFC3339Nano))
 	return c.reply(http.StatusOK, map[string]any{"tenants": out, "next": next})
+}
+
+// filter reads the text form of a filter, for the tenants in the operator's scope. pointer names the part of the request that it
+// came from.
+func (c *call) filter(text, pointer string) (tenancy.Filter, error) {
+	f, err := tenancy.ParseFilter(text)
+	var wrong *tenancy.FilterError
+	if errors.As(err, &wrong) {
+		return f, problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "filter",
+			Text: fmt.Sprintf("%q at character %d: %s", wrong.Word, wrong.Position, wrong.Problem)})
+	}
+	f.Scope = &c.id.Scope
+	return f, err
 }
 
 func (a *Admin) readTenant(c *call) error { return c.replyTenant(http.StatusOK, c.tenant) }
