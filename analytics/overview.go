@@ -70,7 +70,7 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview,
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := r.source.Fleet(ctx, scope)
+	fleet, err := r.source.Fleet(ctx, &TenantsQuery{Scope: scope})
 	if err != nil {
 		return nil, err
 	}

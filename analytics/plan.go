@@ -87,3 +87,11 @@ func ceil(t time.Time, d time.Duration) time.Time {
 	}
 	return t
 }
+
+// withLate adds a piece of the late parts of the whole period, if there is one.
+func withLate(pieces []piece) []piece {
+	if len(pieces) == 0 {
+		return nil
+	}
+	return append(pieces, piece{lateTable, pieces[0].from, pieces[len(pieces)-1].to})
+}

@@ -159,7 +159,7 @@ type TenantUsage struct {
 func (r *Reports) infos(ctx context.Context, scope tenancy.Scope, ids []tenancy.ID) (map[tenancy.ID]*TenantRow, error) {
 	out := make(map[tenancy.ID]*TenantRow, len(ids))
 	for chunk := range slices.Chunk(ids, 500) {
-		rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, IDs: chunk, Limit: len(chunk)})
+		rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, Filter: tenancy.Filter{IDs: chunk}, Limit: len(chunk)})
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package analytics
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -129,38 +128,6 @@ func (s *SQL) state(ctx context.Context) (*State, error) {
 
 func fromInterval(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
 
-// Fleet implements [Source].
-func (s *SQL) Fleet(ctx context.Context, scope tenancy.Scope) (*Fleet, error) {
-	f := &Fleet{ByStatus: map[tenancy.Status]int64{}, ByPlan: map[string]int64{}, ByServer: map[string]int64{}}
-	c := scoped(scope, nil)
-	if c.none || c.err != nil {
-		return f, wrap("analytics.SQL.Fleet", c.err)
-	}
-	err := s.each(ctx, s.db, `SELECT t.status, t.plan, t.server, COUNT(*), SUM(CASE WHEN t.database_name <> '' THEN 1 ELSE 0 END),
-		COALESCE(SUM(t.storage), 0), COUNT(t.storage), COALESCE(MIN(t.sized_at), 0)
-		FROM tenancy_usage_tenants t WHERE `+c.String()+` GROUP BY t.status, t.plan, t.server`, c.args, func(r *sql.Rows) error {
-		var (
-			status                                         tenancy.Status
-			plan, server                                   string
-			tenants, databases, storage, measured, sizedAt int64
-		)
-		if err := r.Scan(&status, &plan, &server, &tenants, &databases, &storage, &measured, &sizedAt); err != nil {
-			return err
-		}
-		f.Tenants += tenants
-		f.ByStatus[status] += tenants
-		f.ByPlan[plan] += tenants
-		f.ByServer[server] += tenants
-		f.Databases += databases
-		f.Storage, f.Measured = add(f.Storage, storage), f.Measured+measured
-		if at := fromMicros(sizedAt); sizedAt != 0 && (f.Oldest.IsZero() || at.Before(f.Oldest)) {
-			f.Oldest = at
-		}
-		return nil
-	})
-	return f, wrap("analytics.SQL.Fleet", err)
-}
-
 // Sum implements [Source].
 func (s *SQL) Sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	rows, err := s.sum(ctx, q)
@@ -176,11 +143,10 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	pieces := plan(q.Period, q.Step, state)
+	pieces := withLate(plan(q.Period, q.Step, state))
 	if len(pieces) == 0 {
 		return nil, nil
 	}
-	pieces = append(pieces, piece{lateTable, pieces[0].from, pieces[len(pieces)-1].to})
 	if q.Latency {
 		return s.merged(ctx, q, c, pieces)
 	}
@@ -296,36 +262,4 @@ func (z *orZero) Scan(src any) error {
 	err := n.Scan(src)
 	*z = orZero(n.Int64)
 	return err
-}
-
-// Tenants implements [Source].
-func (s *SQL) Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
-	rows, err := s.tenants(ctx, q)
-	return rows, wrap("analytics.SQL.Tenants", err)
-}
-
-func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
-	c := scoped(q.Scope, q.IDs)
-	if c.none || c.err != nil {
-		return nil, c.err
-	}
-	order := ""
-	if q.Sort == FigureStorage {
-		order = `COALESCE(t.storage, -1) DESC, `
-	}
-	var rows []TenantRow
-	err := s.each(ctx, s.db, `SELECT t.id, t.slug, t.name, t.status, t.plan, t.server, t.tags, t.limits, t.created_at, COALESCE(t.storage, 0), COALESCE(t.sized_at, 0)
-		FROM tenancy_usage_tenants t WHERE `+c.String()+` ORDER BY `+order+`t.id LIMIT ?`, append(c.args, q.Limit), func(r *sql.Rows) error {
-		var row TenantRow
-		var tags, limits string
-		var created, sizedAt int64
-		err := r.Scan(&row.ID, &row.Slug, &row.Name, &row.Status, &row.Plan, &row.Server, &tags, &limits, &created, &row.Storage, &sizedAt)
-		row.Tags, row.CreatedAt, row.SizedAt = strings.Fields(tags), fromMicros(created), fromMicros(sizedAt)
-		if err == nil && limits != "" {
-			err = json.Unmarshal([]byte(limits), &row.Limits)
-		}
-		rows = append(rows, row)
-		return err
-	})
-	return rows, err
 }

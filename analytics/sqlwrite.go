@@ -77,6 +77,11 @@ func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now t
 	}})
 }
 
+// searchText is what the filter's text is looked for in.
+func searchText(t *tenancy.Tenant) string {
+	return strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
+}
+
 var tenantColumns = []string{
 	"slug", "name", "status", "plan", "server", "database_name", "tags", "limits", "search_text", "created_at", "listed_at", "version",
 }
@@ -103,11 +108,10 @@ func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.
 			}
 			limits = string(packed)
 		}
-		search := strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
 		ids = append(ids, id)
 		rows = append(rows, []any{
 			id, t.Slug, t.Name, t.Status, t.Plan, t.Placement.Server, t.Placement.Database, strings.Join(t.Tags, " "), limits,
-			search, toMicros(t.CreatedAt), now.UnixMicro(), t.Version,
+			searchText(t), toMicros(t.CreatedAt), now.UnixMicro(), t.Version,
 		})
 	}
 	// In one order, so that two instances do not wait for each other.

@@ -88,9 +88,9 @@ type Period struct {
 type Source interface {
 	// State returns what is known about the store itself.
 	State(ctx context.Context) (*State, error)
-	// Fleet returns the totals of the tenants' table.
-	Fleet(ctx context.Context, scope tenancy.Scope) (*Fleet, error)
-	// Tenants returns tenants with their usage.
+	// Fleet returns the totals of the tenants that the query selects, on all pages.
+	Fleet(ctx context.Context, q *TenantsQuery) (*Fleet, error)
+	// Tenants returns a page of the tenants that the query selects.
 	Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error)
 	// Sum returns sums of counts.
 	Sum(ctx context.Context, q *SumQuery) ([]SumRow, error)
@@ -128,6 +128,18 @@ type Fleet struct {
 	Oldest   time.Time
 }
 
+func newFleet() *Fleet {
+	return &Fleet{ByStatus: map[tenancy.Status]int64{}, ByPlan: map[string]int64{}, ByServer: map[string]int64{}}
+}
+
+// sized adds the sizes of n databases, of which the first was measured at that time.
+func (f *Fleet) sized(storage, n int64, at time.Time) {
+	f.Storage, f.Measured = add(f.Storage, storage), f.Measured+n
+	if !at.IsZero() && (f.Oldest.IsZero() || at.Before(f.Oldest)) {
+		f.Oldest = at
+	}
+}
+
 // TenantInfo is what a report says about a tenant.
 type TenantInfo struct {
 	ID        tenancy.ID     `json:"id"`
@@ -148,22 +160,33 @@ type TenantRow struct {
 	SizedAt time.Time
 	// Limits are those of the record.
 	Limits map[string]int64
-	// Counts are the sums of the query's period, if it has one.
-	Counts Counts
+	// Key is the value that the row is sorted by.
+	Key string
 }
 
 // TenantsQuery selects tenants.
 type TenantsQuery struct {
 	Scope tenancy.Scope
-	// IDs, if there are any, are the tenants to choose from.
-	IDs []tenancy.ID
-	// Period is of the counts, without latency. The zero period has none.
+	// Filter selects tenants of the scope. Its terms are on the fields of [Fields]. Its
+	// scope, order, cursor and limit are not looked at.
+	Filter tenancy.Filter
+	// Period is that of fields of usage that have no end of their own.
 	Period Period
-	// Sort is a column of the period or a field; Descending turns it around.
+	// Sort is a field: see [TenantsRequest.Sort]. Tenants that are equal in it are in
+	// ascending order of ID.
 	Sort       string
 	Descending bool
+	// After continues a listing behind a row.
+	After *TenantsPosition
 	// Limit is how many at most.
 	Limit int
+}
+
+// TenantsPosition is a place in a listing.
+type TenantsPosition struct {
+	// Key is the [TenantRow.Key] of the row before.
+	Key string
+	ID  tenancy.ID
 }
 
 // SumQuery asks for sums of counts.

@@ -186,7 +186,7 @@ func testUsageScopes(u *usageTest) {
 		{"the application's row by its ID", tenancy.ByIDs(analytics.Application), 0, 0},
 	} {
 		u.wantTotal(tt.name, tt.sum, tt.scope)
-		fleet, err := u.store.Fleet(u.Context(), tt.scope)
+		fleet, err := u.store.Fleet(u.Context(), &analytics.TenantsQuery{Scope: tt.scope})
 		if err != nil || fleet.Tenants != tt.tenants || fleet.ByStatus[tenancy.StatusActive] != tt.tenants {
 			u.Errorf("%s: got %+v, %v, want %d tenants", tt.name, fleet, err, tt.tenants)
 		}
@@ -208,7 +208,7 @@ func testUsageRecords(u *usageTest) {
 	for _, record := range []*tenancy.Tenant{changed, older, changed} {
 		u.write(&analytics.Batch{Instance: u.instance(1), Tenants: []*tenancy.Tenant{record}})
 	}
-	rows, err := u.store.Tenants(u.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), IDs: []tenancy.ID{u.acme.ID}, Limit: 10})
+	rows, err := u.store.Tenants(u.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Filter: tenancy.Filter{IDs: []tenancy.ID{u.acme.ID}}, Limit: 10})
 	if err != nil || len(rows) != 1 {
 		u.Fatalf("got %+v, %v, want acme", rows, err)
 	}
@@ -279,7 +279,7 @@ func testUsageCatalog(u *usageTest) {
 	renamed.Name, renamed.Version = "Renamed", 2
 	quiet := NewTenant("quiet")
 	u.keep(renamed, quiet)
-	fleet, err := u.store.Fleet(u.Context(), tenancy.AllTenants())
+	fleet, err := u.store.Fleet(u.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants()})
 	if err != nil || fleet.Tenants != 2 || fleet.Databases != 2 {
 		u.Errorf("got %+v, %v, want the two of the catalog", fleet, err)
 	}

@@ -1,0 +1,151 @@
+package analytics
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// spans are the ends of names of fields that have a period of their own, such as
+// requests_7d. Others are of the period that was asked for.
+func spans() map[string]time.Duration {
+	return map[string]time.Duration{"1h": time.Hour, "24h": day, "7d": 7 * day, "30d": 30 * day, "90d": 90 * day}
+}
+
+// Fields returns the fields of usage, for [tenancy.ParseFilter]: those of all columns,
+// errors and storage, each column also with the end _1h, _24h, _7d, _30d or _90d.
+func Fields() []tenancy.Field {
+	fields := []tenancy.Field{{Name: FigureStorage, Kind: tenancy.FieldNumber}}
+	for _, name := range append(columnNames(), FigureErrors) {
+		fields = append(fields, tenancy.Field{Name: name, Kind: tenancy.FieldNumber})
+		for span := range spans() {
+			fields = append(fields, tenancy.Field{Name: name + "_" + span, Kind: tenancy.FieldNumber})
+		}
+	}
+	slices.SortFunc(fields, func(a, b tenancy.Field) int { return strings.Compare(a.Name, b.Name) })
+	return fields
+}
+
+func columnNames() []string {
+	names := make([]string, 0, numColumns)
+	for _, c := range Columns() {
+		names = append(names, c.String())
+	}
+	return names
+}
+
+// field is what tenants are sorted and filtered by.
+type field struct {
+	text    string // the column of the tenants' table, if it is one of texts
+	number  string // the same, if it is one of numbers
+	column  Column // of usage, if neither is set
+	span    time.Duration
+	isUsage bool
+}
+
+// parseField returns the field of that name. Another name is an error that wraps
+// [tenancy.ErrInvalid].
+func parseField(name string) (field, error) {
+	switch name {
+	case "", "id", "slug", "name", "status", "plan", "server":
+		if name == "" {
+			name = "id"
+		}
+		return field{text: name}, nil
+	case "created":
+		return field{number: "created_at"}, nil
+	case FigureStorage:
+		return field{number: "storage"}, nil
+	}
+	f := field{isUsage: true}
+	base := name
+	for end, span := range spans() {
+		if rest, ok := strings.CutSuffix(name, "_"+end); ok {
+			base, f.span = rest, span
+		}
+	}
+	if base == FigureErrors {
+		f.column = Status5xx
+		return f, nil
+	}
+	var err error
+	if f.column, err = ParseColumn(base); err != nil {
+		return f, fmt.Errorf("%w: no field is called %.60q", tenancy.ErrInvalid, name)
+	}
+	return f, nil
+}
+
+// period returns the period of a field of usage.
+func (f field) period(p Period, now time.Time) Period {
+	if f.span == 0 {
+		return p
+	}
+	return Period{now.Add(-f.span), now}
+}
+
+// condition is a term on a field.
+type condition struct {
+	field field
+	term  tenancy.Term
+}
+
+// conditionsOf returns the terms of a filter with their fields. A term on a field that is
+// none, or of texts, is an error that wraps [tenancy.ErrInvalid].
+func conditionsOf(terms []tenancy.Term) ([]condition, error) {
+	var out []condition
+	for _, t := range terms {
+		f, err := parseField(t.Field)
+		if err != nil {
+			return nil, err
+		}
+		if f.text != "" || t.Kind != tenancy.FieldNumber || len(t.Values) == 0 || t.Op == tenancy.OpBetween && len(t.Values) != 2 {
+			return nil, fmt.Errorf("%w: a condition on %.60q: want a number", tenancy.ErrInvalid, t.Field)
+		}
+		out = append(out, condition{f, t})
+	}
+	return out, nil
+}
+
+// holds reports whether a value meets the condition.
+func (c *condition) holds(value int64) bool {
+	v := float64(value)
+	switch c.term.Op {
+	case tenancy.OpMore:
+		return v > c.term.Number(0)
+	case tenancy.OpAtLeast:
+		return v >= c.term.Number(0)
+	case tenancy.OpLess:
+		return v < c.term.Number(0)
+	case tenancy.OpAtMost:
+		return v <= c.term.Number(0)
+	case tenancy.OpBetween:
+		return v >= c.term.Number(0) && v <= c.term.Number(1)
+	case tenancy.OpIs:
+		for i := range c.term.Values {
+			if v == c.term.Number(i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sql returns the condition on an expression.
+func (c *condition) sql(expression string) (string, []any) {
+	switch c.term.Op {
+	case tenancy.OpMore, tenancy.OpAtLeast, tenancy.OpLess, tenancy.OpAtMost:
+		return expression + ` ` + string(c.term.Op) + ` ?`, []any{c.term.Number(0)}
+	case tenancy.OpBetween:
+		return expression + ` BETWEEN ? AND ?`, []any{c.term.Number(0), c.term.Number(1)}
+	case tenancy.OpIs:
+	}
+	var each []string
+	var args []any
+	for i := range c.term.Values {
+		each, args = append(each, expression+` = ?`), append(args, c.term.Number(i))
+	}
+	return `(` + strings.Join(each, ` OR `) + `)`, args
+}

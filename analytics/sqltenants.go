@@ -1,0 +1,218 @@
+package analytics
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// tenantsSelect is a query of the tenants' table, with the usage that it is filtered and
+// sorted by.
+type tenantsSelect struct {
+	where *conditions
+	joins []string
+	args  []any // of the joins
+	spans map[time.Duration]string
+	usage map[time.Duration][]Column
+}
+
+// tenantsWhere returns the query without an order.
+func (s *SQL) tenantsWhere(ctx context.Context, q *TenantsQuery, more ...field) (*tenantsSelect, error) {
+	f := &q.Filter
+	sel := &tenantsSelect{where: scoped(q.Scope, f.IDs), spans: map[time.Duration]string{}, usage: map[time.Duration][]Column{}}
+	c := sel.where
+	if len(f.Status) > 0 {
+		c.in(`t.status IN (?)`, f.Status)
+	}
+	if f.Plan != "" {
+		c.and(`t.plan = ?`, f.Plan)
+	}
+	if f.Server != "" {
+		c.and(`t.server = ?`, f.Server)
+	}
+	if len(f.Tags) > 0 {
+		c.in(`t.tenant_key IN (SELECT tenant_key FROM tenancy_usage_tags WHERE tag IN (?))`, f.Tags)
+	}
+	if text := strings.ToLower(strings.TrimSpace(f.Text)); text != "" {
+		c.and(`t.search_text LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)+"%")
+	}
+	if !f.CreatedFrom.IsZero() {
+		c.and(`t.created_at >= ?`, f.CreatedFrom.UnixMicro())
+	}
+	if !f.CreatedBefore.IsZero() {
+		c.and(`t.created_at < ?`, f.CreatedBefore.UnixMicro())
+	}
+	terms, err := conditionsOf(f.Terms)
+	if err != nil {
+		return nil, err
+	}
+	for _, each := range terms {
+		more = append(more, each.field)
+	}
+	for _, each := range more {
+		if each.isUsage {
+			sel.usage[each.span] = append(sel.usage[each.span], each.column)
+		}
+	}
+	if err := s.joinUsage(ctx, q, sel); err != nil {
+		return nil, err
+	}
+	for _, each := range terms {
+		condition, args := each.sql(sel.expression(each.field))
+		c.and(condition, args...)
+	}
+	return sel, c.err
+}
+
+// joinUsage joins sums of usage for each span.
+func (s *SQL) joinUsage(ctx context.Context, q *TenantsQuery, sel *tenantsSelect) error {
+	if len(sel.usage) == 0 {
+		return nil
+	}
+	state, err := s.state(ctx)
+	if err != nil {
+		return err
+	}
+	for span, columns := range sel.usage {
+		alias := fmt.Sprintf("u%d", len(sel.joins))
+		sel.spans[span] = alias
+		pieces := withLate(plan(field{span: span}.period(q.Period, state.Now), 0, state))
+		var sums, names, from []string
+		seen := map[Column]bool{}
+		for _, col := range columns {
+			if !seen[col] {
+				seen[col] = true
+				names, sums = append(names, col.String()), append(sums, aggregate(col)+`(`+col.String()+`) AS `+col.String())
+			}
+		}
+		if len(pieces) == 0 { // a period in the future
+			pieces = []piece{{partsTable, state.Now, state.Now}}
+		}
+		for _, p := range pieces {
+			from = append(from, `SELECT tenant_key, `+strings.Join(names, `, `)+` FROM `+p.table.name+` WHERE bucket >= ? AND bucket < ?`)
+			sel.args = append(sel.args, p.from.UnixMicro(), p.to.UnixMicro())
+		}
+		sel.joins = append(sel.joins, ` LEFT JOIN (SELECT tenant_key, `+strings.Join(sums, `, `)+` FROM (`+strings.Join(from, ` UNION ALL `)+`) p GROUP BY tenant_key) `+
+			alias+` ON `+alias+`.tenant_key = t.tenant_key`)
+	}
+	return nil
+}
+
+// expression returns the SQL of a field.
+func (sel *tenantsSelect) expression(f field) string {
+	switch {
+	case f.text != "":
+		return `t.` + f.text
+	case f.number != "":
+		return `COALESCE(t.` + f.number + `, 0)`
+	}
+	return `COALESCE(` + sel.spans[f.span] + `.` + f.column.String() + `, 0)`
+}
+
+// from returns what the query selects from, and its arguments so far.
+func (sel *tenantsSelect) from() (string, []any) {
+	return ` FROM tenancy_usage_tenants t` + strings.Join(sel.joins, ``) + ` WHERE ` + sel.where.String(), append(append([]any{}, sel.args...), sel.where.args...)
+}
+
+// Fleet implements [Source].
+func (s *SQL) Fleet(ctx context.Context, q *TenantsQuery) (*Fleet, error) {
+	f, err := s.fleet(ctx, q)
+	return f, wrap("analytics.SQL.Fleet", err)
+}
+
+func (s *SQL) fleet(ctx context.Context, q *TenantsQuery) (*Fleet, error) {
+	f := newFleet()
+	sel, err := s.tenantsWhere(ctx, q)
+	if err != nil || sel.where.none {
+		return f, err
+	}
+	from, args := sel.from()
+	err = s.each(ctx, s.db, `SELECT t.status, t.plan, t.server, COUNT(*), SUM(CASE WHEN t.database_name <> '' THEN 1 ELSE 0 END),
+		COALESCE(SUM(t.storage), 0), COUNT(t.storage), COALESCE(MIN(t.sized_at), 0)`+from+` GROUP BY t.status, t.plan, t.server`, args, func(r *sql.Rows) error {
+		var (
+			status                       tenancy.Status
+			plan, server                 string
+			tenants, databases, measured int64
+			storage                      orZero
+			sizedAt                      int64
+		)
+		if err := r.Scan(&status, &plan, &server, &tenants, &databases, &storage, &measured, &sizedAt); err != nil {
+			return err
+		}
+		f.Tenants += tenants
+		f.ByStatus[status] += tenants
+		f.ByPlan[plan] += tenants
+		f.ByServer[server] += tenants
+		f.Databases += databases
+		f.sized(int64(storage), measured, fromMicros(sizedAt))
+		return nil
+	})
+	return f, err
+}
+
+// Tenants implements [Source].
+func (s *SQL) Tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
+	rows, err := s.tenants(ctx, q)
+	return rows, wrap("analytics.SQL.Tenants", err)
+}
+
+func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error) {
+	by, err := parseField(q.Sort)
+	if err != nil {
+		return nil, err
+	}
+	sel, err := s.tenantsWhere(ctx, q, by)
+	if err != nil || sel.where.none {
+		return nil, err
+	}
+	key := sel.expression(by)
+	order, than := ``, `>`
+	if q.Descending {
+		order, than = ` DESC`, `<`
+	}
+	if q.After != nil {
+		var value any = q.After.Key
+		if by.text == "" {
+			if value, err = strconv.ParseInt(q.After.Key, 10, 64); err != nil {
+				return nil, fmt.Errorf("%w: cursor: %.40q is no number", tenancy.ErrInvalid, q.After.Key)
+			}
+		}
+		sel.where.and(`(`+key+` `+than+` ? OR (`+key+` = ? AND t.id > ?))`, value, value, q.After.ID)
+	}
+	from, args := sel.from()
+	var rows []TenantRow
+	err = s.each(ctx, s.db, `SELECT t.id, t.slug, t.name, t.status, t.plan, t.server, t.tags, t.limits, t.created_at,
+		COALESCE(t.storage, 0), COALESCE(t.sized_at, 0), `+key+from+` ORDER BY `+key+order+`, t.id LIMIT ?`, append(args, q.Limit), func(r *sql.Rows) error {
+		row, err := scanTenant(r, by)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+func scanTenant(r *sql.Rows, by field) (row TenantRow, err error) {
+	var (
+		tags, limits     string
+		created, sizedAt int64
+		number           orZero
+	)
+	var key any = &number
+	if by.text != "" {
+		key = &row.Key
+	}
+	err = r.Scan(&row.ID, &row.Slug, &row.Name, &row.Status, &row.Plan, &row.Server, &tags, &limits, &created, &row.Storage, &sizedAt, key)
+	row.Tags, row.CreatedAt, row.SizedAt = strings.Fields(tags), fromMicros(created), fromMicros(sizedAt)
+	if by.text == "" {
+		row.Key = strconv.FormatInt(int64(number), 10)
+	}
+	if err == nil && limits != "" {
+		err = json.Unmarshal([]byte(limits), &row.Limits)
+	}
+	return row, err
+}
