@@ -100,22 +100,14 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview,
 	}
 	o.Requests, o.Errors = f.of(Requests, total.Get(Requests)), f.of(Status5xx, total.Errors())
 	o.BytesIn, o.BytesOut = f.of(BytesIn, total.Get(BytesIn)), f.of(BytesOut, total.Get(BytesOut))
-	o.CPUUsage.Total, o.MemoryUsage.Total = f.of(CPUTime, total.Get(CPUTime)), f.of(MemoryBytes, total.Get(MemoryBytes))
 	if o.TopActiveTenants, err = r.top(ctx, scope, o.Period, Requests, f); err != nil {
 		return nil, err
 	}
-	for col, usage := range map[Column]*Usage{CPUTime: &o.CPUUsage, MemoryBytes: &o.MemoryUsage} {
-		usage.Tenants = []TenantFigure{}
-		if usage.Total == nil {
-			continue
-		}
-		top, err := r.top(ctx, scope, o.Period, col, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range top {
-			usage.Tenants = append(usage.Tenants, TenantFigure{t.TenantInfo, t.Usage[col.String()]})
-		}
+	if o.CPUUsage, err = r.used(ctx, scope, o.Period, CPUTime, f); err != nil {
+		return nil, err
+	}
+	if o.MemoryUsage, err = r.used(ctx, scope, o.Period, MemoryBytes, f); err != nil {
+		return nil, err
 	}
 	if o.StorageUsage.Tenants, err = r.largest(ctx, scope); err != nil {
 		return nil, err

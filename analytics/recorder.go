@@ -80,6 +80,7 @@ type Recorder struct {
 	clock atomic.Pointer[clock]
 	epoch atomic.Pointer[epoch] // nil while nobody watches
 
+	sources  []BytesSource
 	flushing sync.Mutex // is held for the whole of a flush, and guards what follows
 	instance Instance
 	revision int64
@@ -171,6 +172,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	defer cancel()
 	rec.revision++
 	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
+	rec.memory()
 	own := ownProcess()
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
@@ -233,6 +235,38 @@ func (rec *Recorder) settle(now, asked time.Time, versions map[*cell]int64) {
 
 // maxOffset is how far a clock may differ from the store's without a word.
 const maxOffset = 2 * time.Second
+
+// BytesSource knows how many bytes of memory it holds for each tenant.
+type BytesSource interface {
+	// TenantBytes yields each tenant once. It may be called by many goroutines at once.
+	TenantBytes(yield func(tenancy.ID, int64) bool)
+}
+
+// Attach lets each flush count the bytes of the sources as [MemoryBytes]. Call it before
+// Run.
+func (rec *Recorder) Attach(sources ...BytesSource) {
+	rec.flushing.Lock()
+	defer rec.flushing.Unlock()
+	rec.sources = append(rec.sources, sources...)
+	if !slices.Contains(rec.instance.Recorded, MemoryBytes) {
+		rec.instance.Recorded = append(rec.instance.Recorded, MemoryBytes)
+	}
+}
+
+// memory counts what the sources hold now.
+func (rec *Recorder) memory() {
+	sums := map[tenancy.ID]int64{}
+	for _, source := range rec.sources {
+		source.TenantBytes(func(id tenancy.ID, bytes int64) bool {
+			sums[id] = add(sums[id], max(0, bytes))
+			return true
+		})
+	}
+	now := time.Now()
+	for id, bytes := range sums {
+		rec.update(id, nil, now, func(_ *cell, n *tally) { n.values[MemoryBytes] = max(n.values[MemoryBytes], bytes) })
+	}
+}
 
 // setClock takes over the store's clock, which said now between asked and the
 // present.

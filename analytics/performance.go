@@ -1,0 +1,256 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// minRequests is how many requests a percentile needs to be compared.
+const minRequests = 20
+
+// Performance names the tenants that are served worst.
+type Performance struct {
+	Period Period `json:"period"`
+	// Slowest have the largest p95 of those with 20 requests or more.
+	Slowest []TenantUsage `json:"slowest"`
+	// MostErrors have most requests that the service failed to answer.
+	MostErrors []TenantUsage `json:"most_errors"`
+	// MostWaiting waited longest for connections. It is nil if nobody counts that.
+	MostWaiting []TenantUsage `json:"most_waiting"`
+	// MostWorsened have the p95 that grew most against Before.
+	MostWorsened []Worsened `json:"most_worsened"`
+	Before       Period     `json:"before"`
+}
+
+// Worsened is a tenant whose p95 grew.
+type Worsened struct {
+	TenantUsage
+	// Before is the p95 in the period before, Factor how many times as large it is now.
+	Before *Figure `json:"before"`
+	Factor float64 `json:"factor"`
+}
+
+// Performance returns the tenants of the scope that are served worst in the period. The
+// zero period is the last hour. It is compared with the 24 hours before.
+func (r *Reports) Performance(ctx context.Context, scope tenancy.Scope, p Period) (*Performance, error) {
+	report, err := r.performance(ctx, scope, p)
+	return report, tenancy.Wrap("analytics.Reports.Performance", "", err)
+}
+
+func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period) (*Performance, error) {
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p == (Period{}) {
+		p = Period{state.Now.Add(-time.Hour), state.Now}
+	}
+	if p, err = r.check(p, state); err != nil {
+		return nil, err
+	}
+	report := &Performance{Period: p, Before: Period{p.From.Add(-day), p.From}}
+	now, err := r.byTenant(ctx, scope, report.Period)
+	if err != nil {
+		return nil, err
+	}
+	before, err := r.byTenant(ctx, scope, report.Before)
+	if err != nil {
+		return nil, err
+	}
+	f := newFigures(state)
+	b := &ranking{r, scope, f, now}
+	p95 := func(c *Counts) float64 { return percentileOf(c, 0.95) }
+	report.Slowest, err = b.top(ctx, p95)
+	if err == nil {
+		report.MostErrors, err = b.top(ctx, func(c *Counts) float64 { return float64(c.Errors()) })
+	}
+	if err == nil && f.of(WaitTime, 0) != nil {
+		report.MostWaiting, err = b.top(ctx, func(c *Counts) float64 { return float64(c.Get(WaitTime)) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	report.MostWorsened, err = b.worsened(ctx, before, p95)
+	return report, err
+}
+
+// percentileOf returns the percentile in microseconds, or 0 of too few requests.
+func percentileOf(c *Counts, p float64) float64 {
+	if c == nil || c.Latency.Count() < minRequests {
+		return 0
+	}
+	d, _, _ := c.Latency.Percentile(p)
+	return float64(d.Microseconds())
+}
+
+// byTenant returns the counts of each tenant, with latencies.
+func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, p Period) (map[tenancy.ID]*Counts, error) {
+	rows, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true, Latency: true})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[tenancy.ID]*Counts, len(rows))
+	for i := range rows {
+		out[rows[i].Tenant] = &rows[i].Counts
+	}
+	return out, nil
+}
+
+// ranking puts tenants into orders.
+type ranking struct {
+	r      *Reports
+	scope  tenancy.Scope
+	f      figures
+	counts map[tenancy.ID]*Counts
+}
+
+// order returns the tenants with the largest scores above zero.
+func (b *ranking) order(score func(tenancy.ID) float64) []tenancy.ID {
+	type scored struct {
+		id    tenancy.ID
+		score float64
+	}
+	var all []scored
+	for id := range b.counts {
+		if s := score(id); s > 0 {
+			all = append(all, scored{id, s})
+		}
+	}
+	slices.SortFunc(all, func(x, y scored) int { return cmp.Or(cmp.Compare(y.score, x.score), cmp.Compare(x.id, y.id)) })
+	ids := []tenancy.ID{}
+	for _, each := range all[:min(len(all), b.r.opts.Top)] {
+		ids = append(ids, each.id)
+	}
+	return ids
+}
+
+func (b *ranking) top(ctx context.Context, score func(*Counts) float64) ([]TenantUsage, error) {
+	ids := b.order(func(id tenancy.ID) float64 { return score(b.counts[id]) })
+	infos, err := b.r.infos(ctx, b.scope, ids)
+	out := []TenantUsage{}
+	for _, id := range ids {
+		if t := infos[id]; t != nil {
+			out = append(out, TenantUsage{t.TenantInfo, b.f.usage(b.counts[id])})
+		}
+	}
+	return out, err
+}
+
+func (b *ranking) worsened(ctx context.Context, before map[tenancy.ID]*Counts, score func(*Counts) float64) ([]Worsened, error) {
+	factor := func(id tenancy.ID) float64 {
+		if was := score(before[id]); was > 0 {
+			return score(b.counts[id]) / was
+		}
+		return 0
+	}
+	ids := b.order(func(id tenancy.ID) float64 { return factor(id) - 1 })
+	infos, err := b.r.infos(ctx, b.scope, ids)
+	out := []Worsened{}
+	for _, id := range ids {
+		if t := infos[id]; t != nil {
+			out = append(out, Worsened{TenantUsage{t.TenantInfo, b.f.usage(b.counts[id])}, b.f.usage(before[id])[FigureP95], factor(id)})
+		}
+	}
+	return out, err
+}
+
+// TopRequest asks for the tenants with the largest value of a column.
+type TopRequest struct {
+	By     Column
+	Period Period // default: the last [ReportsOptions.Span]
+}
+
+// Top returns the tenants of the scope with the largest value of a column, without those
+// that have none.
+func (r *Reports) Top(ctx context.Context, scope tenancy.Scope, req TopRequest) ([]TenantUsage, error) {
+	const op = "analytics.Reports.Top"
+	if req.By >= numColumns {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: %v", tenancy.ErrInvalid, req.By))
+	}
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	p, err := r.check(req.Period, state)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	out, err := r.top(ctx, scope, p, req.By, newFigures(state))
+	return out, tenancy.Wrap(op, "", err)
+}
+
+// MemoryReport is what is known about memory.
+type MemoryReport struct {
+	// Tenants is what the library can account for: see [Recorder.Attach].
+	Tenants Usage `json:"tenants"`
+	// Instances are the processes, for who may see all tenants.
+	Instances []MemoryInstance `json:"instances,omitempty"`
+}
+
+// MemoryInstance is the memory of one process.
+type MemoryInstance struct {
+	Name string `json:"name"`
+	// RSS is the resident memory, Heap that of Go's heap, and Remainder what of the first
+	// is not in the second: stacks, the runtime, and what is allocated beside Go.
+	RSS       *Figure `json:"rss"`
+	Heap      *Figure `json:"heap"`
+	Remainder *Figure `json:"remainder"`
+}
+
+// Memory returns what the tenants of the scope had in memory at most, in the last
+// [ReportsOptions.Span], and the memory of the instances now.
+func (r *Reports) Memory(ctx context.Context, scope tenancy.Scope) (*MemoryReport, error) {
+	m, err := r.memory(ctx, scope)
+	return m, tenancy.Wrap("analytics.Reports.Memory", "", err)
+}
+
+func (r *Reports) memory(ctx context.Context, scope tenancy.Scope) (*MemoryReport, error) {
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &MemoryReport{}
+	if report.Tenants, err = r.used(ctx, scope, Period{state.Now.Add(-r.opts.Span), state.Now}, MemoryBytes, newFigures(state)); err != nil || !scope.IsAll() {
+		return report, err
+	}
+	for _, i := range state.Instances {
+		if i.Ended || i.missing(state.Now) {
+			continue
+		}
+		of := func(bytes int64) *Figure {
+			if i.RSS == 0 {
+				return nil // it is not known on this system
+			}
+			return &Figure{Value: float64(bytes), Unit: UnitBytes, Method: Measured, MeasuredAt: i.Flushed}
+		}
+		report.Instances = append(report.Instances, MemoryInstance{i.Name, of(i.RSS), of(i.Heap), of(max(0, i.RSS-i.Heap))})
+	}
+	return report, nil
+}
+
+// used returns how much of a column the tenants of the scope used.
+func (r *Reports) used(ctx context.Context, scope tenancy.Scope, p Period, by Column, f figures) (Usage, error) {
+	usage := Usage{Tenants: []TenantFigure{}}
+	if f.of(by, 0) == nil {
+		return usage, nil
+	}
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true})
+	if err != nil {
+		return usage, err
+	}
+	var total int64
+	for i := range sums {
+		total = add(total, sums[i].Counts.Get(by))
+	}
+	usage.Total = f.of(by, total)
+	top, err := r.top(ctx, scope, p, by, f)
+	for _, t := range top {
+		usage.Tenants = append(usage.Tenants, TenantFigure{t.TenantInfo, t.Usage[by.String()]})
+	}
+	return usage, err
+}
