@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -205,4 +206,16 @@ func plainText(s string, most int) string {
 		most--
 	}
 	return s[:most]
+}
+
+// Refused returns the entry of an action that was not done because of err: denied
+// if the error wraps [ErrForbidden] or [ErrUnauthenticated], and failed otherwise.
+// The problem is the error's text, cut to what an entry can hold.
+func (e Entry) Refused(err error) Entry {
+	e.Result, e.Changes = AuditFailed, nil
+	if errors.Is(err, ErrForbidden) || errors.Is(err, ErrUnauthenticated) {
+		e.Result = AuditDenied
+	}
+	e.Problem = plainText(err.Error(), maxProblem)
+	return e
 }

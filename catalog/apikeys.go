@@ -100,7 +100,8 @@ func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, erro
 // have (256), are errors that unwrap to [tenancy.ErrInvalid].
 func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
-	t, err := k.edit(ctx, "catalog.APIKeys.Issue", id, func(t *tenancy.Tenant, at time.Time) error {
+	do := &doing{op: "catalog.APIKeys.Issue", action: "key.issue"}
+	t, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, at time.Time) error {
 		if spec.TTL < 0 {
 			return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, spec.TTL)
 		}
@@ -114,6 +115,7 @@ func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (te
 			key.ExpiresAt = at.Add(spec.TTL)
 		}
 		made = k.add(t, key)
+		do.object = made.ID
 		return nil
 	})
 	return secretOf(made, err), infoOf(t, made.ID), err
@@ -126,7 +128,8 @@ func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (te
 // [tenancy.ErrConflict].
 func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
-	t, err := k.edit(ctx, "catalog.APIKeys.Rotate", id, func(t *tenancy.Tenant, at time.Time) error {
+	do := &doing{op: "catalog.APIKeys.Rotate", action: "key.rotate", object: keyObject(key)}
+	t, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, at time.Time) error {
 		if after < 0 {
 			return fmt.Errorf("%w: an old key that is valid for %v", tenancy.ErrInvalid, after)
 		}
@@ -155,7 +158,8 @@ func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after t
 // Revoke ends the validity of a key. One that is not there is an error that unwraps
 // to [tenancy.ErrNotFound].
 func (k *APIKeys) Revoke(ctx context.Context, id tenancy.ID, key string) error {
-	_, err := k.edit(ctx, "catalog.APIKeys.Revoke", id, func(t *tenancy.Tenant, _ time.Time) error {
+	do := &doing{op: "catalog.APIKeys.Revoke", action: "key.revoke", object: keyObject(key)}
+	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
 		if t.Guards.Key(key) == nil {
 			return errNoKey(key)
 		}
@@ -167,7 +171,8 @@ func (k *APIKeys) Revoke(ctx context.Context, id tenancy.ID, key string) error {
 
 // RevokeAll ends the validity of all keys of the tenant.
 func (k *APIKeys) RevokeAll(ctx context.Context, id tenancy.ID) error {
-	_, err := k.edit(ctx, "catalog.APIKeys.RevokeAll", id, func(t *tenancy.Tenant, _ time.Time) error {
+	do := &doing{op: "catalog.APIKeys.RevokeAll", action: "key.revoke_all"}
+	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
 		t.Guards.Keys = nil
 		return nil
 	})
@@ -199,9 +204,9 @@ func (k *APIKeys) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error)
 }
 
 // edit changes the keys that have not expired.
-func (k *APIKeys) edit(ctx context.Context, op string, id tenancy.ID, change func(t *tenancy.Tenant, at time.Time) error) (*tenancy.Tenant, error) {
+func (k *APIKeys) edit(ctx context.Context, do *doing, id tenancy.ID, change func(t *tenancy.Tenant, at time.Time) error) (*tenancy.Tenant, error) {
 	var before []string
-	t, err := k.catalog.editOr(ctx, op, id, func(t *tenancy.Tenant) error {
+	t, err := k.catalog.editOr(ctx, do, id, func(t *tenancy.Tenant) error {
 		before = nil
 		for _, key := range t.Guards.Keys {
 			before = append(before, key.ID)
@@ -250,6 +255,16 @@ func secretOf(key credential.Key, err error) tenancy.Secret {
 		return tenancy.Secret{}
 	}
 	return tenancy.NewSecret(key.Text)
+}
+
+// keyObject returns the ID of a key for an entry, which shows no more of it than an
+// ID has: it may be a key's text.
+func keyObject(id string) string {
+	const length = 10
+	if len(id) != length || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+		return ""
+	}
+	return id
 }
 
 // errNoKey shows no more than an ID has: it may be a key's text.

@@ -68,15 +68,32 @@ func action(changes []tenancy.FieldChange) string {
 	return "tenant." + out
 }
 
+// doing is what a method of the catalog does, for errors and entries.
+type doing struct {
+	op     string // of the error
+	action string // of the entry
+	object string // what of the tenant it is done to
+	edits  bool   // what the caller's function refuses is the caller's to record
+}
+
+// permit refuses changes by nobody, if [Options.RequireActor] says so.
+func (c *Catalog) permit(ctx context.Context) error {
+	if c.requireActor && tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
+		return fmt.Errorf("%w: nobody is named who makes the change; see tenancy.WithActor", tenancy.ErrForbidden)
+	}
+	return nil
+}
+
 // recorded is a change that is to be written, with its entry.
 type recorded struct {
 	catalog *Catalog
 	entry   tenancy.Entry
+	ready   bool // all was written but the commit
 }
 
 // record begins the entry of the change from before to after, either of which may
 // be nil.
-func (c *Catalog) record(ctx context.Context, name string, before, after *tenancy.Tenant) *recorded {
+func (c *Catalog) record(ctx context.Context, do *doing, before, after *tenancy.Tenant) *recorded {
 	r := &recorded{catalog: c}
 	if c.auditor == nil {
 		return r
@@ -88,11 +105,12 @@ func (c *Catalog) record(ctx context.Context, name string, before, after *tenanc
 		}
 	}
 	changes := c.diff(before, after)
+	name := do.action
 	if name == actionUpdate {
 		name = action(changes)
 	}
 	r.entry = tenancy.NewEntry(ctx, name, id)
-	r.entry.Changes = changes
+	r.entry.Object, r.entry.Changes = do.object, changes
 	return r
 }
 
@@ -103,7 +121,7 @@ func (r *recorded) within() Within {
 	}
 	return func(ctx context.Context, tx *sql.Tx) error {
 		err := r.catalog.auditor.Audit(ctx, tx, r.entry)
-		if err == nil {
+		if r.ready = err == nil; r.ready {
 			return nil
 		}
 		for _, misleading := range []error{tenancy.ErrExists, tenancy.ErrInvalid, tenancy.ErrConflict, tenancy.ErrNotFound} {
@@ -113,4 +131,51 @@ func (r *recorded) within() Within {
 		}
 		return fmt.Errorf("%w: the audit: %w", tenancy.ErrUnavailable, err)
 	}
+}
+
+// written writes the entry of a change that nobody knows whether it was made,
+// unless its own entry is there.
+func (r *recorded) written(ctx context.Context, err error) {
+	if r.catalog.auditor == nil || err == nil || !r.ready || refusal(err) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)
+	defer cancel()
+	finder, ok := r.catalog.auditor.(interface {
+		Written(ctx context.Context, id string) (bool, error)
+	})
+	if ok {
+		if found, err := finder.Written(ctx, r.entry.ID); err == nil && found {
+			return
+		}
+	}
+	e := tenancy.NewEntry(ctx, r.entry.Action, r.entry.Tenant)
+	e.Object, e.Changes = r.entry.Object, r.entry.Changes
+	e.Result, e.Problem = tenancy.AuditUnknown, "the answer to the commit of entry "+r.entry.ID+" was lost"
+	_ = r.catalog.auditor.Audit(ctx, nil, e) // which counts what it loses
+}
+
+// refused writes the entry of a change that was not made because of err.
+func (c *Catalog) refused(ctx context.Context, do *doing, id tenancy.ID, err error) {
+	if c.auditor == nil || err == nil || !refusal(err) {
+		return
+	}
+	if id.Validate() != nil {
+		id = ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)
+	defer cancel()
+	e := tenancy.NewEntry(ctx, do.action, id).Refused(err)
+	e.Object = do.object
+	_ = c.auditor.Audit(ctx, nil, e) // which counts what it loses
+}
+
+// refusal reports whether the error says that nothing was written, and why.
+func refusal(err error) bool {
+	for _, known := range []error{tenancy.ErrForbidden, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrNotFound} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }

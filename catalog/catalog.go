@@ -135,8 +135,10 @@ type Catalog struct {
 	reserved []string
 	domains  []string // of the service's own
 	watchers watchers
-	auditor  tenancy.Auditor // nil: there is no audit
-	secrets  map[string]bool // fields whose values entries do not show
+
+	auditor      tenancy.Auditor // nil: there is no audit
+	requireActor bool
+	secrets      map[string]bool // fields whose values entries do not show
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -153,6 +155,10 @@ type Options struct {
 	// cannot, the change is not made. With [New] its tables must be in the same
 	// database, through the same *sql.DB: see [tenancy.CheckAuditor]. Default: none.
 	Audit tenancy.Auditor
+	// RequireActor refuses changes in contexts that name no actor, with an error
+	// that wraps [tenancy.ErrForbidden]: see [tenancy.WithActor]. Default: their
+	// entries say that the actor is unknown.
+	RequireActor bool
 	// SecretSettings are the settings whose values entries do not show. Default:
 	// none.
 	SecretSettings []string
@@ -191,7 +197,7 @@ func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 		}
 		c.domains = append(c.domains, host)
 	}
-	c.auditor = opts.Audit
+	c.auditor, c.requireActor = opts.Audit, opts.RequireActor
 	c.secrets = map[string]bool{}
 	for _, name := range opts.SecretSettings {
 		c.secrets["settings."+name] = true
@@ -220,9 +226,9 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // Create makes the record alone. maintenance.Provisioner makes the tenant with
 // its database.
 func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "catalog.Create"
+	do := &doing{op: "catalog.Create", action: actionCreate}
 	if t == nil {
-		return nil, wrap(op, "", errNoTenant())
+		return nil, wrap(do.op, "", errNoTenant())
 	}
 	t = t.Clone()
 	if t.ID == "" {
@@ -237,15 +243,26 @@ func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 	t.Version = 1
 	t.CreatedAt = now()
 	t.UpdatedAt = t.CreatedAt
-	if err := c.normalize(t, ""); err != nil {
-		return nil, wrap(op, t.ID, err)
-	}
-	err := c.store.Insert(ctx, t, c.record(ctx, actionCreate, nil, t).within())
-	c.watchers.tell(ctx, Change{After: t}, err)
-	if err != nil {
-		return nil, wrap(op, t.ID, err)
+	if err := c.create(ctx, do, t); err != nil {
+		c.refused(ctx, do, t.ID, err)
+		return nil, wrap(do.op, t.ID, err)
 	}
 	return t, nil
+}
+
+func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) error {
+	err := c.permit(ctx)
+	if err == nil {
+		err = c.normalize(t, "")
+	}
+	if err != nil {
+		return err
+	}
+	r := c.record(ctx, do, nil, t)
+	err = c.store.Insert(ctx, t, r.within())
+	r.written(ctx, err)
+	c.watchers.tell(ctx, Change{After: t}, err)
+	return err
 }
 
 // Find returns the tenant that the ref names, in whatever status, or an error
@@ -278,37 +295,47 @@ func (c *Catalog) byID(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, err
 // [tenancy.ErrInvalid], a taken slug or domain one that unwraps to
 // [tenancy.ErrExists].
 func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "catalog.Update"
+	do := &doing{op: "catalog.Update", action: actionUpdate}
 	if t == nil {
-		return nil, wrap(op, "", errNoTenant())
+		return nil, wrap(do.op, "", errNoTenant())
+	}
+	id := t.ID
+	t, err := c.update(ctx, do, t)
+	c.refused(ctx, do, id, err)
+	return t, wrap(do.op, id, err)
+}
+
+func (c *Catalog) update(ctx context.Context, do *doing, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	if err := c.permit(ctx); err != nil {
+		return nil, err
 	}
 	old, err := c.byID(ctx, t.ID)
 	if err == nil && old.Version != t.Version {
 		err = fmt.Errorf("%w: version %d is written over %d", tenancy.ErrConflict, t.Version, old.Version)
 	}
 	if err != nil {
-		return nil, wrap(op, t.ID, err)
+		return nil, err
 	}
-	t, err = c.replace(ctx, old, t.Clone())
-	return t, wrap(op, old.ID, err)
+	return c.replace(ctx, do, old, t.Clone())
 }
 
 // Rename gives the tenant another slug. Its display name stays; change that with
 // [Catalog.Update].
 func (c *Catalog) Rename(ctx context.Context, id tenancy.ID, slug string) (*tenancy.Tenant, error) {
-	return c.edit(ctx, "catalog.Rename", id, func(t *tenancy.Tenant) { t.Slug = slug })
+	return c.edit(ctx, &doing{op: "catalog.Rename", action: "tenant.slug"}, id, func(t *tenancy.Tenant) { t.Slug = slug })
 }
 
 // AddDomain leads another domain to the tenant, in any spelling. One that leads
 // there already changes nothing. Whether the tenant owns the domain is the
 // caller's to find out.
 func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
-	const op = "catalog.AddDomain"
+	do := &doing{op: "catalog.AddDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
 	if err != nil {
-		return nil, wrap(op, id, err)
+		c.refused(ctx, do, id, err)
+		return nil, wrap(do.op, id, err)
 	}
-	return c.edit(ctx, op, id, func(t *tenancy.Tenant) {
+	return c.edit(ctx, do, id, func(t *tenancy.Tenant) {
 		if !slices.Contains(t.Domains, host) {
 			t.Domains = append(t.Domains, host)
 		}
@@ -318,12 +345,13 @@ func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (
 // RemoveDomain takes a domain from the tenant. One that does not lead there
 // changes nothing.
 func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
-	const op = "catalog.RemoveDomain"
+	do := &doing{op: "catalog.RemoveDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
 	if err != nil {
-		return nil, wrap(op, id, err)
+		c.refused(ctx, do, id, err)
+		return nil, wrap(do.op, id, err)
 	}
-	return c.edit(ctx, op, id, func(t *tenancy.Tenant) {
+	return c.edit(ctx, do, id, func(t *tenancy.Tenant) {
 		t.Domains = slices.DeleteFunc(t.Domains, func(d string) bool { return d == host })
 	})
 }
@@ -332,23 +360,35 @@ func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string
 // [tenancy.Status.CanBecome]) is an error that unwraps to [tenancy.ErrInvalid];
 // the status it has already changes nothing.
 func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
-	return c.edit(ctx, "catalog.SetStatus", id, func(t *tenancy.Tenant) { t.Status = status })
+	return c.edit(ctx, &doing{op: "catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
 }
 
 // Delete removes the record of a tenant that is being provisioned or is
 // archived; any other status is an error that unwraps to [tenancy.ErrInvalid].
 // The tenant's database is not touched. The ID must not be used again.
 func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
-	const op = "catalog.Delete"
+	do := &doing{op: "catalog.Delete", action: actionDelete}
+	err := c.delete(ctx, do, id)
+	c.refused(ctx, do, id, err)
+	return wrap(do.op, id, err)
+}
+
+func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
+	if err := c.permit(ctx); err != nil {
+		return err
+	}
 	t, err := c.byID(ctx, id)
 	if err == nil && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
 		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
 	}
-	if err == nil {
-		err = c.store.Delete(ctx, id, t.Version, c.record(ctx, actionDelete, t, nil).within())
-		c.watchers.tell(ctx, Change{Before: t}, err)
+	if err != nil {
+		return err
 	}
-	return wrap(op, id, err)
+	r := c.record(ctx, do, t, nil)
+	err = c.store.Delete(ctx, id, t.Version, r.within())
+	r.written(ctx, err)
+	c.watchers.tell(ctx, Change{Before: t}, err)
+	return err
 }
 
 // Edit changes the record by what change does to a copy of it, and returns the new
@@ -356,16 +396,16 @@ func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 // that. An error of change ends it and nothing is written. What [Catalog.Update]
 // refuses is refused, too.
 func (c *Catalog) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
-	return c.editOr(ctx, "catalog.Edit", id, change)
+	return c.editOr(ctx, &doing{op: "catalog.Edit", action: actionUpdate, edits: true}, id, change)
 }
 
-func (c *Catalog) edit(ctx context.Context, op string, id tenancy.ID, change func(*tenancy.Tenant)) (*tenancy.Tenant, error) {
-	return c.editOr(ctx, op, id, func(t *tenancy.Tenant) error { change(t); return nil })
+func (c *Catalog) edit(ctx context.Context, do *doing, id tenancy.ID, change func(*tenancy.Tenant)) (*tenancy.Tenant, error) {
+	return c.editOr(ctx, do, id, func(t *tenancy.Tenant) error { change(t); return nil })
 }
 
 // editOr makes a change on top of whatever the record is now. Changes that come
 // between reading and writing let it start again.
-func (c *Catalog) editOr(ctx context.Context, op string, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+func (c *Catalog) editOr(ctx context.Context, do *doing, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
 	const attempts = 20
 	var err error
 	for range attempts {
@@ -376,10 +416,13 @@ func (c *Catalog) editOr(ctx context.Context, op string, id tenancy.ID, change f
 		}
 		t = old.Clone()
 		if err = change(t); err != nil {
-			return nil, tenancy.Wrap(op, id, err)
+			if !do.edits || errors.Is(err, tenancy.ErrForbidden) {
+				c.refused(ctx, do, id, err)
+			}
+			return nil, tenancy.Wrap(do.op, id, err)
 		}
 		t.ID, t.Version = old.ID, old.Version
-		t, err = c.replace(ctx, old, t)
+		t, err = c.replace(ctx, do, old, t)
 		if err == nil {
 			return t, nil
 		}
@@ -387,12 +430,13 @@ func (c *Catalog) editOr(ctx context.Context, op string, id tenancy.ID, change f
 			break
 		}
 	}
-	return nil, wrap(op, id, err)
+	c.refused(ctx, do, id, err)
+	return nil, wrap(do.op, id, err)
 }
 
 // replace checks the change from old to t and writes it. A change that changes
 // nothing writes nothing.
-func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	t.CreatedAt = old.CreatedAt
 	t.UpdatedAt = old.UpdatedAt
 	if !old.Status.CanBecome(t.Status) {
@@ -404,9 +448,14 @@ func (c *Catalog) replace(ctx context.Context, old, t *tenancy.Tenant) (*tenancy
 	if equal(old, t) {
 		return old, nil
 	}
+	if err := c.permit(ctx); err != nil {
+		return nil, err
+	}
 	t.Version = old.Version + 1
 	t.UpdatedAt = now()
-	err := c.store.Replace(ctx, t, c.record(ctx, actionUpdate, old, t).within())
+	r := c.record(ctx, do, old, t)
+	err := c.store.Replace(ctx, t, r.within())
+	r.written(ctx, err)
 	c.watchers.tell(ctx, Change{Before: old, After: t}, err)
 	if err != nil {
 		return nil, err
@@ -466,7 +515,7 @@ func wrap(op string, id tenancy.ID, err error) error {
 		return tenancy.Wrap(op, id, err)
 	}
 	for _, known := range []error{
-		tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrClosed,
+		tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrForbidden, tenancy.ErrUnavailable, tenancy.ErrClosed,
 	} {
 		if errors.Is(err, known) {
 			return tenancy.Wrap(op, id, err)

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -105,10 +104,8 @@ func (w *watchers) tell(ctx context.Context, change Change, err error) {
 	if all == nil || len(*all) == 0 {
 		return
 	}
-	for _, refused := range []error{tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrNotFound} {
-		if errors.Is(err, refused) {
-			return
-		}
+	if refusal(err) {
+		return
 	}
 	change.Err = err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -48,6 +49,8 @@ type Trail struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
 	leases  *sqlkit.Leases
+	folder  *folder
+	lost    atomic.Int64
 	opts    Options
 }
 
@@ -77,7 +80,7 @@ func (o *Options) complete() error {
 // and closes it. The error wraps [tenancy.ErrInvalid].
 func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	const op = "audit.New"
-	t := &Trail{db: db}
+	t := &Trail{db: db, folder: newFolder()}
 	if opts != nil {
 		t.opts = *opts
 	}
@@ -129,30 +132,65 @@ func (t *Trail) migrate(ctx context.Context) error {
 
 // Audit writes the entry within tx, and with a nil tx in a transaction of its own.
 // It implements [tenancy.Auditor].
+//
+// Entries of what was denied or failed, with a nil tx, are counted together: of
+// those that differ in nothing but time, request and problem, the first of a minute
+// is written at once, and [Trail.Run] writes how many more there were. Of a flood
+// of different ones, too, at most ten a second are written at once.
 func (t *Trail) Audit(ctx context.Context, tx *sql.Tx, e tenancy.Entry) error {
-	return wrap("audit.Trail.Audit", t.write(ctx, tx, e))
-}
-
-func (t *Trail) write(ctx context.Context, tx *sql.Tx, e tenancy.Entry) error {
+	const op = "audit.Trail.Audit"
 	if err := e.Validate(); err != nil {
-		return err
+		return wrap(op, err)
 	}
 	if e.Number != 0 {
-		return fmt.Errorf("%w: entry %s has the number %d already", tenancy.ErrInvalid, e.ID, e.Number)
+		return wrap(op, fmt.Errorf("%w: entry %s has the number %d already", tenancy.ErrInvalid, e.ID, e.Number))
 	}
-	r := recordOf(e)
-	query := t.dialect.Rebind(insert)
-	var err error
 	if tx != nil {
-		_, err = tx.ExecContext(ctx, query, r.values()...)
-	} else {
-		_, err = t.db.ExecContext(ctx, query, r.values()...)
+		return wrap(op, t.write(ctx, tx, e))
 	}
+	if foldable := e.Result == tenancy.AuditDenied || e.Result == tenancy.AuditFailed; foldable && t.folder.fold(e, time.Now()) {
+		return nil
+	}
+	return wrap(op, t.writeAlone(ctx, e))
+}
+
+// writeAlone writes an entry that belongs to no transaction, and counts it if it is
+// lost.
+func (t *Trail) writeAlone(ctx context.Context, e tenancy.Entry) error {
+	err := t.write(ctx, t.db, e)
+	if err != nil {
+		t.lost.Add(e.Count)
+	}
+	return err
+}
+
+func (t *Trail) write(ctx context.Context, db sqlx.ExecerContext, e tenancy.Entry) error {
+	r := recordOf(e)
+	_, err := db.ExecContext(ctx, t.dialect.Rebind(insert), r.values()...)
 	if sqlkit.IsUnique(err) {
 		return fmt.Errorf("%w: entry %s", tenancy.ErrExists, e.ID)
 	}
 	return err
 }
+
+// Written reports whether the entry with that ID was written: what to ask after
+// the answer to a commit was lost.
+func (t *Trail) Written(ctx context.Context, id string) (bool, error) {
+	var n int
+	err := t.db.GetContext(ctx, &n, t.dialect.Rebind(`SELECT COUNT(*) FROM tenancy_audit WHERE id = ?`), id)
+	return n > 0, wrap("audit.Trail.Written", err)
+}
+
+// Stat is what a [Trail] did in this process.
+type Stat struct {
+	// Lost is how many entries of what was not done could not be written.
+	Lost int64 `json:"lost"`
+	// Folding is how many kinds of entries are being counted together.
+	Folding int `json:"folding"`
+}
+
+// Stat returns what the trail did.
+func (t *Trail) Stat() Stat { return Stat{Lost: t.lost.Load(), Folding: t.folder.len()} }
 
 // wrap is tenancy.Wrap, after whatever has no sentinel became
 // tenancy.ErrUnavailable.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -26,8 +27,12 @@ const (
 
 // Run seals what was committed, each [Options.SealEvery], until ctx ends; then it
 // returns nil. Call it in every process: one of them seals, and another goes on
-// when that one ends. What fails is logged and tried again.
+// when that one ends; each writes the entries that it counted together. What fails
+// is logged and tried again.
 func (t *Trail) Run(ctx context.Context) error {
+	var counting sync.WaitGroup
+	counting.Go(func() { t.foldEach(ctx) })
+	defer counting.Wait()
 	for ctx.Err() == nil {
 		err := t.leases.Do(ctx, "sealer", sealerLease, func(ctx context.Context, _ *sqlkit.Lease) error { return t.sealEach(ctx) })
 		if err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
@@ -39,6 +44,44 @@ func (t *Trail) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// foldEach writes the entries that were counted together until ctx ends, and then
+// the last.
+func (t *Trail) foldEach(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+			defer cancel()
+			t.writeFolded(ctx, true)
+			return
+		case <-tick.C:
+			t.writeFolded(ctx, false)
+		}
+	}
+}
+
+// writeFolded writes what was counted together, if it is time or the end.
+func (t *Trail) writeFolded(ctx context.Context, end bool) {
+	all := t.folder.take(time.Now(), end)
+	for i := range all {
+		err := t.write(ctx, t.db, all[i])
+		if err == nil || errors.Is(err, tenancy.ErrExists) {
+			continue
+		}
+		t.opts.Logger.WarnContext(ctx, "audit: entries of what was refused could not be written", slog.Any("error", err))
+		if end {
+			for _, e := range all[i:] {
+				t.lost.Add(e.Count)
+			}
+		} else {
+			t.lost.Add(t.folder.back(all[i:], time.Now()))
+		}
+		return
+	}
 }
 
 // sealEach seals until ctx ends.
