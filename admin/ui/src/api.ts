@@ -1,0 +1,105 @@
+// The page uses the console's API and nothing else: whatever the page can do, a token can do.
+import { signal } from "@preact/signals";
+
+/** Problem is an error of the API (RFC 9457). */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly type: string,
+    readonly title: string,
+    readonly detail: string,
+    readonly requestID: string,
+    readonly fields: { pointer: string; code: string; text: string }[],
+    readonly retryAfter: number,
+  ) {
+    super(detail || title);
+  }
+
+  /** is compares the last part of the type: is("step-up"). */
+  is(name: string): boolean {
+    return this.type.endsWith("/" + name) || this.type === name || this.type.endsWith(":" + name);
+  }
+}
+
+const base = new URL("api/tenancy/", document.baseURI);
+
+/** signedOut is raised by the first answer that says the session has ended. */
+export const signedOut = signal(false);
+
+export interface Reply<T> {
+  data: T;
+  etag: string;
+}
+
+export interface Call {
+  method?: string;
+  query?: Record<string, string | number | undefined>;
+  body?: unknown;
+  etag?: string;
+  /** A key that makes repeating this POST harmless; made if it is missing. */
+  key?: string;
+  signal?: AbortSignal;
+}
+
+export function address(path: string, query: Call["query"] = {}): string {
+  const url = new URL(path, base);
+  for (const [k, v] of Object.entries(query)) if (v !== undefined && v !== "") url.searchParams.set(k, String(v));
+  return url.toString();
+}
+
+/** call asks the API. Its errors are Problems, also when nobody answers. */
+export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
+  const method = c.method ?? (c.body === undefined ? "GET" : "POST");
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (c.body !== undefined) headers["Content-Type"] = "application/json";
+  if (c.etag) headers["If-Match"] = c.etag;
+  if (method === "POST") headers["Idempotency-Key"] = c.key ?? newKey();
+  let res: Response;
+  try {
+    res = await fetch(address(path, c.query), {
+      method,
+      headers,
+      body: c.body === undefined ? undefined : JSON.stringify(c.body),
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: c.signal,
+    });
+  } catch (err) {
+    if (c.signal?.aborted) throw err;
+    throw new Problem(0, "offline", "No answer", "The server did not answer.", "", [], 0);
+  }
+  if (!res.ok) throw await problem(res);
+  const data = res.status === 204 ? undefined : await res.json();
+  return { data: data as T, etag: res.headers.get("ETag") ?? "" };
+}
+
+export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal): Promise<T> =>
+  (await call<T>(path, { query, signal })).data;
+
+export const post = async <T>(path: string, body: unknown = {}, key?: string): Promise<T> =>
+  (await call<T>(path, { method: "POST", body, key })).data;
+
+export function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+async function problem(res: Response): Promise<Problem> {
+  let p: Record<string, unknown> = {};
+  try {
+    p = await res.json();
+  } catch {
+    // A proxy's page: the status says enough.
+  }
+  const text = (k: string) => (typeof p[k] === "string" ? (p[k] as string) : "");
+  const found = new Problem(
+    res.status,
+    text("type"),
+    text("title") || res.statusText,
+    text("detail"),
+    text("request_id"),
+    (Array.isArray(p.errors) ? p.errors : []) as Problem["fields"],
+    Number(res.headers.get("Retry-After")) || 0,
+  );
+  if (res.status === 401) signedOut.value = true;
+  return found;
+}

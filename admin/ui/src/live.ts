@@ -1,0 +1,135 @@
+// One stream a browser: where the browser has locks, one tab holds the stream and passes its
+// frames to the others. Without locks each visible tab has a stream of its own.
+import { effect, signal, type Signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { address } from "./api";
+import { refresh, me } from "./session";
+
+export interface Frame {
+  topic: string;
+  /** When the server made it, RFC 3339. */
+  at: string;
+  build?: string;
+  instances?: number;
+  missing?: string[];
+  data: unknown;
+}
+
+export type Health = "connecting" | "live" | "stale" | "paused" | "off";
+
+export const health = signal<Health>("off");
+export const lastFrame = signal<Frame | undefined>(undefined);
+export const newBuild = signal(false);
+
+const builtAs = document.querySelector<HTMLMetaElement>('meta[name="build"]')?.content;
+const wanted = new Map<string, { count: number; frame: Signal<Frame | undefined> }>();
+const others = new Map<string, { topics: string[]; at: number }>(); // what other tabs want
+const tab = Math.random().toString(36).slice(2);
+const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("tenancy-live") : null;
+
+let source: EventSource | undefined;
+let opened = "";
+let leader = !navigator.locks || !channel;
+let lastAt = 0;
+
+function topics(): string[] {
+  const now = Date.now();
+  const all = new Set(document.hidden ? [] : wanted.keys());
+  for (const o of others.values()) if (now - o.at < 10_000) for (const t of o.topics) all.add(t);
+  return [...all].sort();
+}
+
+function deliver(frame: Frame): void {
+  lastAt = Date.now();
+  lastFrame.value = frame;
+  health.value = "live";
+  if (frame.build && builtAs && frame.build !== builtAs) newBuild.value = true;
+  const w = wanted.get(frame.topic);
+  if (w) w.frame.value = frame;
+}
+
+/** connect opens the stream that is wanted now, or closes it. */
+function connect(): void {
+  const want = leader && me.value?.stage === "full" ? topics().join(",") : "";
+  if (want === opened && (!source || source.readyState !== EventSource.CLOSED)) return;
+  source?.close();
+  source = undefined;
+  opened = want;
+  if (!want) return;
+  if (health.value === "off" || health.value === "paused") health.value = "connecting";
+  source = new EventSource(address("live", { topics: want }), { withCredentials: true });
+  const take = (e: MessageEvent<string>) => {
+    const frame = JSON.parse(e.data) as Frame;
+    deliver(frame);
+    channel?.postMessage({ frame });
+  };
+  source.addEventListener("frame", take);
+  source.addEventListener("message", take);
+  source.onerror = () => {
+    if (source?.readyState === EventSource.CLOSED) void refresh(); // refused: has the session ended?
+  };
+}
+
+channel?.addEventListener("message", (e) => {
+  const m = e.data as { frame?: Frame; want?: string[]; from?: string };
+  if (m.frame) deliver(m.frame);
+  if (m.want && m.from) {
+    others.set(m.from, { topics: m.want, at: Date.now() });
+    connect();
+  }
+});
+
+function announce(): void {
+  channel?.postMessage({ want: document.hidden ? [] : [...wanted.keys()], from: tab });
+}
+
+// The lock lives as long as the tab: its end makes another tab the leader.
+if (navigator.locks && channel)
+  void navigator.locks.request("tenancy-live", () => {
+    leader = true;
+    connect();
+    return new Promise(() => {});
+  });
+
+setInterval(() => {
+  announce();
+  connect();
+  if (document.hidden) health.value = wanted.size ? "paused" : "off";
+  else if (!wanted.size) health.value = "off";
+  else if (health.value === "live" && Date.now() - lastAt > 4000) health.value = "stale";
+  else if (health.value === "paused") health.value = "connecting";
+}, 2000);
+
+document.addEventListener("visibilitychange", () => {
+  announce();
+  connect();
+  health.value = document.hidden ? "paused" : wanted.size ? "connecting" : "off";
+});
+
+effect(() => {
+  void me.value;
+  connect();
+});
+
+/** useLive returns the newest frame of a topic, such as "overview" or "tenant:t1". */
+export function useLive<T>(topic: string | null): (Frame & { data: T }) | undefined {
+  useEffect(() => {
+    if (topic === null) return;
+    hold(topic).count++;
+    announce();
+    connect();
+    return () => {
+      const w = hold(topic);
+      if (--w.count === 0) wanted.delete(topic);
+      announce();
+      connect();
+    };
+  }, [topic]);
+  return topic === null ? undefined : (hold(topic, false)?.frame.value as (Frame & { data: T }) | undefined);
+}
+
+function hold(topic: string, make = true) {
+  let w = wanted.get(topic);
+  if (!w && make) wanted.set(topic, (w = { count: 0, frame: signal<Frame | undefined>(undefined) }));
+  return w as { count: number; frame: Signal<Frame | undefined> };
+}

@@ -1,0 +1,45 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, type Call } from "./api";
+
+export interface Loaded<T> {
+  data?: T;
+  error?: unknown;
+  loading: boolean;
+  reload(): void;
+}
+
+/** useGet asks for path whenever path or query change, and each `every` seconds while the page is visible. It keeps the last answer while it asks. */
+export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0): Loaded<T> {
+  const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
+  const [turn, again] = useState(0);
+  const key = path + JSON.stringify(query);
+  const shown = useRef(key);
+  useEffect(() => {
+    if (path === null) return;
+    const stop = new AbortController();
+    shown.current = key;
+    get<T>(path, query, stop.signal).then(
+      (data) => set({ key, data }),
+      (error) => stop.signal.aborted || set((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
+    );
+    return () => stop.abort();
+  }, [key, turn]);
+  useEffect(() => {
+    if (!every) return;
+    const timer = setInterval(() => document.hidden || again((n) => n + 1), every * 1000);
+    return () => clearInterval(timer);
+  }, [every]);
+  return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload: () => again((n) => n + 1) };
+}
+
+/** useLater is true once `on` has been true for 200 ms: nothing flickers for answers that come at once. */
+export function useLater(on: boolean): boolean {
+  const [late, set] = useState(false);
+  useEffect(() => {
+    set(false);
+    if (!on) return;
+    const timer = setTimeout(() => set(true), 200);
+    return () => clearTimeout(timer);
+  }, [on]);
+  return on && late;
+}

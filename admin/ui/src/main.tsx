@@ -1,0 +1,36 @@
+import "./styles.css";
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import { signedOut } from "./api";
+import { Enrol, Factor, Setup, SignIn } from "./gate";
+import { Failure, Waiting } from "./parts";
+import { route } from "./router";
+import { me, refresh, unreachable } from "./session";
+import { Shell } from "./shell";
+import "./theme";
+
+function App() {
+  useEffect(() => {
+    void refresh();
+  }, []);
+  const who = me.value;
+  if (route.value.path[0] === "setup" && !who) return <Setup />;
+  if (unreachable.value && !who)
+    return (
+      <main class="gate">
+        <div><h1>Tenancy</h1><Failure error={unreachable.value} retry={() => void refresh()} /></div>
+      </main>
+    );
+  if (who === undefined) return <main class="gate"><div><Waiting on /></div></main>;
+  if (who === null) return <SignIn />;
+  if (who.stage === "factor") return <Factor />;
+  if (who.stage === "enrol") return <main class="gate"><div><Enrol /></div></main>;
+  return (
+    <>
+      <div inert={signedOut.value}><Shell /></div>
+      {signedOut.value && <div class="over"><SignIn /></div>}
+    </>
+  );
+}
+
+render(<App />, document.getElementById("app")!);

@@ -1,0 +1,43 @@
+// The navigation: a page is one row here and one file in pages/.
+import type { ComponentType } from "preact";
+import { may, wired } from "./session";
+import { Audit } from "./pages/audit";
+import { Compare } from "./pages/compare";
+import { Health } from "./pages/health";
+import { MyAccount } from "./pages/me";
+import { Operators } from "./pages/operators";
+import { Overview } from "./pages/overview";
+import { Performance } from "./pages/performance";
+import { Run } from "./pages/run";
+import { Runs } from "./pages/runs";
+import { Tenant } from "./pages/tenant";
+import { Tenants } from "./pages/tenants";
+
+export interface Row {
+  /** The first part of the address. */
+  path: string;
+  title: string;
+  icon: string;
+  page: ComponentType;
+  /** The page of one thing: #/tenants/ID. */
+  detail?: ComponentType<{ id: string }>;
+  permission?: string;
+  /** The part of the application that must be wired. */
+  part?: string;
+  /** In the navigation, or only in the palette. */
+  hidden?: boolean;
+}
+
+export const rows: Row[] = [
+  { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "analytics" },
+  { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
+  { path: "compare", title: "Compare", icon: "compare", page: Compare, permission: "analytics.read", part: "analytics", hidden: true },
+  { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "analytics" },
+  { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },
+  { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },
+  { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit" },
+  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read", part: "operators" },
+  { path: "me", title: "My account", icon: "me", page: MyAccount, hidden: true },
+];
+
+export const open = (r: Row): boolean => (!r.permission || may(r.permission)) && (!r.part || wired(r.part));

@@ -1,0 +1,201 @@
+// The small parts that all pages are made of.
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Problem } from "./api";
+import { ago, figure, time } from "./format";
+import { useLater } from "./load";
+
+/** Figure is one value of the API: what it is, and how it was obtained. */
+export interface Figure {
+  value: number | null;
+  unit?: string;
+  method?: string;
+  error?: number;
+  measured_at?: string;
+  partial?: boolean;
+}
+
+/** how says in words how a figure was obtained. */
+export function how(f: Figure | undefined): string {
+  if (!f) return "not measured";
+  const parts = [];
+  if (f.method && f.method !== "measured") parts.push(f.error ? `${f.method} ±${Math.round(f.error * 100)} %` : f.method);
+  if (f.partial) parts.push("some instances are missing");
+  if (f.measured_at && Date.now() - +new Date(f.measured_at) > 120_000) parts.push(ago(f.measured_at));
+  return parts.join(", ");
+}
+
+export function Value({ f, unit }: { f?: Figure | number | null; unit?: string }) {
+  const v = typeof f === "number" || f === null || f === undefined ? f : f.value;
+  const t = figure(v, unit ?? (typeof f === "object" && f ? f.unit : "") ?? "");
+  return (
+    <>
+      {t.number}
+      {t.unit && <span class="unit">{t.unit}</span>}
+    </>
+  );
+}
+
+export function KeyFigure({ name, f, unit, note }: { name: string; f?: Figure | number | null; unit?: string; note?: string }) {
+  const text = note ?? (typeof f === "object" && f ? how(f) : "");
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>
+        <div class="value"><Value f={f} unit={unit} /></div>
+        {text && <div class="note">{text}</div>}
+      </dd>
+    </div>
+  );
+}
+
+const shapes: Record<string, string> = {
+  overview: "M2 9h4v5H2zM6 4h4v10H6zM10 7h4v7h-4z",
+  tenants: "M2 14V4l6-2v12M8 6l6 2v6H2",
+  runs: "M4 3l9 5-9 5z",
+  audit: "M4 2h8v12H4zM6 5h4M6 8h4M6 11h2",
+  performance: "M2 12l4-5 3 3 5-7",
+  health: "M8 13.5S2 10 2 6a3 3 0 0 1 6-1 3 3 0 0 1 6 1c0 4-6 7.5-6 7.5z",
+  operators: "M8 8a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2.5 14a5.5 5.5 0 0 1 11 0",
+  me: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 5v4M8 11v.5",
+  search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM10.5 10.5L14 14",
+  ok: "M3 8.5l3.5 3.5L13 5",
+  bad: "M4 4l8 8M12 4l-8 8",
+  warn: "M8 2l6.5 11.5h-13zM8 6v4M8 11.5v.5",
+  off: "M3 8h10",
+  wait: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 4.5V8l2.5 1.5",
+  compare: "M4 3v10M12 3v10M2 6h4M10 10h4",
+};
+
+export function Icon({ name }: { name: string }) {
+  return (
+    <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={shapes[name] ?? ""} />
+    </svg>
+  );
+}
+
+const kinds: Record<string, [string, string]> = {
+  active: ["ok", "ok"], done: ["ok", "ok"], ok: ["ok", "ok"], healthy: ["ok", "ok"], succeeded: ["ok", "ok"],
+  suspended: ["warn", "warn"], paused: ["warn", "warn"], degraded: ["warn", "warn"], planned: ["off", "wait"], skipped: ["off", "off"],
+  running: ["ok", "wait"], pending: ["off", "wait"], provisioning: ["off", "wait"],
+  blocked: ["bad", "bad"], failed: ["bad", "bad"], stopped: ["bad", "bad"], denied: ["bad", "bad"], down: ["bad", "bad"],
+  done_with_failures: ["warn", "warn"], not_known: ["warn", "warn"],
+};
+
+/** State is a word with a shape and a colour, in this order of importance. */
+export function State({ name }: { name: string }) {
+  const [kind, icon] = kinds[name] ?? ["off", "off"];
+  return (
+    <span class={"state " + kind}>
+      <Icon name={icon} /> {name.replaceAll("_", " ")}
+    </span>
+  );
+}
+
+export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+  if (!error) return null;
+  const p = error instanceof Problem ? error : null;
+  let text = p ? p.detail || p.title : "The page failed: " + String(error);
+  if (p?.status === 403) text = "Your role does not allow this. " + text;
+  if (p?.status === 429) text = `Too many requests. ${p.retryAfter ? `Try again in ${p.retryAfter} s.` : ""}`;
+  if (p?.is("not-configured")) text = "The application has not wired this part. " + (p.detail || "");
+  return (
+    <div class={"notice " + (p && p.status >= 400 && p.status < 500 ? "warn" : "bad")} role="alert">
+      {text}
+      {p?.requestID && <span class="muted small"> Request <code>{p.requestID}</code></span>}
+      {retry && (!p || p.status === 0 || p.status >= 500) && (
+        <div><button type="button" onClick={retry}>Try again</button></div>
+      )}
+    </div>
+  );
+}
+
+export function Waiting({ on, lines = 3 }: { on: boolean; lines?: number }) {
+  if (!useLater(on)) return null;
+  return (
+    <div aria-busy="true">
+      <span class="sr">Loading</span>
+      {Array.from({ length: lines }, (_, i) => <div class="skeleton" style={{ width: `${92 - 14 * i}%` }} key={i} />)}
+    </div>
+  );
+}
+
+export function Page({ title, tools, children }: { title: string; tools?: ComponentChildren; children: ComponentChildren }) {
+  useEffect(() => {
+    document.title = title + " · Tenancy";
+  }, [title]);
+  return (
+    <>
+      <div class="head">
+        <h1>{title}</h1>
+        {tools && <div class="tools">{tools}</div>}
+      </div>
+      {children}
+    </>
+  );
+}
+
+export function Segments<T extends string>({ label, value, of, set }: { label: string; value: T; of: readonly T[]; set(v: T): void }) {
+  return (
+    <span class="segments" role="group" aria-label={label}>
+      {of.map((v) => (
+        <button type="button" key={v} aria-pressed={v === value} onClick={() => set(v)}>{v}</button>
+      ))}
+    </span>
+  );
+}
+
+export function Field({ label, hint, error, ...input }: { label: string; hint?: string; error?: string } & JSX.InputHTMLAttributes<HTMLInputElement>) {
+  const id = input.id ?? "f-" + label.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input {...input} id={id} aria-invalid={error ? true : undefined} aria-describedby={hint || error ? id + "-note" : undefined} />
+      {(hint || error) && (
+        <div id={id + "-note"}>
+          {hint && <div class="hint">{hint}</div>}
+          {error && <div class="error">{error}</div>}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Dialog is open while it is in the document. Escape closes it. */
+export function Dialog({ title, close, children, cls }: { title: string; close(): void; children: ComponentChildren; cls?: string }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const d = ref.current!;
+    d.showModal();
+    return () => d.close();
+  }, []);
+  return (
+    <dialog ref={ref} class={cls} aria-label={title} onCancel={(e) => { e.preventDefault(); close(); }}>
+      {children}
+    </dialog>
+  );
+}
+
+export const When = ({ at }: { at?: string | null }) => (at ? <time dateTime={at} title={time(at)}>{ago(at)}</time> : <span class="muted">never</span>);
+
+export function Spark({ points, label }: { points?: (number | null)[]; label: string }) {
+  const known = (points ?? []).filter((p): p is number => p !== null);
+  if (!points || known.length < 2) return <span class="muted small">–</span>;
+  const max = Math.max(...known, 1e-9);
+  let d = "";
+  let pen = "M";
+  points.forEach((p, i) => {
+    if (p === null) {
+      pen = "M"; // a gap is a gap
+      return;
+    }
+    d += `${pen}${((i / (points.length - 1)) * 94 + 1).toFixed(1)} ${(23 - (p / max) * 22).toFixed(1)}`;
+    pen = "L";
+  });
+  return (
+    <svg class="spark" viewBox="0 0 96 24" role="img" aria-label={label}>
+      <path d={d} />
+    </svg>
+  );
+}

@@ -1,0 +1,49 @@
+// Who is signed in, and what they may do.
+import { signal } from "@preact/signals";
+import { call, get, post, Problem, signedOut } from "./api";
+
+export interface Me {
+  operator: { id: string; name: string; email: string; role: string };
+  stage: "full" | "factor" | "enrol";
+  scope: { all?: boolean; tags?: string[]; ids?: string[] };
+  permissions: string[];
+  parts: string[];
+  demo?: boolean;
+  expires_at?: string;
+  failed_sign_ins?: number;
+}
+
+/** me is undefined until the server has answered, and null while nobody is signed in. */
+export const me = signal<Me | null | undefined>(undefined);
+/** unreachable holds the error when even `me` could not be read. */
+export const unreachable = signal<unknown>(undefined);
+
+export async function refresh(): Promise<void> {
+  try {
+    me.value = await get<Me>("me");
+    signedOut.value = false;
+    unreachable.value = undefined;
+  } catch (err) {
+    if (err instanceof Problem && err.status === 401) {
+      if (!me.value) me.value = null; // a page that was open stays below the sign-in
+      signedOut.value = true;
+      unreachable.value = undefined;
+    } else unreachable.value = err;
+  }
+}
+
+export const may = (permission: string): boolean => me.value?.permissions.includes(permission) ?? false;
+export const wired = (part: string): boolean => me.value?.parts.includes(part) ?? false;
+
+export async function signIn(email: string, password: string): Promise<void> {
+  await post("auth/sign-in", { email, password });
+  await refresh();
+}
+
+export async function signOut(): Promise<void> {
+  await post("auth/sign-out");
+  me.value = null;
+  signedOut.value = true;
+}
+
+export { call };
