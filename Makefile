@@ -15,13 +15,13 @@ POOLS ?= -rounds 3
 RESOLVE ?=
 
 # Modules of their own, which ./... does not reach.
-NESTED = internal/bench/resolve internal/bench/limits
+NESTED = internal/bench/resolve internal/bench/limits admin/ui/build
 
 # Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
 NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REDIS -u TENANCY_TEST_REQUIRE
 
-.PHONY: help test race fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
+.PHONY: help test race check ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,15 @@ test: ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaD
 
 race: ## the quick tests with the race detector, on SQLite alone
 	$(NO_SERVERS) $(GO) test -race -count=1 -short ./...
+
+check: lint ## what a change must pass: format, lint, tidy modules, quick race tests, each benchmark once
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	for dir in . $(NESTED); do (cd $$dir && $(GO) mod tidy -diff) || exit 1; done
+	$(MAKE) race
+	$(NO_SERVERS) $(GO) test -short -run '^$$' -bench . -benchtime 1x ./... >/dev/null
+
+ui: ## build the console's page: admin/ui/src becomes admin/ui/dist
+	cd admin/ui/build && $(GO) run .
 
 fuzz: ## every fuzz test for FUZZTIME (30s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -47,6 +47,9 @@ export function address(path: string, query: Call["query"] = {}): string {
   return url.toString();
 }
 
+/** askAgain is set by the page: it asks the operator for their credentials and reports whether they were right. */
+export const askAgain: { stepUp?: () => Promise<boolean> } = {};
+
 /** call asks the API. Its errors are Problems, also when nobody answers. */
 export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const method = c.method ?? (c.body === undefined ? "GET" : "POST");
@@ -68,7 +71,11 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     if (c.signal?.aborted) throw err;
     throw new Problem(0, "offline", "No answer", "The server did not answer.", "", [], 0);
   }
-  if (!res.ok) throw await problem(res);
+  if (!res.ok) {
+    const p = await problem(res);
+    if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });
+    throw p;
+  }
   const data = res.status === 204 ? undefined : await res.json();
   return { data: data as T, etag: res.headers.get("ETag") ?? "" };
 }

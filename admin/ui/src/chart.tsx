@@ -27,7 +27,7 @@ const dashes = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [1, 4]];
 /** Chart draws at most 6 lines from zero, with their names at their ends, and says in a sentence and a table what it shows. */
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot>();
+  const plot = useRef<uPlot>(undefined);
   const lines = props.lines.slice(0, 6);
   const span = props.times.length > 1 ? props.times[props.times.length - 1] - props.times[0] : 60;
   const look = shown.value + zone.value + lines.map((l) => l.name).join("\n");

@@ -86,7 +86,7 @@ export function SignIn() {
 export function Factor() {
   const [code, set] = useState("");
   const form = useForm(async () => {
-    await post("auth/factor", { code: code.trim() });
+    await post("auth/second-factor", { code: code.trim() });
     await refresh();
   });
   return (
@@ -105,7 +105,7 @@ export function Factor() {
 }
 
 interface Enrolment {
-  uri: string;
+  url: string;
   secret: string;
 }
 
@@ -113,8 +113,8 @@ export function Enrol({ done }: { done?(): void }) {
   const [e, setE] = useState<Enrolment>();
   const [codes, setCodes] = useState<string[]>();
   const [code, set] = useState("");
-  const begin = useForm(async () => setE((await call<Enrolment>("auth/enrol/begin", { body: {} })).data));
-  const end = useForm(async () => setCodes((await call<{ recovery_codes: string[] }>("auth/enrol", { body: { code: code.trim() } })).data.recovery_codes));
+  const begin = useForm(async () => setE((await call<Enrolment>("auth/enrolment", { body: {} })).data));
+  const end = useForm(async () => setCodes((await call<{ recovery_codes: string[] }>("auth/enrolment/confirm", { body: { code: code.trim() } })).data.recovery_codes));
   const finish = async () => {
     await refresh();
     done?.();
@@ -145,7 +145,7 @@ export function Enrol({ done }: { done?(): void }) {
     <form onSubmit={end.submit}>
       <h1>Second factor</h1>
       <p class="muted">Scan this with your authenticator app, or type the secret.</p>
-      <QR text={e.uri} />
+      <QR text={e.url} />
       <p><code>{e.secret}</code></p>
       <Field label="Code" value={code} onInput={(ev) => set(ev.currentTarget.value)} required autocomplete="one-time-code" inputMode="numeric" />
       {end.error instanceof Problem && end.error.status === 401 ? <p class="error" role="alert">The code is wrong.</p> : <Failure error={end.error} />}

@@ -8,7 +8,9 @@ import { refresh, me } from "./session";
 export interface Frame {
   topic: string;
   /** When the server made it, RFC 3339. */
-  at: string;
+  time: string;
+  /** Set instead of data while the server cannot tell. */
+  problem?: string;
   build?: string;
   instances?: number;
   missing?: string[];
@@ -50,7 +52,7 @@ function deliver(frame: Frame): void {
 
 /** connect opens the stream that is wanted now, or closes it. */
 function connect(): void {
-  const want = leader && me.value?.stage === "full" ? topics().join(",") : "";
+  const want = leader && me.value?.next === "" ? topics().join(",") : "";
   if (want === opened && (!source || source.readyState !== EventSource.CLOSED)) return;
   source?.close();
   source = undefined;
@@ -60,11 +62,15 @@ function connect(): void {
   source = new EventSource(address("live", { topics: want }), { withCredentials: true });
   const take = (e: MessageEvent<string>) => {
     const frame = JSON.parse(e.data) as Frame;
+    if (frame.problem) return; // the badge turns stale
     deliver(frame);
     channel?.postMessage({ frame });
   };
-  source.addEventListener("frame", take);
-  source.addEventListener("message", take);
+  for (const topic of want.split(",")) source.addEventListener(topic, take);
+  source.addEventListener("end", () => {
+    source?.close();
+    void refresh(); // the session or the role does not allow it any more
+  });
   source.onerror = () => {
     if (source?.readyState === EventSource.CLOSED) void refresh(); // refused: has the session ended?
   };

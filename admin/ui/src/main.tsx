@@ -7,6 +7,7 @@ import { Failure, Waiting } from "./parts";
 import { route } from "./router";
 import { me, refresh, unreachable } from "./session";
 import { Shell } from "./shell";
+import { StepUp } from "./stepup";
 import "./theme";
 
 function App() {
@@ -23,11 +24,12 @@ function App() {
     );
   if (who === undefined) return <main class="gate"><div><Waiting on /></div></main>;
   if (who === null) return <SignIn />;
-  if (who.stage === "factor") return <Factor />;
-  if (who.stage === "enrol") return <main class="gate"><div><Enrol /></div></main>;
+  if (who.next === "second-factor") return <Factor />;
+  if (who.next) return <main class="gate"><div><Enrol /></div></main>;
   return (
     <>
       <div inert={signedOut.value}><Shell /></div>
+      <StepUp />
       {signedOut.value && <div class="over"><SignIn /></div>}
     </>
   );

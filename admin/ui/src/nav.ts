@@ -2,7 +2,6 @@
 import type { ComponentType } from "preact";
 import { may, wired } from "./session";
 import { Audit } from "./pages/audit";
-import { Compare } from "./pages/compare";
 import { Health } from "./pages/health";
 import { MyAccount } from "./pages/me";
 import { Operators } from "./pages/operators";
@@ -31,7 +30,6 @@ export interface Row {
 export const rows: Row[] = [
   { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "analytics" },
   { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
-  { path: "compare", title: "Compare", icon: "compare", page: Compare, permission: "analytics.read", part: "analytics", hidden: true },
   { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "analytics" },
   { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },

@@ -1,5 +1,5 @@
 // The small parts that all pages are made of.
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, InputHTMLAttributes } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Problem } from "./api";
 import { ago, figure, time } from "./format";
@@ -76,7 +76,7 @@ export function Icon({ name }: { name: string }) {
 }
 
 const kinds: Record<string, [string, string]> = {
-  active: ["ok", "ok"], done: ["ok", "ok"], ok: ["ok", "ok"], healthy: ["ok", "ok"], succeeded: ["ok", "ok"],
+  active: ["ok", "ok"], whole: ["ok", "ok"], broken: ["bad", "bad"], working: ["ok", "wait"], done: ["ok", "ok"], ok: ["ok", "ok"], healthy: ["ok", "ok"], succeeded: ["ok", "ok"],
   suspended: ["warn", "warn"], paused: ["warn", "warn"], degraded: ["warn", "warn"], planned: ["off", "wait"], skipped: ["off", "off"],
   running: ["ok", "wait"], pending: ["off", "wait"], provisioning: ["off", "wait"],
   blocked: ["bad", "bad"], failed: ["bad", "bad"], stopped: ["bad", "bad"], denied: ["bad", "bad"], down: ["bad", "bad"],
@@ -146,7 +146,7 @@ export function Segments<T extends string>({ label, value, of, set }: { label: s
   );
 }
 
-export function Field({ label, hint, error, ...input }: { label: string; hint?: string; error?: string } & JSX.InputHTMLAttributes<HTMLInputElement>) {
+export function Field({ label, hint, error, ...input }: { label: string; hint?: string; error?: string } & InputHTMLAttributes<HTMLInputElement>) {
   const id = input.id ?? "f-" + label.toLowerCase().replaceAll(/[^a-z]+/g, "-");
   return (
     <div class="field">

@@ -1,16 +1,20 @@
 // Who is signed in, and what they may do.
 import { signal } from "@preact/signals";
-import { call, get, post, Problem, signedOut } from "./api";
+import { get, post, Problem, signedOut } from "./api";
 
 export interface Me {
-  operator: { id: string; name: string; email: string; role: string };
-  stage: "full" | "factor" | "enrol";
+  id: string;
+  name: string;
+  email: string;
+  role: string;
+  /** What the sign-in lacks: "second-factor", "enrol", or nothing. */
+  next: string;
+  second_factor: boolean;
   scope: { all?: boolean; tags?: string[]; ids?: string[] };
-  permissions: string[];
+  permissions: string[] | null;
   parts: string[];
-  demo?: boolean;
-  expires_at?: string;
-  failed_sign_ins?: number;
+  session: { id: string; authenticated_at: string; expires_at: string; fresh: boolean };
+  demo: boolean;
 }
 
 /** me is undefined until the server has answered, and null while nobody is signed in. */
@@ -32,7 +36,7 @@ export async function refresh(): Promise<void> {
   }
 }
 
-export const may = (permission: string): boolean => me.value?.permissions.includes(permission) ?? false;
+export const may = (permission: string): boolean => me.value?.permissions?.includes(permission) ?? false;
 export const wired = (part: string): boolean => me.value?.parts.includes(part) ?? false;
 
 export async function signIn(email: string, password: string): Promise<void> {
@@ -45,5 +49,3 @@ export async function signOut(): Promise<void> {
   me.value = null;
   signedOut.value = true;
 }
-
-export { call };

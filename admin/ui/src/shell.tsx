@@ -43,7 +43,7 @@ export function Shell() {
         <div class="end">
           <Badge />
           {me.value?.demo && <span><span class="demo">demo traffic</span></span>}
-          <a href={href(["me"])}>{me.value?.operator.name} <span class="muted small">{me.value?.operator.role}</span></a>
+          <a href={href(["me"])}>{me.value?.name} <span class="muted small">{me.value?.role}</span></a>
           <ThemeChoice />
           <button type="button" class="plain" onClick={() => setZone(zone.value === "utc" ? "local" : "utc")}>Times: {zone.value === "utc" ? "UTC" : "local"}</button>
           <button type="button" class="plain" onClick={() => void signOut()}>Sign out</button>
@@ -73,7 +73,7 @@ function Badge() {
     case "live":
       return <span class="badge live" role="status"><span class="dot" /> live{f?.instances && missing ? `, ${f.instances - missing} instances of ${f.instances}` : ""}</span>;
     case "stale":
-      return <span class="badge stale" role="status"><span class="dot" /> stale since {time(f?.at)}</span>;
+      return <span class="badge stale" role="status"><span class="dot" /> stale since {time(f?.time)}</span>;
     case "paused":
       return <span class="badge"><span class="dot" /> paused</span>;
     case "connecting":
@@ -99,7 +99,7 @@ function Palette({ close }: { close(): void }) {
     if (!text.trim()) return setHits([]);
     const stop = new AbortController();
     const timer = setTimeout(() => {
-      get<{ items: Hit[] }>("tenants", { q: text, limit: 8 }, stop.signal).then((r) => setHits(r.items), () => setHits([]));
+      get<{ tenants: Hit[] }>("tenants", { filter: text, limit: 8 }, stop.signal).then((r) => setHits(r.tenants), () => setHits([]));
     }, 120);
     return () => { clearTimeout(timer); stop.abort(); };
   }, [text]);

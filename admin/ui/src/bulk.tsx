@@ -1,0 +1,104 @@
+// Bulk actions: choose, plan, confirm by typing, then follow the run. The set of tenants is frozen by the server's plan.
+import { useState } from "preact/hooks";
+import { newKey, post } from "./api";
+import { plain, time } from "./format";
+import { useForm } from "./gate";
+import { Dialog, Failure, Field } from "./parts";
+import { go } from "./router";
+
+export interface Plan {
+  plan: string;
+  eligible: number;
+  skipped?: Record<string, number>;
+  sample?: { tenant: string; slug: string }[];
+  left_out?: { tenant: string; slug: string; text?: string }[];
+  estimate_seconds?: number;
+  expires_at: string;
+  step_up?: boolean;
+}
+
+export interface Action {
+  verb: string;
+  title: string;
+  permission: string;
+  danger?: boolean;
+}
+
+export const actions: Action[] = [
+  { verb: "activate", title: "Activate", permission: "tenants.status" },
+  { verb: "suspend", title: "Suspend", permission: "tenants.status" },
+  { verb: "block", title: "Block", permission: "tenants.status", danger: true },
+  { verb: "deactivate", title: "Deactivate", permission: "tenants.status" },
+  { verb: "migrate", title: "Migrate", permission: "tenants.migrate" },
+  { verb: "archive", title: "Archive", permission: "tenants.archive", danger: true },
+];
+
+/** Bulk shows the plan for one action over a filter or a list of IDs, and starts it. */
+export function Bulk({ action, filter, ids, close }: { action: Action; filter?: string; ids?: string[]; close(): void }) {
+  const [f, set] = useState({ canary: "", then: "", parallel: "4", budget: "", reason: "" });
+  const [plan, setPlan] = useState<Plan>();
+  const [typed, setTyped] = useState("");
+  const [key] = useState(newKey);
+  const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
+  const path = "actions/bulk-" + action.verb;
+  const planning = useForm(async () => {
+    const body = {
+      dry_run: true,
+      ...(ids ? { ids } : { filter: filter ?? "" }),
+      waves: { canary: Number(f.canary) || 0, then: f.then },
+      parallel: Number(f.parallel) || 4,
+      budget: { in_all: f.budget },
+      reason: f.reason || undefined,
+    };
+    setPlan(await post<Plan>(path, body));
+  });
+  const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
+  const starting = useForm(async () => {
+    const run = await post<{ id: string }>(path, { plan: plan!.plan, confirm: typed.trim() }, key);
+    close();
+    go(["runs", run.id]);
+  });
+  if (!plan)
+    return (
+      <Dialog title={action.title} close={close}>
+        <form onSubmit={planning.submit}>
+          <h2>{action.title} {ids ? `${ids.length} tenants` : "all that match"}</h2>
+          {!ids && <p>Filter: <code>{filter || "all tenants of your scope"}</code></p>}
+          <div class="row">
+            <div class="grow"><Field label="Canary" hint="How many tenants go first; empty for none." inputMode="numeric" value={f.canary} onInput={on("canary")} /></div>
+            <div class="grow"><Field label="Then waves of" hint="Such as 25% or 10,50; empty for all at once." value={f.then} onInput={on("then")} /></div>
+          </div>
+          <div class="row">
+            <div class="grow"><Field label="At once" inputMode="numeric" value={f.parallel} onInput={on("parallel")} /></div>
+            <div class="grow"><Field label="Stop after failures" hint="A number or a share; empty for never." value={f.budget} onInput={on("budget")} /></div>
+          </div>
+          <Field label="Reason" hint="The audit keeps it." value={f.reason} onInput={on("reason")} />
+          <Failure error={planning.error} />
+          <div class="actions">
+            <button type="button" onClick={close}>Cancel</button>
+            <button class="primary" disabled={planning.busy}>Show the plan</button>
+          </div>
+        </form>
+      </Dialog>
+    );
+  return (
+    <Dialog title="Plan" close={close}>
+      <form onSubmit={starting.submit}>
+        <h2>{action.title}: {plan.eligible.toLocaleString("en")} tenants</h2>
+        <dl class="diff">
+          <dt class="muted">Eligible</dt><dd class="num">{plan.eligible.toLocaleString("en")}</dd><span />
+          {Object.entries(plan.skipped ?? {}).map(([why, n]) => [<dt class="muted" key={why}>Left out: {why}</dt>, <dd class="num">{n.toLocaleString("en")}</dd>, <span />])}
+          {!!plan.estimate_seconds && [<dt class="muted" key="t">Expected time</dt>, <dd class="num">{plain(plan.estimate_seconds, "seconds")}</dd>, <span />]}
+        </dl>
+        {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
+        <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}.</p>
+        <Field label={`Type "${confirm}" to start`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" autofocus />
+        <Failure error={starting.error} />
+        <div class="actions">
+          <button type="button" onClick={close}>Cancel</button>
+          <button class={action.danger ? "danger" : "primary"} disabled={starting.busy || typed.trim() !== confirm || plan.eligible === 0}>{action.title}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

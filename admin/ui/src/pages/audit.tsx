@@ -1,0 +1,117 @@
+import { useState } from "preact/hooks";
+import { post } from "../api";
+import { time } from "../format";
+import { useForm } from "../gate";
+import { useGet } from "../load";
+import { Failure, Page, State, Waiting } from "../parts";
+import { href, route, setQuery } from "../router";
+import { may } from "../session";
+
+interface Entry {
+  id: string;
+  time: string;
+  action: string;
+  result: string;
+  tenant?: string;
+  problem?: string;
+  count: number;
+  object?: string;
+  request_id?: string;
+  reason?: string;
+  actor: { kind: string; id?: string; name?: string; address?: string };
+  changes?: { field: string; before?: unknown; after?: unknown }[];
+}
+
+interface Verification {
+  whole: boolean;
+  up_to: number;
+  entries: number;
+  hash: string;
+  fault?: { kind: string; number: number; entry?: string; detail: string };
+}
+
+export function Audit() {
+  return (
+    <Page title="Audit" tools={may("audit.verify") && <Verify />}>
+      <Entries />
+    </Page>
+  );
+}
+
+function Verify() {
+  const [found, set] = useState<Verification>();
+  const form = useForm(async () => set(await post<Verification>("audit/verify")));
+  return (
+    <form class="row" onSubmit={form.submit}>
+      {form.error ? <span class="muted" role="alert">Verifying failed. {form.error instanceof Error ? form.error.message : ""}</span> : null}
+      {found && !form.busy && (
+        <span role="status">
+          <State name={found.whole ? "whole" : "broken"} />{" "}
+          {found.fault ? `Entry ${found.fault.number}: ${found.fault.detail}` : `${found.entries.toLocaleString("en")} entries whole up to number ${found.up_to.toLocaleString("en")}`}
+        </span>
+      )}
+      <button disabled={form.busy}>{form.busy ? "Verifying" : "Verify"}</button>
+    </form>
+  );
+}
+
+/** Entries lists the audit, of one tenant or of all in the operator's scope. */
+export function Entries({ tenant }: { tenant?: string }) {
+  const q = route.value.query;
+  const [cursors, setCursors] = useState<string[]>([]);
+  const action = q.get("action") ?? "";
+  const result = q.get("result") ?? "";
+  const cursor = cursors[cursors.length - 1];
+  const { data, error, loading, reload } = useGet<{ entries: Entry[]; next?: string }>("audit", { tenant, action, result, cursor, limit: 50 }, cursor ? 0 : 5);
+  return (
+    <>
+      <div class="row" style={{ marginBottom: "16px" }}>
+        <input style={{ width: "240px" }} aria-label="Action" placeholder="Action, such as tenant.status" value={action} onChange={(e) => { setCursors([]); setQuery({ action: e.currentTarget.value.trim() }); }} />
+        <select style={{ width: "auto" }} aria-label="Result" value={result} onChange={(e) => { setCursors([]); setQuery({ result: e.currentTarget.value }); }}>
+          {["", "done", "denied", "failed", "unknown"].map((r) => <option key={r} value={r}>{r || "any result"}</option>)}
+        </select>
+      </div>
+      <Failure error={error} retry={reload} />
+      <Waiting on={loading && !data} lines={4} />
+      {data?.entries.length === 0 && <div class="empty">No entries.</div>}
+      {!!data?.entries.length && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Entries">
+          <table>
+            <thead><tr><th scope="col">Time</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Result</th>{!tenant && <th scope="col">Tenant</th>}<th scope="col">Change</th></tr></thead>
+            <tbody>
+              {data.entries.map((e) => (
+                <tr key={e.id}>
+                  <td class="muted num" style={{ textAlign: "left" }}>{time(e.time)}</td>
+                  <td>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></td>
+                  <td><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</td>
+                  <td><State name={e.result} /></td>
+                  {!tenant && <td>{e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(0, 8)}</code></a> : <span class="muted">–</span>}</td>}
+                  <td><Change e={e} /></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      <div class="actions">
+        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
+        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>Older</button>}
+      </div>
+    </>
+  );
+}
+
+function Change({ e }: { e: Entry }) {
+  const changes = e.changes ?? [];
+  const text = (v: unknown) => (v === undefined || v === null || v === "" ? "–" : typeof v === "string" ? v : JSON.stringify(v));
+  return (
+    <>
+      {changes.slice(0, 4).map((c) => (
+        <div key={c.field} class="small"><span class="muted">{c.field}</span> {text(c.before)} → {text(c.after)}</div>
+      ))}
+      {changes.length > 4 && <span class="muted small">and {changes.length - 4} more</span>}
+      {e.problem && <div class="small">{e.problem}</div>}
+      {e.reason && <div class="small muted">“{e.reason}”</div>}
+    </>
+  );
+}

@@ -1,0 +1,153 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Chart } from "../chart";
+import { useGet } from "../load";
+import { useLive } from "../live";
+import { Failure, KeyFigure, Page, Value, Waiting, type Figure } from "../parts";
+import { href } from "../router";
+import { me, may } from "../session";
+import { Activities, type Activity } from "../timeline";
+
+export interface TenantInfo {
+  id: string;
+  slug: string;
+  name: string;
+  status: string;
+  plan?: string;
+  tags?: string[];
+}
+
+type TenantFigure = TenantInfo & { figure: Figure };
+interface Usage { total?: Figure; tenants: TenantFigure[] }
+
+interface OverviewReport {
+  total_tenants?: Figure;
+  active_tenants?: Figure;
+  by_status: Record<string, number>;
+  total_databases?: Figure;
+  memory_usage: Usage;
+  cpu_usage: Usage;
+  storage_usage: Usage;
+  requests?: Figure;
+  errors?: Figure;
+  top_active_tenants: (TenantInfo & { usage: Record<string, Figure> })[];
+  recent_activities: Activity[];
+  attention?: { kind: string; text: string; path?: string[] }[];
+}
+
+/** The counts of a live frame are sums since the instances began; the page takes differences. */
+interface LiveOverview {
+  requests: number;
+  errors: number;
+  in_flight?: number;
+  connections?: number;
+}
+
+interface Point { t: number; rps: number | null; eps: number | null }
+
+/** useRates turns the sums of live frames into rates a second, and marks breaks with a gap. */
+export function useRates(frame: { time: string; data: LiveOverview } | undefined, keep = 300): Point[] {
+  const before = useRef<{ t: number; requests: number; errors: number }>(undefined);
+  const [points, set] = useState<Point[]>([]);
+  useEffect(() => {
+    if (!frame) return;
+    const t = +new Date(frame.time) / 1000;
+    const now = { t, requests: frame.data.requests, errors: frame.data.errors };
+    const old = before.current;
+    before.current = now;
+    if (!old || t <= old.t) return;
+    const gap = t - old.t > 5 || now.requests < old.requests;
+    const p: Point = gap
+      ? { t, rps: null, eps: null }
+      : { t, rps: (now.requests - old.requests) / (t - old.t), eps: (now.errors - old.errors) / (t - old.t) };
+    set((all) => [...all.slice(-keep), p]);
+  }, [frame?.time]);
+  return points;
+}
+
+export function Overview() {
+  const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
+  const live = useLive<LiveOverview>("overview");
+  const points = useRates(live);
+  const last = points.findLast((p) => p.rps !== null);
+  const scope = me.value?.scope;
+  const whose = scope && !scope.all ? "of your tenants" : undefined;
+  return (
+    <Page title="Overview">
+      <Failure error={error} retry={reload} />
+      <Waiting on={loading && !o} lines={4} />
+      {o && (
+        <>
+          {!!o.attention?.length && (
+            <section aria-label="Needs attention">
+              {o.attention.map((a) => (
+                <div class="notice warn" key={a.kind + a.text}>{a.text} {a.path && <a href={href(a.path)}>Look at it</a>}</div>
+              ))}
+            </section>
+          )}
+          <section aria-label="Totals">
+            <dl class="figures">
+              <KeyFigure name="Tenants" f={o.total_tenants} unit="" note={whose ?? statuses(o.by_status)} />
+              <KeyFigure name="Active" f={o.active_tenants} unit="" />
+              <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for two frames"} />
+              <KeyFigure name="Requests, last 24 h" f={o.requests} unit="" />
+              <KeyFigure name="Server errors, last 24 h" f={o.errors} unit="" />
+              <KeyFigure name="Databases" f={o.total_databases} unit="" />
+              <KeyFigure name="Storage" f={o.storage_usage.total} />
+              <KeyFigure name="Memory, accounted" f={o.memory_usage.total} />
+              <KeyFigure name="CPU time, last 24 h" f={o.cpu_usage.total} />
+            </dl>
+          </section>
+          <section>
+            <h2>Now</h2>
+            <div class="charts">
+              <Chart title="Requests" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }]} />
+              <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
+            </div>
+          </section>
+          <section>
+            <h2>Top tenants, last 24 hours</h2>
+            <div class="charts">
+              <Top title="Requests" rows={o.top_active_tenants.map((t) => ({ ...t, figure: t.usage.requests }))} unit="" />
+              <Top title="Storage" rows={o.storage_usage.tenants} />
+              <Top title="CPU time" rows={o.cpu_usage.tenants} />
+              <Top title="Memory" rows={o.memory_usage.tenants} />
+            </div>
+          </section>
+          {may("activities.read") && (
+            <section>
+              <h2>Recent activity</h2>
+              <Activities rows={o.recent_activities} />
+            </section>
+          )}
+        </>
+      )}
+    </Page>
+  );
+}
+
+const statuses = (by: Record<string, number>): string =>
+  Object.entries(by).filter(([k]) => k !== "active").map(([k, n]) => `${n} ${k}`).join(", ");
+
+function Top({ title, rows, unit }: { title: string; rows?: TenantFigure[]; unit?: string }) {
+  return (
+    <div>
+      <h3 class="small">{title}</h3>
+      {!rows?.length ? (
+        <p class="muted">Not measured yet.</p>
+      ) : (
+        <table>
+          <thead class="sr"><tr><th scope="col">Tenant</th><th scope="col">{title}</th></tr></thead>
+          <tbody>
+            {rows.slice(0, 8).map((t) => (
+              <tr key={t.id}>
+                <td><a href={href(["tenants", t.id])}>{t.name}</a></td>
+                <td class="num"><Value f={t.figure} unit={unit} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </div>
+  );
+}
+

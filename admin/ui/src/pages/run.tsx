@@ -1,0 +1,115 @@
+import { useState } from "preact/hooks";
+import { post } from "../api";
+import { plain, time } from "../format";
+import { useForm } from "../gate";
+import { useGet } from "../load";
+import { Failure, KeyFigure, Page, Segments, State, Waiting, When } from "../parts";
+import { href } from "../router";
+import { may } from "../session";
+import { Bar, type RunRow } from "./runs";
+
+interface Result {
+  tenant: string;
+  slug: string;
+  state: string;
+  attempt?: number;
+  text?: string;
+  started_at?: string;
+  ended_at?: string;
+}
+
+const verbs: Record<string, [string, string][]> = {
+  planned: [["cancel", "Cancel"]],
+  running: [["pause", "Pause"], ["cancel", "Cancel"]],
+  paused: [["resume", "Resume"], ["cancel", "Cancel"]],
+  stopped: [["resume", "Resume"], ["cancel", "Cancel"], ["retry", "Retry the failed"]],
+  done_with_failures: [["retry", "Retry the failed"]],
+};
+
+const states = ["all", "failed", "skipped", "done", "pending", "working", "cancelled"] as const;
+
+export function Run({ id }: { id: string }) {
+  const path = "runs/" + encodeURIComponent(id);
+  const [state, setState] = useState<(typeof states)[number]>("all");
+  const run = useGet<RunRow>(path, {}, 1);
+  const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 200 }, 2);
+  const [verb, setVerb] = useState("");
+  const act = useForm(async () => {
+    await post(`${path}/${verb}`);
+    run.reload();
+    results.reload();
+  });
+  const r = run.data;
+  return (
+    <Page
+      title={r ? `Run: ${r.task}` : "Run"}
+      tools={
+        r && may("runs.control") && (verbs[r.state] ?? []).map(([v, title]) => (
+          <form key={v} onSubmit={act.submit}><button disabled={act.busy} onClick={() => setVerb(v)}>{title}</button></form>
+        ))
+      }
+    >
+      <Failure error={run.error ?? act.error} retry={run.reload} />
+      <Waiting on={run.loading && !r} />
+      {r && (
+        <>
+          <section>
+            <div class="row" style={{ marginBottom: "16px" }}>
+              <State name={r.state} /> {r.reason && <span class="muted">{r.reason}</span>}
+              <span class="muted small">by {r.actor?.id ?? r.actor?.kind ?? "unknown"}, created {time(r.created_at)}</span>
+            </div>
+            <Bar run={r} />
+            <dl class="figures" style={{ marginTop: "16px" }}>
+              <KeyFigure name="Tenants" f={r.total} />
+              <KeyFigure name="Done" f={r.done} />
+              <KeyFigure name="Failed" f={r.failed} />
+              <KeyFigure name="Skipped" f={r.skipped} />
+              {r.state === "running" && <KeyFigure name="Rate" f={r.rate ?? null} unit="1/s" />}
+              {r.state === "running" && <KeyFigure name="Time left" f={r.left_seconds ?? null} unit="seconds" note="at this rate" />}
+            </dl>
+          </section>
+          {!!r.waves && r.waves.length > 1 && (
+            <section>
+              <h2>Waves</h2>
+              <table>
+                <thead><tr><th scope="col">Wave</th><th scope="col" class="num">Tenants</th><th scope="col" class="num">Done</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Skipped</th></tr></thead>
+                <tbody>{r.waves.map((w) => (
+                  <tr key={w.number} aria-selected={w.number === r.wave && r.state === "running"}><td>{w.number === 1 ? "1, canary" : w.number}</td><td class="num">{w.total}</td><td class="num">{w.done}</td><td class="num">{w.failed}</td><td class="num">{w.skipped}</td></tr>
+                ))}</tbody>
+              </table>
+            </section>
+          )}
+          <section>
+            <div class="head" style={{ marginBottom: "12px" }}>
+              <h2 style={{ margin: 0 }}>Tenants</h2>
+              <div class="tools">
+                <Segments label="State" value={state} of={states} set={(s) => setState(s)} />
+              </div>
+            </div>
+            <Failure error={results.error} />
+            {results.data?.tenants.length === 0 && <div class="empty">No tenant is in this state.</div>}
+            {!!results.data?.tenants.length && (
+              <div class="scroll" tabIndex={0} role="region" aria-label="Tenants of the run">
+                <table>
+                  <thead><tr><th scope="col">Tenant</th><th scope="col">State</th><th scope="col" class="num">Attempt</th><th scope="col" class="num">Took</th><th scope="col">What happened</th><th scope="col">Ended</th></tr></thead>
+                  <tbody>
+                    {results.data.tenants.map((t) => (
+                      <tr key={t.tenant}>
+                        <td><a href={href(["tenants", t.tenant])}>{t.slug}</a></td>
+                        <td><State name={t.state} /></td>
+                        <td class="num">{t.attempt || "–"}</td>
+                        <td class="num">{t.started_at && t.ended_at ? plain((+new Date(t.ended_at) - +new Date(t.started_at)) / 1000, "seconds") : "–"}</td>
+                        <td>{t.text}</td>
+                        <td class="muted">{t.ended_at ? <When at={t.ended_at} /> : "–"}</td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+          </section>
+        </>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,320 @@
+import { useState } from "preact/hooks";
+import { call, Problem } from "../api";
+import { Chart } from "../chart";
+import { figure, time } from "../format";
+import { useForm } from "../gate";
+import { useGet } from "../load";
+import { useLive } from "../live";
+import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, Waiting, type Figure } from "../parts";
+import { href, route, setQuery } from "../router";
+import { may, wired } from "../session";
+import { Activities, type Activity } from "../timeline";
+import { useRates } from "./overview";
+import { Entries } from "./audit";
+
+export interface Record {
+  id: string;
+  slug: string;
+  name: string;
+  domains?: string[];
+  status: string;
+  placement: { server: string; database: string };
+  plan?: string;
+  tags?: string[];
+  limits?: { [name: string]: number };
+  settings?: { [name: string]: string };
+  version: number;
+  schema_version?: number;
+  created_at: string;
+  updated_at: string;
+}
+
+interface Series {
+  times: string[];
+  columns: { [name: string]: { unit: string; points: (number | null)[] } };
+}
+
+interface Report {
+  usage: { [name: string]: Figure };
+  own?: { [name: string]: Figure };
+  activities: Activity[];
+  series?: Series;
+}
+
+const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
+
+const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean }[] = [
+  { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive", "provisioning"] },
+  { verb: "suspend", title: "Suspend", permission: "tenants.status", from: ["active"], typed: true },
+  { verb: "block", title: "Block", permission: "tenants.status", from: ["active", "suspended", "inactive"], typed: true },
+  { verb: "deactivate", title: "Deactivate", permission: "tenants.status", from: ["active", "suspended", "blocked"] },
+  { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true },
+  { verb: "restore", title: "Restore", permission: "tenants.restore", from: ["archived"] },
+];
+
+/** useRecord loads one tenant with the ETag that a change needs. */
+function useRecord(id: string) {
+  return useGet<Record>("tenants/" + encodeURIComponent(id), {}, 10);
+}
+
+export function Tenant({ id }: { id: string }) {
+  const record = useRecord(id);
+  const t = record.data;
+  const tab = route.value.query.get("tab") ?? "overview";
+  const [verb, setVerb] = useState<(typeof verbs)[number]>();
+  const [editing, setEditing] = useState(false);
+  const tabs = [
+    "overview",
+    ...(wired("analytics") && may("analytics.read") ? ["usage", "performance"] : []),
+    ...(wired("analytics") && may("activities.read") ? ["activity"] : []),
+    "record",
+    ...(wired("audit") && may("audit.read") ? ["audit"] : []),
+  ];
+  if (record.error instanceof Problem && record.error.status === 404)
+    return <Page title="Tenant"><p>There is no such tenant, or it is not yours to see. <a href={href(["tenants"])}>All tenants</a></p></Page>;
+  return (
+    <Page
+      title={t?.name || t?.slug || "Tenant"}
+      tools={
+        t && (
+          <>
+            {verbs.filter((v) => may(v.permission) && v.from.includes(t.status)).map((v) => (
+              <button type="button" key={v.verb} class={v.verb === "block" || v.verb === "archive" ? "danger" : ""} onClick={() => setVerb(v)}>{v.title}</button>
+            ))}
+            {may("tenants.write") && <button type="button" onClick={() => setEditing(true)}>Edit</button>}
+          </>
+        )
+      }
+    >
+      <Failure error={record.error} retry={record.reload} />
+      <Waiting on={record.loading && !t} />
+      {t && (
+        <>
+          <div class="row" style={{ marginBottom: "16px" }}>
+            <State name={t.status} />
+            <code>{t.slug}</code>
+            <button type="button" class="plain small" onClick={() => void navigator.clipboard?.writeText(t.id)} title="Copy the ID"><code>{t.id}</code></button>
+            {t.plan && <span class="tag">{t.plan}</span>}
+            {t.tags?.map((x) => <span class="tag" key={x}>{x}</span>)}
+          </div>
+          <nav class="tabs" aria-label="Views of the tenant">
+            {tabs.map((x) => <a key={x} href={href(["tenants", id], { tab: x })} aria-current={x === tab ? "page" : undefined}>{x}</a>)}
+          </nav>
+          {tab === "overview" && <Now t={t} />}
+          {tab === "usage" && <Usage t={t} />}
+          {tab === "performance" && <Usage t={t} performance />}
+          {tab === "activity" && <History t={t} />}
+          {tab === "record" && <Details t={t} />}
+          {tab === "audit" && <Entries tenant={t.id} />}
+          {verb && <Confirm t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
+          {editing && <Edit t={t} close={() => setEditing(false)} done={record.reload} />}
+        </>
+      )}
+    </Page>
+  );
+}
+
+function Now({ t }: { t: Record }) {
+  const { data, error } = useGet<Report>(wired("analytics") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
+  const live = useLive<{ requests: number; errors: number }>(wired("analytics") ? "tenant:" + t.id : null);
+  const points = useRates(live);
+  const last = points.findLast((p) => p.rps !== null);
+  if (!wired("analytics")) return <p class="muted">The application has not wired usage figures.</p>;
+  return (
+    <>
+      <Failure error={error} />
+      <section>
+        <dl class="figures">
+          <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for two frames"} />
+          <KeyFigure name="Requests, 24 h" f={data?.usage.requests} unit="" />
+          <KeyFigure name="Server errors, 24 h" f={data?.usage.errors ?? data?.usage.status_5xx} unit="" />
+          <KeyFigure name="p95, 24 h" f={data?.usage.latency_p95} />
+          <KeyFigure name="CPU time, 24 h" f={data?.usage.cpu_time} />
+          <KeyFigure name="Storage" f={data?.usage.storage_bytes} />
+        </dl>
+      </section>
+      <section>
+        <Chart title="Requests" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
+      </section>
+      {may("activities.read") && (
+        <section>
+          <h2>Recent activity</h2>
+          <Activities rows={data?.activities} tenant={false} />
+        </section>
+      )}
+    </>
+  );
+}
+
+const groups: { title: string; columns: string[] }[] = [
+  { title: "Requests", columns: ["requests", "errors", "limited"] },
+  { title: "Bytes", columns: ["bytes_in", "bytes_out"] },
+  { title: "CPU time", columns: ["cpu_time"] },
+  { title: "Memory", columns: ["memory_bytes"] },
+  { title: "Storage", columns: ["storage_bytes"] },
+];
+const performanceGroups: typeof groups = [
+  { title: "Latency", columns: ["latency_p50", "latency_p95", "latency_p99"] },
+  { title: "Database time", columns: ["statement_time", "wait_time"] },
+  { title: "Statements", columns: ["statements", "statement_errors"] },
+];
+
+function Usage({ t, performance = false }: { t: Record; performance?: boolean }) {
+  const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
+  const { data, error, loading, reload } = useGet<Report>("analytics/tenant/" + encodeURIComponent(t.id), { window, series: "1" }, 30);
+  const times = (data?.series?.times ?? []).map((x) => +new Date(x) / 1000);
+  return (
+    <>
+      <div class="row" style={{ marginBottom: "16px" }}>
+        <Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />
+      </div>
+      <Failure error={error} retry={reload} />
+      <Waiting on={loading && !data} />
+      {data?.series && times.length > 1 ? (
+        <div class="charts">
+          {(performance ? performanceGroups : groups).map((g) => {
+            const found = g.columns.filter((c) => data.series!.columns[c]);
+            if (!found.length) return null;
+            return (
+              <Chart key={g.title} title={g.title} unit={data.series!.columns[found[0]].unit === "count" ? "" : data.series!.columns[found[0]].unit} window={"last " + window} times={times}
+                lines={found.map((c) => ({ name: c.replaceAll("_", " "), points: data.series!.columns[c].points, colour: c === "errors" ? "bad" : undefined }))} />
+            );
+          })}
+        </div>
+      ) : (
+        data && <div class="empty">Nothing was counted in this window yet.</div>
+      )}
+      {data && (
+        <section>
+          <h2>All figures, last {window}</h2>
+          <FiguresTable figures={{ ...data.usage, ...data.own }} />
+        </section>
+      )}
+    </>
+  );
+}
+
+function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
+  const names = Object.keys(figures).filter((n) => figures[n]).sort();
+  return (
+    <table>
+      <thead><tr><th scope="col">Figure</th><th scope="col" class="num">Value</th><th scope="col">How it was obtained</th></tr></thead>
+      <tbody>
+        {names.map((n) => (
+          <tr key={n}>
+            <td>{n.replaceAll("_", " ")}</td>
+            <td class="num">{figures[n].unit === "us_since_1970" ? time(new Date((figures[n].value ?? 0) / 1000).toISOString()) : <Value f={figures[n]} unit={figures[n].unit === "count" ? "" : undefined} />}</td>
+            <td class="muted">{[figures[n].method, how(figures[n])].filter((x, i, a) => x && a.indexOf(x) === i).join(", ")}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function History({ t }: { t: Record }) {
+  const { data, error, loading } = useGet<{ items: Activity[] }>("analytics/activities", { tenant: t.id, limit: 100 }, 10);
+  return (
+    <>
+      <Failure error={error} />
+      <Waiting on={loading && !data} />
+      {data && <Activities rows={data.items} tenant={false} />}
+    </>
+  );
+}
+
+function Details({ t }: { t: Record }) {
+  const rows: [string, string][] = [
+    ["ID", t.id], ["Slug", t.slug], ["Name", t.name], ["Domains", t.domains?.join(", ") || "none"], ["Plan", t.plan || "none"], ["Tags", t.tags?.join(", ") || "none"],
+    ["Server", t.placement?.server], ["Database", t.placement?.database], ["Schema version", t.schema_version ? String(t.schema_version) : "not known"],
+    ["Record's version", String(t.version)], ["Created", time(t.created_at)], ["Changed", time(t.updated_at)],
+  ];
+  const limits = Object.entries(t.limits ?? {});
+  return (
+    <>
+      <table><tbody>{rows.map(([k, v]) => <tr key={k}><th scope="row">{k}</th><td>{v}</td></tr>)}</tbody></table>
+      {limits.length > 0 && (
+        <section>
+          <h2>Limits</h2>
+          <table><tbody>{limits.map(([k, v]) => <tr key={k}><th scope="row">{k}</th><td class="num">{figure(v).number}</td></tr>)}</tbody></table>
+        </section>
+      )}
+    </>
+  );
+}
+
+function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[number]; close(): void; done(): void }) {
+  const [typed, setTyped] = useState("");
+  const [reason, setReason] = useState("");
+  const form = useForm(async () => {
+    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", body: { reason: reason || undefined }, etag }));
+    done();
+    close();
+  });
+  return (
+    <Dialog title={verb.title} close={close}>
+      <form onSubmit={form.submit}>
+        <h2>{verb.title} {t.name}</h2>
+        <p>It is {t.status} now.</p>
+        <Field label="Reason" hint="The audit keeps it." value={reason} onInput={(e) => setReason(e.currentTarget.value)} autofocus />
+        {verb.typed && <Field label={`Type "${t.slug}"`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" />}
+        <Failure error={form.error} />
+        <div class="actions">
+          <button type="button" onClick={close}>Cancel</button>
+          <button class={verb.typed ? "danger" : "primary"} disabled={form.busy || (verb.typed && typed.trim() !== t.slug)}>{verb.title}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** change reads the record's ETag and makes the change under it. */
+async function change(id: string, make: (etag: string) => Promise<unknown>): Promise<void> {
+  const now = await call<Record>("tenants/" + encodeURIComponent(id));
+  await make(now.etag);
+}
+
+function Edit({ t, close, done }: { t: Record; close(): void; done(): void }) {
+  const [f, set] = useState({
+    name: t.name,
+    plan: t.plan ?? "",
+    tags: (t.tags ?? []).join(" "),
+    limits: Object.entries(t.limits ?? {}).map(([k, v]) => `${k}=${v}`).join("\n"),
+  });
+  const form = useForm(async () => {
+    const limits: { [name: string]: number } = {};
+    for (const line of f.limits.split("\n").map((l) => l.trim()).filter(Boolean)) {
+      const [k, v] = line.split("=", 2);
+      if (!k || v === undefined || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `"${line}" is not of the form name=number.`, "", [], 0);
+      limits[k.trim()] = Number(v);
+    }
+    const body: { [name: string]: unknown } = { name: f.name, plan: f.plan };
+    if (may("tenants.tag")) body.tags = f.tags.split(/[\s,]+/).filter(Boolean);
+    if (may("tenants.limits")) body.limits = limits;
+    await change(t.id, (etag) => call("tenants/" + encodeURIComponent(t.id), { method: "PATCH", body, etag }));
+    done();
+    close();
+  });
+  return (
+    <Dialog title="Edit" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>Edit {t.slug}</h2>
+        <Field label="Name" value={f.name} onInput={(e) => set({ ...f, name: e.currentTarget.value })} error={form.of("name")} />
+        <Field label="Plan" value={f.plan} onInput={(e) => set({ ...f, plan: e.currentTarget.value })} error={form.of("plan")} />
+        {may("tenants.tag") && <Field label="Tags" hint="Separated by spaces." value={f.tags} onInput={(e) => set({ ...f, tags: e.currentTarget.value })} error={form.of("tags")} />}
+        {may("tenants.limits") && (
+          <div class="field">
+            <label for="limits">Limits, one name=number a line</label>
+            <textarea id="limits" rows={4} class="mono" value={f.limits} onInput={(e) => set({ ...f, limits: e.currentTarget.value })} />
+          </div>
+        )}
+        {form.error instanceof Problem && form.error.status === 412 ? <div class="notice warn" role="alert">Somebody changed the tenant meanwhile. Close this, look at it again, and repeat your change.</div> : <Failure error={form.error} />}
+        <div class="actions">
+          <button type="button" onClick={close}>Cancel</button>
+          <button class="primary" disabled={form.busy}>Save</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
