@@ -17,6 +17,8 @@ export interface ChartProps {
   times: number[];
   lines: Line[];
   height?: number;
+  /** How many seconds the chart shows up to its last point; all of them if it is missing. */
+  span?: number;
   /** Called with the chosen span when the operator drags over the chart. */
   zoom?(from: number, to: number): void;
 }
@@ -29,7 +31,7 @@ export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const lines = props.lines.slice(0, 6);
-  const span = props.times.length > 1 ? props.times[props.times.length - 1] - props.times[0] : 60;
+  const span = props.span ?? (props.times.length > 1 ? props.times[props.times.length - 1] - props.times[0] : 60);
   const look = shown.value + zone.value + lines.map((l) => l.name).join("\n");
 
   useEffect(() => {
@@ -50,7 +52,7 @@ export function Chart(props: ChartProps) {
   return (
     <figure class="chart" style={{ margin: 0 }}>
       <h3>
-        {props.title} <span class="muted">{[props.unit, props.window].filter(Boolean).join(", ")}</span>
+        {props.title} <span class="muted">{[scaled.has(props.unit) ? "" : props.unit, props.window].filter(Boolean).join(", ")}</span>
       </h3>
       <div ref={box} role="img" aria-label={`${props.title}, ${props.window}. Last: ${last || "no data"}.`} />
       <details class="data">
@@ -75,6 +77,12 @@ export function Chart(props: ChartProps) {
   );
 }
 
+/** Units whose ticks name a scaled unit themselves. */
+const scaled = new Set(["us", "ms", "seconds", "bytes", "count", "ratio"]);
+
+/** Seconds between two ticks. */
+const ticks = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000];
+
 const data = (p: ChartProps, lines: Line[]): uPlot.AlignedData => [p.times, ...lines.map((l) => l.points)] as uPlot.AlignedData;
 
 function options(p: ChartProps, lines: Line[], span: number, width: number): uPlot.Options {
@@ -85,12 +93,12 @@ function options(p: ChartProps, lines: Line[], span: number, width: number): uPl
     width,
     height: p.height ?? 200,
     legend: { show: false },
-    padding: [8, lines.length > 1 ? 96 : 8, 0, 0],
+    padding: [8, lines.length > 1 ? 96 : 24, 0, 0],
     cursor: { y: false, drag: { x: !!p.zoom, y: false, setScale: false }, points: { size: 6 } },
-    scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: { x: { time: true, range: p.span ? (_, __, max) => [(max ?? Date.now() / 1000) - p.span!, max ?? Date.now() / 1000] : undefined }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, space: Math.max(72, width / 6), values: (_, ticks) => ticks.map((t) => tick(t, span)) },
-      { ...axis, size: 64, space: 40, values: (_, ticks) => ticks.map((t) => plain(t, p.unit === "1/s" ? "" : p.unit)) },
+      { ...axis, incrs: ticks, space: Math.max(72, width / 6), values: (_, at) => at.map((t) => tick(t, span)) },
+      { ...axis, size: 64, space: 40, values: (_, at) => at.map((t) => plain(t, p.unit === "1/s" ? "" : p.unit)) },
     ],
     series: [
       {},

@@ -34,7 +34,7 @@ export function Shell() {
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
       <header class="side">
         <div class="brand"><Icon name="tenants" /> Tenancy</div>
-        <button type="button" onClick={() => setPalette(true)} aria-keyshortcuts="/ Control+K"><Icon name="search" /> Find <span class="muted small">/</span></button>
+        <button type="button" class="find" onClick={() => setPalette(true)} aria-keyshortcuts="/ Control+K"><Icon name="search" /> Find <span class="muted small">/</span></button>
         <nav aria-label="Pages">
           {rows.filter((r) => open(r) && !r.hidden).map((r) => (
             <a key={r.path} href={href([r.path])} aria-current={row === r ? "page" : undefined}><Icon name={r.icon} /> {r.title}</a>

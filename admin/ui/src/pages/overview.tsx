@@ -100,13 +100,13 @@ export function Overview() {
           <section>
             <h2>Now</h2>
             <div class="charts">
-              <Chart title="Requests" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }]} />
-              <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
+              <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }]} />
+              <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
             </div>
           </section>
           <section>
             <h2>Top tenants, last 24 hours</h2>
-            <div class="charts">
+            <div class="tops">
               <Top title="Requests" rows={o.top_active_tenants.map((t) => ({ ...t, figure: t.usage.requests }))} unit="" />
               <Top title="Storage" rows={o.storage_usage.tenants} />
               <Top title="CPU time" rows={o.cpu_usage.tenants} />
@@ -131,7 +131,7 @@ const statuses = (by: Record<string, number>): string =>
 function Top({ title, rows, unit }: { title: string; rows?: TenantFigure[]; unit?: string }) {
   return (
     <div>
-      <h3 class="small">{title}</h3>
+      <h3>{title}</h3>
       {!rows?.length ? (
         <p class="muted">Not measured yet.</p>
       ) : (

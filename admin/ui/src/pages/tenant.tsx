@@ -134,7 +134,7 @@ function Now({ t }: { t: Record }) {
         </dl>
       </section>
       <section>
-        <Chart title="Requests" unit="1/s" window="last 5 minutes, live" times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
+        <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
       </section>
       {may("activities.read") && (
         <section>
@@ -204,7 +204,7 @@ function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
           <tr key={n}>
             <td>{n.replaceAll("_", " ")}</td>
             <td class="num">{figures[n].unit === "us_since_1970" ? time(new Date((figures[n].value ?? 0) / 1000).toISOString()) : <Value f={figures[n]} unit={figures[n].unit === "count" ? "" : undefined} />}</td>
-            <td class="muted">{[figures[n].method, how(figures[n])].filter((x, i, a) => x && a.indexOf(x) === i).join(", ")}</td>
+            <td class="muted">{how(figures[n]) || figures[n].method}</td>
           </tr>
         ))}
       </tbody>

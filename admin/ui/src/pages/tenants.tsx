@@ -150,13 +150,13 @@ export function Tenants() {
               {rows.map((r) => (
                 <tr key={r.id} aria-selected={checked.has(r.id)}>
                   {bulk && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
-                  <td><a href={href(["tenants", r.id])}>{r.name || r.slug}</a> <span class="muted small">{r.slug}</span></td>
+                  <td class="name"><a href={href(["tenants", r.id])}>{r.name || r.slug}</a> <span class="muted small">{r.slug}</span></td>
                   <td><State name={r.status} /></td>
                   <td>{r.plan || <span class="muted">–</span>}</td>
                   <td>{r.tags?.map((t) => <span class="tag" key={t}>{t}</span>)}</td>
                   {measured && columns.map((c) => <td class="num" key={c.key}><Value f={r.usage?.[c.key]} unit={"unit" in c ? c.unit : undefined} /></td>)}
                   {measured && <td><Spark points={r.spark?.requests} label={"Requests of " + r.slug} /></td>}
-                  <td class="muted"><When at={measured ? r.last_seen : r.created_at} /></td>
+                  <td class="muted" style={{ whiteSpace: "nowrap" }}><When at={measured ? r.last_seen : r.created_at} /></td>
                 </tr>
               ))}
             </tbody>
