@@ -28,13 +28,13 @@ export interface Row {
 }
 
 export const rows: Row[] = [
-  { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "analytics" },
+  { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "reports" },
   { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
-  { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "analytics" },
+  { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "reports" },
   { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },
   { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit" },
-  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read", part: "operators" },
+  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read" },
   { path: "me", title: "My account", icon: "me", page: MyAccount, hidden: true },
 ];
 

@@ -18,7 +18,8 @@ export interface Record {
   name: string;
   domains?: string[];
   status: string;
-  placement: { server: string; database: string };
+  server: string;
+  database: string;
   plan?: string;
   tags?: string[];
   limits?: { [name: string]: number };
@@ -65,8 +66,8 @@ export function Tenant({ id }: { id: string }) {
   const [editing, setEditing] = useState(false);
   const tabs = [
     "overview",
-    ...(wired("analytics") && may("analytics.read") ? ["usage", "performance"] : []),
-    ...(wired("analytics") && may("activities.read") ? ["activity"] : []),
+    ...(wired("reports") && may("analytics.read") ? ["usage", "performance"] : []),
+    ...(wired("reports") && may("activities.read") ? ["activity"] : []),
     "record",
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
   ];
@@ -115,11 +116,11 @@ export function Tenant({ id }: { id: string }) {
 }
 
 function Now({ t }: { t: Record }) {
-  const { data, error } = useGet<Report>(wired("analytics") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
-  const live = useLive<{ requests: number; errors: number }>(wired("analytics") ? "tenant:" + t.id : null);
+  const { data, error } = useGet<Report>(wired("reports") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
+  const live = useLive<{ requests: number; errors: number }>(wired("reports") ? "tenant:" + t.id : null);
   const points = useRates(live);
   const last = points.findLast((p) => p.rps !== null);
-  if (!wired("analytics")) return <p class="muted">The application has not wired usage figures.</p>;
+  if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
   return (
     <>
       <Failure error={error} />
@@ -226,7 +227,7 @@ function History({ t }: { t: Record }) {
 function Details({ t }: { t: Record }) {
   const rows: [string, string][] = [
     ["ID", t.id], ["Slug", t.slug], ["Name", t.name], ["Domains", t.domains?.join(", ") || "none"], ["Plan", t.plan || "none"], ["Tags", t.tags?.join(", ") || "none"],
-    ["Server", t.placement?.server], ["Database", t.placement?.database], ["Schema version", t.schema_version ? String(t.schema_version) : "not known"],
+    ["Server", t.server], ["Database", t.database], ["Schema version", t.schema_version ? String(t.schema_version) : "not known"],
     ["Record's version", String(t.version)], ["Created", time(t.created_at)], ["Changed", time(t.updated_at)],
   ];
   const limits = Object.entries(t.limits ?? {});
@@ -288,10 +289,13 @@ function Edit({ t, close, done }: { t: Record; close(): void; done(): void }) {
       if (!k || v === undefined || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `"${line}" is not of the form name=number.`, "", [], 0);
       limits[k.trim()] = Number(v);
     }
-    const body: { [name: string]: unknown } = { name: f.name, plan: f.plan };
-    if (may("tenants.tag")) body.tags = f.tags.split(/[\s,]+/).filter(Boolean);
-    if (may("tenants.limits")) body.limits = limits;
-    await change(t.id, (etag) => call("tenants/" + encodeURIComponent(t.id), { method: "PATCH", body, etag }));
+    // Each kind of change has a permission, a call and an entry of its own. The ETag of one answer is the condition of the next.
+    const path = "tenants/" + encodeURIComponent(t.id);
+    const tags = f.tags.split(/[\s,]+/).filter(Boolean);
+    let etag = `"${t.version}"`;
+    if (f.name !== t.name || f.plan !== (t.plan ?? "")) etag = (await call(path, { method: "PATCH", body: { name: f.name, plan: f.plan }, etag })).etag;
+    if (may("tenants.tag") && tags.join() !== (t.tags ?? []).join()) etag = (await call(path + "/tags", { method: "PUT", body: { tags }, etag })).etag;
+    if (may("tenants.limits") && JSON.stringify(limits) !== JSON.stringify(t.limits ?? {})) await call(path + "/limits", { method: "PUT", body: { limits }, etag });
     done();
     close();
   });

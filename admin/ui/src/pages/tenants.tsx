@@ -42,7 +42,7 @@ const page = 100;
 export function Tenants() {
   const q = route.value.query;
   const filter = q.get("filter") ?? "";
-  const sort = q.get("sort") ?? (wired("analytics") ? "-requests" : "slug");
+  const sort = q.get("sort") ?? (wired("reports") ? "-requests" : "slug");
   const window = q.get("window") ?? "24h";
   const [typed, setTyped] = useState(filter);
   const [rows, setRows] = useState<Row[]>();
@@ -54,7 +54,7 @@ export function Tenants() {
   const [action, setAction] = useState<Action>();
   const [creating, setCreating] = useState(false);
   const turn = useRef(0);
-  const measured = wired("analytics") && may("analytics.read");
+  const measured = wired("reports") && may("analytics.read");
   const source = measured ? "analytics/tenants" : "tenants";
 
   const load = (cursor?: string) => {
