@@ -43,7 +43,11 @@ type Tenant struct {
 	Placement Placement `json:"placement"`
 	// Plan is the host's name for what the tenant has bought.
 	Plan string `json:"plan,omitempty"`
-	// Limits and Settings are the host's. Their keys are its own.
+	// Limits and Settings are the application's, but for the keys that packages of this
+	// module read. Of Limits: "rate.tenant", "rate.key", "rate.address", "burst.tenant",
+	// "burst.key" and "burst.address", each also with a class behind a dot
+	// (middleware/ratelimit), "concurrency" (middleware) and "slo.latency_ms"
+	// (analytics). Of Settings: "homepage" (middleware).
 	Limits   map[string]int64  `json:"limits,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
 	// Tags are the application's, for finding tenants and saying who may see them,

@@ -96,7 +96,8 @@ func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, erro
 }
 
 // Issue makes a key of the tenant and returns its text, which nobody can be told
-// again, and what is kept of it. A malformed spec, and more keys than a tenant may
+// again, and what is kept of it. A [tenancy.Secret] prints as "[redacted]": its method
+// Reveal returns the text to show to whoever asked for the key. A malformed spec, and more keys than a tenant may
 // have (256), are errors that unwrap to [tenancy.ErrInvalid].
 func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key

@@ -148,12 +148,12 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 	return &out, nil
 }
 
-// NewBypass makes the secret by which people are served all the same, and returns
-// it: it is kept nowhere. Whoever opens [GateOptions.BypassPath], a slash and the
-// secret in a browser, or posts it there in a form's field called "secret", gets a
-// cookie that counts for [GateOptions.BypassTTL], and no longer than this
-// maintenance. A secret from before, and cookies by it, end. Without maintenance the
-// error unwraps to [tenancy.ErrNotFound].
+// NewBypass makes the secret by which people are served all the same, and returns it: it
+// is kept nowhere, and its method Reveal returns the text. Whoever opens
+// [GateOptions.BypassPath], a slash and the secret in a browser, or posts it there in a
+// form's field called "secret", gets a cookie that counts for [GateOptions.BypassTTL],
+// and no longer than this maintenance. A secret from before, and cookies by it, end.
+// Without maintenance the error unwraps to [tenancy.ErrNotFound].
 func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 	secret := newSecret()
 	digest, generation := tenancy.DigestOf(secret.Reveal()), rand.Text()

@@ -16,32 +16,29 @@ import (
 // It puts the prefix in front of the Location that the handler sets.
 type locator struct {
 	http.ResponseWriter
-	prefix string   // escaped
-	base   *url.URL // of the request, as the handler sees it
+	prefix string
+	seen   *url.URL // by the handler
 	wrote  bool     // the header, or as good as
 }
 
 // behindPrefix returns a writer with the abilities of w: those that the server's own
-// writers have, in the combinations that they have them in.
-// After the handler, the caller calls end.
-func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind http.ResponseWriter, end func()) {
-	l := &locator{
-		ResponseWriter: w, prefix: (&url.URL{Path: prefix}).EscapedPath(),
-		base: &url.URL{Path: seen.Path, RawPath: seen.RawPath, RawQuery: seen.RawQuery},
-	}
+// writers have, in the combinations that they have them in. After the handler, the
+// caller calls locate, for a handler that wrote nothing.
+func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind http.ResponseWriter, l *locator) {
+	l = &locator{ResponseWriter: w, prefix: prefix, seen: seen}
 	_, flushes := w.(http.Flusher)
 	_, hijacks := w.(http.Hijacker)
 	_, pushes := w.(http.Pusher)
 	_, reads := w.(io.ReaderFrom)
 	switch {
 	case flushes && hijacks && reads:
-		return http1Locator{flushLocator{l}}, l.locate
+		return http1Locator{flushLocator{l}}, l
 	case flushes && pushes:
-		return http2Locator{flushLocator{l}}, l.locate
+		return http2Locator{flushLocator{l}}, l
 	case flushes:
-		return flushLocator{l}, l.locate
+		return flushLocator{l}, l
 	}
-	return l, l.locate
+	return l, l
 }
 
 // Unwrap is for [http.ResponseController].
@@ -91,7 +88,8 @@ func (l *locator) place(to string) string {
 	}
 	rooted := to[0] == '/'
 	if !rooted {
-		ref = l.base.ResolveReference(ref)
+		base := url.URL{Path: l.seen.Path, RawPath: l.seen.RawPath, RawQuery: l.seen.RawQuery}
+		ref = base.ResolveReference(ref)
 	}
 	dots := urlpath.HasDots(ref.Path) // decoded: browsers take %2e for a dot, too
 	if dots {
@@ -110,10 +108,11 @@ func (l *locator) place(to string) string {
 			to += "#" + ref.EscapedFragment()
 		}
 	}
-	if rest, ok := strings.CutPrefix(to, l.prefix); ok && rooted && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
+	prefix := (&url.URL{Path: l.prefix}).EscapedPath()
+	if rest, ok := strings.CutPrefix(to, prefix); ok && rooted && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
 		return to
 	}
-	return l.prefix + to
+	return prefix + to
 }
 
 // flushLocator is a locator that flushes.

@@ -111,9 +111,9 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 				request.Serve(ctx, next, w, r, nil)
 				return
 			}
-			behind, end := behindPrefix(w, match.Prefix, u)
+			behind, l := behindPrefix(w, match.Prefix, u)
 			request.Serve(ctx, next, behind, r, u)
-			end()
+			l.locate()
 		})
 	}
 }

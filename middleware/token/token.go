@@ -166,8 +166,8 @@ func (c *claims) principal() *middleware.Principal {
 
 // Issue makes a token of the tenant for one of its users, that is valid for ttl, or
 // for [Options.TTL] if that is zero; it ends at a full second. It returns the token
-// and the principal that requests with it will have. Scopes are as in
-// [middleware.RequireScope]. What is malformed is an error that unwraps to
+// (its method Reveal returns the text) and the principal that requests with it will
+// have. Scopes are as in [middleware.RequireScope]. What is malformed is an error that unwraps to
 // [tenancy.ErrInvalid].
 func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl time.Duration) (tenancy.Secret, *middleware.Principal, error) {
 	const op = "token.Issue"
