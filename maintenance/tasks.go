@@ -14,20 +14,22 @@ import (
 
 // Tasks returns tasks that change tenants' records, by name, for runs over many of them:
 //
-//   - activate, suspend, block, deactivate: change the status
+//   - activate, suspend, block, deactivate, archive: change the status
 //   - tag: the parameters add and remove are tags, separated by commas
 //   - plan: the parameter to is the new plan; empty: none
 //   - limit: the parameter name is a limit of the record, to its new value; without to
 //     the limit is removed
 //
 // A tenant that is as it should be already stays as it is, and is done. Tenants that are
-// being provisioned cannot take part, nor can those that are archived.
+// being provisioned cannot take part, nor can those that are archived, but for deactivate,
+// by which they come back.
 func Tasks(e Editor) map[string]tenancy.Task {
 	return map[string]tenancy.Task{
 		"activate":   StatusTask(e, tenancy.StatusActive),
 		"suspend":    StatusTask(e, tenancy.StatusSuspended),
 		"block":      StatusTask(e, tenancy.StatusBlocked),
 		"deactivate": StatusTask(e, tenancy.StatusInactive),
+		"archive":    StatusTask(e, tenancy.StatusArchived),
 		"tag":        TagTask(e),
 		"plan":       PlanTask(e),
 		"limit":      LimitTask(e),

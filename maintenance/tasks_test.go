@@ -87,7 +87,7 @@ func TestTasksRefuse(t *testing.T) {
 		for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived} {
 			tenant := tenancytest.NewTenant("acme")
 			tenant.Status = status
-			want := name != "deactivate" || status != tenancy.StatusArchived // which is how archived ones come back
+			want := status != tenancy.StatusArchived || name != "deactivate" && name != "archive" // it comes back, or stays
 			if refused := all[name].Eligible(tenant) != nil; refused != want {
 				t.Errorf("%s of a tenant that is %s: got refused %v, want %v", name, status, refused, want)
 			}
@@ -99,5 +99,43 @@ func TestTasksRefuse(t *testing.T) {
 	var skip *tenancy.SkipError
 	if err := maintenance.StatusTask(cat, tenancy.StatusActive).Do(t.Context(), tenant, tenancy.Attempt{}); !errors.As(err, &skip) {
 		t.Errorf("a tenant whose database is being made: got %v, want it skipped", err)
+	}
+}
+
+func TestGateTasks(t *testing.T) {
+	t.Parallel()
+	tenant := tenancytest.NewTenant("acme")
+	cat := tenancytest.NewCatalog(t, tenant)
+	gate, err := maintenance.NewGate(cat, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := gate.BeginTask(), gate.EndTask()
+	for _, p := range []tenancy.Params{{"mode": "shut"}, {"for": "-1h"}, {"for": "long"}, {"who": "me"}, {"message": "\xff"}} {
+		if err := begin.Validate(p); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%v: got %v, want ErrInvalid", p, err)
+		}
+	}
+	params := tenancy.Params{"mode": "read_only", "message": "We move house.", "for": "2h"}
+	if err := begin.Validate(params); err != nil {
+		t.Error(err)
+	}
+	find := func() *tenancy.Maintenance {
+		got, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Guards.Maintenance
+	}
+	if err := begin.Do(t.Context(), tenant, tenancy.Attempt{Params: params}); err != nil {
+		t.Fatal(err)
+	}
+	if m := find(); m == nil || m.Mode != tenancy.MaintenanceReadOnly || m.Message != "We move house." || len(m.Windows) != 1 {
+		t.Errorf("got %+v, want what was asked for", m)
+	}
+	for range 2 {
+		if err := end.Do(t.Context(), tenant, tenancy.Attempt{}); err != nil || find() != nil {
+			t.Errorf("got %+v, %v, want it ended", find(), err)
+		}
 	}
 }

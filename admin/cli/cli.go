@@ -32,12 +32,16 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
@@ -51,16 +55,25 @@ type Provisioner interface {
 type App struct {
 	Catalog     *catalog.Catalog
 	Provisioner Provisioner
-	// Runner does the work of commands over many tenants, in tasks that have the
-	// names of [Tasks].
-	Runner *runs.Runner
+	// Runner does the work of commands over many tenants. A command whose task it
+	// does not have fails.
+	Runner   *runs.Runner
+	Migrator *migrate.Migrator
+	Keys     *catalog.APIKeys
+	Gate     *maintenance.Gate
+	Audit    *audit.Trail
 	// Close is called when the command has ended. Default: nothing.
 	Close func() error
 }
 
-// Tasks that commands use, by their name in [runs.Options.Tasks].
+// Tasks that commands use, by their name in [runs.Options.Tasks], beside those of
+// maintenance.Tasks.
 const (
-	TaskMigrate = "migrate"
+	TaskMigrate        = "migrate"         // migrate.Migrator.Task
+	TaskRollback       = "rollback"        // migrate.Migrator.RollbackTask
+	TaskSeed           = "seed"            // maintenance.SeedTask
+	TaskMaintenanceOn  = "maintenance-on"  // maintenance.Gate.BeginTask
+	TaskMaintenanceOff = "maintenance-off" // maintenance.Gate.EndTask
 )
 
 // Options are the options of [New].
@@ -99,8 +112,17 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(p.tenant(), p.db(), p.run())
+	root.AddCommand(p.tenant(), p.db(), p.run(), p.maintenance(), p.apikey(), p.audit(), p.pool())
+	rename(root, root.Name())
 	return root
+}
+
+// rename makes the examples those of the program.
+func rename(cmd *cobra.Command, name string) {
+	cmd.Example = strings.ReplaceAll(cmd.Example, "tenantctl", name)
+	for _, sub := range cmd.Commands() {
+		rename(sub, name)
+	}
 }
 
 // Main runs the command with the arguments of the program until it is done or

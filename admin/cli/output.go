@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,6 +49,11 @@ type table struct {
 func newTable(w io.Writer, head ...string) *table { return &table{w, [][]string{head}, 1} }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+// sort puts the rows in order of the first column.
+func (t *table) sort() {
+	slices.SortFunc(t.rows[1:], func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+}
 
 func (t *table) flush() error {
 	last := len(t.rows[0]) - 1

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -14,30 +15,112 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
-// bulk is a command over many tenants, with the flags that all of them have.
+// selection are the flags that select tenants, which are the same everywhere.
+type selection struct {
+	tenants, exclude []string
+	all              bool
+	where            string
+}
+
+func (s *selection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&s.tenants, "tenant", nil, "tenant, by slug, ID or domain; may be repeated")
+	f.BoolVar(&s.all, "all", false, "all tenants that can take part")
+	f.StringVar(&s.where, "where", "", "tenants that the filter selects, such as \"status:active plan:pro\"")
+	f.StringSliceVar(&s.exclude, "exclude", nil, "tenant to leave out; may be repeated")
+}
+
+// complete finds the tenants that are named, as arguments or by flags.
+func (s *selection) complete(p *program, cmd *cobra.Command, names []string) (ids, exclude []tenancy.ID, err error) {
+	names = slices.Concat(names, s.tenants)
+	chosen := 0
+	for _, is := range []bool{len(names) > 0, s.all, s.where != ""} {
+		if is {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		return nil, nil, usage(errors.New("say which tenants: names, --tenant, --where or --all, and only one of these"))
+	}
+	find := func(names []string) (ids []tenancy.ID, err error) {
+		for _, name := range names {
+			t, err := p.find(cmd, strings.TrimSpace(name))
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, t.ID)
+		}
+		slices.Sort(ids)
+		return slices.Compact(ids), nil
+	}
+	if ids, err = find(names); err != nil {
+		return nil, nil, err
+	}
+	exclude, err = find(s.exclude)
+	return ids, exclude, err
+}
+
+// each yields the tenants that are selected.
+func (s *selection) each(p *program, cmd *cobra.Command, names []string) iter.Seq2[*tenancy.Tenant, error] {
+	return func(yield func(*tenancy.Tenant, error) bool) {
+		ids, exclude, err := s.complete(p, cmd, names)
+		var f tenancy.Filter
+		if err == nil {
+			f, err = parseFilter(s.where)
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, id := range ids {
+			if slices.Contains(exclude, id) {
+				continue
+			}
+			if t, err := p.app.Catalog.Find(cmd.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)}); !yield(t, err) || err != nil {
+				return
+			}
+		}
+		if len(ids) > 0 {
+			return
+		}
+		for f.Limit = 1000; ; {
+			page, err := p.app.Catalog.List(cmd.Context(), f)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range page {
+				f.After = t.ID
+				if !slices.Contains(exclude, t.ID) && !yield(t, nil) {
+					return
+				}
+			}
+			if len(page) < f.Limit {
+				return
+			}
+		}
+	}
+}
+
+// bulk is a command over many tenants, which is a run.
 type bulk struct {
+	selection
 	p    *program
 	task string
 	// verb is what is done, for questions: "Suspend".
 	verb string
-	// word must be typed if the command destroys something.
+	// destroys wants a word to be typed.
 	destroys bool
 
-	tenants, exclude []string
-	all              bool
-	where            string
-	spec             runs.Spec
-	dryRun, detach   bool
-	again            bool
+	spec           runs.Spec
+	dryRun, detach bool
+	again          bool
 }
 
 // flags adds the flags that select tenants and say how the work is done.
 func (b *bulk) flags(cmd *cobra.Command) {
+	b.selection.flags(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&b.tenants, "tenant", nil, "tenant, by slug, ID or domain; may be repeated")
-	f.BoolVar(&b.all, "all", false, "all tenants that can take part")
-	f.StringVar(&b.where, "where", "", "tenants that the filter selects, such as \"status:active plan:pro\"")
-	f.StringSliceVar(&b.exclude, "exclude", nil, "tenant to leave out; may be repeated")
 	f.IntVar(&b.spec.Parallel, "parallel", 4, "tenants at a time, over all instances")
 	f.IntVar(&b.spec.PerServer, "per-server", 0, "tenants at a time on one database server (default: no limit)")
 	f.IntVar(&b.spec.Waves.Canary, "canary", 0, "tenants in a first wave that must all succeed")
@@ -53,31 +136,10 @@ func (b *bulk) flags(cmd *cobra.Command) {
 }
 
 // complete makes the spec out of the flags and the names of tenants.
-func (b *bulk) complete(cmd *cobra.Command, names []string) error {
-	names = slices.Concat(names, b.tenants)
-	chosen := 0
-	for _, is := range []bool{len(names) > 0, b.all, b.where != ""} {
-		if is {
-			chosen++
-		}
-	}
-	if chosen != 1 {
-		return usage(errors.New("say which tenants: names, --tenant, --where or --all, and only one of these"))
-	}
+func (b *bulk) complete(cmd *cobra.Command, names []string) (err error) {
 	b.spec.Filter = b.where
-	for _, list := range []struct {
-		names []string
-		ids   *[]tenancy.ID
-	}{{names, &b.spec.IDs}, {b.exclude, &b.spec.Exclude}} {
-		for _, name := range list.names {
-			t, err := b.p.find(cmd, strings.TrimSpace(name))
-			if err != nil {
-				return err
-			}
-			*list.ids = append(*list.ids, t.ID)
-		}
-	}
-	return nil
+	b.spec.IDs, b.spec.Exclude, err = b.selection.complete(b.p, cmd, names)
+	return err
 }
 
 // run plans, asks, starts and follows.

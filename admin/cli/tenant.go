@@ -11,7 +11,10 @@ import (
 )
 
 func (p *program) tenant() *cobra.Command {
-	return group("tenant", "Make, show and change tenants", p.tenantCreate(), p.tenantList(), p.tenantShow())
+	cmd := group("tenant", "Make, show and change tenants",
+		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantRename(), p.tenantDomain(), p.tenantTag())
+	cmd.AddCommand(p.statusCommands()...)
+	return cmd
 }
 
 func (p *program) tenantCreate() *cobra.Command {

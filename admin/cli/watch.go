@@ -54,8 +54,8 @@ func (p *program) detached(cmd *cobra.Command, id string) error {
 	if p.json {
 		return writeJSON(cmd, map[string]string{"run": id, "detached": "true"})
 	}
-	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Detached from run %s, which instances of the application go on with.\nFollow it: %s run watch %s\n",
-		id, cmd.Root().Name(), id)
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Detached. Instances of the application go on with the run.\nFollow it: %s run watch %s\n",
+		cmd.Root().Name(), id)
 	return err
 }
 
@@ -136,24 +136,26 @@ func (v *barView) end() {
 	}
 }
 
-// lineView writes a line now and then.
+// lineView writes a line every few seconds, and when a wave begins.
 type lineView struct {
 	w    io.Writer
 	last time.Time
-	was  runs.State
 	wave int
 }
 
 func (v *lineView) show(p runs.Progress) {
-	if p.State == v.was && p.Wave == v.wave && time.Since(v.last) < 5*time.Second {
+	if v.last.IsZero() {
+		v.last, v.wave = time.Now(), p.Wave
+	}
+	if p.State.Ended() || p.Wave == v.wave && time.Since(v.last) < 5*time.Second {
 		return
 	}
-	v.last, v.was, v.wave = time.Now(), p.State, p.Wave
+	v.last, v.wave = time.Now(), p.Wave
 	line := fmt.Sprintf("%s: %s, %d of %d, %d failed", p.Task, p.State, p.Finished(), p.Total, p.Failed)
 	if len(p.Waves) > 1 {
 		line += fmt.Sprintf(", wave %d of %d", p.Wave, len(p.Waves))
 	}
-	if p.Rate > 0 && !p.State.Ended() {
+	if p.Rate > 0 {
 		line += fmt.Sprintf(", %.1f/s, %v left", p.Rate, p.Left.Round(time.Second))
 	}
 	fmt.Fprintln(v.w, line)

@@ -12,21 +12,13 @@ import (
 	"cmp"
 	"context"
 	"embed"
-	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/artflow-studio/tenancy/admin/cli"
-	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/maintenance"
-	"github.com/artflow-studio/tenancy/maintenance/migrate"
-	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
 //go:embed migrations/*.sql
@@ -66,68 +58,6 @@ func long(args []string) []string {
 
 // places say where everything is.
 type places struct{ data, catalog, server, migrations string }
-
-// open wires the application.
-func open(ctx context.Context, where places) (app *cli.App, err error) {
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	var closers []func() error
-	closeAll := func() (err error) {
-		for i := len(closers) - 1; i >= 0; i-- {
-			err = errors.Join(err, closers[i]())
-		}
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, closeAll())
-		}
-	}()
-	db, err := catalogDatabase(where)
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, db.Close)
-	name, engine, err := engineOf(where)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{name: engine}, nil)
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, pool.Close)
-	cat, err := catalog.New(db, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := cat.Migrate(ctx); err != nil {
-		return nil, err
-	}
-	files, err := schema(where.migrations)
-	if err != nil {
-		return nil, err
-	}
-	migrator, err := migrate.New(pool, files, nil)
-	if err != nil {
-		return nil, err
-	}
-	provisioner, err := maintenance.NewProvisioner(cat, pool, migrator, &maintenance.ProvisionerOptions{Server: name})
-	if err != nil {
-		return nil, err
-	}
-	runner, err := runs.New(db, cat, &runs.Options{
-		Context: dbpool.Background,
-		Poll:    200 * time.Millisecond,
-		Tasks:   runs.Tasks{cli.TaskMigrate: migrator.Task()},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := runner.Migrate(ctx); err != nil {
-		return nil, err
-	}
-	return &cli.App{Catalog: cat, Provisioner: provisioner, Runner: runner, Close: closeAll}, nil
-}
 
 // schema returns the migrations of tenants' databases.
 func schema(folder string) (fs.FS, error) {

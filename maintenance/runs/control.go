@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -22,7 +24,7 @@ const cleanupTime = 10 * time.Second
 // over, and one that was cancelled, is an error that wraps [tenancy.ErrInvalid]; what
 // instances have not heard of, they find within [Options.Poll].
 func (r *Runner) Start(ctx context.Context, id string) (*Run, error) {
-	return r.change(ctx, "runs.Runner.Start", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	return r.change(ctx, "Start", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		switch row.State {
 		case StatePlanned:
 		case StateCancelled:
@@ -45,7 +47,7 @@ func (r *Runner) Start(ctx context.Context, id string) (*Run, error) {
 // Pause stops a run from taking further tenants; those that are worked on are
 // finished. The reason is for people.
 func (r *Runner) Pause(ctx context.Context, id, reason string) (*Run, error) {
-	return r.change(ctx, "runs.Runner.Pause", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	return r.change(ctx, "Pause", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State == StatePaused && row.ResumeAt == 0 {
 			return nil
 		}
@@ -60,7 +62,7 @@ func (r *Runner) Pause(ctx context.Context, id, reason string) (*Run, error) {
 // Resume lets a run go on that is paused, or waits for approval of its next wave, or
 // was stopped. The failures that stopped it do not count to its budget any more.
 func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
-	return r.change(ctx, "runs.Runner.Resume", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	return r.change(ctx, "Resume", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State == StateRunning {
 			return nil
 		}
@@ -82,7 +84,7 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 // Cancel gives a run or a plan up: tenants whose turn has not come are cancelled, and
 // those that are worked on are finished. Nothing that was done is undone.
 func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
-	return r.change(ctx, "runs.Runner.Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	return r.change(ctx, "Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State == StateCancelled {
 			return nil
 		}
@@ -115,7 +117,7 @@ func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
 // Retry works once more on the tenants of a run that failed, and on no others that
 // were finished. A run without failures is an error that wraps [tenancy.ErrInvalid].
 func (r *Runner) Retry(ctx context.Context, id string) (*Run, error) {
-	return r.change(ctx, "runs.Runner.Retry", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	return r.change(ctx, "Retry", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State != StateStopped && row.State != StateFailed {
 			return fmt.Errorf("%w: the run is %s", tenancy.ErrInvalid, row.State)
 		}
@@ -135,7 +137,7 @@ func (r *Runner) Retry(ctx context.Context, id string) (*Run, error) {
 
 // change runs fn in a transaction that has locked the run, and returns what became
 // of it. Only runs whose tenants are all in the scope can be changed.
-func (r *Runner) change(ctx context.Context, op, id string, fn func(context.Context, *sqlx.Tx, *runRow) error) (*Run, error) {
+func (r *Runner) change(ctx context.Context, method, id string, fn func(context.Context, *sqlx.Tx, *runRow) error) (*Run, error) {
 	var run *Run
 	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
 		row, err := r.lockRun(ctx, tx, id)
@@ -145,20 +147,37 @@ func (r *Runner) change(ctx context.Context, op, id string, fn func(context.Cont
 		if err := r.mayChange(ctx, tx, id); err != nil {
 			return err
 		}
+		before := row.State
 		if err := fn(ctx, tx, row); err != nil {
 			return err
+		}
+		if row.State != before {
+			if err := r.audit(ctx, tx, "run."+strings.ToLower(method), row.ID, row.Task); err != nil {
+				return err
+			}
 		}
 		run, err = r.read(ctx, tx, id)
 		return err
 	})
 	if err != nil {
-		return nil, wrap(op, "", err)
+		return nil, wrap("runs.Runner."+method, "", err)
 	}
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 	return run, nil
+}
+
+// audit writes an entry about a run within a transaction.
+func (r *Runner) audit(ctx context.Context, tx *sqlx.Tx, action, id, task string) error {
+	if r.opts.Audit == nil {
+		return nil
+	}
+	e := tenancy.NewEntry(ctx, action, "")
+	e.Object = id
+	e.Changes = []tenancy.FieldChange{{Field: "task", After: json.RawMessage(strconv.Quote(task))}}
+	return r.opts.Audit.Audit(ctx, tx.Tx, e)
 }
 
 // lockRun returns a run that nobody else changes before the transaction ends.

@@ -374,6 +374,9 @@ func (w *planWriter) finish(ctx context.Context) error {
 		if err == nil && n != 1 {
 			err = fmt.Errorf("%w: making the plan took longer than plans are kept", tenancy.ErrLimited)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return w.r.audit(ctx, tx, "run.plan", w.id, w.name)
 	})
 }

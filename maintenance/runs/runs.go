@@ -52,6 +52,10 @@ type Options struct {
 	// Retention is how long a run is kept after it ended. Negative: for ever.
 	// Default: 90 days.
 	Retention time.Duration
+	// Audit is told of plans, starts, pauses, resumes, cancellations and retries, in the
+	// transactions that make them. It must write to the same database through the same
+	// *sql.DB; see [tenancy.CheckAuditor]. Default: none.
+	Audit tenancy.Auditor
 	// Logger is told of failures. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -140,6 +144,9 @@ func New(db *sqlx.DB, c Catalog, opts *Options) (*Runner, error) {
 	}
 	if err == nil {
 		r.dialect, err = sqlkit.FromDriver(db.DriverName())
+	}
+	if err == nil && r.opts.Audit != nil {
+		err = tenancy.CheckAuditor(r.opts.Audit, db.DB)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+// closers are closed in the order opposite to that in which they were opened.
+type closers []func() error
+
+func (c closers) close() (err error) {
+	for i := len(c) - 1; i >= 0; i-- {
+		err = errors.Join(err, c[i]())
+	}
+	return err
+}
+
+// open wires the application.
+func open(ctx context.Context, where places) (app *cli.App, err error) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	var opened closers
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, opened.close())
+		}
+	}()
+	db, err := catalogDatabase(where)
+	if err != nil {
+		return nil, err
+	}
+	opened = append(opened, db.Close)
+	name, engine, err := engineOf(where)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := dbpool.New(map[string]dbpool.Engine{name: engine}, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened = append(opened, pool.Close)
+	app = &cli.App{}
+	if app.Audit, err = audit.New(db, nil); err != nil {
+		return nil, err
+	}
+	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit}); err != nil {
+		return nil, err
+	}
+	if app.Keys, err = catalog.NewAPIKeys(app.Catalog, "key", nil); err != nil {
+		return nil, err
+	}
+	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db}); err != nil {
+		return nil, err
+	}
+	files, err := schema(where.migrations)
+	if err != nil {
+		return nil, err
+	}
+	if app.Migrator, err = migrate.New(pool, files, nil); err != nil {
+		return nil, err
+	}
+	app.Provisioner, err = maintenance.NewProvisioner(app.Catalog, pool, app.Migrator, &maintenance.ProvisionerOptions{Server: name})
+	if err != nil {
+		return nil, err
+	}
+	app.Runner, err = runs.New(db, app.Catalog, &runs.Options{
+		Tasks: tasks(app), Context: dbpool.Background, Poll: 200 * time.Millisecond, Audit: app.Audit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
+		if err := migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	app.Close = opened.close
+	return app, nil
+}
+
+// tasks returns what can be done for many tenants. This program has nothing to seed.
+func tasks(app *cli.App) runs.Tasks {
+	out := runs.Tasks(maintenance.Tasks(app.Catalog))
+	out[cli.TaskMigrate] = app.Migrator.Task()
+	out[cli.TaskRollback] = app.Migrator.RollbackTask()
+	out[cli.TaskMaintenanceOn] = app.Gate.BeginTask()
+	out[cli.TaskMaintenanceOff] = app.Gate.EndTask()
+	return out
+}
