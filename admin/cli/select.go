@@ -66,7 +66,7 @@ func (s *selection) each(p *program, cmd *cobra.Command, names []string) iter.Se
 		ids, exclude, err := s.complete(p, cmd, names)
 		var f tenancy.Filter
 		if err == nil {
-			f, err = parseFilter(s.where)
+			f, err = tenancy.ParseFilter(s.where)
 		}
 		if err != nil {
 			yield(nil, err)
@@ -83,6 +83,17 @@ func (s *selection) each(p *program, cmd *cobra.Command, names []string) iter.Se
 		if len(ids) > 0 {
 			return
 		}
+		for t, err := range p.list(cmd, f) {
+			if (err != nil || !slices.Contains(exclude, t.ID)) && !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// list yields the tenants that the filter selects, page by page.
+func (p *program) list(cmd *cobra.Command, f tenancy.Filter) iter.Seq2[*tenancy.Tenant, error] {
+	return func(yield func(*tenancy.Tenant, error) bool) {
 		for f.Limit = 1000; ; {
 			page, err := p.app.Catalog.List(cmd.Context(), f)
 			if err != nil {
@@ -90,14 +101,14 @@ func (s *selection) each(p *program, cmd *cobra.Command, names []string) iter.Se
 				return
 			}
 			for _, t := range page {
-				f.After = t.ID
-				if !slices.Contains(exclude, t.ID) && !yield(t, nil) {
+				if !yield(t, nil) {
 					return
 				}
 			}
 			if len(page) < f.Limit {
 				return
 			}
+			f.After = f.Next(page[len(page)-1])
 		}
 	}
 }

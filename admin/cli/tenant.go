@@ -63,28 +63,20 @@ func (p *program) tenantList() *cobra.Command {
 		Example: "  tenantctl tenant list --where \"status:suspended plan:pro\"",
 		Args:    args(cobra.NoArgs),
 		RunE: p.with(func(cmd *cobra.Command, _ []string) error {
-			f, err := parseFilter(where)
+			f, err := tenancy.ParseFilter(where)
 			if err != nil {
 				return err
 			}
 			rows := newTable(cmd.OutOrStdout(), "SLUG", "STATUS", "PLAN", "SERVER", "CREATED", "NAME")
-			f.Limit = 1000
-			for {
-				page, err := p.app.Catalog.List(cmd.Context(), f)
+			for t, err := range p.list(cmd, f) {
 				if err != nil {
 					return err
 				}
-				for _, t := range page {
-					if !p.json {
-						rows.row(t.Slug, string(t.Status), t.Plan, t.Placement.Server, date(t.CreatedAt), t.Name)
-					} else if err := writeJSON(cmd, shown(t)); err != nil {
-						return err
-					}
+				if !p.json {
+					rows.row(t.Slug, string(t.Status), t.Plan, t.Placement.Server, date(t.CreatedAt), t.Name)
+				} else if err := writeJSON(cmd, shown(t)); err != nil {
+					return err
 				}
-				if len(page) < f.Limit {
-					break
-				}
-				f.After = f.Next(page[len(page)-1])
 			}
 			if p.json {
 				return nil

@@ -76,14 +76,13 @@ func (j *job) attempt(held context.Context, c claim) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	t, err := j.r.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(c.Tenant)})
+	t, selected, err := j.r.selected(ctx, j.filter, c.Tenant)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
 		return tenancy.Skip("the tenant is gone")
 	case err != nil:
 		return err
-	case c.Attempt == 1 && !matches(j.filter, t):
-		// Later attempts may see what the first one did.
+	case c.Attempt == 1 && !selected: // later attempts may see what the first one did
 		return tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
 	}
 	if j.task.Eligible != nil {

@@ -54,9 +54,12 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 	if err != nil {
 		return nil, err
 	}
-	filter, err := parseFilter(spec.Filter)
+	filter, err := r.parseFilter(spec.Filter)
 	if err != nil {
 		return nil, err
+	}
+	if !r.scope.IsAll() {
+		filter.Scope = &r.scope
 	}
 	if spec.Key != "" {
 		if p, err := r.planned(ctx, name, spec.Key); p != nil || err != nil {
@@ -182,9 +185,9 @@ type planItem struct {
 func (w *planWriter) write(ctx context.Context) error {
 	seen := map[tenancy.ID]bool{} // the canaries
 	for _, id := range w.spec.Waves.CanaryIDs {
-		t, err := w.find(ctx, id)
-		if err == nil && !seen[id] && (!matches(w.filter, t) || !w.r.scope.Includes(t)) {
-			err = fmt.Errorf("%w: the filter does not select the canary %q", tenancy.ErrInvalid, string(id))
+		t, is, err := w.r.selected(ctx, w.filter, id)
+		if errors.Is(err, tenancy.ErrNotFound) || err == nil && !is {
+			err = fmt.Errorf("%w: the canary %q is not selected", tenancy.ErrInvalid, string(id))
 		}
 		if err == nil && !seen[id] {
 			err = w.add(ctx, t)
@@ -237,23 +240,7 @@ func (w *planWriter) tenants(ctx context.Context) iter.Seq2[*tenancy.Tenant, err
 		if len(w.spec.IDs) > 0 {
 			return
 		}
-		for f := w.filter; ; {
-			f.Limit = maxPage
-			found, err := w.r.catalog.List(ctx, f)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, t := range found {
-				if !yield(t, nil) {
-					return
-				}
-			}
-			if len(found) < f.Limit {
-				return
-			}
-			f.After = f.Next(found[len(found)-1])
-		}
+		w.r.records(ctx, w.filter)(yield)
 	}
 }
 

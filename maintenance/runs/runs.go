@@ -19,7 +19,7 @@ import (
 // tenant is worked on.
 type Catalog interface {
 	tenancy.Finder
-	// List returns a page of tenants in ascending order of ID.
+	// List returns a page of the tenants that the filter selects, in its order.
 	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
 }
 
@@ -32,6 +32,12 @@ type Options struct {
 	// Tasks are the tasks that this program can plan and do. Programs that only
 	// follow and control runs need none. Default: none.
 	Tasks Tasks
+	// Selector evaluates filters, for conditions that the catalog does not know, such
+	// as usage; Fields are those that it adds. What it chooses is read again from the
+	// catalog, and the catalog's conditions are checked there; the Selector's are not
+	// checked again when a tenant's turn comes. Default: the catalog.
+	Selector tenancy.Selector
+	Fields   []tenancy.Field
 	// Workers is how many tenants this instance works on at a time, in all runs.
 	// Default: 16.
 	Workers int

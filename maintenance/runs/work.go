@@ -68,7 +68,7 @@ type worker struct {
 	mu     sync.Mutex // guards active
 	active map[string]bool
 
-	unknown map[string]bool // runs of tasks that this program does not know
+	unknown map[string]bool // runs that this program cannot work on
 }
 
 // serve looks for runs and works on each, until ctx or the lease ends.
@@ -95,11 +95,11 @@ func (w *worker) look(ctx, held, looking context.Context) error {
 	var rows []runRow
 	err = errors.Join(err, w.r.selects(looking, w.r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE state = ? ORDER BY id LIMIT 100`, StateRunning))
 	for _, row := range rows {
-		task, known := w.r.opts.Tasks[row.Task]
-		if !known {
+		j, why := w.job(row)
+		if why != nil {
 			if !w.unknown[row.ID] {
-				w.r.opts.Logger.WarnContext(ctx, "runs: this program does not know the task of a run and leaves it to others",
-					slog.String("run", row.ID), slog.String("task", row.Task))
+				w.r.opts.Logger.WarnContext(ctx, "runs: this program leaves a run to others",
+					slog.String("run", row.ID), slog.String("task", row.Task), slog.Any("error", why))
 			}
 			w.unknown[row.ID] = true
 			continue
@@ -107,11 +107,25 @@ func (w *worker) look(ctx, held, looking context.Context) error {
 		if w.begin(row.ID) {
 			w.wg.Go(func() {
 				defer w.end(row.ID)
-				w.work(ctx, held, row, task)
+				w.work(ctx, held, j)
 			})
 		}
 	}
 	return err
+}
+
+// job returns what this program needs to know to work on a run, or why it cannot.
+func (w *worker) job(row runRow) (*job, error) {
+	run, err := row.run()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{r: w.r, lease: w.lease, run: run}
+	if j.task, err = w.r.task(row.Task); err != nil {
+		return nil, err
+	}
+	j.filter, err = w.r.parseFilter(run.Spec.Filter)
+	return j, err
 }
 
 // begin reports whether nobody in this instance works on the run yet.
@@ -134,17 +148,8 @@ func (w *worker) end(id string) {
 // work takes tenants of one run and works on them, until there are none to take, the
 // run does not go on, or ctx or the lease ends; and then until those in hand are
 // finished.
-func (w *worker) work(ctx, held context.Context, row runRow, task tenancy.Task) {
-	run, err := row.run()
-	if err != nil {
-		w.r.opts.Logger.ErrorContext(ctx, "runs: a run cannot be read", slog.String("run", row.ID), slog.Any("error", err))
-		return
-	}
-	job := &job{r: w.r, lease: w.lease, run: run, task: task}
-	if job.filter, err = parseFilter(run.Spec.Filter); err != nil {
-		w.r.opts.Logger.ErrorContext(ctx, "runs: a run cannot be read", slog.String("run", row.ID), slog.Any("error", err))
-		return
-	}
+func (w *worker) work(ctx, held context.Context, job *job) {
+	run := job.run
 	most := min(run.Spec.Parallel, w.r.opts.Workers)
 	results := make(chan outcome, most)
 	var finished []outcome
