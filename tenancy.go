@@ -55,8 +55,8 @@ type Tenant struct {
 	Tags []string `json:"tags,omitempty"`
 	// Guards are what stands between requests and the tenant.
 	Guards Guards `json:"guards,omitzero"`
-	// Version is 1 in a new record and grows by one with every change. Of two
-	// records with one ID, the one with the larger version is the newer.
+	// Version is 1 in a new record and grows by one with every change. See
+	// [Tenant.Newer] for which of two records is the newer one.
 	Version int64 `json:"version"`
 	// CreatedAt and UpdatedAt are in UTC, to the microsecond.
 	CreatedAt time.Time `json:"created_at"`
@@ -69,6 +69,16 @@ type Tenant struct {
 type Placement struct {
 	Server   string `json:"server"`
 	Database string `json:"database"`
+}
+
+// Newer reports whether the record is newer than another with the same ID: of a
+// tenant that was made later, after the other was deleted, or a later version of the
+// same one. Records without CreatedAt are compared by their versions.
+func (t *Tenant) Newer(than *Tenant) bool {
+	if t.CreatedAt.Equal(than.CreatedAt) || t.CreatedAt.IsZero() || than.CreatedAt.IsZero() {
+		return t.Version > than.Version
+	}
+	return t.CreatedAt.After(than.CreatedAt)
 }
 
 // Clone returns a deep copy, which its caller may modify.

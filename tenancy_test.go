@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -109,5 +110,28 @@ func TestCloneIsDeep(t *testing.T) {
 	}
 	if empty := (&tenancy.Tenant{}).Clone(); !reflect.DeepEqual(empty, &tenancy.Tenant{}) {
 		t.Errorf("clone of the zero tenant: got %+v, want it zero", empty)
+	}
+}
+
+func TestNewer(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		a, b tenancy.Tenant
+		want bool
+	}{
+		"a later version":         {tenancy.Tenant{Version: 2, CreatedAt: day}, tenancy.Tenant{Version: 1, CreatedAt: day}, true},
+		"an earlier version":      {tenancy.Tenant{Version: 1, CreatedAt: day}, tenancy.Tenant{Version: 2, CreatedAt: day}, false},
+		"the same":                {tenancy.Tenant{Version: 1, CreatedAt: day}, tenancy.Tenant{Version: 1, CreatedAt: day}, false},
+		"made again":              {tenancy.Tenant{Version: 1, CreatedAt: day.Add(1)}, tenancy.Tenant{Version: 9, CreatedAt: day}, true},
+		"made before":             {tenancy.Tenant{Version: 9, CreatedAt: day}, tenancy.Tenant{Version: 1, CreatedAt: day.Add(1)}, false},
+		"in another zone":         {tenancy.Tenant{Version: 2, CreatedAt: day.In(time.FixedZone("x", 3600))}, tenancy.Tenant{Version: 1, CreatedAt: day}, true},
+		"without times, later":    {tenancy.Tenant{Version: 2}, tenancy.Tenant{Version: 1}, true},
+		"one without, earlier":    {tenancy.Tenant{Version: 1}, tenancy.Tenant{Version: 2, CreatedAt: day}, false},
+		"the other without, same": {tenancy.Tenant{Version: 2, CreatedAt: day}, tenancy.Tenant{Version: 2}, false},
+	} {
+		if got := tt.a.Newer(&tt.b); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
 	}
 }

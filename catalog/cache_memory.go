@@ -103,8 +103,8 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	if n := m.find(id); n != nil {
 		old = n.of
 		loaded := n.loaded.Load()
-		later := old.loaded > r.loaded && old.tenant.Version >= r.tenant.Version && loaded != distrusted
-		newer := old.tenant.Version > r.tenant.Version && loaded > horizon
+		later := old.loaded > r.loaded && !r.tenant.Newer(old.tenant) && loaded != distrusted
+		newer := old.tenant.Newer(r.tenant) && loaded > horizon
 		if later || newer {
 			return old.tenant, true
 		}

@@ -195,7 +195,9 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [Pool.DB]. A context that carries another tenant works here, but not with the
 // handle: take [tenancy.NewContext] for its statements. When the record names another place than before, the handles that
 // were given out lead there from then on; connections to the old place end
-// after their current use. A handle cannot follow a tenant to an engine with
+// after their current use; so it is with a record of a tenant that was deleted and
+// made again under its ID, and the old record is an error that wraps
+// [tenancy.ErrUnavailable] then. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that unwraps to
 // [tenancy.ErrClosed].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
@@ -238,12 +240,16 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	again := h != nil && !h.sameTenant(t)
+	if again && t.CreatedAt.Before(h.created) {
+		return nil, fmt.Errorf("%w: the record is of a tenant that was deleted, and made again since", tenancy.ErrUnavailable)
+	}
 	if h == nil || h.source.closed.Load() || h.db.DriverName() != s.engine.DriverName() {
 		fresh, err := p.newHandle(t, s, c, false)
 		if err != nil {
 			return nil, err
 		}
-		if h != nil && h.db.DriverName() == fresh.db.DriverName() && h.placement == t.Placement {
+		if h != nil && h.db.DriverName() == fresh.db.DriverName() && h.placement == t.Placement && !again {
 			fresh.readers, h.readers = h.readers, nil // only this one was closed
 		}
 		if h != nil {
@@ -252,14 +258,14 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 		p.handles[t.ID] = fresh
 		return fresh.db, nil
 	}
-	moved := h.placement != t.Placement
+	moved := h.placement != t.Placement || again
 	if moved { // or it would lead to the old place under the new record
 		if _, err := s.engine.Connector(t.Placement.Database); err != nil {
 			return nil, err
 		}
 	}
 	h.all(func(h *handle) {
-		h.placement, h.version, h.conns = t.Placement, t.Version, c
+		h.placement, h.version, h.created, h.conns = t.Placement, t.Version, t.CreatedAt, c
 		if moved {
 			err = errors.Join(err, p.lead(h, s)) // readers, too, until they are asked for again
 			return

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -17,10 +18,11 @@ type handle struct {
 	tenant    tenancy.ID
 	placement tenancy.Placement
 	version   int64
-	conns     conns   // what the host says
-	server    *server // to which it leads
-	reads     bool    // it is for reading
-	readOnly  bool    // it cannot do anything else
+	created   time.Time // when that record was made
+	conns     conns     // what the host says
+	server    *server   // to which it leads
+	reads     bool      // it is for reading
+	readOnly  bool      // it cannot do anything else
 	source    *source
 	db        *sqlx.DB
 	readers   map[string]*handle // by the server's name
@@ -29,7 +31,14 @@ type handle struct {
 // serves reports whether the handle is right for the record, and nobody closed
 // it: it was made for it, or the record is an older one, which somebody still holds.
 func (h *handle) serves(t *tenancy.Tenant) bool {
-	return h != nil && !h.source.closed.Load() && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
+	return h != nil && !h.source.closed.Load() && h.sameTenant(t) && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
+}
+
+// sameTenant reports whether the record is of the tenant that the handle was made
+// for, and not of one that was made before or again under its ID. Records that do not
+// say when they were made are of the same.
+func (h *handle) sameTenant(t *tenancy.Tenant) bool {
+	return h.created.Equal(t.CreatedAt) || h.created.IsZero() || t.CreatedAt.IsZero()
 }
 
 // closeUnused closes the handle's *sql.DB when nobody holds the handle any more.
@@ -57,7 +66,7 @@ func (h *handle) has(db *sqlx.DB) bool {
 // newHandle returns a handle that leads to a server. The caller has the lock, as
 // for the functions below.
 func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
-	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, conns: c, reads: reads}
+	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, created: t.CreatedAt, conns: c, reads: reads}
 	to, err := p.target(s, h)
 	if err != nil {
 		return nil, err
