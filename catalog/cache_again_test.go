@@ -12,7 +12,9 @@ import (
 )
 
 // one is a finder with one tenant at a time.
-type one struct{ tenant atomic.Pointer[tenancy.Tenant] }
+type one struct {
+	tenant atomic.Pointer[tenancy.Tenant]
+}
 
 func (o *one) Find(_ context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
 	t := o.tenant.Load()
