@@ -68,8 +68,9 @@ type Options struct {
 // malformed DSN is an error that unwraps to [tenancy.ErrInvalid] and does not
 // show it.
 //
-// Times are parsed into time.Time, in UTC unless the DSN has a loc. Several
-// statements in one query are refused.
+// Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions have
+// the time zone UTC, too, unless the DSN has a loc or a time_zone. Several statements
+// in one query are refused.
 func New(dsn string, opts *Options) (*Engine, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -89,6 +90,13 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	config.DBName = ""
 	config.ParseTime = true
 	config.MultiStatements = false
+	if _, set := config.Params["time_zone"]; !set && config.Loc == time.UTC {
+		// Or NOW() and CURRENT_TIMESTAMP are in the server's zone, and read as UTC.
+		if config.Params == nil {
+			config.Params = map[string]string{}
+		}
+		config.Params["time_zone"] = "'+00:00'"
+	}
 	if config.Timeout == 0 {
 		config.Timeout = 10 * time.Second
 		if opts.ConnectTimeout > 0 {

@@ -6,6 +6,12 @@
 // waits up to five seconds for one of another process; enforces foreign keys; and
 // begins transactions as writers, so that none fails half way for want of the lock.
 // Those of a connection that only reads wait for nobody.
+//
+// A time is bound in UTC, in the form of SQLite's own CURRENT_TIMESTAMP with the
+// fraction of the second behind it, whatever zone it is in: so texts compare, sort and
+// compute as their times do. One outside of the years 0 to 9999 is an error that wraps
+// [tenancy.ErrInvalid]. Columns declared as DATE, DATETIME or TIMESTAMP are read as times
+// in UTC.
 package sqlite
 
 import (
@@ -30,7 +36,7 @@ import (
 
 const (
 	extension = ".db"
-	settings  = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+	settings  = "_timezone=UTC&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
 	params    = "?_txlock=immediate&" + settings
 	reading   = "?mode=rw&" + settings + "&_pragma=query_only(1)"
 )
@@ -94,15 +100,19 @@ func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
 // wait for others who do the same, so that is tried again.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	dsn := sqlkit.SQLiteURI(c.path) + c.params
-	conn, err := c.Driver().Open(dsn)
+	inner, err := c.Driver().Open(dsn)
 	for until := time.Now().Add(busyTime); sqlkit.IsBusy(err) && time.Now().Before(until) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
-		conn, err = c.Driver().Open(dsn)
+		inner, err = c.Driver().Open(dsn)
 	}
 	if err = missing(c.path, err); err != nil {
 		return nil, err
 	}
-	return conn, nil
+	all, ok := inner.(driversConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("%w: the driver's connections are %T", tenancy.ErrInvalid, inner), inner.Close())
+	}
+	return conn{all}, nil
 }
 
 const (

@@ -39,6 +39,7 @@ func mariadb(home string) (*recipe, error) {
 			"--pid-file=" + filepath.Join(home, "pid"),
 			"--skip-name-resolve",
 			"--character-set-server=utf8mb4",
+			"--default-time-zone=+05:45", // that nothing is right because all is UTC
 			"--max-connections=200",
 			"--innodb-flush-log-at-trx-commit=0",
 			"--innodb-doublewrite=0",
