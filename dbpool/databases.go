@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -89,6 +91,45 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 		return err
 	})
 	return size, err
+}
+
+// Names returns the names of all databases on a server that can be a tenant's. An
+// engine without the ability [Inventory] is an error that wraps
+// [tenancy.ErrInvalid].
+func (p *Pool) Names(ctx context.Context, server string) (names []string, err error) {
+	err = p.inventory("dbpool.Pool.Names", server, func(i Inventory) error {
+		names, err = i.Names(ctx)
+		return err
+	})
+	return names, err
+}
+
+// Owner returns the tenant that a database on a server belongs to, by what the
+// database itself says, or "". No such database is [tenancy.ErrNotFound].
+func (p *Pool) Owner(ctx context.Context, server, database string) (owner tenancy.ID, err error) {
+	err = p.inventory("dbpool.Pool.Owner", server, func(i Inventory) error {
+		owner, err = i.Owner(ctx, database)
+		return err
+	})
+	return owner, err
+}
+
+func (p *Pool) inventory(op, server string, fn func(Inventory) error) error {
+	anybody := &tenancy.Tenant{ID: "tenant", Placement: tenancy.Placement{Server: server}}
+	return p.databases(op, anybody, func(d Databases) error {
+		i, ok := d.(Inventory)
+		if !ok {
+			return fmt.Errorf("%w: server %q cannot list its databases", tenancy.ErrInvalid, server)
+		}
+		return fn(i)
+	})
+}
+
+// Servers returns the names of the pool's servers, sorted.
+func (p *Pool) Servers() []string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Sorted(maps.Keys(p.servers))
 }
 
 // made returns the error; without one, the tenant's database is dialled again,

@@ -70,3 +70,14 @@ type Databases interface {
 	// counts it.
 	Size(ctx context.Context, database string) (int64, error)
 }
+
+// Inventory is the optional ability of an [Engine] to say which databases there
+// are, so that what creations left that died can be found.
+type Inventory interface {
+	// Names returns the names of all databases that can be a tenant's, in any order.
+	Names(ctx context.Context) ([]string, error)
+	// Owner returns the tenant that a database belongs to, as its marker says, or
+	// the engine's own name for one that is being made. It returns "" where that is
+	// nobody. No such database is an error that wraps [tenancy.ErrNotFound].
+	Owner(ctx context.Context, database string) (tenancy.ID, error)
+}

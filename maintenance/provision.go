@@ -22,7 +22,9 @@ type Catalog interface {
 
 // Databases makes and drops tenants' databases. A *dbpool.Pool is one.
 type Databases interface {
-	// Create makes the database; one of that name is tenancy.ErrExists.
+	// Create makes the database; one of that name is tenancy.ErrExists. If it
+	// fails, it leaves nothing behind, or the error wraps one with a method
+	// Left() bool that returns true.
 	Create(ctx context.Context, t *tenancy.Tenant) error
 	// Claim takes over a database that this tenant's interrupted creation left;
 	// any other is tenancy.ErrExists.
@@ -41,6 +43,9 @@ type Migrator interface {
 	Up(ctx context.Context, t *tenancy.Tenant) error
 }
 
+// databasePrefix is what the names of databases begin with that nobody chose.
+const databasePrefix = "tenant_"
+
 // undoTimeout bounds the clean-up after a step that failed.
 const undoTimeout = time.Minute
 
@@ -48,6 +53,7 @@ const undoTimeout = time.Minute
 type Provisioner struct {
 	catalog   Catalog
 	databases Databases
+	inventory Inventory // nil: the databases cannot be listed
 	migrator  Migrator
 	opts      ProvisionerOptions
 }
@@ -69,6 +75,7 @@ func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions
 			fmt.Errorf("%w: want a catalog, databases and a migrator", tenancy.ErrInvalid))
 	}
 	p := &Provisioner{catalog: c, databases: d, migrator: m}
+	p.inventory, _ = d.(Inventory)
 	if opts != nil {
 		p.opts = *opts
 	}
@@ -104,7 +111,7 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		t.Placement.Server = p.opts.Server
 	}
 	if t.Placement.Database == "" {
-		t.Placement.Database = "tenant_" + string(t.ID)
+		t.Placement.Database = databasePrefix + string(t.ID)
 	}
 	t.Status = tenancy.StatusProvisioning
 	t, err := p.catalog.Create(ctx, t)
@@ -116,7 +123,7 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	w := &work{Provisioner: p, tenant: t, mayClaim: !chosen}
 	defer func() {
 		if r := recover(); r != nil { // the application's seed
-			_ = w.undo(ctx)
+			_ = w.undo(ctx, nil)
 			panic(r)
 		}
 	}()
@@ -124,7 +131,7 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	if err == nil {
 		return active, nil
 	}
-	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, w.undo(ctx)))
+	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, w.undo(ctx, err)))
 }
 
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
@@ -189,7 +196,7 @@ func (p *Provisioner) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 	}
 	if w.made && errors.Is(err, tenancy.ErrNotFound) {
 		if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
-			err = errors.Join(err, w.undo(ctx)) // whoever created the tenant gave it up meanwhile
+			err = errors.Join(err, w.undo(ctx, nil)) // whoever created the tenant gave it up meanwhile
 		}
 	}
 	return nil, tenancy.Wrap(opResume, t.ID, err)

@@ -2,12 +2,15 @@ package maintenance_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -28,7 +31,15 @@ type kit struct {
 
 func newKit(t *testing.T, s *tenancytest.Server) *kit {
 	t.Helper()
-	cat, err := catalog.New(s.Database(t), nil)
+	// Not a handle of the pool, which is the handle of one tenant.
+	c, err := s.Engine.Connector(s.Tenant(t, "catalog").Placement.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sqlx.NewDb(sql.OpenDB(c), s.Engine.DriverName())
+	db.SetMaxOpenConns(4)
+	t.Cleanup(func() { _ = db.Close() })
+	cat, err := catalog.New(db, nil)
 	if err == nil {
 		err = cat.Migrate(t.Context())
 	}

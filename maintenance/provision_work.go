@@ -108,12 +108,12 @@ func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 }
 
 func (w *work) steps(ctx context.Context) (*tenancy.Tenant, error) {
-	ctx = tenancy.NewContext(ctx, w.tenant)
-	if err := w.migrator.Up(ctx, w.tenant); err != nil {
+	inTenant := tenancy.NewContext(ctx, w.tenant)
+	if err := w.migrator.Up(inTenant, w.tenant); err != nil {
 		return nil, err
 	}
 	if w.opts.Seed != nil {
-		if err := w.opts.Seed(ctx, w.tenant); err != nil {
+		if err := w.opts.Seed(inTenant, w.tenant); err != nil {
 			return nil, fmt.Errorf("seed: %w", err)
 		}
 	}
@@ -123,8 +123,12 @@ func (w *work) steps(ctx context.Context) (*tenancy.Tenant, error) {
 // undo removes what the work made, unless somebody else resumed the creation
 // meanwhile and the tenant is in service, or the answer to the work's own last
 // step was lost. The database goes first: as long as there is a record, any
-// process can resume.
-func (w *work) undo(ctx context.Context) error {
+// process can resume. So the record stays where nobody knows whether there is a
+// database.
+func (w *work) undo(ctx context.Context, failed error) error {
+	if left := interface{ Left() bool }(nil); !w.made && errors.As(failed, &left) && left.Left() {
+		return fmt.Errorf("the tenant stays in status %s, to be resumed", tenancy.StatusProvisioning)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if err := w.undoDatabase(ctx); err != nil {

@@ -44,6 +44,7 @@ type Engine struct {
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.Inventory = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Settings  = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
@@ -191,7 +192,13 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		return err
 	}
 	create := func(ctx context.Context) error {
-		err := e.admin(ctx, `CREATE DATABASE `+sqlkit.MySQL.Quote(database)+` CHARACTER SET utf8mb4`)
+		err := e.connect(func(db *sql.DB) error {
+			if err := db.PingContext(ctx); err != nil {
+				return err
+			}
+			_, err := db.ExecContext(ctx, `CREATE DATABASE `+sqlkit.MySQL.Quote(database)+` CHARACTER SET utf8mb4`)
+			return sqlkit.Sent(err)
+		})
 		if sqlkit.IsDatabaseExists(err) {
 			return fmt.Errorf("%w: database %q", tenancy.ErrExists, database)
 		}
@@ -209,6 +216,9 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.MySQL, tenant) })
 }
 
+// The server compares names in information_schema without regard to case, and
+// knows databases whose names differ in nothing else: hence the binary strings.
+
 // Drop removes the tenant's database and ends the connections to it, as far as
 // they are of the same account or the account may end others'.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
@@ -219,6 +229,23 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 	return e.drop(ctx, database)
 }
 
+// Names returns the names of all databases that the account sees.
+func (e *Engine) Names(ctx context.Context) (names []string, err error) {
+	err = e.connect(func(db *sql.DB) error {
+		return sqlx.NewDb(db, e.DriverName()).SelectContext(ctx, &names, `SELECT schema_name FROM information_schema.schemata`)
+	})
+	return sqlkit.Tenantable(names), err
+}
+
+// Owner returns the tenant that the database is marked as.
+func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, err error) {
+	err = e.in(database, func(db *sql.DB) error {
+		owner, err = sqlkit.Owner(ctx, db, sqlkit.MySQL)
+		return err
+	})
+	return owner, err
+}
+
 func (e *Engine) drop(ctx context.Context, database string) error {
 	return e.connect(func(db *sql.DB) error {
 		if _, err := db.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database)); err != nil {
@@ -227,7 +254,7 @@ func (e *Engine) drop(ctx context.Context, database string) error {
 		// A session stays in a database that is gone, and would be in the next
 		// one of that name.
 		var sessions []int64
-		err := sqlx.NewDb(db, e.DriverName()).SelectContext(ctx, &sessions, `SELECT id FROM information_schema.processlist WHERE db = ?`, database)
+		err := sqlx.NewDb(db, e.DriverName()).SelectContext(ctx, &sessions, `SELECT id FROM information_schema.processlist WHERE db = CAST(? AS BINARY)`, database)
 		for _, id := range sessions {
 			_, kill := db.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
 			if kill != nil && !sqlkit.IsNoSession(kill) {
@@ -249,7 +276,7 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 // Exists reports whether there is a database of that name.
 func (e *Engine) Exists(ctx context.Context, database string) (exists bool, err error) {
 	err = e.connect(func(db *sql.DB) error {
-		return db.QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM information_schema.schemata WHERE schema_name = ?`, database).Scan(&exists)
+		return db.QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM information_schema.schemata WHERE schema_name = CAST(? AS BINARY)`, database).Scan(&exists)
 	})
 	return exists, err
 }
@@ -266,16 +293,9 @@ func (e *Engine) Size(ctx context.Context, database string) (size int64, err err
 	}
 	err = e.connect(func(db *sql.DB) error {
 		return db.QueryRowContext(ctx,
-			`SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = ?`, database).Scan(&size)
+			`SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = CAST(? AS BINARY)`, database).Scan(&size)
 	})
 	return size, err
-}
-
-func (e *Engine) admin(ctx context.Context, statement string) error {
-	return e.connect(func(db *sql.DB) error {
-		_, err := db.ExecContext(ctx, statement)
-		return err
-	})
 }
 
 // connect runs fn on the server, with no database chosen.

@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,11 +28,14 @@ type Engine struct {
 	config   *pgx.ConnConfig
 	template string
 	before   func(context.Context, *pgx.ConnConfig) error // nil: none
+
+	templateSeen atomic.Bool // the template is nobody's
 }
 
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.Inventory = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Endings   = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
@@ -43,7 +47,8 @@ var (
 // Options are the options of [New].
 type Options struct {
 	// Template is the database that new ones are copies of. Nobody may be
-	// connected to it meanwhile. Default: the server's own, template1.
+	// connected to it meanwhile, and it must not be a tenant's. Default: the
+	// server's own, template1.
 	Template string
 	// ConnectTimeout bounds making a connection, unless the DSN has a
 	// connect_timeout. Default: 10 seconds.
@@ -82,7 +87,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelTimeout}
 	}
-	return &Engine{config, opts.Template, opts.BeforeConnect}, nil
+	return &Engine{config: config, template: opts.Template, before: opts.BeforeConnect}, nil
 }
 
 // DriverName returns "pgx".
@@ -165,29 +170,6 @@ func queryRow(ctx context.Context, conn *pgx.Conn, query string, columns int) ([
 	return row, nil
 }
 
-// Create makes the database and marks it as the tenant's.
-func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID) error {
-	if err := tenancy.ValidateDatabaseName(database); err != nil {
-		return err
-	}
-	statement := `CREATE DATABASE ` + sqlkit.Postgres.Quote(database)
-	if e.template != "" {
-		statement += ` TEMPLATE ` + sqlkit.Postgres.Quote(e.template)
-	}
-	create := func(ctx context.Context) error {
-		err := e.admin(ctx, statement)
-		if sqlkit.IsDatabaseExists(err) {
-			return fmt.Errorf("%w: database %q", tenancy.ErrExists, database)
-		}
-		return err
-	}
-	mark := func(ctx context.Context) error {
-		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, tenant) })
-	}
-	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
-	return sqlkit.Make(ctx, create, mark, drop)
-}
-
 // Claim marks a database that exists.
 func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
@@ -195,6 +177,9 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 
 // Drop removes the tenant's database and ends the connections to it.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
+	if isMaking(database) {
+		return e.dropMaking(ctx, database, tenant)
+	}
 	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
 	if err != nil {
 		return err

@@ -51,6 +51,7 @@ type Engine struct {
 var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
+	_ dbpool.Inventory = (*Engine)(nil)
 	_ dbpool.Files     = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
@@ -240,6 +241,26 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 		return err
 	}
 	return remove(path)
+}
+
+// Names returns the names of all files.
+func (e *Engine) Names(context.Context) (names []string, err error) {
+	entries, err := os.ReadDir(e.dir)
+	for _, entry := range entries {
+		if name, ok := strings.CutSuffix(entry.Name(), extension); ok && entry.Type().IsRegular() {
+			names = append(names, name)
+		}
+	}
+	return sqlkit.Tenantable(names), err
+}
+
+// Owner returns the tenant that the file is marked as.
+func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, err error) {
+	err = e.in(database, func(db *sql.DB) error {
+		owner, err = sqlkit.Owner(ctx, db, sqlkit.SQLite)
+		return err
+	})
+	return owner, err
 }
 
 // What SQLite and the locks keep beside a database's file.

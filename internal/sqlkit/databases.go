@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -14,6 +15,19 @@ import (
 // and removing one whose making failed.
 const adminTimeout = time.Minute
 
+// LeftError says that a database may be left behind: nobody knows whether the
+// server made it, or it could not be removed.
+type LeftError struct{ Err error }
+
+// Error returns the text for logs.
+func (e *LeftError) Error() string { return "a database may be left behind: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// Left reports true: packages find the error by this method.
+func (e *LeftError) Left() bool { return true }
+
 // On runs fn on a database of its own handle, of a single connection.
 func On(c driver.Connector, fn func(*sql.DB) error) error {
 	db := sql.OpenDB(c)
@@ -22,10 +36,15 @@ func On(c driver.Connector, fn func(*sql.DB) error) error {
 	return errors.Join(err, db.Close())
 }
 
+// Tenantable returns those of the names that a tenant's database can have.
+func Tenantable(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return tenancy.ValidateDatabaseName(name) != nil })
+}
+
 // Make makes a database: create, then mark, and if that fails, drop, unless the
-// database has become somebody's meanwhile. A context that ends is looked at
-// before, and not in the middle, because whether the database was made must be
-// known.
+// database has become somebody's meanwhile, which is tenancy.ErrExists. A context
+// that ends is looked at before, and not in the middle, because whether the
+// database was made must be known. Where it is not, the error is a [*LeftError].
 func Make(ctx context.Context, create, mark, drop func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -41,5 +60,17 @@ func Make(ctx context.Context, create, mark, drop func(context.Context) error) e
 	}
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
 	defer cancel()
-	return errors.Join(err, drop(undo))
+	if e := drop(undo); e != nil && !errors.Is(e, tenancy.ErrNotFound) {
+		return &LeftError{errors.Join(err, e)}
+	}
+	return err
+}
+
+// Sent returns the error of a statement that makes a database, which the server
+// has got: unless the server answered, the database may be there.
+func Sent(err error) error {
+	if err == nil || sqlState(err) != "" || mysqlNumber(err) != 0 {
+		return err
+	}
+	return &LeftError{err}
 }

@@ -18,7 +18,7 @@ import (
 func newLocker(drv driver.Driver, d Dialect, table string) lock.SessionLocker {
 	switch d {
 	case Postgres:
-		return postgresLocker{int64(fnvSum("tenancy:" + table))} //nolint:gosec // any 64 bits will do
+		return postgresLocker{LockKey("tenancy:" + table)}
 	case MySQL:
 		return mysqlLocker{table: table}
 	default:
@@ -39,14 +39,15 @@ func exclusiveLocker(db *sql.DB, d Dialect, database string) lock.SessionLocker 
 	}
 }
 
-func fnvSum(s string) uint64 {
+// LockKey returns the key of an advisory lock of PostgreSQL with that name.
+func LockKey(name string) int64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(s))
-	return h.Sum64()
+	_, _ = h.Write([]byte(name))
+	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
 }
 
-// poll calls try until it reports true or fails, with growing pauses.
-func poll(ctx context.Context, try func() (bool, error)) error {
+// Poll calls try until it reports true or fails, with growing pauses.
+func Poll(ctx context.Context, try func() (bool, error)) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		if ok, err := try(); ok || err != nil {
 			return err
@@ -65,7 +66,7 @@ func poll(ctx context.Context, try func() (bool, error)) error {
 type postgresLocker struct{ key int64 }
 
 func (l postgresLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	return poll(ctx, func() (ok bool, err error) {
+	return Poll(ctx, func() (ok bool, err error) {
 		err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, l.key).Scan(&ok)
 		return ok, err
 	})
@@ -86,7 +87,7 @@ type mysqlLocker struct {
 const mysqlLockName = `CONCAT('tenancy:', SHA1(CONCAT(COALESCE(NULLIF(?, ''), DATABASE()), '.', ?)))`
 
 func (l mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	return poll(ctx, func() (bool, error) {
+	return Poll(ctx, func() (bool, error) {
 		var got sql.NullBool
 		err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(`+mysqlLockName+`, 0)`, l.database, l.table).Scan(&got)
 		return got.Bool, err
@@ -153,7 +154,7 @@ func (l *sqliteLocker) lock(ctx context.Context, path string) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	err = poll(ctx, func() (bool, error) {
+	err = Poll(ctx, func() (bool, error) {
 		var version int
 		err := conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version)
 		if err == nil && version == 0 {

@@ -27,12 +27,13 @@ func (d Dialect) public(table string) string {
 }
 
 // hasTable and userTables are queries for the number of tables: those of that name,
-// and all that are not ours.
+// and all that are not ours. MySQL's catalog compares without regard to case, hence
+// the binary strings; SQLite's tables are called without regard to case.
 func (d Dialect) hasTable() string {
 	return map[Dialect]string{
 		Postgres: `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'public' AND tablename = $1`,
-		MySQL:    `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`,
-		SQLite:   `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`,
+		MySQL:    `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = CAST(DATABASE() AS BINARY) AND table_name = CAST(? AS BINARY)`,
+		SQLite:   `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE`,
 	}[d]
 }
 
@@ -42,7 +43,7 @@ func (d Dialect) userTables() string {
 			WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname NOT IN ('tenancy_marker', 'tenancy_provisioning')
 			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
 			AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')`, // of extensions
-		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
+		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = CAST(DATABASE() AS BINARY) AND table_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
 		SQLite: `SELECT count(*) FROM sqlite_master WHERE tbl_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
 	}[d]
 }

@@ -1,0 +1,115 @@
+package maintenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Inventory is the optional ability of [Databases] to say which databases there
+// are. A *dbpool.Pool has it.
+type Inventory interface {
+	// Servers returns the names of all servers.
+	Servers() []string
+	// Names returns the names of the databases on a server.
+	Names(ctx context.Context, server string) ([]string, error)
+	// Owner returns the tenant that a database itself says that it belongs to, or "".
+	Owner(ctx context.Context, server, database string) (tenancy.ID, error)
+}
+
+// Orphan is a database that belongs to a tenant without a record.
+type Orphan struct {
+	Server, Database string
+	// Tenant is the ID that the database itself names.
+	Tenant tenancy.ID
+}
+
+func (o Orphan) tenant() *tenancy.Tenant {
+	return &tenancy.Tenant{ID: o.Tenant, Placement: tenancy.Placement{Server: o.Server, Database: o.Database}}
+}
+
+// Orphans returns the databases on all servers whose tenants have no record, such as
+// those of processes that died while they undid a creation. Databases that name no
+// tenant are nobody's, and not among them. A server or a database that cannot be
+// read is an error beside an Orphan without a tenant, and the walk goes on.
+//
+// Without the ability [Inventory] it is a single error that wraps
+// [tenancy.ErrInvalid].
+func (p *Provisioner) Orphans(ctx context.Context) iter.Seq2[Orphan, error] {
+	const op = "maintenance.Provisioner.Orphans"
+	return func(yield func(Orphan, error) bool) {
+		if p.inventory == nil {
+			yield(Orphan{}, tenancy.Wrap(op, "", fmt.Errorf("%w: the databases cannot be listed", tenancy.ErrInvalid)))
+			return
+		}
+		for _, server := range p.inventory.Servers() {
+			names, err := p.inventory.Names(ctx, server)
+			if err != nil && !yield(Orphan{Server: server}, tenancy.Wrap(op, "", err)) {
+				return
+			}
+			for _, name := range names {
+				o, orphaned, err := p.orphan(ctx, server, name)
+				if err == nil && !orphaned {
+					continue
+				}
+				if !yield(o, tenancy.Wrap(op, o.Tenant, err)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// orphan looks at one database.
+func (p *Provisioner) orphan(ctx context.Context, server, name string) (o Orphan, orphaned bool, err error) {
+	o = Orphan{Server: server, Database: name}
+	if id, ok := strings.CutPrefix(name, databasePrefix); ok { // most need not be opened
+		t, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: id})
+		if err == nil && t.Placement == o.tenant().Placement {
+			return o, false, nil
+		}
+	}
+	owner, err := p.inventory.Owner(ctx, server, name)
+	if errors.Is(err, tenancy.ErrNotFound) { // dropped meanwhile
+		return o, false, nil
+	}
+	if err != nil || owner == "" {
+		return o, false, err
+	}
+	found := Orphan{server, name, owner}
+	orphaned, err = p.isOrphan(ctx, found)
+	return found, orphaned, err
+}
+
+func (p *Provisioner) isOrphan(ctx context.Context, o Orphan) (bool, error) {
+	_, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(o.Tenant)})
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// RemoveOrphan drops a database that [Provisioner.Orphans] returned. If its tenant
+// has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
+// another tenant's by now, tenancy.ErrForbidden. One that is gone is no error.
+func (p *Provisioner) RemoveOrphan(ctx context.Context, o Orphan) error {
+	t := o.tenant()
+	err := p.databases.Exclusive(ctx, t, func(ctx context.Context) error {
+		orphaned, err := p.isOrphan(ctx, o)
+		if err == nil && !orphaned {
+			err = fmt.Errorf("%w: the tenant has a record", tenancy.ErrConflict)
+		}
+		if err != nil {
+			return err
+		}
+		return p.databases.Drop(ctx, t)
+	})
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil
+	}
+	return tenancy.Wrap("maintenance.Provisioner.RemoveOrphan", o.Tenant, err)
+}

@@ -1,0 +1,218 @@
+package maintenance_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/mysql"
+	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// killedEnv tells a process that it is the one to be killed: the engine, its DSN,
+// where the catalog is and the template, separated by spaces.
+const killedEnv = "TENANCY_TEST_KILLED"
+
+const killMigration = "-- +goose Up\nCREATE TABLE notes (id INTEGER NOT NULL PRIMARY KEY);\nCREATE TABLE a (id INTEGER);\n" +
+	"CREATE TABLE b (id INTEGER);\nCREATE TABLE c (id INTEGER);\nCREATE TABLE d (id INTEGER);\n"
+
+func killEngine(t *testing.T, name, dsn, template string) dbpool.Engine {
+	t.Helper()
+	var e dbpool.Engine
+	var err error
+	switch name {
+	case "sqlite":
+		e, err = sqlite.New(dsn)
+	case "mysql":
+		e, err = mysql.New(dsn, nil)
+	default:
+		e, err = postgres.New(dsn, &postgres.Options{Template: template})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestKilledChild is the process that is killed: it creates tenants for ever, each
+// other one with a seed that fails.
+func TestKilledChild(t *testing.T) {
+	env := strings.Split(os.Getenv(killedEnv), " ")
+	if len(env) != 4 {
+		return // run as a test of its own it has nothing to show
+	}
+	k := killKit(t, env[0], env[1], env[2], env[3])
+	good := k.provisioner(t, killMigration, k.seedOne)
+	bad := k.provisioner(t, killMigration, func(context.Context, *tenancy.Tenant) error { return errors.New("bad seed") })
+	fmt.Println("killme")
+	for i := 0; ; i++ {
+		slug := fmt.Sprintf("k%d-%d", os.Getpid(), i)
+		if i%2 == 0 {
+			_, _ = good.Ensure(context.Background(), &tenancy.Tenant{Slug: slug})
+		} else {
+			_, _ = bad.Create(context.Background(), &tenancy.Tenant{Slug: slug})
+		}
+	}
+}
+
+func (k *kit) seedOne(ctx context.Context, _ *tenancy.Tenant) error {
+	db, err := k.pool.DB(ctx)
+	if err == nil {
+		_, err = db.ExecContext(ctx, `INSERT INTO notes (id) SELECT COUNT(*) + 1 FROM notes`)
+	}
+	return err
+}
+
+// killKit returns what the killed and the others share.
+func killKit(t *testing.T, name, dsn, database, template string) *kit {
+	t.Helper()
+	s := &tenancytest.Server{Name: name, DSN: dsn, Engine: killEngine(t, name, dsn, template)}
+	c, err := s.Engine.Connector(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sqlx.NewDb(sql.OpenDB(c), s.Engine.DriverName())
+	t.Cleanup(func() { _ = db.Close() })
+	cat, err := catalog.New(db, nil)
+	if err == nil {
+		err = cat.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &kit{s, s.Pool(t, nil), cat}
+}
+
+// Processes are killed at any time while they create tenants or undo that. Any
+// other process resumes what has a record, and finds and removes what has none.
+func TestKilledWhileCreating(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		home := s.Tenant(t, "catalog") // the catalog's database
+		template := killTemplate(t, s)
+		k := killKit(t, s.Name, s.DSN, home.Placement.Database, "")
+		rounds := 12
+		if testing.Short() {
+			rounds = 3
+		}
+		for range rounds {
+			kill(t, strings.Join([]string{s.Name, s.DSN, home.Placement.Database, template}, " "))
+		}
+		// Another process, which knows what the catalog and the servers say.
+		k = killKit(t, s.Name, s.DSN, home.Placement.Database, "")
+		p := k.provisioner(t, killMigration, k.seedOne)
+		tenants, err := k.cat.List(t.Context(), tenancy.Filter{Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tenant := range tenants {
+			k.dropLater(t, tenant)
+			if tenant.Status == tenancy.StatusProvisioning {
+				if _, err := p.Resume(t.Context(), tenant.ID); err != nil {
+					t.Errorf("Resume: %v", err)
+					continue
+				}
+			}
+			if strings.HasPrefix(tenant.Slug, "k") {
+				k.wantNotes(t, tenant, 1)
+			}
+		}
+		orphans := 0
+		for o, err := range p.Orphans(t.Context()) {
+			if s.Name != "sqlite" {
+				break // tests beside this one have databases whose tenants have no record here
+			}
+			if err != nil {
+				t.Errorf("orphan %+v: %v", o, err)
+			}
+			if o.Tenant == home.ID { // its record is in no catalog
+				continue
+			}
+			orphans++
+			if err := p.RemoveOrphan(t.Context(), o); err != nil {
+				t.Errorf("RemoveOrphan: %v", err)
+			}
+		}
+		t.Logf("%d tenants, %d orphans", len(tenants), orphans)
+		names, err := k.pool.Names(t.Context(), s.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Name == "sqlite" && len(names) != len(tenants)+1 {
+			t.Errorf("got %d databases, want the catalog and one of each of %d tenants", len(names), len(tenants))
+		}
+	})
+}
+
+// killTemplate makes a database with a table and without an owner, for servers with
+// templates.
+func killTemplate(t *testing.T, s *tenancytest.Server) string {
+	t.Helper()
+	if s.Name != "postgres" {
+		return ""
+	}
+	conn, err := pgx.Connect(t.Context(), s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "template_" + string(tenancy.NewID())
+	if _, err := conn.Exec(t.Context(), `CREATE DATABASE `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_, err := conn.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`)
+		if err := errors.Join(err, conn.Close(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	config := conn.Config()
+	config.Database = name
+	in, err := pgx.ConnectConfig(t.Context(), config)
+	if err == nil {
+		_, err = in.Exec(t.Context(), `CREATE TABLE base (id INT)`)
+		err = errors.Join(err, in.Close(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// kill runs the test binary as a process that creates tenants, and kills it.
+func kill(t *testing.T, env string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledChild$")
+	cmd.Env = append(os.Environ(), killedEnv+"="+env)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "killme" {
+	}
+	time.Sleep(rand.N(700 * time.Millisecond)) // any moment will do
+	_ = cmd.Process.Kill()
+	for lines.Scan() {
+	}
+	_ = cmd.Wait()
+}
