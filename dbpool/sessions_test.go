@@ -25,7 +25,7 @@ var leftovers = map[string][]struct{ leave, show, clean string }{
 	},
 	"mysql": {
 		{`SET @left = 'left'`, `SELECT COALESCE(@left, '')`, ""},
-		{`SET SESSION time_zone = '+05:00'`, `SELECT @@session.time_zone = @@global.time_zone`, "1"},
+		{`SET SESSION time_zone = '+05:00'`, `SELECT @@session.time_zone`, "+00:00"},
 		{`CREATE TEMPORARY TABLE left_over (id INT)`, `SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'left_over'`, "0"},
 		{`SELECT GET_LOCK('left_over', 0)`, `SELECT COALESCE(IS_USED_LOCK('left_over') = CONNECTION_ID(), 0)`, "0"},
 		{`START TRANSACTION`, `SELECT @@in_transaction`, "0"},

@@ -192,11 +192,8 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		return err
 	}
 	create := func(ctx context.Context) error {
-		err := e.connect(func(db *sql.DB) error {
-			if err := db.PingContext(ctx); err != nil {
-				return err
-			}
-			_, err := db.ExecContext(ctx, `CREATE DATABASE `+sqlkit.MySQL.Quote(database)+` CHARACTER SET utf8mb4`)
+		err := e.alone(ctx, database, func(conn *sql.Conn) error {
+			_, err := conn.ExecContext(ctx, `CREATE DATABASE `+sqlkit.MySQL.Quote(database)+` CHARACTER SET utf8mb4`)
 			return sqlkit.Sent(err)
 		})
 		if sqlkit.IsDatabaseExists(err) {
@@ -247,22 +244,47 @@ func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, 
 }
 
 func (e *Engine) drop(ctx context.Context, database string) error {
-	return e.connect(func(db *sql.DB) error {
-		if _, err := db.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database)); err != nil {
+	return e.alone(ctx, database, func(conn *sql.Conn) error {
+		_, err := conn.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database))
+		if sqlkit.IsNoDatabase(err) {
+			return fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+		}
+		if err != nil {
 			return err
 		}
 		// A session stays in a database that is gone, and would be in the next
 		// one of that name.
-		var sessions []int64
-		err := sqlx.NewDb(db, e.DriverName()).SelectContext(ctx, &sessions, `SELECT id FROM information_schema.processlist WHERE db = CAST(? AS BINARY)`, database)
+		sessions, err := sessionsIn(ctx, conn, database)
 		for _, id := range sessions {
-			_, kill := db.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
+			_, kill := conn.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
 			if kill != nil && !sqlkit.IsNoSession(kill) {
 				err = errors.Join(err, kill)
 			}
 		}
 		return err
 	})
+}
+
+func sessionsIn(ctx context.Context, conn *sql.Conn, database string) (ids []int64, err error) {
+	rows, err := conn.QueryContext(ctx, `SELECT id FROM information_schema.processlist WHERE db = CAST(? AS BINARY)`, database)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// alone runs fn on the server while nobody else makes or drops the database: a
+// session in the next one of that name must not be ended with those in this one.
+func (e *Engine) alone(ctx context.Context, database string, fn func(*sql.Conn) error) error {
+	return e.connect(func(db *sql.DB) error { return sqlkit.Alone(ctx, db, database, fn) })
 }
 
 // Exclusive runs fn while it holds a named lock of the server.

@@ -65,6 +65,7 @@ const (
 	mysqlNoTable       = 1146 // ER_NO_SUCH_TABLE
 	mysqlNoDB          = 1049 // ER_BAD_DB_ERROR
 	mysqlDBExists      = 1007 // ER_DB_CREATE_EXISTS
+	mysqlDBDropped     = 1008 // ER_DB_DROP_EXISTS
 	mysqlDeadlock      = 1213 // ER_LOCK_DEADLOCK
 	mysqlNoSession     = 1094 // ER_NO_SUCH_THREAD
 	sqliteUnique       = 2067 // SQLITE_CONSTRAINT_UNIQUE
@@ -97,7 +98,8 @@ func IsNoTable(err error) bool {
 
 // IsNoDatabase reports whether err says that a database does not exist.
 func IsNoDatabase(err error) bool {
-	return mysqlNumber(err) == mysqlNoDB || sqlState(err) == postgresNoDatabase
+	n := mysqlNumber(err)
+	return n == mysqlNoDB || n == mysqlDBDropped || sqlState(err) == postgresNoDatabase
 }
 
 // IsDatabaseExists reports whether err says that a database exists already. Of

@@ -53,6 +53,22 @@ func Exclusive(ctx context.Context, db *sql.DB, d Dialect, database string, fn f
 	return err
 }
 
+// Alone runs fn on a session of a MySQL server while no other is in Alone with that
+// database, whether or not there is one of that name.
+func Alone(ctx context.Context, db *sql.DB, database string, fn func(*sql.Conn) error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	l := mysqlLocker{database, "tenancy_alone"}
+	if err := l.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }()
+	return fn(conn)
+}
+
 var errLost = fmt.Errorf("%w: the lock on the database was lost", tenancy.ErrUnavailable)
 
 // watch calls lost when the session has ended.
