@@ -6,9 +6,10 @@ import (
 )
 
 // NewLogHandler returns a [slog.Handler] that adds the attribute "tenant" with
-// the tenant's ID to each record whose context carries a tenant. Log with
-// [slog.InfoContext] and the like; a record without a context has no tenant.
-// The attribute stands outside of the groups that are opened on the new handler.
+// the tenant's ID to each record whose context carries a tenant, and the attribute
+// "request_id" where the context knows of a request. Log with [slog.InfoContext]
+// and the like; a record without a context has neither. The attributes stand
+// outside of the groups that are opened on the new handler.
 func NewLogHandler(h slog.Handler) slog.Handler { return &logHandler{root: h, bound: h} }
 
 // logHandler keeps what was done to the handler, because an attribute that
@@ -25,17 +26,23 @@ func (h *logHandler) Enabled(ctx context.Context, l slog.Level) bool {
 }
 
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
-	t, ok := FromContext(ctx)
-	if !ok {
+	var room [2]slog.Attr
+	attrs := room[:0]
+	if t, ok := FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("tenant", string(t.ID)))
+	}
+	if request, ok := RequestFrom(ctx); ok && request.ID != "" {
+		attrs = append(attrs, slog.String("request_id", request.ID))
+	}
+	if len(attrs) == 0 {
 		return h.bound.Handle(ctx, r)
 	}
-	attr := slog.String("tenant", string(t.ID))
 	if !h.group {
 		r = r.Clone()
-		r.AddAttrs(attr)
+		r.AddAttrs(attrs...)
 		return h.bound.Handle(ctx, r)
 	}
-	out := h.root.WithAttrs([]slog.Attr{attr})
+	out := h.root.WithAttrs(attrs)
 	for _, step := range h.steps {
 		out = step(out)
 	}

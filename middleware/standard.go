@@ -21,10 +21,13 @@ type StandardOptions struct {
 	// requests: credentials are a tenant's.
 	Optional bool
 	// Proxies say from which address a request comes, for AllowIPs and RateLimit if
-	// they have none of their own. What is made before the chain is told by itself:
+	// they have none of their own, and for RequestID. What is made before the chain is told by itself:
 	// the resolvers, [APIKeysOptions.Proxies] and maintenance.GateOptions.Client.
 	// Default: the address that is connected.
 	Proxies *resolver.Proxies
+	// RequestID says which header has the ID of a request. Default: that of
+	// [RequestID], with Proxies.
+	RequestID *RequestIDOptions
 	// AllowIPs has the host's own lists of addresses. Those of tenants count in any
 	// case.
 	AllowIPs *AllowIPsOptions
@@ -57,6 +60,7 @@ type StandardOptions struct {
 //
 //	request
 //	   │
+//	RequestID      which request is it?
 //	Tenant         which tenant is it, and is it active?        400 404 403 410 503
 //	AllowIPs       may this address reach it?                   403
 //	Maintenance    is it served now, or read-only?              503
@@ -90,7 +94,7 @@ func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOpti
 	if opts != nil {
 		o = *opts
 	}
-	mode := tenantMode{optional: o.Optional, identity: o.Authenticate != nil}
+	mode := tenantMode{optional: o.Optional, identity: o.Authenticate != nil, ids: newRequestIDs(o.requestID())}
 	outer := []func(http.Handler) http.Handler{newTenant(find, resolve, &o.Options, mode), AllowIPs(o.allowIPs())}
 	if o.Maintenance != nil {
 		outer = append(outer, o.Maintenance)
@@ -158,6 +162,17 @@ func (o *StandardOptions) or(own Options) Options {
 		own.SecretPaths = o.SecretPaths
 	}
 	return own
+}
+
+func (o *StandardOptions) requestID() *RequestIDOptions {
+	var c RequestIDOptions
+	if o.RequestID != nil {
+		c = *o.RequestID
+	}
+	if c.Proxies == nil {
+		c.Proxies = o.Proxies
+	}
+	return &c
 }
 
 func (o *StandardOptions) allowIPs() *AllowIPsOptions {

@@ -77,8 +77,9 @@ func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) fun
 
 // tenantMode is what Tenant, Optional and Standard differ in.
 type tenantMode struct {
-	optional bool // a request that names no tenant passes
-	identity bool // there is room in the context for who is asking
+	optional bool        // a request that names no tenant passes
+	identity bool        // there is room in the context for who is asking
+	ids      *requestIDs // gives requests their IDs, without a copy of its own; may be nil
 }
 
 func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mode tenantMode) func(http.Handler) http.Handler {
@@ -88,22 +89,26 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 	o := opts.withDefaults()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			base := r.Context()
+			if mode.ids != nil {
+				base = mode.ids.context(w, r)
+			}
 			match, err := resolve.Resolve(r)
 			if mode.optional && resolver.Unresolved(err) {
-				request.Serve(context.WithValue(r.Context(), centralKey{}, true), next, w, r, nil)
+				request.Serve(context.WithValue(base, centralKey{}, true), next, w, r, nil)
 				return
 			}
 			var t *tenancy.Tenant
 			if err == nil {
-				t, err = find.Find(r.Context(), match.Ref)
+				t, err = find.Find(base, match.Ref)
 			}
-			base := r.Context()
 			if err == nil {
 				base = witness.Tenant(w, base, t)
 				err = check(r, t, match)
 			}
 			if err != nil {
-				o.refuse(w, r, err)
+				refuse := func(w http.ResponseWriter, r *http.Request) { o.refuse(w, r, err) }
+				request.Serve(base, http.HandlerFunc(refuse), w, r, nil)
 				return
 			}
 			ctx, u := withTenant(base, r, t, match.Prefix, mode.identity)

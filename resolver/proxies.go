@@ -83,6 +83,10 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return addr
 }
 
+// Trusts reports whether the request was handed over by a trusted proxy. A nil
+// *Proxies trusts nobody.
+func (p *Proxies) Trusts(r *http.Request) bool { return p != nil && contains(p.trusted, peer(r)) }
+
 // Host returns the host that the client asked for, as it was sent: the Host
 // header, or what the trusted proxies say stood in it. A malformed forwarding
 // header from a trusted proxy is an error that unwraps to [tenancy.ErrInvalid].

@@ -84,6 +84,8 @@ type Details struct {
 	Detail string `json:"detail"`
 	// Contact is whom to ask, where the operator says it.
 	Contact string `json:"contact,omitempty"`
+	// RequestID is the request's own, for whoever asks about it.
+	RequestID string `json:"request_id,omitempty"`
 	// RetryAfter is for the header of that name; zero means none.
 	RetryAfter time.Duration `json:"-"`
 }
@@ -94,6 +96,9 @@ type Details struct {
 func Describe(r *http.Request, err error) Details {
 	p := classify(r, err)
 	d := Details{Type: base + p.name, Title: p.title, Status: p.code, Detail: p.detail, RetryAfter: p.retryAfter}
+	if info, ok := tenancy.RequestFrom(r.Context()); ok {
+		d.RequestID = info.ID
+	}
 	var e retryAfterer
 	if errors.As(err, &e) {
 		d.RetryAfter = e.RetryAfter()
@@ -123,6 +128,7 @@ var page = template.Must(template.New("problem").Parse(`<!doctype html>
   <h1>{{.Title}}</h1>
   <p>{{.Detail}}</p>
   {{with .Contact}}<p>{{.}}</p>{{end}}
+  {{with .RequestID}}<p><small>{{.}}</small></p>{{end}}
 </main>
 </html>
 `))
