@@ -1,0 +1,129 @@
+// Admin is an admin server: the console's API over a small service with tenants, each with a database of its own.
+//
+//	go run ./examples/admin
+//
+// It needs nothing: everything is in SQLite files in a temporary folder. It makes tenants, sends them real requests, and prints the
+// lines by which an operator signs in and looks. No figure is made up: history begins when it starts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
+)
+
+// flags are the program's.
+type flags struct {
+	addr, appAddr, data, server, owner string
+	tenants, rate                      int
+	demo                               bool
+}
+
+func main() {
+	var f flags
+	flag.StringVar(&f.addr, "addr", "127.0.0.1:8081", "address of the console")
+	flag.StringVar(&f.appAddr, "app-addr", "127.0.0.1:8080", "address of the tenants' service, which is an origin of its own")
+	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one)")
+	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for tenants' databases (default: SQLite files in -data)")
+	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
+	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300")
+	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
+	flag.BoolVar(&f.demo, "demo", true, "send requests to the tenants")
+	flag.Parse()
+	slog.SetDefault(slog.New(tenancy.NewLogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, &f, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "admin:", err)
+		os.Exit(1)
+	}
+}
+
+// run wires the service and the console, and serves both until ctx ends.
+func run(ctx context.Context, f *flags, out *os.File) (err error) {
+	if f.data == "" {
+		if f.data, err = os.MkdirTemp("", "tenancy-admin-"); err != nil {
+			return err
+		}
+	}
+	app, err := newApp(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, app.close()) }()
+
+	// The console: the record of tenants, the audit, the figures, and the runs.
+	console, err := admin.New(app.db, app.catalog, app.consoleOptions(f))
+	if err != nil {
+		return err
+	}
+	if err := console.Migrate(ctx); err != nil {
+		return err
+	}
+	app.beside(ctx, console.Run)
+
+	service, err := listen(ctx, f.appAddr, app.handler())
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	page, err := listen(ctx, f.addr, console.Handler())
+	if err != nil {
+		return err
+	}
+	defer page.stop()
+
+	made, err := app.makeTenants(ctx, f.tenants)
+	if err != nil {
+		return err
+	}
+	if err := welcome(ctx, f, console.Auth(), page.addr, service.addr, made, out); err != nil {
+		return err
+	}
+	if f.demo {
+		app.beside(ctx, func(ctx context.Context) error { return traffic(ctx, service.addr, f.rate, made) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// server is one that listens.
+type server struct {
+	addr string
+	http *http.Server
+}
+
+// listen serves the handler at the address, until stop is called.
+func listen(ctx context.Context, addr string, h http.Handler) (*server, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{ln.Addr().String(), &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}}
+	go func() {
+		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			slog.ErrorContext(ctx, "serving ended", "addr", s.addr, "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// stop lets the requests in flight finish, and cuts off streams, which do not end by themselves.
+func (s *server) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close() // a stream
+	}
+}
