@@ -439,3 +439,116 @@ func TestFull(t *testing.T) {
 		}
 	})
 }
+
+// Connections whose server says that it executes nothing, such as a primary that
+// became a replica, are used twice at most: then the request gets a new one.
+func TestLastTryIsNew(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		const n = 5
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		engine := &demotable{Engine: s.Engine}
+		pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = pool.Close() })
+		db, err := pool.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
+		for i := range 2 {
+			fill(t, ctx, pool, n, func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), `SELECT 1`) })
+			engine.demote()
+			if _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`); err != nil {
+				t.Errorf("demoted %d times: %v", i+1, err)
+			}
+		}
+		var got int
+		if err := db.GetContext(ctx, &got, `SELECT COUNT(*) FROM notes`); err != nil || got != 2 {
+			t.Errorf("got %d rows, %v, want 2", got, err)
+		}
+	})
+}
+
+// demotable is an engine whose connections take no writes any more.
+type demotable struct {
+	dbpool.Engine
+	term atomic.Int64
+}
+
+func (e *demotable) demote() { e.term.Add(1) }
+
+// Sent says that a connection which calls itself bad has sent nothing.
+func (e *demotable) Sent(driver.Conn) int64 { return 0 }
+
+func (e *demotable) Connector(database string) (driver.Connector, error) {
+	c, err := e.Engine.Connector(database)
+	return demotableConnector{c, e}, err
+}
+
+func (e *demotable) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+	return e.Engine.Identify(ctx, conn.(*demotableConn).Conn)
+}
+
+type demotableConnector struct {
+	driver.Connector
+	engine *demotable
+}
+
+func (c demotableConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &demotableConn{badConn{conn, &badAfter{}}, c.engine, c.engine.term.Load()}, nil
+}
+
+type demotableConn struct {
+	badConn
+	engine *demotable
+	term   int64
+}
+
+func (c *demotableConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if c.term != c.engine.term.Load() {
+		return nil, driver.ErrBadConn
+	}
+	return c.badConn.ExecContext(ctx, query, args)
+}
+
+// MariaDB says so by the number of an error, if rejectReadOnly asks for it.
+func TestRejectReadOnly(t *testing.T) {
+	t.Parallel()
+	const n = 4
+	s := tenancytest.NewServer(t, "mysql")
+	ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+	engine, _ := proxied(t, s, "rejectReadOnly=true")
+	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n, KeepSessions: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	db, err := pool.DB(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
+	fill(t, ctx, pool, n, func(c *sqlx.Conn) error {
+		_, err := c.ExecContext(ctx, `SET SESSION TRANSACTION READ ONLY`)
+		return err
+	})
+	if _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`); err != nil {
+		t.Errorf("got %v, want the write on a new connection", err)
+	}
+	// A connection that is for reading refuses on purpose.
+	reading := tenancy.WithReadOnly(ctx)
+	err = pool.Tx(reading, nil, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(reading, `INSERT INTO notes (text) VALUES ('x')`)
+		return err
+	})
+	if err == nil || errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("for reading: got %v, want the server's error", err)
+	}
+}

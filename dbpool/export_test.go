@@ -121,3 +121,17 @@ func ContextCheck(t testing.TB, e Engine, id tenancy.ID) func(context.Context) {
 		}
 	}
 }
+
+// Age makes the idle connections of a server look as if they had been idle for
+// longer.
+func (p *Pool) Age(server string, by time.Duration) {
+	for _, g := range p.groups() {
+		g.mu.Lock()
+		for _, c := range g.idle {
+			if c.queue.server.name == server {
+				c.idleSince = c.idleSince.Add(-by)
+			}
+		}
+		g.mu.Unlock()
+	}
+}

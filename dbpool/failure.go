@@ -55,6 +55,14 @@ type Traffic interface {
 	Sent(conn driver.Conn) int64
 }
 
+// Interrupts is the optional ability of an [Engine] whose driver heeds no context
+// while it skips rows that nobody reads.
+type Interrupts interface {
+	// Interrupt makes whatever the connection waits for fail when the context
+	// ends, until stop is called.
+	Interrupt(ctx context.Context, conn driver.Conn) (stop func())
+}
+
 // call is a call of a driver that is in progress.
 type call struct {
 	op   string

@@ -137,5 +137,6 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	to.switcher, _ = e.(Switcher)
 	to.failures, _ = e.(Failures)
 	to.traffic, _ = e.(Traffic)
+	to.interrupts, _ = e.(Interrupts)
 	return to
 }

@@ -14,6 +14,7 @@ type rows struct {
 	conn *physical
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
+	done bool // all have been read
 }
 
 var (
@@ -34,7 +35,7 @@ func (c *physical) read(ctx context.Context, in call, inner driver.Rows, ends bo
 		}
 		return nil, c.failed(ctx, in, err)
 	}
-	return &rows{inner, c, ctx, ends}, nil
+	return &rows{Rows: inner, conn: c, ctx: ctx, ends: ends}, nil
 }
 
 func (r *rows) failed(err error) error {
@@ -45,12 +46,19 @@ func (r *rows) failed(err error) error {
 }
 
 // Next implements [driver.Rows].
-func (r *rows) Next(dest []driver.Value) error { return r.failed(r.Rows.Next(dest)) }
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.Rows.Next(dest)
+	r.done = err != nil
+	return r.failed(err)
+}
 
 // Close implements [driver.Rows].
 func (r *rows) Close() error {
 	if r.ends {
 		defer r.conn.stopWriting()
+	}
+	if i := r.conn.target.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
+		defer i.Interrupt(r.ctx, r.conn.inner)()
 	}
 	return r.failed(r.Rows.Close())
 }

@@ -43,9 +43,8 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
-// connect returns a connection. One that was idle is looked at as database/sql
-// would do it: without a round trip, unless it was idle for long. One that was just
-// dialled needs no look.
+// connect returns a connection. One that was idle is checked. One that was just
+// dialled needs no check.
 func (s *source) connect(ctx context.Context) (*physical, error) {
 	for {
 		q := s.queue.Load()
@@ -62,17 +61,10 @@ func (s *source) connect(ctx context.Context) (*physical, error) {
 		if c.uses == 1 && time.Since(c.idleSince) < fileTime || c.usable(ctx) {
 			return c, nil
 		}
-		c.bad, c.rested = true, true
-		q.group.release(c, false)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// usable looks at a connection that was idle.
-func (c *physical) usable(ctx context.Context) bool {
-	return (c.reset == nil || c.reset.ResetSession(ctx) == nil) && c.target.sameFile(c)
 }
 
 // errMoved tells a request that its tenant's connections lead elsewhere by now.

@@ -71,16 +71,17 @@ func (t *target) sameFile(c *physical) bool {
 type target struct {
 	engine     Engine
 	server     *server
-	era        int      // which of the server's engines it is
-	sessions   Sessions // nil if the engine has no such ability
-	endings    Endings  // likewise
-	faults     Faults   // likewise
-	files      Files    // likewise
-	settings   Settings // likewise
-	switcher   Switcher // likewise
-	orphans    Orphans  // likewise
-	failures   Failures // likewise
-	traffic    Traffic  // likewise
+	era        int        // which of the server's engines it is
+	sessions   Sessions   // nil if the engine has no such ability
+	endings    Endings    // likewise
+	faults     Faults     // likewise
+	files      Files      // likewise
+	settings   Settings   // likewise
+	switcher   Switcher   // likewise
+	orphans    Orphans    // likewise
+	failures   Failures   // likewise
+	traffic    Traffic    // likewise
+	interrupts Interrupts // likewise
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
@@ -153,7 +154,7 @@ func (t *target) mayTake(c *physical, now time.Time) bool {
 // take leads a connection of another target to this one. If that fails the
 // connection must be closed. A panic of an engine becomes an error.
 func (t *target) take(c *physical) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout) // it may have died while it was idle
 	defer cancel()
 	c.bad, c.rested = true, true // until it is known again
 	defer func() {
@@ -165,10 +166,17 @@ func (t *target) take(c *physical) (err error) {
 	if err == nil {
 		err = t.identify(ctx, c.inner)
 	}
-	if err == nil {
-		err = t.begun(ctx, c.inner)
-	}
 	c.bad = err != nil && !errors.Is(err, driver.ErrSkip)
+	if err != nil {
+		if c.bad && ctx.Err() != nil {
+			c.queue.group.suspect(c)
+		}
+		return err
+	}
+	long, stop := context.WithTimeout(context.Background(), cleanTimeout)
+	defer stop()
+	err = t.begun(long, c.inner)
+	c.bad = err != nil
 	return err
 }
 

@@ -55,3 +55,35 @@ func TestUnwrap(t *testing.T) {
 		t.Errorf("got %v, want it as it was", got)
 	}
 }
+
+// What pgx has kept of a session for its user does not reach the next.
+func TestNotificationsDoNotStay(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	pool := s.Pool(t, &dbpool.Options{MaxConns: 1})
+	ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+	for i := range 2 {
+		err := pool.With(ctx, func(c *sqlx.Conn) error {
+			err := c.Raw(func(raw any) error {
+				ended, cancel := context.WithCancel(ctx)
+				cancel() // so that only what is there already comes
+				if n, err := dbpool.Unwrap(raw).(*stdlib.Conn).Conn().WaitForNotification(ended); err == nil {
+					t.Errorf("user %d: got %q of an earlier one", i, n.Payload)
+				}
+				return nil
+			})
+			for _, statement := range []string{`LISTEN notes`, `NOTIFY notes, 'secret'`, `NOTIFY notes, 'another'`} {
+				if _, e := c.ExecContext(ctx, statement); err == nil {
+					err = e
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := pool.Stat(s.Name); st.Dials != 1 {
+		t.Errorf("got %d dials, want the one connection kept", st.Dials)
+	}
+}

@@ -90,6 +90,8 @@ var failures = map[uint16]dbpool.Failure{
 	1927: dbpool.FailureLost, // ER_CONNECTION_KILLED, of MariaDB
 	3169: dbpool.FailureLost, // ER_SESSION_WAS_KILLED, of MySQL
 
+	1615: dbpool.FailureStale, // ER_NEED_REPREPARE
+
 	4031: dbpool.FailureNotExecuted, // ER_CLIENT_INTERACTION_TIMEOUT: the session had ended before
 }
 

@@ -76,6 +76,7 @@ func TestFailure(t *testing.T) {
 		{is(1184), dbpool.FailureLost},
 		{is(1927), dbpool.FailureLost},
 		{is(3169), dbpool.FailureLost},
+		{is(1615), dbpool.FailureStale},
 		{is(4031), dbpool.FailureNotExecuted},
 		{mysql.ErrInvalidConn, dbpool.FailureLost},
 		{mysql.ErrMalformPkt, dbpool.FailureLost},

@@ -51,6 +51,8 @@ var (
 	_ dbpool.Switcher  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
 	_ dbpool.Traffic   = (*Engine)(nil)
+
+	_ dbpool.Interrupts = (*Engine)(nil)
 )
 
 // Options are the options of [New].

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -19,7 +20,9 @@ import (
 type connector struct{ driver.Connector }
 
 func (e *Engine) newConnector(config *pgx.ConnConfig) *connector {
-	var opts []stdlib.OptionOpenDB
+	// The pool checks idle connections, within a time.
+	never := func(context.Context, stdlib.ShouldPingParams) bool { return false }
+	opts := []stdlib.OptionOpenDB{stdlib.OptionShouldPing(never)}
 	if e.before != nil {
 		opts = append(opts, stdlib.OptionBeforeConnect(e.before))
 	}
@@ -51,6 +54,100 @@ type conn struct {
 
 // Unwrap returns the connection of pgx for database/sql.
 func (c *conn) Unwrap() driver.Conn { return c.Conn }
+
+// Ping asks the server for a sign of life. A connection that gives none before the
+// context ends is closed at once.
+func (c *conn) Ping(ctx context.Context) error {
+	pgx := c.Conn.Conn()
+	if pgx.IsClosed() {
+		return driver.ErrBadConn
+	}
+	within, stop := deadline(ctx, pgx.PgConn().Conn())
+	err := pgx.Ping(within)
+	if stop() && err != nil && c.line != nil {
+		c.line.Abandon()
+	}
+	if err != nil {
+		_ = c.Conn.Close()
+		return sqlkit.Ended(ctx, err)
+	}
+	return nil
+}
+
+// deadline ends what is read from a network connection when the context ends, in
+// place of pgx, which would ask the server to cancel something, and wait for it.
+// stop reports whether the context had ended.
+func deadline(ctx context.Context, conn net.Conn) (within context.Context, stop func() bool) {
+	done := make(chan struct{})
+	unless := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
+	return context.WithoutCancel(ctx), func() bool {
+		if unless() {
+			return false
+		}
+		<-done
+		_ = conn.SetDeadline(time.Time{})
+		return true
+	}
+}
+
+// ExecContext implements [driver.ExecerContext]. A statement that the server
+// refuses to execute, because its plan has been made for other columns, is
+// prepared anew.
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, err := c.Conn.ExecContext(ctx, query, args)
+	if c.mayRenew(err) {
+		return c.Conn.ExecContext(ctx, query, args)
+	}
+	return res, err
+}
+
+// QueryContext implements [driver.QueryerContext], as ExecContext.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	if c.mayRenew(err) {
+		return c.Conn.QueryContext(ctx, query, args)
+	}
+	return rows, err
+}
+
+// mayRenew reports whether a plan is stale, which pgx then forgets, and no
+// transaction has failed with it.
+func (c *conn) mayRenew(err error) bool {
+	return isStale(err) && !c.Conn.Conn().IsClosed() && c.Conn.Conn().PgConn().TxStatus() == 'I'
+}
+
+// rollbackTimeout bounds a rollback, which happens in nobody's context: that of
+// the transaction may have ended.
+const rollbackTimeout = 5 * time.Second
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	inner, err := c.Conn.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{inner, c.Conn}, nil
+}
+
+// tx is a transaction that can be rolled back when its context has ended.
+type tx struct {
+	driver.Tx
+	conn *stdlib.Conn
+}
+
+// Rollback implements [driver.Tx]. The connection is closed if it fails.
+func (t *tx) Rollback() error {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	_, err := t.conn.Conn().PgConn().Exec(ctx, `ROLLBACK`).ReadAll()
+	if err != nil {
+		_ = t.conn.Close()
+	}
+	return err
+}
 
 // lineOf returns the line below a network connection.
 func lineOf(c net.Conn) *sqlkit.Line {
@@ -91,7 +188,9 @@ const reset = `CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN
 	SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES`
 
 // Reset cleans a session: settings, role, temporary tables, cursors, locks,
-// sequences, prepared statements. An open transaction is an error.
+// sequences, prepared statements, notifications that nobody has fetched. An open
+// transaction is an error. Types that were registered with pgx stay, as does its
+// CustomData.
 func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
 	c, err := pgxConn(conn)
 	if err != nil {
@@ -104,8 +203,17 @@ func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
 	if err := c.DeallocateAll(ctx); err != nil {
 		return err
 	}
-	_, err = pg.Exec(ctx, reset).ReadAll()
-	return err
+	if _, err = pg.Exec(ctx, reset).ReadAll(); err != nil {
+		return err
+	}
+	// pgx has kept what came for the session's user. In a context that has ended
+	// it asks nobody for more.
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for err == nil {
+		_, err = c.WaitForNotification(ended)
+	}
+	return nil
 }
 
 // Ended is closed when the connection has ended, which pgx leaves to a goroutine

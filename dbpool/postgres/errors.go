@@ -80,6 +80,11 @@ const (
 	staleRoutine = "RevalidateCachedQuery"
 )
 
+func isStale(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == stale && (pg.Routine == staleRoutine || pg.Routine == "")
+}
+
 // Failure classifies an error by its severity and SQLSTATE, and by whether pgx has
 // closed the connection.
 func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
@@ -93,7 +98,7 @@ func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
 		return dbpool.FailureLost
 	case isServers && unable[pg.Code]:
 		return dbpool.FailureUnable
-	case isServers && pg.Code == stale && (pg.Routine == staleRoutine || pg.Routine == "") && c.PgConn().TxStatus() == 'I':
+	case isStale(err):
 		return dbpool.FailureStale
 	case c.IsClosed() || !isServers && sqlkit.IsLost(err):
 		return dbpool.FailureLost

@@ -80,6 +80,8 @@ var failures = map[int]dbpool.Failure{
 	lib.SQLITE_CORRUPT:  dbpool.FailureLost,
 	lib.SQLITE_CANTOPEN: dbpool.FailureLost,
 	lib.SQLITE_NOTADB:   dbpool.FailureLost,
+
+	lib.SQLITE_SCHEMA: dbpool.FailureStale, // others kept changing the schema
 }
 
 // Failure classifies an error by its primary result code.

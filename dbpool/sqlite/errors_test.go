@@ -92,6 +92,7 @@ func TestFailure(t *testing.T) {
 		11: dbpool.FailureLost,
 		14: dbpool.FailureLost,
 		26: dbpool.FailureLost,
+		17: dbpool.FailureStale,
 	} {
 		if got := failures[code]; got != want {
 			t.Errorf("%d: got %d, want %d", code, got, want)

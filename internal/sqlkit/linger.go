@@ -18,7 +18,8 @@ const lingerTime = time.Second
 // little longer than the pool would.
 type Line struct {
 	net.Conn
-	writes atomic.Int64
+	writes    atomic.Int64
+	abandoned atomic.Bool
 }
 
 // DialLine is a dial function for drivers, as [Dial]. Its connections are Lines.
@@ -47,9 +48,34 @@ func (c *Line) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// Abandon ends all waiting for the server, which does not answer: in Read, whatever
+// deadline is set meanwhile, and in Close.
+func (c *Line) Abandon() {
+	c.abandoned.Store(true)
+	_ = c.Conn.SetDeadline(time.Unix(1, 0))
+}
+
+// SetDeadline implements [net.Conn].
+func (c *Line) SetDeadline(t time.Time) error {
+	err := c.Conn.SetDeadline(t)
+	if c.abandoned.Load() {
+		return c.Conn.SetDeadline(time.Unix(1, 0))
+	}
+	return err
+}
+
+// SetReadDeadline implements [net.Conn].
+func (c *Line) SetReadDeadline(t time.Time) error {
+	err := c.Conn.SetReadDeadline(t)
+	if c.abandoned.Load() {
+		return c.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
+	return err
+}
+
 // Close tells the server that nothing more comes, and waits until it has closed.
 func (c *Line) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil && !c.abandoned.Load() {
 		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.Copy(io.Discard, c.Conn)
 		}
