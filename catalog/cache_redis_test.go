@@ -19,9 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/rueidis"
-	"github.com/rs/zerolog"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -56,29 +54,25 @@ func connect(t testing.TB, address string) rueidis.Client {
 }
 
 // proxied returns a client that reaches the server through the proxy.
-func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *toxiproxy.Proxy) {
+func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *testserver.Proxy) {
 	t.Helper()
 	proxy := startProxy(t, s)
-	return connect(t, "redis://"+proxy.Listen), proxy
+	return connect(t, "redis://"+proxy.Addr), proxy
 }
 
-func startProxy(t *testing.T, s *testserver.Server) *toxiproxy.Proxy {
+func startProxy(t *testing.T, s *testserver.Server) *testserver.Proxy {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(s.URL, "redis://"))
-	if err := proxy.Start(); err != nil {
+	proxy, err := testserver.StartProxy(strings.TrimPrefix(s.URL, "redis://"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Stop)
 	return proxy
 }
 
-func slowDown(t *testing.T, proxy *toxiproxy.Proxy, by time.Duration) {
+func slowDown(t *testing.T, proxy *testserver.Proxy, by time.Duration) {
 	t.Helper()
-	toxic := fmt.Sprintf(`{"type": "latency", "attributes": {"latency": %d}}`, by.Milliseconds())
-	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-		t.Fatal(err)
-	}
+	proxy.Inject(testserver.Fault{Delayed: by})
 }
 
 // replica is a cache of one process of a service, that reads a store which all of
@@ -502,7 +496,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	var all []*replica
-	var proxies []*toxiproxy.Proxy
+	var proxies []*testserver.Proxy
 	for range 2 {
 		client, proxy := proxied(t, first)
 		all, proxies = append(all, newReplica(t, store, client, alone, long)), append(proxies, proxy)
@@ -536,7 +530,7 @@ func TestCacheRedisFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, proxy := range proxies {
-		proxy.Upstream = strings.TrimPrefix(second.URL, "redis://")
+		proxy.Lead(strings.TrimPrefix(second.URL, "redis://"))
 		if err := proxy.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -559,9 +553,7 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	a := newReplica(t, store, connect(t, s.URL), alone, long)
 	b := newReplica(t, store, client, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
-	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
-		t.Fatal(err)
-	}
+	proxy.Inject(testserver.Fault{Hush: true})
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
 		t.Fatal(err)
 	}
@@ -575,7 +567,7 @@ func TestCacheRedisIsSilent(t *testing.T) {
 		t.Errorf("%d requests waited for %v", names, d)
 	}
 	wantVersion(t, b, slug("acme"), 1) // as Unproven says
-	proxy.Toxics.ResetToxics(t.Context())
+	proxy.Inject(testserver.Fault{})
 	b.awaitVersion(t, slug("acme"), 2)
 	b.awaitHearing(t)
 	if n := b.Stat().Resets; n != 1 {
@@ -589,7 +581,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 	s := startRedis(t)
 	proxy := startProxy(t, s)
 	before := runtime.NumGoroutine()
-	opts := rueidis.MustParseURL("redis://" + proxy.Listen)
+	opts := rueidis.MustParseURL("redis://" + proxy.Addr)
 	opts.ForceSingleClient = true
 	client, err := rueidis.NewClient(opts)
 	if err != nil {
@@ -604,9 +596,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.Run(ctx) })
 	await(t, "hearing", func() bool { return !c.Stat().Deaf })
-	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "timeout", "attributes": {"timeout": 0}}`)); err != nil {
-		t.Fatal(err)
-	}
+	proxy.Inject(testserver.Fault{Hush: true})
 	for _, ref := range refs {
 		wantVersion(t, c, ref, 1)
 	}
@@ -617,7 +607,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 		t.Error(err)
 	}
 	client.Close()
-	proxy.Toxics.ResetToxics(t.Context())
+	proxy.Inject(testserver.Fault{})
 	await(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
 }
 
@@ -939,7 +929,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 	if s := c.Stat(); !s.RedisDown {
 		t.Errorf("got %+v, want that Redis is down", s)
 	}
-	proxy.Toxics.ResetToxics(t.Context())
+	proxy.Inject(testserver.Fault{})
 	await(t, "Redis being asked again", func() bool { return !c.Stat().RedisDown && !c.Stat().Deaf })
 }
 

@@ -12,9 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/rueidis"
-	"github.com/rs/zerolog"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -242,23 +240,20 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 
 // slowRedis starts a server behind a proxy, and returns the proxy and a client of
 // it.
-func slowRedis(t *testing.T) (rueidis.Client, *toxiproxy.Proxy) {
+func slowRedis(t *testing.T) (rueidis.Client, *testserver.Proxy) {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(startRedis(t).URL, "redis://"))
-	if err := proxy.Start(); err != nil {
+	proxy, err := testserver.StartProxy(strings.TrimPrefix(startRedis(t).URL, "redis://"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Stop)
-	return connect(t, "redis://"+proxy.Listen), proxy
+	return connect(t, "redis://"+proxy.Addr), proxy
 }
 
 // slowDown makes answers take 20 seconds.
-func slowDown(t *testing.T, proxy *toxiproxy.Proxy) {
+func slowDown(t *testing.T, proxy *testserver.Proxy) {
 	t.Helper()
-	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "latency", "attributes": {"latency": 20000}}`)); err != nil {
-		t.Fatal(err)
-	}
+	proxy.Inject(testserver.Fault{Delayed: 20 * time.Second})
 }
 
 func TestRedisIsSlow(t *testing.T) {
@@ -292,7 +287,7 @@ func TestRedisIsSlow(t *testing.T) {
 	within("cancelled before its deadline", dated, 5*time.Second, context.Canceled)
 	within("no end", context.WithoutCancel(t.Context()), 5*time.Second, tenancy.ErrUnavailable)
 
-	proxy.Toxics.ResetToxics(t.Context())
+	proxy.Inject(testserver.Fault{})
 	await(t, b, 10, 10) // a's last loan has ended
 }
 

@@ -16,9 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/rueidis"
-	"github.com/rs/zerolog"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -313,23 +311,20 @@ func TestNewRedisRefuses(t *testing.T) {
 }
 
 // proxied returns a client that reaches the server through a proxy.
-func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *toxiproxy.Proxy) {
+func proxied(t *testing.T, s *testserver.Server) (rueidis.Client, *testserver.Proxy) {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", strings.TrimPrefix(s.URL, "redis://"))
-	if err := proxy.Start(); err != nil {
+	proxy, err := testserver.StartProxy(strings.TrimPrefix(s.URL, "redis://"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Stop)
-	return connect(t, "redis://"+proxy.Listen), proxy
+	return connect(t, "redis://"+proxy.Addr), proxy
 }
 
 // slowDown makes answers take 20 seconds.
-func slowDown(t *testing.T, proxy *toxiproxy.Proxy) {
+func slowDown(t *testing.T, proxy *testserver.Proxy) {
 	t.Helper()
-	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"type": "latency", "attributes": {"latency": 20000}}`)); err != nil {
-		t.Fatal(err)
-	}
+	proxy.Inject(testserver.Fault{Delayed: 20 * time.Second})
 }
 
 // A slow Redis costs three requests the timeout, and the others next to nothing.
@@ -374,7 +369,7 @@ func TestRedisIsSlow(t *testing.T) {
 		t.Errorf("got %d messages, want 1: %s", n, &log)
 	}
 
-	proxy.Toxics.ResetToxics(t.Context())
+	proxy.Inject(testserver.Fault{})
 	await(t, func() bool {
 		_, err := r.Take(acme(t), hourly(100))
 		return err == nil && !r.Down()
