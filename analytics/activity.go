@@ -1,7 +1,7 @@
 package analytics
 
 import (
-	"net/netip"
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,10 +17,11 @@ type Activity struct {
 	Description string     `json:"description"`
 	ActorKind   string     `json:"actor_kind"`
 	ActorID     string     `json:"actor_id,omitempty"`
-	Address     netip.Addr `json:"ip_address,omitzero"`
-	UserAgent   string     `json:"user_agent,omitempty"`
-	RequestID   string     `json:"request_id,omitempty"`
-	CreatedAt   time.Time  `json:"created_at"`
+	// Address is where it came from; after 30 days, the network of that.
+	Address   string    `json:"ip_address,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	RequestID string    `json:"request_id,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 	// Times is how many such activities this one stands for.
 	Times int64 `json:"times"`
 	// Login is set if it was one.
@@ -47,8 +48,17 @@ type ActivitiesQuery struct {
 	// Logins asks for logins alone; Subject for those of one subject.
 	Logins  bool
 	Subject string
+	// After continues a listing behind an activity.
+	After *ActivityPosition
 	// Limit is how many at most.
 	Limit int
+}
+
+// ActivityPosition is a place in a listing of activities, which is in descending order of
+// time and key.
+type ActivityPosition struct {
+	At  time.Time
+	Key string
 }
 
 // includes reports whether the query selects the activity, whatever its tenant is.
@@ -57,6 +67,9 @@ func (q *ActivitiesQuery) includes(a *Activity) bool {
 	case !q.Period.From.IsZero() && a.CreatedAt.Before(q.Period.From), !q.Period.To.IsZero() && !a.CreatedAt.Before(q.Period.To):
 		return false
 	case len(q.Types) > 0 && !slices.Contains(q.Types, a.Type), q.Logins && a.Login == nil:
+		return false
+	}
+	if q.After != nil && cmp.Or(a.CreatedAt.Compare(q.After.At), cmp.Compare(a.Key, q.After.Key)) >= 0 {
 		return false
 	}
 	return q.Subject == "" || a.Login != nil && a.Login.Subject == q.Subject

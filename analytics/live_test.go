@@ -23,6 +23,49 @@ func TestFeedConforms(t *testing.T) {
 			return f, f
 		})
 	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		tenancytest.TestFeed(t, func(t *testing.T) (analytics.Feed, analytics.Feed) {
+			var ends [2]analytics.Feed
+			client, namespace := tenancytest.Redis(t)
+			for i := range ends {
+				var err error
+				if ends[i], err = analytics.NewRedisFeed(client, namespace, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ends[0], ends[1]
+		})
+	})
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenancytest.TestFeed(t, func(t *testing.T) (analytics.Feed, analytics.Feed) {
+			db := s.Database(t)
+			store, err := analytics.NewSQL(db, nil)
+			if err == nil {
+				err = store.Migrate(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ends [2]analytics.Feed
+			for i := range ends {
+				if ends[i], err = analytics.NewSQLFeed(db, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ends[0], ends[1]
+		})
+	})
+}
+
+func TestFeedsRefuse(t *testing.T) {
+	t.Parallel()
+	if _, err := analytics.NewSQLFeed(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no database: got %v", err)
+	}
+	if _, err := analytics.NewRedisFeed(nil, "n", nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no client: got %v", err)
+	}
 }
 
 // liveService is some instances of a service, and somebody who watches them.

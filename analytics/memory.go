@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -252,6 +253,11 @@ func (u memoryUpkeep) Retain(context.Context) error {
 	for start := range u.m.minutes {
 		if start < oldest {
 			u.m.drop(start)
+		}
+	}
+	for i := range u.m.activities {
+		if a := &u.m.activities[i]; time.Since(a.CreatedAt) > keepAddresses && a.Address != "" && !strings.Contains(a.Address, "/") {
+			a.Address = networkOf(a.Address)
 		}
 	}
 	maps.DeleteFunc(u.m.instances, func(_ int64, i Instance) bool { return time.Since(i.Flushed) > keepMinutes })

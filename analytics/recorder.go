@@ -3,6 +3,7 @@ package analytics
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -79,6 +80,7 @@ type Recorder struct {
 	cells sync.Map // of tenancy.ID to *cell
 	clock atomic.Pointer[clock]
 	epoch atomic.Pointer[epoch] // nil while nobody watches
+	notes notes
 
 	sources  []BytesSource
 	flushing sync.Mutex // is held for the whole of a flush, and guards what follows
@@ -132,10 +134,16 @@ func (rec *Recorder) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(rec.opts.Flush)
 	defer tick.Stop()
+	noteTick := time.NewTicker(noteTime)
+	defer noteTick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			_ = rec.Flush(ctx) // it was logged
+		case <-noteTick.C:
+			rec.flushing.Lock()
+			_ = rec.report(ctx, rec.writeNotes(ctx, false))
+			rec.flushing.Unlock()
 		case <-ctx.Done():
 			rec.end()
 			return ctx.Err()
@@ -156,15 +164,22 @@ func (rec *Recorder) end() {
 func (rec *Recorder) Flush(ctx context.Context) error {
 	rec.flushing.Lock()
 	defer rec.flushing.Unlock()
-	err := rec.flush(ctx)
+	err := errors.Join(rec.writeNotes(ctx, rec.instance.Ended), rec.flush(ctx))
+	return tenancy.Wrap("analytics.Recorder.Flush", "", rec.report(ctx, err))
+}
+
+// report logs when writing begins to fail and when it works again. It returns err.
+func (rec *Recorder) report(ctx context.Context, err error) error {
 	switch {
+	case ctx.Err() != nil:
+		return err // whoever ends us writes once more
 	case err != nil && !rec.failing:
 		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
 	case err == nil && rec.failing:
 		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelInfo, "usage is written again")
 	}
 	rec.failing = err != nil
-	return tenancy.Wrap("analytics.Recorder.Flush", "", err)
+	return err
 }
 
 func (rec *Recorder) flush(ctx context.Context) error {
@@ -173,6 +188,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	rec.revision++
 	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
 	rec.memory()
+	rec.instance.Dropped = rec.notes.droppedSoFar()
 	own := ownProcess()
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
@@ -379,13 +395,4 @@ func owner(ctx context.Context) (tenancy.ID, *tenancy.Tenant) {
 		return t.ID, t
 	}
 	return Application, nil
-}
-
-// Changed takes note of a change of a tenant's record, as a catalog reports it. Err is
-// that of the change, if it may not have happened.
-func (rec *Recorder) Changed(_ context.Context, _, after *tenancy.Tenant, err error) {
-	if after == nil || err != nil {
-		return
-	}
-	rec.in(after.ID, func(c *cell) bool { return c.note(after) })
 }

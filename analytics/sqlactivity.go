@@ -22,11 +22,7 @@ func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, 
 	rows := make([][]any, 0, len(all))
 	for i := range all {
 		a := &all[i]
-		address := ""
-		if a.Address.IsValid() {
-			address = a.Address.String()
-		}
-		row := []any{a.Key, keys[a.Tenant], a.CreatedAt.UnixMicro(), a.Type, a.Description, a.ActorKind, a.ActorID, address, a.UserAgent, a.RequestID, nil, nil, nil, nil, a.Times}
+		row := []any{a.Key, keys[a.Tenant], a.CreatedAt.UnixMicro(), a.Type, a.Description, a.ActorKind, a.ActorID, a.Address, a.UserAgent, a.RequestID, nil, nil, nil, nil, a.Times}
 		if l := a.Login; l != nil {
 			ok := 0
 			if l.OK {
@@ -42,6 +38,44 @@ func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, 
 		tail = ` ON DUPLICATE KEY UPDATE activity_key = VALUES(activity_key)`
 	}
 	return s.insert(ctx, tx, head, tail, rows)
+}
+
+// shortenAddresses replaces addresses of activities before that time by their networks.
+func (u *upkeep) shortenAddresses(ctx context.Context, before time.Time) error {
+	for {
+		var old []string
+		query := `SELECT DISTINCT address FROM tenancy_activities WHERE created_at < ? AND address <> '' AND address NOT LIKE '%/%' LIMIT 500`
+		if err := u.s.db.SelectContext(ctx, &old, u.s.dialect.Rebind(query), before.UnixMicro()); err != nil || len(old) == 0 {
+			return err
+		}
+		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			for _, address := range old {
+				_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_activities SET address = ? WHERE address = ? AND created_at < ?`),
+					networkOf(address), address, before.UnixMicro())
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// networkOf returns the network of an address: 24 bits of IPv4, 48 of IPv6; "-/-" for
+// what is none.
+func networkOf(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return "-/-"
+	}
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(a, bits).Masked().String()
 }
 
 // Activities implements [Source].
@@ -62,6 +96,10 @@ func (s *SQL) Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity, e
 	if q.Subject != "" {
 		c.and(`a.login_subject = ?`, q.Subject)
 	}
+	if q.After != nil {
+		at := q.After.At.UnixMicro()
+		c.and(`(a.created_at < ? OR (a.created_at = ? AND a.activity_key < ?))`, at, at, q.After.Key)
+	}
 	found := []Activity{}
 	if c.none || c.err != nil {
 		return found, wrap("analytics.SQL.Activities", c.err)
@@ -69,21 +107,19 @@ func (s *SQL) Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity, e
 	err := s.each(ctx, s.db, `SELECT a.activity_key, t.id, a.created_at, a.activity_type, a.description, a.actor_kind, a.actor_id, a.address, a.user_agent,
 		a.request_id, a.login_subject, a.login_method, a.login_ok, a.login_reason, a.times
 		FROM tenancy_activities a JOIN tenancy_usage_tenants t ON t.tenant_key = a.tenant_key
-		WHERE `+c.String()+` ORDER BY a.created_at DESC, a.id DESC LIMIT ?`, append(c.args, q.Limit), func(r *sql.Rows) error {
+		WHERE `+c.String()+` ORDER BY a.created_at DESC, a.activity_key DESC LIMIT ?`, append(c.args, q.Limit), func(r *sql.Rows) error {
 		var (
 			a                       Activity
 			created                 int64
-			address                 string
 			subject, method, reason sql.NullString
 			ok                      sql.NullInt64
 		)
-		err := r.Scan(&a.Key, &a.Tenant, &created, &a.Type, &a.Description, &a.ActorKind, &a.ActorID, &address, &a.UserAgent,
+		err := r.Scan(&a.Key, &a.Tenant, &created, &a.Type, &a.Description, &a.ActorKind, &a.ActorID, &a.Address, &a.UserAgent,
 			&a.RequestID, &subject, &method, &ok, &reason, &a.Times)
 		if err != nil {
 			return err
 		}
 		a.CreatedAt = time.UnixMicro(created).UTC()
-		a.Address, _ = netip.ParseAddr(address) // one that was truncated is none
 		if subject.Valid {
 			a.Login = &Login{subject.String, method.String, ok.Int64 != 0, reason.String}
 		}

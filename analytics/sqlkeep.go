@@ -256,12 +256,13 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
 		{"tenancy_usage_instances", "id", "flushed_at", before(keepInstances, never)},
 		{"tenancy_activities", "id", "created_at", before(keepActivities, never)},
+		{"tenancy_usage_pulses", "instance", "sent_at", before(time.Minute, never)},
 	} {
 		if err := u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before); err != nil {
 			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
 		}
 	}
-	return nil
+	return u.shortenAddresses(ctx, state.Now.Add(-keepAddresses))
 }
 
 // deleteAll removes the rows that meet the condition, in transactions of 5,000.

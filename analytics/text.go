@@ -29,6 +29,15 @@ func plain(s string, most int) string {
 	return s[:end]
 }
 
+// plainRunes is plain with a limit of characters.
+func plainRunes(s string, most int) string {
+	s = plain(s, utf8.UTFMax*most)
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most])
+}
+
 // logger returns the logger of options, or the default of the moment.
 func logger(l *slog.Logger) *slog.Logger {
 	if l != nil {

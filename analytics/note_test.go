@@ -1,0 +1,284 @@
+package analytics_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// texts returns the descriptions of a page, the newest first.
+func texts(page *analytics.ActivitiesPage) (all []string) {
+	for _, a := range page.Activities {
+		all = append(all, a.Type+" "+a.Description)
+	}
+	return all
+}
+
+// What is noted has the context's tenant, actor and request, on every store, in pages.
+func TestNote(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		rec := newRecorder(t, store, nil)
+		acme, globex := tenancytest.NewTenant("acme"), tenancytest.NewTenant("globex")
+		acme.Tags, acme.Version = []string{"eu"}, 1
+		ctx := tenancy.NewContext(t.Context(), acme)
+		ctx = tenancy.WithRequest(ctx, tenancy.RequestInfo{ID: "r1", Address: netip.MustParseAddr("::ffff:192.0.2.7"), UserAgent: "curl\x00\n" + strings.Repeat("é", 1<<20)})
+		ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorTenantUser, ID: "jo"})
+		rec.Note(ctx, analytics.Activity{Type: "invoice", Description: "one\x00\xff two", Tenant: globex.ID, ActorID: "somebody else", Times: 99})
+		rec.Note(ctx, analytics.Activity{Type: strings.Repeat("t", 60), Description: strings.Repeat("é", 3000)})
+		rec.Login(ctx, analytics.Login{Subject: "jo", Method: "password", OK: true})
+		rec.Note(tenancy.NewContext(t.Context(), globex), analytics.Activity{Type: "invoice", Description: "globex"})
+		rec.Note(t.Context(), analytics.Activity{Type: "started", Description: "the service"})
+		for range 2 {
+			if err := rec.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reports := newReports(t, store)
+		all := tenancy.AllTenants()
+		var got []analytics.Activity
+		req := analytics.ActivitiesRequest{Limit: 1}
+		for range 10 {
+			page, err := reports.Activities(t.Context(), tenancy.ByTags("eu"), &req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page.Activities...)
+			if req.After = page.Next; req.After == "" {
+				break
+			}
+		}
+		if len(got) != 3 {
+			t.Fatalf("got %+v, want acme's three", got)
+		}
+		first := got[2]
+		for _, a := range got {
+			if a.Type == "invoice" {
+				first = a
+			}
+			if !utf8.ValidString(a.UserAgent) || len(a.UserAgent) > 512 || strings.ContainsAny(a.UserAgent, "\x00\n") || len(a.Type) > 50 || utf8.RuneCountInString(a.Description) > 2000 {
+				t.Errorf("got %.200q, want texts that were cut and are harmless", fmt.Sprint(a))
+			}
+		}
+		if first.Tenant != acme.ID || first.ActorID != "jo" || first.ActorKind != "tenant_user" || first.Address != "192.0.2.7" || first.RequestID != "r1" ||
+			first.Times != 1 || !utf8.ValidString(first.Description) || strings.Contains(first.Description, "\x00") || !strings.HasPrefix(first.UserAgent, "curl  é") {
+			t.Errorf("got %.300q, want the context's tenant, actor and request", fmt.Sprintf("%+v", first))
+		}
+		logins, err := reports.Activities(t.Context(), all, &analytics.ActivitiesRequest{Logins: true, Subject: "jo"})
+		if err != nil || len(logins.Activities) != 1 || !logins.Activities[0].Login.OK || logins.Activities[0].Login.Method != "password" {
+			t.Errorf("logins: got %+v, %v, want jo's", logins, err)
+		}
+		own, err := reports.Activities(t.Context(), all, &analytics.ActivitiesRequest{Tenant: analytics.Application})
+		if err != nil || len(own.Activities) != 1 || own.Activities[0].Type != "started" {
+			t.Errorf("the application's: got %+v, %v", own, err)
+		}
+		if o, err := reports.Overview(t.Context(), tenancy.ByTags("eu")); err != nil || len(o.RecentActivities) != 3 {
+			t.Errorf("overview: got %+v, %v, want the three of the scope", o.RecentActivities, err)
+		}
+		page, err := reports.Activities(t.Context(), all, &analytics.ActivitiesRequest{Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, bad := range map[string]analytics.ActivitiesRequest{
+			"a cursor of another listing": {After: page.Next, Logins: true}, "a cursor that is none": {After: "?"}, "a page": {Limit: 501},
+			"a NUL": {Subject: "a\x00"}, "a reversed period": {Period: analytics.Period{From: time.Unix(2, 0), To: time.Unix(1, 0)}},
+		} {
+			if _, err := reports.Activities(t.Context(), all, &bad); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%s: got %v, want %v", name, err, tenancy.ErrInvalid)
+			}
+		}
+	})
+}
+
+// A change is noted once, however often it is reported, and without secrets.
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		first, second := newRecorder(t, store, nil), newRecorder(t, store, nil)
+		acme := tenancytest.NewTenant("acme")
+		acme.Version = 1
+		changed := acme.Clone()
+		changed.Version, changed.Status, changed.Plan, changed.Limits = 2, tenancy.StatusSuspended, "gold", map[string]int64{"seats": 5}
+		changed.Guards.Keys = []tenancy.Key{{ID: "key1", Hash: tenancy.DigestOf("hunter2")}}
+		changed.Guards.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Bypass: tenancy.DigestOf("hunter3"), Generation: "g-secret"}
+		doubtful := changed.Clone()
+		doubtful.Version, doubtful.Slug = 3, "acme2"
+		for _, rec := range []*analytics.Recorder{first, second} {
+			for range 2 {
+				rec.Changed(t.Context(), nil, acme, nil)
+				rec.Changed(t.Context(), acme, changed, nil)
+				rec.Changed(t.Context(), changed, doubtful, tenancy.ErrUnavailable)
+			}
+			if err := rec.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		page, err := newReports(t, store).Activities(t.Context(), tenancy.AllTenants(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(texts(page), "\n")
+		for _, want := range []string{
+			"tenant_created created as acme", "tenant_status status: active -> suspended", "tenant_plan plan: none -> gold", "tenant_limits limits: none -> seats=5",
+			"tenant_keys keys: none -> key1", "tenant_maintenance maintenance: none -> closed", "tenant_slug slug: acme -> acme2 (it is not known whether",
+		} {
+			if strings.Count(got, want) != 1 {
+				t.Errorf("%q: got %d times, want once, in:\n%s", want, strings.Count(got, want), got)
+			}
+		}
+		for _, secret := range []string{tenancy.DigestOf("hunter2").String(), tenancy.DigestOf("hunter3").String(), "g-secret"} {
+			if strings.Contains(got, secret) {
+				t.Errorf("got a secret in:\n%s", got)
+			}
+		}
+		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 10})
+		if err != nil || len(rows) != 1 || rows[0].Slug != "acme" || rows[0].Plan != "gold" {
+			t.Errorf("got %+v, %v, want the record that is known to be written", rows, err)
+		}
+	})
+}
+
+// An attack does not fill the disk, and nothing of it is forgotten.
+func TestFailedLogins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := newRecorder(t, store, nil)
+		acme := tenancytest.NewTenant("acme")
+		ctx := tenancy.NewContext(t.Context(), acme)
+		running, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = rec.Run(running) }()
+		for range 3 {
+			for range 1000 {
+				rec.Login(ctx, analytics.Login{Subject: "jo"})
+			}
+			rec.Login(ctx, analytics.Login{Subject: "jo", OK: true})
+			time.Sleep(time.Minute)
+		}
+		for range 100 {
+			rec.Login(ctx, analytics.Login{Subject: "jo"})
+		}
+		cancel()
+		<-done
+		found, err := store.Activities(t.Context(), &analytics.ActivitiesQuery{Scope: tenancy.AllTenants(), Limit: 10_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed, rows int64
+		for _, a := range found {
+			if a.Login == nil || !a.Login.OK {
+				failed, rows = failed+a.Times, rows+1
+			}
+		}
+		if failed != 3100 || rows != 4*61 {
+			t.Errorf("got %d failed logins in %d rows, want 3,100 in 244", failed, rows)
+		}
+	})
+}
+
+// Entries that do not fit into memory are counted.
+func TestNotesAreBounded(t *testing.T) {
+	t.Parallel()
+	store, err := analytics.NewMemory(&analytics.MemoryOptions{MaxActivities: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := newRecorder(t, store, nil)
+	for range 10_500 {
+		rec.Note(t.Context(), analytics.Activity{Type: "x"})
+	}
+	if err := rec.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	state, err := store.State(t.Context())
+	if err != nil || len(state.Instances) != 1 || state.Instances[0].Dropped != 500 {
+		t.Errorf("got %+v, %v, want 500 that were dropped", state, err)
+	}
+}
+
+// The roadmap's two tables can be read by others, and a table of that name stays.
+func TestCreateViews(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store, err := analytics.NewSQL(db, nil)
+		if err == nil {
+			err = store.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		acme := tenancytest.NewTenant("acme")
+		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Activities: []analytics.Activity{
+			{Key: "k", Tenant: acme.ID, Type: "invoice", Description: "d", Address: "192.0.2.7", UserAgent: "curl", CreatedAt: time.Date(2026, 3, 29, 1, 30, 0, 0, time.UTC), Times: 1},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := now.Truncate(time.Minute).Add(-119 * time.Minute)
+		write(t, store, usageOf(acme.ID, start, 1000, 0, 1), usageOf(acme.ID, start.Add(59*time.Minute), 234, 0, 1))
+		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t, acme), nil)
+		if err == nil {
+			err = keeper.Keep(t.Context())
+		}
+		for range 2 {
+			if err == nil {
+				err = store.CreateViews(t.Context())
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logs []struct {
+			ID       int64  `db:"id"`
+			Tenant   string `db:"tenant_id"`
+			Metric   string `db:"metric_type"`
+			Value    string `db:"value"`
+			Unit     string `db:"unit"`
+			Recorded any    `db:"recorded_at"`
+		}
+		if err := db.SelectContext(t.Context(), &logs, `SELECT id, tenant_id, metric_type, value, unit, recorded_at FROM tenant_usage_logs WHERE metric_type = 'requests'`); err != nil {
+			t.Fatal(err)
+		}
+		if len(logs) == 0 || logs[0].Tenant != string(acme.ID) || logs[0].Unit != "count" {
+			t.Errorf("got %+v, want acme's hours", logs)
+		}
+		var at any // of an activity that is old: its address was shortened
+		if err := db.GetContext(t.Context(), &at, `SELECT created_at FROM tenant_activities WHERE tenant_id = '`+string(acme.ID)+`' AND activity_type = 'invoice' AND ip_address = '192.0.2.0/24'`); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprint(at)
+		if b, ok := at.([]byte); ok {
+			text = string(b)
+		}
+		if !strings.HasPrefix(text, "2026-03-29 01:30:00") {
+			t.Errorf("got %s, want half past one in UTC", text)
+		}
+		if _, err := db.ExecContext(t.Context(), `DROP VIEW tenant_activities`); err == nil {
+			_, err = db.ExecContext(t.Context(), `CREATE TABLE tenant_activities (id INTEGER)`)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.CreateViews(t.Context()); !errors.Is(err, tenancy.ErrExists) {
+			t.Errorf("with a table of that name: got %v, want %v", err, tenancy.ErrExists)
+		}
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO tenant_activities (id) VALUES (1)`); err != nil {
+			t.Errorf("the table: got %v, want it as it was", err)
+		}
+	})
+}
