@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +21,13 @@ type cell struct {
 	tallies  []*tally // the last is that of the present minute
 }
 
-// tally is what is counted in one minute.
+// tally is what is counted in one minute, or in an hour of which the minutes could not be
+// written in time.
 type tally struct {
 	at      moment
+	hour    bool
 	changed bool // since it was last put into a batch
+	stored  bool // the store has a row of it, or may have
 	values  [numColumns]int64
 	latency [numBuckets]uint32
 	own     []int64 // by the index of the name in the options
@@ -68,7 +72,7 @@ func (c *cell) see(t *tenancy.Tenant) {
 // tally returns that of the moment. The caller has the lock.
 func (c *cell) tally(at moment) *tally {
 	for i := len(c.tallies) - 1; i >= 0; i-- {
-		if c.tallies[i].at == at {
+		if c.tallies[i].at == at && !c.tallies[i].hour {
 			return c.tallies[i]
 		}
 	}
@@ -86,9 +90,11 @@ func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Par
 		}
 		n.changed = false
 		batched = append(batched, n)
-		parts = append(parts, Part{
-			Tenant: id, Start: time.UnixMicro(n.at.minute * minute).UTC(), Source: n.at.source, Revision: revision, Counts: n.counts(names),
-		})
+		p := Part{Tenant: id, Start: time.UnixMicro(n.at.minute * minute).UTC(), Hour: n.hour, Source: n.at.source, Revision: revision, Counts: n.counts(names)}
+		if n.hour {
+			p.Source = ^p.Source // or its first minute would have the same key
+		}
+		parts = append(parts, p)
 	}
 	return parts, batched
 }
@@ -99,12 +105,64 @@ func (c *cell) settle(now int64) (idle bool) {
 	kept := c.tallies[:0]
 	for _, n := range c.tallies {
 		if n.changed || n.at.minute >= now {
+			n.stored = n.stored || !n.changed
 			kept = append(kept, n)
 		}
 	}
 	clear(c.tallies[len(kept):])
 	c.tallies = kept
 	return len(kept) == 0 && c.inFlight == 0 && (c.tenant == nil || c.written >= c.tenant.Version)
+}
+
+// maxMinutes is how many minutes wait to be written before they become hours.
+const maxMinutes = 60
+
+// compact makes hours of minutes that wait for long, except those of which the store may
+// have a row.
+func (c *cell) compact(now int64) {
+	kept := c.tallies[:0]
+	var hours []*tally
+	for _, n := range c.tallies {
+		if n.hour {
+			hours = append(hours, n)
+		}
+	}
+	for _, n := range c.tallies {
+		if n.hour || n.stored || n.at.minute > now-maxMinutes {
+			kept = append(kept, n)
+			continue
+		}
+		at := moment{n.at.minute - n.at.minute%60, n.at.source}
+		i := slices.IndexFunc(hours, func(h *tally) bool { return h.at == at })
+		if i < 0 {
+			i, hours = len(hours), append(hours, &tally{at: at, hour: true})
+			kept = append(kept, hours[i])
+		}
+		hours[i].merge(n)
+	}
+	clear(c.tallies[len(kept):])
+	c.tallies = kept
+}
+
+// merge adds another tally.
+func (n *tally) merge(o *tally) {
+	for i, v := range o.values {
+		if columnInfos[i].largest {
+			n.values[i] = max(n.values[i], v)
+		} else {
+			n.values[i] = add(n.values[i], v)
+		}
+	}
+	for i, k := range o.latency {
+		n.latency[i] += k
+	}
+	if n.own == nil && o.own != nil {
+		n.own = make([]int64, len(o.own))
+	}
+	for i, k := range o.own {
+		n.own[i] = add(n.own[i], k)
+	}
+	n.changed = true
 }
 
 // counts returns what was counted, as a row has it.

@@ -151,12 +151,19 @@ func (rec *Recorder) Run(ctx context.Context) error {
 	}
 }
 
-// end writes for the last time.
+// end writes for the last time, again within [Options.WriteTimeout] when that fails.
 func (rec *Recorder) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), rec.opts.WriteTimeout)
+	defer cancel()
 	rec.flushing.Lock()
 	rec.instance.Ended = true
 	rec.flushing.Unlock()
-	_ = rec.Flush(context.Background()) // bounded by WriteTimeout; it was logged
+	for rec.Flush(ctx) != nil && ctx.Err() == nil {
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Flush writes what was counted since the last flush. After an error nothing is
@@ -208,26 +215,30 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	asked := time.Now()
 	now, err := rec.sink.Write(ctx, b)
 	if err != nil {
-		rec.takeBack(batched)
+		rec.takeBack(batched, errors.Is(err, ErrInDoubt))
 		return err
 	}
 	rec.settle(now, asked, versions)
 	return nil
 }
 
-// takeBack marks what was not written to be put into the next batch.
-func (rec *Recorder) takeBack(batched []*tally) {
+// takeBack marks what was not written to be put into the next batch. Of what may have been
+// written it keeps the minutes.
+func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
 	mine := make(map[*tally]bool, len(batched))
 	for _, n := range batched {
 		mine[n] = true
 	}
+	present := rec.moment(time.Now()).minute
 	rec.cells.Range(func(_, value any) bool {
 		c := value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, n := range c.tallies {
 			n.changed = n.changed || mine[n]
+			n.stored = n.stored || inDoubt && mine[n]
 		}
+		c.compact(present)
 		return true
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -241,7 +242,40 @@ func countValues(row []any, c *Counts) ([]any, error) {
 	return row, nil
 }
 
+// sqlPart is the key of a part.
+type sqlPart struct{ bucket, tenant, source int64 }
+
+func partOf(p *Part, keys map[tenancy.ID]int64) sqlPart {
+	return sqlPart{p.Start.UnixMicro(), keys[p.Tenant], p.Source}
+}
+
+// knownParts returns the late parts that were written when they were not late, by a batch
+// whose answer was lost.
+func (s *SQL) knownParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) (map[sqlPart]bool, error) {
+	late := map[sqlPart]bool{}
+	buckets := map[int64]bool{}
+	for i := range parts {
+		if p := &parts[i]; !p.Hour && now.Sub(p.Start) > lateAfter {
+			late[partOf(p, keys)], buckets[p.Start.UnixMicro()] = false, true
+		}
+	}
+	query := `SELECT bucket, tenant_key, source FROM tenancy_usage_parts WHERE bucket IN (?)`
+	err := in(ctx, s, tx, query, slices.Collect(maps.Keys(buckets)), func(r *sql.Rows) error {
+		var p sqlPart
+		err := r.Scan(&p.bucket, &p.tenant, &p.source)
+		if _, ok := late[p]; ok {
+			late[p] = true
+		}
+		return err
+	})
+	return late, err
+}
+
 func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) error {
+	known, err := s.knownParts(ctx, tx, parts, keys, now)
+	if err != nil {
+		return err
+	}
 	var fresh, late [][]any
 	for i := range parts {
 		p := &parts[i]
@@ -250,7 +284,7 @@ func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 		if err != nil {
 			return err
 		}
-		if !p.Hour && now.Sub(p.Start) <= lateAfter {
+		if !p.Hour && (now.Sub(p.Start) <= lateAfter || known[partOf(p, keys)]) {
 			fresh = append(fresh, row)
 			continue
 		}
