@@ -44,12 +44,18 @@ type Lister interface {
 type KeeperOptions struct {
 	// Interval is how often the keeper works. Default: 1 minute.
 	Interval time.Duration
+	// Sizes measures tenants' databases, such as a dbpool.Pool. Default: nobody does.
+	Sizes Sizer
+	// SizeInterval is how old the size of a database may be. Measuring takes at most a
+	// fiftieth of the time, so many databases may make it older. Default: 15 minutes.
+	// Negative: never.
+	SizeInterval time.Duration
 	// Logger is told what goes wrong. Default: [slog.Default], asked each time.
 	Logger *slog.Logger
 }
 
-// Keeper keeps a store: it rolls counts up, removes what is old, and compares the
-// tenants' table with the catalog. Every instance may run one; one of them works at a
+// Keeper keeps a store: it rolls counts up, removes what is old, compares the tenants'
+// table with the catalog, and measures databases. Every instance may run one; one of them works at a
 // time.
 type Keeper struct {
 	store   Keepable
@@ -63,7 +69,7 @@ func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, er
 	if opts != nil {
 		k.opts = *opts
 	}
-	k.opts.Interval = cmp.Or(k.opts.Interval, time.Minute)
+	k.opts.Interval, k.opts.SizeInterval = cmp.Or(k.opts.Interval, time.Minute), cmp.Or(k.opts.SizeInterval, 15*time.Minute)
 	if store == nil || catalog == nil || k.opts.Interval < 0 {
 		return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: want a store, a catalog, and an Interval that is not negative", tenancy.ErrInvalid))
 	}
@@ -91,7 +97,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) Keep(ctx context.Context) error {
 	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {
 		// One that fails does not keep the others from being done.
-		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx))
+		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up))
 	})
 	return tenancy.Wrap("analytics.Keeper.Keep", "", err)
 }

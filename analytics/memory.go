@@ -50,6 +50,7 @@ type memoryTenant struct {
 	gone    bool
 	storage int64
 	sizedAt time.Time
+	triedAt time.Time // to measure it
 }
 
 var (
@@ -284,6 +285,42 @@ func (u memoryUpkeep) ListedAll(_ context.Context, began time.Time) error {
 		t.gone = t.gone || t.listed.Before(began)
 	}
 	u.m.catalog = began
+	return nil
+}
+
+// Unsized implements [SizeStore].
+func (u memoryUpkeep) Unsized(_ context.Context, since time.Time, limit int) ([]tenancy.ID, error) {
+	u.m.mu.Lock()
+	defer u.m.mu.Unlock()
+	var ids []tenancy.ID
+	for id, t := range u.m.tenants {
+		if !t.gone && t.record.Placement.Database != "" && t.triedAt.Before(since) {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b tenancy.ID) int {
+		return cmp.Or(u.m.tenants[a].triedAt.Compare(u.m.tenants[b].triedAt), cmp.Compare(a, b))
+	})
+	return ids[:min(len(ids), limit)], nil
+}
+
+// Sized implements [SizeStore].
+func (u memoryUpkeep) Sized(_ context.Context, sizes []Size) error {
+	u.m.mu.Lock()
+	defer u.m.mu.Unlock()
+	for _, size := range sizes {
+		if err := size.check(); err != nil {
+			return err
+		}
+		t := u.m.tenants[size.Tenant]
+		if t == nil {
+			continue
+		}
+		t.triedAt = size.At
+		if size.Bytes >= 0 {
+			t.storage, t.sizedAt = size.Bytes, size.At
+		}
+	}
 	return nil
 }
 

@@ -223,6 +223,36 @@ func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, 
 	return u.s.setState(ctx, tx, done, to)
 }
 
+// Unsized implements [SizeStore].
+func (u *upkeep) Unsized(ctx context.Context, since time.Time, limit int) ([]tenancy.ID, error) {
+	var ids []tenancy.ID
+	err := u.s.db.SelectContext(ctx, &ids, u.s.dialect.Rebind(`SELECT id FROM tenancy_usage_tenants
+		WHERE tenant_key > ? AND gone = 0 AND database_name <> '' AND COALESCE(size_tried_at, 0) < ? ORDER BY COALESCE(size_tried_at, 0), tenant_key LIMIT ?`),
+		lastOwnKey, since.UnixMicro(), limit)
+	return ids, err
+}
+
+// Sized implements [SizeStore].
+func (u *upkeep) Sized(ctx context.Context, sizes []Size) error {
+	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		for _, size := range sizes {
+			if err := size.check(); err != nil {
+				return err
+			}
+			at := size.At.UnixMicro()
+			query, args := `UPDATE tenancy_usage_tenants SET size_tried_at = ? WHERE id = ?`, []any{at, size.Tenant}
+			if size.Bytes >= 0 {
+				query = `UPDATE tenancy_usage_tenants SET size_tried_at = ?, storage = ?, sized_at = ? WHERE id = ?`
+				args = []any{at, size.Bytes, at, size.Tenant}
+			}
+			if _, err := tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // How long other things are kept.
 const (
 	keepActivities = 400 * day
