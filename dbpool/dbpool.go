@@ -19,14 +19,14 @@ import (
 // Pool holds the connections of all tenants. Its methods may be called by many
 // goroutines at once.
 type Pool struct {
-	opts       Options
-	statements statements
-	metrics    *metrics // nil: none
+	opts    Options
+	metrics *metrics // nil: none
 
-	mu      sync.RWMutex // guards what follows, and is never held across I/O
-	servers map[string]*server
-	handles map[tenancy.ID]*handle
-	closed  bool
+	mu         sync.RWMutex           // guards what follows, and is never held across I/O
+	statements map[string]*statements // by the name of the engine's driver
+	servers    map[string]*server
+	handles    map[tenancy.ID]*handle
+	closed     bool
 }
 
 // Options are the options of [New].
@@ -97,7 +97,7 @@ type Options struct {
 // negative number, it returns an error that unwraps to [tenancy.ErrInvalid].
 func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
-	p := &Pool{servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
+	p := &Pool{statements: map[string]*statements{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
 	if opts != nil {
 		p.opts = *opts
 	}

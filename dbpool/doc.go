@@ -81,7 +81,10 @@
 // an open transaction) does not reach the next user of the connection: where the
 // text of a statement shows that it may leave something, the session is cleaned
 // when the connection comes back, or the connection closed on engines that have
-// no way to. What triggers and views do does not show in the text.
+// no way to. What triggers, views, casts, operators and overloads of the server's own
+// functions do does not show in the text, nor that t.f calls a function on PostgreSQL.
+// Values that a server keeps of an earlier statement, such as LAST_INSERT_ID(), may
+// be those of an earlier request: read them in the transaction that made them.
 //
 // # What the figures say
 //

@@ -122,11 +122,22 @@ func errWrites() error {
 	return fmt.Errorf("%w: the engine cannot open connections that only read", tenancy.ErrInvalid)
 }
 
+// statementsOf returns what is known of the statements of an engine.
+func (p *Pool) statementsOf(e Engine) *statements {
+	name := e.DriverName()
+	s := p.statements[name]
+	if s == nil {
+		s = &statements{functions: functionsOf(name)}
+		p.statements[name] = s
+	}
+	return s
+}
+
 func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database string) *target {
 	e := s.engine
 	to := &target{
 		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
-		statements: &p.statements, keep: p.opts.KeepSessions, onSession: p.opts.OnSession, log: p.opts.Logger,
+		statements: p.statementsOf(e), keep: p.opts.KeepSessions, onSession: p.opts.OnSession, log: p.opts.Logger,
 	}
 	to.endings, _ = e.(Endings)
 	to.faults, _ = e.(Faults)

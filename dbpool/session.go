@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// statements remembers what statements do. It is bounded; what does not fit is
-// looked at each time.
+// statements remembers what statements of an engine do. It is bounded; what does not
+// fit is looked at each time.
 type statements struct {
-	known sync.Map // of string to effect
-	n     atomic.Int64
+	functions functions
+	known     sync.Map // of string to effect
+	n         atomic.Int64
 }
 
 // mostStatements and longestStatement, in bytes, bound what is remembered.
@@ -32,7 +33,7 @@ func (s *statements) effect(query string) effect {
 		return v.(effect)
 	}
 	var e effect
-	if !stateless(query) {
+	if !s.functions.stateless(query) {
 		e |= leaves
 	}
 	if mayWrite(query) {
@@ -72,9 +73,10 @@ func mayWrite(query string) bool {
 // cursor, lock or open transaction. It errs on the other side: every function
 // that is not known to be harmless may do any of that.
 //
-// What a trigger, a view or an operator calls does not show in the text of a
-// statement.
-func stateless(query string) bool {
+// What a trigger, a view, an operator, a cast, or a function of the same name as one
+// of the server's calls does not show in the text of a statement. Nor does it on
+// PostgreSQL whether t.f is a column, or a call of f with the row of t.
+func (f functions) stateless(query string) bool {
 	if strings.Contains(query, `\`) {
 		return false // whether it escapes a quote depends on the engine and its settings
 	}
@@ -90,7 +92,11 @@ func stateless(query string) bool {
 			return false
 		case word == "?!", word == "@", word == "temp", word == "temporary", strings.HasPrefix(word, "pg_temp"):
 			return false
-		case word == "(" && calls && table != named && isWord(last) && !with && (!harmless(last) || prev == "."):
+		case word == "(" && calls && table != named && isWord(last) && !with && !f.harmless(last, prev):
+			return false
+		case last == text && (word == "." || word == "(" && calls): // SQLite takes it for a name
+			return false
+		case isWord(word) && last == "." && (prev == ")" || prev == parameter): // (row).f calls f
 			return false
 		case first == "":
 			first = word
@@ -146,9 +152,14 @@ func schema(word string) bool {
 	return false
 }
 
+// text and parameter are what words yields for a quoted string, and for one like $1.
+const (
+	text      = "'"
+	parameter = "$"
+)
+
 // words yields the words of a statement in lower case, and of its other
-// characters those that matter: ( ) ; . @. Comments and quoted strings are left
-// out. A quoted identifier is the word "?", which is no harmless function, or
+// characters those that matter: ( ) ; . , @. Comments are left out. A quoted identifier is the word "?", which is no harmless function, or
 // "temp" if it names a schema of temporary tables. What the engines read each in
 // their way, or what is not known here, is "?!".
 func words(query string) func(yield func(string) bool) {
@@ -159,6 +170,9 @@ func words(query string) func(yield func(string) bool) {
 			switch {
 			case c == '\'':
 				i += quoted(rest, '\'')
+				if !yield(text) {
+					return
+				}
 			case c == '"' || c == '`':
 				n := quoted(rest, c)
 				i += n
@@ -191,6 +205,13 @@ func words(query string) func(yield func(string) bool) {
 					return
 				}
 				i += n
+				word := text
+				if '0' <= rest[1] && rest[1] <= '9' {
+					word = parameter
+				}
+				if !yield(word) {
+					return
+				}
 			case c == '#', c == '[':
 				// A comment or an operator, a quote or an array.
 				yield("?!")
@@ -206,7 +227,7 @@ func words(query string) func(yield func(string) bool) {
 				}
 			default:
 				i++
-				if strings.IndexByte("();.@", c) >= 0 && !yield(rest[:1]) {
+				if strings.IndexByte("();.,@", c) >= 0 && !yield(rest[:1]) {
 					return
 				}
 			}
@@ -270,35 +291,3 @@ func until(s, end string) int {
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c >= 0x80 }
 
 func isWord(s string) bool { return s != "" && (s == "?" || letter(s[0])) }
-
-// harmless reports whether a word that stands before a parenthesis is a keyword,
-// or a function that leaves no state behind on any engine.
-func harmless(word string) bool {
-	_, ok := harmlessWords[word]
-	return ok
-}
-
-var harmlessWords = func() map[string]struct{} {
-	m := map[string]struct{}{}
-	for _, w := range strings.Fields(`
-		all and any array as between bigint binary bit char decimal double float integer signed unsigned character by case cast check conflict distinct else except exists extract filter from group having if
-		in inner intersect is join key lateral left like limit materialized not null offset on or order outer over partition
-		returning right row rows select set some then union update using values when where with within
-
-		abs age array_agg bin_to_uuid changes json json_contains json_unquote json_type json_valid last_insert_rowid printf
-		format quote rowid timestamp timestampadd week weekday dayofweek dayname monthname field find_in_set left_pad lcase ucase
-		array_agg array_length avg bool_and bool_or cardinality ceil ceiling char_length coalesce concat concat_ws
-		convert count current_date current_time current_timestamp date date_add date_format date_part date_sub date_trunc
-		datetime day decode dense_rank encode every exp first_value floor from_unixtime gen_random_uuid generate_series
-		greatest group_concat hex hour iif ifnull instr json_agg json_array json_array_length json_build_object json_each
-		json_extract json_object json_object_agg json_set json_value jsonb_agg jsonb_array_elements jsonb_build_object
-		jsonb_object_agg jsonb_set julianday lag last_value lead least length ln localtimestamp log lower lpad ltrim max md5
-		min minute mod month nextval now ntile nullif numeric octet_length percentile_cont position power quote random rand
-		rank regexp_like regexp_match regexp_replace repeat replace reverse round row_number rpad rtrim second sha1 sha2 sign
-		similarity split_part sqrt stddev strftime string_agg strpos substr substring sum time timestampdiff to_char to_date
-		to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector total trim trunc ts_rank typeof unhex unix_timestamp
-		unixepoch unnest upper utc_timestamp uuid variance varchar websearch_to_tsquery plainto_tsquery year pg_sleep sleep`) {
-		m[w] = struct{}{}
-	}
-	return m
-}()

@@ -34,6 +34,8 @@ var leftovers = map[string][]struct{ leave, show, clean string }{
 	"sqlite": {
 		{`PRAGMA cache_size = 77`, `SELECT cache_size = 77 FROM pragma_cache_size`, "0"},
 		{`CREATE TEMP TABLE left_over (id INT)`, `SELECT count(*) FROM temp.sqlite_master WHERE name = 'left_over'`, "0"},
+		{`CREATE TABLE 'temp'.left_over (id INT)`, `SELECT count(*) FROM temp.sqlite_master WHERE name = 'left_over'`, "0"},
+		{`CREATE TEMP VIEW left_over AS SELECT 1; SELECT * FROM 'pragma_cache_size'`, `SELECT count(*) FROM temp.sqlite_master WHERE name = 'left_over'`, "0"},
 		{`ATTACH ':memory:' AS left_over`, `SELECT count(*) FROM pragma_database_list WHERE name = 'left_over'`, "0"},
 		{`BEGIN`, `SELECT 0`, "0"},
 	},
@@ -113,4 +115,32 @@ func TestBrokenOffWork(t *testing.T) {
 			t.Errorf("got %+v, want one connection at most and none in use", st)
 		}
 	})
+}
+
+// A function of the application that another engine has, and one that is called as if
+// it were a column, may leave anything in the session.
+func TestSessionsAreCleanAfterFunctions(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	pool := s.Pool(t, &dbpool.Options{MaxConns: 1})
+	db, err := pool.For(t.Context(), s.Tenant(t, "acme"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const body = ` LANGUAGE sql AS $$ SELECT set_config('application_name', 'left', false) $$`
+	db.MustExec(`CREATE TABLE notes (id INT)`)
+	db.MustExec(`INSERT INTO notes (id) VALUES (1)`)
+	for create, use := range map[string]string{
+		`CREATE FUNCTION total(int) RETURNS text` + body:   `SELECT total(1)`,
+		`CREATE FUNCTION week(int) RETURNS text` + body:    `SELECT week(1)`,
+		`CREATE FUNCTION typeof(int) RETURNS text` + body:  `SELECT typeof(1)`,
+		`CREATE FUNCTION title(notes) RETURNS text` + body: `SELECT (n).title FROM notes n`,
+	} {
+		db.MustExec(create)
+		db.MustExec(use)
+		var got string
+		if err := db.Get(&got, `SELECT current_setting('application_name')`); err != nil || got == "left" {
+			t.Errorf("after %s: got %q, %v, want nothing left", use, got, err)
+		}
+	}
 }
