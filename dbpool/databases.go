@@ -30,6 +30,36 @@ func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
 	})
 }
 
+// Adopt marks a database that exists, with whatever is in it, as this tenant's. The
+// caller answers for it that the database is nobody else's. One that is marked is an
+// error that wraps [tenancy.ErrExists] and is not touched; with again, one that is
+// marked as this tenant's is none. No such database is [tenancy.ErrNotFound].
+func (p *Pool) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
+	return p.adopter("dbpool.Pool.Adopt", t, func(a Adopter) error {
+		err := a.Adopt(ctx, t.Placement.Database, t.ID, again)
+		return p.made(t.ID, err)
+	})
+}
+
+// Release closes the tenant's handle and takes back what [Pool.Adopt] did: the
+// database stays, and is nobody's.
+func (p *Pool) Release(ctx context.Context, t *tenancy.Tenant) error {
+	return p.adopter("dbpool.Pool.Release", t, func(a Adopter) error {
+		p.Forget(t.ID)
+		return a.Release(ctx, t.Placement.Database, t.ID)
+	})
+}
+
+func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(Adopter) error) error {
+	return p.databases(op, t, func(d Databases) error {
+		a, ok := d.(Adopter)
+		if !ok {
+			return fmt.Errorf("%w: server %q cannot adopt databases", tenancy.ErrInvalid, t.Placement.Server)
+		}
+		return fn(a)
+	})
+}
+
 // Drop closes the tenant's handle and removes its database with all data, if
 // the database's own marker says that it is this tenant's: otherwise the error
 // unwraps to [tenancy.ErrForbidden]. No such database is

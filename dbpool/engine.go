@@ -81,3 +81,14 @@ type Inventory interface {
 	// nobody. No such database is an error that wraps [tenancy.ErrNotFound].
 	Owner(ctx context.Context, database string) (tenancy.ID, error)
 }
+
+// Adopter is the optional ability of an [Engine] to make a database that exists a
+// tenant's.
+type Adopter interface {
+	// Adopt marks the database as the tenant's, whatever is in it. One that is
+	// marked, be it as this tenant's unless again is set, is an error that wraps
+	// [tenancy.ErrExists]; no database of that name is [tenancy.ErrNotFound].
+	Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error
+	// Release takes the mark of this tenant away again.
+	Release(ctx context.Context, database string, tenant tenancy.ID) error
+}

@@ -17,6 +17,9 @@ type IdentityError struct {
 
 // Error returns the text for logs.
 func (e *IdentityError) Error() string {
+	if e.Got.Tenant == "" {
+		return fmt.Sprintf("wrong database: want %q of tenant %q, the server says %q, which has no owner", e.Database, string(e.Tenant), e.Got.Database)
+	}
 	return fmt.Sprintf("wrong database: want %q of tenant %q, the server says %q of tenant %q",
 		e.Database, string(e.Tenant), e.Got.Database, string(e.Got.Tenant))
 }

@@ -132,7 +132,11 @@ func (t *target) identify(ctx context.Context, conn driver.Conn) error {
 	got, err := t.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
-		t.log.ErrorContext(ctx, "a connection led to another tenant's database and was closed",
+		text := "a connection led to another tenant's database and was closed"
+		if got.Tenant == "" {
+			text = "a connection led to a database without an owner and was closed; a Provisioner creates or adopts databases"
+		}
+		t.log.ErrorContext(ctx, text,
 			"want_tenant", t.tenant, "want_database", t.database, "got_tenant", got.Tenant, "got_database", got.Database)
 	}
 	if err == nil && t.settings != nil {

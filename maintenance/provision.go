@@ -54,6 +54,7 @@ type Provisioner struct {
 	catalog   Catalog
 	databases Databases
 	inventory Inventory // nil: the databases cannot be listed
+	adopter   Adopter   // nil: none can be adopted
 	migrator  Migrator
 	opts      ProvisionerOptions
 }
@@ -76,6 +77,7 @@ func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions
 	}
 	p := &Provisioner{catalog: c, databases: d, migrator: m}
 	p.inventory, _ = d.(Inventory)
+	p.adopter, _ = d.(Adopter)
 	if opts != nil {
 		p.opts = *opts
 	}

@@ -20,6 +20,9 @@ type work struct {
 	tenant   *tenancy.Tenant
 	mayClaim bool // a database that exists may be this tenant's own
 	made     bool // this work made the database
+	adopts   bool // the database was there before
+	again    bool // somebody began to adopt it before
+	marked   bool // this work marked it
 }
 
 // do returns the record of a tenant that is in service, or that somebody else has
@@ -27,7 +30,7 @@ type work struct {
 func (w *work) do(ctx context.Context) (t *tenancy.Tenant, err error) {
 	for range attempts {
 		err = w.database(ctx)
-		again := errors.Is(err, tenancy.ErrNotFound) // others drop it
+		again := errors.Is(err, tenancy.ErrNotFound) && !w.adopts // others drop it
 		if err == nil {
 			t, again, err = w.finish(ctx)
 		}
@@ -40,6 +43,11 @@ func (w *work) do(ctx context.Context) (t *tenancy.Tenant, err error) {
 
 // database makes the tenant's database or finds that it is there.
 func (w *work) database(ctx context.Context) error {
+	if w.adopts {
+		err := w.adopter.Adopt(ctx, w.tenant, w.again || w.marked)
+		w.marked = w.marked || err == nil
+		return err
+	}
 	err := w.databases.Create(ctx, w.tenant)
 	if err == nil {
 		w.made = true
@@ -75,16 +83,16 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 		if err != nil {
 			return err
 		}
-		broken, err := sqlkit.BeginProvisioning(ctx, db.DB, dialect, now.CreatedAt, w.made)
+		state, err := sqlkit.BeginProvisioning(ctx, db.DB, dialect, now.CreatedAt, w.made)
 		if err != nil {
 			return err
 		}
-		if broken {
+		if state == sqlkit.FoundBroken {
 			again = true
 			return w.databases.Drop(ctx, w.tenant)
 		}
 		found = true
-		if t, err = w.steps(ctx); err == nil {
+		if t, err = w.steps(ctx, state == sqlkit.FoundAdopted); err == nil {
 			_ = sqlkit.EndProvisioning(ctx, db.DB, dialect)
 		}
 		return err
@@ -107,12 +115,14 @@ func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 	return now, err
 }
 
-func (w *work) steps(ctx context.Context) (*tenancy.Tenant, error) {
+// steps brings the database and then the tenant into service. What was there before is
+// not seeded.
+func (w *work) steps(ctx context.Context, adopted bool) (*tenancy.Tenant, error) {
 	inTenant := tenancy.NewContext(ctx, w.tenant)
 	if err := w.migrator.Up(inTenant, w.tenant); err != nil {
 		return nil, err
 	}
-	if w.opts.Seed != nil {
+	if w.opts.Seed != nil && !adopted {
 		if err := w.opts.Seed(inTenant, w.tenant); err != nil {
 			return nil, fmt.Errorf("seed: %w", err)
 		}
@@ -142,12 +152,15 @@ func (w *work) undo(ctx context.Context, failed error) error {
 }
 
 func (w *work) undoDatabase(ctx context.Context) error {
-	if !w.made {
+	if !w.made && !w.marked {
 		return w.mayUndo(ctx)
 	}
 	err := w.databases.Exclusive(ctx, w.tenant, func(ctx context.Context) error {
 		if err := w.mayUndo(ctx); err != nil {
 			return err
+		}
+		if w.adopts {
+			return w.adopter.Release(ctx, w.tenant)
 		}
 		return w.databases.Drop(ctx, w.tenant)
 	})

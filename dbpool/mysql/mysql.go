@@ -45,6 +45,7 @@ var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Inventory = (*Engine)(nil)
+	_ dbpool.Adopter   = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Settings  = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
@@ -295,6 +296,16 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 		return err
 	}
 	return e.connect(func(db *sql.DB) error { return sqlkit.Exclusive(ctx, db, sqlkit.MySQL, database, fn) })
+}
+
+// Adopt marks a database that exists, with whatever is in it.
+func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.MySQL, tenant, again) })
+}
+
+// Release takes the tenant's mark away.
+func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.MySQL, tenant) })
 }
 
 // Exists reports whether there is a database of that name.

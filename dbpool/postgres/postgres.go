@@ -36,6 +36,7 @@ var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Inventory = (*Engine)(nil)
+	_ dbpool.Adopter   = (*Engine)(nil)
 	_ dbpool.Sessions  = (*Engine)(nil)
 	_ dbpool.Endings   = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
@@ -221,6 +222,16 @@ func dropped(database string, err error) error {
 		return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
 	}
 	return err
+}
+
+// Adopt marks a database that exists, with whatever is in it.
+func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
+}
+
+// Release takes the tenant's mark away.
+func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })
 }
 
 // Exists reports whether there is a database of that name.

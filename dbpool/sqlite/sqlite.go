@@ -52,6 +52,7 @@ var (
 	_ dbpool.Engine    = (*Engine)(nil)
 	_ dbpool.Databases = (*Engine)(nil)
 	_ dbpool.Inventory = (*Engine)(nil)
+	_ dbpool.Adopter   = (*Engine)(nil)
 	_ dbpool.Files     = (*Engine)(nil)
 	_ dbpool.ReadOnly  = (*Engine)(nil)
 	_ dbpool.Failures  = (*Engine)(nil)
@@ -306,6 +307,16 @@ func (e *Engine) File(database string) (os.FileInfo, error) {
 // Exclusive runs fn while it holds the lock on a file beside the database.
 func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context.Context) error) error {
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Exclusive(ctx, db, sqlkit.SQLite, database, fn) })
+}
+
+// Adopt marks a database that exists, with whatever is in it.
+func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.SQLite, tenant, again) })
+}
+
+// Release takes the tenant's mark away.
+func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.SQLite, tenant) })
 }
 
 // Exists reports whether there is a file of that name.

@@ -74,7 +74,7 @@ func readOwner(ctx context.Context, db queryer, d Dialect) (tenancy.ID, error) {
 // Claim marks the database as the tenant's. One that is marked as another's, or
 // is not marked and has tables, is tenancy.ErrExists.
 func Claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
-	return claim(ctx, db, d, tenant, func(conn *sql.Conn) error {
+	return claim(ctx, db, d, tenant, true, func(conn *sql.Conn) error {
 		var tables int
 		err := conn.QueryRowContext(ctx, d.userTables()).Scan(&tables)
 		if err == nil && tables > 0 {
@@ -87,12 +87,54 @@ func Claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error 
 // Mark marks a database that was just made, which may have tables of its
 // template. One that is marked as another's is tenancy.ErrExists.
 func Mark(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
-	return claim(ctx, db, d, tenant, func(*sql.Conn) error { return nil })
+	return claim(ctx, db, d, tenant, true, func(*sql.Conn) error { return nil })
+}
+
+// adopted stands in tenancy_provisioning, in place of the time of a record, while a
+// database is adopted: what is in there is somebody's.
+const adopted = 0
+
+// Adopt marks a database that has no owner as the tenant's, whatever is in it. One that
+// is marked is tenancy.ErrExists, unless it is the tenant's and again is set.
+func Adopt(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, again bool) error {
+	return claim(ctx, db, d, tenant, again, func(conn *sql.Conn) error { return d.note(ctx, conn, adopted) })
+}
+
+// Release takes the tenant's mark away. A database that is not marked as the tenant's
+// is tenancy.ErrForbidden.
+func Release(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
+	err := CheckOwner(ctx, db, d, tenant)
+	if err == nil {
+		_, err = db.ExecContext(ctx, `DROP TABLE `+d.markerTable())
+	}
+	if err == nil {
+		err = EndProvisioning(ctx, db, d)
+	}
+	return err
+}
+
+// note writes the row of tenancy_provisioning.
+func (d Dialect) note(ctx context.Context, db execer, record int64) error {
+	for _, statement := range []string{
+		`CREATE TABLE IF NOT EXISTS ` + d.provisioningTable() + ` (record BIGINT NOT NULL)`,
+		`DELETE FROM ` + d.provisioningTable(),
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	_, err := db.ExecContext(ctx, d.Rebind(`INSERT INTO `+d.provisioningTable()+` (record) VALUES (?)`), record)
+	return err
+}
+
+// execer is a *sql.DB or a *sql.Conn.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // claim marks a database that has no owner and that may be taken. One caller at
-// a time looks and writes.
-func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, may func(*sql.Conn) error) (err error) {
+// a time looks and writes. With again, one that is the tenant's already is none other's.
+func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, again bool, may func(*sql.Conn) error) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -104,7 +146,7 @@ func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, may fu
 	}
 	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
 	owner, err := readOwner(ctx, conn, d)
-	if err != nil || owner == tenant {
+	if err != nil || owner == tenant && again {
 		return err
 	}
 	if owner != "" {
@@ -127,33 +169,43 @@ func mark(ctx context.Context, db *sql.Conn, d Dialect, tenant tenancy.ID) error
 	return err
 }
 
+// Found says in what state the work on a database was found.
+type Found int
+
+// The states.
+const (
+	FoundNew     Found = iota // nothing was done, or all of it, or it was not made for its tenant
+	FoundBroken               // it was begun and cut off: any state, nobody's data
+	FoundAdopted              // it was there before its tenant
+)
+
 // BeginProvisioning notes in a database that the work on it begins, for the record
 // that was created at that time, if the database is new: made says so, or it has no
-// tables. It reports whether that was noted before: then whoever began was cut off,
-// and the database is in any state and holds nobody's data. The caller is in
-// [Exclusive].
-func BeginProvisioning(ctx context.Context, db *sql.DB, d Dialect, created time.Time, made bool) (broken bool, err error) {
+// tables. It returns what was noted before. The caller is in [Exclusive].
+func BeginProvisioning(ctx context.Context, db *sql.DB, d Dialect, created time.Time, made bool) (Found, error) {
 	var tables int
 	if err := db.QueryRowContext(ctx, d.hasTable(), "tenancy_provisioning").Scan(&tables); err != nil {
-		return false, err
+		return FoundNew, err
 	}
 	if tables > 0 {
 		var noted int64
 		err := db.QueryRowContext(ctx, `SELECT record FROM `+d.provisioningTable()).Scan(&noted)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return noted == created.UnixMicro(), err
+		switch {
+		case errors.Is(err, sql.ErrNoRows): // cut off before anything else was done
+		case err == nil && noted == adopted:
+			return FoundAdopted, nil
+		case err == nil && noted == created.UnixMicro():
+			return FoundBroken, nil
+		default:
+			return FoundNew, err
 		}
 	}
 	if !made && tables == 0 {
 		if err := db.QueryRowContext(ctx, d.userTables()).Scan(&tables); err != nil || tables > 0 {
-			return false, err
+			return FoundNew, err
 		}
 	}
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+d.provisioningTable()+` (record BIGINT NOT NULL)`)
-	if err == nil {
-		_, err = db.ExecContext(ctx, d.Rebind(`INSERT INTO `+d.provisioningTable()+` (record) VALUES (?)`), created.UnixMicro())
-	}
-	return false, err
+	return FoundNew, d.note(ctx, db, created.UnixMicro())
 }
 
 // EndProvisioning removes the note: the tenant is in service. One that stays, because

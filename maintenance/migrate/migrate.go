@@ -67,7 +67,8 @@ type Migrator struct {
 // Options are the options of [New].
 type Options struct {
 	// Table is the table in each tenant's database that records what was
-	// applied. Default: tenancy_schema_version.
+	// applied: a-z, 0-9 and _, no digit first, and no word that an engine
+	// reserves. Default: tenancy_schema_version.
 	Table string
 }
 
@@ -85,12 +86,9 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	if opts != nil && opts.Table != "" {
 		m.table = opts.Table
 	}
-	var err error
-	switch {
-	case databases == nil || fsys == nil:
+	err := sqlkit.ValidateTable(m.table)
+	if databases == nil || fsys == nil {
 		err = fmt.Errorf("%w: want databases and files", tenancy.ErrInvalid)
-	case tenancy.ValidateDatabaseName(m.table) != nil:
-		err = fmt.Errorf("%w: table %q, want a-z, 0-9 and _", tenancy.ErrInvalid, m.table)
 	}
 	if err == nil {
 		err = sqlkit.CheckFiles(fsys)

@@ -1,0 +1,172 @@
+package maintenance_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// nobodys makes a database that is nobody's, with a table of precious rows, and
+// returns its placement.
+func (k *kit) nobodys(t *testing.T) tenancy.Placement {
+	t.Helper()
+	id := tenancy.NewID()
+	at := tenancy.Placement{Server: k.server.Name, Database: "old-" + string(id)}
+	if err := k.server.Engine.(dbpool.Databases).Create(t.Context(), at.Database, id); err != nil {
+		t.Fatal(err)
+	}
+	k.in(t, at, `DROP TABLE tenancy_marker`, `CREATE TABLE precious (id INT)`, `INSERT INTO precious VALUES (1)`)
+	return at
+}
+
+// in runs statements in a database, whosoever it is.
+func (k *kit) in(t *testing.T, at tenancy.Placement, statements ...string) {
+	t.Helper()
+	c, err := k.server.Engine.Connector(at.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer func() { _ = db.Close() }()
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// removeNobodys drops a database that is nobody's.
+func (k *kit) removeNobodys(t *testing.T, at tenancy.Placement) {
+	t.Helper()
+	d := k.server.Engine.(dbpool.Databases)
+	id := tenancy.NewID()
+	if err := k.server.Engine.(dbpool.Adopter).Adopt(t.Context(), at.Database, id, false); err != nil {
+		t.Fatalf("the database is not nobody's any more: %v", err)
+	}
+	if err := d.Drop(t.Context(), at.Database, id); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		p := k.provisioner(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
+			t.Error("the seed ran on data that was there")
+			return nil
+		})
+		if _, err := p.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); !errors.Is(err, tenancy.ErrExists) {
+			t.Errorf("Create: got %v, want ErrExists", err)
+		}
+		got, err := p.Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+		if err != nil || got.Status != tenancy.StatusActive || got.Placement != at {
+			t.Fatalf("Adopt: got %+v, %v, want an active tenant", got, err)
+		}
+		k.wantServed(t, got)
+		k.in(t, at, `SELECT id FROM precious`)
+
+		for name, each := range map[string]struct {
+			tenant *tenancy.Tenant
+			want   error
+		}{
+			"one that is another's":        {&tenancy.Tenant{Slug: "thief", Placement: at}, tenancy.ErrExists},
+			"one that is marked as its ID": {&tenancy.Tenant{Slug: "again", ID: "same-id", Placement: k.markedAs(t, "same-id")}, tenancy.ErrExists},
+			"one that is not there":        {&tenancy.Tenant{Slug: "none", Placement: tenancy.Placement{Server: s.Name, Database: "none"}}, tenancy.ErrNotFound},
+			"no database":                  {&tenancy.Tenant{Slug: "none"}, tenancy.ErrInvalid},
+			"no tenant":                    {nil, tenancy.ErrInvalid},
+			"a slug that is taken":         {&tenancy.Tenant{Slug: "acme", Placement: at}, tenancy.ErrExists},
+		} {
+			if _, err := p.Adopt(t.Context(), each.tenant); !errors.Is(err, each.want) {
+				t.Errorf("Adopt of %s: got %v, want %v", name, err, each.want)
+			}
+		}
+		page, err := k.cat.List(t.Context(), tenancy.Filter{})
+		if err != nil || len(page) != 1 {
+			t.Errorf("got %d records, %v, want that of acme alone", len(page), err)
+		}
+		k.wantServed(t, got)
+	})
+}
+
+// markedAs returns the placement of a database that is marked.
+func (k *kit) markedAs(t *testing.T, id tenancy.ID) tenancy.Placement {
+	t.Helper()
+	at := tenancy.Placement{Server: k.server.Name, Database: "marked-" + string(tenancy.NewID())}
+	d := k.server.Engine.(dbpool.Databases)
+	if err := d.Create(t.Context(), at.Database, id); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Drop(context.WithoutCancel(t.Context()), at.Database, id); err != nil {
+			t.Error(err)
+		}
+	})
+	return at
+}
+
+// A step fails: the database is nobody's again, with all that was in it, and can be
+// adopted.
+func TestAdoptFails(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		if _, err := k.provisioner(t, "-- +goose Up\nSELEKT 1;\n", nil).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); err == nil {
+			t.Fatal("Adopt with a broken migration: got no error")
+		}
+		k.in(t, at, `SELECT id FROM precious`)
+		if page, err := k.cat.List(t.Context(), tenancy.Filter{}); err != nil || len(page) != 0 {
+			t.Errorf("got %d records, %v, want none", len(page), err)
+		}
+		k.removeNobodys(t, at)
+	})
+}
+
+// Who adopts dies in the middle. Neither Adopt nor Resume drops or seeds what was
+// there.
+func TestAdoptGoesOn(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		for name, goOn := range map[string]func(*maintenance.Provisioner, *tenancy.Tenant) (*tenancy.Tenant, error){
+			"adopt": func(p *maintenance.Provisioner, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
+				return p.Adopt(t.Context(), &tenancy.Tenant{Slug: dead.Slug, Placement: dead.Placement})
+			},
+			"resume": func(p *maintenance.Provisioner, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
+				return p.Resume(t.Context(), dead.ID)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				k := newKit(t, s)
+				at := k.nobodys(t)
+				dead, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+				if err == nil {
+					err = k.pool.Adopt(t.Context(), dead, false)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				seed := func(context.Context, *tenancy.Tenant) error {
+					t.Error("the seed ran on data that was there")
+					return nil
+				}
+				if _, err := k.provisioner(t, "-- +goose Up\nSELEKT 1;\n", seed).Resume(t.Context(), dead.ID); err == nil {
+					t.Error("Resume with a broken migration: got no error")
+				}
+				got, err := goOn(k.provisioner(t, makeNotes, seed), dead)
+				if err != nil || got.ID != dead.ID {
+					t.Fatalf("got %+v, %v, want tenant %s", got, err, dead.ID)
+				}
+				k.wantServed(t, got)
+				k.in(t, at, `SELECT id FROM precious`)
+			})
+		}
+	})
+}
