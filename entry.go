@@ -219,3 +219,20 @@ func (e Entry) Refused(err error) Entry {
 	e.Problem = plainText(err.Error(), maxProblem)
 	return e
 }
+
+// maxShown is the length of the longest value that entries show.
+const maxShown = 4096
+
+// AuditValue returns a value as [FieldChange] has it: as JSON, and if that is longer
+// than 4,096 bytes, its length and SHA-256. What cannot be encoded is the text
+// "[unreadable]". The caller leaves out what is secret.
+func AuditValue(value any) json.RawMessage {
+	b, err := json.Marshal(value)
+	if err != nil {
+		return json.RawMessage(`"[unreadable]"`)
+	}
+	if len(b) > maxShown {
+		return json.RawMessage(fmt.Sprintf(`{"bytes":%d,"sha256":"%s"}`, len(b), DigestOf(string(b))))
+	}
+	return b
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,7 @@ import (
 //	  "tenant":    "acme",                  ID of the tenant
 //	  "sealed_at": "2006-01-02T15:04:05Z",  RFC 3339
 //	  "trace":     {"traceparent": "00-…"}, may be missing
+//	  "actor":     {"kind": "operator", …}, may be missing: an [Actor]
 //	  "payload":   …                        whatever T is in JSON
 //	}
 //
@@ -38,8 +40,11 @@ type Envelope[T any] struct {
 	SealedAt time.Time `json:"sealed_at"`
 	// Trace is for the host's tracing, which writes and reads it: OpenTelemetry's
 	// propagators do through propagation.MapCarrier. Seal leaves it empty.
-	Trace   map[string]string `json:"trace,omitempty"`
-	Payload T                 `json:"payload"`
+	Trace map[string]string `json:"trace,omitempty"`
+	// Actor is who asked for the job, or nil. Only [SealWithActor] sets it. Whoever
+	// can write to the queue can name anybody.
+	Actor   *Actor `json:"actor,omitempty"`
+	Payload T      `json:"payload"`
 }
 
 // Longest envelopes, in bytes of JSON.
@@ -64,8 +69,23 @@ func Seal[T any](ctx context.Context, payload T) (*Envelope[T], error) {
 	return &Envelope[T]{Tenant: t.ID, SealedAt: now, Trace: map[string]string{}, Payload: payload}, nil
 }
 
+// SealWithActor is [Seal] for an envelope that names the actor of the context, if
+// there is one: in the job's context [ActorFrom] returns it, marked as queued. Readers
+// of versions before this one refuse such envelopes, so it is for when all read them.
+func SealWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) {
+	e, err := Seal(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	if a := ActorFrom(ctx).plain(); a.Kind != ActorUnknown {
+		e.Actor = &a
+	}
+	return e, nil
+}
+
 // Open decodes an envelope and returns the context in which its job is done,
-// which carries the tenant as the finder knows it now. The finder is asked once
+// which carries the tenant as the finder knows it now, and the actor of the
+// envelope if it names one. The finder is asked once
 // at each call; an answer from a cache is as old as the cache allows.
 //
 // With an error there is no context, nothing of the job was done, and the job
@@ -127,6 +147,11 @@ func (e *Envelope[T]) restore(ctx context.Context, find Finder) (context.Context
 	case t.Status != StatusActive:
 		return nil, &StatusError{Status: t.Status, Tenant: t}
 	}
+	if e.Actor != nil {
+		a := *e.Actor
+		a.Queued = true
+		ctx = WithActor(ctx, a)
+	}
 	return NewContext(ctx, t), nil
 }
 
@@ -167,6 +192,7 @@ func (e *Envelope[T]) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("%w: envelope: %s", ErrInvalid, err.Error())
 	}
 	var read Envelope[T]
+	var actor strictActor
 	for _, field := range []struct {
 		name     string
 		into     any
@@ -175,6 +201,7 @@ func (e *Envelope[T]) UnmarshalJSON(data []byte) error {
 		{"tenant", &read.Tenant, false},
 		{"sealed_at", &read.SealedAt, false},
 		{"trace", &read.Trace, true},
+		{"actor", &actor, true},
 		{"payload", &read.Payload, false},
 	} {
 		value, ok := values[field.name]
@@ -191,6 +218,7 @@ func (e *Envelope[T]) UnmarshalJSON(data []byte) error {
 	for name := range values {
 		return fmt.Errorf("%w: envelope with the field %.64q", ErrInvalid, name)
 	}
+	read.Actor = actor.Actor
 	if err := read.validate(); err != nil {
 		return err
 	}
@@ -206,7 +234,30 @@ func (e *Envelope[T]) validate() error {
 	if e.SealedAt.IsZero() {
 		return fmt.Errorf("%w: envelope that was never sealed", ErrInvalid)
 	}
+	if e.Actor != nil {
+		if err := e.Actor.Validate(); err != nil {
+			return err
+		}
+	}
 	return e.Tenant.Validate()
+}
+
+// strictActor is an actor whose JSON has no field that is unknown, or there twice.
+type strictActor struct{ *Actor }
+
+// UnmarshalJSON reads the actor.
+func (a *strictActor) UnmarshalJSON(data []byte) error {
+	values, err := fields(data)
+	if err != nil {
+		return err
+	}
+	for name := range values {
+		if !slices.Contains([]string{"kind", "id", "address", "user_agent", "request_id", "reason", "queued"}, name) {
+			return fmt.Errorf("the field %.64q", name)
+		}
+	}
+	a.Actor = new(Actor)
+	return json.Unmarshal(data, a.Actor)
 }
 
 // fields returns the fields of one JSON object, none of which may stand there

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -82,6 +83,20 @@ type Maintenance struct {
 	Generation string `json:"generation"`
 	// BeganAt is when this was written.
 	BeganAt time.Time `json:"began_at"`
+}
+
+// AuditValue returns the record as entries of the audit show it: without the hash of
+// the secret and without the generation.
+func (m *Maintenance) AuditValue() json.RawMessage {
+	shown := struct {
+		Maintenance
+		Bypass     string `json:"bypass,omitempty"`     // in place of the hash
+		Generation string `json:"generation,omitempty"` // left out
+	}{Maintenance: *m}
+	if m.Bypass != (Digest{}) {
+		shown.Bypass = redacted
+	}
+	return AuditValue(shown)
 }
 
 // MaintenanceMode is what is not served.

@@ -1,8 +1,6 @@
 package catalog
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -12,8 +10,6 @@ import (
 )
 
 const (
-	// maxShown is the length of the longest value that entries show.
-	maxShown = 4096
 	// maxChanges is how many fields entries show; one more says how many are left out.
 	maxChanges = 999
 	redacted   = `"[redacted]"`
@@ -43,28 +39,18 @@ func (c *Catalog) diff(before, after *tenancy.Tenant) []tenancy.FieldChange {
 	return out
 }
 
-// field is a field of a record, as JSON.
+// field is a field of a record.
 type field struct {
-	value string // empty: there is none
-	shown string // the value without secrets, where it has some
+	value string          // as JSON; empty: there is none
+	shown json.RawMessage // what entries show of it
 }
 
 // show returns what may be seen of the value.
 func (f field) show(secret bool) json.RawMessage {
-	s := f.value
-	if f.shown != "" {
-		s = f.shown
-	}
-	switch {
-	case s == "":
-		return nil
-	case secret:
+	if secret && f.value != "" {
 		return json.RawMessage(redacted)
-	case len(s) > maxShown:
-		sum := sha256.Sum256([]byte(s))
-		return json.RawMessage(`{"bytes":` + strconv.Itoa(len(s)) + `,"sha256":"` + hex.EncodeToString(sum[:]) + `"}`)
 	}
-	return json.RawMessage(s)
+	return f.shown
 }
 
 // fieldsOf returns the fields of a record by name, without those that are empty.
@@ -74,7 +60,7 @@ func fieldsOf(t *tenancy.Tenant) map[string]field {
 	if t == nil {
 		return out
 	}
-	put := func(name string, value any) { out[name] = field{value: text(value)} }
+	put := func(name string, value any) { out[name] = field{text(value), tenancy.AuditValue(value)} }
 	for name, value := range map[string]string{
 		"slug": t.Slug, "name": t.Name, "status": string(t.Status), "plan": t.Plan,
 		"placement.server": t.Placement.Server, "placement.database": t.Placement.Database,
@@ -101,10 +87,9 @@ func fieldsOf(t *tenancy.Tenant) map[string]field {
 
 func putGuards(out map[string]field, put func(string, any), g *tenancy.Guards) {
 	for _, key := range g.Keys {
-		f := field{value: text(key)}
+		whole := text(key)
 		key.Hash = tenancy.Digest{}
-		f.shown = text(key)
-		out["keys."+key.ID] = f
+		out["keys."+key.ID] = field{whole, tenancy.AuditValue(key)}
 	}
 	if g.TokenGeneration != 0 {
 		put("tokens.generation", g.TokenGeneration)
@@ -119,7 +104,7 @@ func putGuards(out map[string]field, put func(string, any), g *tenancy.Guards) {
 		put("addresses.deny", g.Deny)
 	}
 	if g.Maintenance != nil {
-		out["maintenance"] = field{value: text(g.Maintenance), shown: text(withoutSecrets(g.Maintenance))}
+		out["maintenance"] = field{text(g.Maintenance), g.Maintenance.AuditValue()}
 	}
 }
 
@@ -130,19 +115,6 @@ func printable(id string) string {
 		return tenancy.DigestOf(id).String()
 	}
 	return id
-}
-
-// withoutSecrets returns what may be seen of maintenance, for encoding as JSON.
-func withoutSecrets(m *tenancy.Maintenance) any {
-	shown := struct {
-		tenancy.Maintenance
-		Bypass     string `json:"bypass,omitempty"`     // in place of the secret's hash
-		Generation string `json:"generation,omitempty"` // left out
-	}{Maintenance: *m}
-	if m.Bypass != (tenancy.Digest{}) {
-		shown.Bypass = "[redacted]"
-	}
-	return shown
 }
 
 // text returns a value as JSON. What a valid record holds can be encoded.

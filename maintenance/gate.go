@@ -108,9 +108,10 @@ type GateOptions struct {
 	BypassTTL time.Duration
 	// Insecure leaves out the cookie's attribute Secure, for development without TLS.
 	Insecure bool
-	// Audit is told of each change that is made through this gate, after it was
-	// written. Default: nobody.
-	Audit func(ctx context.Context, e Event)
+	// Audit writes the entry of each change of the service's maintenance in the
+	// change's transaction, in DB; if it cannot, the change is not made. Entries about
+	// tenants are those of the editor's own auditor. Default: none.
+	Audit tenancy.Auditor
 	// Replicas is how the replicas of the host tell each other what they have
 	// drained: package replicas, whose Memory is for a service of one process. Default:
 	// [Scope.Drain] waits for Settle.
@@ -144,7 +145,7 @@ func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 		return g, nil
 	}
 	var err error
-	if g.store, err = newServiceStore(g.opts.DB); err != nil {
+	if g.store, err = newServiceStore(g.opts.DB, g.opts.Audit); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	return g, nil

@@ -193,16 +193,16 @@ func TestServiceStoreEdit(t *testing.T) {
 	}
 	m := &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1"}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, version, err := g.store.edit(ctx, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { cancel(); return m, nil })
+	_, version, err := g.store.edit(ctx, actionBegin, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { cancel(); return m, nil })
 	if err != nil || version != 1 {
 		t.Errorf("cancelled meanwhile: got version %d, %v, want it written", version, err)
 	}
-	if _, _, err := g.store.edit(ctx, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return m, nil }); !errors.Is(err, context.Canceled) {
+	if _, _, err := g.store.edit(ctx, actionBegin, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return m, nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled before: got %v", err)
 	}
 	bad := *m
 	bad.Windows = make([]tenancy.Window, 65)
-	if _, _, err := g.store.edit(t.Context(), func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return &bad, nil }); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, _, err := g.store.edit(t.Context(), actionBegin, func(*tenancy.Maintenance) (*tenancy.Maintenance, error) { return &bad, nil }); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("65 windows: got %v, want ErrInvalid", err)
 	}
 }

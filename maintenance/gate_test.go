@@ -2,7 +2,6 @@ package maintenance_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,24 +27,32 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // rig is a gate in front of a handler that says what it got.
 type rig struct {
-	cat    *catalog.Catalog
-	gate   *maintenance.Gate
-	guard  http.Handler
-	acme   tenancy.ID
-	events []maintenance.Event
+	cat   *catalog.Catalog
+	gate  *maintenance.Gate
+	guard http.Handler
+	acme  tenancy.ID
+	trail *tenancytest.Audit
 }
 
 func newRig(t testing.TB, opts maintenance.GateOptions) *rig {
 	t.Helper()
-	k := &rig{acme: "acme-1"}
-	k.cat = tenancytest.NewCatalog(t, &tenancy.Tenant{ID: k.acme, Slug: "acme"}, &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
+	k := &rig{acme: "acme-1", trail: &tenancytest.Audit{}}
+	var err error
+	if k.cat, err = catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{Audit: k.trail}); err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range []tenancy.Tenant{{ID: k.acme, Slug: "acme"}, {ID: "globex-1", Slug: "globex"}} {
+		each.Status = tenancy.StatusActive
+		if _, err := k.cat.Create(t.Context(), &each); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if opts.Logger == nil {
 		opts.Logger = quiet
 	}
 	if opts.Audit == nil {
-		opts.Audit = func(_ context.Context, e maintenance.Event) { k.events = append(k.events, e) }
+		opts.Audit = k.trail
 	}
-	var err error
 	if k.gate, err = maintenance.NewGate(k.cat, &opts); err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +380,8 @@ func TestBeginRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
-	if len(k.events) > 0 || k.tenant(t, k.acme).Guards.Maintenance != nil {
-		t.Errorf("got %+v, want nothing written", k.events)
+	if all := k.changes(); len(all) > 0 || k.tenant(t, k.acme).Guards.Maintenance != nil {
+		t.Errorf("got %+v, want nothing written", all)
 	}
 	for _, id := range []tenancy.ID{"", "nobody"} {
 		if err := k.gate.Tenant(id).Begin(t.Context(), tenancy.Maintenance{}); !errors.Is(err, tenancy.ErrNotFound) {
@@ -488,7 +496,14 @@ func TestExtendAgainAndAgain(t *testing.T) {
 	})
 }
 
-func TestEvents(t *testing.T) {
+// changes returns the entries of changes of maintenance.
+func (k *rig) changes() []tenancy.Entry {
+	return slices.DeleteFunc(k.trail.All(), func(e tenancy.Entry) bool {
+		return e.Result != tenancy.AuditDone || !strings.Contains(e.Action, "maintenance")
+	})
+}
+
+func TestMaintenanceIsAudited(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, maintenance.GateOptions{})
 	acme := k.gate.Tenant(k.acme)
@@ -508,41 +523,18 @@ func TestEvents(t *testing.T) {
 	if _, err := acme.NewBypass(t.Context()); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("a bypass of nothing: got %v, want ErrNotFound", err)
 	}
-	want := []maintenance.EventKind{maintenance.Enabled, maintenance.Extended, maintenance.Bypassed, maintenance.Ended}
-	if len(k.events) != len(want) {
-		t.Fatalf("got %+v, want %v", k.events, want)
+	all := k.changes()
+	if len(all) != 4 {
+		t.Fatalf("got %+v, want 4 entries", all)
 	}
-	for i, e := range k.events {
-		if e.Kind != want[i] || e.Tenant != k.acme || (e.Before == nil) != (i == 0) || (e.After == nil) != (i == 3) || time.Since(e.At) > time.Minute || e.Err != nil {
-			t.Errorf("got %+v, want %s", e, want[i])
+	for i, e := range all {
+		change := e.Changes[0]
+		if e.Action != "tenant.maintenance" || e.Tenant != k.acme || len(e.Changes) != 1 || (change.Before == nil) != (i == 0) || (change.After == nil) != (i == 3) {
+			t.Errorf("entry %d: got %+v %s", i, e, e.Changes)
 		}
-		if i > 0 && e.Before != nil && e.Before.BeganAt != k.events[0].After.BeganAt {
-			t.Errorf("got before %+v, want what was there", e.Before)
+		if i > 0 && string(change.Before) != string(all[i-1].Changes[0].After) {
+			t.Errorf("entry %d: got before %s, want what was there", i, change.Before)
 		}
-	}
-}
-
-// lostEditor writes, and its answer is lost.
-type lostEditor struct{ *catalog.Catalog }
-
-func (e lostEditor) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
-	if _, err := e.Catalog.Edit(ctx, id, change); err != nil {
-		return nil, err
-	}
-	return nil, tenancy.Wrap("x", id, tenancy.ErrUnavailable)
-}
-
-func TestEventOfALostAnswer(t *testing.T) {
-	t.Parallel()
-	var got []maintenance.Event
-	cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
-	gate, err := maintenance.NewGate(lostEditor{cat}, &maintenance.GateOptions{Audit: func(_ context.Context, e maintenance.Event) { got = append(got, e) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = gate.Tenant("acme-1").Begin(t.Context(), tenancy.Maintenance{})
-	if !errors.Is(err, tenancy.ErrUnavailable) || len(got) != 1 || !errors.Is(got[0].Err, tenancy.ErrUnavailable) {
-		t.Errorf("got %v and %+v, want an event that may not have happened", err, got)
 	}
 }
 

@@ -28,29 +28,14 @@ func (g *Gate) Tenant(id tenancy.ID) Scope { return Scope{gate: g, tenant: id} }
 // [tenancy.ErrInvalid].
 func (g *Gate) Service() Scope { return Scope{gate: g, service: true} }
 
-// EventKind is what was done.
-type EventKind string
-
-// What is done with maintenance.
+// The actions of entries about the service's maintenance. Those about a tenant's are
+// its catalog's.
 const (
-	Enabled  EventKind = "enabled"  // by Begin
-	Extended EventKind = "extended" // by Extend
-	Bypassed EventKind = "bypassed" // NewBypass made a secret
-	Ended    EventKind = "ended"    // by End
+	actionBegin  = "maintenance.begin"
+	actionExtend = "maintenance.extend"
+	actionBypass = "maintenance.bypass"
+	actionEnd    = "maintenance.end"
 )
-
-// Event is a change of maintenance, for an audit log. That a window begins or ends
-// with time is no event. The records must not be modified.
-type Event struct {
-	Kind EventKind
-	// Tenant is empty for the service.
-	Tenant tenancy.ID
-	// Before and After are nil where there was none, or is none.
-	Before, After *tenancy.Maintenance
-	At            time.Time
-	// Err is set when it is not known whether the change was made.
-	Err error
-}
 
 // errNone is what there is when there is no maintenance to change.
 func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFound) }
@@ -92,7 +77,7 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 	if at := p.look(m.BeganAt); !at.open && at.until.IsZero() {
 		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: the windows are over", tenancy.ErrInvalid))
 	}
-	return s.change(ctx, op, Enabled, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	return s.change(ctx, op, actionBegin, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if before != nil && !m.BeganAt.After(before.BeganAt) { // by another clock: it tells them apart
 			m.BeganAt = before.BeganAt.Add(time.Microsecond)
 		}
@@ -106,7 +91,7 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 // holds on.
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
 	until = until.UTC().Truncate(time.Microsecond)
-	return s.change(ctx, "maintenance.Extend", Extended, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	return s.change(ctx, "maintenance.Extend", actionExtend, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		return extend(m, now(), until)
 	})
 }
@@ -157,7 +142,7 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 	secret := newSecret()
 	digest, generation := tenancy.DigestOf(secret.Reveal()), rand.Text()
-	err := s.change(ctx, "maintenance.NewBypass", Bypassed, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	err := s.change(ctx, "maintenance.NewBypass", actionBypass, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if m == nil {
 			return nil, errNone()
 		}
@@ -174,7 +159,7 @@ func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 // End ends maintenance, and all that was planned. Where there is none it does
 // nothing.
 func (s Scope) End(ctx context.Context) error {
-	err := s.change(ctx, "maintenance.End", Ended, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	err := s.change(ctx, "maintenance.End", actionEnd, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if m == nil {
 			return nil, errNothing
 		}
@@ -189,41 +174,37 @@ func (s Scope) End(ctx context.Context) error {
 // errNothing ends a change that changes nothing.
 var errNothing = errors.New("nothing to change")
 
-// change writes what edit makes of the record, and tells of it.
-func (s Scope) change(ctx context.Context, op string, kind EventKind, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) error {
-	e := Event{Kind: kind, Tenant: s.tenant}
-	_, err := s.edit(ctx, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
-		after, err := edit(m)
-		e.Before, e.After = m, after
-		return after, err
-	})
-	if s.gate.opts.Audit != nil && (err == nil || errors.Is(err, tenancy.ErrUnavailable)) {
-		e.At, e.Err = now(), err
-		s.gate.opts.Audit(ctx, e)
+// change writes what edit makes of the record, with the entry of the action.
+func (s Scope) change(ctx context.Context, op, action string, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) error {
+	if !s.service {
+		_, err := s.editTenant(ctx, edit)
+		return tenancy.Wrap(op, s.tenant, err)
 	}
-	return tenancy.Wrap(op, s.tenant, err)
+	return tenancy.Wrap(op, "", s.editService(ctx, action, edit))
 }
 
-// edit changes the record, and returns its version.
-func (s Scope) edit(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (version int64, err error) {
-	g := s.gate
-	if !s.service {
-		t, err := g.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
-			m, err := edit(t.Guards.Clone().Maintenance)
-			t.Guards.Maintenance = m
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		return t.Version, nil
-	}
-	if g.store == nil {
-		return 0, fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
-	}
-	m, version, err := g.store.edit(ctx, edit)
+// editTenant changes the tenant's record, and returns its version.
+func (s Scope) editTenant(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (version int64, err error) {
+	t, err := s.gate.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
+		m, err := edit(t.Guards.Clone().Maintenance)
+		t.Guards.Maintenance = m
+		return err
+	})
 	if err != nil {
 		return 0, err
+	}
+	return t.Version, nil
+}
+
+// editService changes the service's record.
+func (s Scope) editService(ctx context.Context, action string, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) error {
+	g := s.gate
+	if g.store == nil {
+		return fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
+	}
+	m, version, err := g.store.edit(ctx, action, edit)
+	if err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -233,7 +214,7 @@ func (s Scope) edit(ctx context.Context, edit func(*tenancy.Maintenance) (*tenan
 		g.seenAt = time.Now()
 		g.set(ctx, m, version)
 	}
-	return version, nil
+	return nil
 }
 
 // get returns the record and its version.
@@ -248,7 +229,7 @@ func (s Scope) get(ctx context.Context) (m *tenancy.Maintenance, version int64, 
 		}
 		return m, version, err
 	}
-	version, err = s.edit(ctx, func(now *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	version, err = s.editTenant(ctx, func(now *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		m = now
 		return now, nil
 	})

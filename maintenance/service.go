@@ -29,14 +29,18 @@ const writeTimeout = 10 * time.Second
 type serviceStore struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
+	auditor tenancy.Auditor // nil: there is no audit
 }
 
-func newServiceStore(db *sqlx.DB) (*serviceStore, error) {
+func newServiceStore(db *sqlx.DB, auditor tenancy.Auditor) (*serviceStore, error) {
 	dialect, err := sqlkit.FromDriver(db.DriverName())
+	if err == nil && auditor != nil {
+		err = tenancy.CheckAuditor(auditor, db.DB)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &serviceStore{db, dialect}, nil
+	return &serviceStore{db, dialect, auditor}, nil
 }
 
 func (s *serviceStore) migrate(ctx context.Context) error {
@@ -71,9 +75,9 @@ func (s *serviceStore) read(ctx context.Context) (*tenancy.Maintenance, int64, e
 	return m, row.Version, nil
 }
 
-// write replaces the version before with the record. Another version there is
-// tenancy.ErrConflict.
-func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, version int64) error {
+// write replaces the version before with the record, and writes the entry of that in
+// the same transaction. Another version there is tenancy.ErrConflict.
+func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, version int64, entry *tenancy.Entry) error {
 	record := ""
 	if m != nil {
 		b, err := json.Marshal(m)
@@ -82,15 +86,27 @@ func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, versio
 		}
 		record = string(b)
 	}
+	return sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error {
+		if err := s.replace(ctx, tx, record, version); err != nil || s.auditor == nil {
+			return err
+		}
+		if err := s.auditor.Audit(ctx, tx.Tx, *entry); err != nil {
+			return fmt.Errorf("%w: the audit: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // about the entry, and not about the record
+		}
+		return nil
+	})
+}
+
+func (s *serviceStore) replace(ctx context.Context, tx *sqlx.Tx, record string, version int64) error {
 	now := time.Now().UnixMicro()
 	if version == 1 {
-		_, err := s.db.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_maintenance (id, version, record, updated_at) VALUES (1, 1, ?, ?)`), record, now)
+		_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO tenancy_maintenance (id, version, record, updated_at) VALUES (1, 1, ?, ?)`), record, now)
 		if sqlkit.IsUnique(err) {
 			return tenancy.ErrConflict
 		}
 		return err
 	}
-	res, err := s.db.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_maintenance SET version = ?, record = ?, updated_at = ? WHERE id = 1 AND version = ?`),
+	res, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_maintenance SET version = ?, record = ?, updated_at = ? WHERE id = 1 AND version = ?`),
 		version, record, now, version-1)
 	if err != nil {
 		return err
@@ -101,10 +117,43 @@ func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, versio
 	return tenancy.ErrConflict
 }
 
+// entryOf returns the entry of the service's change from before to after.
+func entryOf(ctx context.Context, action string, before, after *tenancy.Maintenance) tenancy.Entry {
+	e := tenancy.NewEntry(ctx, action, "")
+	change := tenancy.FieldChange{Field: "maintenance"}
+	if before != nil {
+		change.Before = before.AuditValue()
+	}
+	if after != nil {
+		change.After = after.AuditValue()
+	}
+	e.Changes = []tenancy.FieldChange{change}
+	return e
+}
+
+// lost writes the entry of a change of which nobody knows whether it was made, as
+// far as that is possible.
+func (s *serviceStore) lost(ctx context.Context, e tenancy.Entry) {
+	if s.auditor == nil {
+		return
+	}
+	finder, ok := s.auditor.(interface {
+		Written(ctx context.Context, id string) (bool, error)
+	})
+	if ok {
+		if found, err := finder.Written(ctx, e.ID); err == nil && found {
+			return
+		}
+	}
+	again := tenancy.NewEntry(ctx, e.Action, "")
+	again.Changes, again.Result, again.Problem = e.Changes, tenancy.AuditUnknown, "the answer to the commit of entry "+e.ID+" was lost"
+	_ = s.auditor.Audit(ctx, nil, again) // which counts what it loses
+}
+
 // edit changes the record by what change makes of it, and returns the one that was
 // written and its version. Once begun, a write is not cut off by the context: it
 // may have been carried out.
-func (s *serviceStore) edit(ctx context.Context, change func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (*tenancy.Maintenance, int64, error) {
+func (s *serviceStore) edit(ctx context.Context, action string, change func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (*tenancy.Maintenance, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
@@ -130,10 +179,12 @@ func (s *serviceStore) edit(ctx context.Context, change func(*tenancy.Maintenanc
 				return nil, 0, err
 			}
 		}
-		if err = s.write(ctx, m, version+1); err == nil {
+		entry := entryOf(ctx, action, old, m)
+		if err = s.write(ctx, m, version+1, &entry); err == nil {
 			return m, version + 1, nil
 		}
 		if !errors.Is(err, tenancy.ErrConflict) && !sqlkit.IsDeadlock(err) {
+			s.lost(ctx, entry)
 			break
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -105,8 +107,13 @@ func TestService(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, "the end there", time.Minute, func() bool { return a.served(t, a.acme) })
-		if got := len(b.events); got != 4 { // with that of the tenant
-			t.Errorf("got %+v, want 4 events", b.events)
+		var actions []string
+		for _, e := range b.changes() {
+			actions = append(actions, e.Action)
+		}
+		want := []string{"maintenance.bypass", "tenant.maintenance", "maintenance.extend", "maintenance.end"}
+		if !slices.Equal(actions, want) {
+			t.Errorf("got the entries %q, want %q", actions, want)
 		}
 	})
 }
@@ -276,4 +283,60 @@ func TestServiceDatabaseDown(t *testing.T) {
 			t.Errorf("End of %q: got %v, want it ended", record, err)
 		}
 	}
+}
+
+// The entry of a change of the service's maintenance is in its transaction, and
+// shows no secret.
+func TestServiceIsAudited(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		trail, err := audit.New(db, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := newRig(t, maintenance.GateOptions{DB: db, Audit: trail})
+		if err := errors.Join(trail.Migrate(t.Context()), k.gate.Migrate(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ada"})
+		if err := k.gate.Service().Begin(ctx, tenancy.Maintenance{Message: "moving"}); err != nil {
+			t.Fatal(err)
+		}
+		secret, err := k.gate.Service().NewBypass(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := func() (all []tenancy.Entry) {
+			for e, err := range trail.Entries(t.Context(), audit.Filter{OldestFirst: true}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, e)
+			}
+			return all
+		}
+		all := list()
+		if len(all) != 2 || all[0].Action != "maintenance.begin" || all[1].Action != "maintenance.bypass" || all[1].Actor.ID != "ada" || all[0].Tenant != "" {
+			t.Fatalf("got %+v, want the entries of both changes", all)
+		}
+		after := string(all[1].Changes[0].After)
+		if !strings.Contains(after, `"bypass":"[redacted]"`) || strings.Contains(after, tenancy.DigestOf(secret.Reveal()).String()) {
+			t.Errorf("got %s, want no secret", after)
+		}
+		broken := newRig(t, maintenance.GateOptions{DB: db, Audit: &tenancytest.Audit{Err: tenancy.ErrConflict}})
+		if err := broken.gate.Service().End(ctx); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("without an entry: got %v, want ErrUnavailable", err)
+		}
+		if err := errors.Join(k.gate.Refresh(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		wantServed(t, "maintenance that could not be ended", k.get(t, "", "/"), false)
+		if got := list(); len(got) != 2 {
+			t.Errorf("got %+v, want no entry of what was not done", got)
+		}
+		if _, err := maintenance.NewGate(k.cat, &maintenance.GateOptions{DB: s.Database(t), Audit: trail}); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("an auditor in another database: got %v, want ErrInvalid", err)
+		}
+	})
 }
