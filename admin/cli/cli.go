@@ -112,7 +112,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(p.tenant(), p.db(), p.run(), p.maintenance(), p.apikey(), p.audit(), p.pool())
+	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.pool())
 	rename(root, root.Name())
 	return root
 }

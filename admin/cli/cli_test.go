@@ -73,7 +73,8 @@ func newLine(t *testing.T) *line {
 		}
 		return nil
 	})
-	app.Runner, err = runs.New(db, app.Catalog, &runs.Options{Tasks: tasks, Poll: 5 * time.Millisecond, Audit: app.Audit})
+	app.Runner, err = runs.New(db, app.Catalog, &runs.Options{Tasks: tasks, Poll: 5 * time.Millisecond, Audit: app.Audit,
+		Schedules: []runs.Schedule{{Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Berlin", Task: cli.TaskMigrate}}})
 	must(err)
 	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
 		must(migrate(t.Context()))
@@ -154,6 +155,12 @@ func TestCommands(t *testing.T) {
 		{"run list --task seed", 0, "done_with_failures"},
 		{"run show nothing", 2, "not found"},
 		{"run pause nothing", 2, "not found"},
+		{"schedule list", 0, "0 3 * * * Europe/Berlin"},
+		{"schedule pause nightly", 0, "paused"},
+		{"schedule list", 0, "paused"},
+		{"schedule resume nightly", 0, "resumed"},
+		{"schedule trigger nightly", 0, "2 of 2 tenants done"},
+		{"schedule trigger hourly", 2, "not found"},
 		{"maintenance on acme --message Later. --for 2h", 0, "1 of 1 tenant done"},
 		{"maintenance status --all", 0, "Later."},
 		{"maintenance on --service", 2, "Give --yes"},
@@ -189,7 +196,7 @@ func TestJSON(t *testing.T) {
 	for _, args := range []string{
 		"tenant create acme", "tenant create globex", "tenant list", "tenant show acme", "db migrate --all", "db status --all", "db migrate --all --dry-run",
 		"tenant rename acme --name Acme", "tenant tag acme --add eu", "run list", "db seed --all", "maintenance on acme", "maintenance status --all",
-		"apikey issue acme", "apikey list acme", "audit list", "audit verify", "run plan block acme", "db redo acme --yes", "db migrate --all --detach --new",
+		"apikey issue acme", "apikey list acme", "audit list", "audit verify", "run plan block acme", "db redo acme --yes", "db migrate --all --detach --new", "schedule list",
 	} {
 		_, out, _ := l.call("", append(strings.Fields(args), "--json")...)
 		if out == "" {

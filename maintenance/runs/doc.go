@@ -45,6 +45,12 @@
 // and a panic. A task that ignores the end of its context may then still be working
 // when the tenant is tried again. A tenant on which five instances died has failed.
 //
+// # Schedules
+//
+// A [Schedule] in [Options.Schedules] is a run that is planned and started again and
+// again: by a cron expression in a time zone, by whichever instance comes first, once for
+// each time. While the run before has not ended, a time is left out.
+//
 // # Work beside requests
 //
 // Give [Options.Context] dbpool.Background, so that requests come first.

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ type Options struct {
 	// Tasks are the tasks that this program can plan and do. Programs that only
 	// follow and control runs need none. Default: none.
 	Tasks Tasks
+	// Schedules are the runs that are due again and again. Default: none.
+	Schedules []Schedule
 	// Selector evaluates filters, for conditions that the catalog does not know, such
 	// as usage; Fields are those that it adds. What it chooses is read again from the
 	// catalog, and the catalog's conditions are checked there; the Selector's are not
@@ -127,8 +130,11 @@ type Runner struct {
 	leases  *sqlkit.Leases
 	opts    Options
 	scope   tenancy.Scope
-	wake    chan struct{} // tells Run that there is something to do
-	slots   chan struct{} // one for each tenant that is worked on
+
+	timetables []*timetable // of the schedules, in order of their names
+
+	wake  chan struct{} // tells Run that there is something to do
+	slots chan struct{} // one for each tenant that is worked on
 }
 
 // New returns a runner that keeps runs in db, in tables that [Runner.Migrate] makes;
@@ -154,11 +160,32 @@ func New(db *sqlx.DB, c Catalog, opts *Options) (*Runner, error) {
 	if err == nil && r.opts.Audit != nil {
 		err = tenancy.CheckAuditor(r.opts.Audit, db.DB)
 	}
+	if err == nil {
+		err = r.readSchedules()
+	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	r.slots = make(chan struct{}, r.opts.Workers)
 	return r, nil
+}
+
+func (r *Runner) readSchedules() error {
+	for _, s := range r.opts.Schedules {
+		t, err := newTimetable(s, r.opts.Tasks)
+		if err != nil {
+			return err
+		}
+		if _, err := r.parseFilter(t.Spec.Filter); err != nil {
+			return fmt.Errorf("schedule %s: %w", s.Name, err)
+		}
+		if _, err := r.timetable(s.Name); err == nil {
+			return fmt.Errorf("%w: two schedules are called %q", tenancy.ErrInvalid, s.Name)
+		}
+		r.timetables = append(r.timetables, t)
+	}
+	slices.SortFunc(r.timetables, func(a, b *timetable) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
 }
 
 // Within returns the runner as somebody sees it who may see the tenants of the scope

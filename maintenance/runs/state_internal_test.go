@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 )
 
 // The package comment has the transitions of the code, and no others.
@@ -55,5 +56,34 @@ func TestWaveSizes(t *testing.T) {
 	}
 	if got, err := (Waves{Then: "1"}).sizes(maxWaves+1, 0); err == nil {
 		t.Errorf("got %d waves, want an error", len(got))
+	}
+}
+
+// When clocks are put forward a time may be left out, and when they are put back, one
+// that names its hour comes once.
+func TestTimesWhenClocksChange(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cron, after string
+		want        []string
+	}{
+		{"30 2 * * *", "2026-03-27T12:00:00Z", []string{"2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"}}, // there is no 2:30 on the 29th
+		{"30 2 * * *", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}}, // and two on the 25th of October
+		{"30 * * * *", "2026-10-25T00:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"}},
+	} {
+		table, err := newTimetable(Schedule{Name: "x", Cron: tt.cron, Zone: "Europe/Berlin", Task: "t"}, Tasks{"t": {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := time.Parse(time.RFC3339, tt.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range tt.want {
+			at = table.next(at)
+			if got := at.Format(time.RFC3339); got != want {
+				t.Errorf("%s after %s: got %s, want %s", tt.cron, tt.after, got, want)
+			}
+		}
 	}
 }

@@ -1,0 +1,100 @@
+package runs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Schedule is a run that is planned and started again and again, while some instance
+// runs [Runner.Run]. It stands in the program; that it is paused, and when it is due, is
+// kept in SQL.
+type Schedule struct {
+	// Name is the schedule's own: 1 to 64 lower-case letters, digits and hyphens.
+	Name string
+	// Cron says when: minute, hour, day of month, month, day of week, such as
+	// "30 2 * * *", or a word such as "@daily". See https://pkg.go.dev/github.com/robfig/cron/v3.
+	Cron string
+	// Zone is the time zone of Cron, such as "Europe/Berlin". A time that is left out
+	// when clocks are put forward is not made up; one that comes twice is run once.
+	// Default: UTC.
+	Zone string
+	// Jitter is the most by which each time is late, at random. Default: none.
+	Jitter time.Duration
+	// SkipMissed leaves times out at which no instance ran, or none could reach the
+	// database. Default: all that were missed are made up for by one run.
+	SkipMissed bool
+	Task       string
+	// Spec is that of the runs. Its key must be empty.
+	Spec Spec
+}
+
+// missedAfter is how late a time is missed.
+const missedAfter = 5 * time.Minute
+
+// timetable is a schedule that was read.
+type timetable struct {
+	Schedule
+	cron  cron.Schedule
+	zone  *time.Location
+	daily bool // the hour is named: a time that comes twice when clocks are put back is one
+}
+
+// newTimetable reads a schedule, and refuses one that is malformed or never due.
+func newTimetable(s Schedule, tasks Tasks) (*timetable, error) {
+	if err := validateTaskName(s.Name); err != nil {
+		return nil, fmt.Errorf("name of a schedule: %w", err)
+	}
+	if s.Zone == "" {
+		s.Zone = "UTC"
+	}
+	zone, err := time.LoadLocation(s.Zone)
+	if err != nil || s.Zone == "Local" {
+		return nil, fmt.Errorf("%w: schedule %s: time zone %.80q", tenancy.ErrInvalid, s.Name, s.Zone)
+	}
+	c, err := cron.ParseStandard("CRON_TZ=" + s.Zone + " " + s.Cron)
+	if err == nil && strings.Contains(s.Cron, "=") { // the zone has a field of its own
+		err = errors.New("want five fields or a word such as @daily")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: schedule %s: %w", tenancy.ErrInvalid, s.Name, err)
+	}
+	if c.Next(time.Now().In(zone)).IsZero() {
+		return nil, fmt.Errorf("%w: schedule %s: %q is never due", tenancy.ErrInvalid, s.Name, s.Cron)
+	}
+	if s.Jitter < 0 {
+		return nil, fmt.Errorf("%w: schedule %s: jitter %v", tenancy.ErrInvalid, s.Name, s.Jitter)
+	}
+	if _, ok := tasks[s.Task]; !ok {
+		return nil, fmt.Errorf("%w: schedule %s: unknown task %.80q", tenancy.ErrInvalid, s.Name, s.Task)
+	}
+	if s.Spec.Key != "" {
+		return nil, fmt.Errorf("%w: schedule %s: its spec has a key", tenancy.ErrInvalid, s.Name)
+	}
+	if err := s.Spec.complete(); err != nil {
+		return nil, fmt.Errorf("schedule %s: %w", s.Name, err)
+	}
+	fields := strings.Fields(s.Cron)
+	daily := len(fields) == 5 && !strings.Contains(fields[1], "*") || len(fields) == 1 && s.Cron != "@hourly"
+	return &timetable{s, c, zone, daily}, nil
+}
+
+// definition is what the times depend on.
+func (t *timetable) definition() string { return t.Zone + " " + t.Cron }
+
+// next returns the first time behind that one.
+func (t *timetable) next(after time.Time) time.Time {
+	next := t.cron.Next(after.UTC())
+	if t.daily && clock(next.In(t.zone)) == clock(after.In(t.zone)) { // the second of two
+		next = t.cron.Next(next)
+	}
+	return next.UTC()
+}
+
+// clock returns what a clock on the wall shows, and the date.
+func clock(t time.Time) string { return t.Format("2006-01-02 15:04") }

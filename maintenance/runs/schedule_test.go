@@ -1,0 +1,170 @@
+package runs_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// scheduled returns a runner with the schedule "nightly", changed by change.
+func (b *bench) scheduled(do func(context.Context, *tenancy.Tenant, tenancy.Attempt) error, change func(*runs.Schedule)) *runs.Runner {
+	s := runs.Schedule{Name: "nightly", Cron: "0 3 1 1 *", Zone: "Europe/Berlin", Task: "work"}
+	if change != nil {
+		change(&s)
+	}
+	return b.with(&runs.Options{Tasks: runs.Tasks{"work": {Do: do}}, Schedules: []runs.Schedule{s}})
+}
+
+// due makes the schedule one that was due some time ago.
+func (b *bench) due(ago time.Duration) {
+	b.t.Helper()
+	at := time.Now().Add(-ago).Truncate(time.Minute).UnixMicro()
+	b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_schedules SET slot_at = ?, due_at = ?`), at, at)
+}
+
+// status waits until the schedule is one that the condition wants.
+func (b *bench) status(r *runs.Runner, want func(runs.ScheduleStatus) bool) runs.ScheduleStatus {
+	b.t.Helper()
+	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		all, err := r.Schedules(b.t.Context())
+		if err != nil || len(all) != 1 {
+			b.t.Fatalf("got %+v, %v, want one schedule", all, err)
+		}
+		if want(all[0]) {
+			return all[0]
+		}
+	}
+	b.t.Fatal("the schedule did not become what was wanted")
+	return runs.ScheduleStatus{}
+}
+
+func (b *bench) count(r *runs.Runner) int {
+	b.t.Helper()
+	all, err := r.List(b.t.Context(), runs.Query{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// Of three instances, one starts the run that is due.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 3)
+		var actors sync.Map
+		do := func(ctx context.Context, _ *tenancy.Tenant, _ tenancy.Attempt) error {
+			actors.Store(tenancy.ActorFrom(ctx).String(), true)
+			return nil
+		}
+		r := b.scheduled(do, nil)
+		first := b.status(r, func(runs.ScheduleStatus) bool { return true })
+		berlin, err := time.LoadLocation("Europe/Berlin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := first.NextAt.In(berlin); at.Hour() != 3 || at.Day() != 1 || at.Month() != time.January || first.LastRun != "" {
+			t.Errorf("got %+v, want it due on the first of January at three in Berlin", first)
+		}
+		b.due(time.Minute)
+		for range 3 {
+			b.work(b.scheduled(do, nil))
+		}
+		after := b.status(r, func(s runs.ScheduleStatus) bool { return s.LastRun != "" })
+		if !after.NextAt.Equal(first.NextAt) || after.Note != "" {
+			t.Errorf("got %+v, want it due next as before", after)
+		}
+		b.await(r, after.LastRun, runs.StateDone)
+		b.due(time.Hour) // a time that was missed is made up for
+		next := b.status(r, func(s runs.ScheduleStatus) bool { return s.LastRun != after.LastRun })
+		b.await(r, next.LastRun, runs.StateDone)
+		if n := b.count(r); n != 2 {
+			t.Errorf("got %d runs, want 2", n)
+		}
+		if _, ok := actors.Load("system:schedule:nightly"); !ok {
+			t.Errorf("got no actor that names the schedule")
+		}
+		run, err := r.Trigger(t.Context(), "nightly")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.await(r, run.ID, runs.StateDone)
+		if _, err := r.Trigger(t.Context(), "daily"); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("a schedule that is not there: got %v, want ErrNotFound", err)
+		}
+	})
+}
+
+func TestScheduleThatStartsNoRun(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 1)
+		goOn := make(chan struct{})
+		do := func(context.Context, *tenancy.Tenant, tenancy.Attempt) error { <-goOn; return nil }
+		r := b.scheduled(do, func(s *runs.Schedule) { s.SkipMissed = true })
+		b.status(r, func(runs.ScheduleStatus) bool { return true })
+		b.due(time.Hour)
+		stop := b.work(r)
+		b.status(r, func(s runs.ScheduleStatus) bool { return strings.HasPrefix(s.Note, "missed") })
+		b.due(2 * time.Minute)
+		first := b.status(r, func(s runs.ScheduleStatus) bool { return s.LastRun != "" })
+		b.due(time.Minute)
+		b.status(r, func(s runs.ScheduleStatus) bool { return strings.Contains(s.Note, "has not ended") })
+		close(goOn)
+		b.await(r, first.LastRun, runs.StateDone)
+		if err := r.PauseSchedule(t.Context(), "nightly"); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		b.due(time.Minute)
+		paused := b.status(r, func(s runs.ScheduleStatus) bool { return s.Paused })
+		if err := r.ResumeSchedule(t.Context(), "nightly"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.status(r, func(s runs.ScheduleStatus) bool { return !s.Paused }); !got.NextAt.After(paused.NextAt) {
+			t.Errorf("got %+v, want what passed while it was paused left out", got)
+		}
+		if n := b.count(r); n != 1 {
+			t.Errorf("got %d runs, want 1", n)
+		}
+		changed := b.scheduled(do, func(s *runs.Schedule) { s.Cron = "0 4 2 2 *" })
+		if got := b.status(changed, func(runs.ScheduleStatus) bool { return true }); got.NextAt.Month() != time.February || got.LastRun != first.LastRun {
+			t.Errorf("got %+v, want the new time and what was known", got)
+		}
+		empty := b.scheduled(do, func(s *runs.Schedule) { s.Spec.Filter = "status:blocked" })
+		b.status(empty, func(runs.ScheduleStatus) bool { return true })
+		b.due(time.Minute)
+		b.work(empty)
+		b.status(empty, func(s runs.ScheduleStatus) bool { return strings.Contains(s.Note, "the plan is empty") })
+	})
+}
+
+func TestScheduleRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, tenancytest.NewServer(t, "sqlite"), 0)
+	tasks := runs.Tasks{"work": {Do: func(context.Context, *tenancy.Tenant, tenancy.Attempt) error { return nil }}}
+	good := runs.Schedule{Name: "nightly", Cron: "@daily", Task: "work"}
+	for name, change := range map[string]func(*runs.Schedule){
+		"name": func(s *runs.Schedule) { s.Name = "Every night" }, "expression": func(s *runs.Schedule) { s.Cron = "often" },
+		"never": func(s *runs.Schedule) { s.Cron = "0 0 30 2 *" }, "zone": func(s *runs.Schedule) { s.Zone = "Mars/Base" },
+		"local zone": func(s *runs.Schedule) { s.Zone = "Local" }, "two zones": func(s *runs.Schedule) { s.Cron = "TZ=UTC 0 0 * * *" },
+		"task": func(s *runs.Schedule) { s.Task = "fly" }, "jitter": func(s *runs.Schedule) { s.Jitter = -1 }, "key": func(s *runs.Schedule) { s.Spec.Key = "k" },
+		"spec": func(s *runs.Schedule) { s.Spec.Parallel = -1 }, "filter": func(s *runs.Schedule) { s.Spec.Filter = "status:happy" },
+	} {
+		s := good
+		change(&s)
+		if _, err := runs.New(b.db, b.catalog, &runs.Options{Tasks: tasks, Schedules: []runs.Schedule{s}}); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := runs.New(b.db, b.catalog, &runs.Options{Tasks: tasks, Schedules: []runs.Schedule{good, good}}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("two of one name: got %v, want ErrInvalid", err)
+	}
+}

@@ -1,0 +1,235 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// ScheduleStatus says how a schedule stands.
+type ScheduleStatus struct {
+	Name   string `json:"name"`
+	Cron   string `json:"cron"`
+	Zone   string `json:"zone"`
+	Task   string `json:"task"`
+	Paused bool   `json:"paused"`
+	// NextAt is when it is due next.
+	NextAt time.Time `json:"next_at"`
+	// LastRun is the ID of the last run, and LastAt the time that it was for.
+	LastRun string    `json:"last_run,omitempty"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Note says why there was no run at LastAt: the one before was not finished, or
+	// the plan was empty.
+	Note string `json:"note,omitempty"`
+}
+
+// scheduleRow is a row of tenancy_run_schedules.
+type scheduleRow struct {
+	Name       string `db:"name"`
+	Definition string `db:"definition"`
+	SlotAt     int64  `db:"slot_at"`
+	DueAt      int64  `db:"due_at"`
+	Paused     bool   `db:"paused"`
+	LastRun    string `db:"last_run"`
+	LastSlot   int64  `db:"last_slot"`
+	Note       string `db:"note"`
+	Now        int64  `db:"now_at"`
+}
+
+const scheduleColumns = `name, definition, slot_at, due_at, paused, last_run, last_slot, note`
+
+// Schedules returns the schedules of this program, in order of their names.
+func (r *Runner) Schedules(ctx context.Context) ([]ScheduleStatus, error) {
+	out := make([]ScheduleStatus, 0, len(r.timetables))
+	for _, t := range r.timetables {
+		row, err := r.scheduleRow(ctx, t)
+		if err != nil {
+			return nil, wrap("runs.Runner.Schedules", "", err)
+		}
+		out = append(out, ScheduleStatus{
+			Name: t.Name, Cron: t.Cron, Zone: t.Zone, Task: t.Task, Paused: row.Paused, NextAt: fromMicro(row.DueAt),
+			LastRun: row.LastRun, LastAt: fromMicro(row.LastSlot), Note: row.Note,
+		})
+	}
+	return out, nil
+}
+
+// PauseSchedule keeps a schedule from being due, on all instances.
+func (r *Runner) PauseSchedule(ctx context.Context, name string) error {
+	return wrap("runs.Runner.PauseSchedule", "", r.setPaused(ctx, name, true))
+}
+
+// ResumeSchedule lets a schedule be due again. Times that passed meanwhile are missed.
+func (r *Runner) ResumeSchedule(ctx context.Context, name string) error {
+	return wrap("runs.Runner.ResumeSchedule", "", r.setPaused(ctx, name, false))
+}
+
+func (r *Runner) setPaused(ctx context.Context, name string, paused bool) error {
+	t, err := r.timetable(name)
+	if err != nil {
+		return err
+	}
+	row, err := r.scheduleRow(ctx, t)
+	if err != nil || row.Paused == paused {
+		return err
+	}
+	slot, due := row.SlotAt, row.DueAt
+	if !paused {
+		slot, due = t.times(fromMicro(row.Now))
+	}
+	_, err = r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET paused = ?, slot_at = ?, due_at = ? WHERE name = ?`, flag(paused), slot, due, name)
+	return err
+}
+
+func flag(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// Trigger plans and starts a run of the schedule now, as the actor of the context. It
+// changes nothing about the next time.
+func (r *Runner) Trigger(ctx context.Context, name string) (*Run, error) {
+	const op = "runs.Runner.Trigger"
+	t, err := r.timetable(name)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	p, err := r.plan(ctx, t.Task, t.Spec)
+	if err != nil {
+		return nil, wrap(op, "", err)
+	}
+	return r.Start(ctx, p.ID)
+}
+
+func (r *Runner) timetable(name string) (*timetable, error) {
+	i := slices.IndexFunc(r.timetables, func(t *timetable) bool { return t.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: schedule %.80q", tenancy.ErrNotFound, name)
+	}
+	return r.timetables[i], nil
+}
+
+// times returns the first time behind that one, and when it is due.
+func (t *timetable) times(after time.Time) (slot, due int64) {
+	slot = t.next(after).UnixMicro()
+	due = slot
+	if t.Jitter > 0 {
+		due += rand.N(t.Jitter.Microseconds() + 1) //nolint:gosec // not a secret
+	}
+	return slot, due
+}
+
+// scheduleRow returns what is kept of a schedule, after making it if it is new, or what
+// its times depend on has changed.
+func (r *Runner) scheduleRow(ctx context.Context, t *timetable) (row scheduleRow, err error) {
+	query := `SELECT ` + scheduleColumns + `, NOW() AS now_at FROM tenancy_run_schedules WHERE name = ?`
+	var rows []scheduleRow
+	if err := r.selects(ctx, r.db, &rows, query, t.Name); err != nil {
+		return row, err
+	}
+	if len(rows) == 1 && rows[0].Definition == t.definition() {
+		return rows[0], nil
+	}
+	err = sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+		var now int64
+		if err := r.get(ctx, tx, &now, `SELECT NOW()`); err != nil {
+			return err
+		}
+		slot, due := t.times(fromMicro(now))
+		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_schedules SET definition = ?, slot_at = ?, due_at = ? WHERE name = ? AND definition <> ?`,
+			t.definition(), slot, due, t.Name, t.definition())
+		if err != nil || n > 0 || len(rows) > 0 {
+			return err
+		}
+		_, err = r.exec(ctx, tx, `INSERT INTO tenancy_run_schedules (`+scheduleColumns+`) VALUES (?, ?, ?, ?, 0, '', 0, '')`, t.Name, t.definition(), slot, due)
+		return err
+	})
+	if err != nil && !sqlkit.IsUnique(err) { // or another instance was faster
+		return row, err
+	}
+	err = r.get(ctx, r.db, &row, query, t.Name)
+	return row, err
+}
+
+// trigger starts the runs of schedules that are due.
+func (r *Runner) trigger(ctx context.Context) (err error) {
+	for _, t := range r.timetables {
+		row, e := r.scheduleRow(ctx, t)
+		if e == nil && !row.Paused && row.DueAt <= row.Now {
+			e = r.due(ctx, t, row)
+		}
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("schedule %s: %w", t.Name, e))
+		}
+	}
+	return err
+}
+
+// due starts the run for a time that has come, unless the run before has not ended, or
+// the time was missed and is not made up for. Instances that do this at once, or again
+// after one that died, find the same run by its key; the last step decides who notes it.
+func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
+	slot := fromMicro(row.SlotAt)
+	last, note := row.LastRun, ""
+	missed := row.Now-row.DueAt > missedAfter.Microseconds()
+	before, err := r.unfinished(ctx, row.LastRun)
+	switch {
+	case err != nil:
+		return err
+	case missed && t.SkipMissed:
+		note = "missed, and not made up for"
+	case before:
+		note = "skipped: the run before has not ended"
+	default:
+		spec := t.Spec
+		spec.Key = "schedule/" + t.Name + "/" + slot.Format(time.RFC3339)
+		by := tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "schedule:" + t.Name})
+		p, err := r.plan(by, t.Task, spec)
+		switch {
+		case errors.Is(err, tenancy.ErrConflict):
+			return nil // another instance is making the plan
+		case errors.Is(err, tenancy.ErrInvalid):
+			note = clip(err.Error())
+		case err != nil:
+			return err
+		default:
+			if _, err := r.Start(by, p.ID); err != nil {
+				return err
+			}
+			last = p.ID
+		}
+	}
+	from := slot
+	if missed {
+		from = fromMicro(row.Now)
+	}
+	next, due := t.times(from)
+	n, err := r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET slot_at = ?, due_at = ?, last_run = ?, last_slot = ?, note = ? WHERE name = ? AND slot_at = ?`,
+		next, due, last, row.SlotAt, note, t.Name, row.SlotAt)
+	if err == nil && n > 0 && note != "" {
+		r.opts.Logger.WarnContext(ctx, "runs: a schedule was due and started no run",
+			slog.String("schedule", t.Name), slog.Time("due", slot), slog.String("why", note))
+	}
+	return err
+}
+
+// unfinished reports whether that run is still going on.
+func (r *Runner) unfinished(ctx context.Context, id string) (bool, error) {
+	if id == "" {
+		return false, nil
+	}
+	var n int
+	err := r.get(ctx, r.db, &n, `SELECT COUNT(*) FROM tenancy_runs WHERE id = ? AND state IN ('running', 'paused')`, id)
+	return n > 0, err
+}
