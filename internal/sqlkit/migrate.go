@@ -100,12 +100,16 @@ func Applied(ctx context.Context, db *sqlx.DB, d Dialect, table string) ([]int64
 		Version int64 `db:"version_id"`
 		Applied bool  `db:"is_applied"`
 	}
-	err := db.SelectContext(ctx, &rows, `SELECT version_id, is_applied FROM `+d.Quote(table)+` ORDER BY id`)
+	query := `SELECT version_id, is_applied FROM ` + d.Quote(table) + ` ORDER BY id`
+	err := db.SelectContext(ctx, &rows, query)
 	if err != nil && d == SQLite { // which has no code for a missing table
 		var n int
 		e := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
 		if e == nil && n == 0 {
 			return nil, nil
+		}
+		if e == nil { // it may have been made meanwhile
+			err = db.SelectContext(ctx, &rows, query)
 		}
 	}
 	if IsNoTable(err) {

@@ -1,0 +1,181 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
+)
+
+// maxKnown is how many tenants a gate remembers.
+const maxKnown = 100_000
+
+// Gate keeps requests from tenants whose schema is older than the program wants.
+type Gate struct {
+	migrator *Migrator
+	opts     GateOptions
+	asking   singleflight.Group
+
+	mu    sync.Mutex // guards known
+	known map[tenancy.ID]known
+}
+
+// known is what was found of a tenant's schema.
+type known struct {
+	placement tenancy.Placement
+	err       error     // nil: new enough, for good
+	until     time.Time // of an error
+}
+
+// GateOptions are the options of [NewGate].
+type GateOptions struct {
+	// Required is the version that a schema must have: every migration up to it.
+	// Default: [Latest].
+	Required int64
+	// Migrate brings a schema up to date that is too old, when its tenant is first
+	// used: once, whatever number of instances and requests want it. Default: such
+	// requests are refused.
+	Migrate bool
+	// Timeout is the time that this may take. It goes on when the request that began
+	// it ends. Default: 1 minute.
+	Timeout time.Duration
+	// RetryAfter is when clients are told to come back, and how long a schema that is
+	// too old is taken to be so without another look. Default: 5 seconds.
+	RetryAfter time.Duration
+	// Logger is told of requests that are refused. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+// OldSchemaError says that a tenant's schema is older than the program wants. It wraps
+// [tenancy.ErrUnavailable].
+type OldSchemaError struct {
+	// Pending is the number of migrations that the schema lacks; Version is its own.
+	Pending int
+	Version int64
+	after   time.Duration
+}
+
+// Error returns the text for logs.
+func (e *OldSchemaError) Error() string {
+	return fmt.Sprintf("the tenant's schema is at version %d and lacks %d migrations", e.Version, e.Pending)
+}
+
+// Unwrap returns [tenancy.ErrUnavailable].
+func (e *OldSchemaError) Unwrap() error { return tenancy.ErrUnavailable }
+
+// RetryAfter returns when to come back.
+func (e *OldSchemaError) RetryAfter() time.Duration { return e.after }
+
+// NewGate returns a gate for the schemas that the migrator is for.
+func NewGate(m *Migrator, opts *GateOptions) (*Gate, error) {
+	g := &Gate{migrator: m, known: map[tenancy.ID]known{}}
+	if opts != nil {
+		g.opts = *opts
+	}
+	if g.opts.Required == 0 {
+		g.opts.Required = Latest
+	}
+	if g.opts.Timeout == 0 {
+		g.opts.Timeout = time.Minute
+	}
+	if g.opts.RetryAfter == 0 {
+		g.opts.RetryAfter = 5 * time.Second
+	}
+	if m == nil || g.opts.Required < 0 || g.opts.Timeout < 0 || g.opts.RetryAfter < 0 {
+		return nil, tenancy.Wrap("migrate.NewGate", "", fmt.Errorf("%w: want a migrator, and nothing negative", tenancy.ErrInvalid))
+	}
+	return g, nil
+}
+
+// Guard returns a handler that serves tenants whose schema is new enough, and requests
+// without a tenant, by next. Others are answered 503 with Retry-After, or wait until
+// their schema is up to date; see [GateOptions.Migrate]. A tenant whose schema was new
+// enough once costs a look into memory from then on, and is not noticed when its schema
+// is rolled back.
+func (g *Gate) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t, ok := tenancy.FromContext(r.Context()); ok {
+			if err := g.Admit(r.Context(), t); err != nil {
+				problem.Log(g.opts.Logger, slog.LevelWarn, r, err)
+				problem.Write(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Admit is the same for work that is no request, such as jobs from a queue: it returns
+// nil for a tenant whose schema is new enough, and otherwise an [*OldSchemaError], or why
+// that could not be found out.
+func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
+	if k, ok := g.look(t); ok {
+		return k.err
+	}
+	result := g.asking.DoChan(string(t.ID), func() (any, error) {
+		if k, ok := g.look(t); ok { // somebody was faster
+			return nil, k.err
+		}
+		uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.Timeout)
+		defer cancel()
+		return nil, g.find(uncut, t)
+	})
+	select {
+	case res := <-result:
+		return tenancy.Wrap("migrate.Gate.Admit", t.ID, res.Err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// look returns what is known of the tenant's schema.
+func (g *Gate) look(t *tenancy.Tenant) (known, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k, ok := g.known[t.ID]
+	return k, ok && k.placement == t.Placement && (k.err == nil || time.Now().Before(k.until))
+}
+
+// find asks the tenant's database, and migrates it if that is wanted.
+func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
+	if g.opts.Migrate {
+		if _, err := g.migrator.UpTo(ctx, t, g.opts.Required); err != nil {
+			return err
+		}
+		g.keep(t, known{placement: t.Placement})
+		return nil
+	}
+	s, err := g.migrator.Status(ctx, t)
+	if err != nil {
+		return err
+	}
+	lacks := 0
+	for _, f := range s.Pending {
+		if f.Version <= g.opts.Required {
+			lacks++
+		}
+	}
+	k := known{placement: t.Placement}
+	if lacks > 0 {
+		k.err = &OldSchemaError{Pending: lacks, Version: s.Version, after: g.opts.RetryAfter}
+		k.until = time.Now().Add(g.opts.RetryAfter)
+	}
+	g.keep(t, k)
+	return k.err
+}
+
+func (g *Gate) keep(t *tenancy.Tenant, k known) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.known) >= maxKnown {
+		clear(g.known)
+	}
+	g.known[t.ID] = k
+}

@@ -1,0 +1,121 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+func gate(t *testing.T, m *migrate.Migrator, opts migrate.GateOptions) *migrate.Gate {
+	t.Helper()
+	opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	g, err := migrate.NewGate(m, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// ask sends a request of the tenant through the gate.
+func ask(t *testing.T, g *migrate.Gate, tenant *tenancy.Tenant) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	if tenant != nil {
+		r = r.WithContext(tenancy.NewContext(r.Context(), tenant))
+	}
+	w := httptest.NewRecorder()
+	g.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })).ServeHTTP(w, r)
+	return w
+}
+
+func TestGateRefuses(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, pool, tables(3, 0))
+		latest := gate(t, m, migrate.GateOptions{RetryAfter: time.Hour})
+		second := gate(t, m, migrate.GateOptions{Required: 2, RetryAfter: time.Nanosecond})
+		if w := ask(t, latest, nil); w.Code != http.StatusTeapot {
+			t.Errorf("no tenant: got %d, want it served", w.Code)
+		}
+		if w := ask(t, latest, tenant); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "3600" {
+			t.Errorf("an empty database: got %d, Retry-After %q, want 503 and an hour", w.Code, w.Header().Get("Retry-After"))
+		}
+		var old *migrate.OldSchemaError
+		if err := latest.Admit(t.Context(), tenant); !errors.As(err, &old) || old.Pending != 3 || !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("got %v, want an OldSchemaError", err)
+		}
+		if _, err := m.UpTo(t.Context(), tenant, 2); err != nil {
+			t.Fatal(err)
+		}
+		if w := ask(t, second, tenant); w.Code != http.StatusTeapot {
+			t.Errorf("at the required version: got %d, want it served", w.Code)
+		}
+		if w := ask(t, gate(t, m, migrate.GateOptions{}), tenant); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("below the latest version: got %d, want 503", w.Code)
+		}
+		elsewhere := tenant.Clone()
+		elsewhere.Placement.Server = "nowhere"
+		if w := ask(t, second, elsewhere); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("a tenant that moved to a server that is not there: got %d, want 503", w.Code)
+		}
+	})
+}
+
+// Of many requests at many instances, one migrates and all are served; a request that
+// gives up does not take the migration with it.
+func TestGateMigrates(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, s.Pool(t, nil), tables(5, 0))
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		first := gate(t, m, migrate.GateOptions{Migrate: true})
+		if err := first.Admit(gone, tenant); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that gave up: got %v", err)
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			g := gate(t, m, migrate.GateOptions{Migrate: true})
+			for range 5 {
+				wg.Go(func() {
+					if w := ask(t, g, tenant); w.Code != http.StatusTeapot {
+						t.Errorf("got %d, want it served", w.Code)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if err := first.Admit(t.Context(), tenant); err != nil {
+			t.Errorf("after a request that gave up: %v", err)
+		}
+		if st, err := m.Status(t.Context(), tenant); err != nil || st.Version != 5 {
+			t.Errorf("got %+v, %v, want version 5", st, err)
+		}
+	})
+}
+
+func TestGateOptionsRefused(t *testing.T) {
+	t.Parallel()
+	m := migrator(t, tenancytest.NewServer(t, "sqlite").Pool(t, nil), tables(1, 0))
+	for name, opts := range map[string]*migrate.GateOptions{"version": {Required: -1}, "timeout": {Timeout: -1}, "retry": {RetryAfter: -1}} {
+		if _, err := migrate.NewGate(m, opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := migrate.NewGate(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no migrator: got %v, want ErrInvalid", err)
+	}
+}
