@@ -24,6 +24,13 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
+var quiet = slog.New(slog.DiscardHandler)
+
+// second returns the error of a call that returns two things.
+func second[T any](_ T, err error) error { return err }
+
+func byID(s string) tenancy.Ref { return tenancy.Ref{Kind: tenancy.RefID, Value: s} }
+
 // newKeys returns the API keys of a catalog in memory with the tenants acme and
 // globex.
 func newKeys(t testing.TB, store catalog.Store) (*catalog.APIKeys, *catalog.Catalog) {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func (c Change) Refs() []tenancy.Ref {
 		if t == nil {
 			continue
 		}
-		for ref := range refsOf(t) {
+		for ref := range RefsOf(t) {
 			if !slices.Contains(out, ref) {
 				out = append(out, ref)
 			}
@@ -41,8 +42,8 @@ func (c Change) Refs() []tenancy.Ref {
 	return out
 }
 
-// refsOf yields the refs that the record itself says lead to it.
-func refsOf(t *tenancy.Tenant) func(yield func(tenancy.Ref) bool) {
+// RefsOf yields the refs that the record itself says lead to it.
+func RefsOf(t *tenancy.Tenant) iter.Seq[tenancy.Ref] {
 	return func(yield func(tenancy.Ref) bool) {
 		if !yield(tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)}) {
 			return

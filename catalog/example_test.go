@@ -11,7 +11,6 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
-	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 func Example() {
@@ -58,40 +57,4 @@ func Example() {
 	// acme [notes.acme.example] active version 2
 	// <nil>
 	// true
-}
-
-func ExampleCache() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	cat, err := catalog.NewWithStore(tenancytest.NewStore(), nil) // or New, with a database
-	if err != nil {
-		log.Fatal(err)
-	}
-	cache, err := catalog.NewCache(cat, nil) // or with CacheOptions.Redis, for several replicas
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = cache.Close() }()
-	go func() { _ = cache.Run(ctx) }()
-
-	acme := tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}
-	_, err = cache.Find(ctx, acme)
-	fmt.Println(errors.Is(err, tenancy.ErrNotFound)) // and this is remembered
-	made, err := cat.Create(ctx, &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
-	if err != nil {
-		log.Fatal(err)
-	}
-	for range 1000 {
-		if _, err := cache.Find(ctx, acme); err != nil {
-			log.Fatal(err)
-		}
-	}
-	if _, err := cat.SetStatus(ctx, made.ID, tenancy.StatusSuspended); err != nil {
-		log.Fatal(err)
-	}
-	found, err := cache.Find(ctx, acme)
-	fmt.Println(found.Status, err, cache.Stat().Loads, "loads")
-	// Output:
-	// true
-	// suspended <nil> 3 loads
 }

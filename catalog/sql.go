@@ -16,6 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/intern"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -257,19 +258,7 @@ func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 	if tags != "" {
 		t.Tags = strings.Split(tags, " ")
 	}
-	t.Status = constant(t.Status)
+	t.Status = intern.Status(t.Status)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	return &t, domain, err
-}
-
-// constant returns the constant that equals a status that was read, or the status.
-// Strings at one address are found equal without a look at them, and each request
-// compares one.
-func constant(s tenancy.Status) tenancy.Status {
-	for _, each := range tenancy.Statuses() {
-		if each == s {
-			return each
-		}
-	}
-	return s
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/replicas"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -523,7 +524,7 @@ func TestSeenThroughCaches(t *testing.T) {
 	store := tenancytest.NewStore()
 	type replica struct {
 		cat   *catalog.Catalog
-		cache *catalog.Cache
+		cache *cache.Cache
 		gate  *maintenance.Gate
 	}
 	var all [2]replica
@@ -532,7 +533,7 @@ func TestSeenThroughCaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
+		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/internal/credential"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -456,7 +457,7 @@ func TestFloodOfKeys(t *testing.T) {
 			finds.Add(1)
 			return s.Find(ctx, ref)
 		})
-		cache, err := catalog.NewCache(origin, &catalog.CacheOptions{UnknownRate: 10, UnknownBurst: 50, Logger: quiet.Logger})
+		cache, err := cache.New(origin, &cache.Options{UnknownRate: 10, UnknownBurst: 50, Logger: quiet.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -694,12 +695,12 @@ func TestRevocationReachesReplicas(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
-	replica := func() (*catalog.Catalog, *catalog.Cache) {
+	replica := func() (*catalog.Catalog, *cache.Cache) {
 		cat, err := catalog.NewWithStore(store, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
+		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/internal/credential"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/middleware"
@@ -22,7 +23,7 @@ import (
 
 // BenchmarkStandard shows the price of the recommended chain and of its parts, one
 // after the other, for requests that pass: of as many tenants in a random order,
-// each with three API keys, found in a catalog.Cache that runs. A request is one of
+// each with three API keys, found in a cache.Cache that runs. A request is one of
 // a connection: its host and its key lie in memory in the order in which they come,
 // as what was just read does.
 func BenchmarkStandard(b *testing.B) {
@@ -61,7 +62,7 @@ func benchTenants(n int) ([]*tenancy.Tenant, benchRequests) {
 
 func benchmarkStandard(b *testing.B, n int) {
 	tenants, requests := benchTenants(n)
-	cache, err := catalog.NewCache(newFinder(tenants...), nil)
+	cache, err := cache.New(newFinder(tenants...), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

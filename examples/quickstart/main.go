@@ -27,6 +27,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
@@ -79,7 +80,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	if err != nil {
 		return err
 	}
-	find, err1 := catalog.NewCache(cat, nil)
+	find, err1 := cache.New(cat, nil)
 	keys, err2 := catalog.NewAPIKeys(cat, keyPrefix, nil)
 	gate, err3 := maintenance.NewGate(cat, &maintenance.GateOptions{DB: db, Insecure: true}) // Insecure: there is no TLS here
 	used, err4 := newUsage(ctx, db, cat)

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -36,7 +36,7 @@ func (g *ground) runMemory(ctx context.Context) error {
 	inCache := heap() - before
 	runtime.KeepAlive(cache)
 	n := uint64(g.memory) //nolint:gosec // positive
-	fmt.Printf("\nmemory at %d tenants, bytes for each: records alone %d, in a map by ID, slug and domain %d, in catalog.Cache %d\n", n, alone/n, inMap/n, inCache/n)
+	fmt.Printf("\nmemory at %d tenants, bytes for each: records alone %d, in a map by ID, slug and domain %d, in cache.Cache %d\n", n, alone/n, inMap/n, inCache/n)
 	return nil
 }
 
@@ -80,7 +80,7 @@ func heap() uint64 {
 // options.
 func (g *ground) runBackends(ctx context.Context) error {
 	known := min(10_000, len(g.tenants))
-	cache, stop, err := g.warmCache(ctx, known, catalog.CacheOptions{})
+	cache, stop, err := g.warmCache(ctx, known, cache.Options{})
 	if err != nil {
 		return err
 	}

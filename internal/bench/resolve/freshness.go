@@ -15,6 +15,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/internal/bench"
 )
 
@@ -82,7 +83,7 @@ func (g *ground) freshness(ctx context.Context, what string, changes int, redis 
 	cat := g.inPG.Catalog
 	if redis != "" {
 		// It tells others of changes.
-		cache, err := catalog.NewRedisCache(cat, g.client, namespace, &catalog.CacheOptions{Logger: quiet})
+		cache, err := cache.NewRedis(cat, g.client, namespace, &cache.Options{Logger: quiet})
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
@@ -188,9 +189,9 @@ func crowd(workers, n int, do func(i int) error) error {
 const namespace = "bench"
 
 // warmCache returns a cache that runs and has the first n tenants, and what ends it.
-func (g *ground) warmCache(ctx context.Context, n int, opts catalog.CacheOptions) (*catalog.Cache, func(), error) {
+func (g *ground) warmCache(ctx context.Context, n int, opts cache.Options) (*cache.Cache, func(), error) {
 	opts.Logger = quiet
-	cache, err := catalog.NewRedisCache(g.inPG, g.client, namespace, &opts)
+	cache, err := cache.NewRedis(g.inPG, g.client, namespace, &opts)
 	if err != nil {
 		return nil, nil, err
 	}

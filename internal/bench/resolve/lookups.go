@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 )
 
 // still are the options of a cache that asks nobody while it is measured.
-var still = catalog.CacheOptions{TTL: time.Hour}
+var still = cache.Options{TTL: time.Hour}
 
 // runLookups prints a row for each size and side.
 func (g *ground) runLookups(ctx context.Context) error {
@@ -44,7 +44,7 @@ func (g *ground) runLookups(ctx context.Context) error {
 
 // lookups are the ways from a slug to a record. Each has a loop of its own, so that
 // nothing stands between it and what it measures.
-func (g *ground) lookups(cache *catalog.Cache, n int) (sides map[string]func(*worker, int), order []string) {
+func (g *ground) lookups(cache *cache.Cache, n int) (sides map[string]func(*worker, int), order []string) {
 	plain := map[string]*tenancy.Tenant{}
 	for _, t := range g.tenants[:n] {
 		plain[t.Slug] = t
@@ -64,7 +64,7 @@ func (g *ground) lookups(cache *catalog.Cache, n int) (sides map[string]func(*wo
 				w.got(t)
 			}
 		},
-		"catalog.Cache": func(w *worker, n int) {
+		"cache.Cache": func(w *worker, n int) {
 			ctx := context.Background()
 			for range n {
 				t, _ := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: w.next()})
@@ -72,7 +72,7 @@ func (g *ground) lookups(cache *catalog.Cache, n int) (sides map[string]func(*wo
 			}
 		},
 	}
-	order = []string{"plain map", "RWMutex map", "catalog.Cache"}
+	order = []string{"plain map", "RWMutex map", "cache.Cache"}
 	for _, name := range order[:3] {
 		sides[name+", in turn"] = func(w *worker, n int) {
 			w.inTurn = true

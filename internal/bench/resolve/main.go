@@ -1,6 +1,6 @@
 //go:build unix
 
-// Resolve measures how a request finds its tenant: catalog.Cache beside maps, and
+// Resolve measures how a request finds its tenant: cache.Cache beside maps, and
 // middleware.Tenant with it beside other ways, on a PostgreSQL and a Redis server
 // of its own:
 //
@@ -13,7 +13,7 @@
 // # Look-ups and requests
 //
 // A look-up has a slug and wants the record. The sides are a plain map, which may
-// not change; a map under a sync.RWMutex; and catalog.Cache with Run running, in
+// not change; a map under a sync.RWMutex; and cache.Cache with Run running, in
 // front of PostgreSQL, with Redis. A loop over look-ups lets the processor begin the
 // next ones while it waits for memory, as nobody's requests do: in turn, each begins
 // when a field of the record before has been read.
@@ -24,7 +24,7 @@
 //   - nothing: the handler alone.
 //   - WithContext: a copy of the request with a context that is ready. With value:
 //     with a value put in before, which is the least that any middleware does.
-//   - Subdomain and Host: middleware.Tenant with catalog.Cache, by a label in front
+//   - Subdomain and Host: middleware.Tenant with cache.Cache, by a label in front
 //     of a base domain, and by the tenant's own domain.
 //   - map by hand: the label cut off the host, looked up in a map under a
 //     sync.RWMutex, the record put into the context if it is active; no look at
@@ -57,7 +57,7 @@
 // that the cache sends to the catalog, and the commands that the Redis server says
 // it got; those that a script runs are counted apart. Freshness has the time from
 // the beginning of a change by this process until each of three other processes
-// finds it with [catalog.Cache.Find], which they call all the time.
+// finds it with [cache.Cache.Find], which they call all the time.
 package main
 
 import (

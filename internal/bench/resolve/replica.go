@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/internal/bench"
 )
 
@@ -38,25 +39,25 @@ func replica(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	var cache *catalog.Cache
+	var records *cache.Cache
 	if of.Redis == "" {
-		cache, err = catalog.NewCache(cat, &catalog.CacheOptions{Logger: quiet, TTL: time.Second, UnknownTTL: time.Second})
+		records, err = cache.New(cat, &cache.Options{Logger: quiet, TTL: time.Second, UnknownTTL: time.Second})
 	} else {
 		client, err := openRedis(of.Redis)
 		if err != nil {
 			return err
 		}
 		// Nothing is seen but by changes.
-		opts := catalog.CacheOptions{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
-		if cache, err = catalog.NewRedisCache(cat, client, namespace, &opts); err != nil {
+		opts := cache.Options{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+		if records, err = cache.NewRedis(cat, client, namespace, &opts); err != nil {
 			return err
 		}
 	}
 	if err != nil {
 		return err
 	}
-	go func() { _ = cache.Run(ctx) }()
-	for cache.Stat().Deaf {
+	go func() { _ = records.Run(ctx) }()
+	for records.Stat().Deaf {
 		time.Sleep(time.Millisecond)
 	}
 	var gaps []time.Duration
@@ -69,7 +70,7 @@ func replica(ctx context.Context, text string) error {
 		}
 		last := time.Now()
 		for first := true; ; first = false {
-			seen, err := w.look(ctx, cache)
+			seen, err := w.look(ctx, records)
 			if err != nil {
 				return err
 			}
@@ -94,7 +95,7 @@ func replica(ctx context.Context, text string) error {
 }
 
 // look reports whether what is watched for is so. A tenant must not grow older.
-func (w *watch) look(ctx context.Context, cache *catalog.Cache) (bool, error) {
+func (w *watch) look(ctx context.Context, cache *cache.Cache) (bool, error) {
 	t, err := cache.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: w.Slug})
 	if err != nil {
 		return false, err

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -196,7 +196,7 @@ func found(find func(ctx context.Context, slug string) (*tenancy.Tenant, error))
 }
 
 // sides are the ways that are measured.
-func (g *ground) sides(cache *catalog.Cache, client rueidis.Client, n int) ([]side, error) {
+func (g *ground) sides(cache *cache.Cache, client rueidis.Client, n int) ([]side, error) {
 	subdomain, err := resolver.NewSubdomain([]string{base[1:]}, nil)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -56,7 +57,7 @@ func neverGoesBack(t *testing.T, seed uint64) {
 	l := &ledger{versions: map[tenancy.ID]int64{}}
 	o := &origin{Finder: cat}
 	o.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(time.Duration(n(20)) * time.Millisecond) })
-	c, err := catalog.NewCache(o, &catalog.CacheOptions{
+	c, err := cache.New(o, &cache.Options{
 		TTL: 200 * time.Millisecond, UnknownTTL: 100 * time.Millisecond, Size: 1 + n(3), LoadTimeout: time.Second, Logger: quiet,
 	})
 	if err != nil {

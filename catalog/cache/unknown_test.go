@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 func TestCacheRemembersUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, _ := newCache(t, catalog.CacheOptions{UnknownTTL: 6 * time.Second})
+		c, o, _ := newCache(t, cache.Options{UnknownTTL: 6 * time.Second})
 		for range 10 {
 			wantError(t, c, slug("nobody"), tenancy.ErrNotFound)
 		}
@@ -39,7 +39,7 @@ func TestCacheRemembersUnknown(t *testing.T) {
 func TestCacheUnknownIsLoaded(t *testing.T) {
 	t.Parallel()
 	f, refs := newFinder(1)
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{UnknownTTL: time.Hour})
+	c, err := cache.New(f, &cache.Options{UnknownTTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestCacheUnknownEnds(t *testing.T) {
 	for _, pause := range []time.Duration{time.Second, 2 * time.Second, 3500 * time.Millisecond, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			f := finder{}
-			c, err := catalog.NewCache(f, &catalog.CacheOptions{UnknownTTL: 6 * time.Second})
+			c, err := cache.New(f, &cache.Options{UnknownTTL: 6 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestCacheUnknownEnds(t *testing.T) {
 
 func TestCacheUnknownOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, _ := newCache(t, catalog.CacheOptions{UnknownTTL: -1})
+		c, o, _ := newCache(t, cache.Options{UnknownTTL: -1})
 		for range 10 {
 			wantError(t, c, slug("nobody"), tenancy.ErrNotFound)
 		}
@@ -94,7 +94,7 @@ func TestCacheUnknownOff(t *testing.T) {
 // no tenant out, and take a bounded place.
 func TestCacheFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, cat := newCache(t, catalog.CacheOptions{UnknownRate: 100, UnknownBurst: 200, Size: 10})
+		c, o, cat := newCache(t, cache.Options{UnknownRate: 100, UnknownBurst: 200, Size: 10})
 		run(t, c)
 		for i := range 9 {
 			name := fmt.Sprintf("t%d", i)
@@ -113,7 +113,7 @@ func TestCacheFlood(t *testing.T) {
 			for i := range 1500 {
 				wg.Go(func() {
 					_, err := c.Find(t.Context(), domain(fmt.Sprintf("h%d.s%d.example", i, second)))
-					var busy *catalog.CacheBusyError
+					var busy *cache.BusyError
 					switch {
 					case errors.As(err, &busy) && errors.Is(err, tenancy.ErrUnavailable) && busy.RetryAfter() > 0:
 						refused.Add(1)
@@ -145,7 +145,7 @@ func TestCacheFlood(t *testing.T) {
 // loaded at once. Names that it gave up cost one question each.
 func TestCacheChangeInFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, cat := newCache(t, catalog.CacheOptions{UnknownRate: 10, UnknownBurst: 10})
+		c, o, cat := newCache(t, cache.Options{UnknownRate: 10, UnknownBurst: 10})
 		wantVersion(t, c, slug("acme"), 1)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
@@ -184,7 +184,7 @@ func TestCacheChangeInFlood(t *testing.T) {
 // What is remembered of unknown names is bounded.
 func TestCacheUnknownIsBounded(t *testing.T) {
 	t.Parallel()
-	c, err := catalog.NewCache(finder{}, &catalog.CacheOptions{UnknownRate: 1e9, UnknownBurst: 1e9, UnknownTTL: time.Hour})
+	c, err := cache.New(finder{}, &cache.Options{UnknownRate: 1e9, UnknownBurst: 1e9, UnknownTTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestCacheUnknownIsBounded(t *testing.T) {
 func TestCacheUnknownUnbounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, refs := newFinder(1)
-		c, err := catalog.NewCache(f, &catalog.CacheOptions{UnknownRate: math.MaxInt, UnknownBurst: math.MaxInt, UnknownTTL: -1})
+		c, err := cache.New(f, &cache.Options{UnknownRate: math.MaxInt, UnknownBurst: math.MaxInt, UnknownTTL: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func TestCacheColdStart(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			now.Add(-1)
 		})
-		c, err := catalog.NewCache(plainFinder{o}, &catalog.CacheOptions{UnknownBurst: 100})
+		c, err := cache.New(plainFinder{o}, &cache.Options{UnknownBurst: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +251,7 @@ type plainFinder struct{ tenancy.Finder }
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	f, refs := newFinder(1000)
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{Size: 100})
+	c, err := cache.New(f, &cache.Options{Size: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

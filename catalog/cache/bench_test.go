@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -89,9 +89,9 @@ func each(b *testing.B, n int, find func(i int) *tenancy.Tenant) {
 	})
 }
 
-func warm(b testing.TB, f tenancy.Finder, refs []tenancy.Ref) *catalog.Cache {
+func warm(b testing.TB, f tenancy.Finder, refs []tenancy.Ref) *cache.Cache {
 	b.Helper()
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{TTL: 1 << 50})
+	c, err := cache.New(f, &cache.Options{TTL: 1 << 50})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func BenchmarkCacheMemory(b *testing.B) {
 		refs[i] = tenancy.Ref{Kind: tenancy.RefSlug, Value: fmt.Sprintf("tenant-%06d", i)}
 	}
 	for b.Loop() {
-		c, err := catalog.NewCache(maker{}, &catalog.CacheOptions{UnknownRate: 1e9, UnknownBurst: 1e9})
+		c, err := cache.New(maker{}, &cache.Options{UnknownRate: 1e9, UnknownBurst: 1e9})
 		if err != nil {
 			b.Fatal(err)
 		}

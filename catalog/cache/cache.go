@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"context"
@@ -15,17 +15,19 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/internal/circuit"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/rediskit"
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
-// Cache is a [tenancy.Finder] in front of another, usually a [Catalog]: it keeps
+// Cache is a [tenancy.Finder] in front of another, usually a [catalog.Catalog]: it keeps
 // the records in process that were asked for. Its methods may be called by many
 // goroutines at once.
 type Cache struct {
 	origin tenancy.Finder
-	opts   CacheOptions
+	opts   Options
 	stop   func() // watching
 	base   time.Time
 
@@ -61,24 +63,24 @@ const (
 	tick = 20 * time.Millisecond
 )
 
-// NewCache returns a cache in front of the origin. If the origin has a method
-// Watch, as a [Catalog] has, the cache is told of its changes; otherwise, or when
-// the origin only wraps a catalog, let [Catalog.Watch] tell [Cache.Changed].
-func NewCache(origin tenancy.Finder, opts *CacheOptions) (*Cache, error) {
+// New returns a cache in front of the origin. If the origin has a method
+// Watch, as a [catalog.Catalog] has, the cache is told of its changes; otherwise, or when
+// the origin only wraps a catalog, let [catalog.Catalog.Watch] tell [Cache.Changed].
+func New(origin tenancy.Finder, opts *Options) (*Cache, error) {
 	c, err := newCache(origin, nil, "", opts)
 	if err != nil {
-		return nil, tenancy.Wrap("catalog.NewCache", "", err)
+		return nil, tenancy.Wrap("cache.New", "", err)
 	}
 	return c, nil
 }
 
-// NewRedisCache is [NewCache] for a service of several instances: through Redis the
+// NewRedis is [New] for a service of several instances: through Redis the
 // caches of all instances, and of whatever else changes the catalog, tell each other of
-// changes and share records. The namespace is that of [Catalog.Namespace]; services
+// changes and share records. The namespace is that of [catalog.Catalog.Namespace]; services
 // whose caches have the same one in the same Redis share records. The caller closes the
 // client, after [Cache.Run] has ended.
-func NewRedisCache(origin tenancy.Finder, client rueidis.Client, namespace string, opts *CacheOptions) (*Cache, error) {
-	const op = "catalog.NewRedisCache"
+func NewRedis(origin tenancy.Finder, client rueidis.Client, namespace string, opts *Options) (*Cache, error) {
+	const op = "cache.NewRedis"
 	if client == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
 	}
@@ -94,7 +96,7 @@ func NewRedisCache(origin tenancy.Finder, client rueidis.Client, namespace strin
 }
 
 // newCache returns a cache, which shares what it has unless the client is nil.
-func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts *CacheOptions) (*Cache, error) {
+func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts *Options) (*Cache, error) {
 	if origin == nil {
 		return nil, fmt.Errorf("%w: no origin", tenancy.ErrInvalid)
 	}
@@ -123,7 +125,7 @@ func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts 
 		c.silence = sync.OnceValue(unregister)
 	}
 	if w, ok := origin.(interface {
-		Watch(tell func(context.Context, Change)) (stop func())
+		Watch(tell func(context.Context, catalog.Change)) (stop func())
 	}); ok {
 		c.stop = sync.OnceFunc(w.Watch(c.Changed))
 	}
@@ -140,7 +142,7 @@ func (c *Cache) Close() error {
 	c.memory.mu.Unlock()
 	c.trusted.Store(never)
 	c.loads.Wait()
-	return tenancy.Wrap("catalog.Cache.Close", "", c.silence())
+	return tenancy.Wrap("cache.Cache.Close", "", c.silence())
 }
 
 // Run does what the cache does beside requests, until the context ends. Without it
@@ -214,7 +216,7 @@ func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 	}
 	t, err := c.find(ctx, ref)
 	if err != nil {
-		return nil, wrap("catalog.Cache.Find", "", err)
+		return nil, failure.Wrap("cache.Cache.Find", "", err)
 	}
 	return t, nil
 }
@@ -298,8 +300,8 @@ func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 }
 
 // Changed forgets what a change may have touched. After it has returned, this
-// cache finds no record from before the change. See [Catalog.Watch].
-func (c *Cache) Changed(ctx context.Context, change Change) { c.Forget(ctx, change.Refs()...) }
+// cache finds no record from before the change. See [catalog.Catalog.Watch].
+func (c *Cache) Changed(ctx context.Context, change catalog.Change) { c.Forget(ctx, change.Refs()...) }
 
 // Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
 // what the catalog does not know of, such as an API key that was made or revoked. Other
@@ -337,9 +339,9 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 // were loaded together are not loaded again together.
 func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.Unproven))/10 + 1) } //nolint:gosec // not a secret
 
-// failure makes an error of the origin one that unwraps to ErrUnavailable, without
+// unavailable makes an error of the origin one that unwraps to ErrUnavailable, without
 // the load's own context.
-func failure(err error) error {
+func unavailable(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // another context's
 	}

@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
-//go:embed cache.lua
+//go:embed redis.lua
 var cacheScript string
 
 // shared is what caches of one catalog share through Redis: records, and a log of
@@ -47,12 +47,14 @@ type shared struct {
 }
 
 const (
-	sharedLife = 24 * time.Hour // of the log, after the last look
-	logSize    = 10_000
-	maxOwed    = 10_000
+	// tellTimeout bounds how long a change waits for Redis.
+	tellTimeout = time.Second
+	sharedLife  = 24 * time.Hour // of the log, after the last look
+	logSize     = 10_000
+	maxOwed     = 10_000
 )
 
-func newShared(client rueidis.Client, prefix string, o *CacheOptions) *shared {
+func newShared(client rueidis.Client, prefix string, o *Options) *shared {
 	s := &shared{
 		client: client, script: rueidis.NewLuaScript(cacheScript), prefix: prefix + "{catalog}:",
 		format: recordFormat(), self: rand.Text(), timeout: o.RedisTimeout, keep: max(o.MaxStale, o.TTL, time.Second),
@@ -140,7 +142,7 @@ func (s *shared) tell(ctx context.Context, refs []tenancy.Ref) error {
 	}
 	// A mark outlives each load that began before it: fill refuses older ones.
 	mark := max(2*(s.load+s.timeout), time.Minute)
-	return s.do(ctx, watchTimeout, keys, "change", s.format, s.self, text.String(), millis(mark), millis(sharedLife), strconv.Itoa(logSize)).Error()
+	return s.do(ctx, tellTimeout, keys, "change", s.format, s.self, text.String(), millis(mark), millis(sharedLife), strconv.Itoa(logSize)).Error()
 }
 
 // begin keeps the refs from being read in Redis, until end.
@@ -214,7 +216,7 @@ func (s *shared) payAll(ctx context.Context) error {
 	if owed == 0 {
 		return nil
 	}
-	err := s.do(ctx, watchTimeout, []string{s.prefix + "state", s.prefix + "log"}, "reset", millis(sharedLife)).Error()
+	err := s.do(ctx, tellTimeout, []string{s.prefix + "state", s.prefix + "log"}, "reset", millis(sharedLife)).Error()
 	if err != nil {
 		return err
 	}

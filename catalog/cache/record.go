@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"encoding/json"
@@ -10,9 +10,10 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/intern"
 )
 
-// redisRecord is what a text in Redis says; see cache.lua.
+// redisRecord is what a text in Redis says; see redis.lua.
 type redisRecord struct {
 	epoch  string
 	seq    int64
@@ -74,7 +75,7 @@ func decodeRecord(text, format string) (redisRecord, error) {
 	if err := r.tenant.Validate(); err != nil {
 		return redisRecord{}, err
 	}
-	r.tenant.Status = constant(r.tenant.Status)
+	r.tenant.Status = intern.Status(r.tenant.Status)
 	r.tenant.CreatedAt, r.tenant.UpdatedAt = r.tenant.CreatedAt.UTC(), r.tenant.UpdatedAt.UTC()
 	return r, nil
 }

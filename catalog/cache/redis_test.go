@@ -1,6 +1,6 @@
 //go:build unix
 
-package catalog_test
+package cache_test
 
 import (
 	"bytes"
@@ -23,6 +23,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -78,7 +79,7 @@ func slowDown(t *testing.T, proxy *testserver.Proxy, by time.Duration) {
 // replica is a cache of one process of a service, that reads a store which all of
 // them share.
 type replica struct {
-	*catalog.Cache
+	*cache.Cache
 	*origin
 	cat *catalog.Catalog
 }
@@ -88,7 +89,7 @@ func (r *replica) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 }
 
 // newReplica returns a running cache over a catalog of its own on the store.
-func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts catalog.CacheOptions) *replica {
+func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts cache.Options) *replica {
 	t.Helper()
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
@@ -101,7 +102,7 @@ func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namesp
 	if opts.RedisTimeout == 0 {
 		opts.RedisTimeout = 5 * time.Second // the machine may be busy
 	}
-	c, err := catalog.NewRedisCache(o, client, namespace, &opts)
+	c, err := cache.NewRedis(o, client, namespace, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func keysOf(namespace string) string { return "tenancy:cache:" + namespace + ":{
 func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:" + slug }
 
 // long is for caches whose records end by changes alone.
-var long = catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+var long = cache.Options{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
 
 // What one replica changes, all have soon, and what one loads, the others need not
 // load.
@@ -307,7 +308,7 @@ func TestCacheTellsWithoutRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := catalog.NewRedisCache(cat, client, ns, &catalog.CacheOptions{RedisTimeout: 5 * time.Second}); err != nil {
+	if _, err := cache.NewRedis(cat, client, ns, &cache.Options{RedisTimeout: 5 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -340,7 +341,7 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 				t.Fatal(err)
 			}
 			opts.RedisTimeout = 5 * time.Second
-			a, err := catalog.NewRedisCache(&o, client, ns, &opts)
+			a, err := cache.NewRedis(&o, client, ns, &opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -398,7 +399,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	opts := long
 	client, proxy := proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	a, err := catalog.NewRedisCache(o, client, alone, &opts)
+	a, err := cache.NewRedis(o, client, alone, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -588,7 +589,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, refs := newFinder(100)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{Logger: quiet})
+	c, err := cache.NewRedis(f, client, alone, &cache.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -759,7 +760,7 @@ func TestCacheTellsLaterWithoutRun(t *testing.T) {
 	opts := long
 	client, proxy := proxied(t, s)
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-	if _, err := catalog.NewRedisCache(cat, client, alone, &opts); err != nil {
+	if _, err := cache.NewRedis(cat, client, alone, &opts); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Stop()
@@ -907,7 +908,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(200)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := cache.NewRedis(f, client, alone, &cache.Options{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -938,7 +939,7 @@ func TestCacheRunTwice(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
 	f, refs := newFinder(100)
-	c, err := catalog.NewRedisCache(f, client, alone, &catalog.CacheOptions{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	c, err := cache.NewRedis(f, client, alone, &cache.Options{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -970,7 +971,7 @@ func TestCacheForgetsKeys(t *testing.T) {
 	cat := tenancytest.NewCatalog(t, acme())
 	key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret-5c6f1f9e"}
 	var revoked atomic.Bool
-	var all []*catalog.Cache
+	var all []*cache.Cache
 	for range 2 {
 		o := &origin{Finder: cat}
 		o.answerAfter(func(_ context.Context, ref tenancy.Ref) {
@@ -980,7 +981,7 @@ func TestCacheForgetsKeys(t *testing.T) {
 		})
 		opts := long
 		opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-		c, err := catalog.NewRedisCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, client, ns, &opts)
+		c, err := cache.NewRedis(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, client, ns, &opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1065,7 +1066,7 @@ func TestCacheStartsStale(t *testing.T) {
 	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	opts := catalog.CacheOptions{TTL: 100 * time.Millisecond}
+	opts := cache.Options{TTL: 100 * time.Millisecond}
 	a := newReplica(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	began := time.Now()
@@ -1158,7 +1159,7 @@ func TestCacheCannotTell(t *testing.T) {
 	opts := long
 	opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
 	client := allowed(t, s, "+eval", "+evalsha", "+get", "+hmget", "+hset", "+time", "+info")
-	c, err := catalog.NewRedisCache(cat, client, alone, &opts)
+	c, err := cache.NewRedis(cat, client, alone, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"sync"
@@ -109,7 +109,7 @@ func newGate(rate, burst int) *gate {
 	}
 }
 
-// enter returns when there is a token, or a [*CacheBusyError].
+// enter returns when there is a token, or a [*BusyError].
 func (g *gate) enter() error {
 	g.mu.Lock()
 	g.refill()
@@ -120,7 +120,7 @@ func (g *gate) enter() error {
 	}
 	if len(g.waiting) >= g.queue {
 		g.mu.Unlock()
-		return &CacheBusyError{After: g.wait}
+		return &BusyError{After: g.wait}
 	}
 	t := &turnstile{open: make(chan struct{})}
 	g.waiting = append(g.waiting, t)
@@ -145,7 +145,7 @@ func (g *gate) enter() error {
 			break
 		}
 	}
-	return &CacheBusyError{After: g.wait}
+	return &BusyError{After: g.wait}
 }
 
 // back gives a token back that was not needed.
@@ -187,20 +187,20 @@ func (g *gate) serve() {
 	})
 }
 
-// CacheBusyError says that a ref was not looked up, because too many were that
+// BusyError says that a ref was not looked up, because too many were that
 // lead to no tenant. It unwraps to [tenancy.ErrUnavailable].
-type CacheBusyError struct {
+type BusyError struct {
 	// After is when it is worth trying again.
 	After time.Duration
 }
 
 // Error returns the text for logs.
-func (e *CacheBusyError) Error() string {
+func (e *BusyError) Error() string {
 	return "not looked up: too many look-ups of names that nobody has"
 }
 
 // RetryAfter returns when to try again, for the header of that name.
-func (e *CacheBusyError) RetryAfter() time.Duration { return e.After }
+func (e *BusyError) RetryAfter() time.Duration { return e.After }
 
 // Unwrap returns [tenancy.ErrUnavailable].
-func (e *CacheBusyError) Unwrap() error { return tenancy.ErrUnavailable }
+func (e *BusyError) Unwrap() error { return tenancy.ErrUnavailable }

@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"context"
@@ -149,7 +149,7 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 		if c.circuit.Failed(c.now()) {
 			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
 		}
-		return nil, failure(err)
+		return nil, unavailable(err)
 	}
 	if err != nil {
 		return nil, err

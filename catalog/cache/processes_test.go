@@ -1,6 +1,6 @@
 //go:build unix
 
-package catalog_test
+package cache_test
 
 import (
 	"bufio"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // openProcess returns the catalog and the cache of a process.
-func openProcess(file, redis string) (*catalog.Catalog, *catalog.Cache, error) {
+func openProcess(file, redis string) (*catalog.Catalog, *cache.Cache, error) {
 	db, err := sqlite.Open(file)
 	if err != nil {
 		return nil, nil, err
@@ -55,7 +56,7 @@ func openProcess(file, redis string) (*catalog.Catalog, *catalog.Cache, error) {
 		return nil, nil, err
 	}
 	// Nothing is seen but by changes.
-	c, err := catalog.NewRedisCache(cat, client, alone, &catalog.CacheOptions{TTL: time.Hour, Unproven: time.Hour})
+	c, err := cache.NewRedis(cat, client, alone, &cache.Options{TTL: time.Hour, Unproven: time.Hour})
 	return cat, c, err
 }
 

@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"math/bits"

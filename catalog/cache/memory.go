@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"math"
@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
 )
 
 // distrusted is when a record was loaded that must not be used before it is
@@ -51,7 +52,7 @@ type record struct {
 
 // refs yields all refs that lead to the record.
 func (r *record) refs(yield func(tenancy.Ref) bool) {
-	for ref := range refsOf(r.tenant) {
+	for ref := range catalog.RefsOf(r.tenant) {
 		if !yield(ref) {
 			return
 		}
@@ -260,7 +261,7 @@ func (m *memory) distrust() {
 }
 
 func names(t *tenancy.Tenant, ref tenancy.Ref) bool {
-	for each := range refsOf(t) {
+	for each := range catalog.RefsOf(t) {
 		if each == ref {
 			return true
 		}

@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// CacheStat is what a cache is and did, since it was made.
-type CacheStat struct {
+// Stat is what a cache is and did, since it was made.
+type Stat struct {
 	// Tenants is how many tenants are in memory, Unknown how many refs are
 	// remembered that lead to none.
 	Tenants int `json:"tenants"`
@@ -29,7 +29,7 @@ type CacheStat struct {
 	// Stale counts records that were older than they may be and were used because
 	// the origin failed.
 	Stale int64 `json:"stale"`
-	// Refused counts loads that were refused with a [*CacheBusyError].
+	// Refused counts loads that were refused with a [*BusyError].
 	Refused int64 `json:"refused"`
 	// Changes counts changes that the cache was told of, Evictions tenants that
 	// gave their place to others.
@@ -44,7 +44,7 @@ type CacheStat struct {
 	Resets    int64 `json:"resets"`
 	// RedisDown is whether Redis is not asked for records because it failed. Deaf
 	// is whether changes may be missed now, and records become no older than
-	// [CacheOptions.Unproven]. Without Redis neither is.
+	// [Options.Unproven]. Without Redis neither is.
 	RedisDown bool `json:"redis_down"`
 	Deaf      bool `json:"deaf"`
 	// Proven is when all changes were heard of; the zero time if never.
@@ -54,8 +54,8 @@ type CacheStat struct {
 }
 
 // Stat returns the cache's figures.
-func (c *Cache) Stat() CacheStat {
-	s := CacheStat{
+func (c *Cache) Stat() Stat {
+	s := Stat{
 		Hits:         c.counts.hits.Load(),
 		Unknown:      c.memory.unknown.len(),
 		UnknownHits:  c.counts.unknown.Load(),
@@ -94,7 +94,7 @@ func (c *Cache) Check(context.Context) error {
 	case c.shared != nil && c.deaf():
 		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.Unproven)
 	}
-	return tenancy.Wrap("catalog.Cache.Check", "", err)
+	return tenancy.Wrap("cache.Cache.Check", "", err)
 }
 
 // counts are what the cache did.

@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -71,14 +72,14 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // newCache returns a cache in front of a catalog in memory that has the tenant
 // acme.
-func newCache(t *testing.T, opts catalog.CacheOptions) (*catalog.Cache, *origin, *catalog.Catalog) {
+func newCache(t *testing.T, opts cache.Options) (*cache.Cache, *origin, *catalog.Catalog) {
 	t.Helper()
 	cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme", Domains: []string{"acme.example"}})
 	o := &origin{Finder: cat}
 	if opts.Logger == nil {
 		opts.Logger = quiet
 	}
-	c, err := catalog.NewCache(o, &opts)
+	c, err := cache.New(o, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func newCache(t *testing.T, opts catalog.CacheOptions) (*catalog.Cache, *origin,
 }
 
 // run runs the cache until the test ends.
-func run(t testing.TB, c *catalog.Cache) {
+func run(t testing.TB, c *cache.Cache) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -121,7 +122,7 @@ func wantError(t testing.TB, f tenancy.Finder, ref tenancy.Ref, want error) {
 // through is a store that is read through a cache.
 type through struct {
 	*tenancytest.Store
-	cache *catalog.Cache
+	cache *cache.Cache
 }
 
 func (s *through) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
@@ -150,7 +151,7 @@ func TestCacheConforms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := catalog.NewCache(inner, nil)
+		c, err := cache.New(inner, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +168,7 @@ func TestCacheConforms(t *testing.T) {
 // One load serves all refs of a tenant.
 func TestCacheKeepsTheWholeRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, _ := newCache(t, catalog.CacheOptions{})
+		c, o, _ := newCache(t, cache.Options{})
 		for range 3 {
 			for _, ref := range []tenancy.Ref{domain("acme.example"), slug("acme"), byID("acme-1")} {
 				wantVersion(t, c, ref, 1)
@@ -183,7 +184,7 @@ func TestCacheKeepsTheWholeRecord(t *testing.T) {
 func TestCacheTTL(t *testing.T) {
 	for _, running := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c, o, _ := newCache(t, catalog.CacheOptions{TTL: time.Minute})
+			c, o, _ := newCache(t, cache.Options{TTL: time.Minute})
 			if running {
 				run(t, c)
 			}
@@ -209,7 +210,7 @@ func TestCacheTTL(t *testing.T) {
 func TestCacheLoadsAhead(t *testing.T) {
 	for _, running := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c, o, _ := newCache(t, catalog.CacheOptions{TTL: time.Minute})
+			c, o, _ := newCache(t, cache.Options{TTL: time.Minute})
 			if running {
 				run(t, c)
 			}
@@ -232,7 +233,7 @@ func TestCacheLoadsAhead(t *testing.T) {
 
 func TestCacheSeesEveryChange(t *testing.T) {
 	t.Parallel()
-	c, _, cat := newCache(t, catalog.CacheOptions{})
+	c, _, cat := newCache(t, cache.Options{})
 	version := int64(1)
 	do := func(what string, change func() (*tenancy.Tenant, error)) {
 		t.Helper()
@@ -301,7 +302,7 @@ func TestCacheSeesChangesThatMayHaveHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := catalog.NewCache(cat, nil)
+	c, err := cache.New(cat, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +366,7 @@ func second[T any](_ T, err error) error { return err }
 // asks after the change does not wait for that load.
 func TestCacheSlowLoadLosesAgainstChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, cat := newCache(t, catalog.CacheOptions{})
+		c, o, cat := newCache(t, cache.Options{})
 		for _, ref := range []tenancy.Ref{slug("acme"), domain("acme.example"), byID("acme-1")} {
 			before, err := cat.Find(t.Context(), byID("acme-1"))
 			if err != nil {
@@ -420,7 +421,7 @@ func TestCacheSlowLoadLosesAgainstLaterLoad(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			inner := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
 			o := &origin{Finder: inner}
-			c, err := catalog.NewCache(plainFinder{o}, &catalog.CacheOptions{TTL: time.Second, LoadTimeout: time.Minute, Logger: quiet})
+			c, err := cache.New(plainFinder{o}, &cache.Options{TTL: time.Second, LoadTimeout: time.Minute, Logger: quiet})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -467,7 +468,7 @@ func TestCacheChangesAtEachLoad(t *testing.T) {
 		cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
 		key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret"}
 		o := &origin{Finder: cat}
-		c, err := catalog.NewCache(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, nil)
+		c, err := cache.New(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -496,7 +497,7 @@ func TestCacheChangesAtEachLoad(t *testing.T) {
 
 func TestCacheStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, _ := newCache(t, catalog.CacheOptions{LoadTimeout: 10 * time.Second})
+		c, o, _ := newCache(t, cache.Options{LoadTimeout: 10 * time.Second})
 		o.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(2 * time.Second) })
 		var got, late atomic.Int64
 		for i := range 1000 {
@@ -529,7 +530,7 @@ func TestCacheStampede(t *testing.T) {
 func TestCacheServesStale(t *testing.T) {
 	down := errors.New("connection refused")
 	synctest.Test(t, func(t *testing.T) {
-		c, o, cat := newCache(t, catalog.CacheOptions{TTL: time.Minute, MaxStale: time.Hour, LoadTimeout: 5 * time.Second})
+		c, o, cat := newCache(t, cache.Options{TTL: time.Minute, MaxStale: time.Hour, LoadTimeout: 5 * time.Second})
 		wantVersion(t, c, slug("acme"), 1)
 		o.breakDown(down)
 		wantError(t, c, slug("globex"), tenancy.ErrUnavailable)
@@ -579,7 +580,7 @@ func TestCacheServesStale(t *testing.T) {
 
 func TestCacheMaxStaleOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, o, _ := newCache(t, catalog.CacheOptions{MaxStale: -1})
+		c, o, _ := newCache(t, cache.Options{MaxStale: -1})
 		wantVersion(t, c, slug("acme"), 1)
 		o.breakDown(errors.New("down"))
 		time.Sleep(time.Minute)
@@ -591,7 +592,7 @@ func TestCacheMaxStaleOff(t *testing.T) {
 func TestCacheForgetsWhatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := finder{slug("acme"): tenancytest.NewTenant("acme")}
-		c, err := catalog.NewCache(f, nil)
+		c, err := cache.New(f, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -612,7 +613,7 @@ func TestCacheOriginPanics(t *testing.T) {
 		"Goexit": func(context.Context, tenancy.Ref) { runtime.Goexit() },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, o, _ := newCache(t, catalog.CacheOptions{})
+			c, o, _ := newCache(t, cache.Options{})
 			o.answerAfter(fail)
 			wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
 			o.answerAfter(func(context.Context, tenancy.Ref) {})
@@ -634,7 +635,7 @@ func TestCacheNameTwice(t *testing.T) {
 	t.Parallel()
 	f, refs := newFinder(3)
 	f[refs[1]].Domains = []string{"acme.example", "acme.example"}
-	c, err := catalog.NewCache(f, &catalog.CacheOptions{Size: 2})
+	c, err := cache.New(f, &cache.Options{Size: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -650,7 +651,7 @@ func TestCacheNameTwice(t *testing.T) {
 
 func TestCacheCloses(t *testing.T) {
 	t.Parallel()
-	c, _, cat := newCache(t, catalog.CacheOptions{})
+	c, _, cat := newCache(t, cache.Options{})
 	wantVersion(t, c, slug("acme"), 1)
 	for range 2 {
 		if err := c.Close(); err != nil {
@@ -664,24 +665,24 @@ func TestCacheCloses(t *testing.T) {
 	}
 }
 
-func TestNewCacheRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	for what, opts := range map[string]catalog.CacheOptions{
+	for what, opts := range map[string]cache.Options{
 		"size": {Size: -1}, "TTL": {TTL: -1}, "load": {LoadTimeout: -1}, "rate": {UnknownRate: -1}, "burst": {UnknownBurst: -1},
 	} {
-		if _, err := catalog.NewCache(finder{}, &opts); !errors.Is(err, tenancy.ErrInvalid) {
+		if _, err := cache.New(finder{}, &opts); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", what, err)
 		}
 	}
 	for _, odd := range []string{"", "a:b", "a{b}", "a*"} {
-		if _, err := catalog.NewRedisCache(finder{}, unusedRedis{}, odd, nil); !errors.Is(err, tenancy.ErrInvalid) {
+		if _, err := cache.NewRedis(finder{}, unusedRedis{}, odd, nil); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("namespace %q: got %v, want ErrInvalid", odd, err)
 		}
 	}
-	if _, err := catalog.NewRedisCache(finder{}, nil, "a", nil); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := cache.NewRedis(finder{}, nil, "a", nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no client: got %v, want ErrInvalid", err)
 	}
-	if _, err := catalog.NewCache(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := cache.New(nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no origin: got %v, want ErrInvalid", err)
 	}
 }

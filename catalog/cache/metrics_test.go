@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 )
 
 func TestCacheMetrics(t *testing.T) {
 	t.Parallel()
 	reader := sdk.NewManualReader()
-	c, o, _ := newCache(t, catalog.CacheOptions{MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))})
+	c, o, _ := newCache(t, cache.Options{MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))})
 	wantVersion(t, c, slug("acme"), 1)
 	wantVersion(t, c, slug("acme"), 1)
 	wantVersion(t, c, slug("acme"), 1)
@@ -60,7 +60,7 @@ func TestCacheSpans(t *testing.T) {
 	t.Parallel()
 	exporter := tracetest.NewInMemoryExporter()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)).Tracer("host")
-	c, o, _ := newCache(t, catalog.CacheOptions{})
+	c, o, _ := newCache(t, cache.Options{})
 	o.answerAfter(func(ctx context.Context, _ tenancy.Ref) {
 		_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("driver").Start(ctx, "query")
 		span.End()
@@ -97,7 +97,7 @@ func TestCacheSpans(t *testing.T) {
 
 func TestCacheCheck(t *testing.T) {
 	t.Parallel()
-	c, o, _ := newCache(t, catalog.CacheOptions{})
+	c, o, _ := newCache(t, cache.Options{})
 	wantVersion(t, c, slug("acme"), 1)
 	if err := c.Check(t.Context()); err != nil {
 		t.Errorf("a cache that works: got %v", err)
@@ -137,7 +137,7 @@ func collect(t *testing.T, reader sdk.Reader) map[string]int64 {
 // The number of hits is an estimate, and close.
 func TestCacheCountsHits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _, _ := newCache(t, catalog.CacheOptions{TTL: time.Hour})
+		c, _, _ := newCache(t, cache.Options{TTL: time.Hour})
 		run(t, c)
 		wantVersion(t, c, slug("acme"), 1)
 		const hits = 50_000

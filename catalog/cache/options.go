@@ -1,4 +1,4 @@
-package catalog
+package cache
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// CacheOptions are the options of [NewCache] and [NewRedisCache].
-type CacheOptions struct {
+// Options are the options of [New] and [NewRedis].
+type Options struct {
 	// Size is the most tenants that are kept in process. Default: 100,000.
 	Size int
 	// TTL is how old a record may become, counted from when its load from the
@@ -45,7 +45,7 @@ type CacheOptions struct {
 }
 
 // complete fills in defaults.
-func (o *CacheOptions) complete() error {
+func (o *Options) complete() error {
 	for _, each := range []struct {
 		name      string
 		n         *int
