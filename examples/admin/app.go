@@ -23,6 +23,7 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
@@ -40,7 +41,7 @@ type app struct {
 	pool        *dbpool.Pool
 	trail       *audit.Trail
 	catalog     *catalog.Catalog
-	cache       *catalog.Cache
+	cache       *cache.Cache
 	recorder    *analytics.Recorder
 	keeper      *analytics.Keeper
 	reports     *analytics.Reports
@@ -77,7 +78,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail}); err != nil {
 		return a, err
 	}
-	if a.cache, err = catalog.NewCache(a.catalog, nil); err != nil {
+	if a.cache, err = cache.New(a.catalog, nil); err != nil {
 		return a, err
 	}
 	a.closers = append(a.closers, a.cache.Close)

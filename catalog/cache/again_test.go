@@ -1,4 +1,4 @@
-package catalog_test
+package cache_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 )
 
 // one is a finder with one tenant at a time.
@@ -33,7 +33,7 @@ func TestCacheOfATenantThatWasMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o one
 		o.tenant.Store(&tenancy.Tenant{ID: "acme", Slug: "acme", Name: "old", Status: tenancy.StatusActive, Version: 7, CreatedAt: time.Now().UTC()})
-		c, err := catalog.NewCache(&o, &catalog.CacheOptions{TTL: time.Hour, Logger: quiet})
+		c, err := cache.New(&o, &cache.Options{TTL: time.Hour, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
