@@ -235,6 +235,9 @@ func (c *physical) note(query string) effect {
 	return e
 }
 
+// Unwrap returns the engine's connection, for those who only ask it what it is.
+func (c *physical) Unwrap() driver.Conn { return c.inner }
+
 // Unwrap returns the driver's own connection out of what [sql.Conn.Raw] gives,
 // for what only the driver can do, such as pgx's CopyFrom. It is for use within
 // Raw. What happens to the session there is not seen, so it is cleaned afterwards

@@ -36,6 +36,9 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		return err
 	}
 	return e.connect(ctx, func(conn *pgx.Conn) error {
+		if err := sqlkit.CheckSession(ctx, conn); err != nil {
+			return err
+		}
 		m := &maker{e, conn, database, making(database, tenant), tenant}
 		unlock, err := m.lock(ctx)
 		if err != nil {
@@ -131,6 +134,12 @@ func (m *maker) mark(ctx context.Context) error {
 		m.templateSeen.Store(false)
 		return m.errTemplate()
 	}
+	if err != nil {
+		return err
+	}
+	// A pooler keeps sessions in it that nobody uses.
+	_, err = m.conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+		WHERE datname = $1 AND usename = current_user AND backend_type = 'client backend'`, m.making)
 	if err != nil {
 		return err
 	}

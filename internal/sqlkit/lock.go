@@ -66,6 +66,9 @@ func Poll(ctx context.Context, try func() (bool, error)) error {
 type postgresLocker struct{ key int64 }
 
 func (l postgresLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	if err := checkSession(ctx, conn); err != nil {
+		return err
+	}
 	return Poll(ctx, func() (ok bool, err error) {
 		err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, l.key).Scan(&ok)
 		return ok, err
