@@ -31,6 +31,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -63,6 +64,10 @@ type Options struct {
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports
+	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks, and "migrate" and "seed". Default: none.
+	Runs *runs.Runner
+	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
+	BulkThreshold int
 	// Checks are the parts whose health is shown, by name. Each is called beside requests and given a few seconds.
 	Checks map[string]func(context.Context) error
 	// Limiter counts requests of operators. Default: that of Auth, or a [ratelimit.Memory].
@@ -138,6 +143,10 @@ func (a *Admin) complete() error {
 	if o.Auth.Limiter == nil {
 		o.Auth.Limiter = o.Limiter
 	}
+	if o.BulkThreshold == 0 {
+		o.BulkThreshold = 100
+	}
+	o.BulkThreshold = max(o.BulkThreshold, 0)
 	o.Hosts = slices.Clone(o.Hosts)
 	for i, h := range o.Hosts {
 		if h == "" || strings.ContainsAny(h, ":/ ") {
@@ -217,7 +226,7 @@ func (a *Admin) Check(ctx context.Context) error { return a.auth.Check(ctx) }
 func (a *Admin) parts() []string {
 	parts := []string{}
 	for name, wired := range map[string]bool{
-		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil,
+		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -232,6 +241,7 @@ const (
 	partAudit   = "audit"
 	partCreate  = "create"
 	partReports = "reports"
+	partRuns    = "runs"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

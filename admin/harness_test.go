@@ -3,12 +3,14 @@ package admin_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -22,6 +24,8 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -43,13 +47,14 @@ type console struct {
 	cat    *catalog.Catalog
 	trail  *audit.Trail
 	store  *analytics.SQL
+	runner *runs.Runner
 	a, b   *tenancy.Tenant
 	routes routers.Router
 }
 
 func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)) *console {
 	t.Helper()
-	c := &console{db: s.Database(t)}
+	c := &console{db: database(t, s)}
 	var err error
 	must := func(err error) {
 		t.Helper()
@@ -65,19 +70,35 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	must(err)
 	reports, err := analytics.NewReports(c.store, nil)
 	must(err)
-	opts := &admin.Options{Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	c.runner, err = runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Poll: 50 * time.Millisecond})
+	must(err)
+	opts := &admin.Options{Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
 	if change != nil {
 		change(opts)
 	}
 	c.Admin, err = admin.New(c.db, c.cat, opts)
 	must(err)
-	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.Migrate} {
+	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.runner.Migrate, c.Migrate} {
 		must(migrate(t.Context()))
 	}
 	c.a = c.tenant(t, "aaa", "eu")
 	c.b = c.tenant(t, "bbb", "us")
 	c.routes = documented(t)
 	return c
+}
+
+// database returns a handle to a new database, as an application opens one for its control plane. Server.Database has one of a pool, which
+// refuses to serve in a tenant's context, as tasks of runs do.
+func database(t *testing.T, s *tenancytest.Server) *sqlx.DB {
+	t.Helper()
+	to, err := s.Engine.Connector(s.Tenant(t, "control").Placement.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sqlx.NewDb(sql.OpenDB(to), s.Engine.DriverName())
+	db.SetMaxOpenConns(10)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 func (c *console) tenant(t *testing.T, slug string, tags ...string) *tenancy.Tenant {

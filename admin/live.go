@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -106,30 +105,20 @@ type liveFrame struct {
 	Data  any       `json:"data"`
 }
 
-// topicsOf reads the topics that a stream asks for.
-func topicsOf(r *http.Request) ([]string, error) {
-	text := r.URL.Query().Get("topics")
-	if text == "" {
-		text = "overview"
-	}
-	topics := strings.Split(text, ",")
-	for _, t := range topics {
-		if t != "overview" || len(topics) > 1 {
-			return nil, fmt.Errorf("%w: topic %.80q", tenancy.ErrInvalid, text)
-		}
-	}
-	return topics, nil
-}
-
 // stream sends a frame of each topic each second, as server-sent events. It looks at session, role and scope before each frame, and ends
 // when they do not allow it any more. A reader who is slow gets the newest frame when they are ready, and none in between.
 func (a *Admin) stream(c *call) error {
 	if err := c.onlyQuery("topics"); err != nil {
 		return err
 	}
-	topics, err := topicsOf(c.r)
+	topics, err := a.topicsOf(c.r)
 	if err != nil {
 		return err
+	}
+	for _, t := range topics {
+		if !c.id.Permissions.Has(t.permission) {
+			return fmt.Errorf("%w: topic %.80q", tenancy.ErrForbidden, t.name)
+		}
 	}
 	operator := c.id.Operator.ID
 	if err := a.live.enter(operator); err != nil {
@@ -142,9 +131,9 @@ func (a *Admin) stream(c *call) error {
 	defer tick.Stop()
 	for id := c.id; ; {
 		for _, topic := range topics {
-			f, err := a.live.get(c.ctx(), topic+" "+viewerKey(id), func(ctx context.Context) (any, error) {
-				o, err := a.overviewFor(ctx, id)
-				return liveFrame{topic, time.Now().UTC(), o}, err
+			f, err := a.live.get(c.ctx(), topic.name+" "+viewerKey(id), func(ctx context.Context) (any, error) {
+				data, err := topic.look(ctx, id)
+				return liveFrame{topic.name, time.Now().UTC(), data}, err
 			})
 			if err != nil && !started {
 				return err
@@ -157,10 +146,11 @@ func (a *Admin) stream(c *call) error {
 				started = true
 			}
 			if err != nil { // the database does not answer: the stream stays open, without a figure
-				f = &frame{at: time.Now(), data: []byte(`{"topic":"` + topic + `","problem":"unavailable"}`)}
+				data, _ := json.Marshal(map[string]string{"topic": topic.name, "problem": "unavailable"})
+				f = &frame{at: time.Now(), data: data}
 			}
 			_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // a writer without deadlines is the application's
-			if _, err := fmt.Fprintf(c.w, "event: %s\nid: %d\ndata: %s\n\n", topic, f.at.UnixMilli(), f.data); err != nil {
+			if _, err := fmt.Fprintf(c.w, "event: %s\nid: %d\ndata: %s\n\n", topic.event, f.at.UnixMilli(), f.data); err != nil {
 				return nil
 			}
 		}
@@ -173,7 +163,7 @@ func (a *Admin) stream(c *call) error {
 		case <-tick.C:
 		}
 		again := &call{admin: a, row: c.row, w: c.w, r: c.r}
-		if err := a.admitStream(again); err != nil {
+		if err := a.admitStream(again, topics); err != nil {
 			_, _ = fmt.Fprint(c.w, "event: end\ndata: {}\n\n")
 			_ = out.Flush()
 			return nil
@@ -185,7 +175,7 @@ func (a *Admin) stream(c *call) error {
 }
 
 // admitStream is admit without counting a request. A database that does not answer ends no stream.
-func (a *Admin) admitStream(c *call) error {
+func (a *Admin) admitStream(c *call, topics []topic) error {
 	id, err := a.auth.Identify(c.r)
 	if isUnavailable(err) {
 		return nil
@@ -196,6 +186,11 @@ func (a *Admin) admitStream(c *call) error {
 	c.id = id
 	if id.Session.Stage != auth.StageFull || !id.Permissions.Has(c.row.permission) {
 		return tenancy.ErrForbidden
+	}
+	for _, t := range topics {
+		if !id.Permissions.Has(t.permission) {
+			return tenancy.ErrForbidden
+		}
 	}
 	return nil
 }

@@ -25,12 +25,16 @@ var mayDo = map[string]string{
 	"POST tenants/{id}/activate": "soO", "POST tenants/{id}/suspend": "soO", "POST tenants/{id}/block": "soO", "POST tenants/{id}/deactivate": "soO",
 	"GET audit": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
-	"GET analytics/overview": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET live": "vsoSO",
+	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET live": "vsoSO",
+	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
+	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
+	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",
+	"POST actions/bulk-activate": "oO", "POST actions/bulk-suspend": "oO", "POST actions/bulk-block": "oO", "POST actions/bulk-deactivate": "oO",
 	"GET health": "vsoSO", "GET healthz": "+", "GET readyz": "+", "GET openapi.json": "+",
 }
 
 // needsAll are the rows that only the scope of all tenants may use.
-var needsAll = []string{"POST tenants", "POST audit/verify", "GET health"}
+var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET health"}
 
 var roleLetters = map[string]string{auth.RoleViewer: "v", auth.RoleSupport: "s", auth.RoleOperator: "o", auth.RoleSecurity: "S", auth.RoleOwner: "O"}
 
@@ -63,7 +67,7 @@ func TestRoles(t *testing.T) {
 				if !strings.Contains(row.Pattern, "{id}") && id != "t-aaa" {
 					continue
 				}
-				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{session}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
+				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
 				if path == "live" || path == "auth/sign-out" || path == "sessions" && row.Method == "DELETE" {
 					path += "?unknown=1" // would go on for ever, or end what later rows need; it is admitted and then refused
 				}
@@ -158,7 +162,7 @@ func TestScopeKnowsNothingOfOthers(t *testing.T) {
 	cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
 	look := func() string {
 		var all strings.Builder
-		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
+		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "analytics/tenants?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
 			a := cl.do(t, "GET", path, "")
 			body := a.body
 			if id := a.header.Get("X-Request-Id"); id != "" {

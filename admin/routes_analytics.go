@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -16,6 +17,9 @@ import (
 func (a *Admin) analyticsRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "analytics/overview", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.overview},
+		{method: "GET", pattern: "analytics/tenants", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.tenantsReport},
+		{method: "GET", pattern: "analytics/memory", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.memoryReport},
+		{method: "GET", pattern: "analytics/performance", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.performanceReport},
 		{method: "GET", pattern: "analytics/tenant/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.tenantReport},
 	}
 }
@@ -75,6 +79,61 @@ func (a *Admin) tenantReport(c *call) error {
 	}
 	if report.Activities == nil || !c.id.Permissions.Has(auth.ActivitiesRead) {
 		report.Activities = []analytics.Activity{}
+	}
+	return c.reply(http.StatusOK, report)
+}
+
+// tenantsReport is a page of tenants with their usage, sorted and filtered by any figure.
+func (a *Admin) tenantsReport(c *call) error {
+	if err := c.onlyQuery("filter", "sort", "spark", "limit", "cursor", "window", "from", "to"); err != nil {
+		return err
+	}
+	q := c.r.URL.Query()
+	p, err1 := c.period()
+	f, err2 := c.filter(q.Get("filter"), "?filter", analytics.Fields()...)
+	limit, err3 := c.limit()
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return err
+	}
+	req := &analytics.TenantsRequest{Filter: f, Period: p, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit}
+	if spark := q.Get("spark"); spark != "" {
+		for name := range strings.SplitSeq(spark, ",") {
+			column, err := analytics.ParseColumn(name)
+			if err != nil {
+				return err
+			}
+			req.Spark = append(req.Spark, column)
+		}
+	}
+	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, page)
+}
+
+func (a *Admin) memoryReport(c *call) error {
+	if err := c.onlyQuery(); err != nil {
+		return err
+	}
+	m, err := a.opts.Reports.Memory(c.ctx(), c.id.Scope)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, m)
+}
+
+func (a *Admin) performanceReport(c *call) error {
+	if err := c.onlyQuery("window", "from", "to"); err != nil {
+		return err
+	}
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	report, err := a.opts.Reports.Performance(c.ctx(), c.id.Scope, p)
+	if err != nil {
+		return err
 	}
 	return c.reply(http.StatusOK, report)
 }

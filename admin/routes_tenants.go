@@ -102,9 +102,9 @@ func (a *Admin) listTenants(c *call) error {
 }
 
 // filter reads the text form of a filter, for the tenants in the operator's scope. pointer names the part of the request that it
-// came from.
-func (c *call) filter(text, pointer string) (tenancy.Filter, error) {
-	f, err := tenancy.ParseFilter(text)
+// came from; fields are those beside the record's.
+func (c *call) filter(text, pointer string, fields ...tenancy.Field) (tenancy.Filter, error) {
+	f, err := tenancy.ParseFilter(text, fields...)
 	var wrong *tenancy.FilterError
 	if errors.As(err, &wrong) {
 		return f, problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "filter",

@@ -28,6 +28,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -46,6 +47,7 @@ type app struct {
 	keeper      *analytics.Keeper
 	reports     *analytics.Reports
 	provisioner *maintenance.Provisioner
+	runner      *runs.Runner
 
 	working sync.WaitGroup
 	end     context.CancelFunc
@@ -101,12 +103,18 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.provisioner, err = maintenance.NewProvisioner(a.catalog, a.pool, migrator, &maintenance.ProvisionerOptions{Server: where}); err != nil {
 		return a, err
 	}
-	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate} {
+	// Work over many tenants.
+	tasks := runs.Tasks(maintenance.Tasks(a.catalog))
+	tasks["migrate"] = migrator.Task()
+	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background}); err != nil {
+		return a, err
+	}
+	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate, a.runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return a, err
 		}
 	}
-	a.beside(ctx, a.trail.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run)
+	a.beside(ctx, a.trail.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run, a.runner.Run)
 	return a, nil
 }
 
@@ -135,6 +143,7 @@ func (a *app) consoleOptions(f *flags) *admin.Options {
 		Auth:    auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
 		Audit:   a.trail,
 		Reports: a.reports,
+		Runs:    a.runner,
 		Create:  a.provisioner.Create,
 		Demo:    f.demo,
 		Checks:  map[string]func(context.Context) error{"catalog": a.db.PingContext},

@@ -1,0 +1,129 @@
+package admin_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+type planned struct {
+	Plan, Confirm     string
+	Eligible, Skipped int
+}
+
+func TestBulk(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		c := newConsole(t, s, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.runner.Run(ctx) }()
+		defer func() { stop(); <-done }()
+		cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+		var p planned
+		if a := cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`); a.code != 200 {
+			t.Fatalf("plan: got %d %s", a.code, a.body)
+		} else if a.into(t, &p); p.Eligible != 1 || p.Confirm != "suspend 1" {
+			t.Fatalf("plan: got %+v, want one tenant", p)
+		}
+		late := c.tenant(t, "late", "eu") // begins to match after the plan
+		start := `{"plan":"` + p.Plan + `","confirm":"` + p.Confirm + `"}`
+		for body, want := range map[string]string{
+			`{"plan":"` + p.Plan + `","confirm":"suspend 2"}`: "validation",
+			`{"plan":"` + p.Plan + `"}`:                       "validation",
+			`{"plan":"none","confirm":"suspend 1"}`:           "unknown",
+			`{"filter":"tag:eu"}`:                             "validation",
+			`{"dry_run":true}`:                                "validation",
+			`{"dry_run":true,"filter":"staus:x"}`:             "validation",
+			`{"dry_run":true,"filter":"tag:eu","ids":["x"]}`:  "validation",
+			`{"dry_run":true,"filter":"tag:none"}`:            "validation",
+		} {
+			if a := cl.do(t, "POST", "actions/bulk-suspend", body); a.problem() != want {
+				t.Errorf("%s: got %d %s, want %s", body, a.code, a.body, want)
+			}
+		}
+		if a := cl.do(t, "POST", "actions/bulk-block", start); a.problem() != "unknown" {
+			t.Errorf("a plan of another action: got %d %s, want unknown", a.code, a.body)
+		}
+		if a := c.as(t, auth.RoleOperator, tenancy.AllTenants()).do(t, "POST", "actions/bulk-suspend", start); a.problem() != "unknown" {
+			t.Errorf("somebody else's plan: got %d %s, want unknown", a.code, a.body)
+		}
+		a := cl.do(t, "POST", "actions/bulk-suspend", start)
+		if a.code != 202 || a.header.Get("Location") != api+"runs/"+p.Plan {
+			t.Fatalf("start: got %d %s, want 202", a.code, a.body)
+		}
+		var run struct{ State string }
+		for end := time.Now().Add(3 * time.Minute); !strings.HasPrefix(run.State, "done"); time.Sleep(20 * time.Millisecond) {
+			cl.do(t, "GET", "runs/"+p.Plan, "").into(t, &run)
+			if time.Now().After(end) {
+				t.Fatalf("the run stays %q", run.State)
+			}
+		}
+		if run.State != "done" {
+			t.Errorf("got the run %q, want done", run.State)
+		}
+		for id, want := range map[tenancy.ID]tenancy.Status{c.a.ID: tenancy.StatusSuspended, c.b.ID: tenancy.StatusActive, late.ID: tenancy.StatusActive} {
+			if found, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)}); err != nil || found.Status != want {
+				t.Errorf("%s: got %+v, %v, want %s", id, found, err, want)
+			}
+		}
+		if a := cl.do(t, "GET", "runs/"+p.Plan+"/tenants", ""); !strings.Contains(a.body, `"slug":"aaa","state":"done"`) {
+			t.Errorf("got %s, want the tenant done", a.body)
+		}
+		if a := cl.do(t, "GET", "audit?action=run.start", ""); !strings.Contains(a.body, p.Plan) {
+			t.Errorf("got %s, want the entry of the start", a.body)
+		}
+		// For operators of the other tenant there is no such run.
+		if a := c.as(t, auth.RoleOperator, tenancy.ByIDs(c.b.ID)).do(t, "GET", "runs/"+p.Plan, ""); a.code != 404 {
+			t.Errorf("out of scope: got %d %s, want 404", a.code, a.body)
+		}
+	})
+}
+
+// A plan that was made is not started by somebody whose role was taken away, nor without fresh credentials when it is large.
+func TestBulkNeedsRightsAtTheStart(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.BulkThreshold = 1 })
+	o, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "op@example.com", Role: auth.RoleOperator, Scope: tenancy.AllTenants(), Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := c.client()
+	cl.do(t, "POST", "auth/sign-in", `{"email":"op@example.com","password":"`+password+`"}`)
+	var p planned
+	cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"status:active"}`).into(t, &p)
+	if p.Eligible != 2 {
+		t.Fatalf("got %+v, want two tenants", p)
+	}
+	start := `{"plan":"` + p.Plan + `","confirm":"` + p.Confirm + `"}`
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.problem() != "step-up" {
+		t.Errorf("got %d %s, want a step-up", a.code, a.body)
+	}
+	role, narrow := auth.RoleViewer, tenancy.ByIDs(c.a.ID)
+	scoped, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "another", auth.OperatorChange{Scope: &narrow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`)
+	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.problem() != "validation" { // they see one of the two
+		t.Errorf("with a narrower scope: got %d %s, want another count", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-suspend", `{"plan":"`+p.Plan+`","confirm":"suspend 1"}`); a.code != 403 {
+		t.Errorf("with a narrower scope: got %d %s, want 403", a.code, a.body)
+	}
+	if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, scoped.Version, "another", auth.OperatorChange{Role: &role}); err != nil {
+		t.Fatal(err)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.code != 403 {
+		t.Errorf("as a viewer: got %d %s, want 403", a.code, a.body)
+	}
+}

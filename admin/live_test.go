@@ -1,0 +1,122 @@
+package admin_test
+
+import (
+	"bufio"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// stream opens a stream of the client's and returns its events as they come.
+func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) (*http.Response, *bufio.Scanner) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+api+"live?topics="+topics, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range cl.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	res, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	return res, lines
+}
+
+// A stream shows a frame at once and more after it, and ends when the operator's role is taken away. It does not keep the session alive.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	o, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "op@example.com", Role: auth.RoleViewer, Scope: tenancy.AllTenants(), Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := c.client()
+	cl.do(t, "POST", "auth/sign-in", `{"email":"op@example.com","password":"`+password+`"}`)
+	const seen = `SELECT last_seen_at FROM tenancy_auth_sessions`
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET last_seen_at = last_seen_at - 120000000`); err != nil {
+		t.Fatal(err)
+	}
+	var before, after int64
+	if err := c.db.Get(&before, seen); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(c.Handler())
+	defer server.Close()
+	res, lines := cl.stream(t, server, "overview")
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("X-Accel-Buffering") != "no" {
+		t.Fatalf("got %d %v, want a stream", res.StatusCode, res.Header)
+	}
+	frames, ended := 0, false
+	for lines.Scan() {
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "data: {\"topic\":\"overview\""):
+			if frames++; frames == 2 {
+				disabled := true
+				if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "another", auth.OperatorChange{Disabled: &disabled}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case line == "event: end":
+			ended = true
+		}
+		if frames == 2 && after == 0 {
+			after = -1
+		}
+		if frames == 1 && after == 0 {
+			if err := c.db.Get(&after, seen); err != nil {
+				t.Fatal(err)
+			}
+			if after != before {
+				t.Errorf("got last seen %d, want %d: a stream is no activity", after, before)
+			}
+		}
+	}
+	if frames < 2 || !ended {
+		t.Errorf("got %d frames and the end %v, want two and the end", frames, ended)
+	}
+}
+
+func TestStreamsAreFew(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	server := httptest.NewServer(c.Handler())
+	defer server.CloseClientConnections()
+	for i := range 11 {
+		res, lines := cl.stream(t, server, "overview")
+		want := http.StatusOK
+		if i == 10 {
+			want = http.StatusTooManyRequests
+		}
+		if res.StatusCode != want {
+			t.Errorf("stream %d: got %d, want %d", i+1, res.StatusCode, want)
+		}
+		if i < 10 {
+			lines.Scan() // it is counted
+		}
+	}
+}
+
+func TestTopicsAreInScope(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+	var p planned
+	cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`).into(t, &p)
+	other := c.as(t, auth.RoleOperator, tenancy.ByIDs(c.b.ID))
+	for topics, want := range map[string]int{"run:" + p.Plan: 404, "run:none": 404, "run:": 400, "overview,nothing": 400, "now": 400} {
+		if a := other.do(t, "GET", "live?topics="+topics, ""); a.code != want {
+			t.Errorf("%s: got %d %s, want %d", topics, a.code, a.body, want)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/problem"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+func (a *Admin) runRoutes() []route {
+	rows := []route{
+		{method: "GET", pattern: "runs", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.listRuns},
+		{method: "GET", pattern: "runs/{run}", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.readRun},
+		{method: "GET", pattern: "runs/{run}/tenants", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.runTenants},
+	}
+	for verb, control := range runVerbs {
+		rows = append(rows, route{method: "POST", pattern: "runs/{run}/" + verb, permission: auth.RunsControl, reach: within, idempotent: true,
+			action: "run." + verb, part: partRuns, handle: func(c *call) error { return a.controlRun(c, control) }})
+	}
+	for _, b := range bulkVerbs {
+		rows = append(rows, route{method: "POST", pattern: "actions/bulk-" + b.verb, permission: b.permission, reach: within, idempotent: true,
+			action: "run.start", part: partRuns, handle: func(c *call) error { return a.bulk(c, b) }})
+	}
+	return rows
+}
+
+// bulkVerb is an action for many tenants.
+type bulkVerb struct {
+	verb, task string
+	permission auth.Permission
+	allScope   bool // in the scope of all tenants only
+}
+
+// bulkVerbs are the actions, with the tasks of the runner that do them.
+var bulkVerbs = []bulkVerb{
+	{"migrate", "migrate", auth.TenantsMigrate, false},
+	{"seed", "seed", auth.TenantsMigrate, false},
+	{"activate", "activate", auth.TenantsStatus, false},
+	{"suspend", "suspend", auth.TenantsStatus, false},
+	{"block", "block", auth.TenantsStatus, false},
+	{"deactivate", "deactivate", auth.TenantsStatus, false},
+	{"tag", "tag", auth.TenantsTag, true},
+	{"limits", "limit", auth.TenantsLimits, false},
+}
+
+// runVerbs are what operators do to runs.
+var runVerbs = map[string]func(*runs.Runner, *call, string) (*runs.Run, error){
+	"pause":  func(r *runs.Runner, c *call, id string) (*runs.Run, error) { return r.Pause(c.ctx(), id, reason(c.r)) },
+	"resume": func(r *runs.Runner, c *call, id string) (*runs.Run, error) { return r.Resume(c.ctx(), id) },
+	"cancel": func(r *runs.Runner, c *call, id string) (*runs.Run, error) { return r.Cancel(c.ctx(), id, reason(c.r)) },
+	"retry":  func(r *runs.Runner, c *call, id string) (*runs.Run, error) { return r.Retry(c.ctx(), id) },
+}
+
+// runShown is a run as the API shows it.
+type runShown struct {
+	ID        string         `json:"id"`
+	Task      string         `json:"task"`
+	State     runs.State     `json:"state"`
+	Filter    string         `json:"filter"`
+	Params    tenancy.Params `json:"params"`
+	Actor     entryActor     `json:"actor"`
+	Reason    string         `json:"reason"`
+	Wave      int            `json:"wave"`
+	Total     int            `json:"total"`
+	Done      int            `json:"done"`
+	Failed    int            `json:"failed"`
+	Skipped   int            `json:"skipped"`
+	Cancelled int            `json:"cancelled"`
+	CreatedAt time.Time      `json:"created_at"`
+	ExpiresAt time.Time      `json:"expires_at,omitzero"`
+	StartedAt time.Time      `json:"started_at,omitzero"`
+	EndedAt   time.Time      `json:"ended_at,omitzero"`
+}
+
+func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
+	out := runShown{
+		ID: r.ID, Task: r.Task, State: r.State, Filter: r.Spec.Filter, Params: r.Spec.Params, Reason: r.Reason, Wave: r.Wave,
+		Total: r.Total, Done: r.Done, Failed: r.Failed, Skipped: r.Skipped, Cancelled: r.Cancelled,
+		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+		Actor: entryActor{Kind: cmp.Or(r.Actor.Kind, tenancy.ActorUnknown), ID: r.Actor.ID},
+	}
+	if out.Params == nil {
+		out.Params = tenancy.Params{}
+	}
+	if o, err := a.auth.Operator(ctx, r.Actor.ID); err == nil && r.Actor.Kind == tenancy.ActorOperator {
+		out.Actor.Name = o.Name
+	}
+	return out
+}
+
+// runner returns the runs as the operator may see them.
+func (a *Admin) runner(c *call) *runs.Runner { return a.opts.Runs.Within(c.id.Scope) }
+
+func (a *Admin) listRuns(c *call) error {
+	if err := c.onlyQuery("limit", "cursor", "task", "state"); err != nil {
+		return err
+	}
+	q := runs.Query{Task: c.r.URL.Query().Get("task")}
+	states := c.r.URL.Query().Get("state")
+	if states != "" {
+		for s := range strings.SplitSeq(states, ",") {
+			q.States = append(q.States, runs.State(s))
+		}
+	}
+	query := "runs?" + q.Task + "&" + states
+	limit, err1 := c.limit()
+	last, err2 := c.after(query, 1)
+	if err := cmp.Or(err1, err2); err != nil {
+		return err
+	}
+	if last != nil {
+		q.Before = last[0]
+	}
+	q.Limit = limit + 1
+	found, err := a.runner(c).List(c.ctx(), q)
+	if err != nil {
+		return err
+	}
+	next := tenancy.Cursor("")
+	if len(found) > limit {
+		found = found[:limit]
+		next = tenancy.NewCursor(query, found[limit-1].ID)
+	}
+	out := make([]runShown, len(found))
+	for i, r := range found {
+		out[i] = a.showRun(c.ctx(), r)
+	}
+	return c.reply(http.StatusOK, map[string]any{"runs": out, "next": next})
+}
+
+func (a *Admin) readRun(c *call) error {
+	r, err := a.runner(c).Get(c.ctx(), c.r.PathValue("run"))
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, a.showRun(c.ctx(), r))
+}
+
+// runTenant is a tenant's part of a run. The error of a task is in the log and not here: it may hold what no answer may.
+type runTenant struct {
+	Number    int64            `json:"number"`
+	Tenant    tenancy.ID       `json:"tenant"`
+	Slug      string           `json:"slug"`
+	State     runs.TenantState `json:"state"`
+	Attempt   int              `json:"attempt"`
+	Text      string           `json:"text"`
+	StartedAt time.Time        `json:"started_at,omitzero"`
+	EndedAt   time.Time        `json:"ended_at,omitzero"`
+}
+
+func showResults(found []runs.Result) []runTenant {
+	out := make([]runTenant, len(found))
+	for i, r := range found {
+		out[i] = runTenant{r.Number, r.Tenant, r.Slug, r.State, r.Attempt, "", r.StartedAt, r.EndedAt}
+		switch r.State {
+		case runs.TenantSkipped:
+			out[i].Text = r.Text
+		case runs.TenantFailed:
+			out[i].Text = "The task failed. The log has its error."
+		}
+	}
+	return out
+}
+
+func (a *Admin) runTenants(c *call) error {
+	if err := c.onlyQuery("limit", "cursor", "state"); err != nil {
+		return err
+	}
+	id, states := c.r.PathValue("run"), c.r.URL.Query().Get("state")
+	var q runs.ResultQuery
+	if states != "" {
+		for s := range strings.SplitSeq(states, ",") {
+			q.States = append(q.States, runs.TenantState(s))
+		}
+	}
+	query := "runs/" + id + "?" + states
+	limit, err1 := c.limit()
+	last, err2 := c.after(query, 1)
+	if err := cmp.Or(err1, err2); err != nil {
+		return err
+	}
+	if last != nil {
+		n, err := strconv.ParseInt(last[0], 10, 64)
+		if err != nil {
+			return fmt.Errorf("%w: cursor", tenancy.ErrInvalid)
+		}
+		q.After = n
+	}
+	q.Limit = limit + 1
+	found, err := a.runner(c).Results(c.ctx(), id, q)
+	if err != nil {
+		return err
+	}
+	next := tenancy.Cursor("")
+	if len(found) > limit {
+		found = found[:limit]
+		next = tenancy.NewCursor(query, strconv.FormatInt(found[limit-1].Number, 10))
+	}
+	return c.reply(http.StatusOK, map[string]any{"tenants": showResults(found), "next": next})
+}
+
+// mayTask reports whether the operator may do what a run does. Tasks of the application's own need the permission for bulk actions.
+func mayTask(id *auth.Identity, task string) error {
+	needed, allScope := auth.BulkStart, false
+	if i := slices.IndexFunc(bulkVerbs, func(b bulkVerb) bool { return b.task == task }); i >= 0 {
+		needed, allScope = bulkVerbs[i].permission, bulkVerbs[i].allScope
+	}
+	if !id.Permissions.Has(needed) || !id.Permissions.Has(auth.BulkStart) || allScope && !id.Scope.IsAll() {
+		return fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, task)
+	}
+	return nil
+}
+
+func (a *Admin) controlRun(c *call, control func(*runs.Runner, *call, string) (*runs.Run, error)) error {
+	id := c.r.PathValue("run")
+	r, err := a.runner(c).Get(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	if err := mayTask(c.id, r.Task); err != nil {
+		return err
+	}
+	err = a.recorded(c, id, func() error {
+		r, err = control(a.runner(c), c, id)
+		return err
+	})
+	if err != nil {
+		return conflict(err)
+	}
+	return c.reply(http.StatusOK, a.showRun(c.ctx(), r))
+}
+
+// planShown is what a bulk action would do.
+type planShown struct {
+	Plan      string      `json:"plan"`
+	Confirm   string      `json:"confirm"` // what to send with the plan
+	Eligible  int         `json:"eligible"`
+	Skipped   int         `json:"skipped"`
+	Sample    []runTenant `json:"sample"`
+	LeftOut   []runTenant `json:"left_out"`
+	Seconds   float64     `json:"expected_seconds"`
+	ExpiresAt time.Time   `json:"expires_at"`
+	StepUp    bool        `json:"step_up"`
+}
+
+// bulk plans an action for many tenants, or starts a plan. A plan is a set of tenants that does not change any more.
+func (a *Admin) bulk(c *call, b bulkVerb) error {
+	var in struct {
+		DryRun  bool           `json:"dry_run"`
+		Filter  string         `json:"filter"`
+		IDs     []tenancy.ID   `json:"ids"`
+		Params  tenancy.Params `json:"params"`
+		Plan    string         `json:"plan"`
+		Confirm string         `json:"confirm"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := mayTask(c.id, b.task); err != nil {
+		return err
+	}
+	if !slices.Contains(a.opts.Runs.Tasks(), b.task) {
+		return problem.New(problem.NotConfigured, fmt.Errorf("%w: no task %q", tenancy.ErrNotFound, b.task))
+	}
+	switch {
+	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil:
+		return a.startPlan(c, b, in.Plan, in.Confirm)
+	case in.Plan == "" && in.DryRun && in.Confirm == "" && (in.Filter == "") != (len(in.IDs) == 0) && len(in.IDs) <= maxBulkIDs:
+		if _, err := c.filter(in.Filter, "/filter"); err != nil {
+			return err
+		}
+		return a.plan(c, b, runs.Spec{Filter: in.Filter, IDs: in.IDs, Params: in.Params})
+	}
+	return problem.New(problem.Validation, fmt.Errorf("%w: neither a dry run nor a plan", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "bulk",
+		Text: "Send dry_run with a filter or at most 1,000 ids; then plan and confirm."})
+}
+
+const maxBulkIDs = 1000
+
+func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
+	p, err := a.runner(c).Plan(c.ctx(), b.task, spec)
+	if err != nil {
+		return validation(err)
+	}
+	return c.reply(http.StatusOK, planShown{
+		Plan: p.ID, Confirm: confirmation(b, p.Eligible), Eligible: p.Eligible, Skipped: p.Skipped, Sample: showResults(p.Sample), LeftOut: showResults(p.LeftOut),
+		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: p.Eligible > a.opts.BulkThreshold,
+	})
+}
+
+// confirmation is what the operator repeats: the verb and how many tenants it is for.
+func confirmation(b bulkVerb, eligible int) string { return fmt.Sprintf("%s %d", b.verb, eligible) }
+
+// startPlan starts a plan of the operator's own. The plan of somebody else does not exist for them: it runs in the name of who made it.
+func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
+	r, err := a.runner(c).Get(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	if r.Task != b.task || r.Actor.Kind != tenancy.ActorOperator || r.Actor.ID != c.id.Operator.ID {
+		return fmt.Errorf("%w: no plan of this action and operator", tenancy.ErrNotFound)
+	}
+	eligible := 0
+	for _, w := range r.Waves {
+		eligible += w.Total
+	}
+	if confirm != confirmation(b, eligible) {
+		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
+			Text: "Repeat the action and the number of tenants of the plan."})
+	}
+	if eligible > a.opts.BulkThreshold && !c.id.Fresh() {
+		return problem.New(problem.StepUp, fmt.Errorf("%w: %d tenants", tenancy.ErrForbidden, eligible))
+	}
+	err = a.recorded(c, id, func() error {
+		r, err = a.runner(c).Start(c.ctx(), id)
+		return err
+	})
+	if err != nil {
+		return conflict(err)
+	}
+	c.w.Header().Set("Location", base+"runs/"+id)
+	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))
+}
