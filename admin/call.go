@@ -125,8 +125,7 @@ func reason(r *http.Request) string { return r.Header.Get("X-Reason") }
 // details is a problem document of the API.
 type details struct {
 	middleware.Details
-	RequestID string          `json:"request_id"`
-	Errors    []problem.Field `json:"errors,omitempty"`
+	Errors []problem.Field `json:"errors,omitempty"`
 }
 
 // refuse answers with what err means, and logs what it says. Nothing of its own text reaches the client.
@@ -135,8 +134,7 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &field) {
 		err = problem.New(problem.Validation, err, problem.Field{Pointer: "/" + field.Field, Code: field.Code, Text: fieldText(field)})
 	}
-	info, _ := tenancy.RequestFrom(r.Context())
-	d := details{Details: middleware.Describe(r, err), RequestID: info.ID}
+	d := details{Details: middleware.Describe(r, err)}
 	var named *problem.Error
 	if errors.As(err, &named) {
 		d.Errors = named.Fields
@@ -147,7 +145,7 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	} else if d.Status == http.StatusServiceUnavailable {
 		level = a.opts.Logger.WarnContext
 	}
-	level(r.Context(), "admin: refused", "method", r.Method, "path", r.URL.Path, "status", d.Status, "request_id", info.ID, "error", err)
+	level(r.Context(), "admin: refused", "method", r.Method, "path", r.URL.Path, "status", d.Status, "request_id", d.RequestID, "error", err)
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "ETag", "Last-Modified"} {
 		h.Del(name)

@@ -14,6 +14,7 @@ import (
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/request"
+	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 )
 
@@ -40,19 +41,14 @@ func (a *Admin) build() (http.Handler, error) {
 	} else {
 		mux.Handle("/", unknown)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return middleware.RequestID(&middleware.RequestIDOptions{Proxies: a.opts.Proxies})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.headers(w, r)
-		info := tenancy.RequestInfo{ID: string(tenancy.NewID()), Address: a.auth.Client(r), UserAgent: r.UserAgent()}
-		w.Header().Set("X-Request-Id", info.ID)
-		ctx := tenancy.WithRequest(r.Context(), info)
-		request.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := a.front(r); err != nil {
-				a.refuse(w, r, err)
-				return
-			}
-			mux.ServeHTTP(w, r)
-		}), w, r, nil)
-	}), nil
+		if err := a.front(r); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})), nil
 }
 
 // headers sets what every answer has. Source: OWASP, HTTP Security Response Headers Cheat Sheet.
