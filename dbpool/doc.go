@@ -30,6 +30,12 @@
 // checked as one that is new; it must never have had state. Dials go where most requests wait, but no tenant is passed
 // by for longer than twice what taking turns would cost it.
 //
+// A connection that ends while it is used fails its statement with an error that
+// wraps [tenancy.ErrUnavailable]: nobody knows whether the statement was executed,
+// so it is not repeated, and the application decides. A statement that was certainly
+// not executed is repeated on another connection, outside of transactions and of
+// [Pool.With].
+//
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
 // when the queue is full or the wait would outlast the request's deadline, the
 // error is a [*BusyError]. Work in a [Background] context waits behind requests.
