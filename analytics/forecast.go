@@ -1,0 +1,193 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// ForecastRequest asks how a figure of a tenant goes on.
+type ForecastRequest struct {
+	// Tenant is the tenant, or empty for all tenants of the scope together.
+	Tenant tenancy.ID
+	// Name is a column, or errors.
+	Name string
+	// Days is how far ahead: up to 90. Default: 30.
+	Days int
+	// Limit, if it is above zero, is a value for each day of which it is asked when it is
+	// reached.
+	Limit float64
+}
+
+// Forecast says how a figure goes on, day by day, or why nobody can tell.
+type Forecast struct {
+	Unit string `json:"unit"`
+	// Refused says why there is no forecast; then all that follows is empty.
+	Refused string `json:"refused,omitempty"`
+	// Model is that which was best at forecasting the days that are known: linear,
+	// theil_sen, holt_winters or seasonal.
+	Model string `json:"model,omitempty"`
+	// Error is the mean by which it missed them, as a share of their mean; Naive is that of
+	// "as yesterday".
+	Error float64 `json:"error"`
+	Naive float64 `json:"naive_error"`
+	// Tested is how many days it had to forecast.
+	Tested int           `json:"tested_days"`
+	Days   []ForecastDay `json:"days"`
+	// Reached says when the limit is reached. It is nil without a limit, and if that is not
+	// within the days.
+	Reached *Reached `json:"reached"`
+}
+
+// ForecastDay is a day to come. The truth is between Low and High in four of five cases.
+type ForecastDay struct {
+	Day   time.Time `json:"day"`
+	Value float64   `json:"value"`
+	Low   float64   `json:"low"`
+	High  float64   `json:"high"`
+}
+
+// Reached says that a limit is reached between two days. Latest is zero if it may also not
+// be reached within the days of the forecast.
+type Reached struct {
+	Earliest time.Time `json:"earliest"`
+	Latest   time.Time `json:"latest,omitzero"`
+}
+
+const (
+	maxForecast  = 90 // days
+	historyDays  = 90
+	leastHistory = 14
+)
+
+// Forecast returns how a figure of a tenant, or of all tenants of the scope together, goes
+// on.
+func (r *Reports) Forecast(ctx context.Context, scope tenancy.Scope, req *ForecastRequest) (*Forecast, error) {
+	f, err := r.forecast(ctx, scope, req)
+	return f, tenancy.Wrap("analytics.Reports.Forecast", req.Tenant, err)
+}
+
+func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *ForecastRequest) (*Forecast, error) {
+	m, err := measureOf(req.Name)
+	ahead := cmp.Or(req.Days, 30)
+	if err == nil && (m.percentile > 0 || columnInfos[m.column].largest) {
+		err = fmt.Errorf("%w: a forecast of %.60q, want what adds up", tenancy.ErrInvalid, req.Name)
+	}
+	if err == nil && (ahead < 1 || ahead > maxForecast || req.Limit < 0 || math.IsNaN(req.Limit)) {
+		err = fmt.Errorf("%w: a forecast of %d days with the limit %v, want 1 to %d", tenancy.ErrInvalid, ahead, req.Limit, maxForecast)
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := &SumQuery{Scope: scope, Step: day, Period: Period{state.Now.Truncate(day).Add(-historyDays * day), state.Now.Truncate(day)}}
+	if req.Tenant != "" {
+		found, err := r.infos(ctx, scope, []tenancy.ID{req.Tenant})
+		if err != nil {
+			return nil, err
+		}
+		if found[req.Tenant] == nil {
+			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(req.Tenant))
+		}
+		q.Tenants = []tenancy.ID{req.Tenant}
+	}
+	rows, err := r.source.Sum(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	values, gaps := daily(rows, m, q.Period.To)
+	f := &Forecast{Unit: m.unit(), Days: []ForecastDay{}}
+	if newFigures(state).of(m.column, 0) == nil {
+		f.Refused = "nobody counts this"
+		return f, nil
+	}
+	f.predict(values, gaps, ahead, q.Period.To)
+	f.reach(req.Limit)
+	return f, nil
+}
+
+// daily returns a value for each day from the first that is known to the one before end.
+// What is missing between is on the line between its neighbours; gaps counts it.
+func daily(rows []SumRow, m measure, end time.Time) (values []float64, gaps int) {
+	for i := range rows {
+		v := *m.value(&rows[i].Counts)
+		if i > 0 {
+			missing := int(rows[i].Start.Sub(rows[i-1].Start)/day) - 1
+			last := values[len(values)-1]
+			for k := range missing {
+				values = append(values, last+(v-last)*float64(k+1)/float64(missing+1))
+			}
+			gaps += missing
+		}
+		values = append(values, v)
+	}
+	if len(rows) > 0 {
+		gaps += int(end.Sub(rows[len(rows)-1].Start)/day) - 1
+	}
+	return values, gaps
+}
+
+// predict fills in the forecast of the days from today on.
+func (f *Forecast) predict(values []float64, gaps, ahead int, today time.Time) {
+	n := len(values)
+	switch {
+	case n < leastHistory:
+		f.Refused = fmt.Sprintf("only %d days are known, %d are needed", n, leastHistory)
+		return
+	case gaps*5 > n:
+		f.Refused = fmt.Sprintf("%d of %d days are missing", gaps, n)
+		return
+	}
+	f.Tested = 14
+	candidates := models()
+	if n < 28 {
+		f.Tested = n / 3
+		candidates = candidates[:2] // without seasons
+	}
+	naive := backTest(model{"naive", asYesterday}, values, f.Tested)
+	best, missed := candidates[0], backTest(candidates[0], values, f.Tested)
+	for _, m := range candidates[1:] {
+		if other := backTest(m, values, f.Tested); other.mean() < missed.mean() {
+			best, missed = m, other
+		}
+	}
+	if missed.mean() >= naive.mean() {
+		f.Refused = `no model is better than "as yesterday"`
+		return
+	}
+	scale := 0.0
+	for _, v := range values[n-f.Tested:] {
+		scale += math.Abs(v) / float64(f.Tested)
+	}
+	if scale > 0 {
+		f.Error, f.Naive = missed.mean()/scale, naive.mean()/scale
+	}
+	f.Model = best.name
+	for i, v := range best.predict(values, ahead) {
+		wide := missed.band(i + 1)
+		f.Days = append(f.Days, ForecastDay{today.Add(time.Duration(i) * day), max(0, v), max(0, v-wide), max(0, v+wide)})
+	}
+}
+
+// reach finds out when the limit is reached.
+func (f *Forecast) reach(limit float64) {
+	if limit <= 0 {
+		return
+	}
+	for _, d := range f.Days {
+		if f.Reached == nil && d.High >= limit {
+			f.Reached = &Reached{Earliest: d.Day}
+		}
+		if d.Low >= limit {
+			f.Reached.Latest = d.Day
+			return
+		}
+	}
+}
