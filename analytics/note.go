@@ -173,7 +173,7 @@ func (n *notes) put(taken []Activity) {
 	}
 }
 
-// writeNotes writes all activities that wait. The caller has the lock of flushing.
+// writeNotes writes all activities that wait. The caller has the turn.
 func (rec *Recorder) writeNotes(ctx context.Context, ending bool) error {
 	rec.notes.sumAll(rec, time.Now(), ending)
 	for {

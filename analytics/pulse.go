@@ -63,8 +63,10 @@ func (rec *Recorder) Pulse(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, silentTime)
 	defer cancel()
-	rec.pulsing.Lock() // is held across I/O: one pulse follows the other
-	defer rec.pulsing.Unlock()
+	if err := rec.pulsing.take(ctx); err != nil {
+		return err
+	}
+	defer rec.pulsing.give()
 	watched, err := rec.opts.Feed.Watched(ctx)
 	if err != nil {
 		return tenancy.Wrap("analytics.Recorder.Pulse", "", err) // what is counted goes on

@@ -3,7 +3,6 @@ package analytics
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -83,12 +82,12 @@ type Recorder struct {
 	notes notes
 
 	sources  []BytesSource
-	flushing sync.Mutex // is held for the whole of a flush, and guards what follows
+	flushing turn // is taken for the whole of a flush, and guards what follows, and sources
 	instance Instance
 	revision int64
 	failing  bool
 
-	pulsing sync.Mutex // is held for the whole of a pulse, and guards what follows
+	pulsing turn // is taken for the whole of a pulse, and guards what follows
 	epochs  int64
 }
 
@@ -107,7 +106,7 @@ func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
 	if err != nil {
 		return nil, tenancy.Wrap("analytics.NewRecorder", "", err)
 	}
-	rec := &Recorder{sink: sink, opts: o, id: newSource()}
+	rec := &Recorder{sink: sink, opts: o, id: newSource(), flushing: newTurn(), pulsing: newTurn()}
 	rec.instance = Instance{ID: rec.id, Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
 	rec.clock.Store(&clock{at: moment{source: rec.instance.ID}})
 	return rec, nil
@@ -124,145 +123,6 @@ func requestColumns() []Column {
 // newSource returns a number that no other instance has.
 func newSource() int64 { return rand.Int64() } //nolint:gosec // it is no secret
 
-// Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
-// write that fails is logged and made up for by the next.
-func (rec *Recorder) Run(ctx context.Context) error {
-	if rec.opts.Feed != nil {
-		var pulsing sync.WaitGroup
-		defer pulsing.Wait()
-		pulsing.Go(func() { rec.pulses(ctx) })
-	}
-	tick := time.NewTicker(rec.opts.Flush)
-	defer tick.Stop()
-	noteTick := time.NewTicker(noteTime)
-	defer noteTick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			_ = rec.Flush(ctx) // it was logged
-		case <-noteTick.C:
-			rec.flushing.Lock()
-			_ = rec.report(ctx, rec.writeNotes(ctx, false))
-			rec.flushing.Unlock()
-		case <-ctx.Done():
-			rec.end()
-			return ctx.Err()
-		}
-	}
-}
-
-// end writes for the last time, again within [Options.WriteTimeout] when that fails.
-func (rec *Recorder) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), rec.opts.WriteTimeout)
-	defer cancel()
-	rec.flushing.Lock()
-	rec.instance.Ended = true
-	rec.flushing.Unlock()
-	for rec.Flush(ctx) != nil && ctx.Err() == nil {
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// Flush writes what was counted since the last flush. After an error nothing is
-// lost: the next flush writes it.
-func (rec *Recorder) Flush(ctx context.Context) error {
-	rec.flushing.Lock()
-	defer rec.flushing.Unlock()
-	err := errors.Join(rec.writeNotes(ctx, rec.instance.Ended), rec.flush(ctx))
-	return tenancy.Wrap("analytics.Recorder.Flush", "", rec.report(ctx, err))
-}
-
-// report logs when writing begins to fail and when it works again. It returns err.
-func (rec *Recorder) report(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return err // whoever ends us writes once more
-	case err != nil && !rec.failing:
-		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
-	case err == nil && rec.failing:
-		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelInfo, "usage is written again")
-	}
-	rec.failing = err != nil
-	return err
-}
-
-func (rec *Recorder) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, rec.opts.WriteTimeout)
-	defer cancel()
-	rec.revision++
-	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
-	rec.memory()
-	rec.instance.Dropped = rec.notes.droppedSoFar()
-	own := ownProcess()
-	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
-	b := &Batch{Instance: rec.instance}
-	var batched []*tally
-	versions := map[*cell]int64{}
-	rec.cells.Range(func(key, value any) bool {
-		id, c := key.(tenancy.ID), value.(*cell)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
-		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
-		if c.tenant != nil && c.tenant.Version > c.written {
-			b.Tenants, versions[c] = append(b.Tenants, c.tenant), c.tenant.Version
-		}
-		return true
-	})
-	asked := time.Now()
-	now, err := rec.sink.Write(ctx, b)
-	if err != nil {
-		rec.takeBack(batched, errors.Is(err, ErrInDoubt))
-		return err
-	}
-	rec.settle(now, asked, versions)
-	return nil
-}
-
-// takeBack marks what was not written to be put into the next batch. Of what may have been
-// written it keeps the minutes.
-func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
-	mine := make(map[*tally]bool, len(batched))
-	for _, n := range batched {
-		mine[n] = true
-	}
-	present := rec.moment(time.Now()).minute
-	rec.cells.Range(func(_, value any) bool {
-		c := value.(*cell)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, n := range c.tallies {
-			n.changed = n.changed || mine[n]
-			n.stored = n.stored || inDoubt && mine[n]
-		}
-		c.compact(present)
-		return true
-	})
-}
-
-// settle forgets what was written, and sets the clock.
-func (rec *Recorder) settle(now, asked time.Time, versions map[*cell]int64) {
-	rec.setClock(now, asked)
-	present := rec.moment(time.Now()).minute
-	rec.cells.Range(func(key, value any) bool {
-		c := value.(*cell)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.written = max(c.written, versions[c])
-		if c.settle(present) {
-			c.gone = true
-			rec.cells.CompareAndDelete(key, value)
-		}
-		return true
-	})
-}
-
-// maxOffset is how far a clock may differ from the store's without a word.
-const maxOffset = 2 * time.Second
-
 // BytesSource knows how many bytes of memory it holds for each tenant.
 type BytesSource interface {
 	// TenantBytes yields each tenant once. It may be called by many goroutines at once.
@@ -272,8 +132,8 @@ type BytesSource interface {
 // Attach lets each flush count the bytes of the sources as [MemoryBytes]. Call it before
 // Run.
 func (rec *Recorder) Attach(sources ...BytesSource) {
-	rec.flushing.Lock()
-	defer rec.flushing.Unlock()
+	_ = rec.flushing.take(context.Background()) // which does not end
+	defer rec.flushing.give()
 	rec.sources = append(rec.sources, sources...)
 	if !slices.Contains(rec.instance.Recorded, MemoryBytes) {
 		rec.instance.Recorded = append(rec.instance.Recorded, MemoryBytes)
@@ -292,51 +152,6 @@ func (rec *Recorder) memory() {
 	now := time.Now()
 	for id, bytes := range sums {
 		rec.update(id, nil, now, func(_ *cell, n *tally) { n.values[MemoryBytes] = max(n.values[MemoryBytes], bytes) })
-	}
-}
-
-// setClock takes over the store's clock, which said now between asked and the
-// present.
-func (rec *Recorder) setClock(now, asked time.Time) {
-	if now.IsZero() {
-		return
-	}
-	middle := asked.Add(time.Since(asked) / 2)
-	offset := now.Sub(middle.Round(0))
-	for {
-		old := rec.clock.Load()
-		was := time.Duration(old.offset) * time.Microsecond
-		if (offset - was).Abs() < 100*time.Millisecond {
-			return // within what asking takes
-		}
-		if rec.clock.CompareAndSwap(old, &clock{offset.Microseconds(), old.at}) {
-			break
-		}
-	}
-	if offset.Abs() > maxOffset {
-		logger(rec.opts.Logger).Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
-	}
-}
-
-// moment returns where a count of now belongs. Time does not go back within a
-// source: a row that was written and forgotten must not be begun again. A clock that
-// goes back by minutes begins another source.
-func (rec *Recorder) moment(now time.Time) moment {
-	for {
-		c := rec.clock.Load()
-		m := (now.UnixMicro() + c.offset) / minute
-		switch {
-		case m == c.at.minute || m == c.at.minute-1: // or a request that was slow to get here
-			return c.at
-		case m > c.at.minute:
-			if next := (moment{m, c.at.source}); rec.clock.CompareAndSwap(c, &clock{c.offset, next}) {
-				return next
-			}
-		default:
-			if next := (moment{m, newSource()}); rec.clock.CompareAndSwap(c, &clock{c.offset, next}) {
-				return next
-			}
-		}
 	}
 }
 

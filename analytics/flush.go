@@ -1,0 +1,158 @@
+package analytics
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
+// write that fails is logged and made up for by the next.
+func (rec *Recorder) Run(ctx context.Context) error {
+	if rec.opts.Feed != nil {
+		var pulsing sync.WaitGroup
+		defer pulsing.Wait()
+		pulsing.Go(func() { rec.pulses(ctx) })
+	}
+	tick := time.NewTicker(rec.opts.Flush)
+	defer tick.Stop()
+	noteTick := time.NewTicker(noteTime)
+	defer noteTick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = rec.Flush(ctx) // it was logged
+		case <-noteTick.C:
+			_ = rec.flushNotes(ctx) // it was logged
+		case <-ctx.Done():
+			rec.end()
+			return ctx.Err()
+		}
+	}
+}
+
+// end writes for the last time, again within [Options.WriteTimeout] when that fails.
+func (rec *Recorder) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), rec.opts.WriteTimeout)
+	defer cancel()
+	if rec.flushing.take(ctx) != nil {
+		return // somebody writes, and does not get on
+	}
+	rec.instance.Ended = true
+	rec.flushing.give()
+	for rec.Flush(ctx) != nil && ctx.Err() == nil {
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Flush writes what was counted since the last flush. After an error nothing is
+// lost: the next flush writes it.
+func (rec *Recorder) Flush(ctx context.Context) error {
+	if err := rec.flushing.take(ctx); err != nil {
+		return err
+	}
+	defer rec.flushing.give()
+	err := errors.Join(rec.writeNotes(ctx, rec.instance.Ended), rec.flush(ctx))
+	return tenancy.Wrap("analytics.Recorder.Flush", "", rec.report(ctx, err))
+}
+
+// flushNotes writes the activities that wait.
+func (rec *Recorder) flushNotes(ctx context.Context) error {
+	if err := rec.flushing.take(ctx); err != nil {
+		return err
+	}
+	defer rec.flushing.give()
+	return rec.report(ctx, rec.writeNotes(ctx, false))
+}
+
+// report logs when writing begins to fail and when it works again. It returns err.
+func (rec *Recorder) report(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return err // whoever ends us writes once more
+	case err != nil && !rec.failing:
+		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
+	case err == nil && rec.failing:
+		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelInfo, "usage is written again")
+	}
+	rec.failing = err != nil
+	return err
+}
+
+func (rec *Recorder) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rec.opts.WriteTimeout)
+	defer cancel()
+	rec.revision++
+	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
+	rec.memory()
+	rec.instance.Dropped = rec.notes.droppedSoFar()
+	own := ownProcess()
+	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
+	b := &Batch{Instance: rec.instance}
+	var batched []*tally
+	versions := map[*cell]int64{}
+	rec.cells.Range(func(key, value any) bool {
+		id, c := key.(tenancy.ID), value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
+		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
+		if c.tenant != nil && c.tenant.Version > c.written {
+			b.Tenants, versions[c] = append(b.Tenants, c.tenant), c.tenant.Version
+		}
+		return true
+	})
+	asked := time.Now()
+	now, err := rec.sink.Write(ctx, b)
+	if err != nil {
+		rec.takeBack(batched, errors.Is(err, ErrInDoubt))
+		return err
+	}
+	rec.settle(now, asked, versions)
+	return nil
+}
+
+// takeBack marks what was not written to be put into the next batch. Of what may have been
+// written it keeps the minutes.
+func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
+	mine := make(map[*tally]bool, len(batched))
+	for _, n := range batched {
+		mine[n] = true
+	}
+	present := rec.moment(time.Now()).minute
+	rec.cells.Range(func(_, value any) bool {
+		c := value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, n := range c.tallies {
+			n.changed = n.changed || mine[n]
+			n.stored = n.stored || inDoubt && mine[n]
+		}
+		c.compact(present)
+		return true
+	})
+}
+
+// settle forgets what was written, and sets the clock.
+func (rec *Recorder) settle(now, asked time.Time, versions map[*cell]int64) {
+	rec.setClock(now, asked)
+	present := rec.moment(time.Now()).minute
+	rec.cells.Range(func(key, value any) bool {
+		c := value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.written = max(c.written, versions[c])
+		if c.settle(present) {
+			c.gone = true
+			rec.cells.CompareAndDelete(key, value)
+		}
+		return true
+	})
+}
