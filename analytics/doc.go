@@ -16,6 +16,14 @@
 // changes nothing. A process that is killed loses what it counted since its last flush.
 // Requests and jobs without a tenant count for the [Application].
 //
+// [Recorder.Note] and [Recorder.Login] take down activities, with the actor and the request
+// of the context: package middleware's RequestID puts the request there. A [Keeper] rolls
+// counts up, removes what is old, and measures databases. Call [SQL.Forget] when a tenant is
+// purged.
+//
+// What is not measured yet is absent: statements, waits and connections of databases, and
+// processor time.
+//
 // # Reports
 //
 // [Reports] read a [Source]. Every report takes a [tenancy.Scope], and neither its

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -30,9 +28,6 @@ type Options struct {
 	// Counts are the names of the application's own counts, 16 at the most: 1 to
 	// 40 lower-case letters, digits and underscores. Default: none.
 	Counts []string
-	// Client tells a client's address, such as resolver.Proxies.Client. Default:
-	// the address of the connection.
-	Client func(*http.Request) netip.Addr
 	// Feed shows what is counted now to those who watch. Default: none.
 	Feed Feed
 	// Logger is told what could not be written. Default: [slog.Default], asked each
