@@ -97,16 +97,13 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
 	var batched []*tally
-	versions := map[*cell]int64{}
+	b.Tenants = rec.unwritten()
 	rec.cells.Range(func(key, value any) bool {
 		id, c := key.(tenancy.ID), value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
 		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
-		if c.tenant != nil && c.tenant.Version > c.written {
-			b.Tenants, versions[c] = append(b.Tenants, c.tenant), c.tenant.Version
-		}
 		return true
 	})
 	asked := time.Now()
@@ -115,8 +112,35 @@ func (rec *Recorder) flush(ctx context.Context) error {
 		rec.takeBack(batched, errors.Is(err, ErrInDoubt))
 		return err
 	}
-	rec.settle(now, asked, versions)
+	rec.wrote(b.Tenants)
+	rec.settle(now, asked)
 	return nil
+}
+
+// unwritten returns the records that are newer than those that were written.
+func (rec *Recorder) unwritten() (all []*tenancy.Tenant) {
+	rec.cells.Range(func(_, value any) bool {
+		c := value.(*cell)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.tenant != nil && c.tenant.Version > c.written {
+			all = append(all, c.tenant)
+		}
+		return true
+	})
+	return all
+}
+
+// wrote notes that the records were written.
+func (rec *Recorder) wrote(all []*tenancy.Tenant) {
+	for _, t := range all {
+		if found, ok := rec.cells.Load(t.ID); ok {
+			c := found.(*cell)
+			c.mu.Lock()
+			c.written = max(c.written, t.Version)
+			c.mu.Unlock()
+		}
+	}
 }
 
 // takeBack marks what was not written to be put into the next batch. Of what may have been
@@ -141,14 +165,13 @@ func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
 }
 
 // settle forgets what was written, and sets the clock.
-func (rec *Recorder) settle(now, asked time.Time, versions map[*cell]int64) {
+func (rec *Recorder) settle(now, asked time.Time) {
 	rec.setClock(now, asked)
 	present := rec.moment(time.Now()).minute
 	rec.cells.Range(func(key, value any) bool {
 		c := value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.written = max(c.written, versions[c])
 		if c.settle(present) {
 			c.gone = true
 			rec.cells.CompareAndDelete(key, value)

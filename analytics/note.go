@@ -183,12 +183,15 @@ func (rec *Recorder) writeNotes(ctx context.Context, ending bool) error {
 		}
 		rec.instance.Dropped = rec.notes.droppedSoFar()
 		writing, cancel := context.WithTimeout(ctx, rec.opts.WriteTimeout)
-		_, err := rec.sink.Write(writing, &Batch{Instance: rec.instance, Activities: taken})
+		// With the records of their tenants, or there would be rows of tenants that nobody knows.
+		b := &Batch{Instance: rec.instance, Tenants: rec.unwritten(), Activities: taken}
+		_, err := rec.sink.Write(writing, b)
 		cancel()
 		if err != nil {
 			rec.notes.put(taken) // those that were written after all have their keys
 			return err
 		}
+		rec.wrote(b.Tenants)
 	}
 }
 

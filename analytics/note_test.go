@@ -282,3 +282,28 @@ func TestCreateViews(t *testing.T) {
 		}
 	})
 }
+
+// A tenant of which something was noted is known by its name as soon as that is written.
+func TestNotedTenantsAreKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := newRecorder(t, store, &analytics.Options{Flush: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = rec.Run(ctx) }()
+		acme := tenancytest.NewTenant("acme")
+		acme.Version = 1
+		rec.Note(tenancy.NewContext(ctx, acme), analytics.Activity{Type: "invoice"})
+		time.Sleep(2 * time.Second)
+		rows, err := store.Tenants(ctx, &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 10})
+		if err != nil || len(rows) != 1 || rows[0].Slug != "acme" || rows[0].Status != tenancy.StatusActive {
+			t.Errorf("got %+v, %v, want acme", rows, err)
+		}
+		cancel()
+		<-done
+	})
+}
