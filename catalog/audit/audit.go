@@ -19,12 +19,14 @@ package audit
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +63,18 @@ type Options struct {
 	// SealEvery is how often [Trail.Run] seals what was committed. Default: 500
 	// milliseconds.
 	SealEvery time.Duration
+	// Key signs checkpoints. Default: none are made.
+	Key ed25519.PrivateKey
+	// OldKeys are those of checkpoints that were signed with an earlier key.
+	OldKeys []ed25519.PublicKey
+	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if something
+	// happened. Default: a minute.
+	CheckpointEvery time.Duration
+	// Sink keeps checkpoints where the owner of the database cannot reach them: in a
+	// file, behind a webhook, in an object store. After an error it gets the
+	// same one again, and it may get one twice. Default: they are in their table
+	// alone.
+	Sink func(ctx context.Context, c Checkpoint) error
 	// Logger is told when sealing fails. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -69,6 +83,19 @@ func (o *Options) complete() error {
 	if o.SealEvery < 0 {
 		return fmt.Errorf("%w: SealEvery %v", tenancy.ErrInvalid, o.SealEvery)
 	}
+	if o.CheckpointEvery < 0 {
+		return fmt.Errorf("%w: CheckpointEvery %v", tenancy.ErrInvalid, o.CheckpointEvery)
+	}
+	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
+		return fmt.Errorf("%w: key of %d bytes, want an Ed25519 key of %d", tenancy.ErrInvalid, len(o.Key), ed25519.PrivateKeySize)
+	}
+	o.OldKeys = slices.Clone(o.OldKeys)
+	for _, key := range o.OldKeys {
+		if len(key) != ed25519.PublicKeySize {
+			return fmt.Errorf("%w: old key of %d bytes, want an Ed25519 key of %d", tenancy.ErrInvalid, len(key), ed25519.PublicKeySize)
+		}
+	}
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
 	o.SealEvery = cmp.Or(o.SealEvery, 500*time.Millisecond)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil

@@ -71,7 +71,7 @@ func Example() {
 		}
 	}
 	verify()
-	if _, err := db.ExecContext(ctx, `UPDATE tenancy_audit SET actor_id = 'bob' WHERE number = 2`); err != nil {
+	if _, err := db.ExecContext(ctx, `UPDATE tenancy_audit SET actor_id = 'bob' WHERE action = 'tenant.status'`); err != nil {
 		log.Fatal(err)
 	}
 	verify()

@@ -88,9 +88,16 @@ func (t *Trail) writeFolded(ctx context.Context, end bool) {
 func (t *Trail) sealEach(ctx context.Context) error {
 	tick := time.NewTicker(t.opts.SealEvery)
 	defer tick.Stop()
+	var signed time.Time
 	for {
 		if err := t.runOnce(ctx); err != nil && ctx.Err() == nil {
 			t.opts.Logger.WarnContext(ctx, "audit: entries could not be sealed; trying again", slog.Any("error", err))
+		}
+		if t.opts.Key != nil && time.Since(signed) >= t.opts.CheckpointEvery {
+			signed = time.Now()
+			if err := t.checkpoint(ctx); err != nil && ctx.Err() == nil {
+				t.opts.Logger.WarnContext(ctx, "audit: no checkpoint was made or sent; trying again", slog.Any("error", err))
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -129,7 +136,7 @@ func (t *Trail) seal(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil {
 		return err
 	}
-	batch, err := t.read(ctx, tx, `number IS NULL ORDER BY id LIMIT ?`, sealBatch)
+	batch, err := t.read(ctx, tx, `number IS NULL ORDER BY time, id LIMIT ?`, sealBatch)
 	if err != nil || len(batch) == 0 {
 		return err
 	}

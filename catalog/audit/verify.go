@@ -18,6 +18,8 @@ type Report struct {
 	// Number is that of the last of them, and Hash that of all up to it.
 	Number int64  `json:"number"`
 	Hash   string `json:"hash"`
+	// Signed is the number of the last entry that a checkpoint vouches for.
+	Signed int64 `json:"signed"`
 	// Fault is the first fault, or nil if the audit is whole.
 	Fault *Fault `json:"fault,omitempty"`
 }
@@ -47,6 +49,9 @@ const (
 	FaultAdded FaultKind = "added"
 	// FaultHead is a record of the last entry that contradicts that entry.
 	FaultHead FaultKind = "head"
+	// FaultCheckpoint is a checkpoint that the entries contradict, or that nobody
+	// known signed.
+	FaultCheckpoint FaultKind = "checkpoint"
 )
 
 // Error returns the text for logs.
@@ -59,7 +64,8 @@ func (f *Fault) Error() string {
 }
 
 // Verify seals what was committed, reads the whole audit, and reports whether it
-// is as it was sealed, or the first fault. It needs little memory however long the
+// is as it was sealed, and as the checkpoints say where [Options.Key] or OldKeys can
+// tell that they are true, or the first fault. It needs little memory however long the
 // audit is. An error says that it could not be read; then the report is nil.
 func (t *Trail) Verify(ctx context.Context) (*Report, error) {
 	report, err := t.verify(ctx)
@@ -98,6 +104,18 @@ func (t *Trail) verify(ctx context.Context) (*Report, error) {
 
 // check compares the entries up to the head with their hashes.
 func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, error) {
+	var checkpoints []Checkpoint
+	keys := t.opts.publicKeys()
+	if len(keys) > 0 {
+		var err error
+		if checkpoints, err = t.Checkpoints(ctx); err != nil {
+			return nil, err
+		}
+	}
+	w, fault := newWitness(last.Trail, checkpoints, keys)
+	if fault != nil {
+		return fault, nil
+	}
 	var line []byte
 	for report.Number < last.Number {
 		page, err := t.read(ctx, t.db, `number > ? AND number <= ? ORDER BY number LIMIT ?`, report.Number, last.Number, verifyPage)
@@ -115,6 +133,13 @@ func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, e
 				return &Fault{FaultAltered, number, r.id, "it does not have the hash that it was sealed with"}, nil
 			}
 			report.Entries, report.Number, report.Hash = report.Entries+1, number, hash
+			before := len(w.left)
+			if fault := w.see(number, hash); fault != nil {
+				return fault, nil
+			}
+			if len(w.left) < before {
+				report.Signed = number
+			}
 		}
 		if err != nil {
 			return &Fault{FaultAltered, report.Number + 1, "", err.Error()}, nil
@@ -125,6 +150,12 @@ func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, e
 	}
 	if report.Hash != last.Hash {
 		return &Fault{FaultHead, last.Number, "", "the record of the last entry has another hash"}, nil
+	}
+	if fault := w.end(report.Number); fault != nil && report.Number == last.Number {
+		newest, err := t.head(ctx, t.db) // a checkpoint may have been made meanwhile
+		if err != nil || newest.Number == last.Number {
+			return fault, err
+		}
 	}
 	return t.added(ctx)
 }

@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// maxLine is the length of the longest line of an export.
+const maxLine = 64 << 20
+
+// Export seals what was committed and writes all sealed entries, the canonical form
+// of each in a line. The lines and the checkpoints are all that a verification needs:
+// see [VerifyExport], and docs/audit.md for one by hand. It does not verify.
+func (t *Trail) Export(ctx context.Context, w io.Writer) error {
+	return wrap("audit.Trail.Export", t.export(ctx, w))
+}
+
+func (t *Trail) export(ctx context.Context, w io.Writer) error {
+	if err := t.runOnce(ctx); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	var line []byte
+	for last := int64(0); ; {
+		page, err := t.read(ctx, t.db, `number > ? ORDER BY number LIMIT ?`, last, verifyPage)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			last = page[i].number.Int64
+			line = append(page[i].appendLine(line[:0], last), '\n')
+			if _, err := out.Write(line); err != nil {
+				return fmt.Errorf("%w: writing the export: %w", tenancy.ErrUnavailable, err)
+			}
+		}
+		if len(page) < verifyPage {
+			return out.Flush()
+		}
+	}
+}
+
+// VerifyExport reads an export and reports whether it is what the checkpoints say,
+// which are signed by one of the keys. Without a database it cannot know how the
+// audit went on behind the last checkpoint, so [Report.Signed] says how far it is
+// proven. An error says that the export could not be read, or wraps
+// [tenancy.ErrInvalid] when there are no keys or no checkpoints.
+func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.PublicKey) (*Report, error) {
+	const op = "audit.VerifyExport"
+	if len(keys) == 0 || len(checkpoints) == 0 {
+		return nil, wrap(op, fmt.Errorf("%w: want keys and checkpoints to verify by", tenancy.ErrInvalid))
+	}
+	report := &Report{Hash: genesis}
+	w, fault := newWitness("", checkpoints, keys)
+	if fault != nil {
+		report.Fault = fault
+		return report, nil
+	}
+	lines := bufio.NewScanner(export)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		line, number := lines.Bytes(), report.Number+1
+		var entry struct {
+			ID     string `json:"id"`
+			Number int64  `json:"number"`
+		}
+		if err := json.Unmarshal(line, &entry); err != nil || bytes.ContainsRune(line, '\r') {
+			report.Fault = &Fault{FaultAltered, number, "", "the line is not an entry"}
+			return report, nil
+		}
+		if entry.Number != number {
+			report.Fault = missing(number)
+			return report, nil
+		}
+		report.Hash = chain(report.Hash, line)
+		report.Entries, report.Number = report.Entries+1, number
+		before := len(w.left)
+		if report.Fault = w.see(number, report.Hash); report.Fault != nil {
+			return report, nil
+		}
+		if len(w.left) < before {
+			report.Signed = number
+		}
+	}
+	if err := lines.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("%w: a line of more than %d bytes", tenancy.ErrInvalid, maxLine)
+		}
+		return nil, wrap(op, err)
+	}
+	report.Fault = w.end(report.Number)
+	return report, nil
+}
