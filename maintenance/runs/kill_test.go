@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,9 @@ func TestKilledProcesses(t *testing.T) {
 	kills := 8
 	if os.Getenv("TENANCY_SOAK") != "" {
 		kills = 200
+		if n, err := strconv.Atoi(os.Getenv("TENANCY_SOAK")); err == nil && n > 1 {
+			kills = n
+		}
 	}
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		control := s.Tenant(t, "control")
@@ -148,7 +152,7 @@ func TestKilledProcesses(t *testing.T) {
 			}
 		}()
 		killed, next := 0, n/(kills+1)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Minute)
 		defer cancel()
 		var last runs.Progress
 		for p, err := range r.Follow(ctx, p.ID) {
