@@ -232,3 +232,32 @@ func TestNobodyGrantsMore(t *testing.T) {
 		t.Errorf("after the step-up: got %d %s, want 200", a.code, a.body)
 	}
 }
+
+// An operator invites a viewer, who accepts and can do what viewers can.
+func TestInvitation(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	var made struct{ Token string }
+	if a := cl.do(t, "POST", "invitations", `{"email":"vic@example.com","role":"viewer","scope":{"tags":["eu"]}}`); a.code != 201 {
+		t.Fatalf("got %d %s, want an invitation", a.code, a.body)
+	} else {
+		a.into(t, &made)
+	}
+	vic := c.client()
+	if a := vic.do(t, "POST", "auth/accept", `{"token":"`+made.Token+`","password":"short"}`); a.code != 422 || !strings.Contains(a.body, `"pointer":"/password"`) {
+		t.Errorf("a weak password: got %d %s, want 422", a.code, a.body)
+	}
+	if a := vic.do(t, "POST", "auth/accept", `{"token":"`+made.Token+`","password":"`+password+`"}`); a.code != 200 {
+		t.Fatalf("got %d %s, want to be in", a.code, a.body)
+	}
+	if a := vic.do(t, "GET", "tenants", ""); a.code != 200 || !strings.Contains(a.body, "aaa") || strings.Contains(a.body, "bbb") {
+		t.Errorf("got %d %s, want the tenants of eu", a.code, a.body)
+	}
+	if a := vic.do(t, "POST", "tenants/t-aaa/suspend", ""); a.code != 403 {
+		t.Errorf("got %d %s, want 403", a.code, a.body)
+	}
+	if a := c.client().do(t, "POST", "auth/accept", `{"token":"`+made.Token+`","password":"`+password+`"}`); a.code != 401 {
+		t.Errorf("the token again: got %d %s, want 401", a.code, a.body)
+	}
+}

@@ -17,7 +17,7 @@ import (
 // mayDo says, by hand, which roles may use which row: v(iewer), s(upport), o(perator), S(ecurity), O(wner). "*" is everybody who is signed in,
 // "+" is everybody at all.
 var mayDo = map[string]string{
-	"POST auth/setup": "+", "POST auth/sign-in": "+", "POST auth/sign-out": "+",
+	"POST auth/setup": "+", "POST auth/accept": "+", "POST invitations": "SO", "POST auth/sign-in": "+", "POST auth/sign-out": "+",
 	"POST auth/second-factor": "*", "POST auth/enrolment": "*", "POST auth/enrolment/confirm": "*", "POST auth/step-up": "*",
 	"GET sessions": "*", "DELETE sessions": "*", "DELETE sessions/{session}": "*", "GET me": "*", "GET roles": "*",
 	"GET tenants": "vsoSO", "POST tenants": "oO", "GET tenants/{id}": "vsoSO", "PATCH tenants/{id}": "oO", "PUT tenants/{id}/slug": "oO",

@@ -13,6 +13,7 @@ import (
 func (a *Admin) authRoutes() []route {
 	return []route{
 		{method: "POST", pattern: "auth/setup", audience: everybody, action: "operator.create", handle: a.setup},
+		{method: "POST", pattern: "auth/accept", audience: everybody, action: "operator.create", handle: a.accept},
 		{method: "POST", pattern: "auth/sign-in", audience: everybody, action: "session.sign_in", handle: a.signIn},
 		{method: "POST", pattern: "auth/sign-out", audience: everybody, action: "session.sign_out", handle: a.signOut},
 		{method: "POST", pattern: "auth/second-factor", audience: signingIn, action: "session.second_factor", handle: a.secondFactor},
@@ -61,6 +62,22 @@ func (a *Admin) setup(c *call) error {
 		return err
 	}
 	id, err := a.auth.Setup(c.w, c.r, tenancy.NewSecret(in.Token), auth.OperatorSpec{Email: in.Email, Name: in.Name, Password: in.Password})
+	if err != nil {
+		return err
+	}
+	return c.replySignedIn(id)
+}
+
+// accept makes the operator of an invitation.
+func (a *Admin) accept(c *call) error {
+	var in struct {
+		Token    string `json:"token"`
+		Password string `json:"password"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	id, err := a.auth.Accept(c.w, c.r, tenancy.NewSecret(in.Token), tenancy.NewSecret(in.Password))
 	if err != nil {
 		return err
 	}

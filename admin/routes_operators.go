@@ -3,9 +3,7 @@ package admin
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -17,6 +15,7 @@ func (a *Admin) operatorRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "operators", permission: auth.OperatorsRead, handle: a.listOperators},
 		{method: "GET", pattern: "operators/{operator}", permission: auth.OperatorsRead, handle: a.readOperator},
+		{method: "POST", pattern: "invitations", permission: auth.OperatorsWrite, stepUp: true, action: "operator.invite", handle: a.invite},
 		{method: "PATCH", pattern: "operators/{operator}", permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
 		{method: "DELETE", pattern: "operators/{operator}/sessions", permission: auth.SessionsEnd, stepUp: true, action: "session.end_all", handle: a.endOperatorSessions},
 	}
@@ -96,7 +95,7 @@ func (a *Admin) patchOperator(c *call) error {
 		return err
 	}
 	// Whoever changes an operator has all that the operator has before, and after.
-	if err := a.mayGrant(c.id, o.Role, o.Scope); err != nil {
+	if err := a.auth.MayGrant(c.id.Operator, o.Role, o.Scope); err != nil {
 		return err
 	}
 	after := *o
@@ -106,7 +105,7 @@ func (a *Admin) patchOperator(c *call) error {
 	if in.Scope != nil {
 		after.Scope = *in.Scope
 	}
-	if err := a.mayGrant(c.id, after.Role, after.Scope); err != nil {
+	if err := a.auth.MayGrant(c.id.Operator, after.Role, after.Scope); err != nil {
 		return err
 	}
 	changed, err := a.auth.UpdateOperator(c.ctx(), o.ID, o.Version, c.id.Operator.ID,
@@ -121,38 +120,22 @@ func (a *Admin) patchOperator(c *call) error {
 	return c.reply(http.StatusOK, operatorOf(changed))
 }
 
-// mayGrant reports whether somebody has all of a role and scope themselves. A role that does not exist grants nothing, and is refused
-// elsewhere.
-func (a *Admin) mayGrant(id *auth.Identity, role string, scope tenancy.Scope) error {
-	if !id.Permissions.Includes(a.auth.Roles()[role]) {
-		return fmt.Errorf("%w: role %.80q has permissions that the operator lacks", tenancy.ErrForbidden, role)
+// invite makes a link's token, which is shown once: to who asked. The page puts it into the fragment of a link, so that no log has it.
+func (a *Admin) invite(c *call) error {
+	var in struct {
+		Email string        `json:"email"`
+		Name  string        `json:"name"`
+		Role  string        `json:"role"`
+		Scope tenancy.Scope `json:"scope"`
 	}
-	if !covers(id.Scope, scope) {
-		return fmt.Errorf("%w: the scope is wider than the operator's", tenancy.ErrForbidden)
+	if err := c.decode(&in); err != nil {
+		return err
 	}
-	return nil
-}
-
-// covers reports whether every tenant of inner is certainly one of outer.
-func covers(outer, inner tenancy.Scope) bool {
-	if outer.IsAll() || inner.IsZero() {
-		return true
+	token, expires, err := a.auth.Invite(c.ctx(), c.id.Operator, auth.OperatorSpec{Email: in.Email, Name: in.Name, Role: in.Role, Scope: in.Scope})
+	if err != nil {
+		return err
 	}
-	if inner.IsAll() {
-		return false
-	}
-	tags, ids := outer.Tags(), outer.IDs()
-	for _, tag := range inner.Tags() {
-		if !slices.Contains(tags, tag) {
-			return false
-		}
-	}
-	for _, id := range inner.IDs() {
-		if !slices.Contains(ids, id) {
-			return false
-		}
-	}
-	return true
+	return c.reply(http.StatusCreated, map[string]any{"token": token.Reveal(), "expires_at": expires})
 }
 
 func (a *Admin) endOperatorSessions(c *call) error {
@@ -160,7 +143,7 @@ func (a *Admin) endOperatorSessions(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.mayGrant(c.id, o.Role, o.Scope); err != nil {
+	if err := a.auth.MayGrant(c.id.Operator, o.Role, o.Scope); err != nil {
 		return err
 	}
 	n, err := a.auth.EndSessions(c.ctx(), o.ID, c.id.Session.ID)

@@ -162,8 +162,9 @@ func (a *Auth) Run(ctx context.Context) error {
 }
 
 func (a *Auth) runOnce(ctx context.Context) error {
-	_, err := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_setup_tokens WHERE expires_at <= ?`, micro(now()))
-	return errors.Join(a.writeFailures(ctx), a.sessions.store.purge(ctx), err)
+	_, err1 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_setup_tokens WHERE expires_at <= ?`, micro(now()))
+	_, err2 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_invitations WHERE expires_at <= ?`, micro(now()))
+	return errors.Join(a.writeFailures(ctx), a.sessions.store.purge(ctx), err1, err2)
 }
 
 // Check reports whether the database answers.

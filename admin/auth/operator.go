@@ -100,6 +100,14 @@ type OperatorSpec struct {
 
 // check brings the spec into canonical form. The errors are [*FieldError]s.
 func (a *Auth) check(spec *OperatorSpec) error {
+	if err := a.checkWho(spec); err != nil {
+		return err
+	}
+	return a.checkPassword(spec.Password, spec.Email)
+}
+
+// checkWho is check without the password.
+func (a *Auth) checkWho(spec *OperatorSpec) error {
 	email, err := canonicalEmail(spec.Email)
 	if err != nil {
 		return &FieldError{"email", "malformed", err}
@@ -114,7 +122,7 @@ func (a *Auth) check(spec *OperatorSpec) error {
 	if _, ok := a.opts.Roles[spec.Role]; !ok {
 		return &FieldError{"role", "unknown", tenancy.ErrInvalid}
 	}
-	return a.checkPassword(spec.Password, email)
+	return nil
 }
 
 // checkPassword refuses a password that this operator must not have.

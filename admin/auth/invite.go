@@ -1,0 +1,161 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// invitationLasts is how long an invitation works.
+const invitationLasts = 24 * time.Hour
+
+// errInvitation is what every invitation gets that does not work, for whatever reason.
+var errInvitation = fmt.Errorf("%w: not a valid invitation", tenancy.ErrUnauthenticated)
+
+// invitationRow is a row of tenancy_auth_invitations without its token.
+type invitationRow struct {
+	Email     string `db:"email"`
+	Name      string `db:"name"`
+	Role      string `db:"role"`
+	Scope     string `db:"scope"`
+	InvitedBy string `db:"invited_by"`
+}
+
+// MayGrant reports whether an operator has all of a role and scope themselves; nobody grants more. The error wraps
+// [tenancy.ErrForbidden].
+func (a *Auth) MayGrant(by *Operator, role string, scope tenancy.Scope) error {
+	if by.Disabled || !a.opts.Roles[by.Role].Includes(a.opts.Roles[role]) {
+		return fmt.Errorf("%w: role %.80q has permissions that the operator lacks", tenancy.ErrForbidden, role)
+	}
+	if !covers(by.Scope, scope) {
+		return fmt.Errorf("%w: the scope is wider than the operator's", tenancy.ErrForbidden)
+	}
+	return nil
+}
+
+// covers reports whether every tenant of inner is certainly one of outer.
+func covers(outer, inner tenancy.Scope) bool {
+	if outer.IsAll() || inner.IsZero() {
+		return true
+	}
+	if inner.IsAll() {
+		return false
+	}
+	tags, ids := outer.Tags(), outer.IDs()
+	return !slices.ContainsFunc(inner.Tags(), func(tag string) bool { return !slices.Contains(tags, tag) }) &&
+		!slices.ContainsFunc(inner.IDs(), func(id tenancy.ID) bool { return !slices.Contains(ids, id) })
+}
+
+// Invite returns a token with which somebody becomes an operator with that role and scope, once, within 24 hours; the spec has no
+// password. Whether the address has an account already does not show. A role or scope that the inviting operator lacks is an error that
+// wraps [tenancy.ErrForbidden]; a malformed field is a [*FieldError].
+func (a *Auth) Invite(ctx context.Context, by *Operator, spec OperatorSpec) (token tenancy.Secret, expires time.Time, err error) {
+	const op = "auth.Auth.Invite"
+	if err := a.checkWho(&spec); err != nil {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
+	}
+	if err := a.MayGrant(by, spec.Role, spec.Scope); err != nil {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
+	}
+	scope, err := json.Marshal(spec.Scope)
+	if err != nil {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
+	}
+	text := newToken()
+	expires = now().Add(invitationLasts)
+	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := a.store.exec(ctx, tx, `INSERT INTO tenancy_auth_invitations (token_hash, email, name, role, scope, invited_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			tenancy.DigestOf(text).String(), spec.Email, spec.Name, spec.Role, string(scope), by.ID, micro(expires))
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.invite", spec.Email, tenancy.AuditDone, change("role", nil, spec.Role), change("scope", nil, spec.Scope))
+	})
+	if err != nil {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
+	}
+	return tenancy.NewSecret(text), expires, nil
+}
+
+// Accept makes the operator of an invitation, with that password, and signs them in. Of many calls with one token one wins. An invitation
+// that does not work, also because whoever invited could not do so any more, is an error that wraps [tenancy.ErrUnauthenticated]; a weak
+// password is a [*FieldError], and the invitation can be used again.
+func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password tenancy.Secret) (*Identity, error) {
+	const op = "auth.Auth.Accept"
+	ctx := r.Context()
+	if err := a.mayCarryCredentials(r); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if err := a.limit(ctx, r, ""); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	hash := tenancy.DigestOf(token.Reveal()).String()
+	var row invitationRow
+	err := a.store.get(ctx, a.store.db, &row, `SELECT email, name, role, scope, invited_by FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
+	if isNotFound(err) {
+		err = errInvitation
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	spec := OperatorSpec{Email: row.Email, Name: row.Name, Role: row.Role, Password: password.Reveal()}
+	if err := json.Unmarshal([]byte(row.Scope), &spec.Scope); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if err := a.check(&spec); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	phc, err := a.hasher.Hash(ctx, spec.Password)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	var made *Operator
+	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: row.InvitedBy}), func(ctx context.Context, tx *sqlx.Tx) error {
+		n, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
+		if err == nil && n == 0 {
+			err = errInvitation
+		}
+		if err == nil {
+			err = a.stillGrants(ctx, tx, &row, spec.Scope)
+		}
+		if err == nil {
+			made, err = a.insert(ctx, tx, &spec, phc)
+		}
+		return err
+	})
+	if errors.Is(err, tenancy.ErrExists) { // whether an address has an account is nobody's business
+		err = errInvitation
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	id, err := a.open(w, r, made, false, 0)
+	return id, tenancy.Wrap(op, "", err)
+}
+
+// stillGrants reports whether whoever invited could still do so.
+func (a *Auth) stillGrants(ctx context.Context, tx *sqlx.Tx, row *invitationRow, scope tenancy.Scope) error {
+	by, err := a.store.operatorBy(ctx, tx, "id", row.InvitedBy)
+	if err != nil {
+		if isNotFound(err) {
+			return errInvitation
+		}
+		return err
+	}
+	o, err := by.operator()
+	if err != nil {
+		return err
+	}
+	if !a.opts.Roles[o.Role].Has(OperatorsWrite) || a.MayGrant(o, row.Role, scope) != nil {
+		return errInvitation
+	}
+	return nil
+}
