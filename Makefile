@@ -21,17 +21,43 @@ NESTED = internal/bench/resolve internal/bench/limits admin/ui/build
 SERVERS = $(GO) run ./internal/testserver/run --
 NO_SERVERS = env -u TENANCY_TEST_POSTGRES -u TENANCY_TEST_MYSQL -u TENANCY_TEST_REDIS -u TENANCY_TEST_REQUIRE
 
-.PHONY: help test race check ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
+# What soak runs, how often, and which of the tests.
+PACKAGES ?= ./...
+COUNT ?= 1
+RUN ?= .
+
+# Packages that deal with time: test-busy runs all their tests, and of the others the quick ones.
+TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middleware/... ./examples/...
+QUICK ?= ./...
+BUSY = $(GO) test -race -count=1 -timeout 60m
+
+.PHONY: help needs test test-busy race check ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
+needs:
+	@command -v $(firstword $(GO)) >/dev/null || { echo "Go is missing: https://go.dev/dl/" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing (Debian: apt-get install git)" >&2; exit 1; }
+	@printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $$($(GO) env CC) -x c -o /dev/null - 2>/dev/null || \
+		{ echo "a C compiler with its headers is missing; Go's race detector needs it (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+test: needs ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
 	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...) || exit 1; done
-	$(SERVERS) sh -c '$(GO) test -race -count=1 ./... && for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 ./...) || exit 1; done'
+	$(SERVERS) sh -c '$(GO) test -race -count=1 -timeout 60m ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 ./...) || code=1; done; exit $$code'
 
-race: ## the quick tests with the race detector, on SQLite alone
+test-busy: needs ## the quick tests, and all tests of the packages that deal with time, on a busy machine and on one that stops; at most an hour
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/busy" ./internal/testserver/busy && \
+		$(NO_SERVERS) $(GO) vet $(QUICK) && \
+		echo "beside eight loops:" && \
+		$(NO_SERVERS) "$$dir/busy" -loops 8 $(BUSY) -short $(QUICK) && \
+		$(SERVERS) "$$dir/busy" -loops 8 $(BUSY) $(TIMED) && \
+		echo "at a tenth of the processor:" && \
+		$(NO_SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(QUICK) && \
+		$(SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" $(TIMED)
+
+race: needs ## the quick tests with the race detector, on SQLite alone
 	$(NO_SERVERS) $(GO) test -race -count=1 -short ./...
 
 check: lint ## what a change must pass: format, lint, tidy modules, quick race tests, each benchmark once
@@ -67,8 +93,8 @@ bench-resolve: ## resolution beside maps, Redis, SQL and others, with the option
 bench-limits: ## the limiters beside others, how exact they are, and a noisy neighbour
 	cd internal/bench/limits && for what in decisions accuracy noisy; do $(GO) run . -$$what || exit 1; done
 
-soak: ## the tests in their long versions, with the race detector
-	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=1 -timeout 60m ./...
+soak: needs ## the tests in their long versions, with the race detector; PACKAGES (./...), COUNT (1) and RUN (.) choose
+	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=$(COUNT) -run '$(RUN)' -timeout 120m $(PACKAGES)
 
 lint: linter ## golangci-lint
 	PATH="$$PATH:$(GOBIN_DIR)" golangci-lint run ./...
