@@ -135,7 +135,7 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 	step := rollUps[i]
 	err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		// Writes that are under way are waited for: the rows of theirs are seen.
-		if err := u.s.lockState(ctx, tx, map[sqlkit.Dialect]string{sqlkit.Postgres: ` FOR UPDATE`, sqlkit.MySQL: ` FOR UPDATE`}); err != nil {
+		if _, err := u.s.lockState(ctx, tx, exclusive); err != nil {
 			return err
 		}
 		now, err := u.s.now(ctx, tx)

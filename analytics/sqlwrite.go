@@ -23,12 +23,39 @@ const lateAfter = 2 * time.Hour
 
 // Write implements [Sink], in one transaction.
 func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
+	// While a roll-up waits for writes, and they for it, none is missed. Writes wait for each
+	// other only if one opens again what was rolled up.
+	for _, how := range []lockMode{share, exclusive} {
+		now, err = s.write(ctx, b, how)
+		if !errors.Is(err, errReopen) {
+			break
+		}
+	}
+	return now, wrap("analytics.SQL.Write", err)
+}
+
+// lockMode is how the state is locked.
+type lockMode string
+
+const (
+	share     lockMode = "share"
+	exclusive lockMode = "exclusive"
+)
+
+// errReopen says that a write opens again what was rolled up: two that held the lock
+// together would wait for each other for ever.
+var errReopen = errors.New("a part is older than the last roll-up")
+
+func (s *SQL) write(ctx context.Context, b *Batch, how lockMode) (now time.Time, err error) {
 	committing := false
 	err = s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		committing = false
-		// While a roll-up waits for writes, and they for it, none is missed.
-		if err := s.lockState(ctx, tx, map[sqlkit.Dialect]string{sqlkit.Postgres: ` FOR SHARE`, sqlkit.MySQL: ` LOCK IN SHARE MODE`}); err != nil {
+		minutes, err := s.lockState(ctx, tx, how)
+		if err != nil {
 			return err
+		}
+		if how == share && slices.ContainsFunc(b.Parts, func(p Part) bool { return p.Start.Before(minutes) }) {
+			return errReopen
 		}
 		if now, err = s.now(ctx, tx); err != nil {
 			return err
@@ -55,13 +82,19 @@ func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
 	if err != nil && committing {
 		err = fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
-	return now, wrap("analytics.SQL.Write", err)
+	return now, err
 }
 
-// lockState locks the state until the transaction ends. SQLite has one writer anyway.
-func (s *SQL) lockState(ctx context.Context, tx *sqlx.Tx, how map[sqlkit.Dialect]string) error {
-	var us []int64
-	return tx.SelectContext(ctx, &us, `SELECT value FROM tenancy_usage_state WHERE name = 'minutes'`+how[s.dialect])
+// lockState locks the state until the transaction ends, and returns up to when minutes
+// were rolled up. SQLite has one writer anyway.
+func (s *SQL) lockState(ctx context.Context, tx *sqlx.Tx, how lockMode) (time.Time, error) {
+	end := map[sqlkit.Dialect]map[lockMode]string{
+		sqlkit.Postgres: {share: ` FOR SHARE`, exclusive: ` FOR UPDATE`},
+		sqlkit.MySQL:    {share: ` LOCK IN SHARE MODE`, exclusive: ` FOR UPDATE`},
+	}[s.dialect][how]
+	var us int64
+	err := sqlx.GetContext(ctx, tx, &us, `SELECT value FROM tenancy_usage_state WHERE name = 'minutes'`+end)
+	return time.UnixMicro(us), err
 }
 
 func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now time.Time) error {
