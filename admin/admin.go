@@ -60,7 +60,7 @@ type Options struct {
 	Page http.Handler
 	// Demo says to GET me that the traffic is made by a demo.
 	Demo bool
-	// Create makes a tenant with its database, as maintenance.Provisioner.Create does. Default: none; tenants are not made here.
+	// Create makes a tenant with its database, as lifecycle.Lifecycle.Create does. Default: none; tenants are not made here.
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports

@@ -159,7 +159,7 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // error that unwraps to [tenancy.ErrExists], a malformed field or reserved slug
 // one that unwraps to [tenancy.ErrInvalid].
 //
-// Create makes the record alone. maintenance.Provisioner makes the tenant with
+// Create makes the record alone. lifecycle.Lifecycle makes the tenant with
 // its database.
 func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	do := &doing{op: "catalog.Create", action: actionCreate}

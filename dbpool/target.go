@@ -134,7 +134,7 @@ func (t *target) identify(ctx context.Context, conn driver.Conn) error {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
 		text := "a connection led to another tenant's database and was closed"
 		if got.Tenant == "" {
-			text = "a connection led to a database without an owner and was closed; a Provisioner creates or adopts databases"
+			text = "a connection led to a database without an owner and was closed; create or adopt it with maintenance/lifecycle"
 		}
 		t.log.ErrorContext(ctx, text,
 			"want_tenant", t.tenant, "want_database", t.database, "got_tenant", got.Tenant, "got_database", got.Database)

@@ -1,5 +1,5 @@
-// Package maintenance is work on tenants as a whole: making them with a
-// [Provisioner], and keeping requests out meanwhile with a [Gate].
+// Package maintenance keeps requests out of tenants that are being worked on, with a
+// [Gate]. Package maintenance/lifecycle makes and ends tenants.
 //
 // # Maintenance mode
 //

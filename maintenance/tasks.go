@@ -134,7 +134,7 @@ func LimitTask(e Editor) tenancy.Task {
 	}
 }
 
-// SeedTask returns the task that seeds tenants' databases with what [ProvisionerOptions.Seed]
+// SeedTask returns the task that seeds tenants' databases with what lifecycle.Options.Seed
 // does for new ones. It takes no parameters.
 func SeedTask(seed func(ctx context.Context, t *tenancy.Tenant) error) tenancy.Task {
 	return tenancy.Task{

@@ -45,16 +45,16 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
-// Provisioner makes tenants with their databases. A *maintenance.Provisioner is one.
-type Provisioner interface {
+// Lifecycle makes tenants with their databases. A *lifecycle.Lifecycle is one.
+type Lifecycle interface {
 	Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
 }
 
 // App is what the application has wired. Commands that need something that is nil say
 // so and fail.
 type App struct {
-	Catalog     *catalog.Catalog
-	Provisioner Provisioner
+	Catalog   *catalog.Catalog
+	Lifecycle Lifecycle
 	// Runner does the work of commands over many tenants. A command whose task it
 	// does not have fails.
 	Runner   *runs.Runner

@@ -20,6 +20,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -62,7 +63,7 @@ func newLine(t *testing.T) *line {
 		"00002_b.sql": {Data: []byte("-- +goose Up\nCREATE TABLE b (n INT);\n-- +goose Down\nDROP TABLE b;\n")},
 	}, nil)
 	must(err)
-	app.Provisioner, err = maintenance.NewProvisioner(app.Catalog, pool, app.Migrator, &maintenance.ProvisionerOptions{Server: "main"})
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: "main"})
 	must(err)
 	tasks := runs.Tasks(maintenance.Tasks(app.Catalog))
 	tasks[cli.TaskMigrate], tasks[cli.TaskRollback] = app.Migrator.Task(), app.Migrator.RollbackTask()

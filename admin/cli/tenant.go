@@ -25,11 +25,11 @@ func (p *program) tenantCreate() *cobra.Command {
 		Example: "  tenantctl tenant create acme --name \"Acme Ltd\" --plan pro --tag eu",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			if err := need(p.app.Provisioner != nil, "provisioner"); err != nil {
+			if err := need(p.app.Lifecycle != nil, "life cycle"); err != nil {
 				return err
 			}
 			t.Slug = args[0]
-			made, err := p.app.Provisioner.Create(cmd.Context(), &t)
+			made, err := p.app.Lifecycle.Create(cmd.Context(), &t)
 			if err != nil {
 				return err
 			}

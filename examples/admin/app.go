@@ -27,6 +27,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware"
@@ -38,16 +39,16 @@ var embedded embed.FS
 
 // app is the service with tenants.
 type app struct {
-	db          *sqlx.DB
-	pool        *dbpool.Pool
-	trail       *audit.Trail
-	catalog     *catalog.Catalog
-	cache       *cache.Cache
-	recorder    *analytics.Recorder
-	keeper      *analytics.Keeper
-	reports     *analytics.Reports
-	provisioner *maintenance.Provisioner
-	runner      *runs.Runner
+	db       *sqlx.DB
+	pool     *dbpool.Pool
+	trail    *audit.Trail
+	catalog  *catalog.Catalog
+	cache    *cache.Cache
+	recorder *analytics.Recorder
+	keeper   *analytics.Keeper
+	reports  *analytics.Reports
+	tenants  *lifecycle.Lifecycle
+	runner   *runs.Runner
 
 	working sync.WaitGroup
 	end     context.CancelFunc
@@ -100,7 +101,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
-	if a.provisioner, err = maintenance.NewProvisioner(a.catalog, a.pool, migrator, &maintenance.ProvisionerOptions{Server: where}); err != nil {
+	if a.tenants, err = lifecycle.New(a.catalog, a.pool, migrator, &lifecycle.Options{Server: where}); err != nil {
 		return a, err
 	}
 	// Work over many tenants.
@@ -144,7 +145,7 @@ func (a *app) consoleOptions(f *flags) *admin.Options {
 		Audit:   a.trail,
 		Reports: a.reports,
 		Runs:    a.runner,
-		Create:  a.provisioner.Create,
+		Create:  a.tenants.Create,
 		Demo:    f.demo,
 		Checks:  map[string]func(context.Context) error{"catalog": a.db.PingContext},
 	}
@@ -203,7 +204,7 @@ func (a *app) makeTenants(ctx context.Context, n int) ([]*tenancy.Tenant, error)
 		if i < 3 {
 			name, slug = []string{"Acme", "Globex", "Initech"}[i], []string{"acme", "globex", "initech"}[i]
 		}
-		t, err := a.provisioner.Ensure(ctx, &tenancy.Tenant{Slug: slug, Name: name, Plan: plans[i%len(plans)], Tags: tags[i%len(tags)]})
+		t, err := a.tenants.Ensure(ctx, &tenancy.Tenant{Slug: slug, Name: name, Plan: plans[i%len(plans)], Tags: tags[i%len(tags)]})
 		if err != nil {
 			return nil, err
 		}

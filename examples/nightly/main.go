@@ -23,7 +23,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
-	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -90,7 +90,7 @@ func run(ctx context.Context, data string, now bool) (err error) {
 	if err := errors.Join(cat.Migrate(ctx), runner.Migrate(ctx)); err != nil {
 		return err
 	}
-	tenants, err := maintenance.NewProvisioner(cat, pool, migrator, &maintenance.ProvisionerOptions{Server: "main"})
+	tenants, err := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "main"})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -100,7 +101,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	// Two tenants, each with a key.
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	migrator, err2 := migrate.New(pool, migrations, nil)
-	tenants, err3 := maintenance.NewProvisioner(cat, pool, migrator, &maintenance.ProvisionerOptions{Server: where})
+	tenants, err3 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: where})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func fleet(t *testing.T, migrations string, n int) (data string) {
 	}
 	defer func() { _ = app.Close() }()
 	for i := range n {
-		if _, err := app.Provisioner.Create(t.Context(), &tenancy.Tenant{Slug: fmt.Sprintf("t-%03d", i)}); err != nil {
+		if _, err := app.Lifecycle.Create(t.Context(), &tenancy.Tenant{Slug: fmt.Sprintf("t-%03d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -69,7 +70,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Migrator, err = migrate.New(pool, files, nil); err != nil {
 		return nil, err
 	}
-	app.Provisioner, err = maintenance.NewProvisioner(app.Catalog, pool, app.Migrator, &maintenance.ProvisionerOptions{Server: name})
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name})
 	if err != nil {
 		return nil, err
 	}

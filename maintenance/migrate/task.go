@@ -10,7 +10,7 @@ import (
 
 // Task returns the task that brings a tenant's schema up to date, for a run over many
 // tenants. The parameter "to" is the version to go up to; without it that is [Latest].
-// Tenants that are being provisioned, whose provisioner migrates them, and those that
+// Tenants that are being provisioned, whose creation migrates them, and those that
 // are archived cannot take part.
 func (m *Migrator) Task() tenancy.Task {
 	return tenancy.Task{

@@ -1,4 +1,4 @@
-package maintenance
+package lifecycle
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Catalog is what a [Provisioner] needs of the record of tenants. A
+// Catalog is what a [Lifecycle] needs of the record of tenants. A
 // *catalog.Catalog is one.
 type Catalog interface {
 	tenancy.Finder
@@ -49,18 +49,19 @@ const databasePrefix = "tenant_"
 // undoTimeout bounds the clean-up after a step that failed.
 const undoTimeout = time.Minute
 
-// Provisioner makes tenants with their databases.
-type Provisioner struct {
+// Lifecycle makes tenants with their databases. Its methods may be called by many
+// goroutines and by many processes at once.
+type Lifecycle struct {
 	catalog   Catalog
 	databases Databases
 	inventory Inventory // nil: the databases cannot be listed
 	adopter   Adopter   // nil: none can be adopted
 	migrator  Migrator
-	opts      ProvisionerOptions
+	opts      Options
 }
 
-// ProvisionerOptions are the options of [NewProvisioner].
-type ProvisionerOptions struct {
+// Options are the options of [New].
+type Options struct {
 	// Server is where tenants go whose placement names no server. Default: "".
 	Server string
 	// Seed fills a new tenant's database after the migrations; its context
@@ -68,20 +69,20 @@ type ProvisionerOptions struct {
 	Seed func(ctx context.Context, t *tenancy.Tenant) error
 }
 
-// NewProvisioner returns a provisioner over the host's catalog, databases and
+// New returns the life cycle over the application's catalog, databases and
 // migrations. One that is nil is an error that unwraps to [tenancy.ErrInvalid].
-func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions) (*Provisioner, error) {
+func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) {
 	if c == nil || d == nil || m == nil {
-		return nil, tenancy.Wrap("maintenance.NewProvisioner", "",
+		return nil, tenancy.Wrap("lifecycle.New", "",
 			fmt.Errorf("%w: want a catalog, databases and a migrator", tenancy.ErrInvalid))
 	}
-	p := &Provisioner{catalog: c, databases: d, migrator: m}
-	p.inventory, _ = d.(Inventory)
-	p.adopter, _ = d.(Adopter)
+	l := &Lifecycle{catalog: c, databases: d, migrator: m}
+	l.inventory, _ = d.(Inventory)
+	l.adopter, _ = d.(Adopter)
 	if opts != nil {
-		p.opts = *opts
+		l.opts = *opts
 	}
-	return p, nil
+	return l, nil
 }
 
 // Create makes a tenant: its record with the status provisioning, its database,
@@ -95,12 +96,12 @@ func NewProvisioner(c Catalog, d Databases, m Migrator, opts *ProvisionerOptions
 // [tenancy.ErrExists], and stays as it is. Of concurrent calls with one slug,
 // one makes the tenant and the others get tenancy.ErrExists. What could not be
 // removed is named in the error; a process that dies in the middle leaves a
-// tenant in the status provisioning, for [Provisioner.Resume].
+// tenant in the status provisioning, for [Lifecycle.Resume].
 //
 // Schema, seed and the change to active are done by one process at a time, under
 // a lock of the tenant's database.
-func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "maintenance.Provisioner.Create"
+func (l *Lifecycle) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "lifecycle.Lifecycle.Create"
 	if t == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
@@ -110,19 +111,19 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 		t.ID = tenancy.NewID()
 	}
 	if t.Placement.Server == "" {
-		t.Placement.Server = p.opts.Server
+		t.Placement.Server = l.opts.Server
 	}
 	if t.Placement.Database == "" {
 		t.Placement.Database = databasePrefix + string(t.ID)
 	}
 	t.Status = tenancy.StatusProvisioning
-	t, err := p.catalog.Create(ctx, t)
+	t, err := l.catalog.Create(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	// A name that is new and random is known to nobody but whoever saw the record
 	// and resumed the creation.
-	w := &work{Provisioner: p, tenant: t, mayClaim: !chosen}
+	w := &work{Lifecycle: l, tenant: t, mayClaim: !chosen}
 	defer func() {
 		if r := recover(); r != nil { // the application's seed
 			_ = w.undo(ctx, nil)
@@ -140,25 +141,25 @@ func (p *Provisioner) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 // goes on with a creation that was interrupted, and otherwise returns the record
 // as it is, in whatever status. It is for tenants that a program wants on start.
 // While another process is creating the tenant, Ensure waits for it, within ctx.
-func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "maintenance.Provisioner.Ensure"
+func (l *Lifecycle) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "lifecycle.Lifecycle.Ensure"
 	if t == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
 	var err error
 	for created := 0; created < 2; {
 		var found *tenancy.Tenant
-		found, err = p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
+		found, err = l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
 		switch {
 		case err == nil && found.Status == tenancy.StatusProvisioning:
-			found, err = p.resume(ctx, found)
+			found, err = l.resume(ctx, found)
 			if err == nil || !errors.Is(err, tenancy.ErrNotFound) {
 				return found, err
 			}
 			// Whoever created it gave it up.
 		case errors.Is(err, tenancy.ErrNotFound):
 			created++
-			found, err = p.Create(ctx, t)
+			found, err = l.Create(ctx, t)
 			if err == nil || !errors.Is(err, tenancy.ErrExists) {
 				return found, err
 			}
@@ -177,21 +178,21 @@ func (p *Provisioner) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.T
 // the record is gone by then, a database that this call made goes too. A tenant in
 // another status is an error that wraps [tenancy.ErrInvalid]. While another
 // process is still creating the tenant, Resume waits for it, within ctx.
-func (p *Provisioner) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
-	t, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+func (l *Lifecycle) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
+	t, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
 	if err != nil {
 		return nil, err
 	}
 	if t.Status != tenancy.StatusProvisioning {
 		return nil, tenancy.Wrap(opResume, id, fmt.Errorf("%w: the tenant is %s", tenancy.ErrInvalid, t.Status))
 	}
-	return p.resume(ctx, t)
+	return l.resume(ctx, t)
 }
 
-const opResume = "maintenance.Provisioner.Resume"
+const opResume = "lifecycle.Lifecycle.Resume"
 
-func (p *Provisioner) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	w := &work{Provisioner: p, tenant: t, mayClaim: true}
+func (l *Lifecycle) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	w := &work{Lifecycle: l, tenant: t, mayClaim: true}
 	active, err := w.do(ctx)
 	if err == nil {
 		return active, nil

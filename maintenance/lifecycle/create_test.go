@@ -1,4 +1,4 @@
-package maintenance_test
+package lifecycle_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -49,9 +49,9 @@ func newKit(t *testing.T, s *tenancytest.Server) *kit {
 	return &kit{s, s.Pool(t, nil), cat}
 }
 
-func (k *kit) provisioner(t *testing.T, migration string, seed func(context.Context, *tenancy.Tenant) error) *maintenance.Provisioner {
+func (k *kit) life(t *testing.T, migration string, seed func(context.Context, *tenancy.Tenant) error) *lifecycle.Lifecycle {
 	t.Helper()
-	p, err := maintenance.NewProvisioner(k.cat, k.pool, k.migrator(t, migration), &maintenance.ProvisionerOptions{Server: k.server.Name, Seed: seed})
+	p, err := lifecycle.New(k.cat, k.pool, k.migrator(t, migration), &lifecycle.Options{Server: k.server.Name, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestCreate(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
 		seeded := 0
-		p := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
+		p := k.life(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
 			seeded++
 			now, err := k.cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
 			if err != nil || now.Status != tenancy.StatusProvisioning {
@@ -141,14 +141,14 @@ func TestCreateFails(t *testing.T) {
 		id := tenancy.NewID()
 		tenant := &tenancy.Tenant{ID: id, Slug: "acme", Domains: []string{"acme.example"}}
 
-		_, err := k.provisioner(t, makeNotes+"SELEKT 1;\n", nil).Create(t.Context(), tenant)
+		_, err := k.life(t, makeNotes+"SELEKT 1;\n", nil).Create(t.Context(), tenant)
 		if err == nil || !strings.Contains(err.Error(), "00001_notes.sql") || !strings.Contains(err.Error(), string(id)) {
 			t.Errorf("a broken migration: got %v, want an error that names file and tenant", err)
 		}
 		k.wantNothing(t, id)
 
 		seed := func(context.Context, *tenancy.Tenant) error { return broken }
-		if _, err := k.provisioner(t, makeNotes, seed).Create(t.Context(), tenant); !errors.Is(err, broken) {
+		if _, err := k.life(t, makeNotes, seed).Create(t.Context(), tenant); !errors.Is(err, broken) {
 			t.Errorf("a broken seed: got %v, want its error", err)
 		}
 		k.wantNothing(t, id)
@@ -160,18 +160,18 @@ func TestCreateFails(t *testing.T) {
 				}
 			}()
 			seed := func(context.Context, *tenancy.Tenant) error { panic("oh") }
-			_, _ = k.provisioner(t, makeNotes, seed).Create(t.Context(), tenant)
+			_, _ = k.life(t, makeNotes, seed).Create(t.Context(), tenant)
 		}()
 		k.wantNothing(t, id)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		seed = func(ctx context.Context, _ *tenancy.Tenant) error { cancel(); return ctx.Err() }
-		if _, err := k.provisioner(t, makeNotes, seed).Create(ctx, tenant); !errors.Is(err, context.Canceled) {
+		if _, err := k.life(t, makeNotes, seed).Create(ctx, tenant); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled in the middle: got %v, want context.Canceled", err)
 		}
 		k.wantNothing(t, id)
 
-		got, err := k.provisioner(t, makeNotes, nil).Create(t.Context(), tenant)
+		got, err := k.life(t, makeNotes, nil).Create(t.Context(), tenant)
 		if err != nil {
 			t.Fatalf("after all that: %v", err)
 		}
@@ -189,7 +189,7 @@ func TestCreateLeavesAnExistingDatabaseAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		db.MustExec(`CREATE TABLE precious (id INT)`)
-		_, err = k.provisioner(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: other.Placement})
+		_, err = k.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: other.Placement})
 		if !errors.Is(err, tenancy.ErrExists) {
 			t.Errorf("got %v, want ErrExists", err)
 		}
@@ -206,7 +206,7 @@ func TestCreateOnce(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
-		p := k.provisioner(t, makeNotes, nil)
+		p := k.life(t, makeNotes, nil)
 		made := make([]*tenancy.Tenant, 8)
 		errs := make([]error, len(made))
 		ids := make([]tenancy.ID, len(made))
@@ -239,7 +239,7 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
-		p := k.provisioner(t, makeNotes, nil)
+		p := k.life(t, makeNotes, nil)
 		for slug, died := range map[string]func(tenant *tenancy.Tenant) error{
 			"before-the-database": func(*tenancy.Tenant) error { return nil },
 			"before-the-schema":   func(tenant *tenancy.Tenant) error { return k.pool.Create(t.Context(), tenant) },
@@ -296,7 +296,7 @@ func TestUndoSparesATenantThatIsServed(t *testing.T) {
 	s := tenancytest.NewServer(t, "sqlite")
 	k := newKit(t, s)
 	failed := errors.New("failed")
-	_, err := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
+	_, err := k.life(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
 		if _, err := k.cat.SetStatus(ctx, tenant.ID, tenancy.StatusActive); err != nil {
 			t.Error(err)
 		}
@@ -315,7 +315,7 @@ func TestUndoSparesATenantThatIsServed(t *testing.T) {
 func TestConstructors(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
-	if _, err := maintenance.NewProvisioner(k.cat, k.pool, nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := lifecycle.New(k.cat, k.pool, nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no migrator: got %v, want ErrInvalid", err)
 	}
 	if _, err := migrate.New(k.pool, nil, nil); !errors.Is(err, tenancy.ErrInvalid) {
@@ -333,7 +333,7 @@ func TestEnsure(t *testing.T) {
 
 func testEnsure(t *testing.T, s *tenancytest.Server) {
 	k := newKit(t, s)
-	p := k.provisioner(t, makeNotes, nil)
+	p := k.life(t, makeNotes, nil)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -379,7 +379,7 @@ func TestCreateAndResumeAtOnce(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
 		other := &kit{s, s.Pool(t, nil), k.cat}
-		create, resume := k.provisioner(t, makeNotes, nil), other.provisioner(t, makeNotes, nil)
+		create, resume := k.life(t, makeNotes, nil), other.life(t, makeNotes, nil)
 		for i := range 8 {
 			slug := fmt.Sprintf("t%d", i)
 			done := make(chan struct{})
@@ -421,7 +421,7 @@ func TestRecordDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
 	id := tenancy.NewID()
-	p := k.provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error { return k.cat.Delete(ctx, tenant.ID) })
+	p := k.life(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error { return k.cat.Delete(ctx, tenant.ID) })
 	if _, err := p.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("Create: got %v, want ErrNotFound", err)
 	}
@@ -442,7 +442,7 @@ func TestCreateSparesTheDatabaseOfADeletedRecord(t *testing.T) {
 		db.MustExec(`CREATE TABLE precious (id INT)`)
 		again := &tenancy.Tenant{ID: old.ID, Slug: "again", Placement: old.Placement}
 		for _, migration := range []string{makeNotes, "-- +goose Up\nSELEKT 1;\n"} {
-			if _, err := k.provisioner(t, migration, nil).Create(t.Context(), again); !errors.Is(err, tenancy.ErrExists) {
+			if _, err := k.life(t, migration, nil).Create(t.Context(), again); !errors.Is(err, tenancy.ErrExists) {
 				t.Errorf("Create: got %v, want ErrExists", err)
 			}
 		}
@@ -451,7 +451,7 @@ func TestCreateSparesTheDatabaseOfADeletedRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		seed := func(ctx context.Context, tenant *tenancy.Tenant) error { return k.cat.Delete(ctx, tenant.ID) }
-		if _, err := k.provisioner(t, makeNotes, seed).Resume(t.Context(), old.ID); err == nil {
+		if _, err := k.life(t, makeNotes, seed).Resume(t.Context(), old.ID); err == nil {
 			t.Error("Resume of a tenant whose record goes meanwhile: got no error")
 		}
 		if err := db.Get(new(int), `SELECT COUNT(*) FROM precious`); err != nil {

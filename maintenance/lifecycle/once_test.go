@@ -1,4 +1,4 @@
-package maintenance_test
+package lifecycle_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -76,7 +76,7 @@ func TestEnsureSeedsOnce(t *testing.T) {
 		const tenants = 6
 		var wg sync.WaitGroup
 		for _, instance := range k.instances(t, 3) {
-			p := instance.provisioner(t, makeNotes, seeds.seed(instance.pool))
+			p := instance.life(t, makeNotes, seeds.seed(instance.pool))
 			for i := range tenants {
 				wg.Go(func() {
 					got, err := p.Ensure(t.Context(), &tenancy.Tenant{Slug: fmt.Sprintf("t%d", i)})
@@ -122,7 +122,7 @@ func TestEnsureAfterACreatorThatFails(t *testing.T) {
 		both := k.instances(t, 2)
 		failed := errors.New("failed")
 		waits := make(chan struct{})
-		creator := both[0].provisioner(t, makeNotes, func(ctx context.Context, _ *tenancy.Tenant) error {
+		creator := both[0].life(t, makeNotes, func(ctx context.Context, _ *tenancy.Tenant) error {
 			db, err := both[0].pool.DB(ctx)
 			if err == nil {
 				_, err = db.ExecContext(ctx, `INSERT INTO notes (id) VALUES (1)`)
@@ -133,7 +133,7 @@ func TestEnsureAfterACreatorThatFails(t *testing.T) {
 			close(waits)
 			return failed
 		})
-		waiter := both[1].provisioner(t, makeNotes, newSeeds(t, k.cat).seed(both[1].pool))
+		waiter := both[1].life(t, makeNotes, newSeeds(t, k.cat).seed(both[1].pool))
 		var wg sync.WaitGroup
 		k = both[1]
 		wg.Go(func() {
@@ -159,8 +159,8 @@ func TestEnsureStopsWaiting(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
 		both := k.instances(t, 2)
-		waiter := both[1].provisioner(t, makeNotes, nil)
-		creator := both[0].provisioner(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
+		waiter := both[1].life(t, makeNotes, nil)
+		creator := both[0].life(t, makeNotes, func(ctx context.Context, tenant *tenancy.Tenant) error {
 			short, cancel := context.WithCancel(ctx)
 			ended := make(chan error)
 			go func() {
@@ -207,7 +207,7 @@ func TestResumeAfterHalfTheWork(t *testing.T) {
 					}
 					return err
 				}
-				p, err := maintenance.NewProvisioner(mortalCatalog{k.cat, &dies}, mortalPool{k.pool, &dies}, k.migrator(t, half), &maintenance.ProvisionerOptions{Server: s.Name, Seed: seed})
+				p, err := lifecycle.New(mortalCatalog{k.cat, &dies}, mortalPool{k.pool, &dies}, k.migrator(t, half), &lifecycle.Options{Server: s.Name, Seed: seed})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -215,7 +215,7 @@ func TestResumeAfterHalfTheWork(t *testing.T) {
 					t.Fatal("got no error of the process that died")
 				}
 				k = k.instances(t, 1)[0]
-				got, err := k.provisioner(t, half, nil).Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"})
+				got, err := k.life(t, half, nil).Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"})
 				if err != nil || got.ID != id {
 					t.Fatalf("Ensure: got %+v, %v, want the tenant %s resumed", got, err, id)
 				}

@@ -1,4 +1,4 @@
-package maintenance
+package lifecycle
 
 import (
 	"context"
@@ -29,24 +29,24 @@ type Adopter interface {
 // [tenancy.ErrExists]; no such database is tenancy.ErrNotFound. If a step fails, the mark
 // and the record are removed, and the database stays with what the migrations did.
 // After a process that died, Adopt with the same slug and placement goes on, and so does
-// [Provisioner.Resume] once the database is marked; if that fails, it can be tried again.
-func (p *Provisioner) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	const op = "maintenance.Provisioner.Adopt"
+// [Lifecycle.Resume] once the database is marked; if that fails, it can be tried again.
+func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	const op = "lifecycle.Lifecycle.Adopt"
 	switch {
 	case t == nil || t.Placement.Database == "":
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a tenant whose placement names a database", tenancy.ErrInvalid))
-	case p.adopter == nil:
+	case l.adopter == nil:
 		return nil, tenancy.Wrap(op, t.ID, fmt.Errorf("%w: the databases cannot be adopted", tenancy.ErrInvalid))
 	}
 	t = t.Clone()
 	if t.Placement.Server == "" {
-		t.Placement.Server = p.opts.Server
+		t.Placement.Server = l.opts.Server
 	}
 	t.Status = tenancy.StatusProvisioning
-	w := &work{Provisioner: p, adopts: true}
-	made, err := p.catalog.Create(ctx, t)
+	w := &work{Lifecycle: l, adopts: true}
+	made, err := l.catalog.Create(ctx, t)
 	if errors.Is(err, tenancy.ErrExists) {
-		found, e := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
+		found, e := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
 		if e == nil && found.Status == tenancy.StatusProvisioning && found.Placement == t.Placement && (t.ID == "" || t.ID == found.ID) {
 			made, err, w.again = found, nil, true
 		}

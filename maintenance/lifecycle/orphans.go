@@ -1,4 +1,4 @@
-package maintenance
+package lifecycle
 
 import (
 	"context"
@@ -39,20 +39,20 @@ func (o Orphan) tenant() *tenancy.Tenant {
 //
 // Without the ability [Inventory] it is a single error that wraps
 // [tenancy.ErrInvalid].
-func (p *Provisioner) Orphans(ctx context.Context) iter.Seq2[Orphan, error] {
-	const op = "maintenance.Provisioner.Orphans"
+func (l *Lifecycle) Orphans(ctx context.Context) iter.Seq2[Orphan, error] {
+	const op = "lifecycle.Lifecycle.Orphans"
 	return func(yield func(Orphan, error) bool) {
-		if p.inventory == nil {
+		if l.inventory == nil {
 			yield(Orphan{}, tenancy.Wrap(op, "", fmt.Errorf("%w: the databases cannot be listed", tenancy.ErrInvalid)))
 			return
 		}
-		for _, server := range p.inventory.Servers() {
-			names, err := p.inventory.Names(ctx, server)
+		for _, server := range l.inventory.Servers() {
+			names, err := l.inventory.Names(ctx, server)
 			if err != nil && !yield(Orphan{Server: server}, tenancy.Wrap(op, "", err)) {
 				return
 			}
 			for _, name := range names {
-				o, orphaned, err := p.orphan(ctx, server, name)
+				o, orphaned, err := l.orphan(ctx, server, name)
 				if err == nil && !orphaned {
 					continue
 				}
@@ -65,15 +65,15 @@ func (p *Provisioner) Orphans(ctx context.Context) iter.Seq2[Orphan, error] {
 }
 
 // orphan looks at one database.
-func (p *Provisioner) orphan(ctx context.Context, server, name string) (o Orphan, orphaned bool, err error) {
+func (l *Lifecycle) orphan(ctx context.Context, server, name string) (o Orphan, orphaned bool, err error) {
 	o = Orphan{Server: server, Database: name}
 	if id, ok := strings.CutPrefix(name, databasePrefix); ok { // most need not be opened
-		t, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: id})
+		t, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: id})
 		if err == nil && t.Placement == o.tenant().Placement {
 			return o, false, nil
 		}
 	}
-	owner, err := p.inventory.Owner(ctx, server, name)
+	owner, err := l.inventory.Owner(ctx, server, name)
 	if errors.Is(err, tenancy.ErrNotFound) { // dropped meanwhile
 		return o, false, nil
 	}
@@ -81,35 +81,35 @@ func (p *Provisioner) orphan(ctx context.Context, server, name string) (o Orphan
 		return o, false, err
 	}
 	found := Orphan{server, name, owner}
-	orphaned, err = p.isOrphan(ctx, found)
+	orphaned, err = l.isOrphan(ctx, found)
 	return found, orphaned, err
 }
 
-func (p *Provisioner) isOrphan(ctx context.Context, o Orphan) (bool, error) {
-	_, err := p.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(o.Tenant)})
+func (l *Lifecycle) isOrphan(ctx context.Context, o Orphan) (bool, error) {
+	_, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(o.Tenant)})
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return true, nil
 	}
 	return false, err
 }
 
-// RemoveOrphan drops a database that [Provisioner.Orphans] returned. If its tenant
+// RemoveOrphan drops a database that [Lifecycle.Orphans] returned. If its tenant
 // has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
 // another tenant's by now, tenancy.ErrForbidden. One that is gone is no error.
-func (p *Provisioner) RemoveOrphan(ctx context.Context, o Orphan) error {
+func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 	t := o.tenant()
-	err := p.databases.Exclusive(ctx, t, func(ctx context.Context) error {
-		orphaned, err := p.isOrphan(ctx, o)
+	err := l.databases.Exclusive(ctx, t, func(ctx context.Context) error {
+		orphaned, err := l.isOrphan(ctx, o)
 		if err == nil && !orphaned {
 			err = fmt.Errorf("%w: the tenant has a record", tenancy.ErrConflict)
 		}
 		if err != nil {
 			return err
 		}
-		return p.databases.Drop(ctx, t)
+		return l.databases.Drop(ctx, t)
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil
 	}
-	return tenancy.Wrap("maintenance.Provisioner.RemoveOrphan", o.Tenant, err)
+	return tenancy.Wrap("lifecycle.Lifecycle.RemoveOrphan", o.Tenant, err)
 }

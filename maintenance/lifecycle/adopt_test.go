@@ -1,4 +1,4 @@
-package maintenance_test
+package lifecycle_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
-	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -59,7 +59,7 @@ func TestAdopt(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
 		at := k.nobodys(t)
-		p := k.provisioner(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
+		p := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
 			t.Error("the seed ran on data that was there")
 			return nil
 		})
@@ -119,7 +119,7 @@ func TestAdoptFails(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
 		at := k.nobodys(t)
-		if _, err := k.provisioner(t, "-- +goose Up\nSELEKT 1;\n", nil).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); err == nil {
+		if _, err := k.life(t, "-- +goose Up\nSELEKT 1;\n", nil).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); err == nil {
 			t.Fatal("Adopt with a broken migration: got no error")
 		}
 		k.in(t, at, `SELECT id FROM precious`)
@@ -135,11 +135,11 @@ func TestAdoptFails(t *testing.T) {
 func TestAdoptGoesOn(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
-		for name, goOn := range map[string]func(*maintenance.Provisioner, *tenancy.Tenant) (*tenancy.Tenant, error){
-			"adopt": func(p *maintenance.Provisioner, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
+		for name, goOn := range map[string]func(*lifecycle.Lifecycle, *tenancy.Tenant) (*tenancy.Tenant, error){
+			"adopt": func(p *lifecycle.Lifecycle, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
 				return p.Adopt(t.Context(), &tenancy.Tenant{Slug: dead.Slug, Placement: dead.Placement})
 			},
-			"resume": func(p *maintenance.Provisioner, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
+			"resume": func(p *lifecycle.Lifecycle, dead *tenancy.Tenant) (*tenancy.Tenant, error) {
 				return p.Resume(t.Context(), dead.ID)
 			},
 		} {
@@ -157,10 +157,10 @@ func TestAdoptGoesOn(t *testing.T) {
 					t.Error("the seed ran on data that was there")
 					return nil
 				}
-				if _, err := k.provisioner(t, "-- +goose Up\nSELEKT 1;\n", seed).Resume(t.Context(), dead.ID); err == nil {
+				if _, err := k.life(t, "-- +goose Up\nSELEKT 1;\n", seed).Resume(t.Context(), dead.ID); err == nil {
 					t.Error("Resume with a broken migration: got no error")
 				}
-				got, err := goOn(k.provisioner(t, makeNotes, seed), dead)
+				got, err := goOn(k.life(t, makeNotes, seed), dead)
 				if err != nil || got.ID != dead.ID {
 					t.Fatalf("got %+v, %v, want tenant %s", got, err, dead.ID)
 				}

@@ -1,4 +1,4 @@
-package maintenance_test
+package lifecycle_test
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
-	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 // orphans returns the orphans of those tenants: other tests have databases on the
 // same server.
-func orphans(t *testing.T, p *maintenance.Provisioner, of ...tenancy.ID) (found []maintenance.Orphan) {
+func orphans(t *testing.T, p *lifecycle.Lifecycle, of ...tenancy.ID) (found []lifecycle.Orphan) {
 	t.Helper()
 	for o, err := range p.Orphans(t.Context()) {
 		if slices.Contains(of, o.Tenant) {
@@ -36,7 +36,7 @@ func TestOrphans(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
-		p := k.provisioner(t, makeNotes, nil)
+		p := k.life(t, makeNotes, nil)
 		kept, err := p.Create(t.Context(), &tenancy.Tenant{Slug: "kept", Placement: tenancy.Placement{Database: "own-" + string(tenancy.NewID())}})
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestOrphans(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := maintenance.Orphan{Server: s.Name, Database: lost.Placement.Database, Tenant: lost.ID}
+		want := lifecycle.Orphan{Server: s.Name, Database: lost.Placement.Database, Tenant: lost.ID}
 		if got := orphans(t, p, kept.ID, lost.ID); len(got) != 1 || got[0] != want {
 			t.Errorf("got %+v, want %+v alone", got, want)
 		}
@@ -67,11 +67,11 @@ func TestOrphans(t *testing.T) {
 		}
 		for _, odd := range []struct {
 			name string
-			o    maintenance.Orphan
+			o    lifecycle.Orphan
 			want error
 		}{
-			{"of a tenant with a record", maintenance.Orphan{Server: s.Name, Database: kept.Placement.Database, Tenant: kept.ID}, tenancy.ErrConflict},
-			{"marked as another's", maintenance.Orphan{Server: s.Name, Database: kept.Placement.Database, Tenant: lost.ID}, tenancy.ErrForbidden},
+			{"of a tenant with a record", lifecycle.Orphan{Server: s.Name, Database: kept.Placement.Database, Tenant: kept.ID}, tenancy.ErrConflict},
+			{"marked as another's", lifecycle.Orphan{Server: s.Name, Database: kept.Placement.Database, Tenant: lost.ID}, tenancy.ErrForbidden},
 		} {
 			if err := p.RemoveOrphan(t.Context(), odd.o); !errors.Is(err, odd.want) {
 				t.Errorf("%s: got %v, want %v", odd.name, err, odd.want)
@@ -86,7 +86,7 @@ func TestOrphansThatWereBeingMade(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "postgres")
 	k := newKit(t, s)
-	p := k.provisioner(t, makeNotes, nil)
+	p := k.life(t, makeNotes, nil)
 	conn, err := pgx.Connect(t.Context(), s.DSN)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestOrphansThatWereBeingMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := orphans(t, p, id)
-	if want := (maintenance.Orphan{Server: s.Name, Database: name, Tenant: id}); len(got) != 1 || got[0] != want {
+	if want := (lifecycle.Orphan{Server: s.Name, Database: name, Tenant: id}); len(got) != 1 || got[0] != want {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}
 	other := got[0]
@@ -126,7 +126,7 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 	k := newKit(t, s)
 	marked := &kit{s, poolOver(t, engine), k.cat}
 	id := tenancy.NewID()
-	if _, err := marked.provisioner(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := marked.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("Create: got %v, want ErrInvalid", err)
 	}
 	k.wantNothing(t, id)
@@ -148,7 +148,7 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := &kit{s, poolOver(t, engine), k.cat}
-	first, err := later.provisioner(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "first"})
+	first, err := later.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "first"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,11 +156,11 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 	if err := s.Engine.(dbpool.Databases).Claim(t.Context(), template, "victim"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := later.provisioner(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := later.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("Create: got %v, want ErrInvalid", err)
 	}
 	k.wantNothing(t, id)
-	if got := orphans(t, k.provisioner(t, makeNotes, nil), id); len(got) != 0 {
+	if got := orphans(t, k.life(t, makeNotes, nil), id); len(got) != 0 {
 		t.Errorf("got %+v, want no copy of the template", got)
 	}
 }
@@ -182,14 +182,14 @@ func TestCreateThatMayHaveLeftADatabase(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		for _, made := range []bool{false, true} {
 			k := newKit(t, s)
-			p, err := maintenance.NewProvisioner(k.cat, silentPool{k.pool, made}, k.migrator(t, makeNotes), &maintenance.ProvisionerOptions{Server: s.Name})
+			p, err := lifecycle.New(k.cat, silentPool{k.pool, made}, k.migrator(t, makeNotes), &lifecycle.Options{Server: s.Name})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := p.Create(t.Context(), &tenancy.Tenant{Slug: "acme"}); err == nil {
 				t.Fatal("Create: got no error")
 			}
-			got, err := k.provisioner(t, makeNotes, nil).Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"})
+			got, err := k.life(t, makeNotes, nil).Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"})
 			if err != nil {
 				t.Fatalf("Ensure: %v", err)
 			}

@@ -1,4 +1,4 @@
-package maintenance
+package lifecycle
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const attempts = 10
 // work brings one tenant into service: its database, its schema, its seed, its
 // status. Any step of it may meet another process at the same tenant.
 type work struct {
-	*Provisioner
+	*Lifecycle
 	tenant   *tenancy.Tenant
 	mayClaim bool // a database that exists may be this tenant's own
 	made     bool // this work made the database

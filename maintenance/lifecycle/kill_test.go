@@ -1,4 +1,4 @@
-package maintenance_test
+package lifecycle_test
 
 import (
 	"bufio"
@@ -58,8 +58,8 @@ func TestKilledChild(t *testing.T) {
 		return // run as a test of its own it has nothing to show
 	}
 	k := killKit(t, env[0], env[1], env[2], env[3])
-	good := k.provisioner(t, killMigration, k.seedOne)
-	bad := k.provisioner(t, killMigration, func(context.Context, *tenancy.Tenant) error { return errors.New("bad seed") })
+	good := k.life(t, killMigration, k.seedOne)
+	bad := k.life(t, killMigration, func(context.Context, *tenancy.Tenant) error { return errors.New("bad seed") })
 	fmt.Println("killme")
 	for i := 0; ; i++ {
 		slug := fmt.Sprintf("k%d-%d", os.Getpid(), i)
@@ -116,7 +116,7 @@ func TestKilledWhileCreating(t *testing.T) {
 		}
 		// Another process, which knows what the catalog and the servers say.
 		k = killKit(t, s.Name, s.DSN, home.Placement.Database, "")
-		p := k.provisioner(t, killMigration, k.seedOne)
+		p := k.life(t, killMigration, k.seedOne)
 		tenants, err := k.cat.List(t.Context(), tenancy.Filter{Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
