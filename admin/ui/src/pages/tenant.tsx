@@ -292,7 +292,7 @@ function Edit({ t, close, done }: { t: Record; close(): void; done(): void }) {
     // Each kind of change has a permission, a call and an entry of its own. The ETag of one answer is the condition of the next.
     const path = "tenants/" + encodeURIComponent(t.id);
     const tags = f.tags.split(/[\s,]+/).filter(Boolean);
-    let etag = `"${t.version}"`;
+    let etag = `"v${t.version}"`;
     if (f.name !== t.name || f.plan !== (t.plan ?? "")) etag = (await call(path, { method: "PATCH", body: { name: f.name, plan: f.plan }, etag })).etag;
     if (may("tenants.tag") && tags.join() !== (t.tags ?? []).join()) etag = (await call(path + "/tags", { method: "PUT", body: { tags }, etag })).etag;
     if (may("tenants.limits") && JSON.stringify(limits) !== JSON.stringify(t.limits ?? {})) await call(path + "/limits", { method: "PUT", body: { limits }, etag });
