@@ -139,8 +139,9 @@ func (a *app) close() (err error) {
 }
 
 // consoleOptions are what the console shows and does. The second factor is optional because this is a demo on one machine.
-func (a *app) consoleOptions(f *flags) *admin.Options {
+func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 	return &admin.Options{
+		Page:    page,
 		Auth:    auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
 		Audit:   a.trail,
 		Reports: a.reports,

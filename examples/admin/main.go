@@ -21,6 +21,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/ui"
 )
 
 // flags are the program's.
@@ -64,7 +65,11 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 	defer func() { err = errors.Join(err, app.close()) }()
 
 	// The console: the record of tenants, the audit, the figures, and the runs.
-	console, err := admin.New(app.db, app.catalog, app.consoleOptions(f))
+	dashboard, err := ui.Handler()
+	if err != nil {
+		return err
+	}
+	console, err := admin.New(app.db, app.catalog, app.consoleOptions(f, dashboard))
 	if err != nil {
 		return err
 	}

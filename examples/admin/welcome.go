@@ -19,12 +19,20 @@ This is a demo: its own traffic is all that there is to see, and on this machine
 
 `
 
-const setupLine = `# 1. Make the owner. The token works once, for an hour; the session is kept in the file jar. Choose another password if you like.
+const setupLine = `Open this in a browser to become the console's owner; it works once, for an hour:
+
+  http://%[1]s/#/setup?token=%[2]s
+
+Or use the API, in another terminal:
+
+# 1. Make the owner. The token works once, for an hour; the session is kept in the file jar. Choose another password if you like.
 curl -sS -c jar --json '{"token":"%[2]s","email":"you@example.com","name":"You","password":"%[3]s"}' http://%[1]s/api/tenancy/auth/setup
 
 `
 
-const signInLine = `# 1. Sign in; the session is kept in the file jar.
+const signInLine = `Open http://%[1]s in a browser and sign in. Or use the API, in another terminal:
+
+# 1. Sign in; the session is kept in the file jar.
 curl -sS -c jar --json '{"email":"%[2]s","password":"…"}' http://%[1]s/api/tenancy/auth/sign-in
 
 `

@@ -36,6 +36,8 @@ export interface Call {
   query?: Record<string, string | number | undefined>;
   body?: unknown;
   etag?: string;
+  /** Why; the audit keeps it. */
+  reason?: string;
   /** A key that makes repeating this POST harmless; made if it is missing. */
   key?: string;
   signal?: AbortSignal;
@@ -56,6 +58,7 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (c.body !== undefined) headers["Content-Type"] = "application/json";
   if (c.etag) headers["If-Match"] = c.etag;
+  if (c.reason) headers["X-Reason"] = encodeURIComponent(c.reason).replaceAll("%20", " ");
   if (method === "POST") headers["Idempotency-Key"] = c.key ?? newKey();
   let res: Response;
   try {

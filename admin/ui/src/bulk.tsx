@@ -1,6 +1,6 @@
 // Bulk actions: choose, plan, confirm by typing, then follow the run. The set of tenants is frozen by the server's plan.
 import { useState } from "preact/hooks";
-import { newKey, post } from "./api";
+import { call, newKey } from "./api";
 import { plain, time } from "./format";
 import { useForm } from "./gate";
 import { Dialog, Failure, Field } from "./parts";
@@ -9,10 +9,10 @@ import { go } from "./router";
 export interface Plan {
   plan: string;
   eligible: number;
-  skipped?: Record<string, number>;
+  skipped?: number;
   sample?: { tenant: string; slug: string }[];
   left_out?: { tenant: string; slug: string; text?: string }[];
-  estimate_seconds?: number;
+  expected_seconds?: number;
   expires_at: string;
   step_up?: boolean;
 }
@@ -44,17 +44,16 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
   const planning = useForm(async () => {
     const body = {
       dry_run: true,
-      ...(ids ? { ids } : { filter: filter ?? "" }),
+      ...(ids ? { ids } : { filter: filter || "status:active,suspended,blocked,inactive,provisioning,archived" }),
       waves: { canary: Number(f.canary) || 0, then: f.then },
       parallel: Number(f.parallel) || 4,
       budget: { in_all: f.budget },
-      reason: f.reason || undefined,
     };
-    setPlan(await post<Plan>(path, body));
+    setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
   });
   const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
   const starting = useForm(async () => {
-    const run = await post<{ id: string }>(path, { plan: plan!.plan, confirm: typed.trim() }, key);
+    const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: typed.trim() }, key, reason: f.reason })).data;
     close();
     go(["runs", run.id]);
   });
@@ -87,10 +86,11 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         <h2>{action.title}: {plan.eligible.toLocaleString("en")} tenants</h2>
         <dl class="diff">
           <dt class="muted">Eligible</dt><dd class="num">{plan.eligible.toLocaleString("en")}</dd><span />
-          {Object.entries(plan.skipped ?? {}).map(([why, n]) => [<dt class="muted" key={why}>Left out: {why}</dt>, <dd class="num">{n.toLocaleString("en")}</dd>, <span />])}
-          {!!plan.estimate_seconds && [<dt class="muted" key="t">Expected time</dt>, <dd class="num">{plain(plan.estimate_seconds, "seconds")}</dd>, <span />]}
+          <dt class="muted">Left out</dt><dd class="num">{(plan.skipped ?? 0).toLocaleString("en")}</dd><span />
+          {!!plan.expected_seconds && [<dt class="muted" key="t">Expected time</dt>, <dd class="num">{plain(plan.expected_seconds, "seconds")}</dd>, <span />]}
         </dl>
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
+        {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
         <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}.</p>
         <Field label={`Type "${confirm}" to start`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" autofocus />
         <Failure error={starting.error} />

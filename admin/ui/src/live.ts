@@ -66,7 +66,7 @@ function connect(): void {
     deliver(frame);
     channel?.postMessage({ frame });
   };
-  for (const topic of want.split(",")) source.addEventListener(topic, take);
+  for (const kind of new Set(want.split(",").map((topic) => topic.split(":")[0]))) source.addEventListener(kind, take);
   source.addEventListener("end", () => {
     source?.close();
     void refresh(); // the session or the role does not allow it any more

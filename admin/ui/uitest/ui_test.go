@@ -116,11 +116,18 @@ type page struct {
 func open(t *testing.T, theme string) *page {
 	t.Helper()
 	alloc, endAlloc := chromedp.NewExecAllocator(t.Context(),
-		chromedp.ExecPath(browserPath(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(browserPath(t)), chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WSURLReadTimeout(patience))
 	ctx, end := chromedp.NewContext(alloc)
 	p := &page{t, ctx}
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
+	if err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, media)
+		return err
+	}), p.size(1440)); err != nil {
+		t.Fatal(err)
+	}
 	messages := chromedp.Console(ctx)
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -135,13 +142,6 @@ func open(t *testing.T, theme string) *page {
 		}
 	})
 	t.Cleanup(func() { end(); endAlloc(); reading.Wait() })
-	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
-	if err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, media)
-		return err
-	}), p.size(1440)); err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
 

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
@@ -34,41 +34,39 @@ interface OverviewReport {
   attention?: { kind: string; text: string; path?: string[] }[];
 }
 
-/** The counts of a live frame are sums since the instances began; the page takes differences. */
-interface LiveOverview {
-  requests: number;
-  errors: number;
-  in_flight?: number;
-  connections?: number;
+/** Now is what all instances do together in these seconds. */
+export interface Now {
+  total: { [figure: string]: Figure };
+  tenants: (TenantInfo & { usage: { [figure: string]: Figure } })[];
+  instances?: { name: string; missing: boolean }[];
 }
 
 interface Point { t: number; rps: number | null; eps: number | null }
 
-/** useRates turns the sums of live frames into rates a second, and marks breaks with a gap. */
-export function useRates(frame: { time: string; data: LiveOverview } | undefined, keep = 300): Point[] {
-  const before = useRef<{ t: number; requests: number; errors: number }>(undefined);
+/** useRates keeps the rates of the last minutes, and marks breaks with a gap. */
+export function useRates(frame: { time: string; data: Now } | undefined, of: (now: Now) => { [figure: string]: Figure } | undefined = (now) => now.total, keep = 300): Point[] {
   const [points, set] = useState<Point[]>([]);
   useEffect(() => {
     if (!frame) return;
     const t = +new Date(frame.time) / 1000;
-    const now = { t, requests: frame.data.requests, errors: frame.data.errors };
-    const old = before.current;
-    before.current = now;
-    if (!old || t <= old.t) return;
-    const gap = t - old.t > 5 || now.requests < old.requests;
-    const p: Point = gap
-      ? { t, rps: null, eps: null }
-      : { t, rps: (now.requests - old.requests) / (t - old.t), eps: (now.errors - old.errors) / (t - old.t) };
-    set((all) => [...all.slice(-keep), p]);
+    const usage = of(frame.data);
+    const point = { t, rps: usage?.requests?.value ?? null, eps: usage?.errors?.value ?? null };
+    set((all) => {
+      const last = all[all.length - 1];
+      if (last && t <= last.t) return all;
+      const gap = last && t - last.t > 5 ? [{ t: last.t + 1, rps: null, eps: null }] : [];
+      return [...all, ...gap, point].slice(-keep);
+    });
   }, [frame?.time]);
   return points;
 }
 
 export function Overview() {
   const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
-  const live = useLive<LiveOverview>("overview");
+  const live = useLive<Now>("now");
   const points = useRates(live);
   const last = points.findLast((p) => p.rps !== null);
+  const missing = live?.data.instances?.filter((i) => i.missing).map((i) => i.name) ?? [];
   const scope = me.value?.scope;
   const whose = scope && !scope.all ? "of your tenants" : undefined;
   return (
@@ -88,7 +86,9 @@ export function Overview() {
             <dl class="figures">
               <KeyFigure name="Tenants" f={o.total_tenants} unit="" note={whose ?? statuses(o.by_status)} />
               <KeyFigure name="Active" f={o.active_tenants} unit="" />
-              <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for two frames"} />
+              <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
+              <KeyFigure name="In flight" f={live?.data.total.in_flight ?? null} unit="" />
+              <KeyFigure name="Mean latency" f={live?.data.total.latency_mean ?? null} note="now" />
               <KeyFigure name="Requests, last 24 h" f={o.requests} unit="" />
               <KeyFigure name="Server errors, last 24 h" f={o.errors} unit="" />
               <KeyFigure name="Databases" f={o.total_databases} unit="" />
@@ -99,6 +99,7 @@ export function Overview() {
           </section>
           <section>
             <h2>Now</h2>
+            {missing.length > 0 && <div class="notice warn">Silent for three seconds or more, and not in these figures: {missing.join(", ")}.</div>}
             <div class="charts">
               <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }]} />
               <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
@@ -107,7 +108,7 @@ export function Overview() {
           <section>
             <h2>Top tenants, last 24 hours</h2>
             <div class="tops">
-              <Top title="Requests" rows={o.top_active_tenants.map((t) => ({ ...t, figure: t.usage.requests }))} unit="" />
+              <Top title="Requests" rows={o.top_active_tenants.map((t) => ({ ...t, figure: t.usage?.requests }))} unit="" />
               <Top title="Storage" rows={o.storage_usage.tenants} />
               <Top title="CPU time" rows={o.cpu_usage.tenants} />
               <Top title="Memory" rows={o.memory_usage.tenants} />

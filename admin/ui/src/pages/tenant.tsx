@@ -9,7 +9,7 @@ import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, W
 import { href, route, setQuery } from "../router";
 import { may, wired } from "../session";
 import { Activities, type Activity } from "../timeline";
-import { useRates } from "./overview";
+import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
 
 export interface Record {
@@ -30,16 +30,14 @@ export interface Record {
   updated_at: string;
 }
 
-interface Series {
-  times: string[];
-  columns: { [name: string]: { unit: string; points: (number | null)[] } };
+interface SeriesReport {
+  series: { [name: string]: { unit: string; points: { at: string; value: number | null; max: number | null }[] } };
 }
 
 interface Report {
   usage: { [name: string]: Figure };
   own?: { [name: string]: Figure };
   activities: Activity[];
-  series?: Series;
 }
 
 const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
@@ -101,7 +99,7 @@ export function Tenant({ id }: { id: string }) {
           <nav class="tabs" aria-label="Views of the tenant">
             {tabs.map((x) => <a key={x} href={href(["tenants", id], { tab: x })} aria-current={x === tab ? "page" : undefined}>{x}</a>)}
           </nav>
-          {tab === "overview" && <Now t={t} />}
+          {tab === "overview" && <Present t={t} />}
           {tab === "usage" && <Usage t={t} />}
           {tab === "performance" && <Usage t={t} performance />}
           {tab === "activity" && <History t={t} />}
@@ -115,9 +113,9 @@ export function Tenant({ id }: { id: string }) {
   );
 }
 
-function Now({ t }: { t: Record }) {
+function Present({ t }: { t: Record }) {
   const { data, error } = useGet<Report>(wired("reports") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
-  const live = useLive<{ requests: number; errors: number }>(wired("reports") ? "tenant:" + t.id : null);
+  const live = useLive<Now>(wired("reports") ? "tenant:" + t.id : null);
   const points = useRates(live);
   const last = points.findLast((p) => p.rps !== null);
   if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
@@ -126,12 +124,12 @@ function Now({ t }: { t: Record }) {
       <Failure error={error} />
       <section>
         <dl class="figures">
-          <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for two frames"} />
+          <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
           <KeyFigure name="Requests, 24 h" f={data?.usage.requests} unit="" />
           <KeyFigure name="Server errors, 24 h" f={data?.usage.errors ?? data?.usage.status_5xx} unit="" />
           <KeyFigure name="p95, 24 h" f={data?.usage.latency_p95} />
           <KeyFigure name="CPU time, 24 h" f={data?.usage.cpu_time} />
-          <KeyFigure name="Storage" f={data?.usage.storage_bytes} />
+          <KeyFigure name="Storage" f={data?.usage.storage} />
         </dl>
       </section>
       <section>
@@ -148,11 +146,10 @@ function Now({ t }: { t: Record }) {
 }
 
 const groups: { title: string; columns: string[] }[] = [
-  { title: "Requests", columns: ["requests", "errors", "limited"] },
+  { title: "Requests", columns: ["requests", "errors"] },
   { title: "Bytes", columns: ["bytes_in", "bytes_out"] },
   { title: "CPU time", columns: ["cpu_time"] },
   { title: "Memory", columns: ["memory_bytes"] },
-  { title: "Storage", columns: ["storage_bytes"] },
 ];
 const performanceGroups: typeof groups = [
   { title: "Latency", columns: ["latency_p50", "latency_p95", "latency_p99"] },
@@ -162,29 +159,29 @@ const performanceGroups: typeof groups = [
 
 function Usage({ t, performance = false }: { t: Record; performance?: boolean }) {
   const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
-  const { data, error, loading, reload } = useGet<Report>("analytics/tenant/" + encodeURIComponent(t.id), { window, series: "1" }, 30);
-  const times = (data?.series?.times ?? []).map((x) => +new Date(x) / 1000);
+  const shown = performance ? performanceGroups : groups;
+  const path = "analytics/tenant/" + encodeURIComponent(t.id);
+  const { data, error, loading, reload } = useGet<Report>(path, { window }, 30);
+  const series = useGet<SeriesReport>(path + "/series", { window, names: shown.flatMap((g) => g.columns).join() }, 30);
+  const found = series.data?.series ?? {};
   return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}>
         <Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />
       </div>
-      <Failure error={error} retry={reload} />
+      <Failure error={error ?? series.error} retry={reload} />
       <Waiting on={loading && !data} />
-      {data?.series && times.length > 1 ? (
-        <div class="charts">
-          {(performance ? performanceGroups : groups).map((g) => {
-            const found = g.columns.filter((c) => data.series!.columns[c]);
-            if (!found.length) return null;
-            return (
-              <Chart key={g.title} title={g.title} unit={data.series!.columns[found[0]].unit === "count" ? "" : data.series!.columns[found[0]].unit} window={"last " + window} times={times}
-                lines={found.map((c) => ({ name: c.replaceAll("_", " "), points: data.series!.columns[c].points, colour: c === "errors" ? "bad" : undefined }))} />
-            );
-          })}
-        </div>
-      ) : (
-        data && <div class="empty">Nothing was counted in this window yet.</div>
-      )}
+      {series.data && Object.keys(found).length === 0 && <div class="empty">Nothing was counted in this window yet.</div>}
+      <div class="charts">
+        {shown.map((g) => {
+          const columns = g.columns.filter((c) => found[c]?.points.length);
+          if (!columns.length) return null;
+          return (
+            <Chart key={g.title} title={g.title} unit={found[columns[0]].unit} window={"last " + window} times={found[columns[0]].points.map((p) => +new Date(p.at) / 1000)}
+              lines={columns.map((c) => ({ name: c.replaceAll("_", " "), points: found[c].points.map((p) => p.value), colour: c === "errors" ? "bad" : undefined }))} />
+          );
+        })}
+      </div>
       {data && (
         <section>
           <h2>All figures, last {window}</h2>
@@ -214,12 +211,12 @@ function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
 }
 
 function History({ t }: { t: Record }) {
-  const { data, error, loading } = useGet<{ items: Activity[] }>("analytics/activities", { tenant: t.id, limit: 100 }, 10);
+  const { data, error, loading } = useGet<{ activities: Activity[] }>("analytics/activities", { tenant: t.id, limit: 100 }, 10);
   return (
     <>
       <Failure error={error} />
       <Waiting on={loading && !data} />
-      {data && <Activities rows={data.items} tenant={false} />}
+      {data && <Activities rows={data.activities} tenant={false} />}
     </>
   );
 }
@@ -248,7 +245,7 @@ function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[num
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
   const form = useForm(async () => {
-    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", body: { reason: reason || undefined }, etag }));
+    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", reason, etag }));
     done();
     close();
   });

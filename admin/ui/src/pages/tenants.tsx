@@ -16,15 +16,14 @@ interface Row {
   placement?: { server: string };
   server?: string;
   created_at?: string;
-  last_seen?: string;
   usage?: Record<string, Figure>;
-  spark?: { requests?: (number | null)[] };
+  spark?: { requests?: number[] };
 }
 
 interface Listing {
   tenants: Row[];
   next?: string;
-  count?: number;
+  total?: number;
 }
 
 const columns = [
@@ -33,8 +32,14 @@ const columns = [
   { key: "latency_p95", title: "p95" },
   { key: "cpu_time", title: "CPU" },
   { key: "memory_bytes", title: "Memory" },
-  { key: "storage_bytes", title: "Storage" },
+  { key: "storage", title: "Storage" },
 ] as const;
+
+/** seen reads the figure that is a time, in microseconds since 1970. */
+function seen(r: Row): string | undefined {
+  const us = r.usage?.last_seen?.value;
+  return us ? new Date(us / 1000).toISOString() : undefined;
+}
 
 const examples = ["status:active", "status:suspended", "tag:overdue", "plan:pro"];
 const page = 100;
@@ -42,7 +47,7 @@ const page = 100;
 export function Tenants() {
   const q = route.value.query;
   const filter = q.get("filter") ?? "";
-  const sort = q.get("sort") ?? (wired("reports") ? "-requests" : "slug");
+  const sort = q.get("sort") ?? (wired("reports") ? "-requests" : "");
   const window = q.get("window") ?? "24h";
   const [typed, setTyped] = useState(filter);
   const [rows, setRows] = useState<Row[]>();
@@ -64,7 +69,7 @@ export function Tenants() {
       (l) => {
         if (mine !== turn.current) return;
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
-        setMore({ next: l.next, count: l.count });
+        setMore({ next: l.next, count: l.total });
         setError(undefined);
         setLoading(false);
       },
@@ -106,7 +111,7 @@ export function Tenants() {
       title="Tenants"
       tools={
         <>
-          <a class="button" href={address("tenants/export", { filter, format: "csv" })} hidden={!may("analytics.export")}>Export CSV</a>
+          <a class="button" href={address("analytics/tenants/export", { filter, sort, window, format: "csv" })} hidden={!measured || !may("analytics.export")}>Export CSV</a>
           {may("tenants.create") && wired("create") && <button type="button" class="primary" onClick={() => setCreating(true)}>New tenant</button>}
         </>
       }
@@ -141,7 +146,7 @@ export function Tenants() {
                 {header("status", "Status")}
                 {header("plan", "Plan")}
                 <th scope="col">Tags</th>
-                {measured && columns.map((c) => header(c.key, c.title, true))}
+                {measured && columns.map((c) => (c.key === "latency_p95" ? <th scope="col" class="num" key={c.key}>{c.title}</th> : header(c.key, c.title, true)))}
                 {measured && <th scope="col">Requests over time</th>}
                 {measured ? header("last_seen", "Last seen") : header("created", "Created")}
               </tr>
@@ -156,7 +161,7 @@ export function Tenants() {
                   <td>{r.tags?.map((t) => <span class="tag" key={t}>{t}</span>)}</td>
                   {measured && columns.map((c) => <td class="num" key={c.key}><Value f={r.usage?.[c.key]} unit={"unit" in c ? c.unit : undefined} /></td>)}
                   {measured && <td><Spark points={r.spark?.requests} label={"Requests of " + r.slug} /></td>}
-                  <td class="muted" style={{ whiteSpace: "nowrap" }}><When at={measured ? r.last_seen : r.created_at} /></td>
+                  <td class="muted" style={{ whiteSpace: "nowrap" }}><When at={measured ? seen(r) : r.created_at} /></td>
                 </tr>
               ))}
             </tbody>
