@@ -58,7 +58,7 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (c.body !== undefined) headers["Content-Type"] = "application/json";
   if (c.etag) headers["If-Match"] = c.etag;
-  if (c.reason) headers["X-Reason"] = encodeURIComponent(c.reason).replaceAll("%20", " ");
+  if (c.reason) headers["X-Reason"] = c.reason.replace(/[^\x20-\x7e]|%/gu, encodeURIComponent); // headers are ASCII
   if (method === "POST") headers["Idempotency-Key"] = c.key ?? newKey();
   let res: Response;
   try {
