@@ -12,6 +12,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,7 +121,14 @@ func matches(list, tag string) bool {
 }
 
 // reason returns why the operator acts, in their own words, from the header X-Reason.
-func reason(r *http.Request) string { return r.Header.Get("X-Reason") }
+// What is not ASCII is percent-encoded there.
+func reason(r *http.Request) string {
+	text := r.Header.Get("X-Reason")
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
 
 // details is a problem document of the API.
 type details struct {

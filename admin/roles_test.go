@@ -25,7 +25,7 @@ var mayDo = map[string]string{
 	"POST tenants/{id}/activate": "soO", "POST tenants/{id}/suspend": "soO", "POST tenants/{id}/block": "soO", "POST tenants/{id}/deactivate": "soO",
 	"GET audit": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
-	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET live": "vsoSO",
+	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",

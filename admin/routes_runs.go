@@ -75,6 +75,7 @@ type runShown struct {
 	Failed    int            `json:"failed"`
 	Skipped   int            `json:"skipped"`
 	Cancelled int            `json:"cancelled"`
+	Waves     []runs.Wave    `json:"waves"`
 	CreatedAt time.Time      `json:"created_at"`
 	ExpiresAt time.Time      `json:"expires_at,omitzero"`
 	StartedAt time.Time      `json:"started_at,omitzero"`
@@ -85,7 +86,7 @@ func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
 	out := runShown{
 		ID: r.ID, Task: r.Task, State: r.State, Filter: r.Spec.Filter, Params: r.Spec.Params, Reason: r.Reason, Wave: r.Wave,
 		Total: r.Total, Done: r.Done, Failed: r.Failed, Skipped: r.Skipped, Cancelled: r.Cancelled,
-		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+		Waves: append([]runs.Wave{}, r.Waves...), CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 		Actor: entryActor{Kind: cmp.Or(r.Actor.Kind, tenancy.ActorUnknown), ID: r.Actor.ID},
 	}
 	if out.Params == nil {
@@ -255,12 +256,13 @@ type planShown struct {
 // bulk plans an action for many tenants, or starts a plan. A plan is a set of tenants that does not change any more.
 func (a *Admin) bulk(c *call, b bulkVerb) error {
 	var in struct {
-		DryRun  bool           `json:"dry_run"`
-		Filter  string         `json:"filter"`
-		IDs     []tenancy.ID   `json:"ids"`
-		Params  tenancy.Params `json:"params"`
-		Plan    string         `json:"plan"`
-		Confirm string         `json:"confirm"`
+		DryRun bool           `json:"dry_run"`
+		Filter string         `json:"filter"`
+		IDs    []tenancy.ID   `json:"ids"`
+		Params tenancy.Params `json:"params"`
+		runOptions
+		Plan    string `json:"plan"`
+		Confirm string `json:"confirm"`
 	}
 	if err := c.decode(&in); err != nil {
 		return err
@@ -272,19 +274,29 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 		return problem.New(problem.NotConfigured, fmt.Errorf("%w: no task %q", tenancy.ErrNotFound, b.task))
 	}
 	switch {
-	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil:
+	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil && in.runOptions == runOptions{}:
 		return a.startPlan(c, b, in.Plan, in.Confirm)
 	case in.Plan == "" && in.DryRun && in.Confirm == "" && (in.Filter == "") != (len(in.IDs) == 0) && len(in.IDs) <= maxBulkIDs:
 		if _, err := c.filter(in.Filter, "/filter"); err != nil {
 			return err
 		}
-		return a.plan(c, b, runs.Spec{Filter: in.Filter, IDs: in.IDs, Params: in.Params})
+		return a.plan(c, b, runs.Spec{Filter: in.Filter, IDs: in.IDs, Params: in.Params,
+			Waves: runs.Waves{Canary: in.Canary, Then: in.Then, Approval: in.Approval}, Parallel: in.Parallel, Budget: runs.Budget{InAll: in.Budget}})
 	}
 	return problem.New(problem.Validation, fmt.Errorf("%w: neither a dry run nor a plan", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "bulk",
 		Text: "Send dry_run with a filter or at most 1,000 ids; then plan and confirm."})
 }
 
 const maxBulkIDs = 1000
+
+// runOptions say how a run goes about it. See [runs.Spec] for their meaning and defaults.
+type runOptions struct {
+	Canary   int    `json:"canary"`
+	Then     string `json:"then"`
+	Approval bool   `json:"approval"`
+	Parallel int    `json:"parallel"`
+	Budget   string `json:"budget"`
+}
 
 func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 	p, err := a.runner(c).Plan(c.ctx(), b.task, spec)

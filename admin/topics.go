@@ -39,6 +39,10 @@ func (a *Admin) topicsOf(r *http.Request) ([]topic, error) {
 			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, id *auth.Identity) (any, error) {
 				return a.opts.Reports.Live(ctx, id.Scope, 0)
 			}
+		case kind == "tenant" && id != "":
+			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, who *auth.Identity) (any, error) {
+				return a.tenantNow(ctx, who, tenancy.ID(id))
+			}
 		case kind == "run" && id != "":
 			if a.opts.Runs == nil {
 				return nil, problem.New(problem.NotConfigured, fmt.Errorf("%w: runs are not wired", tenancy.ErrNotFound))
@@ -59,4 +63,16 @@ func (a *Admin) topicsOf(r *http.Request) ([]topic, error) {
 		return nil, fmt.Errorf("%w: %d topics, want at most %d", tenancy.ErrInvalid, len(all), maxTopics)
 	}
 	return all, nil
+}
+
+// tenantNow returns what one tenant does in these seconds. A tenant outside of the operator's scope is like one that does not exist.
+func (a *Admin) tenantNow(ctx context.Context, who *auth.Identity, id tenancy.ID) (any, error) {
+	t, err := a.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	if err != nil {
+		return nil, err
+	}
+	if !who.Scope.Includes(t) {
+		return nil, fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
+	}
+	return a.opts.Reports.Live(ctx, tenancy.ByIDs(id), 0)
 }

@@ -36,6 +36,8 @@ export interface Call {
   query?: Record<string, string | number | undefined>;
   body?: unknown;
   etag?: string;
+  /** The page asks by itself: that keeps no session alive. */
+  refresh?: boolean;
   /** Why; the audit keeps it. */
   reason?: string;
   /** A key that makes repeating this POST harmless; made if it is missing. */
@@ -58,6 +60,7 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (c.body !== undefined) headers["Content-Type"] = "application/json";
   if (c.etag) headers["If-Match"] = c.etag;
+  if (c.refresh) headers["X-Refresh"] = "1";
   if (c.reason) headers["X-Reason"] = c.reason.replace(/[^\x20-\x7e]|%/gu, encodeURIComponent); // headers are ASCII
   if (method === "POST") headers["Idempotency-Key"] = c.key ?? newKey();
   let res: Response;
@@ -83,8 +86,8 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   return { data: data as T, etag: res.headers.get("ETag") ?? "" };
 }
 
-export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal): Promise<T> =>
-  (await call<T>(path, { query, signal })).data;
+export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal, refresh = false): Promise<T> =>
+  (await call<T>(path, { query, signal, refresh })).data;
 
 export const post = async <T>(path: string, body: unknown = {}, key?: string): Promise<T> =>
   (await call<T>(path, { method: "POST", body, key })).data;

@@ -45,9 +45,10 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     const body = {
       dry_run: true,
       ...(ids ? { ids } : { filter: filter || "status:active,suspended,blocked,inactive,provisioning,archived" }),
-      waves: { canary: Number(f.canary) || 0, then: f.then },
-      parallel: Number(f.parallel) || 4,
-      budget: { in_all: f.budget },
+      canary: Number(f.canary) || 0,
+      then: f.then.trim(),
+      parallel: Number(f.parallel) || 0,
+      budget: f.budget.trim(),
     };
     setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
   });

@@ -12,13 +12,16 @@ export interface Loaded<T> {
 export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0): Loaded<T> {
   const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
   const [turn, again] = useState(0);
+  const byItself = useRef(false);
   const key = path + JSON.stringify(query);
   const shown = useRef(key);
   useEffect(() => {
     if (path === null) return;
     const stop = new AbortController();
     shown.current = key;
-    get<T>(path, query, stop.signal).then(
+    const refresh = byItself.current;
+    byItself.current = false;
+    get<T>(path, query, stop.signal, refresh).then(
       (data) => set({ key, data }),
       (error) => stop.signal.aborted || set((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
     );
@@ -26,7 +29,11 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
   }, [key, turn]);
   useEffect(() => {
     if (!every) return;
-    const timer = setInterval(() => document.hidden || again((n) => n + 1), every * 1000);
+    const timer = setInterval(() => {
+      if (document.hidden) return;
+      byItself.current = true;
+      again((n) => n + 1);
+    }, every * 1000);
     return () => clearInterval(timer);
   }, [every]);
   return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload: () => again((n) => n + 1) };

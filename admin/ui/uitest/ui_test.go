@@ -145,7 +145,9 @@ func open(t *testing.T, theme string) *page {
 	return p
 }
 
-func (p *page) size(width int64) chromedp.Action[chromedp.Void] { return chromedp.EmulateViewport(width, 900) }
+func (p *page) size(width int64) chromedp.Action[chromedp.Void] {
+	return chromedp.EmulateViewport(width, 900)
+}
 
 func (p *page) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()

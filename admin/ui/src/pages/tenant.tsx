@@ -40,6 +40,9 @@ interface Report {
   activities: Activity[];
 }
 
+/** unknown reports whether the reports have not heard of the tenant yet: nothing was counted so far. */
+const unknown = (error: unknown): boolean => error instanceof Problem && error.status === 404;
+
 const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
 
 const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean }[] = [
@@ -121,7 +124,7 @@ function Present({ t }: { t: Record }) {
   if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
   return (
     <>
-      <Failure error={error} />
+      <Failure error={unknown(error) ? undefined : error} />
       <section>
         <dl class="figures">
           <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
@@ -169,9 +172,10 @@ function Usage({ t, performance = false }: { t: Record; performance?: boolean })
       <div class="row" style={{ marginBottom: "16px" }}>
         <Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />
       </div>
-      <Failure error={error ?? series.error} retry={reload} />
+      <Failure error={unknown(error) ? undefined : error} retry={reload} />
+      <Failure error={unknown(series.error) ? undefined : series.error} retry={series.reload} />
       <Waiting on={loading && !data} />
-      {series.data && Object.keys(found).length === 0 && <div class="empty">Nothing was counted in this window yet.</div>}
+      {(unknown(series.error) || (series.data && Object.keys(found).length === 0)) && <div class="empty">Nothing was counted in this window yet.</div>}
       <div class="charts">
         {shown.map((g) => {
           const columns = g.columns.filter((c) => found[c]?.points.length);

@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+)
+
+func (a *Admin) seriesRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "analytics/tenant/{id}/series", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.series},
+	}
+}
+
+// series answers with figures of one tenant over time, as charts draw them: requests and errors, unless the names say others.
+func (a *Admin) series(c *call) error {
+	if err := c.onlyQuery("names", "points", "window", "from", "to"); err != nil {
+		return err
+	}
+	p, err1 := c.period()
+	points, err2 := c.points()
+	if err := cmp.Or(err1, err2); err != nil {
+		return err
+	}
+	req := &analytics.SeriesRequest{Tenant: c.tenant.ID, Period: p, Points: points, Names: []string{analytics.Requests.String(), analytics.FigureErrors}}
+	if names := c.r.URL.Query().Get("names"); names != "" {
+		req.Names = strings.Split(names, ",")
+	}
+	report, err := a.opts.Reports.Series(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, report)
+}
+
+// points reads how many points a series has at most; 0 is the default of the reports.
+func (c *call) points() (int, error) {
+	text := c.r.URL.Query().Get("points")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%w: %.20q points", tenancy.ErrInvalid, text)
+	}
+	return n, nil
+}
