@@ -111,6 +111,9 @@ func bundle(root string) (map[string][]byte, error) {
 		}
 	}
 	files["index.html"] = page
+	if files["icon.svg"], err = os.ReadFile(filepath.Join(root, "src", "icon.svg")); err != nil {
+		return nil, err
+	}
 	return files, nil
 }
 

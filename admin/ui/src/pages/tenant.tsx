@@ -136,6 +136,7 @@ function Present({ t }: { t: Record }) {
         </dl>
       </section>
       <section>
+        <h2>Now</h2>
         <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
       </section>
       {may("activities.read") && (
@@ -176,6 +177,7 @@ function Usage({ t, performance = false }: { t: Record; performance?: boolean })
       <Failure error={unknown(series.error) ? undefined : series.error} retry={series.reload} />
       <Waiting on={loading && !data} />
       {(unknown(series.error) || (series.data && Object.keys(found).length === 0)) && <div class="empty">Nothing was counted in this window yet.</div>}
+      <h2 class="sr">Over time</h2>
       <div class="charts">
         {shown.map((g) => {
           const columns = g.columns.filter((c) => found[c]?.points.length);
