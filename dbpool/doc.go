@@ -15,8 +15,10 @@
 //
 // A handle is a *sqlx.DB that keeps no connection of its own. For each query or
 // transaction it takes one from the pool and gives it back afterwards, so a
-// handle costs nothing while it is not used and never goes stale: hold it for as
-// long as you like. A prepared statement is prepared again for each use; drivers
+// handle never goes stale: hold it for as long as you like. While it is not used it
+// costs some 3.5 KB of memory, and a goroutine of database/sql that sleeps: 70 MB for
+// 20,000 tenants. The pool keeps the handle of each tenant that was asked for, until
+// [Pool.Forget] or [Pool.Close]. A prepared statement is prepared again for each use; drivers
 // that cache statements by their text make plain queries the better choice.
 //
 // There are never more than [Options.Budget] connections to a server, counted
@@ -24,10 +26,11 @@
 // connection of its tenant, or waits, and is served by whichever comes first: a
 // connection that its tenant gives back, or a new one that is dialled in the
 // background. When the budget is used up, a new one takes the place of the idle
-// connection that is least worth keeping; one in use is never taken. Connections
-// end after [Options.MaxLifetime] and [Options.MaxIdleTime], too. On engines that can (a [Switcher], such as MariaDB's) that
-// connection is not closed, but led to the other database with a new session, and
-// checked as one that is new; it must never have had state. Dials go where most requests wait, but no tenant is passed
+// connection that is least worth keeping; one in use is never taken. On engines that
+// can (a [Switcher], such as MariaDB's) that connection is not closed, but led to the
+// other database with a new session, and checked as one that is new; it must never
+// have had state. Connections end after [Options.MaxLifetime] and
+// [Options.MaxIdleTime], too. Dials go where most requests wait, but no tenant is passed
 // by for longer than twice what taking turns would cost it.
 //
 // A connection that ends while it is used fails its statement with an error that
