@@ -109,6 +109,9 @@ func TestOddRequests(t *testing.T) {
 		{"GET", "me", "", []string{"Authorization", "Bearer x"}, 400, "invalid"},
 		{"GET", "analytics/tenant/t-aaa?window=5m", "", nil, 400, "invalid"},
 		{"GET", "analytics/tenant/t-aaa?window=h", "", nil, 400, "invalid"},
+		{"GET", "analytics/trends?names=secrets", "", nil, 400, "invalid"},
+		{"GET", "analytics/trends?points=-1", "", nil, 400, "invalid"},
+		{"GET", "analytics/logins?tenant=none", "", nil, 404, "unknown"},
 		{"GET", "live?topics=secrets", "", nil, 400, "invalid"},
 	} {
 		a := cl.do(t, tt.method, tt.path, tt.body, tt.header...)
@@ -136,6 +139,18 @@ func TestNotWired(t *testing.T) {
 	}
 	if a := cl.do(t, "GET", "me", ""); !strings.Contains(a.body, `"parts":[]`) {
 		t.Errorf("got %s, want no parts", a.body)
+	}
+}
+
+// Every figure over time, of all and of one, is as the document says.
+func TestTrends(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for _, path := range []string{"analytics/trends", "analytics/trends?names=requests,errors,latency_p95&window=1h&points=10", "analytics/activities?type=x", "analytics/logins?window=1h"} {
+		if a := cl.do(t, "GET", path, ""); a.code != 200 {
+			t.Errorf("%s: got %d %s, want 200", path, a.code, a.body)
+		}
 	}
 }
 

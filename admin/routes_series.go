@@ -15,10 +15,12 @@ import (
 func (a *Admin) seriesRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "analytics/tenant/{id}/series", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.series},
+		{method: "GET", pattern: "analytics/trends", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.series},
 	}
 }
 
-// series answers with figures of one tenant over time, as charts draw them: requests and errors, unless the names say others.
+// series answers with figures over time, as charts draw them, of the tenant in the path or of all tenants of the scope together:
+// requests and errors, unless the names say others.
 func (a *Admin) series(c *call) error {
 	if err := c.onlyQuery("names", "points", "window", "from", "to"); err != nil {
 		return err
@@ -28,7 +30,10 @@ func (a *Admin) series(c *call) error {
 	if err := cmp.Or(err1, err2); err != nil {
 		return err
 	}
-	req := &analytics.SeriesRequest{Tenant: c.tenant.ID, Period: p, Points: points, Names: []string{analytics.Requests.String(), analytics.FigureErrors}}
+	req := &analytics.SeriesRequest{Period: p, Points: points, Names: []string{analytics.Requests.String(), analytics.FigureErrors}}
+	if c.tenant != nil {
+		req.Tenant = c.tenant.ID
+	}
 	if names := c.r.URL.Query().Get("names"); names != "" {
 		req.Names = strings.Split(names, ",")
 	}
