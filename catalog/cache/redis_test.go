@@ -113,10 +113,13 @@ func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namesp
 	return r
 }
 
+// patient bounds what comes by itself, on a machine that may be very busy.
+const patient = 3 * time.Minute
+
 // await polls until the condition holds.
 func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain waited for: %s", what)
 		}
@@ -183,7 +186,7 @@ func keysOf(namespace string) string { return "tenancy:cache:" + namespace + ":{
 func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:" + slug }
 
 // long is for caches whose records end by changes alone.
-var long = cache.Options{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+var long = cache.Options{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour, RedisTimeout: time.Minute}
 
 // What one replica changes, all have soon, and what one loads, the others need not
 // load.
@@ -550,7 +553,7 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	fill(t, store, acme())
 	client, proxy := proxied(t, s)
 	opts := long
-	opts.RedisTimeout = 50 * time.Millisecond
+	opts.RedisTimeout, opts.UnknownRate = time.Second, 1e6
 	a := newReplica(t, store, connect(t, s.URL), alone, long)
 	b := newReplica(t, store, client, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
@@ -560,11 +563,11 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	}
 	await(t, "deafness", func() bool { return b.Stat().Deaf })
 	began := time.Now()
-	const names = 100
+	const names = 250 // if each waited, that would be minutes
 	for i := range names {
 		wantError(t, b, slug(fmt.Sprintf("x%d", i)), tenancy.ErrNotFound)
 	}
-	if d := time.Since(began); d > names/2*opts.RedisTimeout {
+	if d := time.Since(began); d > patient {
 		t.Errorf("%d requests waited for %v", names, d)
 	}
 	wantVersion(t, b, slug("acme"), 1) // as Unproven says
@@ -576,12 +579,26 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	}
 }
 
+// goroutines counts those of caches and of clients of Redis. Others come and go.
+func goroutines() (n int) {
+	stacks := make([]byte, 1<<20)
+	for runtime.Stack(stacks, true) == len(stacks) {
+		stacks = make([]byte, 2*len(stacks))
+	}
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(stack, "/rueidis") || strings.Contains(stack, "catalog/cache.(") {
+			n++
+		}
+	}
+	return n
+}
+
 // When Run has ended and the cache and the client are closed no goroutine remains,
 // though Redis was silent.
 func TestCacheLeavesNoGoroutine(t *testing.T) {
 	s := startRedis(t)
 	proxy := startProxy(t, s)
-	before := runtime.NumGoroutine()
+	before := goroutines()
 	opts := rueidis.MustParseURL("redis://" + proxy.Addr)
 	opts.ForceSingleClient = true
 	client, err := rueidis.NewClient(opts)
@@ -609,7 +626,7 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 	}
 	client.Close()
 	proxy.Inject(testserver.Fault{})
-	await(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+	await(t, "the end of all goroutines", func() bool { return goroutines() <= before })
 }
 
 // Who could not read the log for a while, and finds that a part of it is gone,
@@ -824,16 +841,22 @@ func TestCacheHearsSilence(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	r := newReplica(t, store, client, alone, long)
-	const looks = 2000
-	deaf := 0
-	for range looks {
-		if r.Stat().Deaf {
-			deaf++
+	// From one proof that nothing was missed to the next, it hears all the time. A
+	// machine that stands still for a while makes it deaf meanwhile, but not always.
+	heard, before, deaf := 0, r.Stat().Proven, true
+	await(t, "times in which it was never deaf", func() bool {
+		s := r.Stat()
+		deaf = deaf || s.Deaf
+		if s.Proven.After(before) {
+			if !deaf {
+				heard++
+			}
+			before, deaf = s.Proven, s.Deaf
 		}
-		time.Sleep(time.Millisecond)
-	}
-	if deaf > looks/20 { // the machine may be busy
-		t.Errorf("deaf at %d of %d looks, want none", deaf, looks)
+		return heard == 5
+	})
+	if n := r.Stat().Resets; n != 1 {
+		t.Errorf("%d resets, want only that of the beginning", n)
 	}
 }
 
@@ -903,29 +926,25 @@ func TestCacheFloodWithRedis(t *testing.T) {
 	}
 }
 
-// A slow Redis costs a request no more than RedisTimeout, and few requests that.
+// A slow Redis costs few requests the RedisTimeout: if it were all of them, that would
+// take minutes.
 func TestCacheRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
-	f, refs := newFinder(200)
-	c, err := cache.NewRedis(f, client, alone, &cache.Options{RedisTimeout: 50 * time.Millisecond, Logger: quiet})
+	f, refs := newFinder(250)
+	c, err := cache.NewRedis(f, client, alone, &cache.Options{RedisTimeout: time.Second, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(t, c)
 	await(t, "hearing", func() bool { return !c.Stat().Deaf })
-	slowDown(t, proxy, 20*time.Second)
-	slow := 0
+	slowDown(t, proxy, time.Hour)
 	began := time.Now()
 	for _, ref := range refs {
-		began := time.Now()
 		wantVersion(t, c, ref, 1)
-		if time.Since(began) > 40*time.Millisecond {
-			slow++
-		}
 	}
-	if d := time.Since(began); slow > 20 || d > 5*time.Second {
-		t.Errorf("%d of 200 requests waited for Redis, %v in all", slow, d)
+	if d := time.Since(began); d > patient {
+		t.Errorf("%d requests waited for Redis, %v in all", len(refs), d)
 	}
 	if s := c.Stat(); !s.RedisDown {
 		t.Errorf("got %+v, want that Redis is down", s)
@@ -950,7 +969,7 @@ func TestCacheRunTwice(t *testing.T) {
 	if err := c.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	slowDown(t, proxy, time.Minute)
+	slowDown(t, proxy, time.Hour)
 	for _, ref := range refs {
 		wantVersion(t, c, ref, 1)
 	}
@@ -958,9 +977,11 @@ func TestCacheRunTwice(t *testing.T) {
 		t.Fatal("want that Redis is down")
 	}
 	began := time.Now()
-	c.Forget(t.Context(), refs[0])
-	if d := time.Since(began); d > 500*time.Millisecond {
-		t.Errorf("the change waited for %v", d)
+	for range 300 { // each would wait for a second
+		c.Forget(t.Context(), refs[0])
+	}
+	if d := time.Since(began); d > patient {
+		t.Errorf("changes waited for %v", d)
 	}
 }
 
