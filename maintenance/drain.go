@@ -34,17 +34,29 @@ type Replicas interface {
 	Who(ctx context.Context, d Drain) (there, done []string, err error)
 }
 
-// Drain is what replicas are asked for: to let nobody in by a record from before
-// that version, and to wait for those who are in, unless this maintenance let them.
+// Drain is what replicas are asked for: to let nobody in by an older record than
+// that one, and to wait for those who are in, unless this maintenance let them.
 type Drain struct {
 	ID string `json:"id"`
 	// Tenant is empty for the service.
 	Tenant  tenancy.ID `json:"tenant,omitempty"`
 	Version int64      `json:"version"`
-	// BeganAt is when the maintenance began, in microseconds since 1970, and
-	// Generation is its own.
-	BeganAt    int64  `json:"began_at"`
+	// CreatedAt is when the tenant was made, as one that is made again under its ID
+	// begins with version 1, and BeganAt when the maintenance began, both in
+	// microseconds since 1970. CreatedAt is 0 for the service, and where it is not known.
+	CreatedAt int64 `json:"created_at,omitempty"`
+	BeganAt   int64 `json:"began_at"`
+	// Generation is the maintenance's own.
 	Generation string `json:"generation"`
+}
+
+// newest returns a record with what tells it from older ones of the tenant.
+func (d Drain) newest() *tenancy.Tenant {
+	t := &tenancy.Tenant{ID: d.Tenant, Version: d.Version}
+	if d.CreatedAt != 0 {
+		t.CreatedAt = time.UnixMicro(d.CreatedAt).UTC()
+	}
+	return t
 }
 
 // lets reports whether a pass is of the maintenance for which the drain is: another
@@ -118,7 +130,7 @@ func (s Scope) Drain(ctx context.Context) error {
 
 func (s Scope) drain(ctx context.Context) error {
 	g := s.gate
-	m, version, err := s.get(ctx)
+	m, of, err := s.get(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,7 +142,10 @@ func (s Scope) drain(ctx context.Context) error {
 	if !inForce {
 		return fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
 	}
-	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: version, BeganAt: m.BeganAt.UnixMicro(), Generation: m.Generation}
+	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: of.Version, BeganAt: m.BeganAt.UnixMicro(), Generation: m.Generation}
+	if !of.CreatedAt.IsZero() {
+		d.CreatedAt = of.CreatedAt.UnixMicro()
+	}
 	here := make(chan error, 1)
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -150,7 +165,7 @@ func (g *Gate) drainHere(ctx context.Context, d Drain) error {
 	t := time.NewTicker(countEvery)
 	defer t.Stop()
 	if d.Tenant != "" {
-		g.mark(d.Tenant, d.Version)
+		g.mark(d.newest())
 	}
 	for d.Tenant == "" && !g.knows(d.Version) {
 		if err := g.Refresh(ctx); err == nil && g.knows(d.Version) {
@@ -319,22 +334,29 @@ func (g *Gate) ack(ctx context.Context, d Drain) {
 	}
 }
 
-// mark lets nobody in by a record of before that version, from now on.
-func (g *Gate) mark(id tenancy.ID, version int64) {
+// mark lets nobody in by an older record than this one, from now on.
+func (g *Gate) mark(newest *tenancy.Tenant) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	marks := map[tenancy.ID]mark{}
 	if now := g.drained.Load(); now != nil {
 		marks = maps.Clone(*now)
 	}
-	marks[id] = mark{max(version, marks[id].version), time.Now()}
+	if old, ok := marks[newest.ID]; ok && old.newest.Newer(newest) {
+		newest = old.newest
+	}
+	marks[newest.ID] = mark{newest, time.Now()}
 	g.drained.Store(&marks)
 }
 
 // tooOld reports whether a record is from before a drain.
 func (g *Gate) tooOld(t *tenancy.Tenant) bool {
 	marks := g.drained.Load()
-	return marks != nil && t.Version < (*marks)[t.ID].version
+	if marks == nil {
+		return false
+	}
+	m, ok := (*marks)[t.ID]
+	return ok && m.newest.Newer(t)
 }
 
 // forget lets go of drains of which no record of before is left.

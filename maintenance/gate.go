@@ -53,8 +53,8 @@ type Gate struct {
 
 // mark says which records of a tenant are too old.
 type mark struct {
-	version int64 // those before
-	at      time.Time
+	newest *tenancy.Tenant // those before it
+	at     time.Time
 }
 
 const (
@@ -271,17 +271,36 @@ func (g *Gate) Refresh(ctx context.Context) error {
 // place of one that cannot be read.
 func (g *Gate) saw(ctx context.Context, ticket uint64, began time.Time, m *tenancy.Maintenance, version int64, err error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if ticket < g.latest {
+		g.mu.Unlock()
 		return // somebody who looked later was faster
 	}
-	if g.failing {
+	again := g.failing
+	g.latest, g.seenAt, g.failing = ticket, began, false
+	changed, windows := g.set(m, version)
+	g.mu.Unlock()
+	if again {
 		g.log().InfoContext(ctx, "maintenance: the service's record is read again")
 	}
-	g.latest, g.seenAt, g.failing = ticket, began, false
-	if g.set(ctx, m, version) && err != nil {
+	g.unreadable(ctx, "", windows)
+	if changed && err != nil {
 		g.log().ErrorContext(ctx, "maintenance: the service's record cannot be read; it is closed", slog.Any("error", err))
 	}
+}
+
+// wrote makes what this instance has written the record that is enforced, unless a
+// later one is. The error is of windows that cannot be read.
+func (g *Gate) wrote(m *tenancy.Maintenance, version int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tickets++
+	g.latest = g.tickets // looks that began before may have seen what was
+	if known := g.service.Load(); known != nil && known.version > version {
+		return nil
+	}
+	g.seenAt = time.Now()
+	_, err := g.set(m, version)
+	return err
 }
 
 func (g *Gate) ticket() uint64 {
@@ -294,11 +313,12 @@ func (g *Gate) ticket() uint64 {
 // failed notes that the service's record could not be looked at.
 func (g *Gate) failed(ctx context.Context, ticket uint64, err error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if ticket < g.latest || g.failing {
+	known := ticket < g.latest || g.failing
+	g.failing = g.failing || !known
+	g.mu.Unlock()
+	if known {
 		return
 	}
-	g.failing = true
 	what := "maintenance: the service's record cannot be looked at; what was known holds"
 	if g.service.Load() == nil {
 		what = "maintenance: the service's record cannot be looked at; no request is let through"
@@ -307,27 +327,25 @@ func (g *Gate) failed(ctx context.Context, ticket uint64, err error) {
 }
 
 // set makes the record the one that is enforced, and reports whether it was another.
-// The caller has the lock.
-func (g *Gate) set(ctx context.Context, m *tenancy.Maintenance, version int64) bool {
+// The error is of windows that cannot be read. The caller has the lock.
+func (g *Gate) set(m *tenancy.Maintenance, version int64) (changed bool, err error) {
 	if now := g.service.Load(); now != nil && now.version == version && reflect.DeepEqual(now.Maintenance, m) {
-		return false
+		return false, nil
 	}
 	p := &plan{}
 	if m != nil {
-		p = g.newPlan(ctx, m, "")
+		p, err = newPlan(m, "")
 	}
 	p.version = version
 	g.service.Store(p)
-	return true
+	return true, err
 }
 
-// newPlan reads a record, and says why if it cannot.
-func (g *Gate) newPlan(ctx context.Context, m *tenancy.Maintenance, id tenancy.ID) *plan {
-	p, err := newPlan(m, id)
+// unreadable says why the windows of a record cannot be read, if they cannot.
+func (g *Gate) unreadable(ctx context.Context, id tenancy.ID, err error) {
 	if err != nil {
 		g.log().ErrorContext(ctx, "maintenance: windows cannot be read; they are taken to be open", slog.Any("error", err), slog.String("tenant", string(id)))
 	}
-	return p
 }
 
 // planOf returns the plan of a tenant, or nil.
@@ -340,7 +358,8 @@ func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
 	if ok && known.(*plan).Maintenance == m {
 		return known.(*plan)
 	}
-	p := g.newPlan(ctx, m, t.ID)
+	p, err := newPlan(m, t.ID)
+	g.unreadable(ctx, t.ID, err)
 	if !ok && g.nplans.Add(1) > mostPlans {
 		g.plans.Clear()
 		g.nplans.Store(1)

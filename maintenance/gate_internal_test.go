@@ -107,7 +107,9 @@ func TestDrainOfOneScopeCountsWhatTheOtherLet(t *testing.T) {
 		{nil, nil, 1, 1}, {&inForce, nil, 0, 1}, {nil, &inForce, 1, 0}, {&inForce, &inForce, 0, 0},
 		{&inForce, &planned, 0, 1}, {&planned, &inForce, 1, 0}, {&planned, &planned, 1, 1},
 	} {
-		g.set(t.Context(), tt.service, int64(version+1))
+		if _, err := g.set(tt.service, int64(version+1)); err != nil {
+			t.Fatal(err)
+		}
 		served := false
 		r := httptest.NewRequest(http.MethodPost, "/x", nil)
 		r = r.WithContext(tenancy.NewContext(r.Context(), &tenancy.Tenant{ID: "acme", Guards: tenancy.Guards{Maintenance: tt.tenant}}))
@@ -126,6 +128,71 @@ func TestDrainOfOneScopeCountsWhatTheOtherLet(t *testing.T) {
 	}
 }
 
+// A tenant that was made again under its ID begins with version 1, and is served.
+func TestDrainOfTenantMadeAgain(t *testing.T) {
+	t.Parallel()
+	g, err := NewGate(noEditor{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	before := &tenancy.Tenant{ID: "acme", Version: 7, CreatedAt: first}
+	again := &tenancy.Tenant{ID: "acme", Version: 1, CreatedAt: first.Add(time.Hour)}
+	drain := func(of *tenancy.Tenant) {
+		t.Helper()
+		d := Drain{ID: "d", Tenant: of.ID, Version: of.Version, CreatedAt: of.CreatedAt.UnixMicro()}
+		if err := g.drainHere(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drain(before)
+	if g.tooOld(again) || g.tooOld(before) {
+		t.Error("drained at version 7: want it served, and the tenant that was made again")
+	}
+	drain(again)
+	drain(before) // whoever drains by a record that is cached
+	if !g.tooOld(before) || g.tooOld(again) {
+		t.Error("drained again: want the tenant of before refused, and no other")
+	}
+}
+
+// A logger may be slow, and may ask the gate.
+func TestGateLogsWithoutItsLock(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	asks := &asking{}
+	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(asks)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks.gate = g
+	ctx := t.Context()
+	g.failed(ctx, g.ticket(), tenancy.ErrUnavailable)
+	unreadable := &tenancy.Maintenance{Windows: []tenancy.Window{{Rule: "of another version", Length: time.Hour}}}
+	g.saw(ctx, g.ticket(), time.Now(), unreadable, 1, tenancy.ErrInvalid)
+	if want := 4; asks.n != want {
+		t.Errorf("got %d lines of the log, want %d", asks.n, want)
+	}
+}
+
+// asking is a handler of logs that fails where the gate's lock is held.
+type asking struct {
+	slog.Handler
+	gate *Gate
+	n    int
+}
+
+func (*asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *asking) Handle(_ context.Context, r slog.Record) error {
+	a.n++
+	if !a.gate.mu.TryLock() {
+		panic("the gate's lock is held while it logs: " + r.Message)
+	}
+	a.gate.mu.Unlock()
+	return nil
+}
+
 // Drains of long ago are forgotten.
 func TestForget(t *testing.T) {
 	t.Parallel()
@@ -133,9 +200,9 @@ func TestForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.mark("acme", 5)
-	g.mark("acme", 3)
-	g.mark("globex", 1)
+	g.mark(&tenancy.Tenant{ID: "acme", Version: 5})
+	g.mark(&tenancy.Tenant{ID: "acme", Version: 3})
+	g.mark(&tenancy.Tenant{ID: "globex", Version: 1})
 	tenant := &tenancy.Tenant{ID: "acme", Version: 4}
 	if !g.tooOld(tenant) || g.tooOld(&tenancy.Tenant{ID: "acme", Version: 5}) || g.tooOld(&tenancy.Tenant{ID: "other"}) {
 		t.Error("want records of before a drain to be too old, and no others")
@@ -153,7 +220,7 @@ func TestForget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.mark("acme", 5)
+		g.mark(&tenancy.Tenant{ID: "acme", Version: 5})
 		ctx, stop := context.WithTimeout(t.Context(), markLife+2*time.Hour)
 		defer stop()
 		if err := g.Run(ctx); err != nil || g.drained.Load() != nil {

@@ -183,17 +183,13 @@ func (s Scope) change(ctx context.Context, op, action string, edit func(*tenancy
 	return tenancy.Wrap(op, "", s.editService(ctx, action, edit))
 }
 
-// editTenant changes the tenant's record, and returns its version.
-func (s Scope) editTenant(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (version int64, err error) {
-	t, err := s.gate.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
+// editTenant changes the tenant's record, and returns it.
+func (s Scope) editTenant(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (*tenancy.Tenant, error) {
+	return s.gate.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
 		m, err := edit(t.Guards.Clone().Maintenance)
 		t.Guards.Maintenance = m
 		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return t.Version, nil
 }
 
 // editService changes the service's record.
@@ -206,34 +202,28 @@ func (s Scope) editService(ctx context.Context, action string, edit func(*tenanc
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tickets++
-	g.latest = g.tickets // looks that began before may have seen what was
-	if known := g.service.Load(); known == nil || known.version <= version {
-		g.seenAt = time.Now()
-		g.set(ctx, m, version)
-	}
+	g.unreadable(ctx, "", g.wrote(m, version))
 	return nil
 }
 
-// get returns the record and its version.
-func (s Scope) get(ctx context.Context) (m *tenancy.Maintenance, version int64, err error) {
+// get returns the record, and the tenant's that it is in; of the service's that has a
+// version only.
+func (s Scope) get(ctx context.Context) (m *tenancy.Maintenance, of *tenancy.Tenant, err error) {
 	if s.service {
 		if s.gate.store == nil {
-			return nil, 0, fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
+			return nil, nil, fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
 		}
-		m, version, err = s.gate.store.read(ctx)
+		m, version, err := s.gate.store.read(ctx)
 		if err != nil && !errors.Is(err, tenancy.ErrInvalid) {
 			err = unavailable(err)
 		}
-		return m, version, err
+		return m, &tenancy.Tenant{Version: version}, err
 	}
-	version, err = s.editTenant(ctx, func(now *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	of, err = s.editTenant(ctx, func(now *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		m = now
 		return now, nil
 	})
-	return m, version, err
+	return m, of, err
 }
 
 // now is the time that a record keeps: UTC, to the microsecond.
