@@ -16,7 +16,7 @@ type cell struct {
 	// asks for another.
 	gone     bool
 	tenant   *tenancy.Tenant // the newest record seen; nil for rows of no tenant
-	written  int64           // the version of the record that was written
+	written  *tenancy.Tenant // the newest record that was written; nil: none
 	inFlight int64
 	tallies  []*tally // the last is that of the present minute
 }
@@ -64,7 +64,7 @@ func (c *cell) note(t *tenancy.Tenant) bool {
 
 // see keeps the newer record. The caller has the lock.
 func (c *cell) see(t *tenancy.Tenant) {
-	if t != nil && (c.tenant == nil || t.Version > c.tenant.Version) {
+	if t != nil && (c.tenant == nil || t.Newer(c.tenant)) {
 		c.tenant = t
 	}
 }
@@ -111,7 +111,12 @@ func (c *cell) settle(now int64) (idle bool) {
 	}
 	clear(c.tallies[len(kept):])
 	c.tallies = kept
-	return len(kept) == 0 && c.inFlight == 0 && (c.tenant == nil || c.written >= c.tenant.Version)
+	return len(kept) == 0 && c.inFlight == 0 && !c.unwritten()
+}
+
+// unwritten reports whether the record is to be written. The caller has the lock.
+func (c *cell) unwritten() bool {
+	return c.tenant != nil && (c.written == nil || c.tenant.Newer(c.written))
 }
 
 // maxMinutes is how many minutes wait to be written before they become hours.

@@ -44,7 +44,7 @@ func (f *SQLFeed) Put(ctx context.Context, p *Pulse) error {
 			if err != nil {
 				return err
 			}
-			head, tail := f.s.upsert("tenancy_usage_pulses", []string{"instance"}, []string{"sent_at", "payload"}, "")
+			head, tail := f.s.upsert("tenancy_usage_pulses", []string{"instance"}, []string{"sent_at", "payload"})
 			return f.s.insert(ctx, tx, head, tail, [][]any{{p.Instance, now.UnixMicro(), string(payload)}})
 		})
 	}

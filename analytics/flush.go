@@ -123,7 +123,7 @@ func (rec *Recorder) unwritten() (all []*tenancy.Tenant) {
 		c := value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.tenant != nil && c.tenant.Version > c.written {
+		if c.unwritten() {
 			all = append(all, c.tenant)
 		}
 		return true
@@ -137,7 +137,9 @@ func (rec *Recorder) wrote(all []*tenancy.Tenant) {
 		if found, ok := rec.cells.Load(t.ID); ok {
 			c := found.(*cell)
 			c.mu.Lock()
-			c.written = max(c.written, t.Version)
+			if c.written == nil || t.Newer(c.written) {
+				c.written = t
+			}
 			c.mu.Unlock()
 		}
 	}

@@ -103,7 +103,7 @@ func (m *Memory) see(t *tenancy.Tenant, now time.Time) {
 	old := m.tenants[t.ID]
 	if old == nil {
 		m.tenants[t.ID] = &memoryTenant{record: t, listed: now}
-	} else if t.Version > old.record.Version {
+	} else if t.Newer(old.record) {
 		old.record = t
 	}
 }

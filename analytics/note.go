@@ -228,7 +228,7 @@ func (rec *Recorder) Changed(ctx context.Context, before, after *tenancy.Tenant,
 	actor := tenancy.ActorFrom(ctx)
 	for _, c := range changesOf(before, after) {
 		rec.notes.add(rec.id, Activity{
-			Key: fmt.Sprintf("change:%s:%d:%s", t.ID, version, c.kind), Tenant: t.ID, Type: "tenant_" + c.kind,
+			Key: fmt.Sprintf("change:%s:%d:%d:%s", t.ID, toMicros(t.CreatedAt), version, c.kind), Tenant: t.ID, Type: "tenant_" + c.kind,
 			Description: plainRunes(c.text+doubt, maxDescription), ActorKind: plain(string(actor.Kind), 16), ActorID: plain(actor.ID, maxActor),
 			CreatedAt: time.Now().UTC().Truncate(time.Microsecond), Times: 1,
 		})

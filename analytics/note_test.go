@@ -100,6 +100,38 @@ func TestNote(t *testing.T) {
 	})
 }
 
+// A tenant that was made again under its ID begins with version 1: its changes are noted, and
+// its record takes the place of the one before.
+func TestMadeAgain(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		rec := newRecorder(t, store, nil)
+		acme := tenancytest.NewTenant("acme")
+		acme.Version = 1
+		changed := acme.Clone()
+		changed.Version = 7
+		again := acme.Clone()
+		again.CreatedAt, again.Name = acme.CreatedAt.Add(time.Hour), "again"
+		for _, change := range [][2]*tenancy.Tenant{{nil, acme}, {acme, changed}, {changed, nil}, {nil, again}} {
+			rec.Changed(t.Context(), change[0], change[1], nil)
+			if err := rec.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		page, err := newReports(t, store).Activities(t.Context(), tenancy.AllTenants(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(texts(page), "\n"); strings.Count(got, "created as acme") != 2 {
+			t.Errorf("got %s, want it created twice", got)
+		}
+		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Filter: tenancy.Filter{IDs: []tenancy.ID{acme.ID}}, Limit: 10})
+		if err != nil || len(rows) != 1 || rows[0].Name != "again" {
+			t.Errorf("got %+v, %v, want the record of the one that was made again", rows, err)
+		}
+	})
+}
+
 // A change is noted once, however often it is reported, and without secrets.
 func TestChanged(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,33 +115,50 @@ func (s *SQL) now(ctx context.Context, q sqlx.QueryerContext) (time.Time, error)
 
 // upsert returns what stands before and after the rows of a statement that inserts
 // rows, or replaces those with the same keys. With a guard it replaces those alone
-// whose guard is smaller.
-func (s *SQL) upsert(table string, keys, others []string, guard string) (head, tail string) {
+// whose guard is smaller; with two, a smaller first one decides, unless one of them is 0.
+func (s *SQL) upsert(table string, keys, others []string, guards ...string) (head, tail string) {
 	head = `INSERT INTO ` + table + ` (` + strings.Join(append(append([]string{}, keys...), others...), `, `) + `) VALUES `
-	sets := make([]string, 0, len(others))
+	was, is := table+`.%[1]s`, `excluded.%[1]s`
 	if s.dialect == sqlkit.MySQL {
+		was, is = `%[1]s`, `VALUES(%[1]s)`
+	}
+	compare := func(op, column string) string { return fmt.Sprintf(is+op+was, column) }
+	newer := ``
+	if n := len(guards); n > 0 {
+		newer = compare(` > `, guards[n-1])
+	}
+	if len(guards) > 1 {
+		first := guards[0]
+		newer = fmt.Sprintf(`CASE WHEN `+is+` = `+was+` OR `+is+` = 0 OR `+was+` = 0 THEN %[2]s ELSE %[3]s END`, first, newer, compare(` > `, first))
+	}
+	sets := make([]string, 0, len(others))
+	if s.dialect != sqlkit.MySQL {
 		for _, c := range others {
-			switch guard {
-			case "":
-				sets = append(sets, c+` = VALUES(`+c+`)`)
-			case c: // last: what stands before compares with it
-			default:
-				sets = append(sets, c+` = IF(VALUES(`+guard+`) > `+guard+`, VALUES(`+c+`), `+c+`)`)
-			}
+			sets = append(sets, c+` = excluded.`+c)
 		}
-		if guard != "" {
-			sets = append(sets, guard+` = GREATEST(`+guard+`, VALUES(`+guard+`))`)
+		tail = ` ON CONFLICT (` + strings.Join(keys, `, `) + `) DO UPDATE SET ` + strings.Join(sets, `, `)
+		if newer != "" {
+			tail += ` WHERE ` + newer
 		}
-		return head, ` ON DUPLICATE KEY UPDATE ` + strings.Join(sets, `, `)
+		return head, tail
 	}
 	for _, c := range others {
-		sets = append(sets, c+` = excluded.`+c)
+		switch {
+		case newer == "":
+			sets = append(sets, c+` = VALUES(`+c+`)`)
+		case !slices.Contains(guards, c):
+			sets = append(sets, c+` = IF(`+newer+`, VALUES(`+c+`), `+c+`)`)
+		}
 	}
-	tail = ` ON CONFLICT (` + strings.Join(keys, `, `) + `) DO UPDATE SET ` + strings.Join(sets, `, `)
-	if guard != "" {
-		tail += ` WHERE excluded.` + guard + ` > ` + table + `.` + guard
+	// Guards are last: what stands before compares with them. The first one grows only.
+	for i, c := range slices.Backward(guards) {
+		if i > 0 {
+			sets = append(sets, c+` = IF(`+newer+`, VALUES(`+c+`), `+c+`)`)
+		} else {
+			sets = append(sets, c+` = GREATEST(`+c+`, VALUES(`+c+`))`)
+		}
 	}
-	return head, tail
+	return head, ` ON DUPLICATE KEY UPDATE ` + strings.Join(sets, `, `)
 }
 
 // insert runs a statement of upsert for the rows, some at a time.

@@ -32,7 +32,7 @@ func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, 
 		}
 		rows = append(rows, row)
 	}
-	head, _ := s.upsert("tenancy_activities", []string{"activity_key"}, activityColumns, "")
+	head, _ := s.upsert("tenancy_activities", []string{"activity_key"}, activityColumns)
 	tail := ` ON CONFLICT (activity_key) DO NOTHING`
 	if s.dialect == sqlkit.MySQL {
 		tail = ` ON DUPLICATE KEY UPDATE activity_key = VALUES(activity_key)`

@@ -100,7 +100,7 @@ func (s *SQL) lockState(ctx context.Context, tx *sqlx.Tx, how lockMode) (time.Ti
 func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now time.Time) error {
 	head, tail := s.upsert("tenancy_usage_instances", []string{"id"}, []string{
 		"name", "started_at", "flushed_at", "ended", "flush_interval", "clock_offset", "cpu_time", "rss", "heap", "dropped", "recorded",
-	}, "")
+	})
 	ended := 0
 	if i.Ended {
 		ended = 1
@@ -127,7 +127,7 @@ func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.
 	}
 	newest := map[tenancy.ID]*tenancy.Tenant{}
 	for _, t := range tenants {
-		if old := newest[t.ID]; old == nil || old.Version < t.Version {
+		if old := newest[t.ID]; old == nil || t.Newer(old) {
 			newest[t.ID] = t
 		}
 	}
@@ -150,7 +150,7 @@ func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.
 	}
 	// In one order, so that two instances do not wait for each other.
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(tenancy.ID), b[0].(tenancy.ID)) })
-	head, tail := s.upsert("tenancy_usage_tenants", []string{"id"}, tenantColumns, "version")
+	head, tail := s.upsert("tenancy_usage_tenants", []string{"id"}, tenantColumns, "created_at", "version")
 	if err := s.insert(ctx, tx, head, tail, rows); err != nil {
 		return err
 	}
@@ -162,15 +162,16 @@ func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.
 func (s *SQL) writeTags(ctx context.Context, tx *sqlx.Tx, ids []tenancy.ID, newest map[tenancy.ID]*tenancy.Tenant) error {
 	var keys []int64
 	var rows [][]any
-	err := in(ctx, s, tx, `SELECT tenant_key, id, version FROM tenancy_usage_tenants WHERE id IN (?) ORDER BY tenant_key`, ids, func(r *sql.Rows) error {
+	err := in(ctx, s, tx, `SELECT tenant_key, id, created_at, version FROM tenancy_usage_tenants WHERE id IN (?) ORDER BY tenant_key`, ids, func(r *sql.Rows) error {
 		var (
-			key, version int64
-			id           tenancy.ID
+			key, created, version int64
+			id                    tenancy.ID
 		)
-		if err := r.Scan(&key, &id, &version); err != nil {
+		if err := r.Scan(&key, &id, &created, &version); err != nil {
 			return err
 		}
-		if t := newest[id]; t.Version == version {
+		there := &tenancy.Tenant{Version: version, CreatedAt: fromMicros(created)}
+		if t := newest[id]; !t.Newer(there) && !there.Newer(t) {
 			keys = append(keys, key)
 			for _, tag := range t.Tags {
 				rows = append(rows, []any{tag, key})
@@ -190,7 +191,7 @@ func (s *SQL) writeTags(ctx context.Context, tx *sqlx.Tx, ids []tenancy.ID, newe
 			return err
 		}
 	}
-	head, tail := s.upsert("tenancy_usage_tags", []string{"tag", "tenant_key"}, []string{}, "")
+	head, tail := s.upsert("tenancy_usage_tags", []string{"tag", "tenant_key"}, []string{})
 	if s.dialect == sqlkit.MySQL {
 		tail = ` ON DUPLICATE KEY UPDATE tenant_key = VALUES(tenant_key)`
 	} else {

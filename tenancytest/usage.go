@@ -219,6 +219,18 @@ func testUsageRecords(u *usageTest) {
 	u.parts(u.part(u.acme.ID, 0, 1, 1, 3, 1))
 	u.wantTotal("the tag that it had", 0, tenancy.ByTags("eu"))
 	u.wantTotal("the tag that it has", 3, tenancy.ByTags("apac"))
+	// A tenant that was made again under its ID begins with version 1.
+	again := changed.Clone()
+	again.Version, again.CreatedAt, again.Name, again.Tags = 1, changed.CreatedAt.Add(time.Hour), "again", []string{"emea"}
+	for _, records := range [][]*tenancy.Tenant{{changed, again}, {changed}} {
+		u.write(&analytics.Batch{Instance: u.instance(1), Tenants: records})
+	}
+	rows, err = u.store.Tenants(u.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Filter: tenancy.Filter{IDs: []tenancy.ID{u.acme.ID}}, Limit: 10})
+	if err != nil || len(rows) != 1 || rows[0].Name != "again" || fmt.Sprint(rows[0].Tags) != "[emea]" {
+		u.Errorf("made again: got %+v, %v, want its record", rows, err)
+	}
+	u.wantTotal("the tag of the one before", 0, tenancy.ByTags("apac"))
+	u.wantTotal("the tag of the one that was made again", 3, tenancy.ByTags("emea"))
 	// Counts of a tenant whose record is not known are kept until it is.
 	fresh := NewTenant("fresh")
 	u.parts(u.part(fresh.ID, 0, 1, 1, 9, 1))
