@@ -18,6 +18,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	pages "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -197,7 +198,7 @@ func (p *page) press(name string) {
 // fill types into the field with that label.
 func (p *page) fill(label, text string) {
 	p.t.Helper()
-	p.do(chromedp.SendKeys(fmt.Sprintf(`//label[starts-with(normalize-space(),%q)]/following-sibling::input`, label), text))
+	p.do(chromedp.SendKeys(fmt.Sprintf(`//label[starts-with(normalize-space(),'%s')]/following-sibling::input`, label), text))
 }
 
 // figure reads the key figure of that name from the page.
@@ -215,12 +216,7 @@ func (p *page) check(name string) {
 		for _, f := range findings {
 			p.t.Errorf("%s at %d px: %s", name, width, f)
 		}
-		ctx, end := context.WithTimeout(p.ctx, patience)
-		shot, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-		end()
-		if err != nil {
-			p.t.Fatal(err)
-		}
+		shot := p.screenshot()
 		dir := filepath.Join("..", "screenshots")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			p.t.Fatal(err)
@@ -229,6 +225,25 @@ func (p *page) check(name string) {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+// screenshot shows the whole page, also what is beyond the window.
+func (p *page) screenshot() []byte {
+	p.t.Helper()
+	ctx, end := context.WithTimeout(p.ctx, patience)
+	defer end()
+	yes := true
+	shot, err := chromedp.Run(ctx, func(ctx context.Context, target *chromedp.Target) ([]byte, error) {
+		res, err := cdp.Call(ctx, target, pages.CaptureScreenshot, pages.CaptureScreenshotParams{Format: pages.CaptureScreenshotFormatPng, CaptureBeyondViewport: &yes})
+		if err != nil {
+			return nil, err
+		}
+		return res.Data, nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return shot
 }
 
 // TestConsole goes the way of a newcomer: the setup link, the live overview, a tenant, a confirmed change, a bulk action, the audit.
