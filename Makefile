@@ -15,7 +15,7 @@ POOLS ?= -rounds 3
 RESOLVE ?=
 
 # Modules of their own, which ./... does not reach.
-NESTED = internal/bench/resolve internal/bench/limits admin/ui/build
+NESTED = internal/bench/resolve internal/bench/limits admin/ui/build admin/ui/uitest
 
 # Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --
@@ -31,7 +31,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui test-ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ check: lint ## what a change must pass: format, lint, tidy modules, quick race t
 
 ui: ## build the console's page: admin/ui/src becomes admin/ui/dist
 	cd admin/ui/build && $(GO) run .
+
+test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots
+	cd admin/ui/uitest && $(GO) test -count=1 -v ./...
 
 fuzz: ## every fuzz test for FUZZTIME (30s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -128,7 +128,11 @@ func (a *Admin) beginEnrolment(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, map[string]string{"secret": e.Secret.Reveal(), "url": e.URL.Reveal()})
+	code, err := newQRCode(e.URL.Reveal())
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, map[string]any{"secret": e.Secret.Reveal(), "url": e.URL.Reveal(), "qr": code})
 }
 
 func (a *Admin) enrol(c *call) error {

@@ -83,7 +83,6 @@ func bundle(root string) (map[string][]byte, error) {
 			"@preact/signals-core": vendored("signals/signals-core.mjs"),
 			"uplot":                vendored("uplot/uplot.mjs"),
 			"uplot.css":            vendored("uplot/uplot.css"),
-			"uqr":                  vendored("uqr/uqr.mjs"),
 		},
 	})
 	if len(result.Errors) > 0 {

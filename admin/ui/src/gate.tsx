@@ -4,7 +4,6 @@ import { call, post, Problem, signedOut } from "./api";
 import { Failure, Field } from "./parts";
 import { go, route } from "./router";
 import { me, refresh, signIn, signOut } from "./session";
-import { encode } from "uqr";
 
 /** useForm runs one submission at a time and keeps its error. */
 export function useForm(run: () => Promise<void>) {
@@ -27,17 +26,18 @@ export function useForm(run: () => Promise<void>) {
   return { busy, error, submit, of };
 }
 
-/** Setup makes the first owner. Its token comes in the fragment and leaves the address at once. */
+/** Setup makes the first owner, or the operator of an invitation. The token comes in the fragment and leaves the address at once. */
 export function Setup() {
+  const [invited] = useState(() => route.value.path[0] === "invitation");
   const [token] = useState(() => {
-    const t = route.value.query.get("token") ?? route.value.path[1] ?? "";
-    if (t) history.replaceState(null, "", "#/setup");
+    const t = route.value.query.get("token") ?? "";
+    if (t) history.replaceState(null, "", invited ? "#/invitation" : "#/setup");
     return t;
   });
   const [f, set] = useState({ token, name: "", email: "", password: "" });
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const form = useForm(async () => {
-    await post("auth/setup", f);
+    await (invited ? post("auth/accept", { token: f.token, password: f.password }) : post("auth/setup", f));
     signedOut.value = false;
     await refresh();
     go(["overview"]);
@@ -45,15 +45,15 @@ export function Setup() {
   return (
     <main class="gate">
       <div>
-        <h1>Set up the console</h1>
-        <p class="muted">You become its owner. The link works once, and for an hour after the start.</p>
+        <h1>{invited ? "You are invited" : "Set up the console"}</h1>
+        <p class="muted">{invited ? "Choose a password. The link works once, for a day." : "You become its owner. The link works once, and for an hour after the start."}</p>
         <form onSubmit={form.submit}>
-          {!token && <Field label="Setup token" hint="The program printed it when it started." value={f.token} onInput={on("token")} required autocomplete="off" error={form.of("token")} />}
-          <Field label="Name" value={f.name} onInput={on("name")} required autocomplete="name" error={form.of("name")} />
-          <Field label="E-mail" type="email" value={f.email} onInput={on("email")} required autocomplete="username" error={form.of("email")} />
+          {!token && <Field label="Token" hint={invited ? "It is in the link." : "The program printed it when it started."} value={f.token} onInput={on("token")} required autocomplete="off" error={form.of("token")} />}
+          {!invited && <Field label="Name" value={f.name} onInput={on("name")} required autocomplete="name" error={form.of("name")} />}
+          {!invited && <Field label="E-mail" type="email" value={f.email} onInput={on("email")} required autocomplete="username" error={form.of("email")} />}
           <Field label="Password" hint="15 characters or more; a sentence is good." type="password" value={f.password} onInput={on("password")} required minLength={15} maxLength={256} autocomplete="new-password" error={form.of("password")} />
           <Failure error={form.error} />
-          <button class="primary" disabled={form.busy}>Create the owner</button>
+          <button class="primary" disabled={form.busy}>{invited ? "Begin" : "Create the owner"}</button>
         </form>
       </div>
     </main>
@@ -106,6 +106,7 @@ export function Factor() {
 
 interface Enrolment {
   url: string;
+  qr: { size: number; path: string };
   secret: string;
 }
 
@@ -145,22 +146,14 @@ export function Enrol({ done }: { done?(): void }) {
     <form onSubmit={end.submit}>
       <h1>Second factor</h1>
       <p class="muted">Scan this with your authenticator app, or type the secret.</p>
-      <QR text={e.url} />
+      <svg class="qr" viewBox={`0 0 ${e.qr.size} ${e.qr.size}`} shape-rendering="crispEdges" role="img" aria-label="QR code of the secret">
+        <path fill="#000" d={e.qr.path} />
+      </svg>
       <p><code>{e.secret}</code></p>
       <Field label="Code" value={code} onInput={(ev) => set(ev.currentTarget.value)} required autocomplete="one-time-code" inputMode="numeric" />
       {end.error instanceof Problem && end.error.status === 401 ? <p class="error" role="alert">The code is wrong.</p> : <Failure error={end.error} />}
       <button class="primary" disabled={end.busy}>Confirm</button>
     </form>
-  );
-}
-
-function QR({ text }: { text: string }) {
-  const code = encode(text);
-  const dots = code.data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : "")));
-  return (
-    <svg class="qr" viewBox={`0 0 ${code.size} ${code.size}`} shape-rendering="crispEdges" role="img" aria-label="QR code of the secret">
-      <path fill="#000" d={dots.join("")} />
-    </svg>
   );
 }
 

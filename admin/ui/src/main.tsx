@@ -15,7 +15,7 @@ function App() {
     void refresh();
   }, []);
   const who = me.value;
-  if (route.value.path[0] === "setup" && !who) return <Setup />;
+  if (["setup", "invitation"].includes(route.value.path[0]) && !who) return <Setup />;
   if (unreachable.value && !who)
     return (
       <main class="gate">

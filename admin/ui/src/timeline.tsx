@@ -14,8 +14,8 @@ export interface Activity {
 }
 
 /** Activities is a time line of what happened to tenants and within them. */
-export function Activities({ rows, tenant = true }: { rows?: Activity[]; tenant?: boolean }) {
-  if (!rows?.length) return <div class="empty">Nothing has happened yet.</div>;
+export function Activities({ rows, tenant = true, empty }: { rows?: Activity[]; tenant?: boolean; empty?: string }) {
+  if (!rows?.length) return <div class="empty">{empty ?? "Nothing has happened yet."}</div>;
   return (
     <ul class="timeline">
       {rows.map((a, i) => (
@@ -29,7 +29,7 @@ export function Activities({ rows, tenant = true }: { rows?: Activity[]; tenant?
               {a.actor_id && ` by ${a.actor_id}`}
               {a.ip_address && ` from ${a.ip_address}`}
             </span>
-            {tenant && <> <a class="small" href={href(["tenants", a.tenant_id])}>tenant</a></>}
+            {tenant && a.tenant_id && <> <a class="small" href={href(["tenants", a.tenant_id])}>open the tenant</a></>}
           </div>
         </li>
       ))}

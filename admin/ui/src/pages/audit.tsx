@@ -85,7 +85,7 @@ export function Entries({ tenant }: { tenant?: string }) {
                   <td>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></td>
                   <td><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</td>
                   <td><State name={e.result} /></td>
-                  {!tenant && <td>{e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(0, 8)}</code></a> : <span class="muted">–</span>}</td>}
+                  {!tenant && <td>{e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(-8)}</code></a> : <span class="muted">–</span>}</td>}
                   <td><Change e={e} /></td>
                 </tr>
               ))}
@@ -103,11 +103,12 @@ export function Entries({ tenant }: { tenant?: string }) {
 
 function Change({ e }: { e: Entry }) {
   const changes = e.changes ?? [];
+  const made = changes.every((c) => c.before === undefined || c.before === null); // nothing was there before
   const text = (v: unknown) => (v === undefined || v === null || v === "" ? "–" : typeof v === "string" ? v : JSON.stringify(v));
   return (
     <>
       {changes.slice(0, 4).map((c) => (
-        <div key={c.field} class="small"><span class="muted">{c.field}</span> {text(c.before)} → {text(c.after)}</div>
+        <div key={c.field} class="small"><span class="muted">{c.field}</span> {made ? "" : text(c.before) + " → "}{text(c.after)}</div>
       ))}
       {changes.length > 4 && <span class="muted small">and {changes.length - 4} more</span>}
       {e.problem && <div class="small">{e.problem}</div>}

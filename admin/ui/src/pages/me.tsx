@@ -12,8 +12,8 @@ interface Session {
   current?: boolean;
   address?: string;
   user_agent?: string;
-  authenticated_at?: string;
-  seen_at?: string;
+  created_at: string;
+  last_seen_at: string;
   expires_at: string;
 }
 
@@ -51,11 +51,11 @@ export function MyAccount() {
               <tbody>
                 {data.sessions.map((s) => (
                   <tr key={s.id}>
-                    <td>{s.address || "–"} {s.id === who.session.id && <span class="tag">this one</span>}</td>
+                    <td>{s.address || "–"} {s.current && <span class="tag">this one</span>}</td>
                     <td class="muted">{s.user_agent?.slice(0, 80)}</td>
-                    <td><When at={s.authenticated_at} /></td>
-                    <td><When at={s.seen_at} /></td>
-                    <td>{s.id !== who.session.id && <form onSubmit={end.submit}><button onClick={() => setEnding(s.id)} disabled={end.busy}>End</button></form>}</td>
+                    <td><When at={s.created_at} /></td>
+                    <td><When at={s.last_seen_at} /></td>
+                    <td>{!s.current && <form onSubmit={end.submit}><button onClick={() => setEnding(s.id)} disabled={end.busy}>End</button></form>}</td>
                   </tr>
                 ))}
               </tbody>

@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
-import { call } from "../api";
+import { call, post } from "../api";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Dialog, Failure, Page, State, Waiting, When } from "../parts";
+import { Dialog, Failure, Field, Page, State, Waiting, When } from "../parts";
 import { may, me } from "../session";
 
 interface Operator {
@@ -19,8 +19,9 @@ interface Operator {
 export function Operators() {
   const { data, error, loading, reload } = useGet<{ operators: Operator[] }>("operators", { limit: 200 }, 15);
   const [edited, setEdited] = useState<Operator>();
+  const [inviting, setInviting] = useState(false);
   return (
-    <Page title="Operators">
+    <Page title="Operators" tools={may("operators.write") && <button type="button" class="primary" onClick={() => setInviting(true)}>Invite</button>}>
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
       {data && (
@@ -44,6 +45,7 @@ export function Operators() {
           </table>
         </div>
       )}
+      {inviting && <Invite close={() => setInviting(false)} />}
       {edited && <Change o={edited} close={() => setEdited(undefined)} done={reload} />}
     </Page>
   );
@@ -53,6 +55,49 @@ export function scopeText(s: Operator["scope"]): string {
   if (s.all) return "all tenants";
   if (s.tags?.length) return "tags " + s.tags.join(", ");
   return s.ids?.length ? `${s.ids.length} tenants` : "none";
+}
+
+/** Invite makes a link that is shown once. Its token is in the fragment, so that no log has it. */
+function Invite({ close }: { close(): void }) {
+  const roles = useGet<{ roles: { [name: string]: string[] } }>("roles");
+  const [f, set] = useState({ email: "", name: "", role: "viewer", tags: "" });
+  const [link, setLink] = useState("");
+  const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
+  const form = useForm(async () => {
+    const tags = f.tags.split(/[\s,]+/).filter(Boolean);
+    const { token } = await post<{ token: string }>("invitations", { email: f.email, name: f.name, role: f.role, scope: tags.length ? { tags } : { all: true } });
+    setLink(new URL("#/invitation?token=" + encodeURIComponent(token), location.href.split("#")[0]).toString());
+  });
+  if (link)
+    return (
+      <Dialog title="Invitation" close={close}>
+        <h2>Send this link to {f.email}</h2>
+        <p class="muted">It works once, for a day, and is not shown again.</p>
+        <p><code style={{ overflowWrap: "anywhere" }}>{link}</code></p>
+        <div class="actions">
+          <button type="button" onClick={() => void navigator.clipboard?.writeText(link)}>Copy</button>
+          <button type="button" class="primary" onClick={close}>Done</button>
+        </div>
+      </Dialog>
+    );
+  return (
+    <Dialog title="Invite an operator" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>Invite an operator</h2>
+        <Field label="E-mail" type="email" required value={f.email} onInput={on("email")} error={form.of("email")} autofocus />
+        <Field label="Name" value={f.name} onInput={on("name")} error={form.of("name")} />
+        <div class="field">
+          <label for="invite-role">Role</label>
+          <select id="invite-role" value={f.role} onChange={on("role")}>
+            {Object.keys(roles.data?.roles ?? { viewer: [] }).map((r) => <option key={r} value={r}>{r}</option>)}
+          </select>
+        </div>
+        <Field label="Only tenants tagged" hint="Separated by spaces; empty for all tenants." value={f.tags} onInput={on("tags")} error={form.of("scope")} />
+        <Failure error={form.error} />
+        <div class="actions"><button type="button" onClick={close}>Cancel</button><button class="primary" disabled={form.busy}>Make the link</button></div>
+      </form>
+    </Dialog>
+  );
 }
 
 function Change({ o, close, done }: { o: Operator; close(): void; done(): void }) {

@@ -68,7 +68,7 @@ export function Tenant({ id }: { id: string }) {
   const tabs = [
     "overview",
     ...(wired("reports") && may("analytics.read") ? ["usage", "performance"] : []),
-    ...(wired("reports") && may("activities.read") ? ["activity"] : []),
+    ...(wired("reports") && may("activities.read") ? ["activity", "sign-ins"] : []),
     "record",
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
   ];
@@ -105,7 +105,8 @@ export function Tenant({ id }: { id: string }) {
           {tab === "overview" && <Present t={t} />}
           {tab === "usage" && <Usage t={t} />}
           {tab === "performance" && <Usage t={t} performance />}
-          {tab === "activity" && <History t={t} />}
+          {tab === "activity" && <History t={t} of="activities" key={tab} />}
+          {tab === "sign-ins" && <History t={t} of="logins" key={tab} />}
           {tab === "record" && <Details t={t} />}
           {tab === "audit" && <Entries tenant={t.id} />}
           {verb && <Confirm t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
@@ -216,13 +217,13 @@ function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
   );
 }
 
-function History({ t }: { t: Record }) {
-  const { data, error, loading } = useGet<{ activities: Activity[] }>("analytics/activities", { tenant: t.id, limit: 100 }, 10);
+function History({ t, of }: { t: Record; of: "activities" | "logins" }) {
+  const { data, error, loading } = useGet<{ activities: Activity[] }>("analytics/" + of, { tenant: t.id, limit: 100 }, 10);
   return (
     <>
       <Failure error={error} />
       <Waiting on={loading && !data} />
-      {data && <Activities rows={data.activities} tenant={false} />}
+      {data && <Activities rows={data.activities} tenant={false} empty={of === "logins" ? "Nobody has signed in yet." : undefined} />}
     </>
   );
 }

@@ -29,11 +29,17 @@ interface Listing {
 const columns = [
   { key: "requests", title: "Requests", unit: "" },
   { key: "errors", title: "Errors", unit: "" },
-  { key: "latency_p95", title: "p95" },
+  { key: "latency_time", title: "Mean time" },
   { key: "cpu_time", title: "CPU" },
   { key: "memory_bytes", title: "Memory" },
   { key: "storage", title: "Storage" },
 ] as const;
+
+/** mean is the time of a request, on average. */
+function mean(r: Row): Figure | undefined {
+  const [time, requests] = [r.usage?.latency_time, r.usage?.requests?.value];
+  return time && requests ? { ...time, value: (time.value ?? 0) / requests } : undefined;
+}
 
 /** seen reads the figure that is a time, in microseconds since 1970. */
 function seen(r: Row): string | undefined {
@@ -146,7 +152,7 @@ export function Tenants() {
                 {header("status", "Status")}
                 {header("plan", "Plan")}
                 <th scope="col">Tags</th>
-                {measured && columns.map((c) => (c.key === "latency_p95" ? <th scope="col" class="num" key={c.key}>{c.title}</th> : header(c.key, c.title, true)))}
+                {measured && columns.map((c) => (c.key === "latency_time" ? <th scope="col" class="num" key={c.key}>{c.title}</th> : header(c.key, c.title, true)))}
                 {measured && <th scope="col">Requests over time</th>}
                 {measured ? header("last_seen", "Last seen") : header("created", "Created")}
               </tr>
@@ -159,7 +165,7 @@ export function Tenants() {
                   <td><State name={r.status} /></td>
                   <td>{r.plan || <span class="muted">–</span>}</td>
                   <td>{r.tags?.map((t) => <span class="tag" key={t}>{t}</span>)}</td>
-                  {measured && columns.map((c) => <td class="num" key={c.key}><Value f={r.usage?.[c.key]} unit={"unit" in c ? c.unit : undefined} /></td>)}
+                  {measured && columns.map((c) => <td class="num" key={c.key}><Value f={c.key === "latency_time" ? mean(r) : r.usage?.[c.key]} unit={"unit" in c ? c.unit : undefined} /></td>)}
                   {measured && <td><Spark points={r.spark?.requests} label={"Requests of " + r.slug} /></td>}
                   <td class="muted" style={{ whiteSpace: "nowrap" }}><When at={measured ? seen(r) : r.created_at} /></td>
                 </tr>
