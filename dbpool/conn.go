@@ -146,7 +146,8 @@ func (c *physical) Begin() (driver.Tx, error) {
 }
 
 // BeginTx implements [driver.ConnBeginTx].
-func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (t driver.Tx, err error) {
+	defer c.caught(&err)
 	if c.begin == nil {
 		return nil, errors.New("dbpool: the driver has no BeginTx")
 	}
@@ -170,10 +171,11 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.T
 }
 
 // ExecContext implements [driver.ExecerContext].
-func (c *physical) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *physical) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
 	if c.exec == nil {
 		return nil, driver.ErrSkip
 	}
+	defer c.caught(&err)
 	if err := c.target.allows(ctx); err != nil {
 		return nil, err
 	}
@@ -185,7 +187,7 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 		defer c.stopWriting()
 	}
 	in := c.call("dbpool.exec")
-	res, err := c.exec.ExecContext(ctx, query, args)
+	res, err = c.exec.ExecContext(ctx, query, args)
 	return res, c.failed(ctx, in, err)
 }
 
@@ -218,8 +220,9 @@ func (c *physical) CheckNamedValue(v *driver.NamedValue) (err error) {
 	return c.check.CheckNamedValue(v)
 }
 
-// caught makes a panic, such as of an argument, an error: database/sql loses the
-// connection of a query that panics.
+// caught makes a panic, such as of an argument, an error, and ends the connection:
+// database/sql loses the connection of a query, a prepared statement or a transaction
+// that panics, and would use that of another statement again.
 func (c *physical) caught(err *error) {
 	if p := recover(); p != nil {
 		c.bad = true

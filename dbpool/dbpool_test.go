@@ -636,6 +636,23 @@ func TestPanicsInArguments(t *testing.T) {
 		for name, use := range map[string]func() error{
 			"query": func() error { return db.Get(new(string), query, panics{}) },
 			"exec":  func() error { _, err := db.Exec(query, panics{}); return err },
+			"prepared query": func() error {
+				stmt, err := db.Preparex(query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = stmt.Close() }()
+				return stmt.Get(new(string), panics{})
+			},
+			"prepared exec": func() error {
+				stmt, err := db.Preparex(query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = stmt.Close() }()
+				_, err = stmt.Exec(panics{})
+				return err
+			},
 			"transaction": func() error {
 				return pool.Tx(tenancy.NewContext(t.Context(), s.Tenant(t, "other")), nil, func(tx *sqlx.Tx) error {
 					return tx.Get(new(string), query, panics{})

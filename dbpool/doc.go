@@ -93,7 +93,15 @@
 // no way to. What triggers, views, casts, operators and overloads of the server's own
 // functions do does not show in the text, nor that t.f calls a function on PostgreSQL.
 // Values that a server keeps of an earlier statement, such as LAST_INSERT_ID(), may
-// be those of an earlier request: read them in the transaction that made them.
+// be those of an earlier request of the same tenant, never of another: read them in the
+// transaction that made them.
+//
+// # Time
+//
+// Waiting for a connection, checks, cleaning and rollbacks have bounds of their own. A
+// statement or a commit lasts as long as its context: a server that has stopped
+// answering, while its machine still does, is waited for until then, and for ever in a
+// context that does not end. Give every context a deadline, those of jobs too.
 //
 // # What the figures say
 //

@@ -33,6 +33,7 @@ func newStmt(inner driver.Stmt, c *physical, e effect) *stmt {
 
 // ExecContext implements [driver.StmtExecContext].
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
+	defer s.conn.caught(&err)
 	if err := s.conn.target.allows(ctx); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 }
 
 // QueryContext implements [driver.StmtQueryContext].
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	defer s.conn.caught(&err)
 	if err := s.conn.target.allows(ctx); err != nil {
 		return nil, err
 	}
@@ -89,7 +91,8 @@ func positional(args []driver.NamedValue) ([]driver.Value, error) {
 }
 
 // CheckNamedValue implements [driver.NamedValueChecker].
-func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) (err error) {
+	defer s.conn.caught(&err)
 	if s.check != nil {
 		return s.check.CheckNamedValue(v)
 	}

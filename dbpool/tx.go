@@ -16,18 +16,20 @@ type tx struct {
 
 // Commit implements [driver.Tx]. After an error that wraps [tenancy.ErrUnavailable]
 // nobody knows whether the transaction was committed.
-func (t *tx) Commit() error {
+func (t *tx) Commit() (err error) {
 	defer t.end()
+	defer t.conn.caught(&err)
 	in := call{op: "dbpool.commit", sent: t.conn.sent(), final: true}
 	return t.conn.failed(t.ctx, in, t.Tx.Commit())
 }
 
 // Rollback implements [driver.Tx]. A connection that cannot roll back is closed,
 // which has the same effect.
-func (t *tx) Rollback() error {
+func (t *tx) Rollback() (err error) {
 	defer t.end()
+	defer t.conn.caught(&err)
 	in := call{op: "dbpool.rollback", sent: t.conn.sent(), final: true}
-	err := t.Tx.Rollback()
+	err = t.Tx.Rollback()
 	t.conn.bad = t.conn.bad || err != nil
 	return t.conn.failed(t.ctx, in, err)
 }

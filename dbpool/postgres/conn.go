@@ -17,7 +17,10 @@ import (
 
 // connector opens connections of this package. It gives the missing database its
 // sentinel.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	readOnly bool
+}
 
 func (e *Engine) newConnector(config *pgx.ConnConfig) *connector {
 	// The pool checks idle connections, within a time.
@@ -26,7 +29,7 @@ func (e *Engine) newConnector(config *pgx.ConnConfig) *connector {
 	if e.before != nil {
 		opts = append(opts, stdlib.OptionBeforeConnect(e.before))
 	}
-	return &connector{stdlib.GetConnector(*config, opts...)}
+	return &connector{stdlib.GetConnector(*config, opts...), config.RuntimeParams[readOnlySetting] == "on"}
 }
 
 // Connect implements [driver.Connector].
@@ -42,7 +45,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errNotPgx(inner)
 	}
-	return &conn{Conn: std, line: lineOf(std.Conn().PgConn().Conn())}, nil
+	return &conn{Conn: std, line: lineOf(std.Conn().PgConn().Conn()), readOnly: c.readOnly}, nil
 }
 
 // conn is a connection of pgx for database/sql, which does what pgx leaves to
@@ -50,6 +53,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 type conn struct {
 	*stdlib.Conn
 	line *sqlkit.Line // nil if it is not known
+	// readOnly connections refuse writes on purpose.
+	readOnly bool
 }
 
 // Unwrap returns the connection of pgx for database/sql.

@@ -85,8 +85,28 @@ func isStale(err error) bool {
 	return errors.As(err, &pg) && pg.Code == stale && (pg.Routine == staleRoutine || pg.Routine == "")
 }
 
-// Failure classifies an error by its severity and SQLSTATE, and by whether pgx has
-// closed the connection.
+// readOnlyCode is read_only_sql_transaction.
+const readOnlyCode = "25006"
+
+// refusesWrites says what it means that a connection which is not for reading refused
+// a write. A standby executes none, so another connection may, such as one that follows a
+// name to the new primary. A server whose default is to read only, as operators and
+// providers set it when a disk is full, cannot write now. Else the transaction was
+// read-only on purpose. From version 14 on the server says which it is whenever that
+// changes.
+// Source: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
+func refusesWrites(status func(string) string) dbpool.Failure {
+	switch {
+	case status("in_hot_standby") == "on":
+		return dbpool.FailureNotExecuted
+	case status(readOnlySetting) == "on":
+		return dbpool.FailureUnable
+	}
+	return dbpool.FailureOfStatement
+}
+
+// Failure classifies an error by its severity and SQLSTATE, by whether pgx has closed
+// the connection, and by what the server has said of itself.
 func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
 	c, notPgx := pgxConn(conn)
 	if notPgx != nil {
@@ -96,6 +116,8 @@ func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
 	switch isServers := errors.As(err, &pg); {
 	case isServers && (pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"):
 		return dbpool.FailureLost
+	case isServers && pg.Code == readOnlyCode && !isReadOnly(conn):
+		return refusesWrites(c.PgConn().ParameterStatus)
 	case isServers && unable[pg.Code]:
 		return dbpool.FailureUnable
 	case isStale(err):
@@ -104,4 +126,9 @@ func (e *Engine) Failure(conn driver.Conn, err error) dbpool.Failure {
 		return dbpool.FailureLost
 	}
 	return dbpool.FailureOfStatement
+}
+
+func isReadOnly(c driver.Conn) bool {
+	own, ok := c.(*conn)
+	return ok && own.readOnly
 }

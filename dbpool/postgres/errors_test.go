@@ -55,3 +55,21 @@ func TestFault(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusesWrites(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status map[string]string
+		want   dbpool.Failure
+	}{
+		"a standby":                     {map[string]string{"in_hot_standby": "on"}, dbpool.FailureNotExecuted},
+		"a standby that reads only":     {map[string]string{"in_hot_standby": "on", readOnlySetting: "on"}, dbpool.FailureNotExecuted},
+		"a server that reads only":      {map[string]string{"in_hot_standby": "off", readOnlySetting: "on"}, dbpool.FailureUnable},
+		"a transaction that reads only": {map[string]string{"in_hot_standby": "off", readOnlySetting: "off"}, dbpool.FailureOfStatement},
+		"an old server":                 {nil, dbpool.FailureOfStatement},
+	} {
+		if got := refusesWrites(func(name string) string { return tt.status[name] }); got != tt.want {
+			t.Errorf("%s: got %d, want %d", name, got, tt.want)
+		}
+	}
+}
