@@ -87,6 +87,7 @@ type Admin struct {
 	origin  *http.CrossOriginProtection
 	keys    *idempotency
 	denials denials
+	exports exports
 	health  health
 	live    live
 	handler http.Handler

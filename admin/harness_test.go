@@ -245,7 +245,7 @@ func (cl *client) check(t *testing.T, r *http.Request, body string, res *http.Re
 		}
 	}
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Options: in.Options}
-	if len(got) > 0 && !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+	if kind := res.Header.Get("Content-Type"); len(got) > 0 && kind != "text/event-stream" && kind != "application/jsonl" {
 		out.SetBodyBytes(got)
 		if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
 			t.Errorf("%s %s: the answer %d is not as in the document: %v\n%s", r.Method, r.URL, res.StatusCode, err, got)

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -20,9 +22,11 @@ func (a *Admin) recorded(c *call, object string, do func() error) error {
 	}
 	err := do()
 	if err != nil {
-		failed := tenancy.NewEntry(c.ctx(), c.row.action, "")
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), 5*time.Second) // the client may be gone
+		defer cancel()
+		failed := tenancy.NewEntry(ctx, c.row.action, "")
 		failed.Object, failed.Result = object, tenancy.AuditFailed
-		if e := a.opts.Audit.Audit(c.ctx(), nil, failed); e != nil {
+		if e := a.opts.Audit.Audit(ctx, nil, failed); e != nil {
 			a.opts.Logger.WarnContext(c.ctx(), "admin: the entry of a failure is lost; the one before says that it was done", "object", object, "error", e)
 		}
 	}

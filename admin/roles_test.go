@@ -27,6 +27,7 @@ var mayDo = map[string]string{
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
 	"GET analytics/trends": "vsoSO", "GET analytics/activities": "soSO", "GET analytics/logins": "soSO",
+	"GET analytics/tenants/export": "oO", "GET analytics/usage/export": "oO", "GET audit/export": "SO", "GET audit/checkpoints": "SO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",
@@ -35,7 +36,7 @@ var mayDo = map[string]string{
 }
 
 // needsAll are the rows that only the scope of all tenants may use.
-var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET health"}
+var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET health"}
 
 var roleLetters = map[string]string{auth.RoleViewer: "v", auth.RoleSupport: "s", auth.RoleOperator: "o", auth.RoleSecurity: "S", auth.RoleOwner: "O"}
 
@@ -163,7 +164,7 @@ func TestScopeKnowsNothingOfOthers(t *testing.T) {
 	cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
 	look := func() string {
 		var all strings.Builder
-		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "analytics/tenants?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/trends?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/activities?tenant=t-bbb", "analytics/activities", "analytics/logins", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
+		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "analytics/tenants?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/trends?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/activities?tenant=t-bbb", "analytics/activities", "analytics/logins", "analytics/tenants/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/usage/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "audit/export?format=jsonl&action=tenant.create", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
 			a := cl.do(t, "GET", path, "")
 			body := a.body
 			if id := a.header.Get("X-Request-Id"); id != "" {

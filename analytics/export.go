@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/csvtext"
 )
 
 // Format is how an export is written.
@@ -62,20 +63,12 @@ func (l *lines) flush() error {
 	return l.csv.Error()
 }
 
-// harmless returns a text that no spreadsheet takes for a formula.
-func harmless(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // infoFields are the fields of a tenant in CSV.
 func infoFields(t *TenantInfo) []string {
 	return []string{
-		string(t.ID), harmless(t.Slug), harmless(t.Name), string(t.Status), harmless(t.Plan), harmless(t.Server), harmless(strings.Join(t.Tags, " ")),
+		string(t.ID), csvtext.Harmless(t.Slug), csvtext.Harmless(t.Name), string(t.Status), csvtext.Harmless(t.Plan), csvtext.Harmless(t.Server), csvtext.Harmless(strings.Join(t.Tags, " ")),
 		t.CreatedAt.UTC().Format(time.RFC3339),
 	}
 }

@@ -177,6 +177,9 @@ func (w *witness) end(number int64) *Fault {
 	return f
 }
 
+// PublicKeys returns the keys of [Trail.Checkpoints]: those of [Options.OldKeys], and last that of Options.Key.
+func (t *Trail) PublicKeys() []ed25519.PublicKey { return t.opts.publicKeys() }
+
 // publicKeys returns the keys that sign, or signed, this trail's checkpoints.
 func (o *Options) publicKeys() []ed25519.PublicKey {
 	keys := slices.Clone(o.OldKeys)

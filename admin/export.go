@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+)
+
+// Exports of an operator, and of all, at once.
+const (
+	maxOperatorExports = 2
+	maxExports         = 8
+)
+
+const (
+	// An export looks at session, role and scope after that time, or that many bytes.
+	exportCheck      = time.Second
+	exportCheckBytes = 64 << 10
+	// exportWrite is how long a client may take for a part of an export.
+	exportWrite = 30 * time.Second
+)
+
+// exports counts those that are under way.
+type exports struct {
+	mu  sync.Mutex // guards of and all
+	of  map[string]int
+	all int
+}
+
+// enter counts an export of the operator.
+func (e *exports) enter(operator string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.all >= maxExports || e.of[operator] >= maxOperatorExports {
+		return fmt.Errorf("%w: %d exports of the operator, %d in all", tenancy.ErrLimited, e.of[operator], e.all)
+	}
+	if e.of == nil {
+		e.of = map[string]int{}
+	}
+	e.of[operator]++
+	e.all++
+	return nil
+}
+
+func (e *exports) leave(operator string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all--
+	if e.of[operator]--; e.of[operator] == 0 {
+		delete(e.of, operator)
+	}
+}
+
+// exported is the media type and the name of an export's file.
+type exported struct {
+	media, name string
+}
+
+// exportAs reads the format of an export: CSV unless the request says.
+func (c *call) exportAs(name string) (analytics.Format, exported, error) {
+	switch f := analytics.Format(c.r.URL.Query().Get("format")); f {
+	case "", analytics.FormatCSV:
+		return analytics.FormatCSV, exported{"text/csv; charset=utf-8", name + ".csv"}, nil
+	case analytics.FormatJSONLines:
+		return f, exported{"application/jsonl", name + ".jsonl"}, nil
+	default:
+		return f, exported{}, fmt.Errorf("%w: format %.40q", tenancy.ErrInvalid, string(f))
+	}
+}
+
+// export streams what write writes. Its entry in the audit is written before. An export that fails after its first byte, or whose
+// operator may not read it any more, ends as a broken transfer, never as a file that seems whole.
+func (a *Admin) export(c *call, as exported, write func(context.Context, *exportWriter) error) error {
+	if err := a.exports.enter(c.id.Operator.ID); err != nil {
+		return err
+	}
+	defer a.exports.leave(c.id.Operator.ID)
+	w := &exportWriter{call: c, as: as, out: http.NewResponseController(c.w), checked: time.Now()}
+	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) })
+	switch {
+	case err != nil && w.begun:
+		a.opts.Logger.WarnContext(c.ctx(), "admin: an export broke off", "path", c.r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		return err
+	case !w.begun:
+		w.begin()
+	}
+	return nil
+}
+
+// exportWriter writes an export to its client.
+type exportWriter struct {
+	call    *call
+	as      exported
+	out     *http.ResponseController
+	begun   bool
+	checked time.Time // when it looked at the operator's rights last
+	since   int       // bytes written since then
+}
+
+func (w *exportWriter) begin() {
+	w.begun = true
+	h := w.call.w.Header()
+	h.Set("Content-Type", w.as.media)
+	h.Set("Content-Disposition", `attachment; filename="`+w.as.name+`"`)
+	w.call.w.WriteHeader(http.StatusOK)
+}
+
+// Write writes a part. It fails once the operator may not read it any more.
+func (w *exportWriter) Write(b []byte) (int, error) {
+	if err := w.call.ctx().Err(); err != nil {
+		return 0, err
+	}
+	if w.since >= exportCheckBytes || time.Since(w.checked) >= exportCheck {
+		if err := w.check(); err != nil {
+			return 0, err
+		}
+	}
+	if !w.begun {
+		w.begin()
+	}
+	_ = w.out.SetWriteDeadline(time.Now().Add(exportWrite)) // a writer without deadlines is the application's
+	w.since += len(b)
+	return w.call.w.Write(b)
+}
+
+// check reports that the operator has lost the session, the permission, or a part of the scope.
+func (w *exportWriter) check() error {
+	w.checked, w.since = time.Now(), 0
+	id, err := w.call.admin.auth.Identify(w.call.r)
+	if err != nil {
+		return err
+	}
+	if id.Session.Stage != auth.StageFull || !id.Permissions.Has(w.call.row.permission) || viewerKey(id) != viewerKey(w.call.id) {
+		return fmt.Errorf("%w: the operator's rights changed", tenancy.ErrForbidden)
+	}
+	return nil
+}
