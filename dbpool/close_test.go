@@ -2,7 +2,6 @@ package dbpool_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -43,10 +42,6 @@ func TestClosedHandle(t *testing.T) {
 				}
 			}
 		}
-		for until := time.Now().Add(10 * time.Second); pool.Stat(s.Name).Conns > 2; time.Sleep(time.Millisecond) {
-			if time.Now().After(until) {
-				t.Fatalf("got %d connections, want those of closed handles to end", pool.Stat(s.Name).Conns)
-			}
-		}
+		eventually(t, "without the connections of closed handles", func() bool { return pool.Stat(s.Name).Conns <= 2 })
 	})
 }

@@ -147,7 +147,7 @@ func TestReadOnlyTransactions(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		pool := s.Pool(t, &dbpool.Options{Budget: 4, MaxConns: 4})
 		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
-		reading, cancel := context.WithTimeout(tenancy.WithReadOnly(ctx), 20*time.Second)
+		reading, cancel := context.WithTimeout(tenancy.WithReadOnly(ctx), 3*time.Minute)
 		defer cancel()
 		db, err := pool.DB(ctx)
 		if err != nil {

@@ -213,7 +213,7 @@ func TestIdleConnectionsDie(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range n {
-			within, cancel := context.WithTimeout(ctx, 30*time.Second)
+			within, cancel := context.WithTimeout(ctx, 2*time.Minute)
 			if err := db.GetContext(within, new(int), `SELECT 1`); err != nil {
 				t.Fatalf("request %d: %v", i, err)
 			}

@@ -106,8 +106,20 @@ func TestOneWriterAtATime(t *testing.T) {
 // context's, or the pool's longest wait, and readers read.
 func TestWritersWait(t *testing.T) {
 	t.Parallel()
-	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 200 * time.Millisecond})
+	hasty, brief, of := newNotes(t, &dbpool.Options{MaxWait: 20 * time.Millisecond})
+	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 2 * time.Minute})
 	for name, write := range writings {
+		open, err := brief.Beginx()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var busy *dbpool.BusyError
+		if err := write(of, hasty, brief); !errors.As(err, &busy) {
+			t.Errorf("%s: got %v, want a BusyError", name, err)
+		}
+		if err := open.Rollback(); err != nil {
+			t.Fatal(err)
+		}
 		tx, err := db.Beginx()
 		if err != nil {
 			t.Fatal(err)
@@ -117,10 +129,6 @@ func TestWritersWait(t *testing.T) {
 			t.Errorf("%s: got %v, want its context's end", name, err)
 		}
 		cancel()
-		var busy *dbpool.BusyError
-		if err := write(ctx, pool, db); !errors.As(err, &busy) {
-			t.Errorf("%s: got %v, want a BusyError", name, err)
-		}
 		for _, read := range []string{`SELECT count(*) FROM notes`, `WITH x AS (SELECT 1) SELECT * FROM x`, `PRAGMA user_version`} {
 			if err := db.Get(new(int), read); err != nil {
 				t.Errorf("%s: %v", read, err)
@@ -144,7 +152,7 @@ func TestWritersWait(t *testing.T) {
 // A turn ends however the work does that had it.
 func TestWritersTurnEnds(t *testing.T) {
 	t.Parallel()
-	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: time.Second})
+	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 2 * time.Minute})
 	ways := map[string]func(){
 		"panic in a transaction": func() {
 			defer func() { _ = recover() }()
@@ -207,7 +215,7 @@ func TestWritersTurnWhenSessionsAreKept(t *testing.T) {
 // connection is held on; that of one that fails ends at once.
 func TestWritersTurnEndsWithRows(t *testing.T) {
 	t.Parallel()
-	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 200 * time.Millisecond})
+	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 2 * time.Minute})
 	const insert = `INSERT INTO notes (text) VALUES ('x') RETURNING id`
 	for name, write := range map[string]func(c *sqlx.Conn) error{
 		"rows": func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), insert) },

@@ -3,6 +3,7 @@ package maintenance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -258,7 +259,18 @@ func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(t
 	}
 	defer running.Wait()
 	defer stop()
-	pause(1200 * time.Millisecond) // they know each other
+	eventually := func(what string, holds func() bool) {
+		t.Helper()
+		for end := time.Now().Add(3 * time.Minute); !holds(); pause(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("never " + what)
+			}
+		}
+	}
+	eventually("do they know each other", func() bool {
+		there, _, err := shared.Who(ctx, maintenance.Drain{})
+		return err == nil && len(there) == len(all)
+	})
 	before := all[2].request(t, all[2].acme, "GET", "/")
 	release := all[2].hold(before)
 	all[0].begin(t, tenancy.Maintenance{})
@@ -269,20 +281,21 @@ func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(t
 		t.Error("got ended, with one in flight on another replica")
 	}
 	for i, k := range all {
-		if w := k.serve(before); w.Code != http.StatusServiceUnavailable {
-			t.Errorf("replica %d: got %d for an old record, want 503", i, w.Code)
-		}
+		eventually(fmt.Sprintf("does replica %d refuse an old record", i), func() bool {
+			return k.serve(before).Code == http.StatusServiceUnavailable
+		})
 	}
-	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	var e *maintenance.DrainError
-	if err := all[1].gate.Tenant(all[1].acme).Drain(short); !errors.As(err, &e) || len(e.Missing) != 1 || e.InFlight != 0 {
-		t.Errorf("got %v, want one replica that is missing", err)
-	}
+	eventually("is one replica missing", func() bool {
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var e *maintenance.DrainError
+		err := all[1].gate.Tenant(all[1].acme).Drain(short)
+		return errors.As(err, &e) && len(e.Missing) == 1 && e.InFlight == 0
+	})
 	release()
-	pause(3 * time.Second)
-	if !ended() || *err != nil {
-		t.Errorf("got ended %v, %v, want it done", ended(), *err)
+	eventually("is it done", ended)
+	if *err != nil {
+		t.Error(*err)
 	}
 }
 

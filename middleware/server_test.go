@@ -40,7 +40,7 @@ func serve(t *testing.T, h http.Handler) (send func(request string) (net.Conn, *
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // against hanging
+		if err := conn.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil { // against hanging
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(conn, request); err != nil {

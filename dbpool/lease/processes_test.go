@@ -28,7 +28,6 @@ const processEnv = "LEASE_TEST_SERVER"
 
 const (
 	processTotal = 5
-	processTime  = 3 * time.Second
 	exitTooLate  = 3
 )
 
@@ -49,9 +48,9 @@ func TestMain(m *testing.M) {
 // killed now and then. The server counts as many as there may be, and never more.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
-	for range 5 {
+	for ttl := testTTL; ttl <= time.Minute; ttl *= 2 { // longer loans on a machine that is slow
 		s := newCounter(t)
-		inTime := s.runProcesses(t)
+		inTime := s.runProcesses(t, ttl)
 		most := s.most.Load()
 		if inTime && most > processTotal {
 			t.Fatalf("the server counted up to %d connections, want %d", most, processTotal)
@@ -64,13 +63,14 @@ func TestProcesses(t *testing.T) {
 	t.Error("processes did not renew in time, or did not get all connections")
 }
 
-// runProcesses reports whether all processes renewed in time.
-func (s *counter) runProcesses(t *testing.T) bool {
+// runProcesses reports whether all processes renewed in time, for three times as long
+// as a loan lasts.
+func (s *counter) runProcesses(t *testing.T, ttl time.Duration) bool {
 	t.Helper()
 	_, ns := tenancytest.Redis(t)
 	begin := func() *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), processEnv+"="+s.Addr().String(), "LEASE_TEST_NAMESPACE="+ns)
+		cmd.Env = append(os.Environ(), processEnv+"="+s.Addr().String(), "LEASE_TEST_NAMESPACE="+ns, "LEASE_TEST_TTL="+ttl.String())
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -79,7 +79,7 @@ func (s *counter) runProcesses(t *testing.T) bool {
 	}
 	all := []*exec.Cmd{begin(), begin(), begin()}
 	for range 3 {
-		time.Sleep(processTime / 4)
+		time.Sleep(ttl * 3 / 4)
 		i := rand.IntN(len(all))
 		_ = all[i].Process.Kill()
 		_ = all[i].Wait()
@@ -144,7 +144,11 @@ func process(server string) error {
 		return err
 	}
 	defer client.Close()
-	lender, err := lease.NewRedis(client, os.Getenv("LEASE_TEST_NAMESPACE"), &lease.Options{TTL: testTTL})
+	ttl, err := time.ParseDuration(os.Getenv("LEASE_TEST_TTL"))
+	if err != nil {
+		return err
+	}
+	lender, err := lease.NewRedis(client, os.Getenv("LEASE_TEST_NAMESPACE"), &lease.Options{TTL: ttl})
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func process(server string) error {
 		conns []net.Conn
 		ends  time.Time
 	)
-	for end := time.Now().Add(processTime); time.Now().Before(end); time.Sleep(rand.N(10 * time.Millisecond)) {
+	for end := time.Now().Add(3 * ttl); time.Now().Before(end); time.Sleep(rand.N(10 * time.Millisecond)) {
 		if conns, err = hold(server, conns, rand.IntN(len(conns)+1)); err != nil {
 			return err
 		}

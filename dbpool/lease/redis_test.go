@@ -73,10 +73,13 @@ func lend(t *testing.T, l dbpool.Lender, total, keep, want int) dbpool.Loan {
 	return loan
 }
 
+// patient is longer than any pause of a busy machine.
+const patient = 2 * time.Minute
+
 // await asks until so many are granted.
 func await(t *testing.T, l dbpool.Lender, total, granted int) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); ; time.Sleep(10 * time.Millisecond) {
 		loan := lend(t, l, total, 0, granted)
 		if loan.Granted == granted {
 			return
@@ -250,10 +253,10 @@ func slowRedis(t *testing.T) (rueidis.Client, *testserver.Proxy) {
 	return connect(t, "redis://"+proxy.Addr), proxy
 }
 
-// slowDown makes answers take 20 seconds.
+// slowDown makes answers take an hour.
 func slowDown(t *testing.T, proxy *testserver.Proxy) {
 	t.Helper()
-	proxy.Inject(testserver.Fault{Delayed: 20 * time.Second})
+	proxy.Inject(testserver.Fault{Delayed: time.Hour})
 }
 
 func TestRedisIsSlow(t *testing.T) {
@@ -278,14 +281,14 @@ func TestRedisIsSlow(t *testing.T) {
 	}
 	brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	within("deadline", brief, 5*time.Second, context.DeadlineExceeded)
+	within("deadline", brief, patient, context.DeadlineExceeded)
 	canceled, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	within("cancelled", canceled, 5*time.Second, context.Canceled)
-	dated, cancel := context.WithTimeout(t.Context(), time.Minute)
+	within("cancelled", canceled, patient, context.Canceled)
+	dated, cancel := context.WithTimeout(t.Context(), time.Hour)
 	time.AfterFunc(50*time.Millisecond, cancel)
-	within("cancelled before its deadline", dated, 5*time.Second, context.Canceled)
-	within("no end", context.WithoutCancel(t.Context()), 5*time.Second, tenancy.ErrUnavailable)
+	within("cancelled before its deadline", dated, patient, context.Canceled)
+	within("no end", context.WithoutCancel(t.Context()), patient, tenancy.ErrUnavailable)
 
 	proxy.Inject(testserver.Fault{})
 	await(t, b, 10, 10) // a's last loan has ended
@@ -311,7 +314,7 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 			time.AfterFunc(50*time.Millisecond, cancel)
 			began := time.Now()
 			_, err := replicas(t, client, alone, lease.Options{TTL: time.Minute})().Lease(ctx, dbpool.Ask{Server: "main"})
-			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > 3*time.Second {
+			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > patient {
 				t.Errorf("got %v after %v, want %v", err, d, context.Canceled)
 			}
 		})

@@ -125,7 +125,7 @@ func TestUpWaitsWithinItsContext(t *testing.T) {
 		db := s.Database(t)
 		d := dialect(t, db)
 		slow := map[sqlkit.Dialect]string{
-			sqlkit.Postgres: "SELECT pg_sleep(60);", sqlkit.MySQL: "SELECT SLEEP(60);",
+			sqlkit.Postgres: "SELECT pg_sleep(600);", sqlkit.MySQL: "SELECT SLEEP(600);",
 			sqlkit.SQLite: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n;",
 		}[d]
 		ctx, cancel := context.WithCancel(t.Context())
