@@ -160,7 +160,7 @@ func (c *chaos) run(d time.Duration) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		time.Sleep(d)
-		for c.answers.Load() < 1000 && ctx.Err() == nil {
+		for c.answers.Load() < 200 && ctx.Err() == nil {
 			time.Sleep(10 * time.Millisecond)
 		}
 		cancel()

@@ -90,7 +90,7 @@ func visit(t *testing.T, addr, slug string) string {
 	}
 	r.Host = slug + ".localhost:8080"
 	res, err := http.DefaultClient.Do(r)
-	for until := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(until); {
+	for until := time.Now().Add(3 * time.Minute); err != nil && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		res, err = http.DefaultClient.Do(r)
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func main() {
 	var f flags
 	flag.StringVar(&f.addr, "addr", "127.0.0.1:8081", "address of the console")
 	flag.StringVar(&f.appAddr, "app-addr", "127.0.0.1:8080", "address of the tenants' service, which is an origin of its own")
-	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one)")
+	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one, which is removed at the end unless there is a -server)")
 	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for tenants' databases (default: SQLite files in -data)")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
 	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300")
@@ -56,6 +56,9 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 	if f.data == "" {
 		if f.data, err = os.MkdirTemp("", "tenancy-admin-"); err != nil {
 			return err
+		}
+		if f.server == "" { // else this folder alone knows what was made there
+			defer func() { err = errors.Join(err, os.RemoveAll(f.data)) }()
 		}
 	}
 	app, err := newApp(ctx, f)

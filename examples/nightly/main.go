@@ -32,7 +32,7 @@ import (
 var embedded embed.FS
 
 func main() {
-	data := flag.String("data", "", "folder to keep data in (default: a new temporary one)")
+	data := flag.String("data", "", "folder to keep data in (default: a new temporary one, which is removed at the end)")
 	now := flag.Bool("now", false, "start the run at once, report, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -49,6 +49,7 @@ func run(ctx context.Context, data string, now bool) (err error) {
 		if data, err = os.MkdirTemp("", "nightly-"); err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 	}
 	files, err := sqlite.New(filepath.Join(data, "tenants"))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -42,7 +43,7 @@ var embedded embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on")
-	data := flag.String("data", "", "folder to keep data in (default: a new temporary one)")
+	data := flag.String("data", "", "folder to keep data in (default: a new temporary one, which is removed at the end unless there is a -server)")
 	server := flag.String("server", "", "postgres://… or mysql://… URL of the server for tenants' databases (default: SQLite files in -data)")
 	flag.Parse()
 	slog.SetDefault(slog.New(tenancy.NewLogHandler(slog.NewTextHandler(os.Stderr, nil))))
@@ -56,9 +57,17 @@ func main() {
 
 // run wires the service and serves it until ctx ends.
 func run(ctx context.Context, addr, data, server string) (err error) {
+	ln, err := net.Listen("tcp", addr) // first: nothing is made in vain
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ln.Close() }() // serve closes it, unless something fails before
 	if data == "" {
 		if data, err = os.MkdirTemp("", "quickstart-"); err != nil {
 			return err
+		}
+		if server == "" { // else this folder alone knows what was made there
+			defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 		}
 	}
 	// The tenants' databases.
@@ -105,12 +114,12 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	fmt.Printf("Data is kept in %s. Paste this into another terminal, the keys are good for a day:\n\n", data)
+	fmt.Printf("Data is in %s. Paste this into another terminal, the keys are good for a day:\n\n", data)
 	for slug, t := range map[string]*tenancy.Tenant{
 		"acme":   {Name: "Acme", Settings: map[string]string{"readers": "everybody"}},
 		"globex": {Name: "Globex"},
 	} {
-		t.Slug, t.Limits = slug, map[string]int64{"rate.key": 600, "rate.address": 120, "burst.address": 30, "concurrency": 20}
+		t.Slug, t.Limits = slug, map[string]int64{"rate.key": 600, "rate.address": 30, "burst.address": 30, "concurrency": 20}
 		if t, err = tenants.Ensure(ctx, t); err != nil {
 			return err
 		}
@@ -122,7 +131,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	}
 	o := &ops{find, gate, tenancy.NewSecret(rand.Text())}
 	fmt.Printf("  operator=%s\n\n", o.token.Reveal())
-	return serve(ctx, addr, used.rec.Handler(routes(find, &notes{pool}, o, keys.Used)))
+	return serve(ctx, ln, used.rec.Handler(routes(find, &notes{pool}, o, keys.Used)))
 }
 
 const keyPrefix = "notes" // with which keys begin
