@@ -118,6 +118,9 @@ func TestJobThroughAllStatuses(t *testing.T) {
 					t.Fatalf("got %v, %v, %v, want a StatusError that says %s", ctx, job, err, status)
 				}
 				wantTenant(t, err, "tenancy.Open", id)
+				if status == tenancy.StatusPurging { // from which none comes back
+					return
+				}
 				for _, next := range []tenancy.Status{tenancy.StatusInactive, tenancy.StatusActive} {
 					if _, err := cat.SetStatus(t.Context(), id, next); err != nil {
 						t.Fatal(err)

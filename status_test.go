@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -8,14 +9,15 @@ import (
 
 func TestCanBecome(t *testing.T) {
 	t.Parallel()
-	statuses := []tenancy.Status{"provisioning", "active", "suspended", "blocked", "inactive", "archived"}
+	statuses := []tenancy.Status{"provisioning", "active", "suspended", "blocked", "inactive", "archived", "purging"}
 	allowed := map[tenancy.Status]string{ // x where the status of that column may follow
-		"provisioning": "xx..xx",
-		"active":       ".xxxxx",
-		"suspended":    ".xxxxx",
-		"blocked":      ".xxxxx",
-		"inactive":     ".xxxxx",
-		"archived":     "....xx",
+		"provisioning": "xx..xx.",
+		"active":       ".xxxxx.",
+		"suspended":    ".xxxxx.",
+		"blocked":      ".xxxxx.",
+		"inactive":     ".xxxxx.",
+		"archived":     "....xxx",
+		"purging":      "......x",
 	}
 	for _, from := range statuses {
 		for i, to := range statuses {
@@ -27,6 +29,33 @@ func TestCanBecome(t *testing.T) {
 			if from.CanBecome(unknown) || unknown.CanBecome(from) || unknown.CanBecome(unknown) {
 				t.Errorf("%s and the unknown %q: got a way, want none", from, unknown)
 			}
+		}
+	}
+}
+
+func TestNextStatuses(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[tenancy.Status][]tenancy.Status{
+		"provisioning": {"active", "inactive", "archived"},
+		"active":       {"suspended", "blocked", "inactive", "archived"},
+		"archived":     {"inactive", "purging"},
+		"purging":      {},
+		"odd":          {},
+	} {
+		if got := from.Next(); !slices.Equal(got, want) {
+			t.Errorf("%s.Next() = %q, want %q", from, got, want)
+		}
+	}
+}
+
+func TestRemovableStatuses(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[tenancy.Status]bool{
+		"provisioning": true, "active": false, "suspended": false, "blocked": false, "inactive": false, "archived": true, "purging": true,
+		"": false, "odd": false,
+	} {
+		if got := status.Removable(); got != want {
+			t.Errorf("%q.Removable() = %v, want %v", status, got, want)
 		}
 	}
 }

@@ -299,8 +299,8 @@ func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.S
 	return c.edit(ctx, &doing{op: "catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
 }
 
-// Delete removes the record of a tenant that is being provisioned or is
-// archived; any other status is an error that unwraps to [tenancy.ErrInvalid].
+// Delete removes the record of a tenant that is being provisioned, is archived or is
+// being purged; any other status is an error that unwraps to [tenancy.ErrInvalid].
 // The tenant's database is not touched. The ID must not be used again.
 func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 	do := &doing{op: "catalog.Delete", action: actionDelete}
@@ -314,7 +314,7 @@ func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
 		return err
 	}
 	t, err := c.byID(ctx, id)
-	if err == nil && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
+	if err == nil && !t.Status.Removable() {
 		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
 	}
 	if err != nil {
@@ -376,7 +376,7 @@ func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant
 	t.CreatedAt = old.CreatedAt
 	t.UpdatedAt = old.UpdatedAt
 	if !old.Status.CanBecome(t.Status) {
-		return nil, fmt.Errorf("%w: a tenant that is %s cannot become %q", tenancy.ErrInvalid, old.Status, string(t.Status))
+		return nil, fmt.Errorf("%w: a tenant that is %s cannot become %q, want one of %q", tenancy.ErrInvalid, old.Status, string(t.Status), old.Status.Next())
 	}
 	if err := c.normalize(t, old.Slug); err != nil {
 		return nil, err

@@ -63,12 +63,12 @@ func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(Adopter) error) err
 // Drop closes the tenant's handle and removes its database with all data, if
 // the database's own marker says that it is this tenant's: otherwise the error
 // unwraps to [tenancy.ErrForbidden]. No such database is
-// [tenancy.ErrNotFound]. The tenant must be one that is being provisioned or is
-// archived, as the record that is given says: any other status is an error that
-// unwraps to [tenancy.ErrInvalid].
+// [tenancy.ErrNotFound]. The tenant must be one that is being provisioned, is
+// archived or is being purged, as the record that is given says: any other status is
+// an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	return p.databases("dbpool.Drop", t, func(d Databases) error {
-		if t.Status != "" && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
+		if t.Status != "" && !t.Status.Removable() {
 			return fmt.Errorf("%w: the database of a tenant that is %s is not dropped, archive it first", tenancy.ErrInvalid, t.Status)
 		}
 		p.Forget(t.ID)

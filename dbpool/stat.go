@@ -132,3 +132,23 @@ func (p *Pool) Tenants(n int) []TenantStat {
 	})
 	return out[:min(max(n, 0), len(out))]
 }
+
+// InUse returns how many connections of the tenant are in use, in this process.
+func (p *Pool) InUse(id tenancy.ID) int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	n, h := 0, p.handles[id]
+	if h == nil {
+		return n
+	}
+	h.all(func(h *handle) {
+		q := h.source.queue.Load()
+		if q == nil {
+			return
+		}
+		q.group.mu.Lock()
+		n += max(q.live-len(q.idle)-q.closing, 0)
+		q.group.mu.Unlock()
+	})
+	return n
+}

@@ -46,7 +46,7 @@ func StatusTask(e Editor, status tenancy.Status) tenancy.Task {
 				return fmt.Errorf("the tenant is %s", t.Status)
 			}
 			if !t.Status.CanBecome(status) {
-				return fmt.Errorf("a tenant that is %s cannot become %s", t.Status, status)
+				return fmt.Errorf("a tenant that is %s cannot become %s, only one of %q", t.Status, status, t.Status.Next())
 			}
 			return nil
 		},
@@ -153,7 +153,7 @@ func editing(e Editor, change func(*tenancy.Tenant, tenancy.Params) error) func(
 
 // lives refuses tenants that are not there yet or not any more.
 func lives(t *tenancy.Tenant) error {
-	if t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusArchived {
+	if t.Status.Removable() {
 		return fmt.Errorf("the tenant is %s", t.Status)
 	}
 	return nil

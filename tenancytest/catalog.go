@@ -377,7 +377,11 @@ func testStatus(t *testing.T, c *catalog.Catalog) {
 		{tenancy.StatusArchived, nil},
 		{tenancy.StatusActive, tenancy.ErrInvalid},
 		{tenancy.StatusInactive, nil},
+		{tenancy.StatusPurging, tenancy.ErrInvalid},
 		{tenancy.StatusActive, nil},
+		{tenancy.StatusArchived, nil},
+		{tenancy.StatusPurging, nil},
+		{tenancy.StatusInactive, tenancy.ErrInvalid},
 	} {
 		got, err := c.SetStatus(t.Context(), "acme", step.to)
 		if !errors.Is(err, step.want) {
@@ -390,7 +394,10 @@ func testStatus(t *testing.T, c *catalog.Catalog) {
 			}
 		}
 	}
-	if got, err := c.SetStatus(t.Context(), "acme", tenancy.StatusActive); err != nil || got.Version != version {
+	if _, err := c.SetStatus(t.Context(), "acme", tenancy.StatusActive); err == nil || !strings.Contains(err.Error(), "want one of []") {
+		t.Errorf("SetStatus of a tenant that is purged: got %v, want an error that says which are legal", err)
+	}
+	if got, err := c.SetStatus(t.Context(), "acme", tenancy.StatusPurging); err != nil || got.Version != version {
 		t.Errorf("SetStatus to the same: got %+v, %v, want no change", got, err)
 	}
 }

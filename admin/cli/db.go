@@ -123,7 +123,7 @@ func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, b
 				failed = err
 				return
 			}
-			if t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusArchived {
+			if !t.Status.Removable() {
 				in <- t
 			}
 		}

@@ -78,6 +78,7 @@ func TestProblem(t *testing.T) {
 		{status(tenancy.StatusBlocked), 403, "blocked", "", info},
 		{status(tenancy.StatusInactive), 403, "inactive", "", info},
 		{status(tenancy.StatusArchived), 410, "archived", "", info},
+		{status(tenancy.StatusPurging), 410, "archived", "", info},
 		{status(tenancy.StatusActive), 403, "inactive", "", info},
 		{status("odd"), 403, "inactive", "", info},
 		{tenancy.ErrNotActive, 403, "inactive", "", info},

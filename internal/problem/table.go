@@ -20,7 +20,7 @@ const statusClientClosed = 499
 type row struct {
 	is         []error          // any of them, by errors.Is, or
 	as         func(error) bool // by type
-	status     tenancy.Status   // if set, also that of the StatusError
+	status     []tenancy.Status // if set, also one of these is that of the StatusError
 	code       int
 	name       string // the last part of the type
 	title      string
@@ -60,13 +60,13 @@ var problems = []row{
 	// A handler that finds no row in its tenant's database has nothing to show.
 	{is: []error{tenancy.ErrNotFound, sql.ErrNoRows}, code: http.StatusNotFound, name: "unknown", title: "Not found",
 		detail: "There is nothing at this address.", level: slog.LevelDebug},
-	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusProvisioning, code: http.StatusServiceUnavailable, name: "provisioning",
+	{is: []error{tenancy.ErrNotActive}, status: []tenancy.Status{tenancy.StatusProvisioning}, code: http.StatusServiceUnavailable, name: "provisioning",
 		title: "Being set up", detail: "This tenant is being set up. Try again in a moment.", level: slog.LevelInfo, retryAfter: 5 * time.Second},
-	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusSuspended, code: http.StatusForbidden, name: "suspended",
+	{is: []error{tenancy.ErrNotActive}, status: []tenancy.Status{tenancy.StatusSuspended}, code: http.StatusForbidden, name: "suspended",
 		title: "Suspended", detail: "This tenant is suspended.", level: slog.LevelInfo},
-	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusBlocked, code: http.StatusForbidden, name: "blocked",
+	{is: []error{tenancy.ErrNotActive}, status: []tenancy.Status{tenancy.StatusBlocked}, code: http.StatusForbidden, name: "blocked",
 		title: "Blocked", detail: "This tenant is blocked.", level: slog.LevelInfo},
-	{is: []error{tenancy.ErrNotActive}, status: tenancy.StatusArchived, code: http.StatusGone, name: "archived",
+	{is: []error{tenancy.ErrNotActive}, status: []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging}, code: http.StatusGone, name: "archived",
 		title: "Gone", detail: "This tenant is closed for good.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrNotActive}, code: http.StatusForbidden, name: "inactive",
 		title: "Not active", detail: "This tenant is not active.", level: slog.LevelInfo},
@@ -124,7 +124,7 @@ func classify(r *http.Request, err error) *row {
 	for i := range problems {
 		p := &problems[i]
 		matches := slices.ContainsFunc(p.is, func(is error) bool { return errors.Is(err, is) }) || p.as != nil && p.as(err)
-		if matches && (p.status == "" || p.status == status) {
+		if matches && (p.status == nil || slices.Contains(p.status, status)) {
 			return p
 		}
 	}

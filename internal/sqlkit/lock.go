@@ -141,14 +141,16 @@ func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	}
 	for {
 		err := l.lock(ctx, path+l.suffix)
-		if code := sqliteCode(err); code != sqliteMoved && code != sqliteNoStat {
+		switch sqliteCode(err) {
+		case sqliteMoved, sqliteNoStat, sqliteNoEntry:
+		default:
 			return err
 		}
 	}
 }
 
-// lock opens the lock's file and waits for it. The error is sqliteMoved or
-// sqliteNoStat when the file was removed meanwhile, with the database: the next
+// lock opens the lock's file and waits for it. The error is sqliteMoved, sqliteNoStat
+// or sqliteNoEntry when the file was removed meanwhile, with the database: the next
 // one makes a lock file of its own. SQLite looks where a file is before it writes,
 // unless the file is empty.
 func (l *sqliteLocker) lock(ctx context.Context, path string) error {
@@ -191,8 +193,9 @@ func (l *sqliteLocker) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
 
 // Codes of SQLite for a file that was removed or replaced while it is open.
 const (
-	sqliteMoved  = 1032 // SQLITE_READONLY_DBMOVED
-	sqliteNoStat = 1802 // SQLITE_IOERR_FSTAT
+	sqliteMoved   = 1032 // SQLITE_READONLY_DBMOVED
+	sqliteNoStat  = 1802 // SQLITE_IOERR_FSTAT
+	sqliteNoEntry = 5898 // SQLITE_IOERR_DELETE_NOENT: its journal was removed with it
 )
 
 // IsBusy reports SQLITE_BUSY and its extended codes.

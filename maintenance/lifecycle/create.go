@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -17,6 +18,7 @@ type Catalog interface {
 	tenancy.Finder
 	Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
 	SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error)
+	Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error)
 	Delete(ctx context.Context, id tenancy.ID) error
 }
 
@@ -56,6 +58,7 @@ type Lifecycle struct {
 	databases Databases
 	inventory Inventory // nil: the databases cannot be listed
 	adopter   Adopter   // nil: none can be adopted
+	closer    Closer    // nil: nobody knows of connections
 	migrator  Migrator
 	opts      Options
 }
@@ -67,7 +70,28 @@ type Options struct {
 	// Seed fills a new tenant's database after the migrations; its context
 	// carries the tenant. It may run again if it was interrupted. Default: nothing.
 	Seed func(ctx context.Context, t *tenancy.Tenant) error
+	// Grace is how long after the last change of its record an archived tenant may be
+	// purged. To archive is such a change. Negative: at once. Default: 30 days.
+	Grace time.Duration
+	// Drain returns when no instance works for the tenant any more, before a purge: for
+	// example by maintenance of the tenant that has begun, and its Scope.Drain. An error
+	// keeps the purge from happening. Default: nothing; a purge waits for connections of
+	// this instance that are in use.
+	Drain func(ctx context.Context, t *tenancy.Tenant) error
+	// BeforePurge is called before anything of a tenant is removed, such as for a last
+	// backup; its context carries the tenant. An error keeps the purge from happening.
+	// It is called again when a purge is tried again that had not got further. Default:
+	// nothing.
+	BeforePurge func(ctx context.Context, t *tenancy.Tenant) error
+	// Forget are called when the tenant's database is gone and remove what other
+	// packages keep of it, such as the method Forget of analytics' stores. Each may be
+	// called again, by several instances at once; after an error the purge must be
+	// tried again. Default: none.
+	Forget []func(ctx context.Context, id tenancy.ID) error
 }
+
+// defaultGrace is the default of [Options.Grace].
+const defaultGrace = 30 * 24 * time.Hour
 
 // New returns the life cycle over the application's catalog, databases and
 // migrations. One that is nil is an error that unwraps to [tenancy.ErrInvalid].
@@ -79,10 +103,19 @@ func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) 
 	l := &Lifecycle{catalog: c, databases: d, migrator: m}
 	l.inventory, _ = d.(Inventory)
 	l.adopter, _ = d.(Adopter)
+	l.closer, _ = d.(Closer)
 	if opts != nil {
 		l.opts = *opts
 	}
+	l.opts.complete()
 	return l, nil
+}
+
+func (o *Options) complete() {
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+	o.Forget = slices.Clone(o.Forget)
 }
 
 // Create makes a tenant: its record with the status provisioning, its database,

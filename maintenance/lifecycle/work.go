@@ -110,7 +110,7 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 	now, err := w.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(w.tenant.ID)})
 	if err == nil && now.Placement != w.tenant.Placement {
-		err = fmt.Errorf("%w: the tenant's database was placed elsewhere meanwhile", tenancy.ErrConflict)
+		err = errMoved()
 	}
 	return now, err
 }

@@ -79,7 +79,7 @@ func (m *Migrator) downOnce(ctx context.Context, t *tenancy.Tenant, a tenancy.At
 }
 
 func eligible(t *tenancy.Tenant) error {
-	if t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusArchived {
+	if t.Status.Removable() {
 		return fmt.Errorf("the tenant is %s", t.Status)
 	}
 	return nil

@@ -1,0 +1,220 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Closer is the optional ability of [Databases] to know the connections of a tenant.
+// A *dbpool.Pool has it.
+type Closer interface {
+	// InUse returns how many connections of the tenant are in use in this process.
+	InUse(id tenancy.ID) int
+	// Forget closes the tenant's connections, those in use after their current use.
+	Forget(id tenancy.ID)
+}
+
+// drainTimeout bounds how long a purge waits for connections that are in use, and
+// drainPause is how often it looks.
+const (
+	drainTimeout = time.Minute
+	drainPause   = 50 * time.Millisecond
+)
+
+// Purge removes an archived tenant for good, [Options.Grace] after the last change of
+// its record. The steps, each of which may be done again:
+//
+//  1. It takes the lock of the tenant's database, and waits while somebody else has it.
+//  2. It calls [Options.Drain] and waits until no connection of this instance is in use.
+//  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays archived.
+//  4. The status becomes purging. From then on the tenant cannot be restored.
+//  5. It closes the connections and drops the database, if that is marked as this
+//     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays.
+//  6. It calls all of [Options.Forget].
+//  7. It deletes the record. Slug and domains are free then.
+//
+// When a step fails or the process dies, Purge can be called again, by any instance,
+// and goes on. A tenant that is gone is an error that wraps [tenancy.ErrNotFound].
+// One that is not archived, or whose grace time is not over, is an error that wraps
+// [tenancy.ErrInvalid]; one that somebody restored meanwhile, [tenancy.ErrConflict].
+func (l *Lifecycle) Purge(ctx context.Context, id tenancy.ID) error {
+	return l.purge(ctx, "lifecycle.Lifecycle.Purge", id, false)
+}
+
+// PurgeNow is [Lifecycle.Purge] without the grace time. The actor of ctx must give a
+// reason; without one the error wraps [tenancy.ErrInvalid].
+func (l *Lifecycle) PurgeNow(ctx context.Context, id tenancy.ID) error {
+	return l.purge(ctx, "lifecycle.Lifecycle.PurgeNow", id, true)
+}
+
+func (l *Lifecycle) purge(ctx context.Context, op string, id tenancy.ID, now bool) error {
+	t, err := l.purgeable(ctx, id, now)
+	if err == nil {
+		err = l.removeDatabase(ctx, t, now)
+	}
+	if err == nil {
+		err = l.forget(ctx, id)
+	}
+	if err == nil {
+		if err = l.catalog.Delete(ctx, id); errors.Is(err, tenancy.ErrNotFound) {
+			err = nil // another instance was faster
+		}
+	}
+	return tenancy.Wrap(op, id, err)
+}
+
+// purgeable returns the record of a tenant that may be purged.
+func (l *Lifecycle) purgeable(ctx context.Context, id tenancy.ID, now bool) (*tenancy.Tenant, error) {
+	t, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	switch {
+	case err != nil:
+		return nil, err
+	case t.Status == tenancy.StatusPurging:
+		return t, nil
+	case t.Status != tenancy.StatusArchived:
+		return nil, fmt.Errorf("%w: a tenant that is %s cannot be purged, archive it first", tenancy.ErrInvalid, t.Status)
+	case now && tenancy.ActorFrom(ctx).Reason == "":
+		return nil, fmt.Errorf("%w: the actor gives no reason to purge the tenant before its time", tenancy.ErrInvalid)
+	case now:
+		return t, nil
+	}
+	if from := t.UpdatedAt.Add(l.opts.Grace); l.opts.Grace > 0 && time.Now().Before(from) {
+		return nil, fmt.Errorf("%w: the tenant can be purged from %s on, %v after its last change", tenancy.ErrInvalid, from.Format(time.RFC3339), l.opts.Grace)
+	}
+	return t, nil
+}
+
+// removeDatabase begins the purge and drops the database, alone as long as there is
+// one. Behind that each step may meet another instance at the same tenant.
+func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now bool) error {
+	if t.Placement.Database == "" {
+		_, err := l.beginPurge(ctx, t, now)
+		return err
+	}
+	began := false
+	alone := func(ctx context.Context) error {
+		began = true
+		purging, err := l.beginPurge(ctx, t, now)
+		if err != nil {
+			return err
+		}
+		if l.closer != nil {
+			l.closer.Forget(t.ID)
+		}
+		if err = l.databases.Drop(ctx, purging); errors.Is(err, tenancy.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	err := l.databases.Exclusive(ctx, t, alone)
+	if !began && errors.Is(err, tenancy.ErrNotFound) {
+		return alone(ctx) // without a lock: there is nothing that it would protect
+	}
+	return err
+}
+
+// beginPurge does what comes before the first step that cannot be taken back, and
+// returns the record of a tenant that is being purged.
+func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now bool) (*tenancy.Tenant, error) {
+	t, err := l.purgeable(ctx, was.ID, now)
+	if err == nil && t.Placement != was.Placement {
+		err = errMoved()
+	}
+	if err != nil || t.Status == tenancy.StatusPurging {
+		return t, err
+	}
+	if err := l.checkMarker(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := l.drain(ctx, t); err != nil {
+		return nil, err
+	}
+	if l.opts.BeforePurge != nil {
+		err := safely(func() error { return l.opts.BeforePurge(tenancy.NewContext(ctx, t), t) })
+		if err != nil {
+			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays archived: %w", err)
+		}
+	}
+	return l.catalog.Edit(ctx, t.ID, func(t *tenancy.Tenant) error {
+		switch {
+		case t.Placement != was.Placement:
+			return errMoved()
+		case t.Status != tenancy.StatusArchived && t.Status != tenancy.StatusPurging:
+			return fmt.Errorf("%w: the tenant was restored and is %s", tenancy.ErrConflict, t.Status)
+		}
+		t.Status = tenancy.StatusPurging
+		return nil
+	})
+}
+
+func errMoved() error {
+	return fmt.Errorf("%w: the tenant's database was placed elsewhere meanwhile", tenancy.ErrConflict)
+}
+
+// checkMarker refuses a database that is not marked as the tenant's, before anything
+// is done that cannot be taken back. Whoever drops it looks again.
+func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) error {
+	if l.inventory == nil || t.Placement.Database == "" {
+		return nil
+	}
+	owner, err := l.inventory.Owner(ctx, t.Placement.Server, t.Placement.Database)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil
+	}
+	if err == nil && owner != t.ID {
+		err = fmt.Errorf("%w: database %q on server %q is marked as tenant %q's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server, string(owner))
+	}
+	return err
+}
+
+// drain waits until nothing works for the tenant.
+func (l *Lifecycle) drain(ctx context.Context, t *tenancy.Tenant) error {
+	if l.opts.Drain != nil {
+		if err := safely(func() error { return l.opts.Drain(ctx, t) }); err != nil {
+			return fmt.Errorf("draining the tenant failed, and it stays archived: %w", err)
+		}
+	}
+	if l.closer == nil {
+		return nil
+	}
+	timeout := time.After(drainTimeout)
+	for {
+		n := l.closer.InUse(t.ID)
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timeout:
+			return fmt.Errorf("%w: %d connections of the tenant are in use after %v, and it stays archived", tenancy.ErrUnavailable, n, drainTimeout)
+		case <-time.After(drainPause):
+		}
+	}
+}
+
+// forget calls the hooks of other packages, all of them whatever fails.
+func (l *Lifecycle) forget(ctx context.Context, id tenancy.ID) error {
+	var errs []error
+	for _, forget := range l.opts.Forget {
+		errs = append(errs, safely(func() error { return forget(ctx, id) }))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the database is gone, and the tenant stays in status %s, to be purged again: %w", tenancy.StatusPurging, err)
+	}
+	return nil
+}
+
+// safely calls a hook of the application and makes a panic an error.
+func safely(hook func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return hook()
+}

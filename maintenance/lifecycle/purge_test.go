@@ -1,0 +1,452 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// lifeWith is the life of tenants with those options and one migration.
+func (k *kit) lifeWith(t *testing.T, opts lifecycle.Options) *lifecycle.Lifecycle {
+	t.Helper()
+	opts.Server = k.server.Name
+	l, err := lifecycle.New(k.cat, k.pool, k.migrator(t, makeNotes), &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// archived makes a tenant with a note in its database, and archives it.
+func (k *kit) archived(t *testing.T, slug string) *tenancy.Tenant {
+	t.Helper()
+	l := k.life(t, makeNotes, k.seedOne)
+	made, err := l.Create(t.Context(), &tenancy.Tenant{Slug: slug, Domains: []string{slug + ".example"}})
+	if err == nil {
+		k.dropLater(t, made)
+		err = l.Archive(t.Context(), made.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.now(t, made.ID)
+}
+
+// now returns the record as it is.
+func (k *kit) now(t *testing.T, id tenancy.ID) *tenancy.Tenant {
+	t.Helper()
+	found, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// wantArchived checks that a tenant is as archived left it.
+func (k *kit) wantArchived(t *testing.T, id tenancy.ID) {
+	t.Helper()
+	now := k.now(t, id)
+	if now.Status != tenancy.StatusArchived {
+		t.Errorf("got a tenant that is %s, want it archived", now.Status)
+	}
+	k.wantNotes(t, now, 1)
+}
+
+// because is a context of an actor that gives a reason.
+func because(t *testing.T) context.Context {
+	return tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ada", Reason: "they asked for it"})
+}
+
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		other := k.archived(t, "other")
+		acme := k.archived(t, "acme")
+		notes, forgotten := 0, tenancy.ID("")
+		l := k.lifeWith(t, lifecycle.Options{
+			BeforePurge: func(ctx context.Context, tenant *tenancy.Tenant) error {
+				db, err := k.pool.DB(ctx) // the context carries the tenant
+				if err == nil {
+					err = db.GetContext(ctx, &notes, `SELECT COUNT(*) FROM notes`)
+				}
+				if tenant.ID != acme.ID {
+					t.Errorf("got tenant %s before the purge, want %s", tenant.ID, acme.ID)
+				}
+				return err
+			},
+			Forget: []func(context.Context, tenancy.ID) error{func(ctx context.Context, id tenancy.ID) error {
+				if ok, err := k.pool.Exists(ctx, acme); ok || err != nil {
+					t.Errorf("while others forget: got the database %v, %v, want none", ok, err)
+				}
+				if got := k.now(t, id); got.Status != tenancy.StatusPurging {
+					t.Errorf("while others forget: got a tenant that is %s, want it purging", got.Status)
+				}
+				forgotten = id
+				return nil
+			}},
+		})
+		if err := l.Purge(because(t), acme.ID); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), "720h") {
+			t.Errorf("within the grace time: got %v, want ErrInvalid that names it", err)
+		}
+		if err := l.PurgeNow(t.Context(), acme.ID); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), "reason") {
+			t.Errorf("without a reason: got %v, want ErrInvalid that asks for one", err)
+		}
+		k.wantArchived(t, acme.ID)
+		if err := l.PurgeNow(because(t), acme.ID); err != nil {
+			t.Fatal(err)
+		}
+		k.wantNothing(t, acme.ID)
+		if notes != 1 || forgotten != acme.ID {
+			t.Errorf("got %d notes before the purge, and %q forgotten, want 1 and %s", notes, forgotten, acme.ID)
+		}
+		k.wantArchived(t, other.ID)
+		if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("again: got %v, want ErrNotFound", err)
+		}
+		again, err := l.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Domains: acme.Domains})
+		if err != nil {
+			t.Fatalf("the names of the purged: %v", err)
+		}
+		k.wantServed(t, again)
+		if err := l.PurgeNow(because(t), again.ID); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), "archive it first") {
+			t.Errorf("an active tenant: got %v, want ErrInvalid", err)
+		}
+		k.wantServed(t, again)
+	})
+}
+
+// The grace time counts from the last change of the record.
+func TestPurgeAfterTheGraceTime(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ grace, early, late time.Duration }{
+		"default": {0, 30*24*time.Hour - time.Second, 30 * 24 * time.Hour},
+		"hour":    {time.Hour, time.Hour - time.Second, time.Hour},
+		"none":    {-1, -1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cat, err := catalog.NewWithStore(tenancytest.NewStore(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l, err := lifecycle.New(cat, noDatabases{}, noDatabases{}, &lifecycle.Options{Grace: tt.grace})
+				if err != nil {
+					t.Fatal(err)
+				}
+				acme, err := cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(1000 * time.Hour)
+				if err := l.Archive(t.Context(), acme.ID); err != nil {
+					t.Fatal(err)
+				}
+				if tt.early >= 0 {
+					time.Sleep(tt.early)
+					if err := l.Purge(t.Context(), acme.ID); !errors.Is(err, tenancy.ErrInvalid) {
+						t.Errorf("after %v: got %v, want ErrInvalid", tt.early, err)
+					}
+					time.Sleep(tt.late - tt.early)
+				}
+				if err := l.Purge(t.Context(), acme.ID); err != nil {
+					t.Errorf("after %v: %v", tt.late, err)
+				}
+			})
+		})
+	}
+}
+
+// A hook that fails or panics keeps the purge from happening, and the tenant can come back.
+func TestPurgeWhoseHooksFail(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		full := errors.New("the disk of the backups is full")
+		fails := func(context.Context, *tenancy.Tenant) error { return full }
+		panics := func(context.Context, *tenancy.Tenant) error { panic(full) }
+		for name, opts := range map[string]lifecycle.Options{
+			"drain fails": {Drain: fails}, "drain panics": {Drain: panics}, "backup fails": {BeforePurge: fails}, "backup panics": {BeforePurge: panics},
+		} {
+			if err := k.lifeWith(t, opts).PurgeNow(because(t), acme.ID); err == nil || !strings.Contains(err.Error(), full.Error()) {
+				t.Errorf("%s: got %v, want the hook's error", name, err)
+			}
+			k.wantArchived(t, acme.ID)
+		}
+		l := k.lifeWith(t, lifecycle.Options{})
+		if err := errors.Join(l.Restore(t.Context(), acme.ID), l.Activate(t.Context(), acme.ID)); err != nil {
+			t.Fatal(err)
+		}
+		k.wantNotes(t, k.now(t, acme.ID), 1)
+	})
+}
+
+// Somebody restores the tenant while the last backup is made: the restore wins.
+func TestRestoreDuringPurge(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		instance := k.instances(t, 1)[0].lifeWith(t, lifecycle.Options{})
+		l := k.lifeWith(t, lifecycle.Options{BeforePurge: func(ctx context.Context, tenant *tenancy.Tenant) error {
+			return instance.Restore(ctx, tenant.ID)
+		}})
+		if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("Purge: got %v, want ErrConflict", err)
+		}
+		if now := k.now(t, acme.ID); now.Status != tenancy.StatusInactive {
+			t.Errorf("got a tenant that is %s, want it inactive", now.Status)
+		}
+		k.wantNotes(t, acme, 1)
+	})
+}
+
+// A record that leads to another tenant's database: that stays, and so does the record.
+func TestPurgeSparesAnothersDatabase(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		other := k.archived(t, "other")
+		wrong, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "wrong", Status: tenancy.StatusArchived, Placement: other.Placement})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hooks := 0
+		hook := func(context.Context, *tenancy.Tenant) error { hooks++; return nil }
+		if err := k.lifeWith(t, lifecycle.Options{BeforePurge: hook}).PurgeNow(because(t), wrong.ID); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("got %v, want ErrForbidden", err)
+		}
+		if now := k.now(t, wrong.ID); now.Status != tenancy.StatusArchived || hooks != 0 {
+			t.Errorf("got a tenant that is %s after %d hooks, want it archived and none", now.Status, hooks)
+		}
+		// Even when the purge got past that: whoever drops a database looks at its mark.
+		if _, err := k.cat.SetStatus(t.Context(), wrong.ID, tenancy.StatusPurging); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.lifeWith(t, lifecycle.Options{}).PurgeNow(because(t), wrong.ID); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("got %v, want ErrForbidden", err)
+		}
+		k.wantArchived(t, other.ID)
+	})
+}
+
+// Several instances purge one tenant: the hook runs once, and nothing is left.
+func TestPurgeAtOnce(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		var hooks atomic.Int32
+		var wg sync.WaitGroup
+		for _, instance := range k.instances(t, 4) {
+			l := instance.lifeWith(t, lifecycle.Options{BeforePurge: func(context.Context, *tenancy.Tenant) error { hooks.Add(1); return nil }})
+			wg.Go(func() {
+				if err := l.PurgeNow(because(t), acme.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+					t.Errorf("Purge: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		k.wantNothing(t, acme.ID)
+		if n := hooks.Load(); n != 1 {
+			t.Errorf("got %d last backups, want 1", n)
+		}
+	})
+}
+
+func TestPurgeWaitsForConnectionsInUse(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		db, err := k.pool.For(t.Context(), acme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := db.Connx(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := k.pool.InUse(acme.ID); n != 1 {
+			t.Errorf("got %d connections in use, want 1", n)
+		}
+		var ended atomic.Bool
+		draining := make(chan struct{})
+		l := k.lifeWith(t, lifecycle.Options{
+			Drain: func(context.Context, *tenancy.Tenant) error { close(draining); return nil },
+			BeforePurge: func(context.Context, *tenancy.Tenant) error {
+				if n := k.pool.InUse(acme.ID); !ended.Load() || n != 0 {
+					t.Errorf("before the purge: got %d connections in use, ended %v, want none", n, ended.Load())
+				}
+				return nil
+			},
+		})
+		done := make(chan error)
+		go func() { done <- l.PurgeNow(because(t), acme.ID) }()
+		<-draining
+		ended.Store(true)
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		k.wantNothing(t, acme.ID)
+	})
+}
+
+// busy has one connection in use, for ever.
+type busy struct{ noDatabases }
+
+func (busy) InUse(tenancy.ID) int { return 1 }
+func (busy) Forget(tenancy.ID)    {}
+
+func TestPurgeDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cat, err := catalog.NewWithStore(tenancytest.NewStore(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acme, err := cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusArchived})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := lifecycle.New(cat, busy{}, busy{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		ctx, cancel := context.WithTimeout(because(t), time.Second)
+		defer cancel()
+		if err := l.PurgeNow(ctx, acme.ID); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a context that ends: got %v, want DeadlineExceeded", err)
+		}
+		now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(acme.ID)})
+		if err != nil || now.Status != tenancy.StatusArchived {
+			t.Errorf("got %+v, %v, want it archived", now, err)
+		}
+	})
+}
+
+// faults fails the step of that name, before it is done or after.
+type faults struct {
+	step  string
+	after bool
+	met   int
+}
+
+var errFault = fmt.Errorf("%w: the fault of this test", tenancy.ErrUnavailable)
+
+func (f *faults) at(step string, do func() error) error {
+	if step != f.step || f.met > 0 {
+		return do()
+	}
+	f.met++
+	if !f.after {
+		return errFault
+	}
+	return errors.Join(do(), errFault)
+}
+
+type faultyCatalog struct {
+	*catalog.Catalog
+	*faults
+}
+
+func (c faultyCatalog) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (out *tenancy.Tenant, err error) {
+	err = c.at("status", func() error { out, err = c.Catalog.Edit(ctx, id, change); return err })
+	return out, err
+}
+
+func (c faultyCatalog) Delete(ctx context.Context, id tenancy.ID) error {
+	return c.at("delete", func() error { return c.Catalog.Delete(ctx, id) })
+}
+
+type faultyPool struct {
+	*dbpool.Pool
+	*faults
+}
+
+func (p faultyPool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error {
+	return p.at("lock", func() error { return p.Pool.Exclusive(ctx, t, fn) })
+}
+
+func (p faultyPool) Owner(ctx context.Context, server, database string) (owner tenancy.ID, err error) {
+	err = p.at("marker", func() error { owner, err = p.Pool.Owner(ctx, server, database); return err })
+	return owner, err
+}
+
+func (p faultyPool) Drop(ctx context.Context, t *tenancy.Tenant) error {
+	return p.at("drop", func() error { return p.Pool.Drop(ctx, t) })
+}
+
+// Each step fails once, before and after it was done, as if the process had died
+// there. Another instance goes on, and the end is always the same.
+func TestPurgeResumes(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		other := k.archived(t, "other")
+		for i, step := range []string{"lock", "marker", "drain", "backup", "status", "drop", "forget", "delete"} {
+			for _, after := range []bool{false, true} {
+				name := fmt.Sprintf("%s, after: %v", step, after)
+				acme := k.archived(t, fmt.Sprintf("acme-%d-%v", i, after))
+				f := &faults{step: step, after: after}
+				forgotten := 0
+				opts := &lifecycle.Options{
+					Server:      s.Name,
+					Drain:       func(context.Context, *tenancy.Tenant) error { return f.at("drain", func() error { return nil }) },
+					BeforePurge: func(context.Context, *tenancy.Tenant) error { return f.at("backup", func() error { return nil }) },
+					Forget: []func(context.Context, tenancy.ID) error{
+						func(context.Context, tenancy.ID) error { return f.at("forget", func() error { return nil }) },
+						func(context.Context, tenancy.ID) error { forgotten++; return nil },
+					},
+				}
+				l, err := lifecycle.New(faultyCatalog{k.cat, f}, faultyPool{k.pool, f}, k.migrator(t, makeNotes), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrUnavailable) || f.met != 1 {
+					t.Errorf("%s: got %v after %d faults, want the fault", name, err, f.met)
+				}
+				if !(step == "delete" && after) {
+					begun := step == "drop" || step == "forget" || step == "delete" || (step == "status" || step == "lock") && after
+					if now := k.now(t, acme.ID); begun != (now.Status == tenancy.StatusPurging) {
+						t.Errorf("%s: got a tenant that is %s, want it purging: %v", name, now.Status, begun)
+					} else if !begun {
+						k.wantArchived(t, acme.ID)
+					}
+				}
+				instance := k.instances(t, 1)[0]
+				l, err = lifecycle.New(instance.cat, instance.pool, instance.migrator(t, makeNotes), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := l.PurgeNow(because(t), acme.ID); err != nil && !(step == "delete" && after && errors.Is(err, tenancy.ErrNotFound)) {
+					t.Errorf("%s: again: %v", name, err)
+				}
+				k.wantNothing(t, acme.ID)
+				if forgotten == 0 {
+					t.Errorf("%s: nobody forgot the tenant", name)
+				}
+			}
+		}
+		k.wantArchived(t, other.ID)
+	})
+}
