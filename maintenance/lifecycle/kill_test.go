@@ -112,7 +112,7 @@ func TestKilledWhileCreating(t *testing.T) {
 			rounds = 3
 		}
 		for range rounds {
-			kill(t, strings.Join([]string{s.Name, s.DSN, home.Placement.Database, template}, " "))
+			kill(t, "TestKilledChild", strings.Join([]string{s.Name, s.DSN, home.Placement.Database, template}, " "))
 		}
 		// Another process, which knows what the catalog and the servers say.
 		k = killKit(t, s.Name, s.DSN, home.Placement.Database, "")
@@ -195,10 +195,10 @@ func killTemplate(t *testing.T, s *tenancytest.Server) string {
 	return name
 }
 
-// kill runs the test binary as a process that creates tenants, and kills it.
-func kill(t *testing.T, env string) {
+// kill runs a test of this binary as a process that makes or ends tenants, and kills it.
+func kill(t *testing.T, child, env string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledChild$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+child+"$")
 	cmd.Env = append(os.Environ(), killedEnv+"="+env)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
