@@ -207,8 +207,10 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 	mark := func(ctx context.Context) error {
 		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.MySQL, tenant) })
 	}
-	drop := func(ctx context.Context) error { return e.drop(ctx, database) }
-	return sqlkit.Make(ctx, create, mark, drop)
+	undo := func(ctx context.Context) error {
+		return e.alone(ctx, database, func(conn *sql.Conn) error { return drop(ctx, conn, database) })
+	}
+	return sqlkit.Make(ctx, create, mark, undo)
 }
 
 // Claim marks a database that exists.
@@ -222,11 +224,15 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 // Drop removes the tenant's database and ends the connections to it, as far as
 // they are of the same account or the account may end others'.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
-	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.MySQL, tenant) })
-	if err != nil {
-		return err
-	}
-	return e.drop(ctx, database)
+	// The server goes on with a DROP whose client has died, and the marker is not the
+	// last table to go: look at it when nobody drops.
+	return e.alone(ctx, database, func(conn *sql.Conn) error {
+		err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.MySQL, tenant) })
+		if err != nil {
+			return err
+		}
+		return drop(ctx, conn, database)
+	})
 }
 
 // Names returns the names of all databases that the account sees.
@@ -246,26 +252,24 @@ func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, 
 	return owner, err
 }
 
-func (e *Engine) drop(ctx context.Context, database string) error {
-	return e.alone(ctx, database, func(conn *sql.Conn) error {
-		_, err := conn.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database))
-		if sqlkit.IsNoDatabase(err) {
-			return fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
-		}
-		if err != nil {
-			return err
-		}
-		// A session stays in a database that is gone, and would be in the next
-		// one of that name.
-		sessions, err := sessionsIn(ctx, conn, database)
-		for _, id := range sessions {
-			_, kill := conn.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
-			if kill != nil && !sqlkit.IsNoSession(kill) {
-				err = errors.Join(err, kill)
-			}
-		}
+func drop(ctx context.Context, conn *sql.Conn, database string) error {
+	_, err := conn.ExecContext(ctx, `DROP DATABASE `+sqlkit.MySQL.Quote(database))
+	if sqlkit.IsNoDatabase(err) {
+		return fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
+	}
+	if err != nil {
 		return err
-	})
+	}
+	// A session stays in a database that is gone, and would be in the next
+	// one of that name.
+	sessions, err := sessionsIn(ctx, conn, database)
+	for _, id := range sessions {
+		_, kill := conn.ExecContext(ctx, fmt.Sprintf(`KILL %d`, id))
+		if kill != nil && !sqlkit.IsNoSession(kill) {
+			err = errors.Join(err, kill)
+		}
+	}
+	return err
 }
 
 func sessionsIn(ctx context.Context, conn *sql.Conn, database string) (ids []int64, err error) {

@@ -99,6 +99,7 @@ func TestKilledWhilePurging(t *testing.T) {
 				}
 				k.dropLater(t, tenant)
 				seen[tenant.Status]++
+				var err error
 				status := tenant.Status
 				if status == tenancy.StatusProvisioning {
 					_, err = l.Resume(t.Context(), tenant.ID)
