@@ -31,6 +31,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -64,6 +65,10 @@ type Options struct {
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports
+	// Keys are the API keys of tenants. Default: none.
+	Keys *catalog.APIKeys
+	// Gate is the maintenance of tenants and, if it has a database, of the service. Default: none.
+	Gate *maintenance.Gate
 	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks, and "migrate" and "seed". Default: none.
 	Runs *runs.Runner
 	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
@@ -228,6 +233,7 @@ func (a *Admin) parts() []string {
 	parts := []string{}
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
+		partKeys: a.opts.Keys != nil, partMaintenance: a.opts.Gate != nil,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -239,10 +245,12 @@ func (a *Admin) parts() []string {
 
 // Names of the parts.
 const (
-	partAudit   = "audit"
-	partCreate  = "create"
-	partReports = "reports"
-	partRuns    = "runs"
+	partAudit       = "audit"
+	partCreate      = "create"
+	partReports     = "reports"
+	partRuns        = "runs"
+	partKeys        = "keys"
+	partMaintenance = "maintenance"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

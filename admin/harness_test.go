@@ -72,13 +72,17 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	must(err)
 	c.runner, err = runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Poll: 50 * time.Millisecond})
 	must(err)
-	opts := &admin.Options{Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	keys, err := catalog.NewAPIKeys(c.cat, "test", nil)
+	must(err)
+	gate, err := maintenance.NewGate(c.cat, &maintenance.GateOptions{DB: c.db, Audit: c.trail})
+	must(err)
+	opts := &admin.Options{Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
 	if change != nil {
 		change(opts)
 	}
 	c.Admin, err = admin.New(c.db, c.cat, opts)
 	must(err)
-	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.runner.Migrate, c.Migrate} {
+	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.runner.Migrate, gate.Migrate, c.Migrate} {
 		must(migrate(t.Context()))
 	}
 	c.a = c.tenant(t, "aaa", "eu")

@@ -28,6 +28,9 @@ var mayDo = map[string]string{
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
 	"GET analytics/trends": "vsoSO", "GET analytics/activities": "soSO", "GET analytics/logins": "soSO",
 	"GET analytics/tenants/export": "oO", "GET analytics/usage/export": "oO", "GET audit/export": "SO", "GET audit/checkpoints": "SO",
+	"GET tenants/{id}/keys": "oO", "POST tenants/{id}/keys": "oO", "DELETE tenants/{id}/keys": "oO", "POST tenants/{id}/keys/{key}/rotate": "oO", "DELETE tenants/{id}/keys/{key}": "oO",
+	"GET tenants/{id}/maintenance": "vsoSO", "POST tenants/{id}/maintenance": "soO", "DELETE tenants/{id}/maintenance": "soO", "POST tenants/{id}/maintenance/extend": "soO", "POST tenants/{id}/maintenance/bypass": "soO",
+	"GET maintenance": "vsoSO", "POST maintenance": "oO", "DELETE maintenance": "oO", "POST maintenance/extend": "oO", "POST maintenance/bypass": "oO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",
@@ -36,7 +39,9 @@ var mayDo = map[string]string{
 }
 
 // needsAll are the rows that only the scope of all tenants may use.
-var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET health"}
+var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET health",
+	"GET maintenance", "POST maintenance", "DELETE maintenance", "POST maintenance/extend", "POST maintenance/bypass",
+}
 
 var roleLetters = map[string]string{auth.RoleViewer: "v", auth.RoleSupport: "s", auth.RoleOperator: "o", auth.RoleSecurity: "S", auth.RoleOwner: "O"}
 
@@ -69,7 +74,7 @@ func TestRoles(t *testing.T) {
 				if !strings.Contains(row.Pattern, "{id}") && id != "t-aaa" {
 					continue
 				}
-				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
+				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{key}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
 				if path == "live" || path == "auth/sign-out" || path == "sessions" && row.Method == "DELETE" {
 					path += "?unknown=1" // would go on for ever, or end what later rows need; it is admitted and then refused
 				}

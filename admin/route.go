@@ -80,7 +80,7 @@ func (r *route) validate() error {
 func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
-		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.exportRoutes, a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
+		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.exportRoutes, a.keyRoutes, a.maintenanceRoutes, a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {
 		all = append(all, group()...)
 	}
