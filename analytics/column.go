@@ -37,12 +37,13 @@ const (
 	BytesOut
 	// InFlight is the largest number of requests at once.
 	InFlight
-	// Statements to StatementTime are what the tenant's database was asked.
+	// Statements to StatementTime are what the tenant's database was asked, begins and
+	// ends of transactions among them, and the time that took, with the reading of rows.
 	Statements
 	StatementErrors
 	StatementTime
-	// Waits to ConnectionTime are requests for a connection that waited, those
-	// that waited in vain, the time waited, and the time that connections were held.
+	// Waits to ConnectionTime are requests for a connection that did not get one at
+	// once, those that got none, the time waited, and the time that connections were held.
 	Waits
 	WaitsFailed
 	WaitTime

@@ -21,8 +21,12 @@
 // counts up, removes what is old, and measures databases. Call [SQL.Forget] when a tenant is
 // purged.
 //
-// What is not measured yet is absent: statements, waits and connections of databases, and
-// processor time.
+// As dbpool.Options.Observer a recorder counts statements, waits for connections and the time
+// that connections are held. A statement counts for the tenant that owns the database, a
+// wait for the tenant of the context that asked. Waits of work in the background
+// (dbpool.Background) count for the application.
+//
+// What is not measured is absent, such as processor time.
 //
 // # Reports
 //

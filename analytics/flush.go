@@ -92,6 +92,9 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	rec.revision++
 	rec.instance.Offset = -time.Duration(rec.clock.Load().offset) * time.Microsecond
 	rec.memory()
+	if rec.observes.Load() {
+		rec.records(poolColumns()...)
+	}
 	rec.instance.Dropped = rec.notes.droppedSoFar()
 	own := ownProcess()
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap

@@ -76,6 +76,8 @@ type Recorder struct {
 	epoch atomic.Pointer[epoch] // nil while nobody watches
 	notes notes
 
+	observes atomic.Bool // a pool
+
 	sources  []BytesSource
 	flushing turn // is taken for the whole of a flush, and guards what follows, and sources
 	instance Instance
@@ -130,9 +132,7 @@ func (rec *Recorder) Attach(sources ...BytesSource) {
 	_ = rec.flushing.take(context.Background()) // which does not end
 	defer rec.flushing.give()
 	rec.sources = append(rec.sources, sources...)
-	if !slices.Contains(rec.instance.Recorded, MemoryBytes) {
-		rec.instance.Recorded = append(rec.instance.Recorded, MemoryBytes)
-	}
+	rec.records(MemoryBytes)
 }
 
 // memory counts what the sources hold now.

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -50,7 +51,7 @@ func TestWarmQueriesAreNotChecked(t *testing.T) {
 }
 
 // BenchmarkQuery compares DB(ctx) and a query for one row with the same query
-// on a bare *sqlx.DB.
+// on a bare *sqlx.DB, without an observer and with one.
 func BenchmarkQuery(b *testing.B) {
 	for _, name := range []string{"sqlite", "postgres", "mysql"} {
 		b.Run(name, func(b *testing.B) {
@@ -86,9 +87,27 @@ func BenchmarkQuery(b *testing.B) {
 					query(b, db)
 				}
 			})
+			watched := s.Pool(b, &dbpool.Options{Observer: unseen{}})
+			b.Run("observed", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					db, err := watched.DB(ctx)
+					if err != nil {
+						b.Fatal(err)
+					}
+					query(b, db)
+				}
+			})
 		})
 	}
 }
+
+// unseen observes and keeps nothing.
+type unseen struct{}
+
+func (unseen) ObserveWait(context.Context, tenancy.ID, time.Duration, error)            {}
+func (unseen) ObserveStatement(context.Context, tenancy.ID, time.Duration, bool, error) {}
+func (unseen) ObserveRelease(tenancy.ID, time.Duration)                                 {}
 
 // BenchmarkDB is the look-up of a handle alone.
 func BenchmarkDB(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/urgency"
 )
 
 // BusyError says that a request got no connection, because too many want one.
@@ -24,16 +25,17 @@ func (e *BusyError) RetryAfter() time.Duration { return e.After }
 // Unwrap returns the sentinels.
 func (e *BusyError) Unwrap() []error { return []error{tenancy.ErrLimited, tenancy.ErrUnavailable} }
 
-type backgroundKey struct{}
-
 // Background returns a context whose work gets connections when no request
 // waits for one: migrations, backups, reports.
 func Background(ctx context.Context) context.Context {
-	return context.WithValue(ctx, backgroundKey{}, true)
+	return urgency.Background(ctx)
 }
 
+// IsBackground reports whether a context is of [Background].
+func IsBackground(ctx context.Context) bool { return urgency.IsBackground(ctx) }
+
 func classOf(ctx context.Context) class {
-	if ctx.Value(backgroundKey{}) != nil {
+	if IsBackground(ctx) {
 		return background
 	}
 	return foreground

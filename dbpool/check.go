@@ -29,6 +29,7 @@ func (c *physical) usable(ctx context.Context) bool {
 	if c.ping == nil || c.target.files != nil || time.Since(c.idleSince) < restTime {
 		return true
 	}
+	c.waited = true
 	answer, left := make(chan bool), make(chan struct{})
 	c.inBackground(func(good bool) (taken bool) {
 		select {

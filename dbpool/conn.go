@@ -31,11 +31,13 @@ type physical struct {
 
 	// What follows belongs to whoever has the connection.
 	uses    int64
-	bad     bool // the driver said so
-	state   bool // a statement may have left state in the session
-	cleaned bool // one had, and it was cleaned
-	writing bool // it has its database's writer
-	rested  bool // it broke while it was idle
+	bad     bool      // the driver said so
+	state   bool      // a statement may have left state in the session
+	cleaned bool      // one had, and it was cleaned
+	writing bool      // it has its database's writer
+	rested  bool      // it broke while it was idle
+	waited  bool      // it was not there at once
+	taken   time.Time // by whoever has it; zero if nobody observes that
 
 	file     os.FileInfo // of a database that is a file, and
 	fileSeen time.Time   // when it was looked at last
@@ -89,7 +91,12 @@ func (c *physical) Close() error {
 	reusable := false // if something panics
 	defer func() {
 		c.stopWriting()
+		taken := c.taken
+		c.taken = time.Time{}
 		c.queue.group.release(c, reusable)
+		if !taken.IsZero() {
+			c.target.observer.ObserveRelease(c.target.tenant, time.Since(taken))
+		}
 	}()
 	c.bad = c.bad || !c.IsValid()
 	if !c.bad && (!c.state || c.target.clean(c.inner) == nil) {
@@ -134,10 +141,11 @@ func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stm
 	} else {
 		s, err = c.prepare.PrepareContext(ctx, query)
 	}
+	took := since(in.began)
 	if err != nil {
-		return nil, c.failed(ctx, in, err)
+		return nil, c.done(ctx, in, err)
 	}
-	return newStmt(s, c, e), nil
+	return newStmt(s, c, e, took), nil
 }
 
 // Begin implements [driver.Conn].
@@ -165,8 +173,9 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (t driver
 		if !opts.ReadOnly {
 			c.stopWriting()
 		}
-		return nil, c.failed(ctx, in, err)
+		return nil, c.done(ctx, in, err)
 	}
+	c.observe(ctx, since(in.began), nil)
 	return &tx{inner, c, ctx, !opts.ReadOnly}, nil
 }
 
@@ -188,7 +197,7 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 	}
 	in := c.call("dbpool.exec")
 	res, err = c.exec.ExecContext(ctx, query, args)
-	return res, c.failed(ctx, in, err)
+	return res, c.done(ctx, in, err)
 }
 
 // QueryContext implements [driver.QueryerContext].

@@ -76,6 +76,8 @@ type Options struct {
 	// want. Many goroutines call it at once, in nobody's context. An error closes
 	// the connection, and is that of the dial. Default: none.
 	OnSession func(ctx context.Context, s Session) error
+	// Observer learns what tenants ask of their databases. Default: none.
+	Observer Observer
 	// KeepSessions lets what one request leaves in a session reach the next one
 	// of the same tenant. After a statement that may leave something, the pool asks
 	// again which database the connection leads to, and whether it still only reads

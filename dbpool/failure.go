@@ -71,14 +71,18 @@ type call struct {
 	harmless bool
 	// final calls are not repeated, whatever happened.
 	final bool
+	// began is when it did, if somebody observes the connection.
+	began time.Time
 }
 
 // unknownSent is what a connection has sent of which that is not known.
 const unknownSent = -1
 
-func (c *physical) call(op string) call { return call{op: op, sent: c.sent()} }
+func (c *physical) call(op string) call { return call{op: op, sent: c.sent(), began: c.clock()} }
 
-func (c *physical) harmless(op string) call { return call{op: op, sent: c.sent(), harmless: true} }
+func (c *physical) harmless(op string) call {
+	return call{op: op, sent: c.sent(), began: c.clock(), harmless: true}
+}
 
 func (c *physical) sent() int64 {
 	if c.target.traffic == nil {

@@ -115,6 +115,7 @@ func (g *group) acquire(ctx context.Context, q *queue) (*physical, error) {
 	if c := q.popIdle(); c != nil {
 		g.take(c, now)
 		g.mu.Unlock()
+		c.waited = false
 		return c, nil
 	}
 	w, err := g.enqueue(ctx, q, now)
@@ -287,6 +288,7 @@ func (g *group) handOver(w *waiter, c *physical, now time.Time) {
 	g.stat.WaitTime += now.Sub(w.since)
 	g.stat.HandOvers++
 	g.take(c, now)
+	c.waited = true
 	w.got <- grant{conn: c}
 }
 

@@ -71,7 +71,7 @@ func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*ha
 	if err != nil {
 		return nil, err
 	}
-	h.source = &source{driver: to.connector.Driver()}
+	h.source = &source{driver: to.connector.Driver(), tenant: h.tenant, observer: p.opts.Observer}
 	h.server = s
 	h.source.lead(newQueue(s, to, c.or(s.conns)))
 	db := sql.OpenDB(h.source)
@@ -138,6 +138,9 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	to := &target{
 		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
 		statements: p.statementsOf(e), keep: p.opts.KeepSessions, onSession: p.opts.OnSession, log: p.opts.Logger,
+	}
+	if id != "" { // or it is the pool's own
+		to.observer = p.opts.Observer
 	}
 	to.endings, _ = e.(Endings)
 	to.faults, _ = e.(Faults)

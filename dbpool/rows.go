@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"io"
 	"reflect"
+	"time"
 )
 
 // rows are a driver's, whose errors are classified. They end their connection's
@@ -15,6 +16,11 @@ type rows struct {
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
 	done bool // all have been read
+
+	// What the driver took so far, and its first error, until Close reports them.
+	took time.Duration
+	err  error
+	told bool
 }
 
 var (
@@ -33,21 +39,27 @@ func (c *physical) read(ctx context.Context, in call, inner driver.Rows, ends bo
 		if ends {
 			c.stopWriting()
 		}
-		return nil, c.failed(ctx, in, err)
+		return nil, c.done(ctx, in, err)
 	}
-	return &rows{Rows: inner, conn: c, ctx: ctx, ends: ends}, nil
+	return &rows{Rows: inner, conn: c, ctx: ctx, ends: ends, took: since(in.began)}, nil
 }
 
 func (r *rows) failed(err error) error {
 	if err == nil || err == io.EOF { //nolint:errorlint // the end of the rows, and not of the connection
 		return err
 	}
-	return r.conn.failed(r.ctx, call{op: "dbpool.rows", sent: unknownSent, final: true}, err)
+	err = r.conn.failed(r.ctx, call{op: "dbpool.rows", sent: unknownSent, final: true}, err)
+	if r.err == nil {
+		r.err = err
+	}
+	return err
 }
 
 // Next implements [driver.Rows].
 func (r *rows) Next(dest []driver.Value) error {
+	began := r.conn.clock()
 	err := r.Rows.Next(dest)
+	r.took += since(began)
 	r.done = err != nil
 	return r.failed(err)
 }
@@ -60,7 +72,13 @@ func (r *rows) Close() error {
 	if i := r.conn.target.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
 		defer i.Interrupt(r.ctx, r.conn.inner)()
 	}
-	return r.failed(r.Rows.Close())
+	began := r.conn.clock()
+	err := r.failed(r.Rows.Close())
+	if r.took += since(began); !r.told {
+		r.told = true
+		r.conn.observe(r.ctx, r.took, r.err)
+	}
+	return err
 }
 
 // HasNextResultSet implements [driver.RowsNextResultSet].
@@ -72,7 +90,10 @@ func (r *rows) HasNextResultSet() bool {
 // NextResultSet implements [driver.RowsNextResultSet].
 func (r *rows) NextResultSet() error {
 	if can, ok := r.Rows.(driver.RowsNextResultSet); ok {
-		return r.failed(can.NextResultSet())
+		began := r.conn.clock()
+		err := can.NextResultSet()
+		r.took += since(began)
+		return r.failed(err)
 	}
 	return io.EOF
 }

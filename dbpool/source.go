@@ -13,9 +13,11 @@ import (
 // source is the [driver.Connector] of one handle: what database/sql asks for a
 // connection, at each query.
 type source struct {
-	driver driver.Driver
-	queue  atomic.Pointer[queue]
-	closed atomic.Bool
+	driver   driver.Driver
+	tenant   tenancy.ID // "": the server itself
+	observer Observer   // nil: none
+	queue    atomic.Pointer[queue]
+	closed   atomic.Bool
 }
 
 // Close implements [io.Closer]: somebody closed the handle, though it is the
@@ -36,7 +38,14 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, err
 		}
 	}
+	var began time.Time
+	if s.observer != nil {
+		began = time.Now()
+	}
 	c, err := s.connect(ctx)
+	if s.observer != nil {
+		s.observe(ctx, c, began, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +55,7 @@ func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
 // connect returns a connection. One that was idle is checked. One that was just
 // dialled needs no check.
 func (s *source) connect(ctx context.Context) (*physical, error) {
-	for {
+	for again := false; ; again = true {
 		q := s.queue.Load()
 		if q == nil {
 			return nil, tenancy.ErrClosed
@@ -59,6 +68,7 @@ func (s *source) connect(ctx context.Context) (*physical, error) {
 			return nil, tenancy.Wrap("dbpool.acquire", q.tenant, err)
 		}
 		if c.uses == 1 && time.Since(c.idleSince) < fileTime || c.usable(ctx) {
+			c.waited = c.waited || again
 			return c, nil
 		}
 		if err := ctx.Err(); err != nil {

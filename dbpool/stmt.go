@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"time"
 )
 
 // stmt is a driver's prepared statement, whose errors are classified. It waits
@@ -15,6 +16,7 @@ type stmt struct {
 	exec   driver.StmtExecContext  // nil if the driver has no such ability
 	query  driver.StmtQueryContext // likewise
 	check  driver.NamedValueChecker
+	took   time.Duration // to prepare, until the first use reports that
 }
 
 var (
@@ -23,8 +25,8 @@ var (
 	_ driver.NamedValueChecker = (*stmt)(nil)
 )
 
-func newStmt(inner driver.Stmt, c *physical, e effect) *stmt {
-	s := &stmt{Stmt: inner, conn: c, effect: e}
+func newStmt(inner driver.Stmt, c *physical, e effect, took time.Duration) *stmt {
+	s := &stmt{Stmt: inner, conn: c, effect: e, took: took}
 	s.exec, _ = inner.(driver.StmtExecContext)
 	s.query, _ = inner.(driver.StmtQueryContext)
 	s.check, _ = inner.(driver.NamedValueChecker)
@@ -44,7 +46,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 	if ends {
 		defer s.conn.stopWriting()
 	}
-	in := s.conn.call("dbpool.exec")
+	in := s.call("dbpool.exec")
 	if s.exec != nil {
 		res, err = s.exec.ExecContext(ctx, args)
 	} else if values, e := positional(args); e != nil {
@@ -52,7 +54,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 	} else {
 		res, err = s.Stmt.Exec(values) //nolint:staticcheck // all that the driver has
 	}
-	return res, s.conn.failed(ctx, in, err)
+	return res, s.conn.done(ctx, in, err)
 }
 
 // QueryContext implements [driver.StmtQueryContext].
@@ -65,7 +67,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 	if err != nil {
 		return nil, err
 	}
-	in := s.conn.call("dbpool.query")
+	in := s.call("dbpool.query")
 	var inner driver.Rows
 	if s.query != nil {
 		inner, err = s.query.QueryContext(ctx, args)
@@ -76,6 +78,14 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 		}
 	}
 	return s.conn.read(ctx, in, inner, ends, err)
+}
+
+// call begins a call, which counts as having begun when the statement was prepared.
+func (s *stmt) call(op string) call {
+	in := s.conn.call(op)
+	in.began = in.began.Add(-s.took) // both are zero if nobody observes
+	s.took = 0
+	return in
 }
 
 // positional returns arguments for a driver that knows no names.

@@ -46,7 +46,8 @@ type Endings interface {
 	Ended(conn driver.Conn) <-chan struct{}
 }
 
-// Files is the optional ability of an [Engine] whose databases are files. A
+// Files is the optional ability of an [Engine] whose databases are files, which this
+// process reads and writes itself. A
 // connection to a file that was removed or replaced meanwhile is not used again:
 // what it writes would be lost.
 type Files interface {
@@ -89,6 +90,7 @@ type target struct {
 	keep       bool // what a session holds, for the next user
 	readOnly   bool
 	onSession  func(context.Context, Session) error // nil: none
+	observer   Observer                             // nil: none
 	log        *slog.Logger
 }
 

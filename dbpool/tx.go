@@ -19,8 +19,8 @@ type tx struct {
 func (t *tx) Commit() (err error) {
 	defer t.end()
 	defer t.conn.caught(&err)
-	in := call{op: "dbpool.commit", sent: t.conn.sent(), final: true}
-	return t.conn.failed(t.ctx, in, t.Tx.Commit())
+	in := t.call("dbpool.commit")
+	return t.conn.done(t.ctx, in, t.Tx.Commit())
 }
 
 // Rollback implements [driver.Tx]. A connection that cannot roll back is closed,
@@ -28,10 +28,16 @@ func (t *tx) Commit() (err error) {
 func (t *tx) Rollback() (err error) {
 	defer t.end()
 	defer t.conn.caught(&err)
-	in := call{op: "dbpool.rollback", sent: t.conn.sent(), final: true}
+	in := t.call("dbpool.rollback")
 	err = t.Tx.Rollback()
 	t.conn.bad = t.conn.bad || err != nil
-	return t.conn.failed(t.ctx, in, err)
+	return t.conn.done(t.ctx, in, err)
+}
+
+func (t *tx) call(op string) call {
+	in := t.conn.call(op)
+	in.final = true
+	return in
 }
 
 func (t *tx) end() {

@@ -23,13 +23,18 @@ type SingleWriter interface {
 // many may, or nobody does.
 type writer chan struct{}
 
-// lock waits until nobody else writes.
-func (w writer) lock(ctx context.Context, within time.Duration) error {
+// tryLock reports whether nobody writes. Then it is the caller's turn.
+func (w writer) tryLock() bool {
 	select {
 	case w <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
 	}
+}
+
+// lock waits until nobody else writes.
+func (w writer) lock(ctx context.Context, within time.Duration) error {
 	timeout := time.NewTimer(within)
 	defer timeout.Stop()
 	select {
@@ -56,11 +61,17 @@ func (c *physical) write(ctx context.Context, e effect) (ends bool, err error) {
 }
 
 func (c *physical) startWriting(ctx context.Context) error {
-	if err := c.queue.writer.lock(ctx, c.queue.group.limits.wait); err != nil {
-		return err
+	if c.queue.writer.tryLock() {
+		c.writing = true
+		return nil
 	}
-	c.writing = true
-	return nil
+	began := c.clock()
+	err := c.queue.writer.lock(ctx, c.queue.group.limits.wait)
+	if o := c.target.observer; o != nil {
+		o.ObserveWait(ctx, c.target.tenant, max(1, since(began)), err)
+	}
+	c.writing = err == nil
+	return err
 }
 
 func (c *physical) stopWriting() {

@@ -66,10 +66,6 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	if a.pool, err = dbpool.New(map[string]dbpool.Engine{where: engine}, nil); err != nil {
-		return a, err
-	}
-	a.closers = append(a.closers, a.pool.Close)
 	if a.db, err = sqlite.Open(filepath.Join(f.data, "control.db")); err != nil {
 		return a, err
 	}
@@ -91,13 +87,21 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	feed := analytics.NewMemoryFeed()
-	var err1, err2, err3, err4, err5 error
+	var err1, err2, err3 error
 	a.recorder, err1 = analytics.NewRecorder(store, &analytics.Options{Flush: 2 * time.Second, Feed: feed})
 	a.keeper, err2 = analytics.NewKeeper(store, a.catalog, nil)
 	a.reports, err3 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed})
-	migrations, err4 := fs.Sub(embedded, "migrations")
-	migrator, err5 := migrate.New(a.pool, migrations, nil)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return a, err
+	}
+	// The tenants' databases.
+	if a.pool, err = dbpool.New(map[string]dbpool.Engine{where: engine}, &dbpool.Options{Observer: a.recorder}); err != nil {
+		return a, err
+	}
+	a.closers = append(a.closers, a.pool.Close)
+	migrations, err1 := fs.Sub(embedded, "migrations")
+	migrator, err2 := migrate.New(a.pool, migrations, nil)
+	if err := errors.Join(err1, err2); err != nil {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })

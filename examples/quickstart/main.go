@@ -70,16 +70,10 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 			defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 		}
 	}
-	// The tenants' databases.
 	where, engine, err := engineOf(filepath.Join(data, "tenants"), server)
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{where: engine}, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, pool.Close()) }()
 	// The record of tenants, and what changes and reads it.
 	db, err := sqlite.Open(filepath.Join(data, "catalog.db"))
 	if err != nil {
@@ -98,6 +92,12 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, find.Close()) }()
+	// The tenants' databases.
+	pool, err := dbpool.New(map[string]dbpool.Engine{where: engine}, &dbpool.Options{Observer: used.rec})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
 	if err := errors.Join(cat.Migrate(ctx), gate.Migrate(ctx), gate.Refresh(ctx)); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (u *usage) print(ctx context.Context) error {
 			return err
 		}
 		fmt.Printf("  %s", t.Slug)
-		for _, name := range []string{"requests", "status_2xx", "status_4xx", "errors", "limited", "maintenance", "bytes_in", "bytes_out", analytics.FigureP95} {
+		for _, name := range []string{"requests", "status_2xx", "status_4xx", "errors", "limited", "maintenance", "bytes_in", "bytes_out", "statements", analytics.FigureP95} {
 			if f := report.Usage[name]; f != nil {
 				fmt.Printf(" %s=%v%s(%s ±%.0f%%)", name, f.Value, f.Unit, f.Method, 100*f.Error)
 			}

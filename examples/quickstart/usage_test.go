@@ -13,7 +13,7 @@ import (
 type sums struct{ requests, status2xx, status4xx, errors, limited, maintenance, in, out int }
 
 var printedUsage = regexp.MustCompile(`(?m)^  (\w+) requests=(\d+)count\(measured ±0%\) status_2xx=(\d+)count\(.*?\) status_4xx=(\d+)count\(.*?\) ` +
-	`errors=(\d+)count\(.*?\) limited=(\d+)count\(.*?\) maintenance=(\d+)count\(.*?\) bytes_in=(\d+)bytes\(.*?\) bytes_out=(\d+)bytes\(.*?\) latency_p95=(\d+)us\(measured ±9%\)$`)
+	`errors=(\d+)count\(.*?\) limited=(\d+)count\(.*?\) maintenance=(\d+)count\(.*?\) bytes_in=(\d+)bytes\(.*?\) bytes_out=(\d+)bytes\(.*?\) statements=[1-9]\d*count\(measured ±0%\) latency_p95=(\d+)us\(measured ±9%\)$`)
 
 // What the service prints when it stops is what was asked of it.
 func TestUsage(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -55,6 +56,10 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := errors.Join(cat.Migrate(ctx), store.Migrate(ctx)); err != nil {
 		return err
 	}
+	tenants, err := sqlite.New(filepath.Join(data, "tenants"))
+	if err != nil {
+		return err
+	}
 	feed := analytics.NewMemoryFeed()
 	rec, err1 := analytics.NewRecorder(store, &analytics.Options{Feed: feed, Instance: "example", Counts: []string{"emails"}})
 	keeper, err2 := analytics.NewKeeper(store, cat, nil)
@@ -62,6 +67,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
+	pool, err := dbpool.New(map[string]dbpool.Engine{"main": tenants}, &dbpool.Options{Observer: rec})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
 	stopWatching := cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
 	defer stopWatching()
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -73,13 +83,16 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	for _, t := range []*tenancy.Tenant{
 		{Slug: "acme", Plan: "gold", Tags: []string{"eu"}, Limits: map[string]int64{analytics.TargetLimit: 10}}, {Slug: "globex", Tags: []string{"eu"}}, {Slug: "initech"},
 	} {
-		t.Status = tenancy.StatusActive
-		if _, err := cat.Create(ctx, t); err != nil {
+		t.Status, t.Placement = tenancy.StatusActive, tenancy.Placement{Server: "main", Database: t.Slug}
+		if t, err = cat.Create(ctx, t); err == nil {
+			err = tenants.Create(ctx, t.Placement.Database, t.ID)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	resolve := resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
-	url, err := serve(beside, &working, rec.Handler(middleware.Tenant(cat, resolve, nil)(pages(rec))))
+	url, err := serve(beside, &working, rec.Handler(middleware.Tenant(cat, resolve, nil)(pages(rec, pool))))
 	if err != nil {
 		return err
 	}
@@ -90,22 +103,6 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	return show(ctx, out, reports)
-}
-
-// pages are what tenants are served: one is slow, and one is broken.
-func pages(rec *analytics.Recorder) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		rec.Note(r.Context(), analytics.Activity{Type: "page", Description: "somebody looked at " + r.URL.Path})
-		_, _ = io.WriteString(w, "hello\n")
-	})
-	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(20 * time.Millisecond)
-		_ = rec.Count(r.Context(), "emails", 1) // the name is one of the options
-		_, _ = io.WriteString(w, "at last\n")
-	})
-	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	return mux
 }
 
 // serve listens on a free port until ctx ends.

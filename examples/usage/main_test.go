@@ -16,7 +16,7 @@ func TestRun(t *testing.T) {
 	for _, want := range []string{
 		`total_tenants +3 count +measured`, `active_tenants +3 count`, `requests +102 count +measured ±0%`, `errors +5 count`, `cpu_usage +not measured`,
 		`Tenants \(2\)`, `(?s)acme.*globex`, `Tenant acme, of the plan gold`, `requests +75 count`, `slow +\d+ count`, `latency_p95 +\d+ us +measured ±9%`,
-		`emails +15 count +measured`, `page: somebody looked at /`, `in_flight +\d+ count`,
+		`emails +15 count +measured`, `statements +60 count +measured`, `statement_time +\d+ us +measured`, `waits +\d+ count`, `page: somebody looked at /`, `in_flight +\d+ count`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("want %s in:\n%s", want, out.String())

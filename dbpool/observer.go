@@ -1,0 +1,80 @@
+package dbpool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Observer learns what tenants ask of their databases. Package analytics has one.
+//
+// Its methods are called by many goroutines at once, by the one that waits for the
+// answer: they must return soon, must not panic, and must not use the pool. A context may have
+// ended, and may belong to no tenant. What the pool does of its own, such as checks and
+// pings, is not reported, nor is what is done within [sql.Conn.Raw].
+type Observer interface {
+	// ObserveWait reports a request for a connection to the tenant's database, which got
+	// one after that wait, or none and the error. The wait is 0 if an idle connection was
+	// there. Where a database takes one writer at a time, a wait for the turn to write
+	// is reported as well, if there was one. [IsBackground] tells work in the
+	// background by its context.
+	ObserveWait(ctx context.Context, tenant tenancy.ID, wait time.Duration, err error)
+	// ObserveStatement reports a statement, or the begin or the end of a transaction. The
+	// time is that which the driver took, for preparing the statement and for reading its
+	// rows, too, without what the application did in between. Local statements ran in this process, others
+	// on a server. A statement that is repeated on another connection is reported each
+	// time.
+	ObserveStatement(ctx context.Context, tenant tenancy.ID, took time.Duration, local bool, err error)
+	// ObserveRelease reports that a connection came back, and for how long it was held.
+	ObserveRelease(tenant tenancy.ID, held time.Duration)
+}
+
+// observe reports a request for a connection, which began at that time.
+func (s *source) observe(ctx context.Context, c *physical, began time.Time, err error) {
+	var wait time.Duration
+	if c != nil {
+		c.taken = began
+	}
+	if err != nil || c.waited {
+		now := time.Now()
+		wait = max(1, now.Sub(began))
+		if c != nil {
+			c.taken = now
+		}
+	}
+	s.observer.ObserveWait(ctx, s.tenant, wait, err)
+}
+
+// clock returns the present, or the zero time if nobody observes the connection.
+func (c *physical) clock() time.Time {
+	if c.target.observer == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// since returns the time since clock returned began.
+func since(began time.Time) time.Duration {
+	if began.IsZero() {
+		return 0
+	}
+	return time.Since(began)
+}
+
+// done is failed for the end of a statement, which it reports.
+func (c *physical) done(ctx context.Context, in call, err error) error {
+	took := since(in.began)
+	err = c.failed(ctx, in, err)
+	c.observe(ctx, took, err)
+	return err
+}
+
+// observe reports a statement, unless the driver left it to another of its methods.
+func (c *physical) observe(ctx context.Context, took time.Duration, err error) {
+	if o := c.target.observer; o != nil && !errors.Is(err, driver.ErrSkip) {
+		o.ObserveStatement(ctx, c.target.tenant, took, c.target.files != nil, err)
+	}
+}
