@@ -109,7 +109,7 @@ func TestBulkNeedsRightsAtTheStart(t *testing.T) {
 		t.Errorf("got %d %s, want a step-up", a.code, a.body)
 	}
 	role, narrow := auth.RoleViewer, tenancy.ByIDs(c.a.ID)
-	scoped, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "another", auth.OperatorChange{Scope: &narrow})
+	scoped, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "", auth.OperatorChange{Scope: &narrow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestBulkNeedsRightsAtTheStart(t *testing.T) {
 	if a := cl.do(t, "POST", "actions/bulk-suspend", `{"plan":"`+p.Plan+`","confirm":"suspend 1"}`); a.code != 403 {
 		t.Errorf("with a narrower scope: got %d %s, want 403", a.code, a.body)
 	}
-	if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, scoped.Version, "another", auth.OperatorChange{Role: &role}); err != nil {
+	if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, scoped.Version, "", auth.OperatorChange{Role: &role}); err != nil {
 		t.Fatal(err)
 	}
 	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.code != 403 {

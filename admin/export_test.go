@@ -25,3 +25,10 @@ func (a *Admin) Table() []Row {
 	}
 	return out
 }
+
+// Frames returns how many frames are kept.
+func (a *Admin) Frames() int {
+	a.live.mu.Lock()
+	defer a.live.mu.Unlock()
+	return len(a.live.frames)
+}

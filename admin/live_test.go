@@ -62,7 +62,7 @@ func TestStream(t *testing.T) {
 		case strings.HasPrefix(line, "data: {\"topic\":\"overview\""):
 			if frames++; frames == 2 {
 				disabled := true
-				if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "another", auth.OperatorChange{Disabled: &disabled}); err != nil {
+				if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "", auth.OperatorChange{Disabled: &disabled}); err != nil {
 					t.Fatal(err)
 				}
 			}

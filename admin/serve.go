@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +82,9 @@ func (a *Admin) front(r *http.Request) error {
 // isHost reports whether the console answers for the host that the client asked for. A browser on this machine that was led here by
 // another site's name is not answered: that name is not in the list, and not a loopback name.
 func (a *Admin) isHost(r *http.Request) bool {
+	if len(a.opts.Hosts) == 0 {
+		return auth.IsLocal(r)
+	}
 	host, err := a.opts.Proxies.Host(r)
 	if err != nil {
 		return false
@@ -90,12 +92,7 @@ func (a *Admin) isHost(r *http.Request) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if len(a.opts.Hosts) > 0 {
-		return slices.Contains(a.opts.Hosts, host)
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback() && auth.IsLoopbackName(host)
+	return slices.Contains(a.opts.Hosts, strings.ToLower(strings.TrimSuffix(host, ".")))
 }
 
 // operatorRate is how many requests an operator may send.

@@ -214,13 +214,16 @@ func (a *Auth) seal(ctx context.Context) (*sealer, error) {
 	return made, nil
 }
 
+// maxObject is the length of the longest object of an entry. Addresses of e-mail may be longer.
+const maxObject = 200
+
 // audit writes an entry within tx, or by itself without one.
 func (a *Auth) audit(ctx context.Context, tx *sqlx.Tx, action, object string, result tenancy.AuditResult, changes ...tenancy.FieldChange) error {
 	if a.opts.Auditor == nil {
 		return nil
 	}
 	e := tenancy.NewEntry(ctx, action, "")
-	e.Object, e.Result = object, result
+	e.Object, e.Result = clip(object, maxObject), result
 	slices.SortFunc(changes, func(x, y tenancy.FieldChange) int { return compare(x.Field, y.Field) })
 	e.Changes = changes
 	if tx == nil {

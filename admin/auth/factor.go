@@ -122,11 +122,20 @@ func (a *Auth) SecondFactor(w http.ResponseWriter, r *http.Request, code tenancy
 
 // finish makes the session a full one, under a new token.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, id *Identity) error {
+	return a.raise(tenancy.WithActor(r.Context(), id.Actor()), w, id, "session.second_factor")
+}
+
+// raise makes the session a full one, under a new token, whose credentials are fresh. The entry, which says that credentials were shown, is
+// written first: without it the session stays as it is.
+func (a *Auth) raise(ctx context.Context, w http.ResponseWriter, id *Identity, action string) error {
+	if err := a.audit(ctx, nil, action, id.Operator.ID, tenancy.AuditDone); err != nil {
+		return err
+	}
 	if err := a.sessions.raise(w, id.live, StageFull); err != nil {
 		return err
 	}
 	id.Session = id.live.Session
-	return a.audit(tenancy.WithActor(r.Context(), id.Actor()), nil, "session.second_factor", id.Operator.ID, tenancy.AuditDone)
+	return nil
 }
 
 // StepUp shows the credentials of a full session again, so that actions which ask for that are open for a while. The session gets a
@@ -164,13 +173,12 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, password, code ten
 		err = a.spend(ctx, id.Operator.ID, code.Reveal())
 	}
 	if err == nil {
-		err = a.sessions.raise(w, id.live, StageFull)
+		err = a.raise(ctx, w, id, "session.step_up")
 	}
 	if err != nil {
 		return nil, err
 	}
-	id.Session = id.live.Session
-	return id, a.audit(ctx, nil, "session.step_up", id.Operator.ID, tenancy.AuditDone)
+	return id, nil
 }
 
 // Enrolment is what an authenticator app needs.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -95,16 +96,22 @@ func (a *Auth) Active(ctx context.Context, id *Identity) error {
 // Client returns the address that the request comes from, as far as trusted proxies tell.
 func (a *Auth) Client(r *http.Request) netip.Addr { return a.opts.Proxies.Client(r) }
 
-// mayCarryCredentials refuses plain HTTP, except from loopback to loopback.
+// mayCarryCredentials refuses plain HTTP, except within this machine.
 func (a *Auth) mayCarryCredentials(r *http.Request) error {
-	if a.opts.Insecure || a.opts.Proxies.Secure(r) || isLoopback(r) {
+	if a.opts.Insecure || a.opts.Proxies.Secure(r) || IsLocal(r) {
 		return nil
 	}
 	return fmt.Errorf("%w: credentials over plain HTTP", tenancy.ErrForbidden)
 }
 
-// isLoopback reports whether the connected peer is this machine, and the request names it.
-func isLoopback(r *http.Request) bool {
+// IsLocal reports whether the request comes from this machine and asks for it by a name such as localhost. A request that a proxy says it
+// passed on does not, even if the proxy is on this machine: the client may be anywhere.
+func IsLocal(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			return false
+		}
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return false
@@ -113,5 +120,15 @@ func isLoopback(r *http.Request) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return IsLoopbackName(host)
+	return isLoopbackName(host)
+}
+
+// isLoopbackName reports whether a host name without port names this machine.
+func isLoopbackName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
 }

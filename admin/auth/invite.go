@@ -124,14 +124,14 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 			err = errInvitation
 		}
 		if err == nil {
-			err = a.stillGrants(ctx, tx, &row, spec.Scope)
+			err = a.grants(ctx, tx, row.InvitedBy, row.Role, spec.Scope)
 		}
 		if err == nil {
 			made, err = a.insert(ctx, tx, &spec, phc)
 		}
 		return err
 	})
-	if errors.Is(err, tenancy.ErrExists) { // whether an address has an account is nobody's business
+	if errors.Is(err, tenancy.ErrExists) || errors.Is(err, tenancy.ErrForbidden) { // whether an address has an account is nobody's business
 		err = errInvitation
 	}
 	if err != nil {
@@ -141,21 +141,22 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	return id, tenancy.Wrap(op, "", err)
 }
 
-// stillGrants reports whether whoever invited could still do so.
-func (a *Auth) stillGrants(ctx context.Context, tx *sqlx.Tx, row *invitationRow, scope tenancy.Scope) error {
-	by, err := a.store.operatorBy(ctx, tx, "id", row.InvitedBy)
-	if err != nil {
-		if isNotFound(err) {
-			return errInvitation
-		}
-		return err
+// grants reports whether the operator with that ID, as they are in the transaction, may give somebody that role and scope. The error
+// wraps [tenancy.ErrForbidden].
+func (a *Auth) grants(ctx context.Context, tx *sqlx.Tx, by, role string, scope tenancy.Scope) error {
+	row, err := a.store.operatorBy(ctx, tx, "id", by)
+	if isNotFound(err) {
+		return fmt.Errorf("%w: no operator %.80q", tenancy.ErrForbidden, by)
 	}
-	o, err := by.operator()
 	if err != nil {
 		return err
 	}
-	if !a.opts.Roles[o.Role].Has(OperatorsWrite) || a.MayGrant(o, row.Role, scope) != nil {
-		return errInvitation
+	o, err := row.operator()
+	if err != nil {
+		return err
 	}
-	return nil
+	if !a.opts.Roles[o.Role].Has(OperatorsWrite) {
+		return fmt.Errorf("%w: permission %s is missing", tenancy.ErrForbidden, OperatorsWrite)
+	}
+	return a.MayGrant(o, role, scope)
 }

@@ -78,11 +78,14 @@ func (s *store) operatorBy(ctx context.Context, on sqlx.QueryerContext, column, 
 	return &row, nil
 }
 
+// maxName is the length of the longest name, in bytes.
+const maxName = 200
+
 // canonicalEmail returns an address as it is compared and kept.
 func canonicalEmail(s string) (string, error) {
 	s = strings.ToLower(strings.TrimSpace(s))
 	addr, err := mail.ParseAddress(s)
-	if err != nil || addr.Address != s || len(s) > 254 || strings.ContainsFunc(s, unicode.IsControl) {
+	if err != nil || addr.Address != s || len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", fmt.Errorf("%w: e-mail address", tenancy.ErrInvalid)
 	}
 	return s, nil
@@ -114,9 +117,9 @@ func (a *Auth) checkWho(spec *OperatorSpec) error {
 	}
 	spec.Email = email
 	if spec.Name = strings.TrimSpace(spec.Name); spec.Name == "" {
-		spec.Name = email
+		spec.Name = clip(email, maxName)
 	}
-	if !utf8.ValidString(spec.Name) || len(spec.Name) > 200 || strings.ContainsFunc(spec.Name, unicode.IsControl) {
+	if !utf8.ValidString(spec.Name) || len(spec.Name) > maxName || strings.ContainsFunc(spec.Name, unicode.IsControl) {
 		return &FieldError{"name", "malformed", tenancy.ErrInvalid}
 	}
 	if _, ok := a.opts.Roles[spec.Role]; !ok {
@@ -246,10 +249,11 @@ type OperatorChange struct {
 	Disabled *bool
 }
 
-// UpdateOperator changes an operator whose record still has that version. The caller checks that whoever asks may grant the role
-// and scope; by is the operator who asks, who cannot change themselves. The last owner who can sign in stays one. The errors
-// wrap [tenancy.ErrNotFound], [tenancy.ErrConflict] for another version, [tenancy.ErrForbidden] for what nobody may change, or
-// are a [*FieldError].
+// UpdateOperator changes an operator whose record still has that version. by is the ID of the operator who asks, or empty for the
+// application itself. Operators need [OperatorsWrite] and all that the changed operator has before and after; in the transaction of the
+// change they still must. They cannot change their own role and scope, and the last owner who can sign in stays one. The errors wrap
+// [tenancy.ErrNotFound], [tenancy.ErrConflict] for another version, [tenancy.ErrForbidden] for what by may not change, or are a
+// [*FieldError].
 func (a *Auth) UpdateOperator(ctx context.Context, id string, version int64, by string, c OperatorChange) (*Operator, error) {
 	const op = "auth.Auth.UpdateOperator"
 	if id == by && (c.Role != nil || c.Scope != nil || c.Disabled != nil) {
@@ -268,10 +272,33 @@ func (a *Auth) UpdateOperator(ctx context.Context, id string, version int64, by 
 		if row.Version != version {
 			return fmt.Errorf("%w: the operator has version %d now", tenancy.ErrConflict, row.Version)
 		}
+		if by != "" {
+			if err := a.mayChange(ctx, tx, by, row, c); err != nil {
+				return err
+			}
+		}
 		changed, err = a.apply(ctx, tx, row, c)
 		return err
 	})
 	return changed, tenancy.Wrap(op, "", err)
+}
+
+// mayChange reports whether the operator with that ID may grant what the row has, and what it has after the change.
+func (a *Auth) mayChange(ctx context.Context, tx *sqlx.Tx, by string, row *operatorRow, c OperatorChange) error {
+	o, err := row.operator()
+	if err != nil {
+		return err
+	}
+	if err := a.grants(ctx, tx, by, o.Role, o.Scope); err != nil {
+		return err
+	}
+	if c.Role != nil {
+		o.Role = *c.Role
+	}
+	if c.Scope != nil {
+		o.Scope = *c.Scope
+	}
+	return a.grants(ctx, tx, by, o.Role, o.Scope)
 }
 
 // apply writes the change of the row that tx has read under its lock.
@@ -283,7 +310,7 @@ func (a *Auth) apply(ctx context.Context, tx *sqlx.Tx, row *operatorRow, c Opera
 	after := *before
 	var changes []tenancy.FieldChange
 	if c.Name != nil && *c.Name != before.Name {
-		if after.Name = strings.TrimSpace(*c.Name); after.Name == "" || len(after.Name) > 200 || strings.ContainsFunc(after.Name, unicode.IsControl) || !utf8.ValidString(after.Name) {
+		if after.Name = strings.TrimSpace(*c.Name); after.Name == "" || len(after.Name) > maxName || strings.ContainsFunc(after.Name, unicode.IsControl) || !utf8.ValidString(after.Name) {
 			return nil, &FieldError{"name", "malformed", tenancy.ErrInvalid}
 		}
 		changes = append(changes, change("name", before.Name, after.Name))

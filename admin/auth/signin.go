@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,16 +15,6 @@ import (
 )
 
 func isNotFound(err error) bool { return errors.Is(err, tenancy.ErrNotFound) }
-
-// IsLoopbackName reports whether a host name without port names this machine.
-func IsLoopbackName(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.IsLoopback()
-}
 
 // How many sign-ins are looked at: from one address, and for one account.
 var (
@@ -78,8 +66,9 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 		return nil, err
 	}
 	account, err := canonicalEmail(email)
-	if err != nil {
-		account = clip(email, 254)
+	object := account
+	if err != nil { // it may be the password, typed too early: it is counted, and kept nowhere
+		account, object = clip(email, 254), ""
 	}
 	if err := a.limit(ctx, r, account); err != nil {
 		return nil, err
@@ -100,7 +89,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	}
 	if !ok {
 		a.failures.add(row.ID)
-		if err := a.audit(ctx, nil, "session.sign_in", account, tenancy.AuditDenied); err != nil {
+		if err := a.audit(ctx, nil, "session.sign_in", object, tenancy.AuditDenied); err != nil {
 			return nil, err
 		}
 		return nil, errCredentials

@@ -1,0 +1,236 @@
+package admin_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// What a handler refuses is in the audit, as what is refused before it.
+func TestDenialsOfHandlersAreEntries(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleSecurity, tenancy.ByIDs(c.a.ID))
+	var me struct{ ID string }
+	cl.do(t, "GET", "me", "").into(t, &me)
+	if a := cl.do(t, "PATCH", "operators/"+me.ID, `{"role":"owner","scope":{"all":true}}`, "If-Match", `"v1"`); a.code != 403 {
+		t.Fatalf("self-promotion: got %d %s, want 403", a.code, a.body)
+	}
+	if a := c.as(t, auth.RoleOperator, tenancy.ByIDs(c.a.ID)).do(t, "PUT", "tenants/t-aaa/tags", `{"tags":["us"]}`, "If-Match", `"v1"`); a.code != 403 {
+		t.Fatalf("tags within a scope: got %d %s, want 403", a.code, a.body)
+	}
+	denied := map[string]bool{}
+	for e, err := range c.trail.Entries(t.Context(), audit.Filter{Results: []tenancy.AuditResult{tenancy.AuditDenied}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		denied[e.Action] = true
+	}
+	if !denied["operator.update"] || !denied["tenant.tag"] {
+		t.Errorf("got entries of denials %v, want operator.update and tenant.tag", denied)
+	}
+}
+
+// A request whose body comes slowly is carried out with the rights that the operator has when the body is there.
+func TestRightsCountOnceTheBodyIsThere(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*testing.T, *console, *auth.Operator){
+		"the role": func(t *testing.T, c *console, o *auth.Operator) {
+			role := auth.RoleViewer
+			if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "", auth.OperatorChange{Role: &role}); err != nil {
+				t.Error(err)
+			}
+		},
+		"the scope": func(t *testing.T, c *console, o *auth.Operator) {
+			scope := tenancy.ByIDs(c.b.ID)
+			if _, err := c.Auth().UpdateOperator(t.Context(), o.ID, o.Version, "", auth.OperatorChange{Scope: &scope}); err != nil {
+				t.Error(err)
+			}
+		},
+		"the session": func(t *testing.T, c *console, o *auth.Operator) {
+			if _, err := c.Auth().EndSessions(t.Context(), o.ID, ""); err != nil {
+				t.Error(err)
+			}
+		},
+		"the tag": func(t *testing.T, c *console, _ *auth.Operator) {
+			if _, err := c.cat.Edit(t.Context(), c.a.ID, func(t *tenancy.Tenant) error { t.Tags = nil; return nil }); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, idempotent := range []bool{false, true} {
+				c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+				o, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "op@example.com", Role: auth.RoleOperator, Scope: tenancy.ByTags("eu"), Password: password})
+				if err != nil {
+					t.Fatal(err)
+				}
+				cl := c.client()
+				cl.undocumented = true
+				cl.do(t, "POST", "auth/sign-in", `{"email":"op@example.com","password":"`+password+`"}`)
+				r := cl.request(t, "POST", "tenants/t-aaa/suspend", "{}", "Idempotency-Key", "k")
+				if !idempotent {
+					r = cl.request(t, "PUT", "tenants/t-aaa/limits", "{}", "If-Match", `"v1"`)
+				}
+				r.Body = io.NopCloser(io.MultiReader(readerFunc(func() { lose(t, c, o) }), strings.NewReader(`{"limits":{"x":1}}`)))
+				if a := cl.send(t, r, ""); a.code < 400 {
+					t.Errorf("%s: got %d %s, want a refusal", r.URL.Path, a.code, a.body)
+				}
+				got, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: "t-aaa"})
+				if err != nil || got.Status != tenancy.StatusActive || len(got.Limits) > 0 {
+					t.Errorf("%s: got the tenant %+v, %v, want it as it was", r.URL.Path, got, err)
+				}
+			}
+		})
+	}
+}
+
+// readerFunc is the beginning of a body: before it ends, something happens.
+type readerFunc func()
+
+func (f readerFunc) Read([]byte) (int, error) { f(); return 0, io.EOF }
+
+// With an Idempotency-Key the work ends before another request may take the key over.
+func TestIdempotentWorkIsBounded(t *testing.T) {
+	t.Parallel()
+	bounded := false
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		create := o.Create
+		o.Create = func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+			_, bounded = ctx.Deadline()
+			return create(ctx, t)
+		}
+	})
+	if a := c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants", `{"slug":"once"}`, "Idempotency-Key", "k"); a.code != 201 || !bounded {
+		t.Errorf("got %d, a deadline %v, want 201 and one", a.code, bounded)
+	}
+}
+
+// Of a key that another request has taken over, the first request keeps nothing.
+func TestLateAnswersAreNotKept(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		var c *console
+		c = newConsole(t, s, func(o *admin.Options) {
+			create := o.Create
+			o.Create = func(ctx context.Context, in *tenancy.Tenant) (*tenancy.Tenant, error) {
+				made, err := create(ctx, in)
+				// Its time is over, and somebody else has taken the key.
+				if _, err := c.db.Exec(`UPDATE tenancy_admin_keys SET running_until = running_until + 1000000`); err != nil {
+					t.Error(err)
+				}
+				return made, err
+			}
+		})
+		c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants", `{"slug":"once"}`, "Idempotency-Key", "k")
+		var kept int
+		if err := c.db.Get(&kept, `SELECT COUNT(*) FROM tenancy_admin_keys WHERE status <> 0`); err != nil || kept != 0 {
+			t.Errorf("got %d answers, %v, want none", kept, err)
+		}
+	})
+}
+
+// Whatever stands in a path or parameter, the answer is no error of the server.
+func TestHostileTexts(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		c := newConsole(t, s, nil)
+		cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		cl.undocumented = true
+		for _, text := range []string{"\x00", "\xff\xfe", "'\"; DROP TABLE tenancy_runs --", strings.Repeat("x", 10<<10), "é\u202e", "-9223372036854775809"} {
+			q := url.QueryEscape(text)
+			p := url.PathEscape(text)
+			cursor := func(query string, values ...string) string { return string(tenancy.NewCursor(query, values...)) }
+			for _, path := range []string{
+				"operators/" + p, "runs/" + p, "runs/" + p + "/tenants", "tenants/" + p, "tenants/" + p + "/audit", "analytics/tenant/" + p,
+				"runs?task=" + q, "runs?state=" + q, "audit?actor=" + q, "audit?action=" + q, "audit?tenant=" + q, "audit?result=" + q,
+				"tenants?filter=" + q, "tenants?filter=" + url.QueryEscape(`plan:"`+text+`"`), "analytics/tenants?filter=" + q, "analytics/tenants?sort=" + q,
+				"analytics/activities?type=" + q, "analytics/logins?subject=" + q, "analytics/logins?tenant=" + q, "analytics/trends?names=" + q,
+				"live?topics=tenant:" + q, "live?topics=run:" + q,
+				"operators?cursor=" + cursor("operators", text), "runs?cursor=" + cursor("runs?&", text), "audit?cursor=" + cursor("audit?&", text, text),
+			} {
+				if a := cl.do(t, "GET", path, ""); a.code >= 500 {
+					t.Errorf("GET %.60q: got %d %s", path, a.code, a.body)
+				}
+			}
+			for _, row := range [][2]string{
+				{"DELETE", "sessions/" + p}, {"DELETE", "operators/" + p + "/sessions"}, {"PUT", "tenants/t-aaa/domains/" + p}, {"POST", "runs/" + p + "/pause"},
+			} {
+				if a := cl.do(t, row[0], row[1], "", "X-Reason", p); a.code >= 500 {
+					t.Errorf("%s %.60q: got %d %s", row[0], row[1], a.code, a.body)
+				}
+			}
+			quoted := fmt.Sprintf("%q", strings.ToValidUTF8(text, "?"))
+			quoted = strings.NewReplacer(`\x00`, `\u0000`).Replace(quoted)
+			for _, row := range [][3]string{
+				{"PATCH", "tenants/t-aaa", `{"name":` + quoted + `,"plan":` + quoted + `}`},
+				{"PUT", "tenants/t-aaa/limits", `{"limits":{` + quoted + `:1}}`},
+				{"POST", "actions/bulk-suspend", `{"dry_run":true,"filter":` + quoted + `}`},
+				{"POST", "actions/bulk-suspend", `{"dry_run":true,"ids":[` + quoted + `]}`},
+				{"POST", "actions/bulk-limits", `{"dry_run":true,"filter":"status:active","params":{"name":` + quoted + `,"value":` + quoted + `}}`},
+				{"POST", "actions/bulk-suspend", `{"plan":` + quoted + `,"confirm":"x"}`},
+				{"POST", "invitations", `{"email":"x@example.com","name":` + quoted + `,"role":` + quoted + `}`},
+				{"POST", "auth/accept", `{"token":` + quoted + `,"password":` + quoted + `}`},
+				{"POST", "auth/setup", `{"token":` + quoted + `,"email":` + quoted + `}`},
+				{"POST", "auth/sign-in", `{"email":` + quoted + `,"password":` + quoted + `}`},
+			} {
+				who := cl
+				if strings.HasPrefix(row[1], "auth/") {
+					who = c.client()
+					who.undocumented = true
+				}
+				if a := who.do(t, row[0], row[1], row[2], "If-Match", `"v1", "v2", "v3"`, "X-Reason", p); a.code >= 500 {
+					t.Errorf("%s %s %.60q: got %d %s", row[0], row[1], row[2], a.code, a.body)
+				}
+			}
+		}
+	})
+}
+
+// A period from the beginning to the end of time is refused, not computed.
+func TestPeriodsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for _, path := range []string{"analytics/trends", "analytics/tenants", "analytics/tenant/t-aaa", "analytics/performance", "analytics/tenant/t-aaa/series"} {
+		for _, period := range []string{"from=0001-01-02T00:00:00Z", "from=0001-01-02T00:00:00Z&to=9999-12-31T00:00:00Z", "from=1970-01-01T00:00:00Z"} {
+			if a := cl.do(t, "GET", path+"?"+period, ""); a.code != 400 {
+				t.Errorf("%s?%s: got %d %.200s, want 400", path, period, a.code, a.body)
+			}
+		}
+	}
+}
+
+// Streams that are refused, and frames that nobody looks at any more, leave nothing behind while others look.
+func TestFramesDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	server := httptest.NewServer(c.Handler())
+	defer server.CloseClientConnections()
+	res, lines := cl.stream(t, server, "overview")
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d, want a stream", res.StatusCode)
+	}
+	lines.Scan()
+	for i := range 50 {
+		if a := cl.do(t, "GET", fmt.Sprintf("live?topics=run:none%d", i), ""); a.code != 404 {
+			t.Fatalf("got %d %s, want 404", a.code, a.body)
+		}
+	}
+	if n := c.Frames(); n > 2 {
+		t.Errorf("got %d frames, want those that somebody looks at", n)
+	}
+}
