@@ -91,7 +91,6 @@ type Admin struct {
 	table   []route
 	origin  *http.CrossOriginProtection
 	keys    *idempotency
-	denials denials
 	exports exports
 	health  health
 	live    live
@@ -191,8 +190,8 @@ func (a *Admin) Migrate(ctx context.Context) error {
 // runEvery is how often Run works.
 const runEvery = 5 * time.Second
 
-// Run does the console's work beside requests until ctx ends: it looks at the health of the parts, writes the entries of repeated
-// denials and removes what has expired. It returns nil.
+// Run does the console's work beside requests until ctx ends: it looks at the health of the parts and
+// removes what has expired. It returns nil.
 func (a *Admin) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() {
@@ -207,11 +206,6 @@ func (a *Admin) Run(ctx context.Context) error {
 		a.runOnce(ctx)
 		select {
 		case <-ctx.Done():
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := a.writeDenials(end, true); err != nil {
-				a.opts.Logger.WarnContext(ctx, "admin: entries of denials are lost", "error", err)
-			}
 			return nil
 		case <-tick.C:
 		}
@@ -220,7 +214,7 @@ func (a *Admin) Run(ctx context.Context) error {
 
 func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
-	if err := errors.Join(a.writeDenials(ctx, false), a.keys.purge(ctx)); err != nil && ctx.Err() == nil {
+	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -34,9 +35,33 @@ type call struct {
 	r      *http.Request
 	id     *auth.Identity  // nil for everybody
 	tenant *tenancy.Tenant // for rows about one tenant
+	body   []byte          // once it was read
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
+
+// bodyWait is how long a client may take to send a body.
+const bodyWait = 30 * time.Second
+
+// readBody returns the body, which may be read many times.
+func (c *call) readBody() ([]byte, error) {
+	if c.body != nil {
+		return c.body, nil
+	}
+	in := http.NewResponseController(c.w)
+	_ = in.SetReadDeadline(time.Now().Add(bodyWait)) // a writer without deadlines is the application's
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	_ = in.SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	c.body = body
+	return body, nil
+}
 
 // decode reads the body into v. Unknown fields, and anything behind the value, are refused.
 func (c *call) decode(v any) error {
@@ -44,13 +69,9 @@ func (c *call) decode(v any) error {
 	if err != nil || kind != "application/json" {
 		return problem.New(problem.Media, fmt.Errorf("%w: Content-Type %.80q", tenancy.ErrInvalid, c.r.Header.Get("Content-Type")))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	body, err := c.readBody()
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return err
-		}
-		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()

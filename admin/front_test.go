@@ -34,11 +34,23 @@ func TestHosts(t *testing.T) {
 	} {
 		c := newConsole(t, server, func(o *admin.Options) { o.Hosts = tt.hosts })
 		cl := c.client()
-		r := cl.request(t, "GET", "tenants", "", "X-Forwarded-Host", "console.example")
+		r := cl.request(t, "GET", "tenants", "")
 		r.Host, r.RemoteAddr = tt.host, tt.peer
+		if tt.hosts != nil { // nobody vouches for it
+			r.Header.Set("X-Forwarded-Host", "console.example")
+		}
 		if a := cl.send(t, r, ""); a.code != tt.want {
 			t.Errorf("%v: %s from %s: got %d, want %d", tt.hosts, tt.host, tt.peer, a.code, tt.want)
 		}
+	}
+}
+
+// Without hosts the console is for this machine: a proxy on it that brings requests of others is refused.
+func TestNoHostsBehindAProxy(t *testing.T) {
+	t.Parallel()
+	cl := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil).client()
+	if a := cl.do(t, "GET", "tenants", "", "X-Forwarded-For", "203.0.113.9"); a.code != 421 {
+		t.Errorf("got %d %s, want 421", a.code, a.body)
 	}
 }
 

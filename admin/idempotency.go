@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -23,7 +22,8 @@ import (
 const (
 	// keyLasts is how long the answer to a key is kept.
 	keyLasts = 24 * time.Hour
-	// keyRuns is how long a request may take before another may take its key over, because its instance has died.
+	// keyRuns is how long a request keeps its key; then another may take it over, because the instance has died. The work ends after
+	// half of that time.
 	keyRuns = 2 * time.Minute
 	maxKey  = 200
 )
@@ -48,11 +48,10 @@ func (k *idempotency) once(c *call, key string) error {
 	if len(key) > maxKey {
 		return fmt.Errorf("%w: Idempotency-Key of %d bytes, want at most %d", tenancy.ErrInvalid, len(key), maxKey)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	body, err := c.readBody()
 	if err != nil {
 		return err
 	}
-	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
 	sum.Write(body)
@@ -60,22 +59,24 @@ func (k *idempotency) once(c *call, key string) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), keyRuns/2)
 	defer cancel()
 	id := tenancy.DigestOf(c.id.Operator.ID + "\n" + key).String()
-	first, err := k.claim(ctx, id, hash)
+	until, err := k.claim(ctx, id, hash)
 	if err != nil {
 		return err
 	}
-	if !first {
+	if until == 0 {
 		return k.repeat(ctx, c, id, hash)
 	}
 	rec := &recorder{header: http.Header{}}
 	outer := c.w
-	c.w = rec
+	c.w, c.r = rec, c.r.WithContext(ctx)
 	err = c.row.handle(c)
 	c.w = outer
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyRuns/2)
+	defer cancel()
 	if err == nil && rec.status < 500 {
-		err = k.keep(context.WithoutCancel(ctx), id, rec)
+		err = k.keep(after, id, until, rec)
 	} else { // nothing is kept of what failed: it may be sent again
-		k.forget(context.WithoutCancel(ctx), id)
+		k.forget(after, id, until)
 	}
 	if err != nil {
 		return err
@@ -84,22 +85,27 @@ func (k *idempotency) once(c *call, key string) error {
 	return nil
 }
 
-// claim reports whether this is the first request with the key.
-func (k *idempotency) claim(ctx context.Context, id, hash string) (bool, error) {
+// claim takes the key for the first request with it, and returns until when; it returns 0 for others. The time also tells those apart who
+// have the key one after another.
+func (k *idempotency) claim(ctx context.Context, id, hash string) (until int64, err error) {
 	now := time.Now()
-	_, err := k.exec(ctx, `INSERT INTO tenancy_admin_keys (id, request_hash, status, header, body, running_until, expires_at) VALUES (?, ?, 0, '', ?, ?, ?)`,
-		id, hash, []byte{}, now.Add(keyRuns).UnixMicro(), now.Add(keyLasts).UnixMicro())
+	until = now.Add(keyRuns).UnixMicro()
+	_, err = k.exec(ctx, `INSERT INTO tenancy_admin_keys (id, request_hash, status, header, body, running_until, expires_at) VALUES (?, ?, 0, '', ?, ?, ?)`,
+		id, hash, []byte{}, until, now.Add(keyLasts).UnixMicro())
 	if err == nil {
-		return true, nil
+		return until, nil
 	}
 	if !sqlkit.IsUnique(err) {
-		return false, unavailable(err)
+		return 0, unavailable(err)
 	}
 	// A key whose time is over, or whose instance has died, begins again.
 	n, err := k.exec(ctx, `UPDATE tenancy_admin_keys SET request_hash = ?, status = 0, running_until = ?, expires_at = ?
 		WHERE id = ? AND (expires_at <= ? OR status = 0 AND running_until <= ? AND request_hash = ?)`,
-		hash, now.Add(keyRuns).UnixMicro(), now.Add(keyLasts).UnixMicro(), id, now.UnixMicro(), now.UnixMicro(), hash)
-	return n == 1, unavailable(err)
+		hash, until, now.Add(keyLasts).UnixMicro(), id, now.UnixMicro(), now.UnixMicro(), hash)
+	if err != nil || n == 0 {
+		return 0, unavailable(err)
+	}
+	return until, nil
 }
 
 // repeat answers as the first request with the key was answered.
@@ -125,17 +131,19 @@ func (k *idempotency) repeat(ctx context.Context, c *call, id, hash string) erro
 	return nil
 }
 
-func (k *idempotency) keep(ctx context.Context, id string, rec *recorder) error {
+// keep keeps the answer, unless another request has taken the key over.
+func (k *idempotency) keep(ctx context.Context, id string, until int64, rec *recorder) error {
 	header, err := json.Marshal(rec.header)
 	if err != nil {
 		return err
 	}
-	_, err = k.exec(ctx, `UPDATE tenancy_admin_keys SET status = ?, header = ?, body = ? WHERE id = ?`, rec.status, string(header), rec.body.Bytes(), id)
+	_, err = k.exec(ctx, `UPDATE tenancy_admin_keys SET status = ?, header = ?, body = ? WHERE id = ? AND status = 0 AND running_until = ?`,
+		rec.status, string(header), rec.body.Bytes(), id, until)
 	return unavailable(err)
 }
 
-func (k *idempotency) forget(ctx context.Context, id string) {
-	_, _ = k.exec(ctx, `DELETE FROM tenancy_admin_keys WHERE id = ? AND status = 0`, id) // otherwise it expires
+func (k *idempotency) forget(ctx context.Context, id string, until int64) {
+	_, _ = k.exec(ctx, `DELETE FROM tenancy_admin_keys WHERE id = ? AND status = 0 AND running_until = ?`, id, until) // otherwise it expires
 }
 
 func (k *idempotency) purge(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -86,6 +87,7 @@ func (l *live) get(ctx context.Context, key string, look func(context.Context) (
 		}
 	}
 	f = &frame{at: time.Now(), done: make(chan struct{})}
+	maps.DeleteFunc(l.frames, func(_ string, old *frame) bool { return f.at.Sub(old.at) > liveWrite }) // nobody looks any more
 	l.frames[key] = f
 	l.mu.Unlock()
 	defer close(f.done)
@@ -94,6 +96,13 @@ func (l *live) get(ctx context.Context, key string, look func(context.Context) (
 	var v any
 	if v, f.err = look(bounded); f.err == nil {
 		f.data, f.err = json.Marshal(v)
+	}
+	if f.err != nil && !isUnavailable(f.err) { // nobody will ask again
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.frames[key] == f {
+			delete(l.frames, key)
+		}
 	}
 	return f, f.err
 }

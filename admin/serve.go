@@ -116,38 +116,70 @@ func (a *Admin) serve(row *route) http.Handler {
 		request.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c.w, c.r = w, r
 			if err := a.handleRow(c); err != nil {
+				a.denied(c, err)
 				a.refuse(w, r, err)
 			}
 		}), w, r, nil)
 	})
 }
 
-// handleRow calls the row's handler, once for each Idempotency-Key.
+// handleRow calls the row's handler, once for each Idempotency-Key. A body may come slowly, and meanwhile the caller may have lost the
+// session, the role or the tenant: what counts is what they may do when it is there.
 func (a *Admin) handleRow(c *call) error {
+	if c.row.changes() && c.id != nil {
+		_, err := c.readBody()
+		if err == nil && c.r.ContentLength != 0 {
+			if err = a.identify(c); err == nil {
+				err = a.permit(c)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if key := c.r.Header.Get("Idempotency-Key"); c.row.idempotent && key != "" {
 		return a.keys.once(c, key)
 	}
 	return c.row.handle(c)
 }
 
-// admit checks who asks and whether they may: session, permission, scope, fresh credentials.
+// admit checks who asks and whether they may, and counts the request.
 func (a *Admin) admit(c *call) error {
-	row := c.row
-	if row.audience == everybody {
-		return a.wired(row)
+	if c.row.audience == everybody {
+		return a.wired(c.row)
 	}
+	if err := a.identify(c); err != nil {
+		return err
+	}
+	limits := []ratelimit.Limit{{Kind: ratelimit.Key, Class: "console", Key: c.id.Operator.ID, Rate: operatorRate}}
+	if ok, err := a.opts.Limiter.Take(c.r.Context(), limits); err != nil || !ok {
+		return cmp.Or(err, error(tenancy.ErrLimited))
+	}
+	if err := a.permit(c); err != nil {
+		return err
+	}
+	if c.row.reach != pageSelf && c.r.Header.Get("X-Refresh") == "" {
+		return a.auth.Active(c.r.Context(), c.id)
+	}
+	return nil
+}
+
+// identify finds out who asks. Their sign-in must be as far as the row wants it.
+func (a *Admin) identify(c *call) error {
 	id, err := a.auth.Identify(c.r)
 	if err != nil {
 		return err
 	}
-	if id.Session.Stage != auth.StageFull && row.audience != signingIn {
+	if id.Session.Stage != auth.StageFull && c.row.audience != signingIn {
 		return fmt.Errorf("%w: the sign-in is not complete: %s", tenancy.ErrUnauthenticated, id.Session.Stage)
 	}
 	c.id = id
-	limits := []ratelimit.Limit{{Kind: ratelimit.Key, Class: "console", Key: id.Operator.ID, Rate: operatorRate}}
-	if ok, err := a.opts.Limiter.Take(c.r.Context(), limits); err != nil || !ok {
-		return cmp.Or(err, error(tenancy.ErrLimited))
-	}
+	return nil
+}
+
+// permit checks whether whoever was identified may: permission, scope, fresh credentials.
+func (a *Admin) permit(c *call) (err error) {
+	row, id := c.row, c.id
 	if row.audience == permitted && !id.Permissions.Has(row.permission) {
 		return fmt.Errorf("%w: permission %s is missing", tenancy.ErrForbidden, row.permission)
 	}
@@ -164,9 +196,6 @@ func (a *Admin) admit(c *call) error {
 	}
 	if row.stepUp && !id.Fresh() {
 		return problem.New(problem.StepUp, fmt.Errorf("%w: credentials were shown at %v", tenancy.ErrForbidden, id.Session.AuthenticatedAt))
-	}
-	if row.reach != pageSelf && c.r.Header.Get("X-Refresh") == "" {
-		return a.auth.Active(c.r.Context(), id)
 	}
 	return nil
 }

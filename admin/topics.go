@@ -32,6 +32,7 @@ func (a *Admin) topicsOf(r *http.Request) ([]topic, error) {
 	for name := range strings.SplitSeq(text, ",") {
 		kind, id, _ := strings.Cut(name, ":")
 		t := topic{name: name, event: kind}
+		valid := tenancy.ID(id).Validate() == nil
 		switch {
 		case name == "overview":
 			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, id *auth.Identity) (any, error) { return a.overviewFor(ctx, id) }
@@ -39,11 +40,11 @@ func (a *Admin) topicsOf(r *http.Request) ([]topic, error) {
 			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, id *auth.Identity) (any, error) {
 				return a.opts.Reports.Live(ctx, id.Scope, 0)
 			}
-		case kind == "tenant" && id != "":
+		case kind == "tenant" && valid:
 			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, who *auth.Identity) (any, error) {
 				return a.tenantNow(ctx, who, tenancy.ID(id))
 			}
-		case kind == "run" && id != "":
+		case kind == "run" && valid:
 			if a.opts.Runs == nil {
 				return nil, problem.New(problem.NotConfigured, fmt.Errorf("%w: runs are not wired", tenancy.ErrNotFound))
 			}

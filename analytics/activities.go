@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -47,8 +48,9 @@ func (r *Reports) activities(ctx context.Context, scope tenancy.Scope, req *Acti
 		req = &ActivitiesRequest{}
 	}
 	limit := cmp.Or(req.Limit, 50)
-	if limit < 0 || limit > maxPage || len(req.Types) > 100 || strings.ContainsRune(req.Subject+strings.Join(req.Types, "")+string(req.Tenant), 0) {
-		return nil, fmt.Errorf("%w: page of %d activities of %d types, want at most %d of 100, without NUL", tenancy.ErrInvalid, limit, len(req.Types), maxPage)
+	texts := req.Subject + strings.Join(req.Types, "") + string(req.Tenant)
+	if limit < 0 || limit > maxPage || len(req.Types) > 100 || strings.ContainsRune(texts, 0) || !utf8.ValidString(texts) {
+		return nil, fmt.Errorf("%w: page of %d activities of %d types, want at most %d of 100, in UTF-8 without NUL", tenancy.ErrInvalid, limit, len(req.Types), maxPage)
 	}
 	if p := req.Period; !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
 		return nil, fmt.Errorf("%w: a period from %v to %v", tenancy.ErrInvalid, p.From, p.To)

@@ -52,6 +52,9 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	return r, nil
 }
 
+// maxPeriod is the longest period of a report. Nothing is kept for longer.
+const maxPeriod = 10 * 366 * day
+
 // check completes a period: the zero period is the last [ReportsOptions.Span], an open
 // end is the present.
 func (r *Reports) check(p Period, state *State) (Period, error) {
@@ -61,7 +64,7 @@ func (r *Reports) check(p Period, state *State) (Period, error) {
 	if p.From.IsZero() {
 		p.From = p.To.Add(-r.opts.Span)
 	}
-	if !p.From.Before(p.To) {
+	if !p.From.Before(p.To) || p.To.Sub(p.From) > maxPeriod {
 		return p, fmt.Errorf("%w: a period from %v to %v", tenancy.ErrInvalid, p.From, p.To)
 	}
 	return Period{p.From.UTC(), p.To.UTC()}, nil

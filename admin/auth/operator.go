@@ -70,8 +70,14 @@ func (r *operatorRow) operator() (*Operator, error) {
 	return o, nil
 }
 
+// isID reports whether a text may be the ID of an operator or a session. Databases answer others with errors.
+func isID(s string) bool { return tenancy.ID(s).Validate() == nil }
+
 func (s *store) operatorBy(ctx context.Context, on sqlx.QueryerContext, column, value string) (*operatorRow, error) {
 	var row operatorRow
+	if column == "id" && !isID(value) {
+		return nil, fmt.Errorf("%w: operator %.80q", tenancy.ErrNotFound, value)
+	}
 	if err := s.get(ctx, on, &row, `SELECT `+operatorColumns+` FROM tenancy_auth_operators WHERE `+column+` = ?`, value); err != nil {
 		return nil, err
 	}
@@ -226,6 +232,9 @@ func (a *Auth) Operator(ctx context.Context, id string) (*Operator, error) {
 // Operators returns a page of operators in ascending order of ID: at most limit of those after that ID.
 func (a *Auth) Operators(ctx context.Context, after string, limit int) ([]*Operator, error) {
 	const op = "auth.Auth.Operators"
+	if after != "" && !isID(after) {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: operators after %.80q", tenancy.ErrInvalid, after))
+	}
 	var rows []operatorRow
 	err := a.store.db.SelectContext(ctx, &rows, a.store.dialect.Rebind(
 		`SELECT `+operatorColumns+` FROM tenancy_auth_operators WHERE id > ? ORDER BY id LIMIT ?`), after, limit)

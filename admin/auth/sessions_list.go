@@ -29,7 +29,11 @@ func (a *Auth) Sessions(ctx context.Context, operator string) ([]Session, error)
 
 // EndSession ends one session of the operator. One that is not theirs, or gone, is an error that wraps [tenancy.ErrNotFound].
 func (a *Auth) EndSession(ctx context.Context, operator, session string) error {
-	return tenancy.Wrap("auth.Auth.EndSession", "", a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	const op = "auth.Auth.EndSession"
+	if !isID(session) {
+		return tenancy.Wrap(op, "", fmt.Errorf("%w: no such session", tenancy.ErrNotFound))
+	}
+	return tenancy.Wrap(op, "", a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		n, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_sessions WHERE operator_id = ? AND id = ?`, operator, session)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: no such session", tenancy.ErrNotFound)

@@ -182,6 +182,9 @@ func (r *Runner) audit(ctx context.Context, tx *sqlx.Tx, action, id, task string
 
 // lockRun returns a run that nobody else changes before the transaction ends.
 func (r *Runner) lockRun(ctx context.Context, tx *sqlx.Tx, id string) (*runRow, error) {
+	if !isID(id) {
+		return nil, fmt.Errorf("%w: run %.40q", tenancy.ErrNotFound, id)
+	}
 	if r.dialect == sqlkit.SQLite { // a transaction that begins with a read may not be able to write
 		if _, err := r.exec(ctx, tx, `UPDATE tenancy_runs SET wave = wave WHERE id = ?`, id); err != nil {
 			return nil, err
@@ -209,9 +212,7 @@ func (r *Runner) mayChange(ctx context.Context, tx *sqlx.Tx, id string) error {
 	if _, err := r.read(ctx, tx, id); err != nil {
 		return err
 	}
-	in, args := r.inScope()
-	var others int
-	err := r.get(ctx, tx, &others, `SELECT COUNT(*) FROM tenancy_run_tenants WHERE run_id = ? AND NOT `+in, append([]any{id}, args...)...)
+	others, err := r.others(ctx, tx, id)
 	if err == nil && others > 0 {
 		err = fmt.Errorf("%w: the run has %d tenants outside of the scope", tenancy.ErrForbidden, others)
 	}

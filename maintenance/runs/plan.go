@@ -142,14 +142,22 @@ func (r *Runner) shownPlan(ctx context.Context, id string) (*Plan, error) {
 }
 
 // estimate returns how long a run over n tenants takes if each takes what those of the
-// last run of the task took.
+// last run of the task took. Only tenants of the scope count.
 func (r *Runner) estimate(ctx context.Context, run *Run, n int) (time.Duration, error) {
 	var last struct {
 		Busy sql.NullInt64 `db:"busy"`
 		N    sql.NullInt64 `db:"n"`
 	}
-	err := r.get(ctx, r.db, &last, `SELECT SUM(busy) AS busy, SUM(done + failed) AS n FROM tenancy_run_waves WHERE run_id =
-		(SELECT MAX(id) FROM tenancy_runs WHERE task = ? AND id < ? AND state IN ('done', 'done_with_failures'))`, run.Task, run.ID)
+	sees, args := r.sees()
+	latest := `(SELECT MAX(id) FROM tenancy_runs WHERE task = ? AND id < ? AND state IN ('done', 'done_with_failures') AND ` + sees + `)`
+	args = append([]any{run.Task, run.ID}, args...)
+	query := `SELECT SUM(busy) AS busy, SUM(done + failed) AS n FROM tenancy_run_waves WHERE run_id = ` + latest
+	if !r.scope.IsAll() {
+		in, more := r.inScope()
+		query = `SELECT SUM(ended_at - started_at) AS busy, COUNT(*) AS n FROM tenancy_run_tenants WHERE state IN ('done', 'failed') AND run_id = ` + latest + ` AND ` + in
+		args = append(args, more...)
+	}
+	err := r.get(ctx, r.db, &last, query, args...)
 	if err != nil || last.N.Int64 == 0 {
 		return 0, err
 	}
@@ -220,10 +228,10 @@ func (w *planWriter) write(ctx context.Context) error {
 }
 
 // find returns a tenant by its ID; one that is unknown is not tenancy.ErrNotFound,
-// which would speak of the run.
+// which would speak of the run. One outside of the scope is as unknown.
 func (w *planWriter) find(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
 	t, err := w.r.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
-	if errors.Is(err, tenancy.ErrNotFound) {
+	if errors.Is(err, tenancy.ErrNotFound) || err == nil && !w.r.scope.Includes(t) {
 		return nil, fmt.Errorf("%w: there is no tenant %q", tenancy.ErrInvalid, string(id))
 	}
 	return t, err

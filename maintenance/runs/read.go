@@ -53,6 +53,9 @@ func (r *Runner) sees() (condition string, args []any) {
 	return condition + ` AND EXISTS (SELECT 1 FROM tenancy_run_tenants WHERE run_id = tenancy_runs.id AND ` + in + `)`, args
 }
 
+// isID reports whether a text may be the ID of a run. Databases answer others with errors.
+func isID(s string) bool { return tenancy.ID(s).Validate() == nil }
+
 // Get returns a run, or an error that wraps [tenancy.ErrNotFound].
 func (r *Runner) Get(ctx context.Context, id string) (*Run, error) {
 	run, err := r.read(ctx, r.db, id)
@@ -60,6 +63,9 @@ func (r *Runner) Get(ctx context.Context, id string) (*Run, error) {
 }
 
 func (r *Runner) read(ctx context.Context, db sqlx.QueryerContext, id string) (*Run, error) {
+	if !isID(id) {
+		return nil, fmt.Errorf("%w: run %.40q", tenancy.ErrNotFound, id)
+	}
 	sees, args := r.sees()
 	var row runRow
 	err := r.get(ctx, db, &row, `SELECT `+runColumns+` FROM tenancy_runs WHERE id = ? AND `+sees, append([]any{id}, args...)...)
@@ -78,7 +84,26 @@ func (r *Runner) read(ctx context.Context, db sqlx.QueryerContext, id string) (*
 		return nil, err
 	}
 	run.setWaves(waves)
-	return run, nil
+	return run, r.hide(ctx, db, run)
+}
+
+// others returns how many tenants of a run are outside of the scope.
+func (r *Runner) others(ctx context.Context, db sqlx.QueryerContext, id string) (n int, err error) {
+	if r.scope.IsAll() {
+		return 0, nil
+	}
+	in, args := r.inScope()
+	err = r.get(ctx, db, &n, `SELECT COUNT(*) FROM tenancy_run_tenants WHERE run_id = ? AND NOT `+in, append([]any{id}, args...)...)
+	return n, err
+}
+
+// hide removes what speaks of tenants outside of the scope from a run that has some.
+func (r *Runner) hide(ctx context.Context, db sqlx.QueryerContext, run *Run) error {
+	n, err := r.others(ctx, db, run.ID)
+	if err == nil && n > 0 {
+		run.Reason, run.Spec.Filter, run.Spec.IDs, run.Spec.Exclude, run.Spec.Waves.CanaryIDs, run.Spec.Key = "", "", nil, nil, nil, ""
+	}
+	return err
 }
 
 // setWaves fills in what is counted.
@@ -152,8 +177,14 @@ func (r *Runner) list(ctx context.Context, q Query) ([]*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.Before != "" && !isID(q.Before) {
+		return nil, fmt.Errorf("%w: runs before %.40q", tenancy.ErrInvalid, q.Before)
+	}
 	where, args := r.sees()
 	if q.Task != "" {
+		if err := validateTaskName(q.Task); err != nil {
+			return nil, err
+		}
 		where, args = where+` AND task = ?`, append(args, q.Task)
 	}
 	if q.Before != "" {
@@ -186,6 +217,9 @@ func (r *Runner) list(ctx context.Context, q Query) ([]*Run, error) {
 			return nil, err
 		}
 		out[i].setWaves(waves)
+		if err := r.hide(ctx, r.db, out[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -190,9 +190,10 @@ func (r *Runner) readSchedules() error {
 
 // Within returns the runner as somebody sees it who may see the tenants of the scope
 // and no others. For them a run without such a tenant does not exist, and of one that
-// has others as well only these tenants are shown and counted; only runs whose tenants
-// are all in the scope can be started, paused, resumed, cancelled and retried. A tag
-// counts that a tenant had when the run was planned.
+// has others as well only these tenants are shown and counted, without its filter, its
+// IDs and its reason, which speak of the others; only runs whose tenants are all in the
+// scope can be started, paused, resumed, cancelled and retried. A tag counts that a
+// tenant had when the run was planned.
 func (r *Runner) Within(scope tenancy.Scope) *Runner {
 	c := *r
 	c.scope = scope
