@@ -16,6 +16,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/problem"
+	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -68,8 +69,10 @@ func (k *idempotency) once(c *call, key string) error {
 	}
 	rec := &recorder{header: http.Header{}}
 	outer := c.w
-	c.w, c.r = rec, c.r.WithContext(ctx)
-	err = c.row.handle(c)
+	request.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.w, c.r = w, r
+		err = c.row.handle(c)
+	}), rec, c.r, nil)
 	c.w = outer
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyRuns/2)
 	defer cancel()
