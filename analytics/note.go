@@ -109,8 +109,9 @@ func (n *notes) admit(rec *Recorder, id tenancy.ID, now time.Time) bool {
 	old := n.failures[id]
 	if old != nil && old.minute == at {
 		old.n++
+		kept := old.n <= maxFailures
 		n.mu.Unlock()
-		return old.n <= maxFailures
+		return kept
 	}
 	if n.failures == nil {
 		n.failures = map[tenancy.ID]*failures{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,4 +339,23 @@ func TestNotedTenantsAreKnown(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// Failed logins at once are counted without a race.
+func TestFailedLoginsAtOnce(t *testing.T) {
+	t.Parallel()
+	store, err := analytics.NewMemory(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := newRecorder(t, store, nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				rec.Login(t.Context(), analytics.Login{Subject: "jo"})
+			}
+		})
+	}
+	all.Wait()
 }

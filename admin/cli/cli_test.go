@@ -69,6 +69,9 @@ func newLine(t *testing.T) *line {
 	tasks[cli.TaskMigrate], tasks[cli.TaskRollback] = app.Migrator.Task(), app.Migrator.RollbackTask()
 	tasks[cli.TaskMaintenanceOn], tasks[cli.TaskMaintenanceOff] = app.Gate.BeginTask(), app.Gate.EndTask()
 	tasks[cli.TaskSeed] = maintenance.SeedTask(func(_ context.Context, t *tenancy.Tenant) error {
+		if t.Slug == "rotten" {
+			return errors.New("\x1b[2J gone\r\u202e\a")
+		}
 		if t.Slug == "globex" {
 			return errors.New("the seed is rotten, and this is a text so long that it does not fit into one line of a terminal of eighty columns")
 		}
@@ -264,5 +267,27 @@ func TestRunCommands(t *testing.T) {
 	}
 	if code, out, _ := l.call("", "run", "cancel", listed.ID); code != 0 || !strings.Contains(out, "3 cancelled") {
 		t.Errorf("cancel: got exit code %d and\n%s", code, out)
+	}
+}
+
+// A terminal carries out nothing that stands in the error of a task or in a reason.
+func TestTextsAreHarmless(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	if code, _, stderr := l.call("", "tenant", "create", "rotten"); code != 0 {
+		t.Fatalf("got %d %s", code, stderr)
+	}
+	code, stdout, stderr := l.call("", "db", "seed", "rotten")
+	if out := stdout + stderr; code != 1 || !strings.Contains(out, "[2J gone") || strings.ContainsAny(out, "\x1b\a\r\u202e") {
+		t.Errorf("got %d %q, want the error, and nothing that a terminal carries out", code, out)
+	}
+	found, err := l.app.Runner.List(t.Context(), runs.Query{})
+	if err != nil || len(found) == 0 {
+		t.Fatalf("got %d runs, %v", len(found), err)
+	}
+	for _, args := range [][]string{{"run", "show", found[0].ID, "--results"}, {"run", "show", found[0].ID, "--failed"}, {"run", "watch", found[0].ID}} {
+		if _, stdout, stderr := l.call("", args...); strings.ContainsAny(stdout+stderr, "\x1b\a\r\u202e") {
+			t.Errorf("%q: got %q, want nothing that a terminal carries out", args, stdout+stderr)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,25 @@ type table struct {
 
 func newTable(w io.Writer, head ...string) *table { return &table{w, [][]string{head}, 1} }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) row(cells ...string) {
+	for i := range cells {
+		cells[i] = harmless(cells[i])
+	}
+	t.rows = append(t.rows, cells)
+}
+
+// harmless returns a text without what a terminal would carry out: names and errors come from tenants.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}
 
 // sort puts the rows in order of the first column.
 func (t *table) sort() {
@@ -110,7 +129,7 @@ func pairs(w io.Writer, all ...string) error {
 		if all[i+1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(tw, "%s\t%s\n", all[i], all[i+1]); err != nil {
+		if _, err := fmt.Fprintf(tw, "%s\t%s\n", all[i], harmless(all[i+1])); err != nil {
 			return err
 		}
 	}

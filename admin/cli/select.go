@@ -243,7 +243,7 @@ func (b *bulk) goOn(cmd *cobra.Command, run *runs.Run) error {
 		run.ID, run.State, run.Finished(), tenants(run.Total))
 	if run.State != runs.StateRunning && run.ResumeAt.IsZero() {
 		return fmt.Errorf("the run is %s: %s; see \"run resume %s\", \"run retry %s\" and \"run cancel %s\", or give --new",
-			run.State, run.Reason, run.ID, run.ID, run.ID)
+			run.State, harmless(run.Reason), run.ID, run.ID, run.ID)
 	}
 	return b.p.watch(cmd, run.ID, !b.detach, b.detach)
 }

@@ -192,11 +192,11 @@ func (p *program) ended(cmd *cobra.Command, last runs.Progress) error {
 	case runs.StateDone:
 		return nil
 	case runs.StatePaused:
-		fmt.Fprintf(w, "Paused: %s.\nGo on:  %s run resume %s\n", run.Reason, name, run.ID)
+		fmt.Fprintf(w, "Paused: %s.\nGo on:  %s run resume %s\n", harmless(run.Reason), name, run.ID)
 	case runs.StateStopped:
-		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again: %s run retry %s\nGo on without them:        %s run resume %s\n", run.Reason, name, run.ID, name, run.ID)
+		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again: %s run retry %s\nGo on without them:        %s run resume %s\n", harmless(run.Reason), name, run.ID, name, run.ID)
 	case runs.StateCancelled:
-		fmt.Fprintf(w, "Cancelled: %s.\n", run.Reason)
+		fmt.Fprintf(w, "Cancelled: %s.\n", harmless(run.Reason))
 	case runs.StateFailed:
 		fmt.Fprintf(w, "Try the failed ones again: %s run retry %s\n", name, run.ID)
 	}
