@@ -75,8 +75,9 @@ func (h *harness) bother(ctx context.Context, broken int, every time.Duration) (
 // A few broken databases, asked for all the time, keep nobody else from the server.
 func TestFewBrokenDatabases(t *testing.T) {
 	t.Parallel()
-	// Eight first failures make the server pause from 0.1 to 3.2 s, once each.
-	const once = 6300/400 + 1
+	// Eight first failures make the server pause from 0.1 to 3.2 s, once each, in which
+	// 1, 1, 1, 2, 4 and 8 others ask at the most; and each may take one along that waits.
+	const once = 17 + 8
 	for name, tt := range map[string]struct {
 		err   error
 		plain bool // the engine cannot classify
