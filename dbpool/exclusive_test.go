@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -134,4 +135,44 @@ func TestExclusiveIsLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Work that is done alone hears of a server that has stopped answering, and does not wait
+// for it in the end.
+func TestExclusiveOnASilentServer(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *tenancytest.Server) {
+		for name, tt := range map[string]struct {
+			work func(context.Context) error
+			want error
+		}{
+			"ends":  {func(context.Context) error { return nil }, nil},
+			"waits": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, tenancy.ErrUnavailable},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				if testing.Short() && tt.want != nil {
+					t.Skip("waits for half a minute")
+				}
+				tenant := s.Tenant(t, "acme")
+				engine, proxy := proxied(t, s, "")
+				ended := make(chan error, 1)
+				go func() {
+					ended <- engine.(dbpool.Databases).Exclusive(t.Context(), tenant.Placement.Database, func(ctx context.Context) error {
+						proxy.InjectOpen(testserver.Fault{Silent: true})
+						return tt.work(ctx)
+					})
+				}()
+				select {
+				case err := <-ended:
+					if !errors.Is(err, tt.want) {
+						t.Errorf("got %v, want %v", err, tt.want)
+					}
+				case <-time.After(3 * time.Minute):
+					t.Error("still waits")
+				}
+				proxy.CutAll()
+			})
+		}
+	})
 }

@@ -97,7 +97,9 @@ func (m *maker) lock(ctx context.Context) (unlock func(), err error) {
 func (m *maker) tryLock(ctx context.Context) (unlock func(), free bool, err error) {
 	key := sqlkit.LockKey(m.making)
 	unlock = func() {
-		_, _ = m.conn.Exec(context.WithoutCancel(ctx), `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		_, _ = m.conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
 	}
 	err = m.conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, key).Scan(&free)
 	return unlock, free, err

@@ -10,13 +10,17 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// watchPause is how often Exclusive asks whether its session still lives.
-const watchPause = 5 * time.Second
+const (
+	// watchPause is how often Exclusive asks whether its session still lives, and
+	// watchTimeout how long it waits for the answer.
+	watchPause   = 5 * time.Second
+	watchTimeout = 30 * time.Second
+)
 
 // Exclusive runs fn while no other process is in Exclusive with that database.
 // The lock belongs to a session of its own, the only one of db: it ends when the
 // process dies. Others wait, within ctx. When the session ends before fn has
-// returned, the context that fn was given ends, and the error wraps
+// returned, or the server gives no sign of life for half a minute, the context that fn was given ends, and the error wraps
 // [tenancy.ErrUnavailable]. Otherwise fn's error is returned as it is.
 //
 // In PostgreSQL db is a handle to the database itself; in MySQL it may be one to
@@ -82,7 +86,10 @@ func watch(ctx context.Context, conn *sql.Conn, stop <-chan struct{}, lost func(
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := conn.PingContext(ctx); err != nil && ctx.Err() == nil {
+			short, cancel := context.WithTimeout(ctx, watchTimeout)
+			err := conn.PingContext(short)
+			cancel()
+			if err != nil && ctx.Err() == nil {
 				lost(fmt.Errorf("%w: %w", errLost, err))
 				return
 			}

@@ -12,6 +12,10 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// unlockTimeout bounds giving a lock up, which happens in nobody's context: that of the
+// work may have ended. A session that gives no answer ends, and its locks with it.
+const unlockTimeout = 5 * time.Second
+
 // newLocker returns the lock that lets one session at a time migrate a
 // database. Whoever dies holding it gives it up: it belongs to a session of the
 // server, or to an open file.
@@ -76,6 +80,8 @@ func (l postgresLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 }
 
 func (l postgresLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, unlockTimeout)
+	defer cancel()
 	return released(conn.QueryRowContext(ctx, `SELECT pg_advisory_unlock($1)`, l.key))
 }
 
@@ -98,6 +104,8 @@ func (l mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 }
 
 func (l mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, unlockTimeout)
+	defer cancel()
 	return released(conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(`+mysqlLockName+`)`, l.database, l.table))
 }
 
