@@ -3,6 +3,7 @@ import type { ComponentType } from "preact";
 import { may, wired } from "./session";
 import { Audit } from "./pages/audit";
 import { Health } from "./pages/health";
+import { Service } from "./pages/maintenance";
 import { MyAccount } from "./pages/me";
 import { Operators } from "./pages/operators";
 import { Overview } from "./pages/overview";
@@ -32,6 +33,7 @@ export const rows: Row[] = [
   { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
   { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "reports" },
   { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },
+  { path: "maintenance", title: "Maintenance", icon: "wait", page: Service, permission: "service.maintenance", part: "maintenance" },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },
   { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit" },
   { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read" },

@@ -11,6 +11,8 @@ import { may, wired } from "../session";
 import { Activities, type Activity } from "../timeline";
 import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
+import { Keys } from "./keys";
+import { Maintenance } from "./maintenance";
 
 export interface Record {
   id: string;
@@ -70,6 +72,8 @@ export function Tenant({ id }: { id: string }) {
     ...(wired("reports") && may("analytics.read") ? ["usage", "performance"] : []),
     ...(wired("reports") && may("activities.read") ? ["activity", "sign-ins"] : []),
     "record",
+    ...(wired("keys") && may("tenants.keys") ? ["keys"] : []),
+    ...(wired("maintenance") && may("tenants.maintenance") ? ["maintenance"] : []),
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
   ];
   if (record.error instanceof Problem && record.error.status === 404)
@@ -108,6 +112,8 @@ export function Tenant({ id }: { id: string }) {
           {tab === "activity" && <History t={t} of="activities" key={tab} />}
           {tab === "sign-ins" && <History t={t} of="logins" key={tab} />}
           {tab === "record" && <Details t={t} />}
+          {tab === "keys" && <Keys tenant={t.id} />}
+          {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} />}
           {tab === "audit" && <Entries tenant={t.id} />}
           {verb && <Confirm t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
           {editing && <Edit t={t} close={() => setEditing(false)} done={record.reload} />}

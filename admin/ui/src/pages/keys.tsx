@@ -1,0 +1,101 @@
+import { useState } from "preact/hooks";
+import { call } from "../api";
+import { useForm } from "../gate";
+import { useGet } from "../load";
+import { Dialog, Failure, Field, Waiting, When } from "../parts";
+
+interface Key {
+  id: string;
+  name: string;
+  scopes: string[];
+  created_at: string;
+  expires_at?: string;
+  used_at?: string;
+  replaced_by?: string;
+}
+
+/** Keys lists a tenant's API keys. The text of a new one is shown once. */
+export function Keys({ tenant }: { tenant: string }) {
+  const path = `tenants/${encodeURIComponent(tenant)}/keys`;
+  const { data, error, loading, reload } = useGet<{ keys: Key[] }>(path, {}, 15);
+  const [issuing, setIssuing] = useState(false);
+  const [text, setText] = useState("");
+  const [failure, setFailure] = useState<unknown>();
+  const change = async (run: () => Promise<string>) => {
+    setFailure(undefined);
+    try {
+      setText(await run());
+      reload();
+    } catch (err) {
+      setFailure(err);
+    }
+  };
+  const one = (k: Key) => path + "/" + encodeURIComponent(k.id);
+  return (
+    <>
+      <div class="row" style={{ marginBottom: "16px" }}><button type="button" class="primary" onClick={() => setIssuing(true)}>Issue a key</button></div>
+      <Failure error={error ?? failure} retry={reload} />
+      <Waiting on={loading && !data} />
+      {data?.keys.length === 0 && <div class="empty">The tenant has no API keys.</div>}
+      {!!data?.keys.length && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="API keys">
+          <table>
+            <thead><tr><th scope="col">Name</th><th scope="col">ID</th><th scope="col">Scopes</th><th scope="col">Used</th><th scope="col">Issued</th><th scope="col">Expires</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
+            <tbody>
+              {data.keys.map((k) => (
+                <tr key={k.id}>
+                  <td class="name">{k.name || "–"} {k.replaced_by && <span class="tag">replaced</span>}</td>
+                  <td><code>{k.id}</code></td>
+                  <td>{k.scopes.map((s) => <span class="tag" key={s}>{s}</span>)}</td>
+                  <td class="muted"><When at={k.used_at} /></td>
+                  <td class="muted"><When at={k.created_at} /></td>
+                  <td class="muted">{k.expires_at ? new Date(k.expires_at).toISOString().slice(0, 10) : "when revoked"}</td>
+                  <td>
+                    <div class="row">
+                      <button type="button" onClick={() => void change(async () => (await call<{ text: string }>(one(k) + "/rotate", { body: { after: 86400 } })).data.text)}>Rotate</button>
+                      <button type="button" class="danger" onClick={() => void change(async () => (await call(one(k), { method: "DELETE" }), ""))}>Revoke</button>
+                    </div>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      <p class="muted small">A key that is rotated stays valid for a day beside its successor.</p>
+      {issuing && <Issue path={path} close={() => setIssuing(false)} done={(t) => { setIssuing(false); setText(t); reload(); }} />}
+      {text && (
+        <Dialog title="The key" close={() => setText("")}>
+          <h2>Copy the key now</h2>
+          <p class="muted">It is not shown again; only its hash is kept.</p>
+          <p><code style={{ overflowWrap: "anywhere" }}>{text}</code></p>
+          <div class="actions">
+            <button type="button" onClick={() => void navigator.clipboard?.writeText(text)}>Copy</button>
+            <button type="button" class="primary" onClick={() => setText("")}>Done</button>
+          </div>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function Issue({ path, close, done }: { path: string; close(): void; done(text: string): void }) {
+  const [f, set] = useState({ name: "", scopes: "", days: "" });
+  const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
+  const form = useForm(async () => {
+    const body = { name: f.name, scopes: f.scopes.split(/[\s,]+/).filter(Boolean), ttl: (Number(f.days) || 0) * 86400 };
+    done((await call<{ text: string }>(path, { body })).data.text);
+  });
+  return (
+    <Dialog title="Issue a key" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>Issue a key</h2>
+        <Field label="Name" hint="What it is for." required value={f.name} onInput={on("name")} error={form.of("name")} autofocus />
+        <Field label="Scopes" hint="Separated by spaces; the application says what they mean." value={f.scopes} onInput={on("scopes")} error={form.of("scopes")} />
+        <Field label="Valid for days" hint="Empty: until it is revoked." inputMode="numeric" value={f.days} onInput={on("days")} error={form.of("ttl")} />
+        <Failure error={form.error} />
+        <div class="actions"><button type="button" onClick={close}>Cancel</button><button class="primary" disabled={form.busy}>Issue</button></div>
+      </form>
+    </Dialog>
+  );
+}
