@@ -14,6 +14,8 @@ import (
 	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -235,5 +237,42 @@ func TestFramesDoNotPileUp(t *testing.T) {
 	}
 	if n := c.Frames(); n > 2 {
 		t.Errorf("got %d frames, want those that somebody looks at", n)
+	}
+}
+
+// What is done to a run leaves one entry, whether the runner writes it in the transaction of the change or the console does; and what fails
+// is not on the record as done by a runner that writes its own.
+func TestRunsLeaveOneEntry(t *testing.T) {
+	t.Parallel()
+	for _, audited := range []bool{false, true} {
+		c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+		if audited {
+			runner, err := runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Audit: c.trail})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Admin, err = admin.New(c.db, c.cat, &admin.Options{Runs: runner, Audit: c.trail, Limiter: everything{}, Auth: auth.Options{OptionalSecondFactor: true}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+		var p planned
+		cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`).into(t, &p)
+		if a := cl.do(t, "POST", "actions/bulk-suspend", `{"plan":"`+p.Plan+`","confirm":"`+p.Confirm+`"}`); a.code != 202 {
+			t.Fatalf("got %d %s, want 202", a.code, a.body)
+		}
+		if a := cl.do(t, "POST", "runs/"+p.Plan+"/retry", ""); a.code != 409 { // it has not failed
+			t.Fatalf("got %d %s, want 409", a.code, a.body)
+		}
+		got := map[string]int{}
+		for e, err := range c.trail.Entries(t.Context(), audit.Filter{Results: []tenancy.AuditResult{tenancy.AuditDone}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[e.Action]++
+		}
+		if got["run.start"] != 1 || audited && got["run.retry"] != 0 {
+			t.Errorf("audited by the runner %v: got entries %v, want one start and no retry", audited, got)
+		}
 	}
 }

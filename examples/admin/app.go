@@ -111,7 +111,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	// Work over many tenants.
 	tasks := runs.Tasks(maintenance.Tasks(a.catalog))
 	tasks["migrate"] = migrator.Task()
-	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background}); err != nil {
+	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background, Audit: a.trail}); err != nil {
 		return a, err
 	}
 	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate, a.runner.Migrate} {

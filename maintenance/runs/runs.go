@@ -200,6 +200,9 @@ func (r *Runner) Within(scope tenancy.Scope) *Runner {
 	return &c
 }
 
+// Audited reports whether [Options.Audit] writes the entries of what is done to runs.
+func (r *Runner) Audited() bool { return r.opts.Audit != nil }
+
 // Tasks returns the names of the tasks that this program can do, in order.
 func (r *Runner) Tasks() []string { return slices.Sorted(maps.Keys(r.opts.Tasks)) }
 
