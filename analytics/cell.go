@@ -19,6 +19,12 @@ type cell struct {
 	written  *tenancy.Tenant // the newest record that was written; nil: none
 	inFlight int64
 	tallies  []*tally // the last is that of the present minute
+
+	// Nanoseconds: see Recorder.tick.
+	meters *meter // of the requests and jobs in progress
+	busy   int64  // of those that have ended, since the last tick
+	debt   int64  // what was credited for what turned out to be waiting
+	rest   int64  // what is too little to be counted
 }
 
 // tally is what is counted in one minute, or in an hour of which the minutes could not be
@@ -111,7 +117,7 @@ func (c *cell) settle(now int64) (idle bool) {
 	}
 	clear(c.tallies[len(kept):])
 	c.tallies = kept
-	return len(kept) == 0 && c.inFlight == 0 && !c.unwritten()
+	return len(kept) == 0 && c.inFlight == 0 && c.meters == nil && c.busy == 0 && !c.unwritten()
 }
 
 // unwritten reports whether the record is to be written. The caller has the lock.

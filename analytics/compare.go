@@ -81,7 +81,7 @@ func (r *Reports) compare(ctx context.Context, scope tenancy.Scope, req *Compare
 		return nil, err
 	}
 	out := &Comparison{Period: p, Tenants: []ComparedTenant{}, Scope: map[string]Spread{}}
-	f := newFigures(state)
+	f := newFigures(state).over(p)
 	sorted := map[string][]float64{}
 	for name, m := range measures {
 		if f.of(m.column, 0) != nil {
@@ -217,7 +217,7 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 			sums[i].Add(&rows[k].Counts)
 		}
 	}
-	f := newFigures(state)
+	f := newFigures(state).over(p)
 	for name, m := range measures {
 		c := ComparedToBefore{Now: m.figure(f, &sums[0]), Before: m.figure(f, &sums[1])}
 		if c.Now != nil && c.Before != nil && c.Before.Value > 0 {

@@ -26,7 +26,14 @@
 // wait for the tenant of the context that asked. Waits of work in the background
 // (dbpool.Background) count for the application.
 //
-// What is not measured is absent, such as processor time.
+// Processor time is estimated: the time of a request's handler, from when its tenant is known, or
+// of a job, less the waits that are known: for connections, for statements on a server, for
+// the client, and what [Waiting] and [Transport] mark. A statement of SQLite is work of this process. If
+// the estimates exceed what the process used, all become smaller; the rest of that counts
+// for [Unattributed]. A stream counts until its first flush, and a request without a tenant
+// does not.
+//
+// What is not measured is absent.
 //
 // # Reports
 //

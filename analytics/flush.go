@@ -27,7 +27,7 @@ func (rec *Recorder) Run(ctx context.Context) error {
 		case <-tick.C:
 			_ = rec.Flush(ctx) // it was logged
 		case <-noteTick.C:
-			_ = rec.flushNotes(ctx) // it was logged
+			_ = rec.second(ctx) // it was logged
 		case <-ctx.Done():
 			rec.end()
 			return ctx.Err()
@@ -63,12 +63,14 @@ func (rec *Recorder) Flush(ctx context.Context) error {
 	return tenancy.Wrap("analytics.Recorder.Flush", "", rec.report(ctx, err))
 }
 
-// flushNotes writes the activities that wait.
-func (rec *Recorder) flushNotes(ctx context.Context) error {
+// second does what is done each second: it divides the process's time, and writes the
+// activities that wait.
+func (rec *Recorder) second(ctx context.Context) error {
 	if err := rec.flushing.take(ctx); err != nil {
 		return err
 	}
 	defer rec.flushing.give()
+	rec.tick(processorTime(), time.Now())
 	return rec.report(ctx, rec.writeNotes(ctx, false))
 }
 
@@ -97,6 +99,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	}
 	rec.instance.Dropped = rec.notes.droppedSoFar()
 	own := ownProcess()
+	rec.tick(own.cpu, time.Now())
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
 	var batched []*tally

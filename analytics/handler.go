@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	requests "github.com/artflow-studio/tenancy/internal/request"
 )
 
 // TargetLimit is the key of [tenancy.Tenant.Limits] that holds the tenant's own target
@@ -31,13 +32,18 @@ func (rec *Recorder) Handler(next http.Handler) http.Handler {
 		q := &request{rec: rec, inner: w, began: time.Now(), http1: r.ProtoMajor == 1}
 		if t, ok := tenancy.FromContext(r.Context()); ok {
 			q.enter(t)
+			q.ctx = meterContext{r.Context(), &q.meter}
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			q.body = body{ReadCloser: r.Body, read: &q.in}
+			q.body = body{r.Body, q}
 			r.Body = &q.body // net/http keeps the one that it closes
 		}
 		defer q.leave(r.Context())
-		next.ServeHTTP(able(q), r)
+		if q.tenant != nil {
+			requests.Serve(&q.ctx, next, able(q), r, nil)
+		} else {
+			next.ServeHTTP(able(q), r)
+		}
 		q.returned = true
 	})
 }
@@ -50,7 +56,8 @@ type request struct {
 	began time.Time
 	http1 bool
 	body  body
-	ctx   requestContext
+	ctx   meterContext // with the meter, which counts once the tenant is known
+	meter meter
 
 	tenant   *tenancy.Tenant
 	reason   error // of a refusal
@@ -63,22 +70,6 @@ type request struct {
 	hijacked atomic.Bool
 }
 
-// requestContext is the context of a request whose tenant is known.
-type requestContext struct {
-	context.Context
-	request *request
-}
-
-type requestKey struct{}
-
-// Value returns the request for its key.
-func (c *requestContext) Value(key any) any {
-	if key == (requestKey{}) {
-		return c.request
-	}
-	return c.Context.Value(key)
-}
-
 // Tenant takes note of the tenant that a middleware found. See package witness.
 func (q *request) Tenant(ctx context.Context, t *tenancy.Tenant) context.Context {
 	if t == nil || q.tenant != nil && q.tenant.ID == t.ID {
@@ -88,7 +79,7 @@ func (q *request) Tenant(ctx context.Context, t *tenancy.Tenant) context.Context
 		return ctx
 	}
 	q.enter(t)
-	q.ctx = requestContext{ctx, q}
+	q.ctx = meterContext{ctx, &q.meter}
 	return &q.ctx
 }
 
@@ -102,7 +93,10 @@ func (q *request) Refused(err error) {
 // enter counts the request as in flight.
 func (q *request) enter(t *tenancy.Tenant) {
 	q.tenant = t
+	q.meter.began = time.Now()
+	q.meter.waited.Store(0)
 	q.rec.update(t.ID, t, q.began, func(c *cell, n *tally) {
+		c.start(&q.meter)
 		c.inFlight++
 		n.values[InFlight] = max(n.values[InFlight], c.inFlight)
 	})
@@ -127,6 +121,7 @@ func (q *request) leave(ctx context.Context) {
 	q.rec.update(id, q.tenant, now, func(c *cell, n *tally) {
 		if entered {
 			c.inFlight--
+			c.finish(&q.meter, now)
 		}
 		n.values[Requests]++
 		n.values[class]++
@@ -190,11 +185,13 @@ func (q *request) class(ctx context.Context) Column {
 // body counts what is read of a request's body.
 type body struct {
 	io.ReadCloser
-	read *atomic.Int64
+	request *request
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
-	b.read.Add(int64(n))
+	b.request.meter.wait(time.Since(began))
+	b.request.in.Add(int64(n))
 	return n, err
 }

@@ -23,6 +23,7 @@ func (rec *Recorder) ObserveWait(ctx context.Context, _ tenancy.ID, wait time.Du
 	if wait <= 0 && err == nil {
 		return
 	}
+	waited(ctx, wait)
 	id, t := owner(ctx)
 	if urgency.IsBackground(ctx) {
 		id, t = Application, nil
@@ -36,9 +37,13 @@ func (rec *Recorder) ObserveWait(ctx context.Context, _ tenancy.ID, wait time.Du
 	})
 }
 
-// ObserveStatement counts a statement for the tenant that owns the database.
-func (rec *Recorder) ObserveStatement(_ context.Context, id tenancy.ID, took time.Duration, _ bool, err error) {
+// ObserveStatement counts a statement for the tenant that owns the database. For the
+// processor time of the context's request a local one is work, and another a wait.
+func (rec *Recorder) ObserveStatement(ctx context.Context, id tenancy.ID, took time.Duration, local bool, err error) {
 	rec.observed()
+	if !local {
+		waited(ctx, took)
+	}
 	rec.update(id, nil, time.Now(), func(_ *cell, n *tally) {
 		n.values[Statements]++
 		if err != nil {

@@ -62,7 +62,7 @@ func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period
 	if err != nil {
 		return nil, err
 	}
-	f := newFigures(state)
+	f := newFigures(state).over(p)
 	b := &ranking{r, scope, f, now}
 	p95 := func(c *Counts) float64 { return percentileOf(c, 0.95) }
 	report.Slowest, err = b.top(ctx, p95)
@@ -180,7 +180,7 @@ func (r *Reports) Top(ctx context.Context, scope tenancy.Scope, req TopRequest) 
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	out, err := r.top(ctx, scope, p, req.By, newFigures(state))
+	out, err := r.top(ctx, scope, p, req.By, newFigures(state).over(p))
 	return out, tenancy.Wrap(op, "", err)
 }
 

@@ -83,6 +83,7 @@ type Recorder struct {
 	instance Instance
 	revision int64
 	failing  bool
+	cpu      time.Duration // of the process, at the last tick
 
 	pulsing turn // is taken for the whole of a pulse, and guards what follows
 	epochs  int64
@@ -105,6 +106,7 @@ func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
 	}
 	rec := &Recorder{sink: sink, opts: o, id: newSource(), flushing: newTurn(), pulsing: newTurn()}
 	rec.instance = Instance{ID: rec.id, Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
+	rec.cpu = processorTime()
 	rec.clock.Store(&clock{at: moment{source: rec.instance.ID}})
 	return rec, nil
 }
@@ -195,9 +197,13 @@ func (rec *Recorder) Count(ctx context.Context, name string, n int64) error {
 func (rec *Recorder) Do(ctx context.Context, fn func(context.Context) error) (err error) {
 	id, t := owner(ctx)
 	done := false
+	defer Waiting(ctx)() // for a request around it, whose time this is not
+	m := &meter{began: time.Now()}
+	rec.in(id, func(c *cell) bool { return c.begin(m) })
 	defer func() {
 		now := time.Now()
-		rec.update(id, t, now, func(_ *cell, c *tally) {
+		rec.update(id, t, now, func(own *cell, c *tally) {
+			own.finish(m, now)
 			c.values[Jobs]++
 			if err != nil || !done {
 				c.values[JobErrors]++
@@ -205,7 +211,7 @@ func (rec *Recorder) Do(ctx context.Context, fn func(context.Context) error) (er
 			c.values[LastSeen] = max(c.values[LastSeen], now.UnixMicro())
 		})
 	}()
-	err = fn(ctx)
+	err = fn(&meterContext{ctx, m})
 	done = true
 	return err
 }

@@ -94,6 +94,14 @@ func newFigures(state *State) figures {
 	return f
 }
 
+// over returns the figures of a period: one that is short has none of processor time.
+func (f figures) over(p Period) figures {
+	if p.To.Sub(p.From) < cpuPeriod {
+		f.recorded &^= 1 << CPUTime
+	}
+	return f
+}
+
 // missing reports whether an instance that did not end has not written for too long.
 func (i *Instance) missing(now time.Time) bool {
 	return !i.Ended && now.Sub(i.Flushed) > max(3*i.Interval, 30*time.Second)
@@ -104,7 +112,11 @@ func (f figures) of(c Column, value int64) *Figure {
 	if f.recorded&(1<<c) == 0 {
 		return nil
 	}
-	return &Figure{Value: float64(value), Unit: c.Unit(), Method: columnInfos[c].method, MeasuredAt: f.at, Partial: f.partial}
+	fig := &Figure{Value: float64(value), Unit: c.Unit(), Method: columnInfos[c].method, MeasuredAt: f.at, Partial: f.partial}
+	if c == CPUTime {
+		fig.Error = cpuError
+	}
+	return fig
 }
 
 // count returns the figure of something that was counted.

@@ -104,7 +104,7 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 	if err != nil {
 		return nil, err
 	}
-	f := newFigures(state)
+	f := newFigures(state).over(report.Period)
 	for name, m := range names {
 		if fig := f.of(m.column, 0); fig != nil {
 			report.Series[name] = Series{m.unit(), fig.Method, m.error(), fig.Partial, m.points(rows, report, state.Now)}
@@ -152,6 +152,9 @@ func (m measure) unit() string { return m.column.Unit() }
 func (m measure) error() float64 {
 	if m.percentile > 0 {
 		return bucketError
+	}
+	if m.column == CPUTime {
+		return cpuError
 	}
 	return 0
 }

@@ -54,7 +54,7 @@ func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID
 	for i := range sums {
 		total.Add(&sums[i].Counts)
 	}
-	f := newFigures(state)
+	f := newFigures(state).over(p)
 	report := &TenantReport{TenantInfo: t.TenantInfo, Period: p, Usage: f.usage(&total), Limits: t.Limits}
 	if fig := storage(t.Storage, t.SizedAt); fig != nil {
 		report.Usage[FigureStorage] = fig

@@ -118,7 +118,7 @@ func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsReq
 	if err != nil {
 		return err
 	}
-	f := newFigures(state)
+	f := newFigures(state).over(page.Period)
 	for i := range rows {
 		c := counts[rows[i].ID]
 		if c == nil {

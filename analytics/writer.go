@@ -30,7 +30,9 @@ func (q *request) WriteHeader(status int) {
 // Write counts bytes of the body.
 func (q *request) Write(p []byte) (int, error) {
 	q.begin()
+	began := time.Now()
 	n, err := q.inner.Write(p)
+	q.meter.wait(time.Since(began))
 	q.out.Add(int64(n))
 	return n, err
 }
@@ -38,7 +40,9 @@ func (q *request) Write(p []byte) (int, error) {
 // WriteString counts bytes of the body.
 func (q *request) WriteString(s string) (int, error) {
 	q.begin()
+	began := time.Now()
 	n, err := io.WriteString(q.inner, s)
+	q.meter.wait(time.Since(began))
 	q.out.Add(int64(n))
 	return n, err
 }
@@ -53,6 +57,7 @@ func (q *request) begin() {
 func (q *request) flush() error {
 	q.begin()
 	q.flushed.CompareAndSwap(0, max(1, int64(time.Since(q.began))))
+	q.meter.stop()
 	if f, ok := q.inner.(interface{ FlushError() error }); ok {
 		return f.FlushError()
 	}
@@ -66,13 +71,16 @@ func (q *request) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		q.hijacked.Store(true)
 		q.status.CompareAndSwap(0, http.StatusSwitchingProtocols)
 		q.flushed.CompareAndSwap(0, max(1, int64(time.Since(q.began))))
+		q.meter.stop()
 	}
 	return conn, rw, err
 }
 
 func (q *request) readFrom(src io.Reader) (int64, error) {
 	q.begin()
+	began := time.Now()
 	n, err := q.inner.(io.ReaderFrom).ReadFrom(src)
+	q.meter.wait(time.Since(began))
 	q.out.Add(n)
 	return n, err
 }

@@ -14,7 +14,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`total_tenants +3 count +measured`, `active_tenants +3 count`, `requests +102 count +measured ±0%`, `errors +5 count`, `cpu_usage +not measured`,
+		`total_tenants +3 count +measured`, `active_tenants +3 count`, `requests +102 count +measured ±0%`, `errors +5 count`, `cpu_usage +\d+ us +estimated ±70%`,
 		`Tenants \(2\)`, `(?s)acme.*globex`, `Tenant acme, of the plan gold`, `requests +75 count`, `slow +\d+ count`, `latency_p95 +\d+ us +measured ±9%`,
 		`emails +15 count +measured`, `statements +60 count +measured`, `statement_time +\d+ us +measured`, `waits +\d+ count`, `page: somebody looked at /`, `in_flight +\d+ count`,
 	} {
