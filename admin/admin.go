@@ -43,6 +43,13 @@ var migrations embed.FS
 // versionTable records which migrations this package's tables have.
 const versionTable = "tenancy_admin_version"
 
+// Lifecycle takes archived tenants back, and ends them. A *lifecycle.Lifecycle is one.
+type Lifecycle interface {
+	Restore(ctx context.Context, id tenancy.ID) error
+	Purge(ctx context.Context, id tenancy.ID) error
+	PurgeNow(ctx context.Context, id tenancy.ID) error
+}
+
 // Options are the options of [New].
 type Options struct {
 	// Auth are the options of operators and sessions. Its Auditor and Proxies are those below, whatever it says.
@@ -63,6 +70,8 @@ type Options struct {
 	Demo bool
 	// Create makes a tenant with its database, as lifecycle.Lifecycle.Create does. Default: none; tenants are not made here.
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+	// Lifecycle restores and purges tenants. Default: none; they are not restored nor purged here.
+	Lifecycle Lifecycle
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports
 	// Keys are the API keys of tenants. Default: none.
@@ -228,6 +237,7 @@ func (a *Admin) parts() []string {
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
 		partKeys: a.opts.Keys != nil, partMaintenance: a.opts.Gate != nil,
+		partLifecycle: a.opts.Lifecycle != nil,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -245,6 +255,7 @@ const (
 	partRuns        = "runs"
 	partKeys        = "keys"
 	partMaintenance = "maintenance"
+	partLifecycle   = "lifecycle"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

@@ -25,6 +25,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -39,6 +40,11 @@ const (
 type everything struct{}
 
 func (everything) Take(context.Context, []ratelimit.Limit) (bool, error) { return true, nil }
+
+// noSchema is of tenants without one.
+type noSchema struct{}
+
+func (noSchema) Up(context.Context, *tenancy.Tenant) error { return nil }
 
 // console is a console over a database of its own, with two tenants, A and B.
 type console struct {
@@ -72,11 +78,13 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	must(err)
 	c.runner, err = runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Poll: 50 * time.Millisecond})
 	must(err)
+	life, err := lifecycle.New(c.cat, s.Pool(t, nil), noSchema{}, nil)
+	must(err)
 	keys, err := catalog.NewAPIKeys(c.cat, "test", nil)
 	must(err)
 	gate, err := maintenance.NewGate(c.cat, &maintenance.GateOptions{DB: c.db, Audit: c.trail})
 	must(err)
-	opts := &admin.Options{Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	opts := &admin.Options{Lifecycle: life, Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
 	if change != nil {
 		change(opts)
 	}

@@ -23,6 +23,7 @@ var mayDo = map[string]string{
 	"GET tenants": "vsoSO", "POST tenants": "oO", "GET tenants/{id}": "vsoSO", "PATCH tenants/{id}": "oO", "PUT tenants/{id}/slug": "oO",
 	"PUT tenants/{id}/tags": "oO", "PUT tenants/{id}/limits": "oO", "PUT tenants/{id}/domains/{domain}": "oO", "DELETE tenants/{id}/domains/{domain}": "oO",
 	"POST tenants/{id}/activate": "soO", "POST tenants/{id}/suspend": "soO", "POST tenants/{id}/block": "soO", "POST tenants/{id}/deactivate": "soO",
+	"POST tenants/{id}/archive": "oO", "POST tenants/{id}/restore": "oO", "POST tenants/{id}/purge": "O",
 	"GET audit": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
@@ -34,7 +35,7 @@ var mayDo = map[string]string{
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",
-	"POST actions/bulk-activate": "oO", "POST actions/bulk-suspend": "oO", "POST actions/bulk-block": "oO", "POST actions/bulk-deactivate": "oO",
+	"POST actions/bulk-activate": "oO", "POST actions/bulk-suspend": "oO", "POST actions/bulk-block": "oO", "POST actions/bulk-deactivate": "oO", "POST actions/bulk-archive": "oO",
 	"GET health": "vsoSO", "GET healthz": "+", "GET readyz": "+", "GET openapi.json": "+",
 }
 

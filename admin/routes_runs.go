@@ -48,6 +48,7 @@ var bulkVerbs = []bulkVerb{
 	{"suspend", "suspend", auth.TenantsStatus, false},
 	{"block", "block", auth.TenantsStatus, false},
 	{"deactivate", "deactivate", auth.TenantsStatus, false},
+	{"archive", "archive", auth.TenantsArchive, false},
 	{"tag", "tag", auth.TenantsTag, true},
 	{"limits", "limit", auth.TenantsLimits, false},
 }

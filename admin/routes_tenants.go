@@ -24,6 +24,13 @@ func (a *Admin) tenantRoutes() []route {
 		{method: "PUT", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.addDomain},
 		{method: "DELETE", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.removeDomain},
 	}
+	rows = append(rows,
+		route{method: "POST", pattern: "tenants/{id}/archive", permission: auth.TenantsArchive, reach: oneOf, idempotent: true,
+			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, tenancy.StatusArchived) }},
+		route{method: "POST", pattern: "tenants/{id}/restore", permission: auth.TenantsRestore, reach: oneOf, stepUp: true, idempotent: true,
+			action: "tenant.status", part: partLifecycle, handle: a.restoreTenant},
+		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, idempotent: true,
+			action: "tenant.purge", part: partLifecycle, handle: a.purgeTenant})
 	for verb, status := range statusVerbs {
 		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + verb, permission: auth.TenantsStatus, reach: oneOf, idempotent: true,
 			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, status) }})
@@ -268,12 +275,54 @@ func (a *Admin) changeDomain(c *call, change func(context.Context, tenancy.ID, s
 }
 
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {
-	t, err := a.catalog.SetStatus(c.ctx(), c.tenant.ID, status)
-	if errors.Is(err, tenancy.ErrInvalid) {
-		return fmt.Errorf("%w: %w", tenancy.ErrConflict, err) // what the tenant is now does not allow it
+	if c.tenant.Status == tenancy.StatusArchived && status != tenancy.StatusArchived {
+		return fmt.Errorf("%w: the tenant is archived, and is restored by who may do that", tenancy.ErrConflict)
 	}
+	t, err := a.catalog.SetStatus(c.ctx(), c.tenant.ID, status)
+	if err != nil {
+		return illegal(err)
+	}
+	return c.replyTenant(http.StatusOK, t)
+}
+
+// illegal makes what the tenant's status does not allow a conflict.
+func illegal(err error) error {
+	if errors.Is(err, tenancy.ErrInvalid) {
+		return fmt.Errorf("%w: %w", tenancy.ErrConflict, err)
+	}
+	return err
+}
+
+func (a *Admin) restoreTenant(c *call) error {
+	if err := a.opts.Lifecycle.Restore(c.ctx(), c.tenant.ID); err != nil {
+		return illegal(err)
+	}
+	t, err := a.catalog.Find(c.ctx(), tenancy.Ref{Kind: tenancy.RefID, Value: string(c.tenant.ID)})
 	if err != nil {
 		return err
 	}
 	return c.replyTenant(http.StatusOK, t)
+}
+
+// purgeTenant wants the slug, as the operator has typed it.
+func (a *Admin) purgeTenant(c *call) error {
+	var in struct {
+		Confirm string `json:"confirm"`
+		Now     bool   `json:"now"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if in.Confirm != c.tenant.Slug {
+		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
+			Text: "Repeat the tenant's slug."})
+	}
+	purge := a.opts.Lifecycle.Purge
+	if in.Now {
+		purge = a.opts.Lifecycle.PurgeNow
+	}
+	if err := purge(c.ctx(), c.tenant.ID); err != nil {
+		return illegal(err)
+	}
+	return c.reply(http.StatusOK, map[string]tenancy.ID{"purged": c.tenant.ID})
 }

@@ -45,9 +45,12 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
-// Lifecycle makes tenants with their databases. A *lifecycle.Lifecycle is one.
+// Lifecycle makes and ends tenants with their databases. A *lifecycle.Lifecycle is one.
 type Lifecycle interface {
 	Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+	Restore(ctx context.Context, id tenancy.ID) error
+	Purge(ctx context.Context, id tenancy.ID) error
+	PurgeNow(ctx context.Context, id tenancy.ID) error
 }
 
 // App is what the application has wired. Commands that need something that is nil say

@@ -12,7 +12,8 @@ import (
 
 func (p *program) tenant() *cobra.Command {
 	cmd := group("tenant", "Make, show and change tenants",
-		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantRename(), p.tenantDomain(), p.tenantTag())
+		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantRename(), p.tenantDomain(), p.tenantTag(),
+		p.tenantRestore(), p.tenantPurge())
 	cmd.AddCommand(p.statusCommands()...)
 	return cmd
 }

@@ -150,9 +150,9 @@ func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 		Audit:   a.trail,
 		Reports: a.reports,
 		Runs:    a.runner,
-		Create:  a.tenants.Create,
-		Demo:    f.demo,
-		Checks:  map[string]func(context.Context) error{"catalog": a.db.PingContext},
+		Create:  a.tenants.Create, Lifecycle: a.tenants,
+		Demo:   f.demo,
+		Checks: map[string]func(context.Context) error{"catalog": a.db.PingContext},
 	}
 }
 
