@@ -135,7 +135,9 @@ func TestOddRequests(t *testing.T) {
 
 func TestNotWired(t *testing.T) {
 	t.Parallel()
-	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.Reports, o.Audit, o.Create, o.Runs, o.Lifecycle, o.Keys, o.Gate = nil, nil, nil, nil, nil, nil, nil })
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		o.Reports, o.Audit, o.Create, o.Runs, o.Lifecycle, o.Keys, o.Gate = nil, nil, nil, nil, nil, nil, nil
+	})
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
 	for _, row := range c.Table() {
 		if row.Part == "" || strings.Contains(row.Pattern, "{id}") {
