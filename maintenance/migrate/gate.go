@@ -29,6 +29,7 @@ type Gate struct {
 
 // known is what was found of a tenant's schema.
 type known struct {
+	created   time.Time // of the record: a tenant may be made again under its ID
 	placement tenancy.Placement
 	err       error     // nil: new enough, for good
 	until     time.Time // of an error
@@ -119,7 +120,8 @@ func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
 	if k, ok := g.look(t); ok {
 		return k.err
 	}
-	result := g.asking.DoChan(string(t.ID), func() (any, error) {
+	key := fmt.Sprintf("%s %d %s %s", t.ID, t.CreatedAt.UnixMicro(), t.Placement.Server, t.Placement.Database)
+	result := g.asking.DoChan(key, func() (any, error) {
 		if k, ok := g.look(t); ok { // somebody was faster
 			return nil, k.err
 		}
@@ -140,7 +142,7 @@ func (g *Gate) look(t *tenancy.Tenant) (known, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	k, ok := g.known[t.ID]
-	return k, ok && k.placement == t.Placement && (k.err == nil || time.Now().Before(k.until))
+	return k, ok && k.created.Equal(t.CreatedAt) && k.placement == t.Placement && (k.err == nil || time.Now().Before(k.until))
 }
 
 // find asks the tenant's database, and migrates it if that is wanted.
@@ -149,7 +151,7 @@ func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
 		if _, err := g.migrator.UpTo(ctx, t, g.opts.Required); err != nil {
 			return err
 		}
-		g.keep(t, known{placement: t.Placement})
+		g.keep(t, known{created: t.CreatedAt, placement: t.Placement})
 		return nil
 	}
 	s, err := g.migrator.Status(ctx, t)
@@ -162,7 +164,7 @@ func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
 			lacks++
 		}
 	}
-	k := known{placement: t.Placement}
+	k := known{created: t.CreatedAt, placement: t.Placement}
 	if lacks > 0 {
 		k.err = &OldSchemaError{Pending: lacks, Version: s.Version, after: g.opts.RetryAfter}
 		k.until = time.Now().Add(g.opts.RetryAfter)

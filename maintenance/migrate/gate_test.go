@@ -119,3 +119,35 @@ func TestGateOptionsRefused(t *testing.T) {
 		t.Errorf("no migrator: got %v, want ErrInvalid", err)
 	}
 }
+
+// A tenant that was made again under its ID and in a database of the same name is asked
+// again.
+func TestGateOfATenantMadeAgain(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, pool, tables(1, 0))
+		if err := m.Up(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		g := gate(t, m, migrate.GateOptions{})
+		if err := g.Admit(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		gone := tenant.Clone()
+		gone.Status = tenancy.StatusArchived
+		if err := pool.Drop(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		again := tenant.Clone()
+		again.CreatedAt = tenant.CreatedAt.Add(time.Hour)
+		if err := pool.Create(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		var old *migrate.OldSchemaError
+		if err := g.Admit(t.Context(), again); !errors.As(err, &old) {
+			t.Errorf("got %v, want an OldSchemaError", err)
+		}
+	})
+}
