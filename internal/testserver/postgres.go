@@ -4,6 +4,9 @@ package testserver
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -41,6 +44,7 @@ func postgres(home string) (*recipe, error) {
 			"-c", "fsync=off",
 			"-c", "synchronous_commit=off",
 			"-c", "full_page_writes=off",
+			"-c", "dynamic_shared_memory_type=mmap", // in the data folder, which is removed
 		},
 		primary: []string{"-c", "full_page_writes=on"}, // replicas of replicas need it
 		replica: []string{"-c", "wal_retrieve_retry_interval=100ms"},
@@ -54,9 +58,42 @@ func postgres(home string) (*recipe, error) {
 				"--write-recovery-conf", "--create-slot", "--slot=" + slotName(home),
 			}
 		},
+		killed:  func() { removeSegment(filepath.Join(data, pidFile)) },
 		stop:    syscall.SIGINT,  // "fast": ends sessions, does not wait for them
 		orphans: syscall.SIGQUIT, // "immediate": SIGKILL would leave shared memory behind
 	}, nil
+}
+
+// pidFile is in the data folder of a server that runs, or was killed.
+const pidFile = "postmaster.pid"
+
+// removeSegment removes the segment of shared memory that the pid file of a killed
+// server names, if no process has it. A server that ends by itself does so, and
+// removes the file.
+func removeSegment(file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	lines := strings.Split(string(text), "\n")
+	if len(lines) < 7 {
+		return
+	}
+	var key, id int
+	if n, _ := fmt.Sscan(lines[6], &key, &id); n == 2 {
+		removeUnused(key, id)
+	}
+}
+
+// RemoveSegments removes the segments of shared memory of killed PostgreSQL servers
+// whose data is below dir. Segments that a process uses stay.
+func RemoveSegments(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == pidFile {
+			removeSegment(path)
+		}
+		return nil
+	})
 }
 
 func postgresData(ctx context.Context, url string) (dir string, err error) {

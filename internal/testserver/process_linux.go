@@ -4,6 +4,8 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // dieWithParent has the kernel send sig to the process when its parent dies.
@@ -19,4 +21,13 @@ func commandLine(pid int) string {
 		return ""
 	}
 	return string(b)
+}
+
+// removeUnused removes a segment of shared memory that has this key and that no
+// process has attached.
+func removeUnused(key, id int) {
+	var desc unix.SysvShmDesc
+	if _, err := unix.SysvShmCtl(id, unix.IPC_STAT, &desc); err == nil && int(desc.Perm.Key) == key && desc.Nattch == 0 {
+		_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+	}
 }

@@ -34,6 +34,10 @@ type recipe struct {
 	// another. It may be nil.
 	follow func(ctx context.Context, url string, primary *Server) error
 
+	// killed removes what a killed server leaves outside of its folder. It may be
+	// nil.
+	killed func()
+
 	stop    syscall.Signal // asks for a quick and clean end
 	orphans syscall.Signal // sent to the server when its parent dies
 }

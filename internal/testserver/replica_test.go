@@ -108,14 +108,10 @@ func TestReplica(t *testing.T) {
 		for _, s := range []*Server{replica, second} {
 			wait(t, open(t, s), hasDatabase(engine, "after_it"))
 		}
-	})
-}
-
-// A replica goes on after it was down, and after its primary was.
-func TestReplicaRestart(t *testing.T) {
-	eachWithReplicas(t, func(t *testing.T, engine Engine) {
-		primary := beginPrimary(t, engine)
-		replica := beginReplica(t, primary, nil)
+		if err := second.Stop(); err != nil {
+			t.Error(err)
+		}
+		// A replica goes on after it was down, and after its primary was.
 		replica.Kill()
 		must(t, open(t, primary), "CREATE DATABASE meanwhile")
 		if engine == Postgres { // which would remove what the replica has not got yet
@@ -146,30 +142,29 @@ func TestReplicaRestart(t *testing.T) {
 	})
 }
 
-func TestReplicaOfNone(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
-		s := begin(t, engine)
-		dir := t.TempDir()
-		if _, err := StartReplica(t.Context(), s, dir, nil); err == nil || !strings.Contains(err.Error(), "Options.Primary") {
-			t.Errorf("got %v, want an error that names Options.Primary", err)
+// hasNoReplica asks for a replica of a server that was not started for that, and of
+// one that is down.
+func hasNoReplica(t *testing.T, s *Server) {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := StartReplica(t.Context(), s, dir, nil); err == nil || !strings.Contains(err.Error(), "Options.Primary") {
+		t.Errorf("got %v, want an error that names Options.Primary", err)
+	}
+	s.opts.Primary = true
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // it asks until then
+	defer cancel()
+	if _, err := StartReplica(ctx, s, dir, nil); err == nil {
+		t.Error("a primary that is down: got no error")
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	for _, process := range processes(t) {
+		if strings.Contains(commandLine(process), dir) {
+			_ = syscall.Kill(process, syscall.SIGKILL)
+			t.Errorf("process %d was left behind", process)
 		}
-		s.opts.Primary = true
-		s.Kill()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // it asks until then
-		defer cancel()
-		if _, err := StartReplica(ctx, s, dir, nil); err == nil {
-			t.Error("a primary that is down: got no error")
-		}
-		if left, _ := os.ReadDir(dir); len(left) != 0 {
-			t.Errorf("left behind: %v", left)
-		}
-		for _, process := range processes(t) {
-			if strings.Contains(commandLine(process), dir) {
-				_ = syscall.Kill(process, syscall.SIGKILL)
-				t.Errorf("process %d was left behind", process)
-			}
-		}
-	})
+	}
 }
 
 // processes returns the numbers of all processes, on Linux.

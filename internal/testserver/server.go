@@ -58,7 +58,9 @@ func (s *Server) Stop() error {
 // Kill ends the server as a crash does, with SIGKILL, and waits until its
 // processes are gone. Killing a server that has ended does nothing.
 func (s *Server) Kill() {
-	s.proc.end(syscall.SIGKILL, stopTimeout)
+	if s.proc.end(syscall.SIGKILL, stopTimeout) && s.recipe.killed != nil {
+		s.recipe.killed()
+	}
 }
 
 // Restart starts the server again on its data, of which Redis has none, and with

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -115,7 +116,8 @@ func openRedis(t *testing.T, s *Server) rueidis.Client {
 // alive reports whether the process exists and is not a zombie.
 func alive(pid int) bool { return commandLine(pid) != "" }
 
-func TestStartQueryStop(t *testing.T) {
+// One server of each engine is started, and all is done to it that can be.
+func TestLife(t *testing.T) {
 	each(t, func(t *testing.T, engine Engine) {
 		s := begin(t, engine)
 		if !alive(s.PID) {
@@ -126,16 +128,134 @@ func TestStartQueryStop(t *testing.T) {
 		} else {
 			query(t, s)
 		}
-		// The queries still hold a connection.
-		for range 2 {
-			if err := s.Stop(); err != nil {
-				t.Fatalf("Stop: %v", err)
+		knowsItself(t, s)
+		stop(t, s) // the queries still hold a connection
+		refusesTakenPort(t, s)
+		restart(t, s)
+		kill(t, s)
+		hasNoReplica(t, s)
+	})
+}
+
+// knowsItself takes the answer of another server for that.
+func knowsItself(t *testing.T, s *Server) {
+	t.Helper()
+	other := *s
+	elsewhere := *s.recipe
+	elsewhere.data = t.TempDir()
+	other.recipe = &elsewhere
+	if err := other.ask(t.Context()); err == nil {
+		t.Error("took the answer of another server for its own")
+	}
+}
+
+func stop(t *testing.T, s *Server) {
+	t.Helper()
+	for range 2 {
+		if err := s.Stop(); err != nil {
+			t.Fatalf("Stop: %v", err)
+		}
+	}
+	if alive(s.PID) {
+		t.Errorf("process %d runs after Stop", s.PID)
+	}
+}
+
+func refusesTakenPort(t *testing.T, s *Server) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	other := *s
+	if err := other.launch(t.Context(), l.Addr().(*net.TCPAddr).Port); !errors.Is(err, errPortTaken) {
+		t.Errorf("got %v, want %v", err, errPortTaken)
+	}
+}
+
+// restart starts a server that was stopped, killed, and is running.
+func restart(t *testing.T, s *Server) {
+	t.Helper()
+	before := *s
+	for _, state := range []string{"stopped", "killed", "running"} {
+		if state == "killed" {
+			s.Kill()
+		}
+		if err := s.Restart(t.Context()); err != nil {
+			t.Fatalf("Restart of a %s server: %v", state, err)
+		}
+		switch {
+		case s.Engine == Redis:
+			client := openRedis(t, s)
+			if n, err := client.Do(t.Context(), client.B().Dbsize().Build()).AsInt64(); n != 0 || err != nil {
+				t.Errorf("got %d keys, %v, want an empty server", n, err)
+			}
+			queryRedis(t, s)
+		case state == "running":
+			if _, err := open(t, s).ExecContext(t.Context(), "DROP DATABASE another"); err != nil {
+				t.Errorf("data was lost: %v", err)
 			}
 		}
-		if alive(s.PID) {
-			t.Errorf("process %d runs after Stop", s.PID)
+	}
+	if s.URL != before.URL {
+		t.Errorf("URL: got %s, want %s as before", s.URL, before.URL)
+	}
+	if s.PID == before.PID {
+		t.Errorf("PID: got %d, want another than before", s.PID)
+	}
+}
+
+// kill kills a server and looks for what it leaves.
+func kill(t *testing.T, s *Server) {
+	t.Helper()
+	key := segmentKey(t, s)
+	if s.Engine == Postgres && runtime.GOOS == "linux" && !hasSegment(t, key) {
+		t.Errorf("got no segment of shared memory with the key %s, want that of the server", key)
+	}
+	for range 2 {
+		s.Kill()
+	}
+	if alive(s.PID) {
+		t.Errorf("process %d runs after Kill", s.PID)
+	}
+	if s.Engine == Postgres && runtime.GOOS == "linux" && hasSegment(t, key) {
+		t.Errorf("the segment of shared memory with the key %s is left", key)
+	}
+	if err := s.Stop(); err != nil {
+		t.Errorf("Stop after Kill: %v", err)
+	}
+	if err := os.RemoveAll(s.Dir); err != nil {
+		t.Errorf("a process still writes: %v", err)
+	}
+}
+
+// segmentKey returns the key of the shared memory that a PostgreSQL has said it uses.
+func segmentKey(t *testing.T, s *Server) string {
+	t.Helper()
+	if s.Engine != Postgres {
+		return ""
+	}
+	text, err := os.ReadFile(filepath.Join(s.recipe.data, pidFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(strings.Split(string(text), "\n")[6])[0]
+}
+
+// hasSegment looks for the key in the kernel's list of segments.
+func hasSegment(t *testing.T, key string) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sysvipc/shm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == key {
+			return true
 		}
-	})
+	}
+	return false
 }
 
 func query(t *testing.T, s *Server) {
@@ -168,56 +288,6 @@ func queryRedis(t *testing.T, s *Server) {
 	if err := client.Do(t.Context(), client.B().Set().Key("k").Value("v").Build()).Error(); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestKill(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
-		s := begin(t, engine)
-		for range 2 {
-			s.Kill()
-		}
-		if alive(s.PID) {
-			t.Errorf("process %d runs after Kill", s.PID)
-		}
-		if err := s.Stop(); err != nil {
-			t.Errorf("Stop after Kill: %v", err)
-		}
-		if err := os.RemoveAll(s.Dir); err != nil {
-			t.Errorf("a process still writes: %v", err)
-		}
-	})
-}
-
-func TestRestart(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
-		s := begin(t, engine)
-		before := *s
-		if engine == Redis {
-			queryRedis(t, s)
-		} else if _, err := open(t, s).ExecContext(t.Context(), "CREATE DATABASE kept"); err != nil {
-			t.Fatal(err)
-		}
-		s.Kill()
-		for _, state := range []string{"killed", "running"} {
-			if err := s.Restart(t.Context()); err != nil {
-				t.Fatalf("Restart of a %s server: %v", state, err)
-			}
-		}
-		if s.URL != before.URL {
-			t.Errorf("URL: got %s, want %s as before", s.URL, before.URL)
-		}
-		if s.PID == before.PID {
-			t.Errorf("PID: got %d, want another than before", s.PID)
-		}
-		if engine == Redis {
-			client := openRedis(t, s)
-			if n, err := client.Do(t.Context(), client.B().Dbsize().Build()).AsInt64(); n != 0 || err != nil {
-				t.Errorf("got %d keys, %v, want an empty server", n, err)
-			}
-		} else if _, err := open(t, s).ExecContext(t.Context(), "DROP DATABASE kept"); err != nil {
-			t.Errorf("data was lost: %v", err)
-		}
-	})
 }
 
 func TestDiesWithParent(t *testing.T) {
@@ -267,37 +337,6 @@ func TestStopDetached(t *testing.T) {
 		}
 		if alive(s.PID) {
 			t.Errorf("process %d runs after StopDetached", s.PID)
-		}
-	})
-}
-
-func TestTakenPort(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
-		s := begin(t, engine)
-		if err := s.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		err = s.launch(t.Context(), l.Addr().(*net.TCPAddr).Port)
-		if !errors.Is(err, errPortTaken) {
-			t.Errorf("got %v, want %v", err, errPortTaken)
-		}
-	})
-}
-
-func TestAnotherServerOnPort(t *testing.T) {
-	each(t, func(t *testing.T, engine Engine) {
-		s := begin(t, engine)
-		other := *s
-		elsewhere := *s.recipe
-		elsewhere.data = t.TempDir()
-		other.recipe = &elsewhere
-		if err := other.ask(t.Context()); err == nil {
-			t.Error("took the answer of another server for its own")
 		}
 	})
 }

@@ -17,24 +17,24 @@ func around(ctx context.Context, argv []string, signals <-chan os.Signal) (code 
 	if err := install(ctx); err != nil {
 		return 1, err
 	}
-	dir, err := os.MkdirTemp("", "tenancy-test-")
+	dir, err := newFolder()
 	if err != nil {
 		return 1, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	servers, err := startAll(ctx, dir, nil)
+	defer func() { err = errors.Join(err, dir.remove()) }()
+	servers, err := startAll(ctx, dir.path, engines(), nil)
 	defer func() { err = errors.Join(err, stopAll(servers)) }()
 	if err != nil {
 		return 1, err
 	}
-	return runCommand(argv, environment(servers), signals)
+	return runCommand(argv, append(environment(servers), "TMPDIR="+dir.temp), signals)
 }
 
-// startAll starts a server of each engine in dir. It returns those that it has
-// started, also after an error.
-func startAll(ctx context.Context, dir string, opts *testserver.Options) ([]*testserver.Server, error) {
+// startAll starts a server of each of the engines in dir. It returns those that it
+// has started, also after an error.
+func startAll(ctx context.Context, dir string, engines []testserver.Engine, opts *testserver.Options) ([]*testserver.Server, error) {
 	var servers []*testserver.Server
-	for _, engine := range engines() {
+	for _, engine := range engines {
 		s, err := testserver.Start(ctx, engine, dir, opts)
 		if err != nil {
 			return servers, err

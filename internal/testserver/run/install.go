@@ -43,13 +43,18 @@ func aptInstall(ctx context.Context, packages []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// A file, not a pipe: Debian starts what it installs, and a server that held
-	// our pipe would keep whoever reads it waiting.
+	// A file, not a pipe: what an installation starts after all, and holds our pipe,
+	// would keep whoever reads it waiting.
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	allow, err := forbidStarts(policyFile)
+	if err != nil {
+		return err
+	}
+	defer allow()
 	for _, args := range [][]string{
 		{"update"},
 		append([]string{"install", "--no-install-recommends", "-y"}, packages...),

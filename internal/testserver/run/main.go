@@ -15,7 +15,11 @@
 // it stops those. Up writes the environment to .services/env, in a form that a
 // shell reads.
 //
-// Missing servers are installed with apt-get, if there is one and run is root.
+// The command's TMPDIR is a folder that run removes in the end, with all that the
+// command left there. What a run left that was killed, the next one removes.
+//
+// Missing servers are installed with apt-get, if there is one and run is root. The
+// servers that Debian would start then, on the standard ports, are not started.
 package main
 
 import (
@@ -56,7 +60,7 @@ func dispatch(ctx context.Context, args []string, signals <-chan os.Signal) (int
 	case len(args) > 1 && args[0] == "--":
 		return around(ctx, args[1:], signals)
 	case len(args) == 1 && args[0] == "up":
-		return 0, up(ctx, servicesDir)
+		return 0, up(ctx, servicesDir, engines())
 	case len(args) == 1 && args[0] == "down":
 		return 0, down(servicesDir)
 	}

@@ -19,9 +19,9 @@ const (
 	dataPrefix  = "tenancy-services-" // of the servers' data folder, below TMPDIR
 )
 
-// up starts servers that outlive this process and writes into dir what a shell
-// and down need to know of them.
-func up(ctx context.Context, dir string) (err error) {
+// up starts servers of the engines that outlive this process and writes into dir what
+// a shell and down need to know of them.
+func up(ctx context.Context, dir string, engines []testserver.Engine) (err error) {
 	pids := filepath.Join(dir, "pids")
 	if _, err := os.Stat(pids); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%s exists: stop its servers first, with down", pids), err)
@@ -33,7 +33,7 @@ func up(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	servers, err := startAll(ctx, data, &testserver.Options{Detached: true})
+	servers, err := startAll(ctx, data, engines, &testserver.Options{Detached: true})
 	if err == nil {
 		err = record(dir, servers)
 	}
