@@ -213,9 +213,12 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 	return sqlkit.Make(ctx, create, mark, undo)
 }
 
-// Claim marks a database that exists.
+// Claim marks a database that exists. It waits until nobody drops it: the marker is not
+// the last table to go.
 func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.MySQL, tenant) })
+	return e.alone(ctx, database, func(*sql.Conn) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.MySQL, tenant) })
+	})
 }
 
 // The server compares names in information_schema without regard to case, and
