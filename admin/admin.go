@@ -30,6 +30,7 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -78,6 +79,8 @@ type Options struct {
 	Keys *catalog.APIKeys
 	// Gate is the maintenance of tenants and, if it has a database, of the service. Default: none.
 	Gate *maintenance.Gate
+	// Pool has the connections to tenants' databases. Default: none.
+	Pool *dbpool.Pool
 	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks, and "migrate" and "seed". Default: none.
 	Runs *runs.Runner
 	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
@@ -102,6 +105,7 @@ type Admin struct {
 	keys    *idempotency
 	exports exports
 	health  health
+	reached reached
 	live    live
 	handler http.Handler
 }
@@ -223,6 +227,7 @@ func (a *Admin) Run(ctx context.Context) error {
 
 func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
+	a.lookAtPool(time.Now().UTC())
 	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)
 	}
@@ -236,7 +241,7 @@ func (a *Admin) parts() []string {
 	parts := []string{}
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
-		partKeys: a.opts.Keys != nil, partMaintenance: a.opts.Gate != nil,
+		partKeys: a.opts.Keys != nil, partPool: a.opts.Pool != nil, partMaintenance: a.opts.Gate != nil,
 		partLifecycle: a.opts.Lifecycle != nil,
 	} {
 		if wired {
@@ -253,6 +258,7 @@ const (
 	partCreate      = "create"
 	partReports     = "reports"
 	partRuns        = "runs"
+	partPool        = "pool"
 	partKeys        = "keys"
 	partMaintenance = "maintenance"
 	partLifecycle   = "lifecycle"

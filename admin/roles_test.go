@@ -32,6 +32,9 @@ var mayDo = map[string]string{
 	"GET tenants/{id}/keys": "oO", "POST tenants/{id}/keys": "oO", "DELETE tenants/{id}/keys": "oO", "POST tenants/{id}/keys/{key}/rotate": "oO", "DELETE tenants/{id}/keys/{key}": "oO",
 	"GET tenants/{id}/maintenance": "vsoSO", "POST tenants/{id}/maintenance": "soO", "DELETE tenants/{id}/maintenance": "soO", "POST tenants/{id}/maintenance/extend": "soO", "POST tenants/{id}/maintenance/bypass": "soO",
 	"GET maintenance": "vsoSO", "POST maintenance": "oO", "DELETE maintenance": "oO", "POST maintenance/extend": "oO", "POST maintenance/bypass": "oO",
+	"GET analytics/compare": "vsoSO", "GET analytics/top": "vsoSO", "GET analytics/change": "vsoSO", "GET analytics/change/{id}": "vsoSO", "GET analytics/forecast": "vsoSO", "GET analytics/forecast/{id}": "vsoSO", "GET analytics/health": "vsoSO",
+	"GET schedules": "vsoSO", "POST schedules/{schedule}/pause": "oO", "POST schedules/{schedule}/resume": "oO", "POST schedules/{schedule}/trigger": "oO",
+	"GET pools": "vsoSO", "GET pools/{server}": "vsoSO", "GET instances": "vsoSO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO",
@@ -42,6 +45,8 @@ var mayDo = map[string]string{
 // needsAll are the rows that only the scope of all tenants may use.
 var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET health",
 	"GET maintenance", "POST maintenance", "DELETE maintenance", "POST maintenance/extend", "POST maintenance/bypass",
+	"GET schedules", "POST schedules/{schedule}/pause", "POST schedules/{schedule}/resume", "POST schedules/{schedule}/trigger",
+	"GET pools", "GET pools/{server}", "GET instances",
 }
 
 var roleLetters = map[string]string{auth.RoleViewer: "v", auth.RoleSupport: "s", auth.RoleOperator: "o", auth.RoleSecurity: "S", auth.RoleOwner: "O"}
@@ -75,7 +80,7 @@ func TestRoles(t *testing.T) {
 				if !strings.Contains(row.Pattern, "{id}") && id != "t-aaa" {
 					continue
 				}
-				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{key}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
+				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{key}", "none", "{schedule}", "none", "{server}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
 				if path == "live" || path == "auth/sign-out" || path == "sessions" && row.Method == "DELETE" {
 					path += "?unknown=1" // would go on for ever, or end what later rows need; it is admitted and then refused
 				}
@@ -170,7 +175,7 @@ func TestScopeKnowsNothingOfOthers(t *testing.T) {
 	cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
 	look := func() string {
 		var all strings.Builder
-		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "analytics/tenants?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/trends?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/activities?tenant=t-bbb", "analytics/activities", "analytics/logins", "analytics/tenants/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/usage/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "audit/export?format=jsonl&action=tenant.create", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
+		for _, path := range []string{"tenants/t-aaa", "tenants/t-bbb", "tenants/t-bbb/audit", "tenants/t-aaa/audit", "analytics/tenant/t-bbb", "audit", "audit?tenant=t-bbb", "tenants", "analytics/tenants?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/trends?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/activities?tenant=t-bbb", "analytics/activities", "analytics/logins", "analytics/top", "analytics/compare?tenants=t-aaa,t-bbb", "analytics/tenants/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "analytics/usage/export?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", "audit/export?format=jsonl&action=tenant.create", "tenants?filter=bbb", "tenants?filter=tag:us", "tenants?filter=sort:-created"} {
 			a := cl.do(t, "GET", path, "")
 			body := a.body
 			if id := a.header.Get("X-Request-Id"); id != "" {

@@ -1,0 +1,121 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+)
+
+// compareRoutes are the rows that put figures beside others: of other tenants, of the period before, and of days to come.
+func (a *Admin) compareRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "analytics/compare", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.compare},
+		{method: "GET", pattern: "analytics/top", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.top},
+		{method: "GET", pattern: "analytics/change", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.change},
+		{method: "GET", pattern: "analytics/change/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.change},
+		{method: "GET", pattern: "analytics/forecast", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.forecast},
+		{method: "GET", pattern: "analytics/forecast/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.forecast},
+	}
+}
+
+// names reads the figures that a report is about: requests, errors and the 95th percentile of the latency unless the request says.
+func (c *call) names() []string {
+	if names := c.r.URL.Query().Get("names"); names != "" {
+		return strings.Split(names, ",")
+	}
+	return []string{analytics.Requests.String(), analytics.FigureErrors, "latency_p95"}
+}
+
+// compare puts two to six tenants beside each other and beside the others of the scope.
+func (a *Admin) compare(c *call) error {
+	if err := c.onlyQuery("tenants", "names", "window", "from", "to"); err != nil {
+		return err
+	}
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	req := &analytics.CompareRequest{Names: c.names(), Period: p}
+	for id := range strings.SplitSeq(c.r.URL.Query().Get("tenants"), ",") {
+		req.Tenants = append(req.Tenants, tenancy.ID(id))
+	}
+	out, err := a.opts.Reports.Compare(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, out)
+}
+
+// top lists the tenants that have most of a column.
+func (a *Admin) top(c *call) error {
+	if err := c.onlyQuery("by", "window", "from", "to"); err != nil {
+		return err
+	}
+	p, err1 := c.period()
+	by, err2 := analytics.ParseColumn(cmp.Or(c.r.URL.Query().Get("by"), analytics.Requests.String()))
+	if err := cmp.Or(err1, err2); err != nil {
+		return err
+	}
+	found, err := a.opts.Reports.Top(c.ctx(), c.id.Scope, analytics.TopRequest{By: by, Period: p})
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, map[string]any{"tenants": append([]analytics.TenantUsage{}, found...)})
+}
+
+// change puts a period beside the one before, of a tenant or of all tenants of the scope together.
+func (a *Admin) change(c *call) error {
+	if err := c.onlyQuery("names", "window", "from", "to"); err != nil {
+		return err
+	}
+	p, err := c.period()
+	if err != nil {
+		return err
+	}
+	req := &analytics.SeriesRequest{Names: c.names(), Period: p}
+	if c.tenant != nil {
+		req.Tenant = c.tenant.ID
+	}
+	out, err := a.opts.Reports.ComparePeriods(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, out)
+}
+
+// forecast says how a figure goes on, of a tenant or of all tenants of the scope together.
+func (a *Admin) forecast(c *call) error {
+	if err := c.onlyQuery("name", "days", "limit"); err != nil {
+		return err
+	}
+	q := c.r.URL.Query()
+	req := &analytics.ForecastRequest{Name: cmp.Or(q.Get("name"), analytics.Requests.String())}
+	if c.tenant != nil {
+		req.Tenant = c.tenant.ID
+	}
+	var err error
+	if days := q.Get("days"); days != "" {
+		if req.Days, err = strconv.Atoi(days); err != nil || req.Days < 1 {
+			return fmt.Errorf("%w: %.20q days", tenancy.ErrInvalid, days)
+		}
+	}
+	if limit := q.Get("limit"); limit != "" {
+		if req.Limit, err = strconv.ParseFloat(limit, 64); err != nil {
+			return fmt.Errorf("%w: limit %.20q", tenancy.ErrInvalid, limit)
+		}
+	}
+	out, err := a.opts.Reports.Forecast(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	if out.Days == nil {
+		out.Days = []analytics.ForecastDay{}
+	}
+	return c.reply(http.StatusOK, out)
+}

@@ -1,0 +1,183 @@
+package admin
+
+import (
+	"cmp"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/maintenance"
+)
+
+func (a *Admin) tenantHealthRoutes() []route {
+	return []route{
+		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, part: partReports, handle: a.tenantsHealth},
+	}
+}
+
+const (
+	// healthSpan is the time that a tenant's health is about. A tenant that was not used in it is unknown: nobody asks its database.
+	healthSpan = 15 * time.Minute
+	// A tenant is degraded by errors if it had so many requests, of which so many failed.
+	degradedRequests = 20
+	degradedShare    = 0.05
+)
+
+// maxKnown is how many tenants of the pool are looked at.
+const maxKnown = 1 << 20
+
+// reached is what the pool of this instance found out about tenants and servers, without dialling for it.
+type reached struct {
+	mu      sync.Mutex // guards what follows
+	tenants map[tenancy.ID]time.Time
+	servers map[string]time.Time
+}
+
+// lookAtPool notes whose databases, and which servers, are taken to be down, and since when.
+func (a *Admin) lookAtPool(now time.Time) {
+	if a.opts.Pool == nil {
+		return
+	}
+	tenants, servers := map[tenancy.ID]time.Time{}, map[string]time.Time{}
+	for _, t := range a.opts.Pool.Tenants(maxKnown) {
+		if t.Down {
+			tenants[t.Tenant] = now
+		}
+	}
+	for _, name := range a.opts.Pool.Servers() {
+		if breaker := a.opts.Pool.Stat(name).Breaker; breaker != "" && breaker != "closed" {
+			servers[name] = now
+		}
+	}
+	a.reached.mu.Lock()
+	defer a.reached.mu.Unlock()
+	keepSince(tenants, a.reached.tenants)
+	keepSince(servers, a.reached.servers)
+	a.reached.tenants, a.reached.servers = tenants, servers
+}
+
+// keepSince takes the times of what was so before.
+func keepSince[K comparable](now, before map[K]time.Time) {
+	for k := range now {
+		if since, ok := before[k]; ok {
+			now[k] = since
+		}
+	}
+}
+
+// down returns since when the tenant's database, or its server, is taken to be down.
+func (r *reached) down(id tenancy.ID, server string) (since time.Time, byServer, down bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since, down = r.servers[server]; down {
+		return since, true, true
+	}
+	since, down = r.tenants[id]
+	return since, false, down
+}
+
+// tenantHealth is the health of a tenant, and why.
+type tenantHealth struct {
+	ID     tenancy.ID     `json:"id"`
+	Slug   string         `json:"slug"`
+	Name   string         `json:"name"`
+	Status tenancy.Status `json:"status"`
+	// Health is healthy, degraded, unreachable or unknown.
+	Health   string            `json:"health"`
+	Reasons  []attention       `json:"reasons"`
+	LastSeen *analytics.Figure `json:"last_seen"`
+	Requests *analytics.Figure `json:"requests"`
+	Errors   *analytics.Figure `json:"errors"`
+}
+
+// tenantsHealth answers with the health of a page of tenants: from the figures of the last minutes, from their records, and from what
+// the pool of this instance found out. Nothing is dialled for it.
+func (a *Admin) tenantsHealth(c *call) error {
+	if err := c.onlyQuery("filter", "sort", "limit", "cursor"); err != nil {
+		return err
+	}
+	q := c.r.URL.Query()
+	f, err1 := c.filter(q.Get("filter"), "?filter", analytics.Fields()...)
+	limit, err2 := c.limit()
+	if err := cmp.Or(err1, err2); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	req := &analytics.TenantsRequest{Filter: f, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit, Period: analytics.Period{From: now.Add(-healthSpan), To: now}}
+	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
+	if err != nil {
+		return err
+	}
+	closed, err := a.closed(c, page, now)
+	if err != nil {
+		return err
+	}
+	out := make([]tenantHealth, len(page.Tenants))
+	for i := range page.Tenants {
+		out[i] = a.healthOf(&page.Tenants[i], closed, now)
+	}
+	return c.reply(http.StatusOK, map[string]any{"tenants": out, "total": page.Total, "next": page.Next, "time": now})
+}
+
+// closed returns the tenants of the page that are under maintenance, and since when.
+func (a *Admin) closed(c *call, page *analytics.TenantsPage, now time.Time) (map[tenancy.ID]time.Time, error) {
+	ids := make([]tenancy.ID, len(page.Tenants))
+	for i := range page.Tenants {
+		ids[i] = page.Tenants[i].ID
+	}
+	out := map[tenancy.ID]time.Time{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, err := a.catalog.List(c.ctx(), tenancy.Filter{IDs: ids, Scope: &c.id.Scope, Limit: len(ids)})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range found {
+		if m := t.Guards.Maintenance; maintenance.StatusOf(m, now).InForce {
+			out[t.ID] = m.BeganAt
+		}
+	}
+	return out, nil
+}
+
+// healthOf judges one tenant. What is worst comes first.
+func (a *Admin) healthOf(t *analytics.TenantEntry, closed map[tenancy.ID]time.Time, now time.Time) tenantHealth {
+	out := tenantHealth{
+		ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Health: "healthy", Reasons: []attention{},
+		LastSeen: t.Usage[analytics.LastSeen.String()], Requests: t.Usage[analytics.Requests.String()], Errors: t.Usage[analytics.FigureErrors],
+	}
+	if since, byServer, down := a.reached.down(t.ID, t.Server); down {
+		out.Health = "unreachable"
+		if byServer {
+			out.Reasons = append(out.Reasons, attention{"server-down", "The server " + t.Server + " does not answer.", since})
+		} else {
+			out.Reasons = append(out.Reasons, attention{"database-down", "The tenant's database does not answer.", since})
+		}
+	}
+	requests, failed := valueOf(out.Requests), valueOf(out.Errors)
+	if requests >= degradedRequests && failed >= degradedShare*requests {
+		if out.Health == "healthy" {
+			out.Health = "degraded"
+		}
+		out.Reasons = append(out.Reasons, attention{"errors", "The service failed to answer many requests of the last 15 minutes.", now.Add(-healthSpan)})
+	}
+	if since, ok := closed[t.ID]; ok {
+		out.Reasons = append(out.Reasons, attention{"maintenance", "The tenant is under maintenance.", since})
+	}
+	if out.Health == "healthy" && requests == 0 {
+		out.Health = "unknown"
+		out.Reasons = append(out.Reasons, attention{"unused", "There was no request in the last 15 minutes.", now.Add(-healthSpan)})
+	}
+	return out
+}
+
+func valueOf(f *analytics.Figure) float64 {
+	if f == nil {
+		return 0
+	}
+	return f.Value
+}
