@@ -49,6 +49,9 @@ type app struct {
 	reports  *analytics.Reports
 	tenants  *lifecycle.Lifecycle
 	runner   *runs.Runner
+	keys     *catalog.APIKeys
+	gate     *maintenance.Gate
+	server   string // of tenants' databases
 
 	working sync.WaitGroup
 	end     context.CancelFunc
@@ -87,11 +90,10 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	feed := analytics.NewMemoryFeed()
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	a.recorder, err1 = analytics.NewRecorder(store, &analytics.Options{Flush: 2 * time.Second, Feed: feed})
-	a.keeper, err2 = analytics.NewKeeper(store, a.catalog, nil)
-	a.reports, err3 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed})
-	if err := errors.Join(err1, err2, err3); err != nil {
+	a.reports, err2 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed})
+	if err := errors.Join(err1, err2); err != nil {
 		return a, err
 	}
 	// The tenants' databases.
@@ -101,7 +103,10 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	a.closers = append(a.closers, a.pool.Close)
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	migrator, err2 := migrate.New(a.pool, migrations, nil)
-	if err := errors.Join(err1, err2); err != nil {
+	a.keeper, err3 = analytics.NewKeeper(store, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
+	a.keys, err4 = catalog.NewAPIKeys(a.catalog, "demo", nil)
+	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
+	if err := errors.Join(err, err1, err2, err3, err4); err != nil {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
@@ -111,15 +116,18 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	// Work over many tenants.
 	tasks := runs.Tasks(maintenance.Tasks(a.catalog))
 	tasks["migrate"] = migrator.Task()
+	tasks["maintenance-on"], tasks["maintenance-off"] = a.gate.BeginTask(), a.gate.EndTask()
+	tasks[provision] = tenancy.Task{Do: a.provision}
+	a.server = where
 	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background, Audit: a.trail}); err != nil {
 		return a, err
 	}
-	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate, a.runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return a, err
 		}
 	}
-	a.beside(ctx, a.trail.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run, a.runner.Run)
+	a.beside(ctx, a.trail.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run, a.gate.Run, a.keys.Run, a.runner.Run)
 	return a, nil
 }
 
@@ -145,14 +153,18 @@ func (a *app) close() (err error) {
 // consoleOptions are what the console shows and does. The second factor is optional because this is a demo on one machine.
 func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 	return &admin.Options{
-		Page:    page,
-		Auth:    auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
-		Audit:   a.trail,
-		Reports: a.reports,
-		Runs:    a.runner,
-		Create:  a.tenants.Create, Lifecycle: a.tenants,
-		Demo:   f.demo,
-		Checks: map[string]func(context.Context) error{"catalog": a.db.PingContext},
+		Page:      page,
+		Auth:      auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
+		Audit:     a.trail,
+		Reports:   a.reports,
+		Runs:      a.runner,
+		Keys:      a.keys,
+		Gate:      a.gate,
+		Pool:      a.pool,
+		Create:    a.tenants.Create,
+		Lifecycle: a.tenants,
+		Demo:      f.demo,
+		Checks:    map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check},
 	}
 }
 
@@ -164,7 +176,8 @@ func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /notes", a.listNotes)
 	mux.HandleFunc("POST /notes", a.createNote)
-	return a.recorder.Handler(middleware.Standard(a.cache, resolve, nil)(mux))
+	mux.HandleFunc("POST /login", a.login)
+	return a.recorder.Handler(middleware.Standard(a.cache, resolve, nil)(a.gate.Guard(mux)))
 }
 
 func (a *app) listNotes(w http.ResponseWriter, r *http.Request) {
@@ -196,24 +209,21 @@ func (a *app) createNote(w http.ResponseWriter, r *http.Request) {
 		middleware.Refuse(w, r, err, nil)
 		return
 	}
+	if len(text) > upload {
+		a.recorder.Note(r.Context(), analytics.Activity{Type: "note.upload", Description: fmt.Sprintf("A note of %d KiB", len(text)>>10)})
+	}
 	w.WriteHeader(http.StatusCreated)
 }
 
-// makeTenants makes that many tenants, with plans and tags, or finds those of an earlier start.
-func (a *app) makeTenants(ctx context.Context, n int) ([]*tenancy.Tenant, error) {
-	ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "demo"})
-	plans, tags := []string{"free", "pro", "business"}, [][]string{{"eu"}, {"us"}, {"eu", "overdue"}}
-	var all []*tenancy.Tenant
-	for i := range min(max(n, 1), 300) {
-		name, slug := fmt.Sprintf("Tenant %d", i+1), fmt.Sprintf("tenant-%d", i+1)
-		if i < 3 {
-			name, slug = []string{"Acme", "Globex", "Initech"}[i], []string{"acme", "globex", "initech"}[i]
-		}
-		t, err := a.tenants.Ensure(ctx, &tenancy.Tenant{Slug: slug, Name: name, Plan: plans[i%len(plans)], Tags: tags[i%len(tags)]})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t)
+// upload is the size above which a note is an activity.
+const upload = 16 << 10
+
+// login is a login of a tenant's user. In this demo one password is right.
+func (a *app) login(w http.ResponseWriter, r *http.Request) {
+	l := analytics.Login{Subject: r.FormValue("user"), Method: "password", OK: r.FormValue("password") == "demo"}
+	if !l.OK {
+		l.Reason = "wrong password"
+		w.WriteHeader(http.StatusUnauthorized)
 	}
-	return all, nil
+	a.recorder.Login(r.Context(), l)
 }

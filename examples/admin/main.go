@@ -38,7 +38,7 @@ func main() {
 	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one, which is removed at the end unless there is a -server)")
 	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for tenants' databases (default: SQLite files in -data)")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
-	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300")
+	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300; a run makes those behind the third")
 	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
 	flag.BoolVar(&f.demo, "demo", true, "send requests to the tenants")
 	flag.Parse()
@@ -100,7 +100,7 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 		return err
 	}
 	if f.demo {
-		app.beside(ctx, func(ctx context.Context) error { return traffic(ctx, service.addr, f.rate, made) })
+		app.beside(ctx, func(ctx context.Context) error { return traffic(ctx, service.addr, f.rate, app.active) })
 	}
 	<-ctx.Done()
 	return nil
