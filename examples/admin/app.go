@@ -177,7 +177,26 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /notes", a.listNotes)
 	mux.HandleFunc("POST /notes", a.createNote)
 	mux.HandleFunc("POST /login", a.login)
-	return a.recorder.Handler(middleware.Standard(a.cache, resolve, nil)(a.gate.Guard(mux)))
+	standard := middleware.Standard(a.cache, resolve, &middleware.StandardOptions{
+		Maintenance:  a.gate.Guard,
+		Authenticate: middleware.AuthenticatorFunc(visitor),
+		Authorize:    mayVisit,
+	})
+	return a.recorder.Handler(standard(mux))
+}
+
+// visitor is whoever asks: this demo has no users of its own.
+func visitor(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
+	return &middleware.Principal{Tenant: t.ID}, nil
+}
+
+// mayVisit lets visitors in where the tenant's notes are public, as all are that the demo makes. That a path names a tenant says
+// nothing about who may see it.
+func mayVisit(_ context.Context, _ *middleware.Principal, t *tenancy.Tenant) error {
+	if t.Settings["notes"] != "public" {
+		return fmt.Errorf("%w: the notes are not public", tenancy.ErrForbidden)
+	}
+	return nil
 }
 
 func (a *app) listNotes(w http.ResponseWriter, r *http.Request) {

@@ -63,7 +63,7 @@ func demoTenant(i int) *tenancy.Tenant {
 	if i < firstTenants {
 		name, slug = []string{"Acme", "Globex", "Initech"}[i], []string{"acme", "globex", "initech"}[i]
 	}
-	return &tenancy.Tenant{Slug: slug, Name: name, Plan: plans[i%len(plans)], Tags: tags[i%len(tags)]}
+	return &tenancy.Tenant{Slug: slug, Name: name, Plan: plans[i%len(plans)], Tags: tags[i%len(tags)], Settings: map[string]string{"notes": "public"}}
 }
 
 // active returns the tenants that are served, the oldest first.

@@ -17,8 +17,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,8 +32,6 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
-	"github.com/artflow-studio/tenancy/middleware"
-	"github.com/artflow-studio/tenancy/resolver"
 )
 
 //go:embed migrations/*.sql
@@ -132,29 +128,4 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	o := &ops{find, gate, tenancy.NewSecret(rand.Text())}
 	fmt.Printf("  operator=%s\n\n", o.token.Reveal())
 	return serve(ctx, ln, used.rec.Handler(routes(find, &notes{pool}, o, keys.Used)))
-}
-
-const keyPrefix = "notes" // with which keys begin
-
-// routes returns the handler of the whole service.
-func routes(find tenancy.Finder, n *notes, o *ops, used func(tenancy.ID, string, time.Time)) http.Handler {
-	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	resolve := resolver.Agree(find,
-		resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil)),
-		resolver.Must(resolver.NewPath("/t/", nil)),
-		resolver.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
-	standard := middleware.Standard(find, resolve, &middleware.StandardOptions{
-		Optional:     true, // the service has pages of its own
-		Maintenance:  o.gate.Guard,
-		Authenticate: middleware.FirstOf(keysOf(used), middleware.AuthenticatorFunc(stranger)),
-		Authorize:    mayRead,
-	})
-	tenantOnly, writers := middleware.Require(nil), middleware.RequireScope("write", nil)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", n.home)
-	mux.Handle("GET /notes", tenantOnly(http.HandlerFunc(n.list)))
-	mux.Handle("POST /notes", writers(http.HandlerFunc(n.create)))
-	mux.Handle("POST /ops/maintenance/{slug}", o.handle(o.close))
-	mux.Handle("DELETE /ops/maintenance/{slug}", o.handle(o.open))
-	return standard(mux)
 }

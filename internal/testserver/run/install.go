@@ -15,9 +15,17 @@ import (
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
-// install installs the packages of those engines that are missing.
+// browser is the Debian package of the browser that the console's page is tried in. Its program has the same name.
+const browser = "chromium"
+
+// install installs the packages of those engines that are missing, and the browser's where it can.
 func install(ctx context.Context) error {
 	var packages []string
+	if _, err := exec.LookPath(browser); err != nil && os.Geteuid() == 0 {
+		if _, err := exec.LookPath("apt-get"); err == nil {
+			packages = append(packages, browser)
+		}
+	}
 	for _, engine := range engines() {
 		err := engine.Find()
 		if errors.Is(err, testserver.ErrNotInstalled) {
