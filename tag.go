@@ -18,7 +18,7 @@ func ValidateTag(tag string) error {
 		c := tag[i]
 		inner := i > 0 && i < len(tag)-1
 		if !lowerAlnum(c) && !(inner && (c == '-' || c == '_' || c == '.' || c == ':')) {
-			return fmt.Errorf("%w: tag %q, want a-z, 0-9 and inner - _ . or :", ErrInvalid, tag)
+			return fmt.Errorf("%w: tag %q, want a-z and 0-9, and - _ . : only inside", ErrInvalid, tag)
 		}
 	}
 	return nil

@@ -24,7 +24,12 @@ func TestBulk(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- c.runner.Run(ctx) }()
-		defer func() { stop(); <-done }()
+		defer func() {
+			stop()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
 		cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
 		var p planned
 		if a := cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`); a.code != 200 {

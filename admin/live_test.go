@@ -12,8 +12,15 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-// stream opens a stream of the client's and returns its events as they come.
-func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) (*http.Response, *bufio.Scanner) {
+// stream is an open stream: how it was answered, and its lines as they come.
+type stream struct {
+	*bufio.Scanner
+	code   int
+	header http.Header
+}
+
+// stream opens a stream of the client's. It ends with the test.
+func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) *stream {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+api+"live?topics="+topics, nil)
 	if err != nil {
@@ -29,7 +36,7 @@ func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) (
 	t.Cleanup(func() { _ = res.Body.Close() })
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 1<<20)
-	return res, lines
+	return &stream{lines, res.StatusCode, res.Header}
 }
 
 // A stream shows a frame at once and more after it, and ends when the operator's role is taken away. It does not keep the session alive.
@@ -52,9 +59,9 @@ func TestStream(t *testing.T) {
 	}
 	server := httptest.NewServer(c.Handler())
 	defer server.Close()
-	res, lines := cl.stream(t, server, "overview")
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("X-Accel-Buffering") != "no" {
-		t.Fatalf("got %d %v, want a stream", res.StatusCode, res.Header)
+	lines := cl.stream(t, server, "overview")
+	if lines.code != http.StatusOK || lines.header.Get("Content-Type") != "text/event-stream" || lines.header.Get("X-Accel-Buffering") != "no" {
+		t.Fatalf("got %d %v, want a stream", lines.code, lines.header)
 	}
 	frames, ended := 0, false
 	for lines.Scan() {
@@ -93,13 +100,13 @@ func TestStreamsAreFew(t *testing.T) {
 	server := httptest.NewServer(c.Handler())
 	defer server.CloseClientConnections()
 	for i := range 11 {
-		res, lines := cl.stream(t, server, "overview")
+		lines := cl.stream(t, server, "overview")
 		want := http.StatusOK
 		if i == 10 {
 			want = http.StatusTooManyRequests
 		}
-		if res.StatusCode != want {
-			t.Errorf("stream %d: got %d, want %d", i+1, res.StatusCode, want)
+		if lines.code != want {
+			t.Errorf("stream %d: got %d, want %d", i+1, lines.code, want)
 		}
 		if i < 10 {
 			lines.Scan() // it is counted

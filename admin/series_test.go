@@ -24,7 +24,12 @@ func (c *console) keep(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- keeper.Run(ctx) }()
-	defer func() { stop(); <-done }()
+	defer func() {
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: got %v, want %v", err, context.Canceled)
+		}
+	}()
 	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := reports.Tenant(t.Context(), tenancy.AllTenants(), c.a.ID, analytics.Period{}); err == nil {
 			return

@@ -301,7 +301,8 @@ func TestCreateViews(t *testing.T) {
 		if !strings.HasPrefix(text, "2026-03-29 01:30:00") {
 			t.Errorf("got %s, want half past one in UTC", text)
 		}
-		if _, err := db.ExecContext(t.Context(), `DROP VIEW tenant_activities`); err == nil {
+		_, err = db.ExecContext(t.Context(), `DROP VIEW tenant_activities`)
+		if err == nil {
 			_, err = db.ExecContext(t.Context(), `CREATE TABLE tenant_activities (id INTEGER)`)
 		}
 		if err != nil {

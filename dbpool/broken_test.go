@@ -348,7 +348,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 				other.MustExecContext(t.Context(), fmt.Sprintf(end, id))
 				return scanAll(rows, nil)
 			},
-			"Prepare": func(c *sqlx.Conn) error { kill(c); _, err := c.PrepareContext(ctx, `SELECT 1`); return err },
+			"Prepare": func(c *sqlx.Conn) error { kill(c); return prepare(ctx, c, `SELECT 1`) },
 			"prepared": func(c *sqlx.Conn) error {
 				st, err := c.PreparexContext(ctx, `SELECT 1`)
 				if err != nil {
@@ -459,7 +459,7 @@ func TestLastTryIsNew(t *testing.T) {
 		}
 		db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
 		for i := range 2 {
-			fill(t, ctx, pool, n, func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), `SELECT 1`) })
+			fill(ctx, t, pool, n, func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), `SELECT 1`) })
 			engine.demote()
 			if _, err := db.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`); err != nil {
 				t.Errorf("demoted %d times: %v", i+1, err)
@@ -535,7 +535,7 @@ func TestRejectReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
-	fill(t, ctx, pool, n, func(c *sqlx.Conn) error {
+	fill(ctx, t, pool, n, func(c *sqlx.Conn) error {
 		_, err := c.ExecContext(ctx, `SET SESSION TRANSACTION READ ONLY`)
 		return err
 	})

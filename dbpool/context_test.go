@@ -102,12 +102,18 @@ var handleUses = map[string]func(ctx context.Context, db *sqlx.DB) error{
 
 func prepares(query string) func(context.Context, *sqlx.DB) error {
 	return func(ctx context.Context, db *sqlx.DB) error {
-		s, err := db.PreparexContext(ctx, query)
-		if err == nil {
-			_ = s.Close()
-		}
+		return prepare(ctx, db, query)
+	}
+}
+
+// prepare prepares a statement, and closes it at once.
+func prepare(ctx context.Context, p sqlx.PreparerContext, query string) error {
+	s, err := p.PrepareContext(ctx, query)
+	if err != nil {
 		return err
 	}
+	defer s.Close()
+	return nil
 }
 
 func onConn(db *sqlx.DB, fn func(*sqlx.Conn) error) error {

@@ -172,23 +172,25 @@ func observedStatements(ctx context.Context, t *testing.T, w *watching, db *sqlx
 		}, 1, 0},
 		{"rows that are left", func() error {
 			rows, err := db.QueryContext(ctx, `SELECT n FROM notes`)
-			if err == nil {
-				rows.Next()
-				err = errors.Join(rows.Err(), rows.Close(), rows.Close())
+			if err != nil {
+				return err
 			}
-			return err
+			defer rows.Close() // a second time
+			rows.Next()
+			return errors.Join(rows.Err(), rows.Close())
 		}, 1, 0},
-		{"prepared", func() error {
+		{"prepared", func() (err error) {
 			st, err := db.PrepareContext(ctx, db.Rebind(`INSERT INTO notes (n) VALUES (?)`))
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, st.Close()) }()
 			for n := range 2 {
 				if _, err := st.ExecContext(ctx, n); err != nil {
 					return err
 				}
 			}
-			return st.Close()
+			return nil
 		}, 2, 0},
 		{"transaction", func() error {
 			tx, err := db.BeginTxx(ctx, nil)

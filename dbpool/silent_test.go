@@ -19,7 +19,7 @@ import (
 )
 
 // fill opens n connections of a tenant at a time, and runs fn on each.
-func fill(t *testing.T, ctx context.Context, pool *dbpool.Pool, n int, fn func(c *sqlx.Conn) error) {
+func fill(ctx context.Context, t *testing.T, pool *dbpool.Pool, n int, fn func(c *sqlx.Conn) error) {
 	t.Helper()
 	var all, done sync.WaitGroup
 	all.Add(n)
@@ -78,18 +78,18 @@ func TestSilentServer(t *testing.T) {
 				silence()
 				return scanAll(rows, nil)
 			},
-			"closing rows": func(ctx context.Context, c *sqlx.Conn, silence func()) error {
+			"closing rows": func(ctx context.Context, c *sqlx.Conn, silence func()) (err error) {
 				rows, err := c.QueryContext(ctx, many)
 				if err != nil {
 					return err
 				}
+				defer func() { err = errors.Join(rows.Close(), rows.Err(), ctx.Err()) }()
 				silence()
-				return errors.Join(rows.Close(), ctx.Err())
+				return nil
 			},
 			"Prepare": func(ctx context.Context, c *sqlx.Conn, silence func()) error {
 				silence()
-				_, err := c.PrepareContext(ctx, `SELECT 1`)
-				return err
+				return prepare(ctx, c, `SELECT 1`)
 			},
 			"prepared": func(ctx context.Context, c *sqlx.Conn, silence func()) error {
 				st, err := c.PreparexContext(ctx, `SELECT 1`)
@@ -202,7 +202,7 @@ func TestIdleConnectionsDie(t *testing.T) {
 		const n = 8
 		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
 		pool, proxy := throughProxy(t, s, &dbpool.Options{MaxConns: n, MaxWait: time.Minute})
-		fill(t, ctx, pool, n, func(c *sqlx.Conn) error { return c.PingContext(ctx) })
+		fill(ctx, t, pool, n, func(c *sqlx.Conn) error { return c.PingContext(ctx) })
 		if st := pool.Stat(s.Name); st.Idle != n {
 			t.Fatalf("got %+v, want %d idle connections", st, n)
 		}
@@ -312,7 +312,7 @@ func TestPlansBeforeMigration(t *testing.T) {
 			func() error { return run(db) },
 			func() error { return pool.With(ctx, func(c *sqlx.Conn) error { return run(c) }) },
 		} {
-			fill(t, ctx, pool, n, plan)
+			fill(ctx, t, pool, n, plan)
 			elsewhere.MustExecContext(ctx, fmt.Sprintf(`ALTER TABLE notes ADD COLUMN c%d INT`, i))
 			for range n {
 				if err := use(); err != nil {
@@ -321,7 +321,7 @@ func TestPlansBeforeMigration(t *testing.T) {
 			}
 		}
 		// Where it cannot be repeated it is a failure of the service, and one only.
-		fill(t, ctx, pool, n, plan)
+		fill(ctx, t, pool, n, plan)
 		elsewhere.MustExecContext(ctx, `ALTER TABLE notes ADD COLUMN c INT`)
 		inTx := func() error {
 			return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error { return run(tx) })

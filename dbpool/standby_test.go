@@ -43,7 +43,7 @@ func TestWriteOnAStandby(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = pool.Close() })
 	read := func(c *sqlx.Conn) error { return c.GetContext(ctx, new(int), `SELECT COUNT(*) FROM notes`) }
-	fill(t, ctx, pool, n, read)
+	fill(ctx, t, pool, n, read)
 	write := func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO notes (text) VALUES ('x')`)
 		return err
@@ -59,7 +59,7 @@ func TestWriteOnAStandby(t *testing.T) {
 	if err == nil || errors.Is(err, tenancy.ErrUnavailable) {
 		t.Errorf("for reading: got %v, want the server's error", err)
 	}
-	fill(t, ctx, pool, n, read)
+	fill(ctx, t, pool, n, read)
 	address, err := url.Parse(primary.URL)
 	if err != nil {
 		t.Fatal(err)

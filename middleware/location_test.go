@@ -123,7 +123,7 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 func TestRedirectsWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet)(http.RedirectHandler("/notes", 303)).
+	middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet)(http.RedirectHandler("/notes", http.StatusSeeOther)).
 		ServeHTTP(w, get("http://acme.example.com/x"))
 	if got := w.Header().Get("Location"); got != "/notes" {
 		t.Errorf("got %q, want /notes", got)

@@ -239,7 +239,9 @@ func TestIsolationRemovesUploads(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprint(file, strings.Repeat("x", 1000))
-	form.Close()
+	if err := form.Close(); err != nil {
+		t.Fatal(err)
+	}
 	iso := isolation(tenants)
 	iso.Abort, iso.Requests, iso.Workers = nil, 20, 2
 	stored := sync.Map{} // of slug to secret

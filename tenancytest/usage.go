@@ -3,6 +3,7 @@ package tenancytest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -350,7 +351,7 @@ func testUsageInstances(u *usageTest) {
 		got.RSS != 1<<20 || got.Flushed.IsZero() || got.Flushed.After(state.Now) {
 		u.Errorf("got %+v, want %+v, flushed before now", got, second)
 	}
-	if fmt.Sprint(state.Recorded) != fmt.Sprint(second.Recorded) {
+	if !slices.Equal(state.Recorded, second.Recorded) {
 		u.Errorf("recorded: got %v, want %v", state.Recorded, second.Recorded)
 	}
 }

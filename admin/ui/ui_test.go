@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-func get(t *testing.T, h http.Handler, path, encoding string) *http.Response {
+func get(t *testing.T, h http.Handler, path, encoding string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	if encoding != "" {
@@ -25,7 +25,7 @@ func get(t *testing.T, h http.Handler, path, encoding string) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 func TestHandler(t *testing.T) {
@@ -36,8 +36,8 @@ func TestHandler(t *testing.T) {
 	}
 	page := get(t, h, "/", "")
 	text, _ := io.ReadAll(page.Body)
-	if page.StatusCode != http.StatusOK || page.Header.Get("Cache-Control") != "no-cache" {
-		t.Fatalf("/: got %d and %q, want 200 and no-cache", page.StatusCode, page.Header.Get("Cache-Control"))
+	if page.Code != http.StatusOK || page.Header().Get("Cache-Control") != "no-cache" {
+		t.Fatalf("/: got %d and %q, want 200 and no-cache", page.Code, page.Header().Get("Cache-Control"))
 	}
 	names := regexp.MustCompile(`(?:src|href)="(assets/[^"]+)"`).FindAllSubmatch(text, -1)
 	if len(names) != 2 {
@@ -45,11 +45,11 @@ func TestHandler(t *testing.T) {
 	}
 	for _, m := range names {
 		plain, packed := get(t, h, "/"+string(m[1]), ""), get(t, h, "/"+string(m[1]), "br, gzip")
-		if plain.StatusCode != http.StatusOK || !strings.Contains(plain.Header.Get("Cache-Control"), "immutable") {
-			t.Errorf("%s: got %d and %q, want 200 and immutable", m[1], plain.StatusCode, plain.Header.Get("Cache-Control"))
+		if plain.Code != http.StatusOK || !strings.Contains(plain.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: got %d and %q, want 200 and immutable", m[1], plain.Code, plain.Header().Get("Cache-Control"))
 		}
-		if packed.Header.Get("Content-Encoding") != "gzip" || plain.Header.Get("Content-Encoding") != "" {
-			t.Errorf("%s: got encodings %q and %q, want gzip for those who take it alone", m[1], packed.Header.Get("Content-Encoding"), plain.Header.Get("Content-Encoding"))
+		if packed.Header().Get("Content-Encoding") != "gzip" || plain.Header().Get("Content-Encoding") != "" {
+			t.Errorf("%s: got encodings %q and %q, want gzip for those who take it alone", m[1], packed.Header().Get("Content-Encoding"), plain.Header().Get("Content-Encoding"))
 		}
 		z, err := gzip.NewReader(packed.Body)
 		if err != nil {
@@ -61,7 +61,7 @@ func TestHandler(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/assets/", "/assets/other.js", "/../ui.go", "/index.html/x"} {
-		if got := get(t, h, path, "").StatusCode; got != http.StatusNotFound {
+		if got := get(t, h, path, "").Code; got != http.StatusNotFound {
 			t.Errorf("%s: got %d, want 404", path, got)
 		}
 	}

@@ -275,35 +275,41 @@ func TestVerifyFinds(t *testing.T) {
 	})
 }
 
+// readTable returns the columns of a table and all its rows.
+func readTable(t *testing.T, db *sqlx.DB, table string) (columns []string, all [][]any) {
+	t.Helper()
+	rows, err := db.QueryxContext(t.Context(), `SELECT * FROM `+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if columns, err = rows.Columns(); err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		row, err := rows.SliceScan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range row {
+			if b, ok := v.([]byte); ok {
+				row[i] = string(b)
+			}
+		}
+		all = append(all, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return columns, all
+}
+
 // snapshot returns a function that puts the tables back.
 func snapshot(t *testing.T, db *sqlx.DB) func() {
 	t.Helper()
 	var restore []func()
 	for _, table := range []string{"tenancy_audit", "tenancy_audit_head", "tenancy_audit_checkpoints"} {
-		rows, err := db.QueryxContext(t.Context(), `SELECT * FROM `+table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all [][]any
-		for rows.Next() {
-			row, err := rows.SliceScan()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, v := range row {
-				if b, ok := v.([]byte); ok {
-					row[i] = string(b)
-				}
-			}
-			all = append(all, row)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		columns, all := readTable(t, db, table)
 		restore = append(restore, func() {
 			if _, err := db.ExecContext(t.Context(), `DELETE FROM `+table); err != nil {
 				t.Fatal(err)

@@ -73,7 +73,7 @@ func (c *conn) Ping(ctx context.Context) error {
 		c.line.Abandon()
 	}
 	if err != nil {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return sqlkit.Ended(ctx, err)
 	}
 	return nil

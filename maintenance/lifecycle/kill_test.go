@@ -106,7 +106,7 @@ func TestKilledWhileCreating(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		home := s.Tenant(t, "catalog") // the catalog's database
 		template := killTemplate(t, s)
-		k := killKit(t, s.Name, s.DSN, home.Placement.Database, "")
+		killKit(t, s.Name, s.DSN, home.Placement.Database, "") // makes the catalog's tables
 		rounds := 12
 		if testing.Short() {
 			rounds = 3
@@ -115,7 +115,7 @@ func TestKilledWhileCreating(t *testing.T) {
 			kill(t, "TestKilledChild", strings.Join([]string{s.Name, s.DSN, home.Placement.Database, template}, " "))
 		}
 		// Another process, which knows what the catalog and the servers say.
-		k = killKit(t, s.Name, s.DSN, home.Placement.Database, "")
+		k := killKit(t, s.Name, s.DSN, home.Placement.Database, "")
 		p := k.life(t, killMigration, k.seedOne)
 		tenants, err := k.cat.List(t.Context(), tenancy.Filter{Limit: 1000})
 		if err != nil {
