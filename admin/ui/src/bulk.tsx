@@ -1,9 +1,9 @@
 // Bulk actions: choose, plan, confirm by typing, then follow the run. The set of tenants is frozen by the server's plan.
 import { useState } from "preact/hooks";
 import { call, newKey } from "./api";
-import { plain, time } from "./format";
+import { time } from "./format";
 import { useForm } from "./gate";
-import { Dialog, Failure, Field } from "./parts";
+import { Dialog, Failure, Field, KeyFigure } from "./parts";
 import { go } from "./router";
 
 export interface Plan {
@@ -85,10 +85,10 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     <Dialog title="Plan" close={close}>
       <form onSubmit={starting.submit}>
         <h2>{action.title}: {plan.eligible.toLocaleString("en")} tenants</h2>
-        <dl class="diff">
-          <dt class="muted">Eligible</dt><dd class="num">{plan.eligible.toLocaleString("en")}</dd><span />
-          <dt class="muted">Left out</dt><dd class="num">{(plan.skipped ?? 0).toLocaleString("en")}</dd><span />
-          {!!plan.expected_seconds && [<dt class="muted" key="t">Expected time</dt>, <dd class="num">{plain(plan.expected_seconds, "seconds")}</dd>, <span />]}
+        <dl class="figures">
+          <KeyFigure name="Eligible" f={plan.eligible} />
+          <KeyFigure name="Left out" f={plan.skipped ?? 0} />
+          {!!plan.expected_seconds && <KeyFigure name="Expected time" f={plan.expected_seconds} unit="seconds" />}
         </dl>
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}

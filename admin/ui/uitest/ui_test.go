@@ -246,6 +246,26 @@ func (p *page) screenshot() []byte {
 	return shot
 }
 
+// bulk suspends all tenants with a tag: a frozen plan, a typed confirmation, and the run to its end.
+func (p *page) bulk(theme string) {
+	p.t.Helper()
+	evaluate[any](p, `location.hash = "#/tenants?filter=tag%3Aoverdue"; 0`)
+	p.text("2 match")
+	p.do(chromedp.Click(`//input[@aria-label="Select all shown"]`))
+	p.text("2 selected")
+	p.do(chromedp.Click(`//*[@aria-label="Bulk actions"]//button[normalize-space()="Suspend"]`))
+	p.fill("Canary", "1")
+	p.check(theme + "-bulk")
+	p.press("Show the plan")
+	p.text("Tenants that begin to match later are not touched")
+	p.check(theme + "-plan")
+	p.fill(`Type "suspend 2"`, "suspend 2")
+	p.do(chromedp.Click(`//dialog//button[normalize-space()="Suspend"]`))
+	p.until("the run's page is shown", `location.hash.startsWith("#/runs/")`)
+	p.until("the run is done", `document.querySelector("main .state")?.textContent.trim() === "done"`)
+	p.check(theme + "-run")
+}
+
 // TestConsole goes the way of a newcomer: the setup link, the live overview, a tenant, a confirmed change, a bulk action, the audit.
 func TestConsole(t *testing.T) {
 	for _, theme := range []string{"light", "dark"} {
@@ -285,13 +305,14 @@ func TestConsole(t *testing.T) {
 			p.check(theme + "-audit")
 			p.press("Verify")
 			p.text("entries whole up to number")
-			for _, name := range []string{"Performance", "Runs", "Health", "Operators"} {
+			for _, name := range []string{"Performance", "Runs", "Maintenance", "Health", "Operators"} {
 				p.press(name)
 				p.until(name+" is shown", fmt.Sprintf(`document.querySelector("main h1")?.textContent === %q && !document.querySelector("[aria-busy]") && !document.querySelector("main .notice.bad")`, name))
 				p.check(theme + "-" + strings.ToLower(name))
 			}
+			p.bulk(theme)
 			p.do(chromedp.Reload())
-			p.text("Operators")
+			p.text("Run: suspend")
 			p.press("Sign out")
 			p.text("Sign in")
 			p.check(theme + "-sign-in")

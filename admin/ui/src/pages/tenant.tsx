@@ -47,13 +47,14 @@ const unknown = (error: unknown): boolean => error instanceof Problem && error.s
 
 const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
 
-const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean }[] = [
+const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean; part?: string; confirm?: boolean }[] = [
   { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive", "provisioning"] },
   { verb: "suspend", title: "Suspend", permission: "tenants.status", from: ["active"], typed: true },
   { verb: "block", title: "Block", permission: "tenants.status", from: ["active", "suspended", "inactive"], typed: true },
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status", from: ["active", "suspended", "blocked"] },
-  { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true },
-  { verb: "restore", title: "Restore", permission: "tenants.restore", from: ["archived"] },
+  { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true, part: "lifecycle" },
+  { verb: "restore", title: "Restore", permission: "tenants.restore", from: ["archived"], part: "lifecycle" },
+  { verb: "purge", title: "Purge", permission: "tenants.purge", from: ["archived", "purging"], typed: true, part: "lifecycle", confirm: true },
 ];
 
 /** useRecord loads one tenant with the ETag that a change needs. */
@@ -84,8 +85,8 @@ export function Tenant({ id }: { id: string }) {
       tools={
         t && (
           <>
-            {verbs.filter((v) => may(v.permission) && v.from.includes(t.status)).map((v) => (
-              <button type="button" key={v.verb} class={v.verb === "block" || v.verb === "archive" ? "danger" : ""} onClick={() => setVerb(v)}>{v.title}</button>
+            {verbs.filter((v) => may(v.permission) && (!v.part || wired(v.part)) && v.from.includes(t.status)).map((v) => (
+              <button type="button" key={v.verb} class={["block", "archive", "purge"].includes(v.verb) ? "danger" : ""} onClick={() => setVerb(v)}>{v.title}</button>
             ))}
             {may("tenants.write") && <button type="button" onClick={() => setEditing(true)}>Edit</button>}
           </>
@@ -258,7 +259,7 @@ function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[num
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
   const form = useForm(async () => {
-    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", reason, etag }));
+    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", reason, etag, body: verb.confirm ? { confirm: typed.trim() } : undefined }));
     done();
     close();
   });
@@ -266,7 +267,7 @@ function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[num
     <Dialog title={verb.title} close={close}>
       <form onSubmit={form.submit}>
         <h2>{verb.title} {t.name}</h2>
-        <p>It is {t.status} now.</p>
+        <p>It is {t.status} now.{verb.verb === "purge" && " Its database and its record are removed for good, once the grace time is over."}</p>
         <Field label="Reason" hint="The audit keeps it." value={reason} onInput={(e) => setReason(e.currentTarget.value)} autofocus />
         {verb.typed && <Field label={`Type "${t.slug}"`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" />}
         <Failure error={form.error} />
