@@ -136,7 +136,7 @@ func TestOddRequests(t *testing.T) {
 func TestNotWired(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
-		o.Reports, o.Audit, o.Create, o.Runs, o.Lifecycle, o.Keys, o.Gate = nil, nil, nil, nil, nil, nil, nil
+		o.Reports, o.Audit, o.Create, o.Runs, o.Lifecycle, o.Keys, o.Gate, o.Pool = nil, nil, nil, nil, nil, nil, nil, nil
 	})
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
 	for _, row := range c.Table() {
@@ -147,7 +147,7 @@ func TestNotWired(t *testing.T) {
 		if row.Method != "GET" {
 			body = "{}"
 		}
-		if a := cl.do(t, row.Method, strings.ReplaceAll(row.Pattern, "{run}", "none"), body); a.code != 404 || a.problem() != "not-configured" {
+		if a := cl.do(t, row.Method, strings.NewReplacer("{", "", "}", "").Replace(row.Pattern), body); a.code != 404 || a.problem() != "not-configured" {
 			t.Errorf("%s: got %d %s, want not configured", row.Pattern, a.code, a.body)
 		}
 	}
