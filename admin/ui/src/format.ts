@@ -31,6 +31,8 @@ function scaled(n: number, steps: [number, string][]): Text {
 export function figure(value: number | null | undefined, unit = ""): Text {
   if (value === null || value === undefined || !Number.isFinite(value)) return { number: "–", unit: "" };
   switch (unit) {
+    case "count":
+      return figure(value);
     case "bytes":
       return scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
     case "us":
