@@ -294,6 +294,9 @@ func sessionsIn(ctx context.Context, conn *sql.Conn, database string) (ids []int
 // alone runs fn on the server while nobody else makes or drops the database: a
 // session in the next one of that name must not be ended with those in this one.
 func (e *Engine) alone(ctx context.Context, database string, fn func(*sql.Conn) error) error {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
+		return err // a lock without a name is never free
+	}
 	return e.connect(func(db *sql.DB) error { return sqlkit.Alone(ctx, db, database, fn) })
 }
 
