@@ -40,7 +40,7 @@ const (
 	maxReason    = 1024
 )
 
-// Actor is whoever makes a change. It stands in the audit as it is, so it must
+// Actor is the person or program that makes a change. It stands in the audit as it is, so it must
 // hold no secret.
 type Actor struct {
 	Kind ActorKind `json:"kind"`

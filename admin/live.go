@@ -37,7 +37,7 @@ type live struct {
 	frames  map[string]*frame
 }
 
-// frame is what a stream shows of one topic at one time. Whoever needs it first makes it; the others wait.
+// frame is what a stream shows of one topic at one time. The first stream that needs it makes it; the others wait.
 type frame struct {
 	at   time.Time
 	done chan struct{}

@@ -177,7 +177,7 @@ func (a *Admin) identify(c *call) error {
 	return nil
 }
 
-// permit checks whether whoever was identified may: permission, scope, fresh credentials.
+// permit checks what an identified operator may do: permission, scope, fresh credentials.
 func (a *Admin) permit(c *call) (err error) {
 	row, id := c.row, c.id
 	if row.audience == permitted && !id.Permissions.Has(row.permission) {

@@ -308,9 +308,12 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 	return e.connect(func(db *sql.DB) error { return sqlkit.Exclusive(ctx, db, sqlkit.MySQL, database, fn) })
 }
 
-// Adopt marks a database that exists, with whatever is in it.
+// Adopt marks a database that exists, with whatever is in it. As Claim, it waits until
+// nobody drops it.
 func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.MySQL, tenant, again) })
+	return e.alone(ctx, database, func(*sql.Conn) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.MySQL, tenant, again) })
+	})
 }
 
 // Release takes the tenant's mark away.
