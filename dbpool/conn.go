@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime/debug"
 	"time"
+
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // physical is a connection to a tenant's database. It is what database/sql gets
@@ -241,9 +243,9 @@ func (c *physical) caught(err *error) {
 
 // note returns what a statement may do, and remembers that it may leave state in
 // the session.
-func (c *physical) note(query string) effect {
-	e := c.target.statements.effect(query)
-	c.state = c.state || e&leaves != 0
+func (c *physical) note(query string) sqltext.Effect {
+	e := c.target.statements.Effect(query)
+	c.state = c.state || e&sqltext.LeavesState != 0
 	return e
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -22,8 +23,8 @@ type Pool struct {
 	opts    Options
 	metrics *metrics // nil: none
 
-	mu         sync.RWMutex           // guards what follows, and is never held across I/O
-	statements map[string]*statements // by the name of the engine's driver
+	mu         sync.RWMutex                // guards what follows, and is never held across I/O
+	statements map[string]*sqltext.Scanner // by the name of the engine's driver
 	servers    map[string]*server
 	handles    map[tenancy.ID]*handle
 	closed     bool
@@ -99,7 +100,7 @@ type Options struct {
 // negative number, it returns an error that unwraps to [tenancy.ErrInvalid].
 func New(servers map[string]Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
-	p := &Pool{statements: map[string]*statements{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
+	p := &Pool{statements: map[string]*sqltext.Scanner{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
 	if opts != nil {
 		p.opts = *opts
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // handle is the database of one tenant, at the place that the record of that
@@ -123,11 +124,11 @@ func errWrites() error {
 }
 
 // statementsOf returns what is known of the statements of an engine.
-func (p *Pool) statementsOf(e Engine) *statements {
+func (p *Pool) statementsOf(e Engine) *sqltext.Scanner {
 	name := e.DriverName()
 	s := p.statements[name]
 	if s == nil {
-		s = &statements{functions: functionsOf(name)}
+		s = sqltext.New(name)
 		p.statements[name] = s
 	}
 	return s

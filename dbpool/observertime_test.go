@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // slowConn takes a second for a query, and for each row and the end of the rows.
@@ -52,7 +53,7 @@ func TestObserverTakesTheDriversTime(t *testing.T) {
 		inner := &slowConn{left: 2}
 		c := &physical{
 			inner: inner, query: inner, queue: &queue{},
-			target: &target{observer: o, tenant: "acme", statements: &statements{functions: functionsOf("sqlite")}},
+			target: &target{observer: o, tenant: "acme", statements: sqltext.New("sqlite")},
 		}
 		rows, err := c.QueryContext(t.Context(), `SELECT n FROM notes`, nil)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"time"
+
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // stmt is a driver's prepared statement, whose errors are classified. It waits
@@ -12,7 +14,7 @@ import (
 type stmt struct {
 	driver.Stmt
 	conn   *physical
-	effect effect
+	effect sqltext.Effect
 	exec   driver.StmtExecContext  // nil if the driver has no such ability
 	query  driver.StmtQueryContext // likewise
 	check  driver.NamedValueChecker
@@ -25,7 +27,7 @@ var (
 	_ driver.NamedValueChecker = (*stmt)(nil)
 )
 
-func newStmt(inner driver.Stmt, c *physical, e effect, took time.Duration) *stmt {
+func newStmt(inner driver.Stmt, c *physical, e sqltext.Effect, took time.Duration) *stmt {
 	s := &stmt{Stmt: inner, conn: c, effect: e, took: took}
 	s.exec, _ = inner.(driver.StmtExecContext)
 	s.query, _ = inner.(driver.StmtQueryContext)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // Sessions is the optional ability of an [Engine] to clean a session. Where an
@@ -86,7 +87,7 @@ type target struct {
 	connector  driver.Connector
 	tenant     tenancy.ID
 	database   string
-	statements *statements
+	statements *sqltext.Scanner
 	keep       bool // what a session holds, for the next user
 	readOnly   bool
 	onSession  func(context.Context, Session) error // nil: none

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // SingleWriter is the optional ability of an [Engine] whose databases take one
@@ -53,11 +55,11 @@ func (w writer) unlock() { <-w }
 // reports whether the turn began with it, and may end with it: one that leaves
 // state, such as an open transaction, keeps the turn until the connection is
 // given back.
-func (c *physical) write(ctx context.Context, e effect) (ends bool, err error) {
-	if c.queue.writer == nil || c.writing || e&writes == 0 {
+func (c *physical) write(ctx context.Context, e sqltext.Effect) (ends bool, err error) {
+	if c.queue.writer == nil || c.writing || e&sqltext.Writes == 0 {
 		return false, nil
 	}
-	return e&leaves == 0, c.startWriting(ctx)
+	return e&sqltext.LeavesState == 0, c.startWriting(ctx)
 }
 
 func (c *physical) startWriting(ctx context.Context) error {

@@ -1,4 +1,4 @@
-package dbpool
+package sqltext
 
 import "strings"
 

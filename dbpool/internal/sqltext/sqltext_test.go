@@ -1,4 +1,4 @@
-package dbpool
+package sqltext
 
 import (
 	"strings"
@@ -179,14 +179,14 @@ func open(query string) bool {
 
 func TestStatementsAreRemembered(t *testing.T) {
 	t.Parallel()
-	s := statements{functions: functionsOf("pgx")}
+	s := New("pgx")
 	for range 2 {
-		if s.effect(`SELECT 1`) != 0 || s.effect(`SET x = 1`) != leaves|writes {
+		if s.Effect(`SELECT 1`) != 0 || s.Effect(`SET x = 1`) != LeavesState|Writes {
 			t.Error("got a wrong answer from memory")
 		}
 	}
 	for i := range 2 * mostStatements {
-		s.effect("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
+		s.Effect("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
 	}
 	if n := s.n.Load(); n > mostStatements+8 {
 		t.Errorf("got %d remembered, want about %d at most", n, mostStatements)
