@@ -26,6 +26,8 @@ type Filter struct {
 	Text string
 	// CreatedFrom and CreatedBefore bound CreatedAt: from ≤ t < before.
 	CreatedFrom, CreatedBefore time.Time
+	// SchemaFrom and SchemaBefore bound SchemaVersion: from ≤ v < before.
+	SchemaFrom, SchemaBefore int64
 	// Terms are conditions on fields that are not the tenant's record's, for those
 	// who know them. Others refuse them with an error that wraps [ErrInvalid].
 	Terms []Term
@@ -140,6 +142,9 @@ func (f *Filter) Validate() error {
 	}
 	if !f.CreatedFrom.IsZero() && !f.CreatedBefore.IsZero() && !f.CreatedFrom.Before(f.CreatedBefore) {
 		return fmt.Errorf("%w: created from %v to %v is no time", ErrInvalid, f.CreatedFrom, f.CreatedBefore)
+	}
+	if f.SchemaFrom < 0 || f.SchemaBefore < 0 || f.SchemaBefore > 0 && f.SchemaFrom >= f.SchemaBefore {
+		return fmt.Errorf("%w: schema from %d to before %d is no version", ErrInvalid, f.SchemaFrom, f.SchemaBefore)
 	}
 	if field, _ := f.Sort.Field(); !slices.Contains(Sorts(), field) {
 		return fmt.Errorf("%w: sort %.40q, want one of %q", ErrInvalid, string(f.Sort), Sorts())

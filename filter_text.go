@@ -35,7 +35,7 @@ func (e *FilterError) Unwrap() error { return ErrInvalid }
 //	status:active,suspended plan:pro tag:eu created:>2026-01-01 acme
 //
 // A word with a colon is a condition on a field: status, plan, tag, id, server,
-// created, or one of the given fields, each at most once; sort:name and sort:-created
+// created, schema, or one of the given fields, each at most once; sort:name and sort:-created
 // give the order. A comma separates values, of which one is enough. Times and numbers
 // may have >, >=, < or <= in front, or be a range such as 1..9, which includes
 // both ends. Other words are looked for in slug, name and domains. What is in double
@@ -245,6 +245,11 @@ func (p *parser) set(term *Term) error {
 		}
 	case "created":
 		f.CreatedFrom, f.CreatedBefore = term.Times()
+	case "schema":
+		var err error
+		if f.SchemaFrom, f.SchemaBefore, err = term.versions(); err != nil {
+			return err
+		}
 	case "plan", "server", "sort":
 		if len(term.Values) > 1 {
 			return fmt.Errorf("want one %s", term.Field)
@@ -284,6 +289,7 @@ func (f *Filter) String() string {
 	list("id", asTexts(f.IDs)...)
 	list("server", f.Server)
 	words = append(words, createdText(f.CreatedFrom, f.CreatedBefore)...)
+	words = append(words, schemaText(f.SchemaFrom, f.SchemaBefore)...)
 	for _, t := range f.Terms {
 		words = append(words, t.String())
 	}
@@ -335,6 +341,21 @@ func createdText(from, before time.Time) []string {
 		last = day.Format(time.DateOnly)
 	}
 	return []string{"created:" + text(from) + string(OpBetween) + last}
+}
+
+// schemaText returns the one condition that a range of schema versions is.
+func schemaText(from, before int64) []string {
+	switch {
+	case from == 0 && before == 0:
+		return nil
+	case before == 0:
+		return []string{fmt.Sprintf("schema:>=%d", from)}
+	case from == 0:
+		return []string{fmt.Sprintf("schema:<%d", before)}
+	case before == from+1:
+		return []string{fmt.Sprintf("schema:%d", from)}
+	}
+	return []string{fmt.Sprintf("schema:%d..%d", from, before-1)}
 }
 
 // quote puts the text into quotes if it has one of the bytes, or if one of the

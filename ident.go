@@ -206,6 +206,9 @@ func (t *Tenant) Validate() error {
 	if err := validateTags(t.Tags); err != nil {
 		return err
 	}
+	if t.SchemaVersion < 0 {
+		return fmt.Errorf("%w: schema version %d", ErrInvalid, t.SchemaVersion)
+	}
 	if err := t.Guards.validate(); err != nil {
 		return err
 	}

@@ -55,6 +55,10 @@ type Tenant struct {
 	Tags []string `json:"tags,omitempty"`
 	// Guards are what stands between requests and the tenant.
 	Guards Guards `json:"guards,omitzero"`
+	// SchemaVersion is the version of the schema that the tenant's database had when
+	// a migration last changed it; 0 before the first one. The database itself knows
+	// better: maintenance/migrate corrects the record by what the database says.
+	SchemaVersion int64 `json:"schema_version,omitempty"`
 	// Version is 1 in a new record and grows by one with every change. See
 	// [Tenant.Newer] for which of two records is the newer one.
 	Version int64 `json:"version"`

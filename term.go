@@ -86,6 +86,44 @@ func (t *Term) Times() (from, before time.Time) {
 	return start, end
 }
 
+// versions returns the whole numbers that a term on versions includes: from ≤ v <
+// before, where a zero before does not bound.
+func (t *Term) versions() (from, before int64, err error) {
+	var values [2]int64
+	for i, v := range t.Values {
+		if i >= len(values) || i > 0 && t.Op != OpBetween {
+			return 0, 0, fmt.Errorf("want one version, or a range such as 3..12")
+		}
+		if values[i], err = strconv.ParseInt(v, 10, 64); err != nil || values[i] < 0 || v[0] == '+' {
+			return 0, 0, fmt.Errorf("%.40q is no version: want a whole number", v)
+		}
+	}
+	first, last := values[0], values[0]
+	switch t.Op {
+	case OpMore:
+		if first == math.MaxInt64 {
+			return 0, 0, fmt.Errorf("there is no version behind %d", first)
+		}
+		first, last = first+1, math.MaxInt64
+	case OpAtLeast:
+		last = math.MaxInt64
+	case OpLess:
+		if last == 0 {
+			return 0, 0, fmt.Errorf("there is no version before 0")
+		}
+		first, last = 0, last-1
+	case OpAtMost:
+		first = 0
+	case OpBetween:
+		last = values[1]
+	case OpIs:
+	}
+	if last == math.MaxInt64 {
+		return first, 0, nil
+	}
+	return first, last + 1, nil
+}
+
 // check reports why the term's operator or values are not the field's.
 func (t *Term) check() error {
 	if t.Kind == FieldText && t.Op != OpIs {
@@ -154,7 +192,7 @@ func isFieldName(s string) bool {
 func recordFields() []Field {
 	return []Field{
 		{"status", FieldText}, {"plan", FieldText}, {"tag", FieldText}, {"id", FieldText}, {"server", FieldText},
-		{"created", FieldTime}, {"sort", FieldText},
+		{"created", FieldTime}, {"schema", FieldNumber}, {"sort", FieldText},
 	}
 }
 

@@ -55,13 +55,14 @@ type tenant struct {
 	Limits    map[string]int64 `json:"limits"`
 	Server    string           `json:"server"`
 	Database  string           `json:"database"`
+	Schema    int64            `json:"schema_version"`
 	Version   int64            `json:"version"`
 	CreatedAt time.Time        `json:"created_at"`
 	UpdatedAt time.Time        `json:"updated_at"`
 }
 
 func shown(t *tenancy.Tenant) tenant {
-	out := tenant{t.ID, t.Slug, t.Name, t.Domains, t.Status, t.Plan, t.Tags, t.Limits, t.Placement.Server, t.Placement.Database, t.Version, t.CreatedAt, t.UpdatedAt}
+	out := tenant{t.ID, t.Slug, t.Name, t.Domains, t.Status, t.Plan, t.Tags, t.Limits, t.Placement.Server, t.Placement.Database, t.SchemaVersion, t.Version, t.CreatedAt, t.UpdatedAt}
 	if out.Domains == nil {
 		out.Domains = []string{}
 	}

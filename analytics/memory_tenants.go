@@ -148,7 +148,8 @@ func matches(f *tenancy.Filter, t *tenancy.Tenant) bool {
 	case len(f.Status) > 0 && !slices.Contains(f.Status, t.Status), f.Plan != "" && f.Plan != t.Plan,
 		f.Server != "" && f.Server != t.Placement.Server,
 		len(f.Tags) > 0 && !tenancy.ByTags(f.Tags...).Includes(t),
-		!f.CreatedFrom.IsZero() && t.CreatedAt.Before(f.CreatedFrom), !f.CreatedBefore.IsZero() && !t.CreatedAt.Before(f.CreatedBefore):
+		!f.CreatedFrom.IsZero() && t.CreatedAt.Before(f.CreatedFrom), !f.CreatedBefore.IsZero() && !t.CreatedAt.Before(f.CreatedBefore),
+		t.SchemaVersion < f.SchemaFrom, f.SchemaBefore > 0 && t.SchemaVersion >= f.SchemaBefore:
 		return false
 	}
 	return text == "" || strings.Contains(searchText(t), text)

@@ -48,6 +48,12 @@ func (s *SQL) tenantsWhere(ctx context.Context, q *TenantsQuery, more ...field) 
 	if !f.CreatedBefore.IsZero() {
 		c.and(`t.created_at < ?`, f.CreatedBefore.UnixMicro())
 	}
+	if f.SchemaFrom > 0 {
+		c.and(`t.schema_version >= ?`, f.SchemaFrom)
+	}
+	if f.SchemaBefore > 0 {
+		c.and(`t.schema_version < ?`, f.SchemaBefore)
+	}
 	terms, err := conditionsOf(f.Terms)
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func searchText(t *tenancy.Tenant) string {
 }
 
 var tenantColumns = []string{
-	"slug", "name", "status", "plan", "server", "database_name", "tags", "limits", "search_text", "created_at", "listed_at", "version",
+	"slug", "name", "status", "plan", "server", "database_name", "tags", "limits", "search_text", "created_at", "listed_at", "schema_version", "version",
 }
 
 // writeTenants writes records that are newer than those that are there.
@@ -145,7 +145,7 @@ func (s *SQL) writeTenants(ctx context.Context, tx *sqlx.Tx, tenants []*tenancy.
 		ids = append(ids, id)
 		rows = append(rows, []any{
 			id, t.Slug, t.Name, t.Status, t.Plan, t.Placement.Server, t.Placement.Database, strings.Join(t.Tags, " "), limits,
-			searchText(t), toMicros(t.CreatedAt), now.UnixMicro(), t.Version,
+			searchText(t), toMicros(t.CreatedAt), now.UnixMicro(), t.SchemaVersion, t.Version,
 		})
 	}
 	// In one order, so that two instances do not wait for each other.

@@ -37,6 +37,7 @@ func fleet(t *testing.T, store tenancytest.UsageStore) ([]*tenancy.Tenant, time.
 		tenant.ID, tenant.Name = tenancy.ID(fmt.Sprintf("id-%d", i)), fmt.Sprintf("name %d", (5*i)%8)
 		tenant.Version, tenant.Placement.Server, tenant.Plan = 1, serverName, []string{"free", "gold"}[i%2]
 		tenant.CreatedAt = time.Date(2026, 1, 1+(3*i)%8, 0, 0, 0, 0, time.UTC)
+		tenant.SchemaVersion = int64(i)
 		tenant.Tags = []string{[]string{"eu", "us"}[i/4]}
 		if i == 7 {
 			tenant.Status = tenancy.StatusSuspended
@@ -108,7 +109,7 @@ func TestTenants(t *testing.T) {
 			{all, "", "-requests_1h", "64523017"}, {all, "", "storage", "01234567"}, {all, "", "-last_seen", "01234567"},
 			{all, "plan:gold", "-requests", "5317"}, {all, "tag:us", "", "4567"}, {all, "id:id-3,id-4", "", "34"}, {all, "status:suspended", "", "7"},
 			{all, "NAME", "", "01234567"}, {all, "T3", "", "3"}, {all, "server:" + serverName, "", "01234567"}, {all, "server:other", "", ""},
-			{all, "created:>=2026-01-05", "", createdFrom(5)},
+			{all, "created:>=2026-01-05", "", createdFrom(5)}, {all, "schema:<3", "", "012"}, {all, "schema:2..4 plan:free", "", "24"}, {all, "schema:>5", "", "67"},
 			{all, "requests:>40", "", "456"}, {all, "requests_1h:>20", "", "456"}, {all, "requests:40..60", "", "2345"}, {all, "requests:<=20", "", "017"},
 			{all, "requests:20,80", "", "016"}, {all, "requests:>40 plan:gold", "-requests", "5"}, {all, "errors:0 requests:>0", "", "0"},
 			{tenancy.ByTags("eu"), "", "-requests", "2301"}, {tenancy.ByTags("eu"), "tag:us", "", ""}, {tenancy.ByIDs("id-6", "id-1"), "", "", "16"},

@@ -75,6 +75,9 @@ func fieldsOf(t *tenancy.Tenant) map[string]field {
 	if len(t.Tags) > 0 {
 		put("tags", t.Tags)
 	}
+	if t.SchemaVersion != 0 {
+		put("schema_version", t.SchemaVersion)
+	}
 	for name, value := range t.Limits {
 		put("limits."+name, value)
 	}

@@ -61,7 +61,7 @@ func (s *sqlStore) Migrate(ctx context.Context) error {
 // writeTimeout bounds a write.
 const writeTimeout = 10 * time.Second
 
-const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, tags, version, created_at, updated_at`
+const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, tags, schema_version, version, created_at, updated_at`
 
 func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant, within Within) error {
 	r, err := newRow(t)
@@ -70,9 +70,9 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant, within Within)
 	}
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
-			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings, r.guards, r.tags,
-			t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
+			t.SchemaVersion, t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
 		}
@@ -91,9 +91,9 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant, within Within
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
-			settings = ?, guards = ?, tags = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
+			settings = ?, guards = ?, tags = ?, schema_version = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
 			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
-			r.settings, r.guards, r.tags, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
+			r.settings, r.guards, r.tags, t.SchemaVersion, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
 		if err != nil {
 			return exists(err, "slug %q", t.Slug)
 		}
@@ -245,7 +245,7 @@ func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 		domain                         sql.NullString
 	)
 	err := rows.Scan(&t.ID, &t.Slug, &t.Name, &t.Status, &t.Placement.Server, &t.Placement.Database, &t.Plan,
-		&limits, &settings, &guards, &tags, &t.Version, &created, &updated, &domain)
+		&limits, &settings, &guards, &tags, &t.SchemaVersion, &t.Version, &created, &updated, &domain)
 	if err == nil {
 		t.Limits, err = decode[int64](limits)
 	}

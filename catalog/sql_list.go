@@ -68,6 +68,12 @@ func (c *conditions) filter(f *tenancy.Filter) error {
 	if !f.CreatedBefore.IsZero() {
 		c.and(`created_at < ?`, ceilMicro(f.CreatedBefore))
 	}
+	if f.SchemaFrom > 0 {
+		c.and(`schema_version >= ?`, f.SchemaFrom)
+	}
+	if f.SchemaBefore > 0 {
+		c.and(`schema_version < ?`, f.SchemaBefore)
+	}
 	const tagged = `id IN (SELECT tenant_id FROM tenancy_tags WHERE tag IN (?))`
 	err := cmp.Or(in(c, `status IN (?)`, f.Status), in(c, `id IN (?)`, f.IDs), in(c, tagged, f.Tags))
 	if f.Scope != nil && !f.Scope.IsAll() {

@@ -95,7 +95,7 @@ func full() tenancy.Tenant {
 		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "main", Database: "tenant_acme"}, Plan: "gold",
 		Limits:   map[string]int64{"requests": 1 << 60, "seats": -1},
 		Settings: map[string]string{"colour": `"blue" \ 'x'`, "empty": "", "schriftgröße": "12\n"},
-		Tags:     []string{"pilot", "eu", "Team:a-1"},
+		Tags:     []string{"pilot", "eu", "Team:a-1"}, SchemaVersion: 20261129120000,
 		Guards: tenancy.Guards{
 			Keys: []tenancy.Key{{
 				ID: "k1", Name: "Ünlimited", Hash: tenancy.DigestOf("x"), Scopes: []string{"read", "write"},
@@ -222,6 +222,7 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	change.Slug = "acme-ltd"
 	change.Domains = []string{"shop.acme.example", "acme.example"}
 	change.Limits = nil
+	change.SchemaVersion = 12
 	change.Tags = []string{"pilot", "Vip", "pilot"}
 	change.Settings = map[string]string{"k": "v"}
 	change.Guards.Keys = change.Guards.Keys[1:]
@@ -500,12 +501,12 @@ func testList(t *testing.T, c *catalog.Catalog) {
 }
 
 func testListFilters(t *testing.T, c *catalog.Catalog) {
-	a := create(t, c, tenancy.Tenant{ID: "a", Slug: "acme", Name: "Größe 100%", Plan: "gold", Status: tenancy.StatusActive, Tags: []string{"eu", "pilot"}})
+	a := create(t, c, tenancy.Tenant{ID: "a", Slug: "acme", Name: "Größe 100%", Plan: "gold", Status: tenancy.StatusActive, Tags: []string{"eu", "pilot"}, SchemaVersion: 11})
 	wait(t, a.CreatedAt)
 	b := create(t, c, tenancy.Tenant{ID: "b", Slug: "bolt", Name: "Under_score", Plan: "gold", Status: tenancy.StatusSuspended,
 		Tags: []string{"us"}, Placement: tenancy.Placement{Server: "eu-1"}})
 	wait(t, b.CreatedAt)
-	create(t, c, tenancy.Tenant{ID: "c", Slug: "core", Name: `Back\slash!`, Domains: []string{"acme.example"}, Status: tenancy.StatusActive, Tags: []string{"pilot"}})
+	create(t, c, tenancy.Tenant{ID: "c", Slug: "core", Name: `Back\slash!`, Domains: []string{"acme.example"}, Status: tenancy.StatusActive, Tags: []string{"pilot"}, SchemaVersion: 12})
 	scope := func(s tenancy.Scope) *tenancy.Scope { return &s }
 	for what, tt := range map[string]struct {
 		f    tenancy.Filter
@@ -534,6 +535,9 @@ func testListFilters(t *testing.T, c *catalog.Catalog) {
 		"tag of nobody":   {tenancy.Filter{Tags: []string{"eu2"}}, nil},
 		"IDs":             {tenancy.Filter{IDs: []tenancy.ID{"c", "a", "nobody"}}, []string{"a", "c"}},
 		"server":          {tenancy.Filter{Server: "eu-1"}, []string{"b"}},
+		"schema before":   {tenancy.Filter{SchemaBefore: 12}, []string{"a", "b"}},
+		"schema from":     {tenancy.Filter{SchemaFrom: 11}, []string{"a", "c"}},
+		"schema between":  {tenancy.Filter{SchemaFrom: 1, SchemaBefore: 12}, []string{"a"}},
 		"scope of all":    {tenancy.Filter{Scope: scope(tenancy.AllTenants())}, []string{"a", "b", "c"}},
 		"scope of nobody": {tenancy.Filter{Scope: scope(tenancy.Scope{})}, nil},
 		"scope of a tag":  {tenancy.Filter{Scope: scope(tenancy.ByTags("pilot", "x"))}, []string{"a", "c"}},

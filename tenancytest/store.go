@@ -228,7 +228,8 @@ func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
 		(f.Server == "" || t.Placement.Server == f.Server) &&
 		strings.Contains(text, f.Text) &&
 		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
-		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore))
+		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore)) &&
+		t.SchemaVersion >= f.SchemaFrom && (f.SchemaBefore == 0 || t.SchemaVersion < f.SchemaBefore)
 }
 
 // Namespace returns the name that is kept, which is the given one if there was none.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -106,10 +107,17 @@ func (p *program) tenantShow() *cobra.Command {
 			return pairs(cmd.OutOrStdout(),
 				"Slug", t.Slug, "ID", string(t.ID), "Name", t.Name, "Status", string(t.Status), "Plan", t.Plan,
 				"Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
-				"Server", t.Placement.Server, "Database", t.Placement.Database,
+				"Server", t.Placement.Server, "Database", t.Placement.Database, "Schema version", schemaVersion(t),
 				"Created", date(t.CreatedAt), "Changed", date(t.UpdatedAt))
 		}),
 	}
+}
+
+func schemaVersion(t *tenancy.Tenant) string {
+	if t.SchemaVersion == 0 {
+		return "not known"
+	}
+	return strconv.FormatInt(t.SchemaVersion, 10)
 }
 
 // find returns the tenant that a slug, an ID or a domain names.
