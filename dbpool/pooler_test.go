@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -180,6 +182,71 @@ func TestReadOnlyBehindAPooler(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Behind PgBouncer, in both modes, nothing is written in a read-only context, whether
+// it drops the startup parameter that asks for one or refuses it.
+func TestReadOnlyBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	if _, err := testserver.FindBouncer(); err != nil {
+		if os.Getenv(tenancytest.RequireEnv) != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	for _, mode := range []string{"session", "transaction"} {
+		for _, ignored := range []string{"extra_float_digits", "extra_float_digits, default_transaction_read_only"} {
+			t.Run(mode+" ignoring "+ignored, func(t *testing.T) {
+				t.Parallel()
+				s := tenancytest.NewServer(t, "postgres")
+				b, err := testserver.StartBouncer(t.Context(), serverDir(t), s.DSN, "pool_mode = "+mode, "ignore_startup_parameters = "+ignored)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = b.Stop() }()
+				e, err := postgres.New(b.URL+"&default_query_exec_mode=simple_protocol", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: e}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = pool.Close() }()
+				for range 4 { // more than it takes to open the server's breaker
+					neverWritesInReadOnly(t, pool, s.Tenant(t, "acme"))
+				}
+				if st := pool.Stat(s.Name); st.Breaker != "closed" {
+					t.Errorf("got the server's breaker %s, want it closed", st.Breaker)
+				}
+			})
+		}
+	}
+}
+
+// neverWritesInReadOnly writes to a tenant's database, and fails to in a read-only context.
+func neverWritesInReadOnly(t *testing.T, pool *dbpool.Pool, tenant *tenancy.Tenant) {
+	t.Helper()
+	ctx := tenancy.NewContext(t.Context(), tenant)
+	db, err := pool.DB(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(ctx, `CREATE TABLE notes (id INT)`); err != nil {
+		t.Errorf("writing: %v", err)
+	}
+	reading := tenancy.WithReadOnly(ctx)
+	ro, err := pool.DB(reading)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ro.ExecContext(reading, `INSERT INTO notes (id) VALUES (1)`); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("writing in a read-only context: got %v, want ErrUnavailable", err)
+	}
+	var n int
+	if err := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes`); err != nil || n != 0 {
+		t.Errorf("got %d notes, %v, want none", n, err)
 	}
 }
 

@@ -25,6 +25,7 @@ var dialFaults = map[uint16]dbpool.Fault{
 	1043: dbpool.FaultServer,   // bad handshake
 	1044: dbpool.FaultDatabase, // no access to the database
 	1045: dbpool.FaultServer,   // wrong password
+	1047: dbpool.FaultServer,   // a node of Galera that is not part of the cluster
 	1049: dbpool.FaultDatabase, // no such database
 	1053: dbpool.FaultServer,   // shutdown
 	1054: dbpool.FaultDatabase, // no such column in the marker
@@ -91,6 +92,8 @@ var failures = map[uint16]dbpool.Failure{
 	3169: dbpool.FailureLost, // ER_SESSION_WAS_KILLED, of MySQL
 
 	1615: dbpool.FailureStale, // ER_NEED_REPREPARE
+
+	1047: dbpool.FailureNotExecuted, // ER_UNKNOWN_COM_ERROR, of Galera: the node has left the cluster and refuses statements
 
 	4031: dbpool.FailureNotExecuted, // ER_CLIENT_INTERACTION_TIMEOUT: the session had ended before
 }

@@ -21,7 +21,7 @@ func TestFault(t *testing.T) {
 		1030: database, 1033: database, 1034: database, 1044: database, 1049: database, 1054: database,
 		1142: database, 1143: database, 1146: database, 1194: database, 1195: database, 1242: database, 1356: database,
 		1812: database, 1814: database, 1932: database,
-		1040: server, 1043: server, 1045: server, 1053: server, 1079: server, 1129: server, 1130: server,
+		1040: server, 1043: server, 1045: server, 1047: server, 1053: server, 1079: server, 1129: server, 1130: server,
 		1203: server, 1226: server, 1698: server, 1964: server, 3118: server, 4151: server,
 		1193: unclear, 1105: unclear, 9999: unclear,
 	}
@@ -77,6 +77,7 @@ func TestFailure(t *testing.T) {
 		{is(1927), dbpool.FailureLost},
 		{is(3169), dbpool.FailureLost},
 		{is(1615), dbpool.FailureStale},
+		{is(1047), dbpool.FailureNotExecuted},
 		{is(4031), dbpool.FailureNotExecuted},
 		{mysql.ErrInvalidConn, dbpool.FailureLost},
 		{mysql.ErrMalformPkt, dbpool.FailureLost},

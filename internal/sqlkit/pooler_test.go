@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -28,6 +30,7 @@ type pooler struct {
 	server  string
 	session bool
 	oldest  bool // gives the session that was idle longest, not the last one
+	bouncer bool // is PgBouncer
 
 	mu   sync.Mutex
 	idle map[string][]*serverSession // by database
@@ -43,6 +46,9 @@ type serverSession struct {
 // newPooler returns the DSN of a pooler before the server, for any database.
 func newPooler(t *testing.T, dsn string, p *pooler) string {
 	t.Helper()
+	if p.bouncer {
+		return newBouncer(t, dsn, p.session) + simple
+	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +78,31 @@ func newPooler(t *testing.T, dsn string, p *pooler) string {
 		}
 		p.mu.Unlock()
 	})
-	return strings.Replace(dsn, p.server, l.Addr().String(), 1) + "&default_query_exec_mode=simple_protocol"
+	return strings.Replace(dsn, p.server, l.Addr().String(), 1) + simple
+}
+
+// simple has pgx prepare nothing: what is prepared stays in a session of the server.
+const simple = "&default_query_exec_mode=simple_protocol"
+
+// newBouncer returns the DSN of a PgBouncer before the server.
+func newBouncer(t *testing.T, dsn string, session bool) string {
+	t.Helper()
+	if _, err := testserver.FindBouncer(); err != nil {
+		if os.Getenv(tenancytest.RequireEnv) != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	mode := "pool_mode = transaction"
+	if session {
+		mode = "pool_mode = session"
+	}
+	b, err := testserver.StartBouncer(t.Context(), t.TempDir(), dsn, mode, "ignore_startup_parameters = extra_float_digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop() })
+	return b.URL
 }
 
 func (p *pooler) serve(c net.Conn) {
@@ -209,6 +239,9 @@ func TestMigrateBehindAPooler(t *testing.T) {
 		"transaction":         {},
 		"transaction, oldest": {oldest: true},
 		"session":             {session: true},
+		// PgBouncer itself.
+		"PgBouncer, transaction": {bouncer: true},
+		"PgBouncer, session":     {bouncer: true, session: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -26,6 +26,9 @@ func install(ctx context.Context) error {
 			packages = append(packages, browser)
 		}
 	}
+	if _, err := testserver.FindBouncer(); errors.Is(err, testserver.ErrNotInstalled) {
+		packages = append(packages, testserver.BouncerPackage)
+	}
 	for _, engine := range engines() {
 		err := engine.Find()
 		if errors.Is(err, testserver.ErrNotInstalled) {
