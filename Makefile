@@ -31,7 +31,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui test-ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui typecheck test-ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,15 @@ check: lint ## what a change must pass: format, lint, tidy modules, quick race t
 
 ui: ## build the console's page: admin/ui/src becomes admin/ui/dist
 	cd admin/ui/build && $(GO) run .
+
+# What tsc reads, and where it is put: outside of the repository, which has no Node.
+TYPECHECK ?= $(or $(TMPDIR),/tmp)/tenancy-typecheck
+
+typecheck: ## tsc over the console's sources, where there is Node
+	@command -v npm >/dev/null || { echo "no Node: the types of admin/ui/src are not checked"; exit 0; }; \
+		mkdir -p $(TYPECHECK) && sed "s#{{src}}#$(CURDIR)/admin/ui/src#g" admin/ui/build/tsconfig.json >$(TYPECHECK)/tsconfig.json && \
+		cd $(TYPECHECK) && npm install --no-save --no-audit --no-fund --silent typescript@5.9.3 preact@11.2.0 @preact/signals@2.11.4 @preact/signals-core@1.14.5 uplot@1.6.32 && \
+		node_modules/.bin/tsc -p .
 
 test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots
 	cd admin/ui/uitest && $(GO) test -count=1 -v ./...

@@ -2,8 +2,9 @@
 // admin/ui/dist, which package ui embeds. It is a module of its own, so that nobody
 // downloads the bundler who does not change the page.
 //
-//	go run .           # writes ../dist
-//	go run . -check    # exits with 1 if ../dist is not what the sources make
+//	go run .                 # writes ../dist and ../src/api-types.ts
+//	go run . -check          # exits with 1 if they are not what the sources and openapi.json make
+//	go run . -check -types   # the same, for the types alone
 package main
 
 import (
@@ -21,11 +22,32 @@ import (
 func main() {
 	root := flag.String("root", "..", "folder that holds src, third_party and dist")
 	check := flag.Bool("check", false, "compare dist with the sources instead of writing it")
+	types := flag.Bool("types", false, "the types of the API alone")
 	flag.Parse()
-	if err := run(*root, *check); err != nil {
+	err := typed(*root, *check)
+	if err == nil && !*types {
+		err = run(*root, *check)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "ui:", err)
 		os.Exit(1)
 	}
+}
+
+// typed writes the types of the API's answers, or compares them.
+func typed(root string, check bool) error {
+	want, err := apiTypes(root)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(root, "src", "api-types.ts")
+	if !check {
+		return os.WriteFile(path, want, 0o644)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		return errors.Join(errors.New("src/api-types.ts is not what openapi.json makes: run make ui"), err)
+	}
+	return nil
 }
 
 func run(root string, check bool) error {
@@ -75,6 +97,7 @@ func bundle(root string) (map[string][]byte, error) {
 		JSXImportSource:   "preact",
 		LegalComments:     api.LegalCommentsNone,
 		LogLevel:          api.LogLevelWarning,
+		Plugins:           []api.Plugin{linesOnly},
 		Alias: map[string]string{
 			"preact":               vendored("preact/preact.mjs"),
 			"preact/hooks":         vendored("preact/hooks.mjs"),
@@ -115,6 +138,24 @@ func bundle(root string) (map[string][]byte, error) {
 	}
 	return files, nil
 }
+
+// linesOnly leaves out of uPlot what it offers to its callers and this page does not call: bars, steps and curves. What
+// is between its constructor and its export hangs them onto the constructor, and keeps them in the bundle.
+var linesOnly = api.Plugin{Name: "lines-only", Setup: func(build api.PluginBuild) {
+	build.OnLoad(api.OnLoadOptions{Filter: `uplot\.mjs$`}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+		text, err := os.ReadFile(args.Path)
+		if err != nil {
+			return api.OnLoadResult{}, err
+		}
+		code := string(text)
+		from, to := strings.Index(code, "\nuPlot.assign = "), strings.Index(code, "\nexport {")
+		if from < 0 || to < from {
+			return api.OnLoadResult{}, errors.New("uplot.mjs does not end as it did: see linesOnly")
+		}
+		code = code[:from] + code[to:]
+		return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
+	})
+}}
 
 // compare reports the first file in which the folder and the bundle differ.
 func compare(dist string, files map[string][]byte) error {

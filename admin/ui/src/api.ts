@@ -17,7 +17,7 @@ export class Problem extends Error {
 
   /** is compares the last part of the type: is("step-up"). */
   is(name: string): boolean {
-    return this.type.endsWith("/" + name) || this.type === name || this.type.endsWith(":" + name);
+    return this.type.split(/[/#:]/).pop() === name;
   }
 }
 

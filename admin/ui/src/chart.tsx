@@ -1,5 +1,5 @@
 import uPlot from "uplot";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { plain, tick, time, zone } from "./format";
 import { colour, shown } from "./theme";
 
@@ -23,20 +23,22 @@ export interface ChartProps {
   zoom?(from: number, to: number): void;
 }
 
-const palette = ["accent", "ok", "warn", "bad", "muted", "text"];
+// Colours mean states elsewhere: lines differ by their dashes first.
+const palette = ["accent", "text", "muted", "accent", "text", "muted"];
 const dashes = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [1, 4]];
 
 /** Chart draws at most 6 lines from zero, with their names at their ends, and says in a sentence and a table what it shows. */
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
+  const [at, setAt] = useState<number | null>(null);
   const lines = props.lines.slice(0, 6);
   const span = props.span ?? (props.times.length > 1 ? props.times[props.times.length - 1] - props.times[0] : 60);
   const look = shown.value + zone.value + lines.map((l) => l.name).join("\n");
 
   useEffect(() => {
     const el = box.current!;
-    const u = new uPlot(options(props, lines, span, el.clientWidth), data(props, lines), el);
+    const u = new uPlot(options(props, lines, span, el.clientWidth, setAt), data(props, lines), el);
     plot.current = u;
     const resized = new ResizeObserver(() => u.setSize({ width: el.clientWidth, height: props.height ?? 200 }));
     resized.observe(el);
@@ -48,13 +50,24 @@ export function Chart(props: ChartProps) {
 
   useEffect(() => plot.current?.setData(data(props, lines)), [props.times, props.lines]);
 
+  const step = (e: KeyboardEvent) => {
+    const u = plot.current;
+    const by = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
+    if (!u || !by) return;
+    e.preventDefault();
+    const end = props.times.length - 1;
+    const i = Math.min(end, Math.max(0, (at ?? end + 1) + by));
+    u.setCursor({ left: u.valToPos(props.times[i], "x"), top: 0 });
+  };
+  const read = at !== null && props.times[at] !== undefined ? `${time(new Date(props.times[at] * 1000).toISOString())}: ` + lines.map((l) => `${lines.length > 1 ? l.name + " " : ""}${plain(l.points[at], props.unit)}`).join(", ") : "";
   const last = lines.map((l) => `${l.name} ${plain(l.points.findLast((p) => p !== null), props.unit)}`).join(", ");
   return (
     <figure class="chart" style={{ margin: 0 }}>
-      <h3>
-        {props.title} <span class="muted">{[scaled.has(props.unit) ? "" : props.unit, props.window].filter(Boolean).join(", ")}</span>
-      </h3>
-      <div ref={box} role="img" aria-label={`${props.title}, ${props.window}. Last: ${last || "no data"}.`} />
+      <figcaption>
+        <b>{props.title}</b> <span class="muted">{[scaled.has(props.unit) ? "" : props.unit, props.window].filter(Boolean).join(", ")}</span>
+        <span class="read num" role="status">{read}</span>
+      </figcaption>
+      <div ref={box} class="plot" role="img" tabIndex={0} onKeyDown={step} onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })} aria-label={`${props.title}, ${props.window}. Last: ${last || "no data"}.`} />
       <details class="data">
         <summary>Data as a table</summary>
         <div class="scroll" tabIndex={0} role="region" aria-label={props.title + ", data"}>
@@ -85,7 +98,7 @@ const ticks = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 
 const data = (p: ChartProps, lines: Line[]): uPlot.AlignedData => [p.times, ...lines.map((l) => l.points)] as uPlot.AlignedData;
 
-function options(p: ChartProps, lines: Line[], span: number, width: number): uPlot.Options {
+function options(p: ChartProps, lines: Line[], span: number, width: number, pointed: (i: number | null) => void): uPlot.Options {
   const font = "12px system-ui, sans-serif";
   const muted = colour("muted");
   const axis = { stroke: muted, font, grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
@@ -93,12 +106,12 @@ function options(p: ChartProps, lines: Line[], span: number, width: number): uPl
     width,
     height: p.height ?? 200,
     legend: { show: false },
-    padding: [8, lines.length > 1 ? 96 : 24, 0, 0],
-    cursor: { y: false, drag: { x: !!p.zoom, y: false, setScale: false }, points: { size: 6 } },
+    padding: [8, lines.length > 1 ? 104 : 24, 0, 0],
+    cursor: { y: false, drag: { x: !!p.zoom, y: false, setScale: false }, points: { size: 6 }, sync: { key: "page" } },
     scales: { x: { time: true, range: p.span ? (_, __, max) => [(max ?? Date.now() / 1000) - p.span!, max ?? Date.now() / 1000] : undefined }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
       { ...axis, incrs: ticks, space: Math.max(72, width / 6), values: (_, at) => at.map((t) => tick(t, span)) },
-      { ...axis, size: 64, space: 40, values: (_, at) => at.map((t) => plain(t, p.unit === "1/s" ? "" : p.unit)) },
+      { ...axis, size: (_, texts) => 16 + 7 * Math.max(2, ...(texts ?? []).map((t) => t.length)), space: 40, values: (_, at) => at.map((t) => plain(t, scaled.has(p.unit) ? p.unit : "")) },
     ],
     series: [
       {},
@@ -120,6 +133,7 @@ function options(p: ChartProps, lines: Line[], span: number, width: number): uPl
           u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
         },
       ],
+      setCursor: [(u) => pointed(u.cursor.idx ?? null)],
       draw: [(u) => lines.length > 1 && names(u, lines)],
     },
   };

@@ -85,6 +85,7 @@ export function ago(text: string | undefined | null, now = Date.now()): string {
   if (!text) return "never";
   const s = (now - +new Date(text)) / 1000;
   if (Number.isNaN(s)) return "–";
+  if (s < -5) return "in " + plain(Math.round(-s), "seconds");
   if (s < 5) return "just now";
   return plain(Math.round(s), "seconds") + " ago";
 }

@@ -1,15 +1,19 @@
 // The navigation: a page is one row here and one file in pages/.
 import type { ComponentType } from "preact";
-import { may, wired } from "./session";
+import { may, me, wired } from "./session";
 import { Audit } from "./pages/audit";
+import { Compare } from "./pages/compare";
 import { Health } from "./pages/health";
 import { Service } from "./pages/maintenance";
 import { MyAccount } from "./pages/me";
+import { Memory } from "./pages/memory";
 import { Operators } from "./pages/operators";
 import { Overview } from "./pages/overview";
 import { Performance } from "./pages/performance";
+import { Connections } from "./pages/pools";
 import { Run } from "./pages/run";
 import { Runs } from "./pages/runs";
+import { Schedules } from "./pages/schedules";
 import { Tenant } from "./pages/tenant";
 import { Tenants } from "./pages/tenants";
 
@@ -24,6 +28,8 @@ export interface Row {
   permission?: string;
   /** The part of the application that must be wired. */
   part?: string;
+  /** For operators whose scope is all tenants. */
+  everywhere?: boolean;
   /** In the navigation, or only in the palette. */
   hidden?: boolean;
 }
@@ -32,7 +38,11 @@ export const rows: Row[] = [
   { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "reports" },
   { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
   { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "reports" },
+  { path: "compare", title: "Compare", icon: "compare", page: Compare, permission: "analytics.read", part: "reports" },
+  { path: "memory", title: "Memory", icon: "memory", page: Memory, permission: "analytics.read", part: "reports" },
+  { path: "connections", title: "Connections", icon: "pool", page: Connections, permission: "health.read", part: "pool", everywhere: true },
   { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },
+  { path: "schedules", title: "Schedules", icon: "schedule", page: Schedules, permission: "runs.read", part: "runs", everywhere: true },
   { path: "maintenance", title: "Maintenance", icon: "wait", page: Service, permission: "service.maintenance", part: "maintenance" },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },
   { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit" },
@@ -40,4 +50,4 @@ export const rows: Row[] = [
   { path: "me", title: "My account", icon: "me", page: MyAccount, hidden: true },
 ];
 
-export const open = (r: Row): boolean => (!r.permission || may(r.permission)) && (!r.part || wired(r.part));
+export const open = (r: Row): boolean => (!r.permission || may(r.permission)) && (!r.part || wired(r.part)) && (!r.everywhere || !!me.value?.scope.all);

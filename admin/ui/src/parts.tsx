@@ -64,6 +64,9 @@ const shapes: Record<string, string> = {
   warn: "M8 2l6.5 11.5h-13zM8 6v4M8 11.5v.5",
   off: "M3 8h10",
   wait: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 4.5V8l2.5 1.5",
+  memory: "M4 4h8v8H4zM6 2v2M10 2v2M6 12v2M10 12v2M2 6h2M2 10h2M12 6h2M12 10h2",
+  pool: "M3 4c0-2.7 10-2.7 10 0s-10 2.7-10 0v8c0 2.7 10 2.7 10 0V4M3 8c0 2.7 10 2.7 10 0",
+  schedule: "M2.5 4h11v9.5h-11zM2.5 7h11M5.5 2v3M10.5 2v3",
   compare: "M4 3v10M12 3v10M2 6h4M10 10h4",
 };
 
@@ -81,6 +84,7 @@ const kinds: Record<string, [string, string]> = {
   running: ["ok", "wait"], pending: ["off", "wait"], provisioning: ["off", "wait"],
   blocked: ["bad", "bad"], failed: ["bad", "bad"], stopped: ["bad", "bad"], denied: ["bad", "bad"], down: ["bad", "bad"],
   done_with_failures: ["warn", "warn"], not_known: ["warn", "warn"],
+  closed: ["ok", "ok"], open: ["bad", "bad"], half_open: ["warn", "warn"], waiting: ["warn", "wait"], missing: ["bad", "warn"], unreachable: ["bad", "bad"],
 };
 
 /** State is a word with a shape and a colour, in this order of importance. */
@@ -135,6 +139,9 @@ export function Page({ title, tools, children }: { title: string; tools?: Compon
     </>
   );
 }
+
+/** The windows that reports can be about. */
+export const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
 
 export function Segments<T extends string>({ label, value, of, set }: { label: string; value: T; of: readonly T[]; set(v: T): void }) {
   return (

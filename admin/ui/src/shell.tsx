@@ -1,13 +1,12 @@
 import { useEffect, useState } from "preact/hooks";
-import { get } from "./api";
-import { time } from "./format";
+import { useFind } from "./find";
+import { setZone, time, zone } from "./format";
 import { health, lastFrame, newBuild } from "./live";
 import { open, rows } from "./nav";
 import { Dialog, Icon, Page, State } from "./parts";
 import { go, href, route } from "./router";
-import { me, signOut } from "./session";
+import { may, me, signOut } from "./session";
 import { theme, type Theme } from "./theme";
-import { setZone, zone } from "./format";
 
 export function Shell() {
   const [palette, setPalette] = useState(false);
@@ -87,22 +86,12 @@ function ThemeChoice() {
   return <button type="button" class="plain" onClick={() => (theme.value = next[theme.value])}>Theme: {theme.value}</button>;
 }
 
-interface Hit { id: string; slug: string; name: string; status: string }
-
 /** Palette finds pages and tenants: arrows choose, Enter opens. */
 function Palette({ close }: { close(): void }) {
   const [text, setText] = useState("");
-  const [hits, setHits] = useState<Hit[]>([]);
+  const hits = useFind(may("tenants.read") ? text : "");
   const [at, setAt] = useState(0);
-  useEffect(() => {
-    setAt(0);
-    if (!text.trim()) return setHits([]);
-    const stop = new AbortController();
-    const timer = setTimeout(() => {
-      get<{ tenants: Hit[] }>("tenants", { filter: text, limit: 8 }, stop.signal).then((r) => setHits(r.tenants), () => setHits([]));
-    }, 120);
-    return () => { clearTimeout(timer); stop.abort(); };
-  }, [text]);
+  useEffect(() => setAt(0), [text]);
   const pages = rows.filter((r) => open(r) && r.title.toLowerCase().includes(text.trim().toLowerCase()));
   const items = [
     ...pages.map((r) => ({ key: r.path, to: [r.path], body: <><Icon name={r.icon} /> {r.title}</> })),

@@ -86,7 +86,7 @@ export function Entries({ tenant }: { tenant?: string }) {
                   <td><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</td>
                   <td><State name={e.result} /></td>
                   {!tenant && <td>{e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(-8)}</code></a> : <span class="muted">–</span>}</td>}
-                  <td><Change e={e} /></td>
+                  <td class="wide"><Change e={e} /></td>
                 </tr>
               ))}
             </tbody>

@@ -1,5 +1,5 @@
 import { useGet } from "../load";
-import { Failure, Page, Segments, Value, Waiting, type Figure } from "../parts";
+import { Failure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import type { TenantInfo } from "./overview";
 
@@ -9,7 +9,6 @@ interface PerformanceReport {
   [list: string]: Ranked[] | unknown;
 }
 
-const windows = ["1h", "24h", "7d", "30d"] as const;
 const lists: [string, string, string][] = [
   ["slowest", "Slowest, by p95", "latency_p95"],
   ["most_errors", "Most server errors", "errors"],

@@ -99,7 +99,7 @@ export function Run({ id }: { id: string }) {
                         <td><State name={t.state} /></td>
                         <td class="num">{t.attempt || "–"}</td>
                         <td class="num">{t.started_at && t.ended_at ? plain((+new Date(t.ended_at) - +new Date(t.started_at)) / 1000, "seconds") : "–"}</td>
-                        <td>{t.text}</td>
+                        <td class="wide">{t.text}</td>
                         <td class="muted">{t.ended_at ? <When at={t.ended_at} /> : "–"}</td>
                       </tr>
                     ))}

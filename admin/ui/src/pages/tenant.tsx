@@ -5,7 +5,7 @@ import { figure, time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, Waiting, type Figure } from "../parts";
+import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, Waiting, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import { may, wired } from "../session";
 import { Activities, type Activity } from "../timeline";
@@ -44,8 +44,6 @@ interface Report {
 
 /** unknown reports whether the reports have not heard of the tenant yet: nothing was counted so far. */
 const unknown = (error: unknown): boolean => error instanceof Problem && error.status === 404;
-
-const windows = ["1h", "24h", "7d", "30d", "90d"] as const;
 
 const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean; part?: string; confirm?: boolean }[] = [
   { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive", "provisioning"] },
@@ -88,6 +86,7 @@ export function Tenant({ id }: { id: string }) {
             {verbs.filter((v) => may(v.permission) && (!v.part || wired(v.part)) && v.from.includes(t.status)).map((v) => (
               <button type="button" key={v.verb} class={["block", "archive", "purge"].includes(v.verb) ? "danger" : ""} onClick={() => setVerb(v)}>{v.title}</button>
             ))}
+            {wired("reports") && may("analytics.read") && <a class="button" href={href(["compare"], { tenants: id })}>Compare</a>}
             {may("tenants.write") && <button type="button" onClick={() => setEditing(true)}>Edit</button>}
           </>
         )

@@ -146,7 +146,7 @@ export function Tenants() {
           <table>
             <thead>
               <tr>
-                {bulk && <th class="check"><input type="checkbox" aria-label="Select all shown" checked={rows.length > 0 && rows.every((r) => checked.has(r.id))}
+                {(bulk || measured) && <th class="check"><input type="checkbox" aria-label="Select all shown" checked={rows.length > 0 && rows.every((r) => checked.has(r.id))}
                   onChange={(e) => { setAll(false); setChecked(new Set(e.currentTarget.checked ? rows.map((r) => r.id) : [])); }} /></th>}
                 {header("slug", "Tenant")}
                 {header("status", "Status")}
@@ -160,7 +160,7 @@ export function Tenants() {
             <tbody>
               {rows.map((r) => (
                 <tr key={r.id} aria-selected={checked.has(r.id)}>
-                  {bulk && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
+                  {(bulk || measured) && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
                   <td class="name"><a href={href(["tenants", r.id])}>{r.name || r.slug}</a> <span class="muted small">{r.slug}</span></td>
                   <td><State name={r.status} /></td>
                   <td>{r.plan || <span class="muted">–</span>}</td>
@@ -176,11 +176,12 @@ export function Tenants() {
       )}
       {rows?.length === 0 && <div class="empty">{filter ? <>No tenant matches <code>{filter}</code>. <button type="button" onClick={() => setQuery({ filter: "" })}>Clear the filter</button></> : "There are no tenants yet."}</div>}
       {more.next && <div class="actions" style={{ justifyContent: "center" }}><button type="button" disabled={loading} onClick={() => load(more.next)}>Show more</button></div>}
-      {bulk && chosen > 0 && (
+      {(bulk || measured) && chosen > 0 && (
         <div class="bulkbar" role="region" aria-label="Bulk actions">
           <span>{chosen.toLocaleString("en")} selected</span>
-          {!all && more.count !== undefined && more.count > checked.size && <button type="button" class="plain" onClick={() => setAll(true)}>Select all {more.count.toLocaleString("en")} that match</button>}
-          {usable.map((a) => <button type="button" key={a.verb} class={a.danger ? "danger" : ""} onClick={() => setAction(a)}>{a.title}</button>)}
+          {bulk && !all && more.count !== undefined && more.count > checked.size && <button type="button" class="plain" onClick={() => setAll(true)}>Select all {more.count.toLocaleString("en")} that match</button>}
+          {measured && !all && checked.size > 1 && checked.size < 7 && <a class="button" href={href(["compare"], { tenants: [...checked].join() })}>Compare</a>}
+          {bulk && usable.map((a) => <button type="button" key={a.verb} class={a.danger ? "danger" : ""} onClick={() => setAction(a)}>{a.title}</button>)}
           <button type="button" class="plain" onClick={() => { setAll(false); setChecked(new Set()); }}>Clear</button>
         </div>
       )}
