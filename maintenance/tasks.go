@@ -19,6 +19,7 @@ import (
 //   - plan: the parameter to is the new plan; empty: none
 //   - limit: the parameter name is a limit of the record, to its new value; without to
 //     the limit is removed
+//   - update: the plan, limits and settings in one change; see [UpdateTask]
 //
 // A tenant that is as it should be already stays as it is, and is done. Tenants that are
 // being provisioned cannot take part, nor can those that are archived, but for deactivate,
@@ -33,6 +34,7 @@ func Tasks(e Editor) map[string]tenancy.Task {
 		"tag":        TagTask(e),
 		"plan":       PlanTask(e),
 		"limit":      LimitTask(e),
+		"update":     UpdateTask(e),
 	}
 }
 

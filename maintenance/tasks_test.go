@@ -22,15 +22,18 @@ func TestTasks(t *testing.T) {
 		params params
 		want   func(*tenancy.Tenant)
 	}{
-		"activate":           {"activate", nil, func(t *tenancy.Tenant) {}},
-		"suspend":            {"suspend", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusSuspended }},
-		"block":              {"block", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusBlocked }},
-		"deactivate":         {"deactivate", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusInactive }},
-		"tags":               {"tag", params{"add": "new, EU", "remove": "old,never"}, func(t *tenancy.Tenant) { t.Tags = []string{"eu", "new"} }},
-		"plan":               {"plan", params{"to": "pro"}, func(t *tenancy.Tenant) { t.Plan = "pro" }},
-		"no plan":            {"plan", params{"to": ""}, func(t *tenancy.Tenant) { t.Plan = "" }},
-		"limit":              {"limit", params{"name": "users", "to": "7"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{"users": 7} }},
-		"no limit":           {"limit", params{"name": "users"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{} }},
+		"activate":   {"activate", nil, func(t *tenancy.Tenant) {}},
+		"suspend":    {"suspend", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusSuspended }},
+		"block":      {"block", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusBlocked }},
+		"deactivate": {"deactivate", nil, func(t *tenancy.Tenant) { t.Status = tenancy.StatusInactive }},
+		"tags":       {"tag", params{"add": "new, EU", "remove": "old,never"}, func(t *tenancy.Tenant) { t.Tags = []string{"eu", "new"} }},
+		"plan":       {"plan", params{"to": "pro"}, func(t *tenancy.Tenant) { t.Plan = "pro" }},
+		"no plan":    {"plan", params{"to": ""}, func(t *tenancy.Tenant) { t.Plan = "" }},
+		"limit":      {"limit", params{"name": "users", "to": "7"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{"users": 7} }},
+		"no limit":   {"limit", params{"name": "users"}, func(t *tenancy.Tenant) { t.Limits = map[string]int64{} }},
+		"update": {"update", params{"plan": "gold", "limit.users": "9", "limit.seats": "", "setting.homepage": ""}, func(t *tenancy.Tenant) {
+			t.Plan, t.Limits = "gold", map[string]int64{"users": 9}
+		}},
 		"limit that is none": {"limit", params{"name": "seats"}, func(t *tenancy.Tenant) {}},
 	} {
 		tenant := tenancytest.NewTenant("acme")
@@ -71,9 +74,10 @@ func TestTasksRefuse(t *testing.T) {
 	type params = tenancy.Params
 	all := maintenance.Tasks(tenancytest.NewCatalog(t))
 	for task, bad := range map[string][]params{
-		"tag":   {nil, {"add": " , "}, {"add": "Ä"}, {"add": "a", "x": "y"}},
-		"plan":  {nil, {"to": "a\nb"}, {"to": "a", "x": ""}},
-		"limit": {nil, {"to": "3"}, {"name": "users", "to": "many"}, {"name": "\x00"}, {"name": "users", "for": "x"}},
+		"tag":    {nil, {"add": " , "}, {"add": "Ä"}, {"add": "a", "x": "y"}},
+		"plan":   {nil, {"to": "a\nb"}, {"to": "a", "x": ""}},
+		"limit":  {nil, {"to": "3"}, {"name": "users", "to": "many"}, {"name": "\x00"}, {"name": "users", "for": "x"}},
+		"update": {nil, {"limit": "3"}, {"limit.users": "many"}, {"limit.": "3"}, {"setting.\x00": "x"}, {"name": "x"}, {"plan": "a\nb"}},
 	} {
 		for _, p := range bad {
 			if err := all[task].Validate(p); !errors.Is(err, tenancy.ErrInvalid) {

@@ -87,6 +87,9 @@ func (p *program) apikeyList() *cobra.Command {
 			if p.json {
 				return nil
 			}
+			if len(all) == 0 {
+				return p.say(cmd, "Tenant %s has no API keys.", t.Slug)
+			}
 			return rows.flush()
 		}),
 	}
@@ -121,11 +124,30 @@ func (p *program) apikeyRevoke() *cobra.Command {
 				if err := p.confirm(cmd, "Revoke every API key of "+t.Slug+"?", t.Slug); err != nil {
 					return err
 				}
-				return p.app.Keys.RevokeAll(cmd.Context(), t.ID)
+				if err := p.app.Keys.RevokeAll(cmd.Context(), t.ID); err != nil {
+					return err
+				}
+				return p.revoked(cmd, t, "")
 			}
-			return p.app.Keys.Revoke(cmd.Context(), t.ID, args[0])
+			if err := p.app.Keys.Revoke(cmd.Context(), t.ID, args[0]); err != nil {
+				return err
+			}
+			return p.revoked(cmd, t, args[0])
 		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every key of the tenant")
 	return cmd
+}
+
+// revoked says which key is not valid any more; without one, all are not.
+func (p *program) revoked(cmd *cobra.Command, t *tenancy.Tenant, key string) error {
+	switch {
+	case p.json && key == "":
+		return writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": "all"})
+	case p.json:
+		return writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": key})
+	case key == "":
+		return p.say(cmd, "No API key of tenant %s is valid any more.", t.Slug)
+	}
+	return p.say(cmd, "API key %s of tenant %s is not valid any more.", key, t.Slug)
 }

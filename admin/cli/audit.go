@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +16,7 @@ import (
 )
 
 func (p *program) audit() *cobra.Command {
-	return group("audit", "Who changed what", p.auditList(), p.auditVerify())
+	return group("audit", "Who changed what", p.auditList(), p.auditVerify(), p.auditExport())
 }
 
 func (p *program) auditList() *cobra.Command {
@@ -74,28 +78,108 @@ func (p *program) slug(cmd *cobra.Command, id tenancy.ID) string {
 	return t.Slug
 }
 
+// verified is the result of audit verify.
+type verified struct {
+	audit.Report
+	At time.Time `json:"as_of"`
+}
+
 func (p *program) auditVerify() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "verify", Short: "Check that no entry of the audit was altered, removed or added",
-		Example: "  tenantctl audit verify",
+		Long: `Check that no entry of the audit was altered, removed or added. It reads the whole audit.
+
+The last result is shown again, with its age, for --max-age; --refresh checks again.`,
+		Example: "  tenantctl audit verify\n  tenantctl audit verify --refresh",
 		Args:    args(cobra.NoArgs),
 		RunE: p.with(func(cmd *cobra.Command, _ []string) error {
 			if err := need(p.app.Audit != nil, "audit"); err != nil {
 				return err
 			}
-			report, err := p.app.Audit.Verify(cmd.Context())
+			result, err := p.verify(cmd)
 			if err != nil {
 				return err
 			}
 			if p.json {
-				err = writeJSON(cmd, report)
-			} else if report.Fault == nil {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, whole.\nLast: %d\nHash: %s\n", report.Entries, report.Number, report.Hash)
+				err = writeJSON(cmd, result)
+			} else if result.Fault == nil {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, whole.\nLast: %d\nHash: %s\n", result.Entries, result.Number, result.Hash)
 			}
-			if report.Fault != nil {
-				return errors.Join(err, report.Fault)
+			if result.Fault != nil {
+				return errors.Join(err, result.Fault)
 			}
 			return err
 		}),
 	}
+	p.keep.flags(cmd)
+	return cmd
+}
+
+// verify returns the last result, or a new one.
+func (p *program) verify(cmd *cobra.Command) (result verified, err error) {
+	if lines, at, ok := p.keep.last(cmd, "verify"); ok && len(lines) == 1 && json.Unmarshal(lines[0], &result) == nil {
+		p.keep.sayAge(cmd, at)
+		return result, nil
+	}
+	report, err := p.app.Audit.Verify(cmd.Context())
+	if err != nil {
+		return result, err
+	}
+	result = verified{*report, time.Now().UTC()}
+	p.keep.keep(cmd, "verify", func(yield func(any) bool) { yield(result) })
+	return result, nil
+}
+
+func (p *program) auditExport() *cobra.Command {
+	var checkpoints string
+	cmd := &cobra.Command{
+		Use: "export [file]", Short: "Write all entries of the audit in the form that can be verified without the database",
+		Long: `Write all entries of the audit, one in a line, in the form that can be verified without
+the database: see docs/audit.md. Without a file they go to the standard output. A file
+that is there already is not replaced.`,
+		Example: "  tenantctl audit export audit-2027-01.jsonl --checkpoints checkpoints-2027-01.jsonl",
+		Args:    args(cobra.MaximumNArgs(1)),
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			if err := need(p.app.Audit != nil, "audit"); err != nil {
+				return err
+			}
+			if checkpoints != "" {
+				all, err := p.app.Audit.Checkpoints(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if err := newFile(checkpoints, func(w io.Writer) (err error) {
+					for _, c := range all {
+						err = errors.Join(err, json.NewEncoder(w).Encode(c))
+					}
+					return err
+				}); err != nil {
+					return err
+				}
+			}
+			if len(args) == 0 {
+				return p.app.Audit.Export(cmd.Context(), cmd.OutOrStdout())
+			}
+			if err := newFile(args[0], func(w io.Writer) error { return p.app.Audit.Export(cmd.Context(), w) }); err != nil {
+				return err
+			}
+			return p.say(cmd, "Wrote %s.", args[0])
+		}),
+	}
+	cmd.Flags().StringVar(&checkpoints, "checkpoints", "", "file for the signed checkpoints")
+	return cmd
+}
+
+// newFile writes a file that only the user may read, whole or not at all. One that is there
+// is an error.
+func newFile(name string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names it
+	if err != nil {
+		return usage(err)
+	}
+	err = write(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(name)
+	}
+	return err
 }

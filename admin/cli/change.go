@@ -104,23 +104,28 @@ func (p *program) changed(cmd *cobra.Command, t *tenancy.Tenant, err error) erro
 func (p *program) tenantDomain() *cobra.Command {
 	one := func(use, short string, change func(cmd *cobra.Command, id tenancy.ID, domain string) (*tenancy.Tenant, error)) *cobra.Command {
 		return &cobra.Command{
-			Use: use + " <tenant> <domain>", Short: short, Args: args(cobra.ExactArgs(2)),
+			Use: use + " <tenant> <domain>...", Short: short, Args: args(cobra.MinimumNArgs(2)),
 			Example: "  tenantctl tenant domain " + use + " acme notes.acme.example",
 			RunE: p.with(func(cmd *cobra.Command, args []string) error {
 				t, err := p.find(cmd, args[0])
 				if err != nil {
 					return err
 				}
-				t, err = change(cmd, t.ID, args[1])
-				return p.changed(cmd, t, err)
+				id := t.ID
+				for _, domain := range args[1:] {
+					if t, err = change(cmd, id, domain); err != nil {
+						return fmt.Errorf("%s: %w", domain, err)
+					}
+				}
+				return p.changed(cmd, t, nil)
 			}),
 		}
 	}
-	return group("domain", "Lead domains to a tenant",
-		one("add", "Lead a domain to a tenant", func(cmd *cobra.Command, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
+	return group("domain", "Domains that lead to a tenant",
+		one("add", "Lead domains to a tenant", func(cmd *cobra.Command, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
 			return p.app.Catalog.AddDomain(cmd.Context(), id, domain)
 		}),
-		one("remove", "Take a domain from a tenant", func(cmd *cobra.Command, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
+		one("remove", "Take domains from a tenant", func(cmd *cobra.Command, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
 			return p.app.Catalog.RemoveDomain(cmd.Context(), id, domain)
 		}))
 }

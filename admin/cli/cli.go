@@ -24,6 +24,7 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -75,6 +76,7 @@ const (
 	TaskMigrate        = "migrate"         // migrate.Migrator.Task
 	TaskRollback       = "rollback"        // migrate.Migrator.RollbackTask
 	TaskSeed           = "seed"            // maintenance.SeedTask
+	TaskUpdate         = "update"          // maintenance.UpdateTask
 	TaskMaintenanceOn  = "maintenance-on"  // maintenance.Gate.BeginTask
 	TaskMaintenanceOff = "maintenance-off" // maintenance.Gate.EndTask
 )
@@ -83,6 +85,9 @@ const (
 type Options struct {
 	// Name is the program's name. Default: that of the running program.
 	Name string
+	// Results is the folder in which "db status" and "audit verify" keep their last
+	// results. Default: one in the user's cache folder.
+	Results string
 }
 
 // Exit codes. See the package comment.
@@ -98,6 +103,9 @@ type program struct {
 	app  *App
 	json bool
 	yes  bool
+
+	input *bufio.Reader // of the standard input, once something was asked
+	keep  keeping
 }
 
 // New returns the command line. open may be called once, with the command's context.
@@ -106,6 +114,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 		opts = &Options{}
 	}
 	p := &program{open: open}
+	p.keep = keeping{p: p, folder: opts.Results}
 	root := &cobra.Command{
 		Use:           cmp.Or(opts.Name, filepath.Base(os.Args[0])),
 		Short:         "Tenants, their schemas, and work over many of them",
@@ -116,6 +125,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.pool())
+	p.prepare(root)
 	rename(root, root.Name())
 	return root
 }

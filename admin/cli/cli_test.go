@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -30,6 +31,7 @@ type line struct {
 	t    *testing.T
 	app  *cli.App
 	pool *dbpool.Pool
+	kept string // folder of last results
 }
 
 func newLine(t *testing.T) *line {
@@ -56,7 +58,7 @@ func newLine(t *testing.T) *line {
 	must(err)
 	app.Keys, err = catalog.NewAPIKeys(app.Catalog, "key", nil)
 	must(err)
-	app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db})
+	app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Settle: time.Millisecond})
 	must(err)
 	app.Migrator, err = migrate.New(pool, fstest.MapFS{
 		"00001_a.sql": {Data: []byte("-- +goose Up\nCREATE TABLE a (n INT);\n-- +goose Down\nDROP TABLE a;\n")},
@@ -83,13 +85,13 @@ func newLine(t *testing.T) *line {
 	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
 		must(migrate(t.Context()))
 	}
-	return &line{t, app, pool}
+	return &line{t, app, pool, filepath.Join(dir, "results")}
 }
 
 // call runs a command and returns its exit code and what it wrote.
 func (l *line) call(input string, args ...string) (code int, stdout, stderr string) {
 	l.t.Helper()
-	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes"})
+	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes", Results: l.kept})
 	var out, err bytes.Buffer
 	root.SetArgs(args)
 	root.SetOut(&out)
@@ -127,6 +129,21 @@ func TestCommands(t *testing.T) {
 		{"tenant domain add globex notes.acme.example", 1, "exists already"},
 		{"tenant show notes.acme.example", 0, "acme"},
 		{"tenant domain remove acme notes.acme.example", 0, "without domains"},
+		{"tenant domain add acme a.example b.example", 0, "a.example, b.example"},
+		{"tenant domain remove acme a.example b.example", 0, "without domains"},
+		{"tenant domain add acme no_domain", 2, "no_domain"},
+		{"tenant update acme --plan gold --limit users=5 --setting theme=dark", 0, "1 of 1 tenant done"},
+		{"tenant show acme", 0, "users=5"},
+		{"tenant show acme", 0, "theme=dark"},
+		{"tenant update acme globex --limit users= --setting theme=", 0, "2 of 2 tenants done"},
+		{"tenant update acme", 2, "want --plan"},
+		{"tenant update acme --limit users=many", 2, "many"},
+		{"tenant update acme --limit users", 2, "name=value"},
+		{"tenant homepage off acme", 0, "1 of 1 tenant done"},
+		{"tenant show acme", 0, "homepage=off"},
+		{"tenant homepage acme", 2, "say \"on\" or \"off\""},
+		{"tenant homepage on --all", 0, "2 of 2 tenants done"},
+		{"tenant homepage off", 2, "say which tenants"},
 		{"tenant tag acme globex --add new --remove eu", 0, "2 of 2 tenants done"},
 		{"tenant tag acme", 2, "want tags"},
 		{"tenant show acme", 0, "new"},
@@ -179,23 +196,49 @@ func TestCommands(t *testing.T) {
 		{"schedule trigger hourly", 2, "not found"},
 		{"maintenance on acme --message Later. --for 2h", 0, "1 of 1 tenant done"},
 		{"maintenance status --all", 0, "Later."},
+		{"maintenance schedule acme --from 1h", 2, "say until when"},
+		{"maintenance schedule acme", 2, "say when"},
+		{"maintenance schedule acme --rule @daily --for 1h", 2, "rule"},
+		{"maintenance schedule acme --from yesterday --for 1h", 2, "yesterday"},
+		{"maintenance schedule acme --from 1h --for 1h --zone Mars", 2, "Mars"},
+		{"maintenance schedule acme --from 2100-01-01T00:00 --until 2099-01-01T00:00", 2, "ends before it begins"},
+		{"maintenance schedule acme --from 2h --for 1h", 0, "1 of 1 tenant done"},
+		{"maintenance status acme", 0, ", 1h"},
+		{"maintenance drain acme", 2, "not in force"},
+		{"maintenance schedule --all --rule 30_2_*_*_0 --for 1h --zone Europe/Berlin", 0, "2 of 2 tenants done"},
+		{"maintenance status", 0, "30 2 * * 0 Europe/Berlin, 1h"},
+		{"maintenance on acme --for 1h", 0, "1 of 1 tenant done"},
+		{"maintenance drain acme", 0, "Drained acme."},
+		{"maintenance drain --service acme", 2, "name no tenants"},
+		{"maintenance schedule --service --from 1h --for 1h --yes", 0, "maintenance from"},
+		{"maintenance status", 0, "(service)"},
 		{"maintenance on --service", 2, "Give --yes"},
 		{"maintenance on acme --service", 2, "name no tenants"},
-		{"maintenance on --service --yes", 0, ""},
-		{"maintenance off --service", 0, ""},
+		{"maintenance on --service --yes", 0, "maintenance until off"},
+		{"maintenance drain --service", 0, "Drained (service)."},
+		{"maintenance off --service", 0, "is open"},
 		{"maintenance off --all", 0, "2 of 2 tenants done"},
+		{"maintenance status", 0, "No maintenance."},
+		{"apikey list acme", 0, "has no API keys"},
 		{"apikey issue acme --name importer --scope notes:write", 0, "key_"},
 		{"apikey list acme", 0, "importer notes:write"},
 		{"apikey revoke acme", 2, "want a key, or --all"},
 		{"apikey revoke acme nothing", 2, "not found"},
-		{"apikey revoke acme --all --yes", 0, ""},
+		{"apikey revoke acme --all --yes", 0, "No API key of tenant acme"},
 		{"audit list --tenant acme --action tenant.status", 0, "tenant.status"},
 		{"audit list --limit 5", 0, "acme"},
 		{"audit verify", 0, "whole"},
+		{"audit export", 0, "tenant.create"},
+		{"pool stat x", 2, "not the URL of a pool"},
+		{"pool stat " + stat.URL + " --tenants 3", 0, "WAITING"},
 		{"pool stat " + stat.URL, 0, "main"},
 		{"pool stat http://127.0.0.1:1/", 3, "unavailable"},
 	} {
-		code, out, errs := l.call("", strings.Fields(tt.args)...)
+		words := strings.Fields(tt.args)
+		for i := range words {
+			words[i] = strings.ReplaceAll(words[i], "30_2_*_*_0", "30 2 * * 0")
+		}
+		code, out, errs := l.call("", words...)
 		if code != tt.code || !strings.Contains(out+errs, tt.want) {
 			t.Errorf("%s: got exit code %d and\n%s%s\nwant %d and %q", tt.args, code, out, errs, tt.code, tt.want)
 		}
@@ -211,7 +254,8 @@ func TestJSON(t *testing.T) {
 	l := newLine(t)
 	for _, args := range []string{
 		"tenant create acme", "tenant create globex", "tenant list", "tenant show acme", "db migrate --all", "db status --all", "db migrate --all --dry-run",
-		"tenant rename acme --name Acme", "tenant tag acme --add eu", "run list", "db seed --all", "maintenance on acme", "maintenance status --all",
+		"tenant rename acme --name Acme", "tenant tag acme --add eu", "run list", "db seed --all", "maintenance on acme", "maintenance status", "maintenance drain acme", "audit export",
+		"tenant update acme --plan pro", "tenant homepage off acme",
 		"apikey issue acme", "apikey list acme", "audit list", "audit verify", "run plan block acme", "db redo acme --yes", "db migrate --all --detach --new", "schedule list",
 	} {
 		_, out, _ := l.call("", append(strings.Fields(args), "--json")...)
@@ -300,6 +344,95 @@ func TestTextsAreHarmless(t *testing.T) {
 	for _, args := range [][]string{{"run", "show", found[0].ID, "--results"}, {"run", "show", found[0].ID, "--failed"}, {"run", "watch", found[0].ID}} {
 		if _, stdout, stderr := l.call("", args...); strings.ContainsAny(stdout+stderr, "\x1b\a\r\u202e") {
 			t.Errorf("%q: got %q, want nothing that a terminal carries out", args, stdout+stderr)
+		}
+	}
+}
+
+// A last result is shown again with its age, until --refresh or until this program changes
+// what it is about.
+func TestLastResults(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, tt := range []struct{ args, want, not string }{
+		{"tenant create acme", "Made tenant", ""},
+		{"db status --all", "1 of 1 tenant up to date", "ago"},
+		{"db status --all", "ago; --refresh looks again", ""},
+		{"db status acme", "1 of 1", "ago"}, // another question
+		{"db status --all --refresh", "1 of 1", "ago"},
+		{"db status --all --max-age 0s", "1 of 1", "ago"},
+		{"db rollback acme --yes", "1 of 1", ""},
+		{"db status --all", "0 of 1 tenant up to date", "ago"},
+		{"db status --all --behind", "00002_b.sql", ""},
+		{"audit verify", "whole", "ago"},
+		{"audit verify", "ago; --refresh looks again", ""},
+		{"audit verify --refresh", "whole", "ago"},
+	} {
+		code, out, errs := l.call("", strings.Fields(tt.args)...)
+		if code != 0 || !strings.Contains(out+errs, tt.want) || tt.not != "" && strings.Contains(out+errs, tt.not) {
+			t.Errorf("%s: got exit code %d and\n%s%s\nwant %q and not %q", tt.args, code, out, errs, tt.want, tt.not)
+		}
+	}
+	if _, out, _ := l.call("", "db", "status", "--all", "--json"); !strings.Contains(out, `"as_of":"20`) {
+		t.Errorf("got %s, want the time of the result", out)
+	}
+}
+
+// An export goes to a file that was not there before, and only its owner reads it.
+func TestExportFile(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	l.call("", "tenant", "create", "acme")
+	if code, out, errs := l.call("", "audit", "export", file, "--checkpoints", file+".sums"); code != 0 || !strings.Contains(out, "Wrote") {
+		t.Fatalf("got exit code %d and %s%s", code, out, errs)
+	}
+	data, err := os.ReadFile(file) //nolint:gosec // the test's own
+	if err != nil || !strings.Contains(string(data), "tenant.create") {
+		t.Errorf("got %s, %v", data, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v, want a file for its owner", info, err)
+	}
+	if code, _, errs := l.call("", "audit", "export", file); code != 2 || !strings.Contains(errs, "exists") {
+		t.Errorf("again: got exit code %d and %s", code, errs)
+	}
+}
+
+// A shell is offered slugs, runs in the states that the command takes, and keys.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, args := range []string{"tenant create acme", "tenant create apex", "tenant create globex", "db migrate --all", "apikey issue acme --name importer", "run plan block acme"} {
+		if code, _, errs := l.call("", strings.Fields(args)...); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	for _, tt := range []struct {
+		args string // before the word that is completed
+		word string
+		want []string // what the lines begin with or contain
+		not  string
+	}{
+		{"tenant show", "a", []string{"acme\t", "apex\t"}, "globex"},
+		{"tenant suspend acme", "", []string{"apex\t", "globex\t"}, "acme"},
+		{"db migrate --tenant", "g", []string{"globex\t"}, "acme"},
+		{"tenant homepage", "", []string{"on", "off"}, "acme"},
+		{"tenant homepage on", "", []string{"acme\t"}, ""},
+		{"run show", "", []string{"\tmigrate done", "\tblock planned"}, ""},
+		{"run start", "", []string{"\tblock planned"}, "migrate"},
+		{"run plan", "", []string{"migrate", "suspend"}, "acme"},
+		{"schedule pause", "", []string{"nightly\t"}, ""},
+		{"apikey revoke acme", "", []string{"\timporter"}, "globex"},
+		{"tenant create", "", nil, "acme"},
+	} {
+		code, out, errs := l.call("", append(append([]string{"__complete"}, strings.Fields(tt.args)...), tt.word)...)
+		if code != 0 || tt.not != "" && strings.Contains(out, tt.not) {
+			t.Errorf("%s: got exit code %d and %s%s, want it without %q", tt.args, code, out, errs, tt.not)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: got %s, want %q", tt.args, out, want)
+			}
 		}
 	}
 }

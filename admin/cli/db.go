@@ -1,9 +1,15 @@
 package cli
 
 import (
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +52,7 @@ func (p *program) dbVersion(b *bulk, help string, cmd *cobra.Command) *cobra.Com
 		if to != "" {
 			b.spec.Params = tenancy.Params{"to": to}
 		}
+		defer p.keep.forget(cmd, "db-status")
 		return b.run(cmd, args)
 	})
 	b.flags(cmd)
@@ -69,6 +76,7 @@ func (p *program) dbRedo() *cobra.Command {
 			if err := p.confirm(cmd, "Take back the last migration of "+t.Slug+" and apply it again?", t.Slug); err != nil {
 				return err
 			}
+			defer p.keep.forget(cmd, "db-status")
 			res, err := p.app.Migrator.Redo(cmd.Context(), t)
 			if err != nil {
 				return err
@@ -89,7 +97,17 @@ type schemaOf struct {
 	Tenant string          `json:"tenant"`
 	Status *migrate.Status `json:"status,omitempty"`
 	Error  string          `json:"error,omitempty"`
-	err    error
+	// Unreachable is whether the error says so.
+	Unreachable bool      `json:"unreachable,omitempty"`
+	At          time.Time `json:"as_of"`
+}
+
+// err returns the error, with the exit code that it had.
+func (s *schemaOf) err() error {
+	if s.Unreachable {
+		return fmt.Errorf("%w: %s", tenancy.ErrUnavailable, s.Error)
+	}
+	return errors.New(s.Error)
 }
 
 func (p *program) dbStatus() *cobra.Command {
@@ -97,7 +115,11 @@ func (p *program) dbStatus() *cobra.Command {
 	var behind bool
 	cmd := &cobra.Command{
 		Use: "status [tenant]...", Short: "Show at which versions tenants' schemas are",
-		Example: "  tenantctl db status --all --behind",
+		Long: `Show at which versions tenants' schemas are. It asks the databases.
+
+The last result of the same question is shown again, with its age, for --max-age;
+--refresh asks again. Migrating and rolling back with this program forgets it.`,
+		Example: "  tenantctl db status --all --behind\n  tenantctl db status --all --refresh",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			if err := need(p.app.Migrator != nil, "migrations"); err != nil {
 				return err
@@ -106,6 +128,7 @@ func (p *program) dbStatus() *cobra.Command {
 		}),
 	}
 	s.flags(cmd)
+	p.keep.flags(cmd)
 	cmd.Flags().BoolVar(&behind, "behind", false, "list only tenants that lack migrations")
 	return cmd
 }
@@ -113,12 +136,43 @@ func (p *program) dbStatus() *cobra.Command {
 // statusParallel is how many tenants are asked at a time.
 const statusParallel = 8
 
-func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, behind bool) error {
+// statuses returns the last result for a selection, or asks the tenants' databases.
+func (p *program) statuses(cmd *cobra.Command, s *selection, names []string) ([]schemaOf, error) {
+	ids, exclude, err := s.complete(p, cmd, names)
+	if err != nil {
+		return nil, err
+	}
+	of := fmt.Sprint(ids, exclude, s.where)
+	if lines, at, ok := p.keep.last(cmd, of); ok {
+		all := make([]schemaOf, len(lines))
+		for i, line := range lines {
+			ok = ok && json.Unmarshal(line, &all[i]) == nil
+		}
+		if ok {
+			p.keep.sayAge(cmd, at)
+			return all, nil
+		}
+	}
+	all, err := p.askStatuses(cmd, s.these(p, cmd, ids, exclude))
+	if err == nil {
+		p.keep.keep(cmd, of, func(yield func(any) bool) {
+			for _, each := range all {
+				if !yield(each) {
+					return
+				}
+			}
+		})
+	}
+	return all, err
+}
+
+// askStatuses asks the databases of tenants, in order of their slugs.
+func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant, error]) ([]schemaOf, error) {
 	in := make(chan *tenancy.Tenant)
 	var failed error
 	go func() {
 		defer close(in)
-		for t, err := range s.each(p, cmd, names) {
+		for t, err := range from {
 			if err != nil {
 				failed = err
 				return
@@ -136,9 +190,9 @@ func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, b
 			wg.Go(func() {
 				for t := range in {
 					st, err := p.app.Migrator.Status(cmd.Context(), t)
-					each := schemaOf{Tenant: t.Slug, Status: st, err: err}
+					each := schemaOf{Tenant: t.Slug, Status: st, At: time.Now().UTC()}
 					if err != nil {
-						each.Error = err.Error()
+						each.Error, each.Unreachable = err.Error(), errors.Is(err, tenancy.ErrUnavailable)
 					}
 					out <- each
 				}
@@ -146,45 +200,59 @@ func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, b
 		}
 		wg.Wait()
 	}()
-	rows := newTable(cmd.OutOrStdout(), "TENANT", "VERSION", "PENDING")
-	total, upToDate, broken := 0, 0, error(nil)
+	var all []schemaOf
 	for each := range out {
-		total++
-		pending := each.Error
-		switch {
-		case each.err != nil:
-			broken = each.err
-		case each.Status.UpToDate():
-			upToDate++
-			pending = ""
-		default:
+		all = append(all, each)
+	}
+	slices.SortFunc(all, func(a, b schemaOf) int { return strings.Compare(a.Tenant, b.Tenant) })
+	if err := cmd.Context().Err(); err != nil {
+		return nil, err
+	}
+	return all, failed // in was closed after it
+}
+
+func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, behind bool) error {
+	all, err := p.statuses(cmd, s, names)
+	if err != nil {
+		return err
+	}
+	rows := newTable(cmd.OutOrStdout(), "TENANT", "VERSION", "PENDING")
+	upToDate, broken := 0, error(nil)
+	for _, each := range all {
+		if each.Error == "" && each.Status.UpToDate() {
+			if upToDate++; behind {
+				continue
+			}
+		}
+		if each.Error != "" {
+			broken = cmp.Or(broken, each.err())
+		}
+		if p.json {
+			if err := writeJSON(cmd, each); err != nil {
+				return err
+			}
+			continue
+		}
+		version, pending := "?", each.Error
+		if each.Error == "" {
 			var files []string
 			for _, f := range each.Status.Pending {
 				files = append(files, f.File)
 			}
-			pending = fmt.Sprintf("%d: %s", len(files), strings.Join(files, ", "))
-		}
-		switch {
-		case behind && each.err == nil && each.Status.UpToDate():
-		case p.json:
-			if err := writeJSON(cmd, each); err != nil {
-				return err
+			if version, pending = fmt.Sprint(each.Status.Version), ""; len(files) > 0 {
+				pending = fmt.Sprintf("%d: %s", len(files), strings.Join(files, ", "))
 			}
-		case each.err != nil:
-			rows.row(each.Tenant, "?", pending)
-		default:
-			rows.row(each.Tenant, fmt.Sprint(each.Status.Version), pending)
 		}
-	}
-	if failed != nil { // in was closed after it
-		return failed
+		rows.row(each.Tenant, version, pending)
 	}
 	if !p.json {
-		rows.sort()
-		if err := rows.flush(); err != nil {
-			return err
+		if len(rows.rows) > 1 {
+			if err := rows.flush(); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout())
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "\n%d of %s up to date\n", upToDate, tenants(total))
+		fmt.Fprintf(cmd.OutOrStdout(), "%d of %s up to date\n", upToDate, tenants(len(all)))
 	}
 	if broken != nil {
 		return &quietError{broken}

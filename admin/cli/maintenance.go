@@ -1,64 +1,163 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance"
 )
 
 func (p *program) maintenance() *cobra.Command {
-	return group("maintenance", "Maintenance mode of tenants, or of the whole service", p.maintenanceOn(), p.maintenanceOff(), p.maintenanceStatus())
+	return group("maintenance", "Maintenance mode of tenants, or of the whole service",
+		p.maintenanceOn(), p.maintenanceSchedule(), p.maintenanceOff(), p.maintenanceStatus(), p.maintenanceDrain())
+}
+
+// closing are the flags of commands that begin maintenance, now or later.
+type closing struct {
+	bulk
+	service, readOnly bool
+	message, contact  string
+	lasts             time.Duration
+	from, until       string
+	rule, zone        string
+}
+
+func (c *closing) flags(cmd *cobra.Command) {
+	c.bulk.flags(cmd)
+	cmd.Flags().BoolVar(&c.service, "service", false, "the whole service, instead of tenants")
+	cmd.Flags().BoolVar(&c.readOnly, "read-only", false, "serve what only reads")
+	cmd.Flags().StringVar(&c.message, "message", "", "text for clients")
+	cmd.Flags().StringVar(&c.contact, "contact", "", "contact for clients")
+}
+
+// params returns the parameters of maintenance.Gate.BeginTask.
+func (c *closing) params(now time.Time) (tenancy.Params, error) {
+	p := tenancy.Params{"mode": string(tenancy.MaintenanceClosed)}
+	if c.readOnly {
+		p["mode"] = string(tenancy.MaintenanceReadOnly)
+	}
+	for name, value := range map[string]string{"message": c.message, "contact": c.contact, "rule": c.rule, "zone": c.zone} {
+		if value != "" {
+			p[name] = value
+		}
+	}
+	if c.lasts != 0 {
+		p["for"] = c.lasts.String()
+	}
+	zone := time.Local
+	if c.zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(c.zone); err != nil {
+			return nil, usage(fmt.Errorf("--zone %q is no time zone", c.zone))
+		}
+	}
+	for name, text := range map[string]string{"from": c.from, "until": c.until} {
+		if text == "" {
+			continue
+		}
+		t, err := moment(text, now, zone)
+		if err != nil {
+			return nil, usage(fmt.Errorf("--%s %w", name, err))
+		}
+		p[name] = t.Format(time.RFC3339)
+	}
+	if c.rule == "" {
+		delete(p, "zone") // it was for --from and --until
+	}
+	return p, nil
+}
+
+// moment reads a time: of RFC 3339, without a zone, of today, or a time from now.
+func moment(text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(d), nil
+	}
+	return time.Time{}, fmt.Errorf("%q, want a time such as \"2027-01-31 02:00\", 2027-01-31T02:00:00Z, or 2h from now", text)
+}
+
+// begin begins the maintenance of the service, or of the tenants that are selected.
+func (c *closing) begin(cmd *cobra.Command, names []string) error {
+	params, err := c.params(time.Now())
+	if err != nil {
+		return err
+	}
+	if !c.service {
+		c.spec.Params = params
+		return c.run(cmd, names)
+	}
+	if err := c.p.mayService(names); err != nil {
+		return err
+	}
+	m, err := maintenance.ParseParams(params)
+	if err != nil {
+		return err
+	}
+	if err := c.p.confirm(cmd, c.verb+" the whole service?", "service"); err != nil {
+		return err
+	}
+	if err := c.p.app.Gate.Service().Begin(cmd.Context(), m); err != nil {
+		return err
+	}
+	return c.p.say(cmd, "The whole service: maintenance %s.", windows(&m))
 }
 
 func (p *program) maintenanceOn() *cobra.Command {
-	var service, readOnly bool
-	var message, contact string
-	var lasts time.Duration
-	b := &bulk{p: p, task: TaskMaintenanceOn, verb: "Close for maintenance"}
+	c := &closing{bulk: bulk{p: p, task: TaskMaintenanceOn, verb: "Close for maintenance"}}
 	cmd := &cobra.Command{
-		Use: "on [tenant]...", Short: "Begin maintenance",
+		Use: "on [tenant]...", Short: "Begin maintenance now",
 		Example: `  tenantctl maintenance on acme --message "Back at noon." --for 2h
   tenantctl maintenance on --service --read-only`,
+		RunE: p.with(c.begin),
+	}
+	c.flags(cmd)
+	cmd.Flags().DurationVar(&c.lasts, "for", 0, "end by itself after this time (default: until \"maintenance off\")")
+	return cmd
+}
+
+func (p *program) maintenanceSchedule() *cobra.Command {
+	c := &closing{bulk: bulk{p: p, task: TaskMaintenanceOn, verb: "Plan maintenance of"}}
+	cmd := &cobra.Command{
+		Use: "schedule [tenant]...", Short: "Plan maintenance for later, once or again and again",
+		Long: `Plan maintenance for later, once or again and again.
+
+It takes the place of maintenance that is in force or planned. Times without a zone are
+those of --zone, or of this machine.`,
+		Example: `  tenantctl maintenance schedule acme --from "2027-01-31 02:00" --until "2027-01-31 04:00"
+  tenantctl maintenance schedule --all --from 30m --for 2h --message "We move house."
+  tenantctl maintenance schedule --service --rule "0 3 * * 0" --zone Europe/Berlin --for 1h`,
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			mode := tenancy.MaintenanceClosed
-			if readOnly {
-				mode = tenancy.MaintenanceReadOnly
+			switch {
+			case c.from == "" && c.rule == "":
+				return usage(errors.New("say when: --from or --rule"))
+			case c.rule != "" && c.lasts == 0:
+				return usage(errors.New("--rule wants --for, how long it lasts each time"))
+			case c.rule == "" && c.lasts == 0 && c.until == "":
+				return usage(errors.New("say until when: --until or --for"))
 			}
-			if service {
-				if err := p.mayService(args); err != nil {
-					return err
-				}
-				m := tenancy.Maintenance{Mode: mode, Message: message, Contact: contact}
-				if lasts != 0 {
-					m.Windows = []tenancy.Window{{Start: time.Now(), End: time.Now().Add(lasts)}}
-				}
-				if err := p.confirm(cmd, "Close the whole service?", "service"); err != nil {
-					return err
-				}
-				return p.app.Gate.Service().Begin(cmd.Context(), m)
-			}
-			b.spec.Params = tenancy.Params{"mode": string(mode)}
-			for name, value := range map[string]string{"message": message, "contact": contact} {
-				if value != "" {
-					b.spec.Params[name] = value
-				}
-			}
-			if lasts != 0 {
-				b.spec.Params["for"] = lasts.String()
-			}
-			return b.run(cmd, args)
+			return c.begin(cmd, args)
 		}),
 	}
-	b.flags(cmd)
-	cmd.Flags().BoolVar(&service, "service", false, "the whole service, instead of tenants")
-	cmd.Flags().BoolVar(&readOnly, "read-only", false, "serve what only reads")
-	cmd.Flags().StringVar(&message, "message", "", "text for clients")
-	cmd.Flags().StringVar(&contact, "contact", "", "contact for clients")
-	cmd.Flags().DurationVar(&lasts, "for", 0, "end by itself after this time (default: until \"maintenance off\")")
+	c.flags(cmd)
+	cmd.Flags().StringVar(&c.from, "from", "", "when it begins: a time, or how long from now; with --rule the first time at the earliest")
+	cmd.Flags().StringVar(&c.until, "until", "", "when it ends; with --rule the time from which it begins no more")
+	cmd.Flags().DurationVar(&c.lasts, "for", 0, "how long it lasts, each time")
+	cmd.Flags().StringVar(&c.rule, "rule", "", "cron expression of the times at which it begins, such as \"0 3 * * 0\"")
+	cmd.Flags().StringVar(&c.zone, "zone", "", "time zone, such as Europe/Berlin (default: UTC for --rule, this machine's for times)")
 	return cmd
 }
 
@@ -74,7 +173,7 @@ func (p *program) maintenanceOff() *cobra.Command {
 	var service bool
 	b := &bulk{p: p, task: TaskMaintenanceOff, verb: "End maintenance of"}
 	cmd := &cobra.Command{
-		Use: "off [tenant]...", Short: "End maintenance",
+		Use: "off [tenant]...", Short: "End maintenance, and what is planned",
 		Example: "  tenantctl maintenance off acme\n  tenantctl maintenance off --service",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			if !service {
@@ -83,7 +182,10 @@ func (p *program) maintenanceOff() *cobra.Command {
 			if err := p.mayService(args); err != nil {
 				return err
 			}
-			return p.app.Gate.Service().End(cmd.Context())
+			if err := p.app.Gate.Service().End(cmd.Context()); err != nil {
+				return err
+			}
+			return p.say(cmd, "The whole service is open.")
 		}),
 	}
 	b.flags(cmd)
@@ -91,41 +193,170 @@ func (p *program) maintenanceOff() *cobra.Command {
 	return cmd
 }
 
+// serviceName stands for the whole service where tenants are listed.
+const serviceName = "(service)"
+
 func (p *program) maintenanceStatus() *cobra.Command {
 	s := &selection{}
 	cmd := &cobra.Command{
-		Use: "status [tenant]...", Short: "List the tenants that have maintenance, now or planned",
-		Example: "  tenantctl maintenance status --all",
+		Use: "status [tenant]...", Short: "List the maintenance that is in force or planned",
+		Long:    "List the maintenance that is in force or planned: the service's, and that of all tenants unless some are selected.",
+		Example: "  tenantctl maintenance status\n  tenantctl maintenance status --where plan:pro",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			rows := newTable(cmd.OutOrStdout(), "TENANT", "MODE", "SINCE", "WINDOWS", "MESSAGE")
-			for t, err := range s.each(p, cmd, args) {
-				if err != nil {
-					return err
-				}
-				m := t.Guards.Maintenance
+			rows := newTable(cmd.OutOrStdout(), "TENANT", "MODE", "SINCE", "WHEN", "MESSAGE")
+			show := func(name string, m *tenancy.Maintenance) error {
 				switch {
 				case m == nil:
 				case p.json:
-					if err := writeJSON(cmd, map[string]any{"tenant": t.Slug, "maintenance": m}); err != nil {
-						return err
-					}
+					return writeJSON(cmd, map[string]any{"tenant": name, "maintenance": m})
 				default:
-					windows := "until off"
-					if len(m.Windows) > 0 {
-						windows = fmt.Sprint(len(m.Windows))
-						if w := m.Windows[0]; w.Rule == "" && len(m.Windows) == 1 {
-							windows = "until " + date(w.End)
-						}
-					}
-					rows.row(t.Slug, string(m.Mode), date(m.BeganAt), windows, m.Message)
+					rows.row(name, string(m.Mode), minute(m.BeganAt), windows(m), m.Message)
+				}
+				return nil
+			}
+			if len(args) == 0 && !s.chosen() {
+				s.all = true
+				m, err := p.serviceMaintenance(cmd.Context())
+				if err == nil {
+					err = show(serviceName, m)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			for t, err := range s.each(p, cmd, args) {
+				if err == nil {
+					err = show(t.Slug, t.Guards.Maintenance)
+				}
+				if err != nil {
+					return err
 				}
 			}
 			if p.json {
 				return nil
+			}
+			if len(rows.rows) == 1 {
+				return p.say(cmd, "No maintenance.")
 			}
 			return rows.flush()
 		}),
 	}
 	s.flags(cmd)
 	return cmd
+}
+
+// serviceMaintenance returns the maintenance of the service, or nil.
+func (p *program) serviceMaintenance(ctx context.Context) (*tenancy.Maintenance, error) {
+	if p.app.Gate == nil {
+		return nil, nil
+	}
+	s, err := p.app.Gate.Service().Status(ctx)
+	if errors.Is(err, tenancy.ErrInvalid) { // the gate has no database for it
+		return nil, nil
+	}
+	return s.Record, err
+}
+
+// windows says when maintenance is in force.
+func windows(m *tenancy.Maintenance) string {
+	switch {
+	case len(m.Windows) == 0:
+		return "until off"
+	case len(m.Windows) > 1:
+		return fmt.Sprintf("%d windows", len(m.Windows))
+	}
+	w := m.Windows[0]
+	switch {
+	case w.Rule != "":
+		return fmt.Sprintf("%s %s, %s", w.Rule, cmp.Or(w.Zone, "UTC"), lasting(w.Length))
+	case w.Start.After(time.Now()) && w.End.IsZero():
+		return "from " + minute(w.Start)
+	case w.Start.After(time.Now()):
+		return "from " + minute(w.Start) + ", " + lasting(w.End.Sub(w.Start))
+	}
+	return "until " + minute(w.End)
+}
+
+// drainParallel is how many tenants are drained at a time.
+const drainParallel = 16
+
+func (p *program) maintenanceDrain() *cobra.Command {
+	var service bool
+	var timeout time.Duration
+	s := &selection{}
+	cmd := &cobra.Command{
+		Use: "drain [tenant]...", Short: "Wait until no request is in flight that maintenance refuses",
+		Long: `Wait until no request is in flight that maintenance refuses, on any instance. The
+maintenance must be in force: begin it with "maintenance on".
+
+Instances tell when they are done if the application has wired
+maintenance.GateOptions.Replicas here and there. Otherwise the command waits for
+the time in which every instance sees the change, and does not know the rest.`,
+		Example: "  tenantctl maintenance drain acme --timeout 30s\n  tenantctl maintenance drain --service",
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			if err := need(p.app.Gate != nil, "maintenance mode"); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			if service {
+				if err := p.mayService(args); err != nil {
+					return err
+				}
+				return p.drained(cmd, serviceName, p.app.Gate.Service().Drain(ctx))
+			}
+			return p.drainEach(ctx, cmd, s, args)
+		}),
+	}
+	s.flags(cmd)
+	cmd.Flags().BoolVar(&service, "service", false, "the whole service, instead of tenants")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}
+
+// drainEach drains the tenants that are selected, several at a time.
+func (p *program) drainEach(ctx context.Context, cmd *cobra.Command, s *selection, names []string) error {
+	var mu sync.Mutex // guards failed, and what is written
+	var failed error
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, drainParallel)
+	for t, err := range s.each(p, cmd, names) {
+		if err != nil {
+			wg.Wait()
+			return err
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := p.app.Gate.Tenant(t.ID).Drain(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, p.drained(cmd, t.Slug, err))
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// drained says how a drain ended.
+func (p *program) drained(cmd *cobra.Command, name string, err error) error {
+	if p.json {
+		line := map[string]any{"tenant": name, "drained": err == nil}
+		if err != nil {
+			line["error"] = err.Error()
+		}
+		if e := writeJSON(cmd, line); e != nil {
+			return e
+		}
+	} else if err == nil {
+		if e := p.say(cmd, "Drained %s.", name); e != nil {
+			return e
+		}
+	} else {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", name, err)
+	}
+	if err != nil {
+		return &quietError{err}
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -143,6 +142,26 @@ func date(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05")
 }
 
+// minute is date without seconds.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// lasting returns a time without units that are zero: 1h30m and not 1h30m0s.
+func lasting(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // tenants says how many there are.
 func tenants(n int) string {
 	if n == 1 {
@@ -165,13 +184,21 @@ func (p *program) confirm(cmd *cobra.Command, question, word string) error {
 		hint = fmt.Sprintf("Type %q to go on:", word)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s ", question, hint)
-	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if err != nil && line == "" {
-		return usage(fmt.Errorf("no answer: %w", err))
+	line, err := p.readLine(cmd)
+	if err != nil {
+		return usage(err)
 	}
-	line = strings.TrimSpace(line)
 	if word != "" && line == word || word == "" && (strings.EqualFold(line, "y") || strings.EqualFold(line, "yes")) {
 		return nil
 	}
 	return usage(fmt.Errorf("nothing was done"))
+}
+
+// say writes a sentence for people; with --json it writes nothing.
+func (p *program) say(cmd *cobra.Command, format string, args ...any) error {
+	if p.json {
+		return nil
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), harmless(fmt.Sprintf(format, args...)))
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -18,14 +19,33 @@ func (p *program) pool() *cobra.Command {
 	return group("pool", "Connections to databases", p.poolStat())
 }
 
+// maxPoolTenants is how many tenants a pool is asked for.
+const maxPoolTenants = 1000
+
 func (p *program) poolStat() *cobra.Command {
-	return &cobra.Command{
+	var most int
+	cmd := &cobra.Command{
 		Use: "stat <url>", Short: "Show the figures of a running instance's pool",
-		Long:    "Show the figures of a running instance's pool. The URL is where the application has mounted dbpool.Pool.Handler.",
-		Example: "  tenantctl pool stat http://127.0.0.1:9090/debug/pool",
-		Args:    args(cobra.ExactArgs(1)),
+		Long: "Show the figures of a running instance's pool. The URL is where the application has mounted dbpool.Pool.Handler.",
+		Example: `  tenantctl pool stat http://127.0.0.1:9090/debug/pool
+  tenantctl pool stat http://127.0.0.1:9090/debug/pool --tenants 10`,
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, args[0], nil)
+			at, err := url.Parse(args[0])
+			if err == nil && (at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+				err = fmt.Errorf("%q is not the URL of a pool, such as http://127.0.0.1:9090/debug/pool", args[0])
+			}
+			if err == nil && (most < 0 || most > maxPoolTenants) {
+				err = fmt.Errorf("--tenants %d, want 0 to %d", most, maxPoolTenants)
+			}
+			if err != nil {
+				return usage(err)
+			}
+			if q := at.Query(); most > 0 {
+				q.Set("tenants", fmt.Sprint(most))
+				at.RawQuery = q.Encode()
+			}
+			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, at.String(), nil)
 			if err != nil {
 				return usage(err)
 			}
@@ -54,7 +74,21 @@ func (p *program) poolStat() *cobra.Command {
 				rows.row(name, fmt.Sprint(s.Budget+s.Lent), fmt.Sprint(s.InUse), fmt.Sprint(s.Idle), fmt.Sprint(s.Waiting),
 					fmt.Sprint(s.Refused+s.GaveUp), fmt.Sprintf("%.3f", s.DialsPerRequest()), s.Breaker)
 			}
+			if err := rows.flush(); err != nil || most == 0 {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout())
+			rows = newTable(cmd.OutOrStdout(), "SERVER", "CONNS", "IDLE", "WAITING", "STATE", "TENANT")
+			for _, t := range all.Tenants[:min(most, len(all.Tenants))] {
+				state := "up"
+				if t.Down {
+					state = "down"
+				}
+				rows.row(t.Server, fmt.Sprint(t.Conns), fmt.Sprint(t.Idle), fmt.Sprint(t.Waiting), state, string(t.Tenant))
+			}
 			return rows.flush()
 		},
 	}
+	cmd.Flags().IntVar(&most, "tenants", 0, "also the tenants that use most connections, at most so many")
+	return cmd
 }

@@ -30,8 +30,21 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&s.exclude, "exclude", nil, "tenant to leave out; may be repeated")
 }
 
-// complete finds the tenants that are named, as arguments or by flags.
+// chosen reports whether a flag selects tenants.
+func (s *selection) chosen() bool { return len(s.tenants) > 0 || s.all || s.where != "" }
+
+// complete finds the tenants that are named, as arguments or by flags. If there are none,
+// it asks on a terminal.
 func (s *selection) complete(p *program, cmd *cobra.Command, names []string) (ids, exclude []tenancy.ID, err error) {
+	if _, can := terminal(cmd.InOrStdin()); can && len(names) == 0 && !s.chosen() {
+		answer, err := p.ask(cmd, "Which tenants? Their slugs, or \"--all\":")
+		if err != nil {
+			return nil, nil, err
+		}
+		if names = strings.Fields(answer); answer == "--all" {
+			names, s.all = nil, true
+		}
+	}
 	names = slices.Concat(names, s.tenants)
 	chosen := 0
 	for _, is := range []bool{len(names) > 0, s.all, s.where != ""} {
@@ -64,10 +77,18 @@ func (s *selection) complete(p *program, cmd *cobra.Command, names []string) (id
 func (s *selection) each(p *program, cmd *cobra.Command, names []string) iter.Seq2[*tenancy.Tenant, error] {
 	return func(yield func(*tenancy.Tenant, error) bool) {
 		ids, exclude, err := s.complete(p, cmd, names)
-		var f tenancy.Filter
-		if err == nil {
-			f, err = tenancy.ParseFilter(s.where)
+		if err != nil {
+			yield(nil, err)
+			return
 		}
+		s.these(p, cmd, ids, exclude)(yield)
+	}
+}
+
+// these yields the tenants with these IDs, or without any those that the filter selects.
+func (s *selection) these(p *program, cmd *cobra.Command, ids, exclude []tenancy.ID) iter.Seq2[*tenancy.Tenant, error] {
+	return func(yield func(*tenancy.Tenant, error) bool) {
+		f, err := tenancy.ParseFilter(s.where)
 		if err != nil {
 			yield(nil, err)
 			return

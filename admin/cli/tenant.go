@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +15,7 @@ import (
 
 func (p *program) tenant() *cobra.Command {
 	cmd := group("tenant", "Make, show and change tenants",
-		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantRename(), p.tenantDomain(), p.tenantTag(),
+		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantUpdate(), p.tenantRename(), p.tenantDomain(), p.tenantTag(), p.tenantHomepage(),
 		p.tenantRestore(), p.tenantPurge())
 	cmd.AddCommand(p.statusCommands()...)
 	return cmd
@@ -106,7 +108,7 @@ func (p *program) tenantShow() *cobra.Command {
 			}
 			return pairs(cmd.OutOrStdout(),
 				"Slug", t.Slug, "ID", string(t.ID), "Name", t.Name, "Status", string(t.Status), "Plan", t.Plan,
-				"Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
+				"Limits", limits(t.Limits), "Settings", settings(t.Settings), "Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
 				"Server", t.Placement.Server, "Database", t.Placement.Database, "Schema version", schemaVersion(t),
 				"Created", date(t.CreatedAt), "Changed", date(t.UpdatedAt))
 		}),
@@ -133,4 +135,22 @@ func (p *program) find(cmd *cobra.Command, name string) (*tenancy.Tenant, error)
 		}
 	}
 	return nil, usage(fmt.Errorf("no tenant has the slug, ID or domain %q", name))
+}
+
+// limits returns limits as a line.
+func limits(all map[string]int64) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, fmt.Sprintf("%s=%d", name, all[name]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// settings returns settings as a line.
+func settings(all map[string]string) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, name+"="+all[name])
+	}
+	return strings.Join(out, ", ")
 }

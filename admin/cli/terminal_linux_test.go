@@ -1,0 +1,102 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/artflow-studio/tenancy/admin/cli"
+)
+
+// newTerminal returns the two ends of a terminal of 80 columns: what a person holds, and
+// what a program does.
+func newTerminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	fd := int(person.Fd()) //nolint:gosec // a file's number
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return person, program
+}
+
+// on runs a command on a terminal on which a person has typed something.
+func (l *line) on(typed string, args ...string) (code int, screen string) {
+	l.t.Helper()
+	person, program := newTerminal(l.t)
+	if _, err := io.WriteString(person, typed); err != nil {
+		l.t.Fatal(err)
+	}
+	seen := make(chan string, 1)
+	go func() {
+		var all bytes.Buffer
+		_, _ = io.Copy(&all, person) // until the program's end is closed
+		seen <- all.String()
+	}()
+	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes", Results: l.kept})
+	root.SetArgs(args)
+	root.SetIn(program)
+	root.SetOut(program)
+	root.SetErr(program)
+	code = cli.Run(l.t.Context(), root)
+	_ = program.Close()
+	return code, strings.ReplaceAll(<-seen, "\r\n", "\n")
+}
+
+// On a terminal a command asks for what is missing, and asks before it changes many.
+func TestAsks(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, tt := range []struct {
+		args, typed string
+		code        int
+		want        []string
+	}{
+		{"tenant create", "acme\n", 0, []string{"Slug: ", "Made tenant acme"}},
+		{"tenant create globex", "", 0, []string{"Made tenant globex"}},
+		{"tenant create", "\n", 2, []string{"no answer"}},
+		{"tenant create", "\x04", 2, []string{"no answer"}},
+		{"tenant show", "globex\n", 0, []string{"Tenant (slug, ID or domain): ", "Status    active"}},
+		{"tenant domain add", "acme\na.example\n", 0, []string{"Tenant (", "Domain: ", "a.example"}},
+		{"tenant suspend", "acme globex\ny\n", 0, []string{"Which tenants?", "Suspend 2 tenants? [y/N]", "2 of 2 tenants done"}},
+		{"tenant activate", "--all\ny\n", 0, []string{"2 of 2 tenants done"}},
+		{"tenant activate --all", "n\n", 2, []string{"nothing was done"}},
+		{"db status", "acme\n", 0, []string{"Which tenants?", "1 of 1 tenant up to date"}},
+		{"run plan", "migrate\n--all\n", 0, []string{"Task: ", "FIRST TENANTS"}},
+		{"tenant archive acme", "globex\n", 2, []string{`Type "acme" to go on:`, "nothing was done"}},
+		{"tenant archive acme", "acme\n", 0, []string{"1 of 1 tenant done"}},
+		{"tenant show a b", "", 2, []string{"accepts 1 arg"}},
+	} {
+		code, screen := l.on(tt.typed, strings.Fields(tt.args)...)
+		if code != tt.code {
+			t.Errorf("%s: got exit code %d and\n%s\nwant %d", tt.args, code, screen, tt.code)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(screen, want) {
+				t.Errorf("%s: got\n%s\nwant %q", tt.args, screen, want)
+			}
+		}
+	}
+}
