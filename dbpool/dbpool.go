@@ -200,7 +200,8 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // were given out lead there from then on; connections to the old place end
 // after their current use; so it is with a record of a tenant that was deleted and
 // made again under its ID, and the old record is an error that wraps
-// [tenancy.ErrUnavailable] then. A handle cannot follow a tenant to an engine with
+// [tenancy.ErrUnavailable] then. When the record's SchemaVersion is another one than
+// before, the tenant's connections end after their current use, too. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that unwraps to
 // [tenancy.ErrClosed].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
@@ -267,13 +268,17 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 			return nil, err
 		}
 	}
+	migrated := h.schema != t.SchemaVersion // what connections prepared may be of the old schema
 	h.all(func(h *handle) {
-		h.placement, h.version, h.created, h.conns = t.Placement, t.Version, t.CreatedAt, c
+		h.placement, h.version, h.schema, h.created, h.conns = t.Placement, t.Version, t.SchemaVersion, t.CreatedAt, c
 		if moved {
 			err = errors.Join(err, p.lead(h, s)) // readers, too, until they are asked for again
 			return
 		}
 		h.source.allow(c.or(h.server.conns))
+		if migrated {
+			h.source.renew()
+		}
 	})
 	return h.db, err
 }

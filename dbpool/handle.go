@@ -19,6 +19,7 @@ type handle struct {
 	tenant    tenancy.ID
 	placement tenancy.Placement
 	version   int64
+	schema    int64     // of the database, as that record says
 	created   time.Time // when that record was made
 	conns     conns     // what the host says
 	server    *server   // to which it leads
@@ -67,7 +68,7 @@ func (h *handle) has(db *sqlx.DB) bool {
 // newHandle returns a handle that leads to a server. The caller has the lock, as
 // for the functions below.
 func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
-	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, created: t.CreatedAt, conns: c, reads: reads}
+	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, schema: t.SchemaVersion, created: t.CreatedAt, conns: c, reads: reads}
 	to, err := p.target(s, h)
 	if err != nil {
 		return nil, err

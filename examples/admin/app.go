@@ -102,15 +102,16 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	}
 	a.closers = append(a.closers, a.pool.Close)
 	migrations, err1 := fs.Sub(embedded, "migrations")
-	migrator, err2 := migrate.New(a.pool, migrations, nil)
+	locks, err5 := lifecycle.NewLocks(a.db, nil)
+	migrator, err2 := migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
 	a.keeper, err3 = analytics.NewKeeper(store, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewAPIKeys(a.catalog, "demo", nil)
 	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
-	if err := errors.Join(err, err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
-	if a.tenants, err = lifecycle.New(a.catalog, a.pool, migrator, &lifecycle.Options{Server: where}); err != nil {
+	if a.tenants, err = lifecycle.New(a.catalog, a.pool, migrator, &lifecycle.Options{Server: where, Locks: locks}); err != nil {
 		return a, err
 	}
 	// Work over many tenants.
@@ -122,7 +123,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background, Audit: a.trail}); err != nil {
 		return a, err
 	}
-	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, locks.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return a, err
 		}

@@ -73,7 +73,11 @@ func run(ctx context.Context, data string, now bool) (err error) {
 	if err != nil {
 		return err
 	}
-	migrator, err := migrate.New(pool, schema, nil)
+	locks, err := lifecycle.NewLocks(db, nil) // one at a time works on a tenant's database
+	if err != nil {
+		return err
+	}
+	migrator, err := migrate.New(pool, schema, &migrate.Options{Records: cat, Locks: locks})
 	if err != nil {
 		return err
 	}
@@ -88,10 +92,10 @@ func run(ctx context.Context, data string, now bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(cat.Migrate(ctx), runner.Migrate(ctx)); err != nil {
+	if err := errors.Join(cat.Migrate(ctx), locks.Migrate(ctx), runner.Migrate(ctx)); err != nil {
 		return err
 	}
-	tenants, err := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "main"})
+	tenants, err := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "main", Locks: locks})
 	if err != nil {
 		return err
 	}

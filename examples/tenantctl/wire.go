@@ -67,10 +67,14 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if app.Migrator, err = migrate.New(pool, files, nil); err != nil {
+	locks, err := lifecycle.NewLocks(db, nil)
+	if err != nil {
 		return nil, err
 	}
-	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name})
+	if app.Migrator, err = migrate.New(pool, files, &migrate.Options{Records: app.Catalog, Locks: locks}); err != nil {
+		return nil, err
+	}
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name, Locks: locks})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, locks.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}

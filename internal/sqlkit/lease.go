@@ -93,15 +93,43 @@ type Lease struct {
 	until time.Time
 }
 
+// HeldError says that somebody else holds a lease. It wraps [tenancy.ErrLimited].
+type HeldError struct {
+	// Name is the lease's, Holder what [Lease.Holder] returns to who holds it.
+	Name, Holder string
+	// Left is when the lease ends unless it is renewed.
+	Left time.Duration
+}
+
+// Error returns the text for logs.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%v: lease %q is held by %s for another %v", tenancy.ErrLimited, e.Name, e.Holder, e.Left)
+}
+
+// Unwrap returns [tenancy.ErrLimited].
+func (e *HeldError) Unwrap() error { return tenancy.ErrLimited }
+
 // Acquire takes the lease for the time ttl. While somebody else holds it, the
-// error wraps [tenancy.ErrLimited] and says who; a lease whose time is over is
+// error is a [*HeldError]; a lease whose time is over is
 // taken from its holder. When ctx ends in the middle, the lease may be held until
 // ttl is over.
 func (l *Leases) Acquire(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
-	if name == "" || len(name) > 190 || ttl <= 0 {
-		return nil, fmt.Errorf("%w: lease %q for %v", tenancy.ErrInvalid, name, ttl)
+	return l.AcquireFor(ctx, name, "", ttl)
+}
+
+// maxPurpose is the longest purpose of a lease, in bytes.
+const maxPurpose = 60
+
+// AcquireFor is [Leases.Acquire] for a purpose of up to 60 bytes, which the holder's name
+// begins with, before " at ".
+func (l *Leases) AcquireFor(ctx context.Context, name, purpose string, ttl time.Duration) (*Lease, error) {
+	if name == "" || len(name) > 190 || ttl <= 0 || len(purpose) > maxPurpose {
+		return nil, fmt.Errorf("%w: lease %q for %v, for %q", tenancy.ErrInvalid, name, ttl, purpose)
 	}
 	lease := &Lease{leases: l, name: name, holder: holder(), ttl: ttl}
+	if purpose != "" {
+		lease.holder = purpose + " at " + lease.holder
+	}
 	for range 10 {
 		err := lease.acquire(ctx)
 		if err == nil {
@@ -148,8 +176,7 @@ func (l *Lease) acquire(ctx context.Context) error {
 		return err
 	}
 	if row.Left > 0 {
-		return fmt.Errorf("%w: lease %q is held by %s for another %v",
-			tenancy.ErrLimited, l.name, row.Holder, time.Duration(row.Left)*time.Microsecond)
+		return &HeldError{l.name, row.Holder, time.Duration(row.Left) * time.Microsecond}
 	}
 	now := l.leases.dialect.Now()
 	_, err = l.exec(ctx, `UPDATE %s SET token = token + 1, holder = ?, expires_at = `+now+` + ? WHERE name = ? AND expires_at <= `+now,
@@ -239,6 +266,13 @@ func (l *Leases) Expired(ctx context.Context, prefix string) (names []string, er
 	return names, err
 }
 
+// Forget forgets the name of a lease that nobody holds. Its tokens begin anew when the
+// name is used again, so it is for names that are not.
+func (l *Leases) Forget(ctx context.Context, name string) error {
+	_, err := l.db.ExecContext(ctx, l.query(`DELETE FROM %s WHERE name = ? AND expires_at <= `+l.dialect.Now()), name)
+	return err
+}
+
 // Remove takes a lease from a holder whose time is over, in a transaction, and
 // forgets its name. It waits for transactions that have locked the lease, and those
 // that come later find it lost. It reports false if the lease is held, or gone. A
@@ -283,17 +317,23 @@ func (l *Leases) Do(ctx context.Context, name string, ttl time.Duration, fn func
 	if err != nil {
 		return err
 	}
+	return lease.Hold(ctx, func(ctx context.Context) error { return fn(ctx, lease) })
+}
+
+// Hold runs fn while renewing the lease, which was acquired just now, and releases it.
+// See [Leases.Do].
+func (l *Lease) Hold(ctx context.Context, fn func(context.Context) error) error {
 	held, cancel := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
-	keeper.Go(func() { lease.keep(held, cancel) })
+	keeper.Go(func() { l.keep(held, cancel) })
 	defer func() {
 		cancel(nil)
 		keeper.Wait()
 		ending, done := context.WithTimeout(context.WithoutCancel(ctx), leaseCleanup)
 		defer done()
-		_ = lease.Release(ending) // or it ends by itself
+		_ = l.Release(ending) // or it ends by itself
 	}()
-	err = fn(held, lease)
+	err := fn(held)
 	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
 		return errors.Join(lost, err)
 	}

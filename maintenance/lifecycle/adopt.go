@@ -55,12 +55,6 @@ func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tena
 		return nil, tenancy.Wrap(op, t.ID, err)
 	}
 	w.tenant = made
-	active, err := w.do(ctx)
-	if err == nil {
-		return active, nil
-	}
-	if !w.again {
-		err = errors.Join(err, w.undo(ctx, err))
-	}
-	return nil, tenancy.Wrap(op, made.ID, err)
+	active, err := w.orUndo(ctx, "its adoption")
+	return active, tenancy.Wrap(op, made.ID, err)
 }

@@ -67,6 +67,10 @@ type Lifecycle struct {
 type Options struct {
 	// Server is where tenants go whose placement names no server. Default: "".
 	Server string
+	// Locks keeps what must be alone with a tenant apart: creation, purge, and what else
+	// takes them, such as migrations. It is asked before the lock of the tenant's own
+	// database. Default: none; then that one alone keeps creations and purges apart.
+	Locks Locker
 	// Seed fills a new tenant's database after the migrations; its context
 	// carries the tenant. It may run again if it was interrupted. Default: nothing.
 	Seed func(ctx context.Context, t *tenancy.Tenant) error
@@ -157,17 +161,33 @@ func (l *Lifecycle) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 	// A name that is new and random is known to nobody but whoever saw the record
 	// and resumed the creation.
 	w := &work{Lifecycle: l, tenant: t, mayClaim: !chosen}
-	defer func() {
-		if r := recover(); r != nil { // the application's seed
-			_ = w.undo(ctx, nil)
-			panic(r)
+	active, err := w.orUndo(ctx, "its creation")
+	return active, tenancy.Wrap(op, t.ID, err)
+}
+
+// orUndo does the work, alone with the tenant, and undoes it if that fails.
+func (w *work) orUndo(ctx context.Context, purpose string) (active *tenancy.Tenant, err error) {
+	began := false
+	err = w.Lock(ctx, w.tenant.ID, purpose, func(ctx context.Context) (err error) {
+		began = true
+		defer func() {
+			if r := recover(); r != nil { // the application's seed
+				_ = w.undo(ctx, nil)
+				panic(r)
+			}
+		}()
+		if active, err = w.do(ctx); err != nil && !w.again {
+			err = errors.Join(err, w.undo(ctx, err))
 		}
-	}()
-	active, err := w.do(ctx)
-	if err == nil {
+		return err
+	})
+	switch {
+	case active != nil: // even if the lock was lost behind that
 		return active, nil
+	case !began && !w.again:
+		err = errors.Join(err, w.undo(ctx, err))
 	}
-	return nil, tenancy.Wrap(op, t.ID, errors.Join(err, w.undo(ctx, err)))
+	return nil, err
 }
 
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
@@ -226,14 +246,18 @@ const opResume = "lifecycle.Lifecycle.Resume"
 
 func (l *Lifecycle) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	w := &work{Lifecycle: l, tenant: t, mayClaim: true}
-	active, err := w.do(ctx)
-	if err == nil {
-		return active, nil
-	}
-	if w.made && errors.Is(err, tenancy.ErrNotFound) {
-		if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
-			err = errors.Join(err, w.undo(ctx, nil)) // whoever created the tenant gave it up meanwhile
+	var active *tenancy.Tenant
+	err := l.Lock(ctx, t.ID, "its creation", func(ctx context.Context) (err error) {
+		active, err = w.do(ctx)
+		if w.made && errors.Is(err, tenancy.ErrNotFound) {
+			if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
+				err = errors.Join(err, w.undo(ctx, nil)) // whoever created the tenant gave it up meanwhile
+			}
 		}
+		return err
+	})
+	if active != nil { // even if the lock was lost behind that
+		return active, nil
 	}
 	return nil, tenancy.Wrap(opResume, t.ID, err)
 }

@@ -27,6 +27,7 @@ type kit struct {
 	server *tenancytest.Server
 	pool   *dbpool.Pool
 	cat    *catalog.Catalog
+	db     *sqlx.DB // the catalog's
 }
 
 func newKit(t *testing.T, s *tenancytest.Server) *kit {
@@ -46,7 +47,7 @@ func newKit(t *testing.T, s *tenancytest.Server) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &kit{s, s.Pool(t, nil), cat}
+	return &kit{s, s.Pool(t, nil), cat, db}
 }
 
 func (k *kit) life(t *testing.T, migration string, seed func(context.Context, *tenancy.Tenant) error) *lifecycle.Lifecycle {
@@ -378,7 +379,7 @@ func TestCreateAndResumeAtOnce(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		k := newKit(t, s)
-		other := &kit{s, s.Pool(t, nil), k.cat}
+		other := &kit{s, s.Pool(t, nil), k.cat, k.db}
 		create, resume := k.life(t, makeNotes, nil), other.life(t, makeNotes, nil)
 		for i := range 8 {
 			slug := fmt.Sprintf("t%d", i)

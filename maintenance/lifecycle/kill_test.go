@@ -96,7 +96,7 @@ func killKit(t *testing.T, name, dsn, database, template string) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &kit{s, s.Pool(t, nil), cat}
+	return &kit{s, s.Pool(t, nil), cat, db}
 }
 
 // Processes are killed at any time while they create tenants or undo that. Any

@@ -21,7 +21,7 @@ func (k *kit) instances(t *testing.T, n int) []*kit {
 	t.Helper()
 	all := make([]*kit, n)
 	for i := range all {
-		all[i] = &kit{k.server, k.server.Pool(t, nil), k.cat}
+		all[i] = &kit{k.server, k.server.Pool(t, nil), k.cat, k.db}
 	}
 	return all
 }

@@ -98,15 +98,17 @@ func (l *Lifecycle) isOrphan(ctx context.Context, o Orphan) (bool, error) {
 // another tenant's by now, tenancy.ErrForbidden. One that is gone is no error.
 func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 	t := o.tenant()
-	err := l.databases.Exclusive(ctx, t, func(ctx context.Context) error {
-		orphaned, err := l.isOrphan(ctx, o)
-		if err == nil && !orphaned {
-			err = fmt.Errorf("%w: the tenant has a record", tenancy.ErrConflict)
-		}
-		if err != nil {
-			return err
-		}
-		return l.databases.Drop(ctx, t)
+	err := l.Lock(ctx, o.Tenant, "the removal of an orphan", func(ctx context.Context) error {
+		return l.databases.Exclusive(ctx, t, func(ctx context.Context) error {
+			orphaned, err := l.isOrphan(ctx, o)
+			if err == nil && !orphaned {
+				err = fmt.Errorf("%w: the tenant has a record", tenancy.ErrConflict)
+			}
+			if err != nil {
+				return err
+			}
+			return l.databases.Drop(ctx, t)
+		})
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil

@@ -124,7 +124,7 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := newKit(t, s)
-	marked := &kit{s, poolOver(t, engine), k.cat}
+	marked := &kit{s, poolOver(t, engine), k.cat, k.db}
 	id := tenancy.NewID()
 	if _, err := marked.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("Create: got %v, want ErrInvalid", err)
@@ -147,7 +147,7 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 	if engine, err = postgres.New(s.DSN, &postgres.Options{Template: template}); err != nil {
 		t.Fatal(err)
 	}
-	later := &kit{s, poolOver(t, engine), k.cat}
+	later := &kit{s, poolOver(t, engine), k.cat, k.db}
 	first, err := later.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{Slug: "first"})
 	if err != nil {
 		t.Fatal(err)

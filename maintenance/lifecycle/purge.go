@@ -28,7 +28,8 @@ const (
 // Purge removes an archived tenant for good, [Options.Grace] after the last change of
 // its record. The steps, each of which may be done again:
 //
-//  1. It takes the lock of the tenant's database, and waits while somebody else has it.
+//  1. It takes the tenant's lock of [Options.Locks] and that of its database, and waits
+//     while somebody else has one.
 //  2. It calls [Options.Drain] and waits until no connection of this instance is in use.
 //  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays archived.
 //  4. The status becomes purging. From then on the tenant cannot be restored.
@@ -52,6 +53,20 @@ func (l *Lifecycle) PurgeNow(ctx context.Context, id tenancy.ID) error {
 }
 
 func (l *Lifecycle) purge(ctx context.Context, op string, id tenancy.ID, now bool) error {
+	_, err := l.purgeable(ctx, id, now)
+	if err == nil {
+		err = l.Lock(ctx, id, "its purge", func(ctx context.Context) error { return l.purgeAlone(ctx, id, now) })
+	}
+	if forgetful, ok := l.opts.Locks.(interface {
+		Forget(ctx context.Context, id tenancy.ID) error
+	}); ok && err == nil {
+		_ = forgetful.Forget(ctx, id) // or a row stays that harms nobody
+	}
+	return tenancy.Wrap(op, id, err)
+}
+
+// purgeAlone purges a tenant whose lock the caller holds.
+func (l *Lifecycle) purgeAlone(ctx context.Context, id tenancy.ID, now bool) error {
 	t, err := l.purgeable(ctx, id, now)
 	if err == nil {
 		err = l.removeDatabase(ctx, t, now)
@@ -64,7 +79,7 @@ func (l *Lifecycle) purge(ctx context.Context, op string, id tenancy.ID, now boo
 			err = nil // another instance was faster
 		}
 	}
-	return tenancy.Wrap(op, id, err)
+	return err
 }
 
 // purgeable returns the record of a tenant that may be purged.

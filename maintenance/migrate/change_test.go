@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -198,4 +199,78 @@ func TestNothingToDoCostsOneQuery(t *testing.T) {
 			t.Errorf("%s: got %d statements, %v, want 1", name, db.n.Load(), err)
 		}
 	}
+}
+
+// The record says which version the schema has: when that changed, and when it says
+// otherwise, and nothing is written when it is right.
+func TestSchemaVersionOfTheRecord(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		cat := tenancytest.NewCatalog(t, tenant)
+		pool := s.Pool(t, nil)
+		m, err := migrate.New(pool, tables(4, 1), &migrate.Options{Records: cat})
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := func() *tenancy.Tenant {
+			t.Helper()
+			now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return now
+		}
+		want := func(what string, version, schema int64) {
+			t.Helper()
+			if now := record(); now.SchemaVersion != schema || now.Version != version {
+				t.Errorf("%s: got schema version %d in version %d of the record, want %d in %d", what, now.SchemaVersion, now.Version, schema, version)
+			}
+		}
+		up := func(to int64) {
+			t.Helper()
+			if _, err := m.UpTo(t.Context(), record(), to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old := record()
+		up(2)
+		want("after two migrations", 2, 2)
+		up(2)
+		want("with nothing to do", 2, 2)
+		if _, err := m.UpTo(t.Context(), old, 2); err != nil { // a record of before
+			t.Fatal(err)
+		}
+		want("with an old record", 2, 2)
+		if _, err := m.UpTo(t.Context(), record(), migrate.Latest); err == nil {
+			t.Error("the broken migration: got no error")
+		}
+		want("after one that failed", 3, 3)
+		if _, err := m.Down(t.Context(), record()); err != nil {
+			t.Fatal(err)
+		}
+		want("after a rollback", 4, 2)
+		_, err = cat.Edit(t.Context(), tenant.ID, func(t *tenancy.Tenant) error { t.SchemaVersion = 77; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		up(1)
+		want("after it said something else", 6, 2)
+		gone := record() // who has no record then
+		gone.SchemaVersion = 9
+		if err := cat.Delete(t.Context(), archive(t, cat, tenant.ID)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.UpTo(t.Context(), gone, 1); err != nil {
+			t.Errorf("without a record: %v", err)
+		}
+	})
+}
+
+func archive(t *testing.T, cat *catalog.Catalog, id tenancy.ID) tenancy.ID {
+	t.Helper()
+	if _, err := cat.SetStatus(t.Context(), id, tenancy.StatusArchived); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

@@ -3,6 +3,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,20 @@ import (
 // Databases opens tenants' databases. A *dbpool.Pool is one.
 type Databases interface {
 	For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error)
+}
+
+// Records is the record of tenants, which keeps the version of each one's schema. A
+// *catalog.Catalog is one.
+type Records interface {
+	Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error)
+}
+
+// Locker keeps work apart that must not be done for one tenant at the same time. A
+// *lifecycle.Locks is one.
+type Locker interface {
+	// Lock runs fn while nobody else is in Lock with the tenant, and returns fn's error as
+	// it is. A context that fn was given holds the lock already.
+	Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error
 }
 
 // Latest is the version that stands for all migrations.
@@ -61,7 +76,7 @@ func (s *Status) UpToDate() bool { return len(s.Pending) == 0 }
 type Migrator struct {
 	databases Databases
 	files     fs.FS
-	table     string
+	opts      Options
 }
 
 // Options are the options of [New].
@@ -70,6 +85,15 @@ type Options struct {
 	// applied: a-z, 0-9 and _, no digit first, and no word that an engine
 	// reserves. Default: tenancy_schema_version.
 	Table string
+	// Records is where [tenancy.Tenant.SchemaVersion] is corrected by what the database
+	// says, when a migration was applied or taken back, or when the two differ. The
+	// change is made by the actor of the context, or by the system if there is none.
+	// Default: records keep no version.
+	Records Records
+	// Locks is asked before anything is applied or taken back. A database that lacks
+	// nothing is found before that. Default: only the lock in the tenant's own database
+	// keeps migrations of one tenant apart.
+	Locks Locker
 }
 
 // New returns a migrator for the files in the root of fsys, in the format of
@@ -82,11 +106,12 @@ type Options struct {
 // another, and one without "-- +goose Up" are errors that unwrap to
 // [tenancy.ErrInvalid].
 func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
-	m := &Migrator{databases: databases, files: fsys, table: "tenancy_schema_version"}
-	if opts != nil && opts.Table != "" {
-		m.table = opts.Table
+	m := &Migrator{databases: databases, files: fsys}
+	if opts != nil {
+		m.opts = *opts
 	}
-	err := sqlkit.ValidateTable(m.table)
+	m.opts.Table = cmp.Or(m.opts.Table, "tenancy_schema_version")
+	err := sqlkit.ValidateTable(m.opts.Table)
 	if databases == nil || fsys == nil {
 		err = fmt.Errorf("%w: want databases and files", tenancy.ErrInvalid)
 	}
@@ -117,7 +142,7 @@ func (m *Migrator) UpTo(ctx context.Context, t *tenancy.Tenant, version int64) (
 // Down takes the last migration back that was applied, with what its file has below
 // "-- +goose Down". A database without migrations is left as it is.
 func (m *Migrator) Down(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
-	return m.change(ctx, "migrate.Migrator.Down", t, m.down)
+	return m.change(ctx, "migrate.Migrator.Down", t, m.down())
 }
 
 // DownTo takes back all migrations that are later than that version.
@@ -127,14 +152,16 @@ func (m *Migrator) DownTo(ctx context.Context, t *tenancy.Tenant, version int64)
 
 // Redo takes the last migration back and applies it again, which is for development.
 func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
-	return m.change(ctx, "migrate.Migrator.Redo", t, func(ctx context.Context, s *schema) ([]sqlkit.Migration, []sqlkit.Migration, error) {
-		_, down, err := m.down(ctx, s)
-		if err != nil || len(down) == 0 {
-			return nil, down, err
-		}
-		up, err := sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.table, down[0].Version)
-		return up, down, err
-	})
+	down := m.down()
+	return m.change(ctx, "migrate.Migrator.Redo", t, work{"a migration redone", down.idle,
+		func(ctx context.Context, s *schema) ([]sqlkit.Migration, []sqlkit.Migration, error) {
+			_, down, err := down.do(ctx, s)
+			if err != nil || len(down) == 0 {
+				return nil, down, err
+			}
+			up, err := m.apply(ctx, s, down[0].Version)
+			return up, down, err
+		}})
 }
 
 // Status says how a tenant's database stands, in one query.
@@ -143,9 +170,8 @@ func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, erro
 	if err != nil {
 		return nil, tenancy.Wrap("migrate.Migrator.Status", t.ID, err)
 	}
-	out := &Status{Target: s.target()}
+	out := &Status{Version: s.version(), Target: s.target()}
 	for _, v := range s.applied {
-		out.Version = max(out.Version, v)
 		if !slices.ContainsFunc(s.sources, func(f sqlkit.Migration) bool { return f.Version == v }) {
 			out.Unknown = append(out.Unknown, v)
 		}
@@ -186,8 +212,16 @@ func (m *Migrator) open(ctx context.Context, t *tenancy.Tenant) (*schema, error)
 	if s.sources, err = sqlkit.Sources(files); err != nil {
 		return nil, err
 	}
-	s.applied, err = sqlkit.Applied(ctx, db, dialect, m.table)
+	s.applied, err = sqlkit.Applied(ctx, db, dialect, m.opts.Table)
 	return s, err
+}
+
+// version returns the latest that is applied.
+func (s *schema) version() int64 {
+	if n := len(s.applied); n > 0 {
+		return s.applied[n-1]
+	}
+	return 0
 }
 
 // pending returns the files of at most that version that are not applied.
@@ -206,63 +240,4 @@ func (s *schema) target() int64 {
 		return s.sources[n-1].Version
 	}
 	return 0
-}
-
-// work applies and takes back migrations.
-type work func(context.Context, *schema) (up, down []sqlkit.Migration, err error)
-
-// change opens a tenant's database, does the work, and says what was done.
-func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, do work) (*Result, error) {
-	ctx = tenancy.NewContext(ctx, t) // the caller's may be of another tenant
-	s, err := m.open(ctx, t)
-	if err != nil {
-		return nil, tenancy.Wrap(op, t.ID, err)
-	}
-	up, down, err := do(ctx, s)
-	applied := map[int64]bool{}
-	for _, v := range s.applied {
-		applied[v] = true
-	}
-	out := &Result{}
-	for _, each := range down {
-		delete(applied, each.Version)
-		out.Down = append(out.Down, Change(each))
-	}
-	for _, each := range up {
-		applied[each.Version] = true
-		out.Up = append(out.Up, Change(each))
-	}
-	for v := range applied {
-		out.Version = max(out.Version, v)
-	}
-	return out, tenancy.Wrap(op, t.ID, err)
-}
-
-func (m *Migrator) upTo(version int64) work {
-	return func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
-		if len(s.pending(version)) == 0 {
-			return nil, nil, nil
-		}
-		up, err = sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.table, version)
-		return up, nil, err
-	}
-}
-
-func (m *Migrator) downTo(version int64) work {
-	return func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
-		if n := len(s.applied); n == 0 || s.applied[n-1] <= version {
-			return nil, nil, nil
-		}
-		down, err = sqlkit.DownTo(ctx, s.db.DB, s.dialect, s.files, m.table, version)
-		return nil, down, err
-	}
-}
-
-// down takes back the last migration.
-func (m *Migrator) down(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
-	before := int64(0)
-	if n := len(s.applied); n > 1 {
-		before = s.applied[n-2]
-	}
-	return m.downTo(before)(ctx, s)
 }

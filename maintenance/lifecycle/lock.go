@@ -1,0 +1,226 @@
+package lifecycle
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+const (
+	locksTable   = "tenancy_locks"
+	versionTable = "tenancy_lifecycle_version"
+)
+
+// Locker keeps work apart that must not be done for one tenant at the same time. A
+// [*Locks] is one.
+type Locker interface {
+	// Lock runs fn while nobody else is in Lock with the tenant, and returns fn's error as
+	// it is. The purpose is what others see while they wait. The context of fn ends when
+	// the lock is lost. A context that fn was given, and those made of it, hold the
+	// lock already: Lock then only runs fn.
+	Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error
+}
+
+// Locks are exclusive locks of tenants, one for each, as rows of a table of the
+// control-plane database. Creation, purge, migrations and seeds take them, and so does what
+// else must be alone with a tenant, such as its backup or move.
+//
+// A lock is a lease: it ends [LocksOptions.TTL] after its holder died, by the clock of
+// the database. Methods may be called by many goroutines and many processes at once.
+type Locks struct {
+	db     *sqlx.DB
+	leases *sqlkit.Leases
+	opts   LocksOptions
+}
+
+// LocksOptions are the options of [NewLocks].
+type LocksOptions struct {
+	// TTL is how long after the death of its holder a lock ends. The holder renews it
+	// three times as often, and its work ends if it cannot. Default: 30 seconds.
+	TTL time.Duration
+	// Wait is how long Lock waits while somebody else holds the lock. Negative: not at
+	// all. Default: until its context ends.
+	Wait time.Duration
+}
+
+// NewLocks returns the locks in that database, which is the catalog's. The tables are
+// made by [Locks.Migrate].
+func NewLocks(db *sqlx.DB, opts *LocksOptions) (*Locks, error) {
+	const op = "lifecycle.NewLocks"
+	l := &Locks{db: db}
+	if opts != nil {
+		l.opts = *opts
+	}
+	if l.opts.TTL == 0 {
+		l.opts.TTL = 30 * time.Second
+	}
+	if l.opts.TTL < 0 {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: locks for %v", tenancy.ErrInvalid, l.opts.TTL))
+	}
+	var err error
+	l.leases, err = sqlkit.NewLeases(db, locksTable)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	return l, nil
+}
+
+// Migrate makes the table of locks or brings it up to date. Call it on every start;
+// many processes may call it at once.
+func (l *Locks) Migrate(ctx context.Context) error {
+	dialect, err := sqlkit.FromDriver(l.db.DriverName())
+	if err == nil {
+		var files fs.FS
+		if files, err = fs.Sub(migrations, "migrations/"+string(dialect)); err == nil {
+			_, err = sqlkit.Up(ctx, l.db.DB, dialect, files, versionTable)
+		}
+	}
+	return tenancy.Wrap("lifecycle.Locks.Migrate", "", err)
+}
+
+// LockedError says who holds a tenant's lock. It wraps [tenancy.ErrConflict].
+type LockedError struct {
+	Tenant tenancy.ID
+	// Purpose is what the holder does.
+	Purpose string
+	// Holder is where: host, process ID, and a text of its own.
+	Holder string
+	// Left is when the lock ends if its holder has died.
+	Left time.Duration
+}
+
+// Error returns the text for logs.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%v: tenant %s is locked for %s by %s, for another %v unless that renews it",
+		tenancy.ErrConflict, e.Tenant, e.Purpose, e.Holder, e.Left.Round(time.Millisecond))
+}
+
+// Unwrap returns [tenancy.ErrConflict].
+func (e *LockedError) Unwrap() error { return tenancy.ErrConflict }
+
+// lockKey is the key of contexts that hold a lock.
+type lockKey struct {
+	locks  *Locks
+	tenant tenancy.ID
+}
+
+// heldLock is the value.
+type heldLock struct {
+	token    int64
+	released atomic.Bool
+}
+
+// Lock runs fn while nobody else is in Lock with the tenant. The purpose, one to 60 bytes,
+// says why; others find it in their error. When the lock is lost, because the
+// database could not be reached in time or somebody took it over, the context of fn
+// ends and the error wraps [tenancy.ErrConflict], whatever fn returned. Otherwise fn's
+// error is returned as it is.
+//
+// While somebody else holds the lock, Lock waits within ctx and [LocksOptions.Wait]. If
+// that ends before the lock is free, the error wraps a [*LockedError].
+//
+// A context that fn was given, and those made of it, hold the lock already: Lock then
+// only runs fn.
+func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
+	const op = "lifecycle.Locks.Lock"
+	key := lockKey{l, id}
+	if held, ok := ctx.Value(key).(*heldLock); ok && !held.released.Load() {
+		return fn(ctx)
+	}
+	if err := id.Validate(); err != nil {
+		return tenancy.Wrap(op, id, err)
+	}
+	if purpose == "" || len(purpose) > 60 || strings.Contains(purpose, " at ") {
+		return tenancy.Wrap(op, id, fmt.Errorf("%w: purpose %.80q of a lock: want 1 to 60 bytes", tenancy.ErrInvalid, purpose))
+	}
+	lease, err := l.acquire(ctx, id, purpose)
+	if err != nil {
+		return tenancy.Wrap(op, id, err)
+	}
+	held := &heldLock{token: lease.Token()}
+	defer held.released.Store(true)
+	return lease.Hold(ctx, func(ctx context.Context) error {
+		return fn(context.WithValue(ctx, key, held))
+	})
+}
+
+// Fence returns the number of the lock of the tenant that ctx holds: larger than that of
+// every holder before. Whoever writes to something that lives on after a lost lock keeps
+// the number beside it, and refuses a smaller one. It is 0 when ctx holds none.
+func (l *Locks) Fence(ctx context.Context, id tenancy.ID) int64 {
+	if held, ok := ctx.Value(lockKey{l, id}).(*heldLock); ok && !held.released.Load() {
+		return held.token
+	}
+	return 0
+}
+
+// acquire waits for the lock.
+func (l *Locks) acquire(ctx context.Context, id tenancy.ID, purpose string) (*sqlkit.Lease, error) {
+	began := time.Now()
+	var locked error
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		lease, err := l.leases.AcquireFor(ctx, string(id), purpose, l.opts.TTL)
+		if err == nil {
+			return lease, nil
+		}
+		if !errors.Is(err, tenancy.ErrLimited) {
+			if locked != nil && ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", ctx.Err(), locked)
+			}
+			return nil, err
+		}
+		locked = err
+		var held *sqlkit.HeldError
+		if errors.As(err, &held) {
+			what, who, _ := strings.Cut(held.Holder, " at ")
+			locked = &LockedError{Tenant: id, Purpose: what, Holder: who, Left: held.Left}
+		}
+		if l.opts.Wait < 0 || l.opts.Wait > 0 && time.Since(began) >= l.opts.Wait {
+			return nil, locked
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), locked)
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // not a secret
+		}
+	}
+}
+
+// Forget removes the row of a tenant that is gone for good, unless somebody holds the lock.
+func (l *Locks) Forget(ctx context.Context, id tenancy.ID) error {
+	return tenancy.Wrap("lifecycle.Locks.Forget", id, l.leases.Forget(ctx, string(id)))
+}
+
+// Task returns the task with the lock held around each tenant's work. Tasks that must not
+// be done for one tenant at the same time, such as to migrate and to back up, are made so.
+// What migrate offers takes the lock itself.
+func (l *Locks) Task(purpose string, task tenancy.Task) tenancy.Task {
+	do := task.Do
+	task.Do = func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
+		return l.Lock(ctx, t.ID, purpose, func(ctx context.Context) error { return do(ctx, t, a) })
+	}
+	return task
+}
+
+// Lock runs fn alone with the tenant: see [Locks.Lock]. Without [Options.Locks] it only
+// runs fn.
+func (l *Lifecycle) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
+	if l.opts.Locks == nil {
+		return fn(ctx)
+	}
+	return l.opts.Locks.Lock(ctx, id, purpose, fn)
+}

@@ -1,0 +1,135 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+// recordTimeout bounds the correction of a record, which the end of a migration's context
+// does not cut off.
+const recordTimeout = 10 * time.Second
+
+// work applies and takes back migrations.
+type work struct {
+	purpose string
+	idle    func(*schema) bool // reports that there is nothing to do
+	do      func(context.Context, *schema) (up, down []sqlkit.Migration, err error)
+}
+
+// change opens a tenant's database, does the work, and says what was done.
+func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, w work) (*Result, error) {
+	ctx = tenancy.NewContext(ctx, t) // the caller's may be of another tenant
+	s, err := m.open(ctx, t)
+	if err != nil {
+		return nil, tenancy.Wrap(op, t.ID, err)
+	}
+	out := &Result{Version: s.version()}
+	if !w.idle(s) {
+		err = m.lock(ctx, t.ID, w.purpose, func(ctx context.Context) (err error) {
+			out, err = m.alone(ctx, t, w)
+			return err
+		})
+	}
+	if out == nil {
+		out = &Result{Version: s.version()}
+	}
+	return out, tenancy.Wrap(op, t.ID, errors.Join(err, m.record(ctx, t, out.Version)))
+}
+
+func (m *Migrator) lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
+	if m.opts.Locks == nil {
+		return fn(ctx)
+	}
+	return m.opts.Locks.Lock(ctx, id, purpose, fn)
+}
+
+// alone does the work for a tenant whose lock the caller holds. Others may have changed the
+// database before.
+func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Result, error) {
+	s, err := m.open(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	out := &Result{Version: s.version()}
+	if w.idle(s) {
+		return out, nil
+	}
+	up, down, err := w.do(ctx, s)
+	for _, each := range down {
+		out.Down = append(out.Down, Change(each))
+	}
+	for _, each := range up {
+		out.Up = append(out.Up, Change(each))
+	}
+	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	applied, e := sqlkit.Applied(uncut, s.db, s.dialect, m.opts.Table)
+	if e == nil {
+		s.applied = applied
+		out.Version = s.version()
+	}
+	return out, errors.Join(err, e)
+}
+
+// record corrects the version in the tenant's record.
+func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64) error {
+	if m.opts.Records == nil || t.SchemaVersion == version {
+		return nil
+	}
+	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
+		uncut = tenancy.WithActor(uncut, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "migrate"})
+	}
+	_, err := m.opts.Records.Edit(uncut, t.ID, func(now *tenancy.Tenant) error {
+		if now.Placement == t.Placement && now.CreatedAt.Equal(t.CreatedAt) { // or it is another database's
+			now.SchemaVersion = version
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return fmt.Errorf("the schema is at version %d, and the tenant's record does not say so: %w", version, err)
+	}
+	return nil
+}
+
+// apply applies the migrations of at most that version.
+func (m *Migrator) apply(ctx context.Context, s *schema, version int64) ([]sqlkit.Migration, error) {
+	return sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.opts.Table, version)
+}
+
+func (m *Migrator) upTo(version int64) work {
+	return work{"a migration",
+		func(s *schema) bool { return len(s.pending(version)) == 0 },
+		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+			up, err = m.apply(ctx, s, version)
+			return up, nil, err
+		}}
+}
+
+func (m *Migrator) downTo(version int64) work {
+	return work{"a rollback",
+		func(s *schema) bool { return s.version() <= version },
+		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+			down, err = sqlkit.DownTo(ctx, s.db.DB, s.dialect, s.files, m.opts.Table, version)
+			return nil, down, err
+		}}
+}
+
+// down takes back the last migration.
+func (m *Migrator) down() work {
+	return work{"a rollback",
+		func(s *schema) bool { return len(s.applied) == 0 },
+		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
+			before := int64(0)
+			if n := len(s.applied); n > 1 {
+				before = s.applied[n-2]
+			}
+			return m.downTo(before).do(ctx, s)
+		}}
+}
