@@ -39,7 +39,7 @@ func TestComparisons(t *testing.T) {
 			for query, want := range map[string]int{
 				"compare?tenants=t-aaa,t-ccc": 200, "compare?tenants=t-aaa,t-ccc&names=requests&window=24h": 200,
 				"compare?tenants=t-aaa,t-bbb": 404, "compare?tenants=t-aaa,t-none": 404, "compare?tenants=t-aaa": 400, "compare": 400, "compare?tenants=t-aaa,t-ccc&names=x": 400,
-				"top": 200, "top?by=bytes_out&window=7d": 200, "top?by=x": 400, "top?window=1s": 400,
+				"neighbours": 200, "neighbours?at=2020-01-01T00:00:00Z": 400, "neighbours?at=x": 400, "neighbours?to=x": 422, "top": 200, "top?by=bytes_out&window=7d": 200, "top?by=x": 400, "top?window=1s": 400,
 				"change": 200, "change?names=requests&window=1h": 200, "change/t-aaa": 200, "change/t-bbb": 404, "change?names=x": 400,
 				"forecast": 200, "forecast?name=errors&days=90&limit=1000": 200, "forecast/t-aaa": 200, "forecast/t-bbb": 404, "forecast?days=0": 400, "forecast?days=91": 400, "forecast?limit=NaN": 400, "forecast?name=in_flight": 400,
 				"health": 200, "health?filter=tag:": 422, "health?sort=x": 400, "health?limit=0": 400, "health?unknown=1": 422,

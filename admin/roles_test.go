@@ -32,7 +32,7 @@ var mayDo = map[string]string{
 	"GET tenants/{id}/keys": "oO", "POST tenants/{id}/keys": "oO", "DELETE tenants/{id}/keys": "oO", "POST tenants/{id}/keys/{key}/rotate": "oO", "DELETE tenants/{id}/keys/{key}": "oO",
 	"GET tenants/{id}/maintenance": "vsoSO", "POST tenants/{id}/maintenance": "soO", "DELETE tenants/{id}/maintenance": "soO", "POST tenants/{id}/maintenance/extend": "soO", "POST tenants/{id}/maintenance/bypass": "soO",
 	"GET maintenance": "vsoSO", "POST maintenance": "oO", "DELETE maintenance": "oO", "POST maintenance/extend": "oO", "POST maintenance/bypass": "oO",
-	"GET analytics/compare": "vsoSO", "GET analytics/top": "vsoSO", "GET analytics/change": "vsoSO", "GET analytics/change/{id}": "vsoSO", "GET analytics/forecast": "vsoSO", "GET analytics/forecast/{id}": "vsoSO", "GET analytics/health": "vsoSO",
+	"GET analytics/compare": "vsoSO", "GET analytics/top": "vsoSO", "GET analytics/neighbours": "vsoSO", "GET analytics/change": "vsoSO", "GET analytics/change/{id}": "vsoSO", "GET analytics/forecast": "vsoSO", "GET analytics/forecast/{id}": "vsoSO", "GET analytics/health": "vsoSO",
 	"GET schedules": "vsoSO", "POST schedules/{schedule}/pause": "oO", "POST schedules/{schedule}/resume": "oO", "POST schedules/{schedule}/trigger": "oO",
 	"GET pools": "vsoSO", "GET pools/{server}": "vsoSO", "GET instances": "vsoSO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -16,6 +17,7 @@ import (
 func (a *Admin) compareRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "analytics/compare", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.compare},
+		{method: "GET", pattern: "analytics/neighbours", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.neighbours},
 		{method: "GET", pattern: "analytics/top", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.top},
 		{method: "GET", pattern: "analytics/change", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.change},
 		{method: "GET", pattern: "analytics/change/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.change},
@@ -50,6 +52,25 @@ func (a *Admin) compare(c *call) error {
 		return err
 	}
 	return c.reply(http.StatusOK, out)
+}
+
+// neighbours names tenants that took most of a server or an instance while others there became slow.
+func (a *Admin) neighbours(c *call) error {
+	if err := c.onlyQuery("at"); err != nil {
+		return err
+	}
+	var at time.Time
+	if text := c.r.URL.Query().Get("at"); text != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return fmt.Errorf("%w: time %.60q", tenancy.ErrInvalid, text)
+		}
+	}
+	found, err := a.opts.Reports.Neighbours(c.ctx(), c.id.Scope, at)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, found)
 }
 
 // top lists the tenants that have most of a column.

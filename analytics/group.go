@@ -16,18 +16,22 @@ type groups struct {
 type groupKey struct {
 	tenant tenancy.ID
 	start  int64
+	source int64
 }
 
 func newGroups(q *SumQuery) *groups { return &groups{q, map[groupKey]*Counts{}} }
 
-// add merges a row of the tenant, which begins at that time in microseconds.
-func (g *groups) add(id tenancy.ID, start int64, c *Counts) {
+// add merges a row of the tenant and the source, which begins at that time in microseconds.
+func (g *groups) add(id tenancy.ID, start, source int64, c *Counts) {
 	var key groupKey
 	if g.query.ByTenant {
 		key.tenant = id
 	}
 	if step := g.query.Step.Microseconds(); step > 0 {
 		key.start = start - start%step
+	}
+	if g.query.BySource {
+		key.source = source
 	}
 	if g.found[key] == nil {
 		g.found[key] = &Counts{}
@@ -39,7 +43,7 @@ func (g *groups) add(id tenancy.ID, start int64, c *Counts) {
 func (g *groups) rows() []SumRow {
 	rows := make([]SumRow, 0, len(g.found))
 	for key, counts := range g.found {
-		row := SumRow{key.tenant, fromMicros(key.start), *counts}
+		row := SumRow{key.tenant, fromMicros(key.start), key.source, *counts}
 		if !g.query.Latency {
 			row.Counts.Latency, row.Counts.Own = Latency{}, nil
 		}
@@ -51,7 +55,7 @@ func (g *groups) rows() []SumRow {
 				return by
 			}
 		}
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Start.Compare(b.Start))
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Start.Compare(b.Start), cmp.Compare(a.Source, b.Source))
 	})
 	if g.query.Top > 0 {
 		rows = rows[:min(len(rows), g.query.Top)]

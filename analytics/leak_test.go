@@ -53,6 +53,8 @@ func everything(t *testing.T, store tenancytest.UsageStore, scope tenancy.Scope,
 	add("top", top, err)
 	memory, err := reports.Memory(ctx, scope)
 	add("memory", memory, err)
+	neighbours, err := reports.Neighbours(ctx, scope, time.Time{})
+	add("neighbours", neighbours, err)
 	activities, err := reports.Activities(ctx, scope, &analytics.ActivitiesRequest{Limit: 1})
 	add("activities", activities, err)
 	for name, err := range map[string]error{

@@ -209,7 +209,7 @@ func (m *Memory) Sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 		}
 		for key, p := range in {
 			if m.includes(q.Scope, q.Tenants, key.tenant) {
-				g.add(key.tenant, start, &p.Counts)
+				g.add(key.tenant, start, key.source, &p.Counts)
 			}
 		}
 	}

@@ -147,6 +147,9 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	if len(pieces) == 0 {
 		return nil, nil
 	}
+	if q.BySource { // longer rows do not have it
+		pieces = withLate([]piece{{partsTable, pieces[0].from, pieces[len(pieces)-1].to}})
+	}
 	if q.Latency {
 		return s.merged(ctx, q, c, pieces)
 	}
@@ -154,32 +157,36 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 }
 
 // grouped returns the columns by which rows of a query are grouped.
-func grouped(q *SumQuery) (id, start string) {
-	id, start = `''`, `0`
+func grouped(q *SumQuery) (id, start, source string) {
+	id, start, source = `''`, `0`, `0`
 	if q.ByTenant {
 		id = `t.id`
 	}
 	if q.Step > 0 {
 		start = fmt.Sprintf(`u.bucket - u.bucket %% %d`, q.Step.Microseconds())
 	}
-	return id, start
+	if q.BySource {
+		source = `u.source`
+	}
+	return id, start, source
 }
 
 // merged reads all rows and merges them here: buckets of latency cannot be added in SQL.
 func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	g := newGroups(q)
+	_, _, from := grouped(q)
 	for _, p := range pieces {
-		query := `SELECT t.id, u.bucket, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
+		query := `SELECT t.id, u.bucket, ` + from + `, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
 			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ?`
 		args := append(slices.Clone(c.args), p.from.UnixMicro(), p.to.UnixMicro())
 		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
 			var id tenancy.ID
-			var start int64
+			var start, source int64
 			var counts Counts
-			if err := s.scanCounts(r, &counts, &id, &start); err != nil {
+			if err := s.scanCounts(r, &counts, &id, &start, &source); err != nil {
 				return err
 			}
-			g.add(id, start, &counts)
+			g.add(id, start, source, &counts)
 			return nil
 		})
 		if err != nil {
@@ -205,7 +212,7 @@ func (s *SQL) scanCounts(r *sql.Rows, c *Counts, before ...any) error {
 
 // summed adds rows in SQL, over all pieces at once.
 func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
-	id, start := grouped(q)
+	id, start, source := grouped(q)
 	var sums, names []string
 	for _, col := range Columns() {
 		names = append(names, `u.`+col.String())
@@ -214,22 +221,22 @@ func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 	var from []string
 	var args []any
 	for _, p := range pieces {
-		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+strings.Join(names, `, `)+` FROM `+p.table.name+
+		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+source+` AS source_id, `+strings.Join(names, `, `)+` FROM `+p.table.name+
 			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE `+c.String()+` AND u.bucket >= ? AND u.bucket < ?`)
 		args = append(append(args, c.args...), p.from.UnixMicro(), p.to.UnixMicro())
 	}
-	query := `SELECT tenant, start_at, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at`
+	query := `SELECT tenant, start_at, source_id, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at, source_id`
 	if q.Top > 0 {
-		query += ` ORDER BY COALESCE(` + aggregate(q.Order) + `(` + q.Order.String() + `), 0) DESC, tenant, start_at LIMIT ?`
+		query += ` ORDER BY COALESCE(` + aggregate(q.Order) + `(` + q.Order.String() + `), 0) DESC, tenant, start_at, source_id LIMIT ?`
 		args = append(args, q.Top)
 	} else {
-		query += ` ORDER BY tenant, start_at`
+		query += ` ORDER BY tenant, start_at, source_id`
 	}
 	var rows []SumRow
 	err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
 		var row SumRow
 		var start int64
-		err := r.Scan(append([]any{&row.Tenant, &start}, scanned(&row.Counts)...)...)
+		err := r.Scan(append([]any{&row.Tenant, &start, &row.Source}, scanned(&row.Counts)...)...)
 		row.Start = fromMicros(start)
 		rows = append(rows, row)
 		return err

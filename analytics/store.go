@@ -199,6 +199,9 @@ type SumQuery struct {
 	Step time.Duration
 	// ByTenant asks for a row for each tenant.
 	ByTenant bool
+	// BySource asks for a row for each source, as instances are. Of that only the last
+	// three hours are known.
+	BySource bool
 	// Latency asks for latencies and the application's own counts, too.
 	Latency bool
 	// Top, if it is set, asks for the Limit tenants with the largest Order.
@@ -210,7 +213,8 @@ type SumQuery struct {
 type SumRow struct {
 	// Tenant is set if the query was by tenant.
 	Tenant tenancy.ID
-	// Start is set if the query had a step.
+	// Start is set if the query had a step, Source if it was by source.
 	Start  time.Time
+	Source int64
 	Counts Counts
 }
