@@ -26,6 +26,11 @@ const base = new URL("api/tenancy/", document.baseURI);
 /** signedOut is raised by the first answer that says the session has ended. */
 export const signedOut = signal(false);
 
+let ahead = 0;
+
+/** now is the server's time, in milliseconds since 1970: the browser's clock may be wrong by a day. */
+export const now = (): number => Date.now() + ahead;
+
 export interface Reply<T> {
   data: T;
   etag: string;
@@ -77,6 +82,8 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     if (c.signal?.aborted) throw err;
     throw new Problem(0, "offline", "No answer", "The server did not answer.", "", [], 0);
   }
+  const at = Date.parse(res.headers.get("Date") ?? "");
+  if (at && Math.abs(at - now()) > 2000) ahead = at - Date.now(); // the header has whole seconds
   if (!res.ok) {
     const p = await problem(res);
     if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });

@@ -1,5 +1,6 @@
 // Figures as text. A missing figure is a dash, never a zero.
 import { signal } from "@preact/signals";
+import { now } from "./api";
 
 /** zone is how times are written: the browser's zone, or UTC. */
 export const zone = signal<"local" | "utc">(localStorage.getItem("zone") === "utc" ? "utc" : "local");
@@ -81,9 +82,9 @@ export function tick(seconds: number, span: number): string {
   return stamp({ hour: "2-digit", minute: "2-digit", second: "2-digit" }, zone.value).format(t);
 }
 
-export function ago(text: string | undefined | null, now = Date.now()): string {
+export function ago(text: string | undefined | null, at = now()): string {
   if (!text) return "never";
-  const s = (now - +new Date(text)) / 1000;
+  const s = (at - +new Date(text)) / 1000;
   if (Number.isNaN(s)) return "–";
   if (s < -5) return "in " + plain(Math.round(-s), "seconds");
   if (s < 5) return "just now";

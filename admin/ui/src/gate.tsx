@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { call, post, Problem, signedOut } from "./api";
 import { Failure, Field } from "./parts";
 import { go, route } from "./router";
-import { me, refresh, signIn, signOut } from "./session";
+import { again, me, refresh, signIn, signOut } from "./session";
 
 /** useForm runs one submission at a time and keeps its error. */
 export function useForm(run: () => Promise<void>) {
@@ -67,7 +67,7 @@ export function SignIn() {
     <main class="gate">
       <div>
         <h1>Sign in</h1>
-        {me.value && <p class="muted">Your session has ended. What you typed is kept.</p>}
+        {me.value && <p class="muted">{signedOut.value ? "Your session has ended." : "Your session ends soon."} What you typed is kept.</p>}
         <form onSubmit={form.submit}>
           <Field label="E-mail" type="email" value={f.email} onInput={(e) => set({ ...f, email: e.currentTarget.value })} required autocomplete="username" />
           <Field label="Password" type="password" value={f.password} onInput={(e) => set({ ...f, password: e.currentTarget.value })} required autocomplete="current-password" />
@@ -78,6 +78,7 @@ export function SignIn() {
           )}
           <button class="primary" disabled={form.busy}>Sign in</button>
         </form>
+        {again.value && !signedOut.value && <p><button type="button" class="plain" onClick={() => (again.value = false)}>Not now</button></p>}
       </div>
     </main>
   );

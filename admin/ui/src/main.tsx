@@ -5,7 +5,7 @@ import { signedOut } from "./api";
 import { Enrol, Factor, Setup, SignIn } from "./gate";
 import { Failure, Waiting } from "./parts";
 import { route } from "./router";
-import { me, refresh, unreachable } from "./session";
+import { again, me, refresh, unreachable } from "./session";
 import { Shell } from "./shell";
 import { StepUp } from "./stepup";
 import "./theme";
@@ -28,9 +28,9 @@ function App() {
   if (who.next) return <main class="gate"><div><Enrol /></div></main>;
   return (
     <>
-      <div inert={signedOut.value}><Shell /></div>
+      <div inert={signedOut.value || again.value}><Shell /></div>
       <StepUp />
-      {signedOut.value && <div class="over"><SignIn /></div>}
+      {(signedOut.value || again.value) && <div class="over"><SignIn /></div>}
     </>
   );
 }

@@ -1,6 +1,7 @@
 // The navigation: a page is one row here and one file in pages/.
 import type { ComponentType } from "preact";
-import { may, me, wired } from "./session";
+import { newTenant } from "./newtenant";
+import type { Offer } from "./session";
 import { Audit } from "./pages/audit";
 import { Compare } from "./pages/compare";
 import { Health } from "./pages/health";
@@ -17,7 +18,7 @@ import { Schedules } from "./pages/schedules";
 import { Tenant } from "./pages/tenant";
 import { Tenants } from "./pages/tenants";
 
-export interface Row {
+export interface Row extends Offer {
   /** The first part of the address. */
   path: string;
   title: string;
@@ -25,18 +26,20 @@ export interface Row {
   page: ComponentType;
   /** The page of one thing: #/tenants/ID. */
   detail?: ComponentType<{ id: string }>;
-  permission?: string;
-  /** The part of the application that must be wired. */
-  part?: string;
-  /** For operators whose scope is all tenants. */
-  everywhere?: boolean;
   /** In the navigation, or only in the palette. */
   hidden?: boolean;
+  /** Actions that the palette offers: the page begins them when its address has the query. */
+  actions?: Action[];
+}
+
+export interface Action extends Offer {
+  title: string;
+  query: { [name: string]: string };
 }
 
 export const rows: Row[] = [
   { path: "overview", title: "Overview", icon: "overview", page: Overview, permission: "analytics.read", part: "reports" },
-  { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read" },
+  { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read", actions: [newTenant] },
   { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "reports" },
   { path: "compare", title: "Compare", icon: "compare", page: Compare, permission: "analytics.read", part: "reports" },
   { path: "memory", title: "Memory", icon: "memory", page: Memory, permission: "analytics.read", part: "reports" },
@@ -45,9 +48,8 @@ export const rows: Row[] = [
   { path: "schedules", title: "Schedules", icon: "schedule", page: Schedules, permission: "runs.read", part: "runs", everywhere: true },
   { path: "maintenance", title: "Maintenance", icon: "wait", page: Service, permission: "service.maintenance", part: "maintenance" },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read" },
-  { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit" },
-  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read" },
+  { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit", actions: [{ title: "Verify the audit", query: { verify: "1" }, permission: "audit.verify" }] },
+  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read", actions: [{ title: "Invite an operator", query: { new: "1" }, permission: "operators.write" }] },
   { path: "me", title: "My account", icon: "me", page: MyAccount, hidden: true },
 ];
 
-export const open = (r: Row): boolean => (!r.permission || may(r.permission)) && (!r.part || wired(r.part)) && (!r.everywhere || !!me.value?.scope.all);

@@ -4,6 +4,9 @@ import { useForm } from "./gate";
 import { Dialog, Failure, Field } from "./parts";
 import { go } from "./router";
 
+/** newTenant is who may make tenants, and what the palette calls it. */
+export const newTenant = { title: "New tenant", query: { new: "1" }, permission: "tenants.create", part: "create", everywhere: true };
+
 /** NewTenant makes a tenant with its database. */
 export function NewTenant({ close }: { close(): void }) {
   const [f, set] = useState({ slug: "", name: "", plan: "", tags: "" });

@@ -1,6 +1,6 @@
 // The small parts that all pages are made of.
 import type { ComponentChildren, InputHTMLAttributes } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "./api";
 import { ago, figure, time } from "./format";
 import { useLater } from "./load";
@@ -67,6 +67,7 @@ const shapes: Record<string, string> = {
   memory: "M4 4h8v8H4zM6 2v2M10 2v2M6 12v2M10 12v2M2 6h2M2 10h2M12 6h2M12 10h2",
   pool: "M3 4c0-2.7 10-2.7 10 0s-10 2.7-10 0v8c0 2.7 10 2.7 10 0V4M3 8c0 2.7 10 2.7 10 0",
   schedule: "M2.5 4h11v9.5h-11zM2.5 7h11M5.5 2v3M10.5 2v3",
+  lock: "M4 7.5h8v6H4zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5",
   compare: "M4 3v10M12 3v10M2 6h4M10 10h4",
 };
 
@@ -97,20 +98,39 @@ export function State({ name }: { name: string }) {
   );
 }
 
+/** looks says for each kind of failure how it is called, its colour and its shape. */
+const looks: { [status: number]: [title: string, kind: string, icon: string] } = {
+  0: ["No answer", "bad", "off"], 401: ["Not signed in", "warn", "me"], 403: ["Not allowed", "warn", "lock"], 404: ["Not found", "", "search"], 409: ["Not possible now", "warn", "compare"],
+  412: ["Changed meanwhile", "warn", "compare"], 422: ["Not accepted", "warn", "warn"], 429: ["Too many requests", "warn", "wait"], 503: ["Not available", "bad", "wait"],
+};
+
+/** Failure says what went wrong. What passes by itself is tried again after the time that the server names. */
 export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
-  if (!error) return null;
   const p = error instanceof Problem ? error : null;
-  let text = p ? p.detail || p.title : "The page failed: " + String(error);
-  if (p?.status === 403) text = "Your role does not allow this. " + text;
-  if (p?.status === 429) text = `Too many requests. ${p.retryAfter ? `Try again in ${p.retryAfter} s.` : ""}`;
-  if (p?.is("not-configured")) text = "The application has not wired this part. " + (p.detail || "");
+  const passes = !!retry && !!p && [0, 429, 503].includes(p.status);
+  const [left, setLeft] = useState(0);
+  useEffect(() => {
+    if (!passes) return;
+    let n = p.retryAfter || 5;
+    setLeft(n);
+    const timer = setInterval(() => {
+      setLeft(--n);
+      if (n > 0 || document.hidden) return;
+      clearInterval(timer);
+      retry();
+    }, 1000);
+    return () => clearInterval(timer);
+  }, [error]);
+  if (!error) return null;
+  const wiring = p?.is("not-configured");
+  const [title, kind, icon] = wiring ? ["Not wired", "", "pool"] : (looks[p?.status ?? -1] ?? [p && p.status < 500 ? "Not accepted" : "Failed", p && p.status < 500 ? "warn" : "bad", p && p.status < 500 ? "warn" : "bad"]);
+  const text = wiring ? "The application has not wired this part. " + p!.detail : p ? p.detail || p.title : "The page failed: " + String(error);
   return (
-    <div class={"notice " + (p && p.status >= 400 && p.status < 500 ? "warn" : "bad")} role="alert">
-      {text}
-      {p?.requestID && <span class="muted small"> Request <code>{p.requestID}</code></span>}
-      {retry && (!p || p.status === 0 || p.status >= 500) && (
-        <div><button type="button" onClick={retry}>Try again</button></div>
-      )}
+    <div class={"notice " + kind} role="alert">
+      <Icon name={icon} /> <b>{title}.</b> {text}
+      {passes && left > 0 && <span class="muted" aria-live="off"> Next try in {left} s.</span>}
+      {p?.requestID && <div class="muted small">Request <code>{p.requestID}</code></div>}
+      {retry && (!p || p.status === 0 || p.status >= 500) && <div><button type="button" onClick={retry}>Try again</button></div>}
     </div>
   );
 }

@@ -37,11 +37,26 @@ export async function refresh(): Promise<void> {
 }
 
 export const may = (permission: string): boolean => me.value?.permissions?.includes(permission) ?? false;
+/** Offer is what somebody must have to be offered a page or an action. */
+export interface Offer {
+  permission?: string;
+  /** The part of the application that must be wired. */
+  part?: string;
+  /** For operators whose scope is all tenants. */
+  everywhere?: boolean;
+}
+
+export const offered = (o: Offer): boolean => (!o.permission || may(o.permission)) && (!o.part || wired(o.part)) && (!o.everywhere || !!me.value?.scope.all);
+
+/** again is set while somebody signs in anew, before the session ends. */
+export const again = signal(false);
+
 export const wired = (part: string): boolean => me.value?.parts.includes(part) ?? false;
 
 export async function signIn(email: string, password: string): Promise<void> {
   await post("auth/sign-in", { email, password });
   await refresh();
+  again.value = false;
 }
 
 export async function signOut(): Promise<void> {

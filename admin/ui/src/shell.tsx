@@ -1,31 +1,24 @@
 import { useEffect, useState } from "preact/hooks";
+import { now } from "./api";
+import type { Overview } from "./api-types";
+import { commands, type Command } from "./command";
 import { useFind } from "./find";
 import { setZone, time, zone } from "./format";
+import { useKeyboard } from "./keyboard";
+import { useGet } from "./load";
 import { health, lastFrame, newBuild } from "./live";
-import { open, rows } from "./nav";
+import { rows } from "./nav";
 import { Dialog, Icon, Page, State } from "./parts";
 import { go, href, route } from "./router";
-import { may, me, signOut } from "./session";
+import { again, may, me, offered, refresh, signOut, wired, type Offer } from "./session";
 import { theme, type Theme } from "./theme";
 
 export function Shell() {
   const [palette, setPalette] = useState(false);
-  useEffect(() => {
-    const onKey = (e: KeyboardEvent) => {
-      const typing = (e.target as HTMLElement).closest?.("input,textarea,select,dialog");
-      if ((e.ctrlKey || e.metaKey) && e.key === "k") {
-        e.preventDefault();
-        setPalette(true);
-      } else if (e.key === "/" && !typing) {
-        e.preventDefault();
-        setPalette(true);
-      }
-    };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
+  const keys = useKeyboard(() => setPalette(true));
+  const attention = useAttention();
   const [first = "", id] = route.value.path;
-  const row = rows.find((r) => r.path === first) ?? (first === "" || first === "setup" ? rows.find(open) : undefined);
+  const row = rows.find((r) => r.path === first) ?? (first === "" || first === "setup" ? rows.find(offered) : undefined);
   const Body = row?.page;
   const Detail = row?.detail;
   return (
@@ -35,8 +28,8 @@ export function Shell() {
         <div class="brand"><Icon name="tenants" /> Tenancy</div>
         <button type="button" class="find" onClick={() => setPalette(true)} aria-keyshortcuts="/ Control+K"><Icon name="search" /> Find <span class="muted small">/</span></button>
         <nav aria-label="Pages">
-          {rows.filter((r) => open(r) && !r.hidden).map((r) => (
-            <a key={r.path} href={href([r.path])} aria-current={row === r ? "page" : undefined}><Icon name={r.icon} /> {r.title}</a>
+          {rows.filter((r) => offered(r) && !r.hidden).map((r) => (
+            <a key={r.path} href={href([r.path])} aria-current={row === r ? "page" : undefined}><Icon name={r.icon} /> {r.title}{r.path === "overview" && !!attention && <span class="count">{attention}<span class="sr"> need attention</span></span>}</a>
           ))}
         </nav>
         <div class="end">
@@ -49,11 +42,12 @@ export function Shell() {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
+        <Ending />
         {newBuild.value && <div class="notice warn" role="status">A new version of the console is installed. <button type="button" onClick={() => location.reload()}>Reload</button></div>}
         {!row || !Body ? (
           <Page title="Not found"><p>There is no such page. <a href={href([])}>Go to the start</a>.</p></Page>
-        ) : !open(row) ? (
-          <Page title={row.title}><p class="muted">{row.part && !me.value?.parts.includes(row.part) ? "The application has not wired this part of the console." : "Your role does not show this page."}</p></Page>
+        ) : !offered(row) ? (
+          <Page title={row.title}><Unoffered of={row} /></Page>
         ) : id && Detail ? (
           <Detail id={id} key={id} />
         ) : (
@@ -61,6 +55,40 @@ export function Shell() {
         )}
       </main>
       {palette && <Palette close={() => setPalette(false)} />}
+      {keys}
+    </div>
+  );
+}
+
+/** Unoffered says why a page is not there. */
+function Unoffered({ of }: { of: Offer }) {
+  if (of.part && !wired(of.part)) return <div class="notice"><Icon name="pool" /> <b>Not wired.</b> The application gives the console no part “{of.part}”: see the fields of admin.Options.</div>;
+  return <div class="notice warn"><Icon name="lock" /> <b>Not allowed.</b> {of.permission && !may(of.permission) ? <>Your role “{me.value?.role}” lacks the permission <code>{of.permission}</code>.</> : "This page is for operators whose scope is all tenants."}</div>;
+}
+
+/** useAttention counts what needs attention, for who may see it. */
+function useAttention(): number {
+  const seen = offered({ permission: "analytics.read", part: "reports" }) && offered({ permission: "health.read", everywhere: true });
+  return useGet<Overview>(seen ? "analytics/overview" : null, {}, 30).data?.attention.length ?? 0;
+}
+
+/** Ending says two minutes before the session ends that it will, and takes a new sign-in on top of the page. */
+function Ending() {
+  const end = +new Date(me.value?.session.expires_at ?? 0);
+  const [left, setLeft] = useState(Infinity);
+  useEffect(() => {
+    const look = () => setLeft(Math.round((end - now()) / 1000));
+    look();
+    const timer = setInterval(look, 1000);
+    return () => clearInterval(timer);
+  }, [end]);
+  useEffect(() => {
+    if (left <= 0) void refresh(); // the server decides
+  }, [left <= 0]);
+  if (left > 120 || left <= 0) return null;
+  return (
+    <div class="notice warn" role="status">
+      <Icon name="wait" /> <b>Your session ends soon</b>, at {time(me.value?.session.expires_at)}. What you typed is kept. <button type="button" onClick={() => (again.value = true)}>Sign in again</button>
     </div>
   );
 }
@@ -78,30 +106,41 @@ function Badge() {
     case "connecting":
       return <span class="badge"><span class="dot" /> connecting</span>;
   }
-  return <span class="badge">not live</span>;
+  return null;
 }
+
+const nextTheme: Record<Theme, Theme> = { system: "dark", dark: "light", light: "system" };
 
 function ThemeChoice() {
-  const next: Record<Theme, Theme> = { system: "dark", dark: "light", light: "system" };
-  return <button type="button" class="plain" onClick={() => (theme.value = next[theme.value])}>Theme: {theme.value}</button>;
+  return <button type="button" class="plain" onClick={() => (theme.value = nextTheme[theme.value])}>Theme: {theme.value}</button>;
 }
 
-/** Palette finds pages and tenants: arrows choose, Enter opens. */
+/** Palette finds pages, tenants and actions: arrows choose, Enter opens. */
 function Palette({ close }: { close(): void }) {
   const [text, setText] = useState("");
   const hits = useFind(may("tenants.read") ? text : "");
   const [at, setAt] = useState(0);
   useEffect(() => setAt(0), [text]);
-  const pages = rows.filter((r) => open(r) && r.title.toLowerCase().includes(text.trim().toLowerCase()));
+  const has = (title: string) => title.toLowerCase().includes(text.trim().toLowerCase());
+  const pages = rows.filter(offered);
+  const acts: Command[] = [
+    ...commands.value,
+    ...pages.flatMap((r) => (r.actions ?? []).filter(offered).map((a) => ({ title: a.title, run: () => go([r.path], a.query) }))),
+    { title: "Theme: " + nextTheme[theme.value], run: () => (theme.value = nextTheme[theme.value]) },
+    { title: "Times: " + (zone.value === "utc" ? "local" : "UTC"), run: () => setZone(zone.value === "utc" ? "local" : "utc") },
+    { title: "Sign out", run: () => void signOut() },
+  ];
   const items = [
-    ...pages.map((r) => ({ key: r.path, to: [r.path], body: <><Icon name={r.icon} /> {r.title}</> })),
-    ...hits.map((h) => ({ key: h.id, to: ["tenants", h.id], body: <><Icon name="tenants" /> {h.name} <span class="muted">{h.slug}</span> <State name={h.status} /></> })),
+    ...pages.filter((r) => has(r.title)).map((r) => ({ key: r.path, run: () => go([r.path]), body: <><Icon name={r.icon} /> {r.title}</> })),
+    ...hits.map((h) => ({ key: h.id, run: () => go(["tenants", h.id]), body: <><Icon name="tenants" /> {h.name} <span class="muted">{h.slug}</span> <State name={h.status} /></> })),
+    ...acts.filter((a) => has(a.title)).map((a) => ({ key: "act " + a.title, run: a.run, body: <><Icon name="runs" /> {a.title} <span class="muted small">action</span></> })),
   ];
   const choose = (i: number) => {
     if (!items[i]) return;
-    go(items[i].to);
     close();
+    items[i].run();
   };
+  useEffect(() => document.getElementById("found-" + at)?.scrollIntoView({ block: "nearest" }), [at]);
   const onKey = (e: KeyboardEvent) => {
     if (e.key === "ArrowDown") setAt(Math.min(at + 1, items.length - 1));
     else if (e.key === "ArrowUp") setAt(Math.max(at - 1, 0));
@@ -111,7 +150,7 @@ function Palette({ close }: { close(): void }) {
   };
   return (
     <Dialog title="Find" close={close} cls="palette">
-      <input aria-label="Find a page or a tenant" placeholder="Page, slug, name or domain" value={text} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={onKey}
+      <input aria-label="Find a tenant, a page or an action" placeholder="Tenant, page or action" value={text} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={onKey}
         role="combobox" aria-expanded="true" aria-controls="found" aria-activedescendant={items[at] ? "found-" + at : undefined} autofocus />
       <ul id="found" role="listbox" aria-label="Found">
         {items.map((it, i) => (

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { post } from "../api";
 import { time } from "../format";
 import { useForm } from "../gate";
@@ -41,6 +41,12 @@ export function Audit() {
 function Verify() {
   const [found, set] = useState<Verification>();
   const form = useForm(async () => set(await post<Verification>("audit/verify")));
+  const asked = route.value.query.get("verify");
+  useEffect(() => {
+    if (!asked) return;
+    setQuery({ verify: "" }, true);
+    void form.submit(new Event("submit"));
+  }, [asked]);
   return (
     <form class="row" onSubmit={form.submit}>
       {form.error ? <span class="muted" role="alert">Verifying failed. {form.error instanceof Error ? form.error.message : ""}</span> : null}

@@ -3,6 +3,7 @@ import { call, post } from "../api";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Dialog, Failure, Field, Page, State, Waiting, When } from "../parts";
+import { route, setQuery } from "../router";
 import { may, me } from "../session";
 
 interface Operator {
@@ -19,9 +20,8 @@ interface Operator {
 export function Operators() {
   const { data, error, loading, reload } = useGet<{ operators: Operator[] }>("operators", { limit: 200 }, 15);
   const [edited, setEdited] = useState<Operator>();
-  const [inviting, setInviting] = useState(false);
   return (
-    <Page title="Operators" tools={may("operators.write") && <button type="button" class="primary" onClick={() => setInviting(true)}>Invite</button>}>
+    <Page title="Operators" tools={may("operators.write") && <button type="button" class="primary" onClick={() => setQuery({ new: "1" })}>Invite</button>}>
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
       {data && (
@@ -45,7 +45,7 @@ export function Operators() {
           </table>
         </div>
       )}
-      {inviting && <Invite close={() => setInviting(false)} />}
+      {route.value.query.get("new") && may("operators.write") && <Invite close={() => setQuery({ new: "" }, true)} />}
       {edited && <Change o={edited} close={() => setEdited(undefined)} done={reload} />}
     </Page>
   );

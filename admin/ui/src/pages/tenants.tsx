@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, get } from "../api";
 import { Bulk, actions, type Action } from "../bulk";
-import { NewTenant } from "../newtenant";
+import { NewTenant, newTenant } from "../newtenant";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
-import { may, wired } from "../session";
+import { may, offered, wired } from "../session";
 
 interface Row {
   id: string;
@@ -63,7 +63,6 @@ export function Tenants() {
   const [checked, setChecked] = useState<Set<string>>(new Set());
   const [all, setAll] = useState(false);
   const [action, setAction] = useState<Action>();
-  const [creating, setCreating] = useState(false);
   const turn = useRef(0);
   const measured = wired("reports") && may("analytics.read");
   const source = measured ? "analytics/tenants" : "tenants";
@@ -118,7 +117,7 @@ export function Tenants() {
       tools={
         <>
           <a class="button" href={address("analytics/tenants/export", { filter, sort, window, format: "csv" })} hidden={!measured || !may("analytics.export")}>Export CSV</a>
-          {may("tenants.create") && wired("create") && <button type="button" class="primary" onClick={() => setCreating(true)}>New tenant</button>}
+          {offered(newTenant) && <button type="button" class="primary" onClick={() => setQuery(newTenant.query)}>New tenant</button>}
         </>
       }
     >
@@ -186,7 +185,7 @@ export function Tenants() {
         </div>
       )}
       {action && <Bulk action={action} {...(all ? { filter } : { ids: [...checked] })} close={() => setAction(undefined)} />}
-      {creating && <NewTenant close={() => setCreating(false)} />}
+      {q.get("new") && offered(newTenant) && <NewTenant close={() => setQuery({ new: "" }, true)} />}
     </Page>
   );
 }
