@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Envelope is a job for one tenant that waits in a queue: [Seal] makes it where
-// the tenant is known, [Open] makes the tenant's context of it where the job is
+// Envelope is a job for one tenant that waits in a queue: [SealJob] makes it where
+// the tenant is known, [OpenJob] makes the tenant's context of it where the job is
 // done. It holds the tenant's ID and nothing else of the record: a tenant that
 // was renamed or moved meanwhile is found, and one that was suspended is not served.
 //
@@ -29,19 +29,19 @@ import (
 //
 // Missing, unknown and repeated fields, names in another case, and malformed
 // values are errors that unwrap to [ErrInvalid], so that nobody who reads an
-// envelope takes it for another tenant's than Open does. When encoded it has at
+// envelope takes it for another tenant's than OpenJob does. When encoded it has at
 // most 1 MiB; four times that is read, for queues that write JSON anew with
 // spaces and escapes of their own.
 //
 // An Envelope is not signed. Whoever can write to the queue can write for any tenant.
 type Envelope[T any] struct {
 	Tenant ID `json:"tenant"`
-	// SealedAt is when [Seal] was called, in UTC, to the microsecond.
+	// SealedAt is when [SealJob] was called, in UTC, to the microsecond.
 	SealedAt time.Time `json:"sealed_at"`
 	// Trace is for the host's tracing, which writes and reads it: OpenTelemetry's
-	// propagators do through propagation.MapCarrier. Seal leaves it empty.
+	// propagators do through propagation.MapCarrier. SealJob leaves it empty.
 	Trace map[string]string `json:"trace,omitempty"`
-	// Actor is who asked for the job, or nil. Only [SealWithActor] sets it. Whoever
+	// Actor is who asked for the job, or nil. Only [SealJobWithActor] sets it. Whoever
 	// can write to the queue can name anybody.
 	Actor   *Actor `json:"actor,omitempty"`
 	Payload T      `json:"payload"`
@@ -53,11 +53,11 @@ const (
 	maxOpened = 4 * maxSealed
 )
 
-// Seal returns an envelope for the context's tenant. Without a tenant the error
+// SealJob returns an envelope for the context's tenant. Without a tenant the error
 // unwraps to [ErrNoTenant]. Whether the payload can be written shows when the
 // envelope is encoded; an error then is one that unwraps to [ErrInvalid].
-func Seal[T any](ctx context.Context, payload T) (*Envelope[T], error) {
-	const op = "tenancy.Seal"
+func SealJob[T any](ctx context.Context, payload T) (*Envelope[T], error) {
+	const op = "tenancy.SealJob"
 	t, err := Require(ctx)
 	if err != nil {
 		return nil, Wrap(op, "", err)
@@ -69,11 +69,11 @@ func Seal[T any](ctx context.Context, payload T) (*Envelope[T], error) {
 	return &Envelope[T]{Tenant: t.ID, SealedAt: now, Trace: map[string]string{}, Payload: payload}, nil
 }
 
-// SealWithActor is [Seal] for an envelope that names the actor of the context, if
+// SealJobWithActor is [SealJob] for an envelope that names the actor of the context, if
 // there is one: in the job's context [ActorFrom] returns it, marked as queued. Readers
 // of versions before this one refuse such envelopes, so it is for when all read them.
-func SealWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) {
-	e, err := Seal(ctx, payload)
+func SealJobWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) {
+	e, err := SealJob(ctx, payload)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func SealWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) 
 	return e, nil
 }
 
-// Open decodes an envelope and returns the context in which its job is done,
+// OpenJob decodes an envelope and returns the context in which its job is done,
 // which carries the tenant as the finder knows it now, and the actor of the
 // envelope if it names one. The finder is asked once
 // at each call; an answer from a cache is as old as the cache allows.
@@ -107,19 +107,19 @@ func SealWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) 
 // Errors of the job itself are the host's own and come after. Work on tenants
 // that are not served, such as the export of an archived one, is not for
 // envelopes: look the record up and use [NewContext].
-func Open[T any](ctx context.Context, find Finder, data []byte) (context.Context, *Envelope[T], error) {
+func OpenJob[T any](ctx context.Context, find Finder, data []byte) (context.Context, *Envelope[T], error) {
 	e := new(Envelope[T])
 	if err := e.UnmarshalJSON(data); err != nil {
-		return nil, nil, Wrap("tenancy.Open", "", err)
+		return nil, nil, Wrap("tenancy.OpenJob", "", err)
 	}
 	ctx, err := e.restore(ctx, find)
 	if err != nil {
-		return nil, nil, refused("tenancy.Open", e.Tenant, err)
+		return nil, nil, refused("tenancy.OpenJob", e.Tenant, err)
 	}
 	return ctx, e, nil
 }
 
-// Restore is [Open] for an envelope that the queue has decoded already.
+// Restore is [OpenJob] for an envelope that the queue has decoded already.
 func (e *Envelope[T]) Restore(ctx context.Context, find Finder) (context.Context, error) {
 	ctx, err := e.restore(ctx, find)
 	if err != nil {

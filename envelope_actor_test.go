@@ -26,13 +26,13 @@ func TestEnvelopeActor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job, _, err := tenancy.Open[int](worker, cat, data)
+		job, _, err := tenancy.OpenJob[int](worker, cat, data)
 		if err != nil {
 			t.Fatalf("%s: %v", data, err)
 		}
 		return tenancy.ActorFrom(job)
 	}
-	with, err := tenancy.SealWithActor(ctx, 7)
+	with, err := tenancy.SealJobWithActor(ctx, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,18 +41,18 @@ func TestEnvelopeActor(t *testing.T) {
 	if got := open(with); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	without, err := tenancy.Seal(ctx, 7)
+	without, err := tenancy.SealJob(ctx, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := open(without); got.ID != "worker" || got.Queued {
 		t.Errorf("without an actor: got %+v, want the worker's", got)
 	}
-	nobody, err := tenancy.SealWithActor(tenancy.NewContext(t.Context(), acme), 7)
+	nobody, err := tenancy.SealJobWithActor(tenancy.NewContext(t.Context(), acme), 7)
 	if err != nil || nobody.Actor != nil {
 		t.Errorf("nobody: got %+v, %v, want no actor", nobody.Actor, err)
 	}
-	if _, err := tenancy.SealWithActor(t.Context(), 7); !errors.Is(err, tenancy.ErrNoTenant) {
+	if _, err := tenancy.SealJobWithActor(t.Context(), 7); !errors.Is(err, tenancy.ErrNoTenant) {
 		t.Errorf("no tenant: got %v, want ErrNoTenant", err)
 	}
 }

@@ -38,7 +38,7 @@ func unasked(t testing.TB) tenancy.Finder {
 // sealed returns the JSON of an envelope.
 func sealed[T any](t testing.TB, id tenancy.ID, payload T) []byte {
 	t.Helper()
-	e, err := tenancy.Seal(as(t, id), payload)
+	e, err := tenancy.SealJob(as(t, id), payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestEnvelopeFormat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(123456789) // of the bubble's clock
-		e, err := tenancy.Seal(as(t, "acme"), order{Number: 7})
+		e, err := tenancy.SealJob(as(t, "acme"), order{Number: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,10 +93,10 @@ func TestEnvelopeFormat(t *testing.T) {
 
 func TestSealNeedsATenant(t *testing.T) {
 	t.Parallel()
-	if e, err := tenancy.Seal(t.Context(), 1); e != nil || !errors.Is(err, tenancy.ErrNoTenant) {
+	if e, err := tenancy.SealJob(t.Context(), 1); e != nil || !errors.Is(err, tenancy.ErrNoTenant) {
 		t.Errorf("without a tenant: got %v, %v, want ErrNoTenant", e, err)
 	}
-	if e, err := tenancy.Seal(as(t, "A b"), 1); e != nil || !errors.Is(err, tenancy.ErrInvalid) {
+	if e, err := tenancy.SealJob(as(t, "A b"), 1); e != nil || !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("with a malformed ID: got %v, %v, want ErrInvalid", e, err)
 	}
 }
@@ -111,13 +111,13 @@ func TestJobThroughAllStatuses(t *testing.T) {
 			const id = "acme-1"
 			data := sealed(t, id, order{7, "<ä>"})
 			cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: id, Slug: "acme", Status: status})
-			ctx, job, err := tenancy.Open[order](t.Context(), cat, data)
+			ctx, job, err := tenancy.OpenJob[order](t.Context(), cat, data)
 			if status != tenancy.StatusActive {
 				var s *tenancy.StatusError
 				if ctx != nil || job != nil || !errors.Is(err, tenancy.ErrNotActive) || !errors.As(err, &s) || s.Status != status || s.Tenant.ID != id {
 					t.Fatalf("got %v, %v, %v, want a StatusError that says %s", ctx, job, err, status)
 				}
-				wantTenant(t, err, "tenancy.Open", id)
+				wantTenant(t, err, "tenancy.OpenJob", id)
 				if status == tenancy.StatusPurging { // from which none comes back
 					return
 				}
@@ -126,7 +126,7 @@ func TestJobThroughAllStatuses(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				ctx, job, err = tenancy.Open[order](t.Context(), cat, data)
+				ctx, job, err = tenancy.OpenJob[order](t.Context(), cat, data)
 			}
 			if err != nil || job.Payload != (order{7, "<ä>"}) || job.Tenant != id {
 				t.Fatalf("of an active tenant: got %+v, %v, want the job", job, err)
@@ -152,11 +152,11 @@ func TestJobThroughAllStatuses(t *testing.T) {
 			if err := cat.Delete(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			gone, none, err := tenancy.Open[order](t.Context(), cat, data)
+			gone, none, err := tenancy.OpenJob[order](t.Context(), cat, data)
 			if gone != nil || none != nil || !errors.Is(err, tenancy.ErrNotFound) {
 				t.Errorf("of a tenant that was deleted: got %v, %v, %v, want ErrNotFound", gone, none, err)
 			}
-			wantTenant(t, err, "tenancy.Open", id)
+			wantTenant(t, err, "tenancy.OpenJob", id)
 			gone, err = job.Restore(t.Context(), cat)
 			if gone != nil || !errors.Is(err, tenancy.ErrNotFound) {
 				t.Errorf("Restore: got %v, %v, want ErrNotFound", gone, err)
@@ -199,7 +199,7 @@ func TestOpenWhenTheFinderFails(t *testing.T) {
 		}, nil},
 		{"no status", func(tenancy.Ref) (*tenancy.Tenant, error) { return &tenancy.Tenant{ID: "acme"}, nil }, tenancy.ErrNotActive},
 	} {
-		ctx, job, err := tenancy.Open[order](t.Context(), tt.find, sealed(t, "acme", order{Number: 7}))
+		ctx, job, err := tenancy.OpenJob[order](t.Context(), tt.find, sealed(t, "acme", order{Number: 7}))
 		if ctx != nil || job != nil || err == nil {
 			t.Errorf("%s: got %v, %v, %v, want an error and nothing else", tt.name, ctx, job, err)
 		}
@@ -217,7 +217,7 @@ func TestOpenWhenTheFinderFails(t *testing.T) {
 		}
 		return acme, nil
 	})
-	if _, _, err := tenancy.Open[order](t.Context(), find, sealed(t, "acme", order{})); err != nil || asked != 1 {
+	if _, _, err := tenancy.OpenJob[order](t.Context(), find, sealed(t, "acme", order{})); err != nil || asked != 1 {
 		t.Errorf("got %v and %d look-ups, want one", err, asked)
 	}
 }
@@ -225,7 +225,7 @@ func TestOpenWhenTheFinderFails(t *testing.T) {
 func TestNoJobInAnothersContext(t *testing.T) {
 	t.Parallel()
 	data := sealed(t, "acme", order{Number: 7})
-	ctx, job, err := tenancy.Open[order](as(t, "globex"), unasked(t), data)
+	ctx, job, err := tenancy.OpenJob[order](as(t, "globex"), unasked(t), data)
 	if ctx != nil || job != nil || !errors.Is(err, tenancy.ErrForbidden) || errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("Open: got %v, %v, %v, want ErrForbidden", ctx, job, err)
 	}
@@ -249,7 +249,7 @@ func TestOpenRefuses(t *testing.T) {
 		return &tenancy.Tenant{ID: "acme", Status: tenancy.StatusActive}, nil
 	})
 	for _, data := range []string{good, swap("{", "\n { "), good + "\n", swap("{", `{"trace":{},`), swap("{", `{"trace":null,`)} {
-		if _, job, err := tenancy.Open[order](t.Context(), find, []byte(data)); err != nil || job.Payload.Number != 7 {
+		if _, job, err := tenancy.OpenJob[order](t.Context(), find, []byte(data)); err != nil || job.Payload.Number != 7 {
 			t.Errorf("%s: got %+v, %v, want the job", data, job, err)
 		}
 	}
@@ -284,8 +284,8 @@ func TestOpenRefuses(t *testing.T) {
 		"empty field":         swap("{", `{"":1,`),
 		"too long":            swap("{", "{"+strings.Repeat(" ", 4<<20)),
 	} {
-		ctx, job, err := tenancy.Open[order](t.Context(), unasked(t), []byte(data))
-		if ctx != nil || job != nil || !errors.Is(err, tenancy.ErrInvalid) || !strings.HasPrefix(err.Error(), "tenancy.Open: ") {
+		ctx, job, err := tenancy.OpenJob[order](t.Context(), unasked(t), []byte(data))
+		if ctx != nil || job != nil || !errors.Is(err, tenancy.ErrInvalid) || !strings.HasPrefix(err.Error(), "tenancy.OpenJob: ") {
 			t.Errorf("%s: got %v, %+v, %v, want ErrInvalid", name, ctx, job, err)
 		} else if len(err.Error()) > 500 {
 			t.Errorf("%s: got an error of %d bytes", name, len(err.Error()))
@@ -297,7 +297,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	for i := range good {
-		if ctx, job, err := tenancy.Open[order](t.Context(), unasked(t), []byte(good[:i])); ctx != nil || job != nil || !errors.Is(err, tenancy.ErrInvalid) {
+		if ctx, job, err := tenancy.OpenJob[order](t.Context(), unasked(t), []byte(good[:i])); ctx != nil || job != nil || !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("cut off after %d bytes: got %v, %v, %v, want ErrInvalid", i, ctx, job, err)
 		}
 	}
@@ -310,7 +310,7 @@ func TestWhatCannotBeSealed(t *testing.T) {
 	find := findFunc(func(tenancy.Ref) (*tenancy.Tenant, error) {
 		return &tenancy.Tenant{ID: "acme", Status: tenancy.StatusActive}, nil
 	})
-	if _, job, err := tenancy.Open[order](t.Context(), find, sealed(t, "acme", order{Note: long[overhead:]})); err != nil || len(job.Payload.Note) != len(long)-overhead {
+	if _, job, err := tenancy.OpenJob[order](t.Context(), find, sealed(t, "acme", order{Note: long[overhead:]})); err != nil || len(job.Payload.Note) != len(long)-overhead {
 		t.Errorf("nearly too long: %v", err)
 	}
 	now := time.Now()
@@ -348,7 +348,7 @@ func TestManyJobsAtOnce(t *testing.T) {
 	for range 4 {
 		workers.Go(func() {
 			for data := range queue {
-				ctx, job, err := tenancy.Open[string](t.Context(), cat, data)
+				ctx, job, err := tenancy.OpenJob[string](t.Context(), cat, data)
 				if err != nil {
 					t.Error(err)
 					continue
@@ -375,7 +375,7 @@ func FuzzOpen(f *testing.F) {
 		find := findFunc(func(ref tenancy.Ref) (*tenancy.Tenant, error) {
 			return &tenancy.Tenant{ID: tenancy.ID(ref.Value), Status: tenancy.StatusActive}, nil
 		})
-		ctx, job, err := tenancy.Open[json.RawMessage](t.Context(), find, data)
+		ctx, job, err := tenancy.OpenJob[json.RawMessage](t.Context(), find, data)
 		if err != nil {
 			if ctx != nil || job != nil || !errors.Is(err, tenancy.ErrInvalid) {
 				t.Errorf("got %v, %v, %v, want ErrInvalid and nothing else", ctx, job, err)
@@ -398,7 +398,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return // years that RFC 3339 does not have, and what grew too long
 		}
-		if _, again, err := tenancy.Open[json.RawMessage](t.Context(), find, anew); err != nil || again.Tenant != job.Tenant || !again.SealedAt.Equal(job.SealedAt) {
+		if _, again, err := tenancy.OpenJob[json.RawMessage](t.Context(), find, anew); err != nil || again.Tenant != job.Tenant || !again.SealedAt.Equal(job.SealedAt) {
 			t.Errorf("written anew: got %+v, %v, want %+v", again, err, job)
 		}
 	})

@@ -72,7 +72,7 @@ func ExampleOpen() {
 	}
 
 	// In a request of the tenant's:
-	job, err := tenancy.Seal(tenancy.NewContext(ctx, acme), receipt{Order: 7})
+	job, err := tenancy.SealJob(tenancy.NewContext(ctx, acme), receipt{Order: 7})
 	if err != nil {
 		panic(err)
 	}
@@ -83,7 +83,7 @@ func ExampleOpen() {
 
 	// In a worker, maybe of another process:
 	work := func(data []byte) {
-		ctx, job, err := tenancy.Open[receipt](ctx, cat, data)
+		ctx, job, err := tenancy.OpenJob[receipt](ctx, cat, data)
 		switch {
 		case err == nil:
 			t, _ := tenancy.FromContext(ctx)
@@ -109,8 +109,8 @@ func ExampleOpen() {
 	// send receipt 7 of acme
 	// keep until tomorrow
 	// send receipt 7 of acme
-	// put aside: tenancy.Open: tenant nobody: catalog.Find: not found: tenant id:nobody
-	// put aside: tenancy.Open: invalid: envelope without tenant
+	// put aside: tenancy.OpenJob: tenant nobody: catalog.Find: not found: tenant id:nobody
+	// put aside: tenancy.OpenJob: invalid: envelope without tenant
 }
 
 func ExampleDetach() {

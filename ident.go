@@ -209,7 +209,7 @@ func (t *Tenant) Validate() error {
 	if t.SchemaVersion < 0 {
 		return fmt.Errorf("%w: schema version %d", ErrInvalid, t.SchemaVersion)
 	}
-	if err := t.Guards.validate(); err != nil {
+	if err := t.Access.validate(); err != nil {
 		return err
 	}
 	for k := range t.Limits {

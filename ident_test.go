@@ -145,7 +145,7 @@ func validTenant() *tenancy.Tenant {
 		ID: "t1", Slug: "acme", Name: "Acme & Söhne 株式会社", Domains: []string{"acme.example", "www.acme.example"},
 		Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "eu-1", Database: "t_acme"}, Plan: "Pro",
 		Limits: map[string]int64{"seats": -1}, Tags: []string{"eu"}, Settings: map[string]string{"theme": "dark\nmode", "empty": ""},
-		Guards:        validGuards(),
+		Access:        validAccess(),
 		SchemaVersion: 12, Version: 1, CreatedAt: time.Unix(1, 0).UTC(), UpdatedAt: time.Unix(2, 0).UTC(),
 	}
 }

@@ -53,8 +53,8 @@ type Tenant struct {
 	// Tags are the application's, for finding tenants and saying who may see them,
 	// in ascending order. See [ValidateTag].
 	Tags []string `json:"tags,omitempty"`
-	// Guards are what stands between requests and the tenant.
-	Guards Guards `json:"guards,omitzero"`
+	// Access is what stands between requests and the tenant.
+	Access Access `json:"access,omitzero"`
 	// SchemaVersion is the version of the schema that the tenant's database had when
 	// a migration last changed it; 0 before the first one. The database itself knows
 	// better: maintenance/migrate corrects the record by what the database says.
@@ -92,7 +92,7 @@ func (t *Tenant) Clone() *Tenant {
 	c.Limits = maps.Clone(t.Limits)
 	c.Settings = maps.Clone(t.Settings)
 	c.Tags = slices.Clone(t.Tags)
-	c.Guards = t.Guards.Clone()
+	c.Access = t.Access.Clone()
 	return &c
 }
 

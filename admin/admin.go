@@ -76,7 +76,7 @@ type Options struct {
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports
 	// Keys are the API keys of tenants. Default: none.
-	Keys *catalog.APIKeys
+	Keys *catalog.KeyIssuer
 	// Gate is the maintenance of tenants and, if it has a database, of the service. Default: none.
 	Gate *maintenance.Gate
 	// Pool has the connections to tenants' databases. Default: none.

@@ -101,7 +101,7 @@ func (c *call) replyMaintenance(of maintenance.Scope, s *maintenance.Status) err
 func (a *Admin) showMaintenance(c *call) error {
 	of := a.maintenanceOf(c)
 	if c.tenant != nil {
-		s := maintenance.StatusOf(c.tenant.Guards.Maintenance, time.Now())
+		s := maintenance.StatusOf(c.tenant.Access.Maintenance, time.Now())
 		return c.replyMaintenance(of, &s)
 	}
 	return c.replyChanged(of, nil)

@@ -137,7 +137,7 @@ func (a *Admin) closed(c *call, page *analytics.TenantsPage, now time.Time) (map
 		return nil, err
 	}
 	for _, t := range found {
-		if m := t.Guards.Maintenance; maintenance.StatusOf(m, now).InForce {
+		if m := t.Access.Maintenance; maintenance.StatusOf(m, now).InForce {
 			out[t.ID] = m.BeganAt
 		}
 	}

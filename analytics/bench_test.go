@@ -33,7 +33,7 @@ func (f finder) Find(context.Context, tenancy.Ref) (*tenancy.Tenant, error) { re
 // BenchmarkHandler is a request through middleware.Standard, without a recorder and with one.
 func BenchmarkHandler(b *testing.B) {
 	tenant := tenancytest.NewTenant("acme")
-	resolve := resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
+	resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
 	chain := middleware.Standard(finder{tenant}, resolve, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	store, err := analytics.NewMemory(nil)
 	if err != nil {

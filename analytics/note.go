@@ -256,8 +256,8 @@ func changesOf(before, after *tenancy.Tenant) (all []change) {
 	note("domains", strings.Join(before.Domains, " "), strings.Join(after.Domains, " "))
 	note("plan", before.Plan, after.Plan)
 	note("limits", limitsText(before.Limits), limitsText(after.Limits))
-	note("maintenance", maintenanceText(before.Guards.Maintenance), maintenanceText(after.Guards.Maintenance))
-	note("keys", keysText(before.Guards.Keys), keysText(after.Guards.Keys))
+	note("maintenance", maintenanceText(before.Access.Maintenance), maintenanceText(after.Access.Maintenance))
+	note("keys", keysText(before.Access.Keys), keysText(after.Access.Keys))
 	return all
 }
 
@@ -286,7 +286,7 @@ func maintenanceText(m *tenancy.Maintenance) string {
 }
 
 // keysText has the IDs of keys alone.
-func keysText(keys []tenancy.Key) string {
+func keysText(keys []tenancy.APIKey) string {
 	var all []string
 	for _, k := range keys {
 		all = append(all, k.ID)

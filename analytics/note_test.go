@@ -142,8 +142,8 @@ func TestChanged(t *testing.T) {
 		acme.Version = 1
 		changed := acme.Clone()
 		changed.Version, changed.Status, changed.Plan, changed.Limits = 2, tenancy.StatusSuspended, "gold", map[string]int64{"seats": 5}
-		changed.Guards.Keys = []tenancy.Key{{ID: "key1", Hash: tenancy.DigestOf("hunter2")}}
-		changed.Guards.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Bypass: tenancy.DigestOf("hunter3"), Generation: "g-secret"}
+		changed.Access.Keys = []tenancy.APIKey{{ID: "key1", Hash: tenancy.DigestOf("hunter2")}}
+		changed.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Bypass: tenancy.DigestOf("hunter3"), Generation: "g-secret"}
 		doubtful := changed.Clone()
 		doubtful.Version, doubtful.Slug = 3, "acme2"
 		for _, rec := range []*analytics.Recorder{first, second} {

@@ -72,7 +72,7 @@ func TestFromRequestToReport(t *testing.T) {
 		acme.Limits = map[string]int64{"burst.tenant": 2, "rate.tenant": 1}
 		cat := tenancytest.NewCatalog(t, acme, globex, closed)
 		rec := newRecorder(t, store, &analytics.Options{Counts: []string{"emails"}})
-		resolve := resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
+		resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
 		chain := middleware.Standard(cat, resolve, &middleware.StandardOptions{Optional: true})
 		h := rec.Handler(chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)

@@ -192,7 +192,7 @@ func (rec *Recorder) Count(ctx context.Context, name string, n int64) error {
 	return nil
 }
 
-// Do runs fn, a job in a context of [tenancy.Open] or [tenancy.NewContext], and counts
+// Do runs fn, a job in a context of [tenancy.OpenJob] or [tenancy.NewContext], and counts
 // it for the context's tenant, or for the application. It returns fn's error.
 func (rec *Recorder) Do(ctx context.Context, fn func(context.Context) error) (err error) {
 	id, t := owner(ctx)

@@ -78,19 +78,19 @@ func TestChangesAreAudited(t *testing.T) {
 		{func() error { return edit(func(t *tenancy.Tenant) { t.Tags = []string{"EU"} }) }, `tenant.tags acme done tags:>["eu"]`},
 		{func() error { return edit(func(t *tenancy.Tenant) { t.Plan, t.Name = "", "Acme" }) },
 			`tenant.update acme done name:"acme">"Acme" plan:"gold">`},
-		{func() error { return edit(func(t *tenancy.Tenant) { t.Guards.TokenGeneration++ }) }, `tenant.tokens acme done tokens.generation:>1`},
+		{func() error { return edit(func(t *tenancy.Tenant) { t.Access.TokenGeneration++ }) }, `tenant.tokens acme done tokens.generation:>1`},
 		{func() error {
 			return edit(func(t *tenancy.Tenant) {
-				t.Guards.RevokedTokens = []tenancy.RevokedToken{{ID: "a\x00b", ExpiresAt: time.Unix(0, 0)}, {ID: "jti", ExpiresAt: time.Unix(0, 0)}}
+				t.Access.RevokedTokens = []tenancy.RevokedToken{{ID: "a\x00b", ExpiresAt: time.Unix(0, 0)}, {ID: "jti", ExpiresAt: time.Unix(0, 0)}}
 			})
 		}, `tenant.tokens acme done tokens.revoked.` + tenancy.DigestOf("a\x00b").String() + `:>"1970-01-01T00:00:00Z" tokens.revoked.jti:>"1970-01-01T00:00:00Z"`},
 		{func() error {
-			return edit(func(t *tenancy.Tenant) { t.Guards.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+			return edit(func(t *tenancy.Tenant) { t.Access.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 		},
 			`tenant.addresses acme done addresses.allow:>["192.0.2.0/24"]`},
 		{func() error {
 			return edit(func(t *tenancy.Tenant) {
-				t.Guards.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Bypass: hash, Generation: "planted", BeganAt: time.Unix(0, 0)}
+				t.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Bypass: hash, Generation: "planted", BeganAt: time.Unix(0, 0)}
 			})
 		}, `tenant.maintenance acme done maintenance:>{"mode":"closed","began_at":"1970-01-01T00:00:00Z","bypass":"[redacted]"}`},
 		{func() error { return edit(func(t *tenancy.Tenant) { t.Name = strings.Repeat("x", 200) }) },
@@ -122,7 +122,7 @@ func TestChangesAreAudited(t *testing.T) {
 func TestKeysAreAudited(t *testing.T) {
 	t.Parallel()
 	cat, trail := audited(t, catalog.Options{})
-	keys, err := catalog.NewAPIKeys(cat, "test", nil)
+	keys, err := catalog.NewKeyIssuer(cat, "test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@
 // and by many processes at once; of changes that meet, one wins and the other
 // gets [tenancy.ErrConflict] or is made on top.
 //
-// [APIKeys] issues, rotates and revokes the API keys in tenants' records.
+// [KeyIssuer] issues, rotates and revokes the API keys in tenants' records.
 //
 // Package catalog/cache keeps records in process, in front of a Catalog, so that a
 // request asks nobody.
@@ -415,7 +415,7 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 	}
 	slices.Sort(t.Tags)
 	t.Tags = slices.Compact(t.Tags)
-	canonicalTimes(&t.Guards)
+	canonicalTimes(&t.Access)
 	for _, d := range t.Domains {
 		if slices.ContainsFunc(c.domains, func(own string) bool { return d == own || strings.HasSuffix(d, "."+own) }) {
 			return fmt.Errorf("%w: domain %q is reserved", tenancy.ErrInvalid, d)

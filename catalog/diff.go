@@ -84,11 +84,11 @@ func fieldsOf(t *tenancy.Tenant) map[string]field {
 	for name, value := range t.Settings {
 		put("settings."+name, value)
 	}
-	putGuards(out, put, &t.Guards)
+	putAccess(out, put, &t.Access)
 	return out
 }
 
-func putGuards(out map[string]field, put func(string, any), g *tenancy.Guards) {
+func putAccess(out map[string]field, put func(string, any), g *tenancy.Access) {
 	for _, key := range g.Keys {
 		whole := text(key)
 		key.Hash = tenancy.Digest{}

@@ -16,18 +16,18 @@ func equal(a, b *tenancy.Tenant) bool {
 		a.Placement == b.Placement && a.Plan == b.Plan && a.SchemaVersion == b.SchemaVersion && a.Version == b.Version &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt) &&
 		slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags) && maps.Equal(a.Limits, b.Limits) && maps.Equal(a.Settings, b.Settings) &&
-		equalGuards(&a.Guards, &b.Guards)
+		equalAccess(&a.Access, &b.Access)
 }
 
-// equalGuards compares what is stored of guards.
-func equalGuards(a, b *tenancy.Guards) bool {
+// equalAccess compares what is stored of access.
+func equalAccess(a, b *tenancy.Access) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // canonicalTimes makes the times of guards those that a record keeps.
-func canonicalTimes(g *tenancy.Guards) {
+func canonicalTimes(g *tenancy.Access) {
 	canonical := func(times ...*time.Time) {
 		for _, t := range times {
 			*t = t.UTC().Truncate(time.Microsecond)

@@ -207,8 +207,8 @@ func newRow(t *tenancy.Tenant) (row, error) {
 		return row{}, err
 	}
 	guards := ""
-	if !reflect.ValueOf(t.Guards).IsZero() {
-		b, err := json.Marshal(t.Guards)
+	if !reflect.ValueOf(t.Access).IsZero() {
+		b, err := json.Marshal(t.Access)
 		if err != nil {
 			return row{}, err
 		}
@@ -253,7 +253,7 @@ func scan(rows *sql.Rows) (*tenancy.Tenant, sql.NullString, error) {
 		t.Settings, err = decode[string](settings)
 	}
 	if err == nil && guards != "" {
-		err = json.Unmarshal([]byte(guards), &t.Guards)
+		err = json.Unmarshal([]byte(guards), &t.Access)
 	}
 	if tags != "" {
 		t.Tags = strings.Split(tags, " ")

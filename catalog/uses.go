@@ -42,14 +42,14 @@ type UseStore interface {
 // forget forgets when keys were used that are not the tenant's any more. What is
 // noted or written down afterwards is forgotten when a key is removed next, or the
 // tenant is deleted.
-func (k *APIKeys) forget(ctx context.Context, t *tenancy.Tenant, keys []string) {
+func (k *KeyIssuer) forget(ctx context.Context, t *tenancy.Tenant, keys []string) {
 	if k.uses == nil || len(keys) == 0 {
 		return
 	}
 	all, err := k.uses.store.Uses(ctx, t.ID)
 	for _, each := range all {
 		// Younger ones may be of a key that was made since.
-		if len(keys) < useBatch && t.Guards.Key(each.Key) == nil && time.Since(each.At) > time.Minute {
+		if len(keys) < useBatch && t.Access.Key(each.Key) == nil && time.Since(each.At) > time.Minute {
 			keys = append(keys, each.Key)
 		}
 	}
@@ -61,18 +61,18 @@ func (k *APIKeys) forget(ctx context.Context, t *tenancy.Tenant, keys []string) 
 // Used notes that a key was used. It keeps the last time of up to 100,000 keys, to a
 // second, until Run writes them down, of more it keeps none, and does nothing else: it
 // is for the way of each request.
-func (k *APIKeys) Used(tenant tenancy.ID, key string, at time.Time) {
+func (k *KeyIssuer) Used(tenant tenancy.ID, key string, at time.Time) {
 	if k.uses != nil && !k.uses.again(tenant, key, at.Unix()) {
 		k.uses.note(useKey{tenant, key}, at.UnixMicro())
 	}
 }
 
-// Run writes down which keys were used, every [APIKeysOptions.Every] and when the
+// Run writes down which keys were used, every [KeyIssuerOptions.Every] and when the
 // context ends. What could not be written is tried again with the next; what was
 // noted since then is lost with the process, so that a key may seem to have been
 // used some seconds earlier than it was. If the store cannot keep it, Run does
 // nothing but wait for the end.
-func (k *APIKeys) Run(ctx context.Context) error {
+func (k *KeyIssuer) Run(ctx context.Context) error {
 	if k.uses == nil {
 		<-ctx.Done()
 		return nil
@@ -84,7 +84,7 @@ func (k *APIKeys) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 			defer cancel()
-			return wrap("catalog.APIKeys.Run", "", k.uses.write(ctx))
+			return wrap("catalog.KeyIssuer.Run", "", k.uses.write(ctx))
 		case <-t.C:
 		}
 		if err := k.uses.write(ctx); err != nil && ctx.Err() == nil {

@@ -35,7 +35,7 @@ func (g *Gate) secretOf(w http.ResponseWriter, r *http.Request, t *tenancy.Tenan
 	if !ok || r.URL.RawPath != "" {
 		return ""
 	}
-	if service := g.service.Load(); t.Guards.Maintenance == nil && (service == nil || service.Maintenance == nil) {
+	if service := g.service.Load(); t.Access.Maintenance == nil && (service == nil || service.Maintenance == nil) {
 		return ""
 	}
 	secret := strings.TrimPrefix(rest, "/")

@@ -56,7 +56,7 @@ func TestBypass(t *testing.T) {
 		if len(secret.Reveal()) < 26 { // base 32: 130 bits
 			t.Errorf("got a secret of %d characters", len(secret.Reveal()))
 		}
-		if kept := k.tenant(t, k.acme).Guards.Maintenance.Bypass; kept != tenancy.DigestOf(secret.Reveal()) {
+		if kept := k.tenant(t, k.acme).Access.Maintenance.Bypass; kept != tenancy.DigestOf(secret.Reveal()) {
 			t.Errorf("%s: got %v kept, want the secret's digest", name, kept)
 		}
 		c := k.bypass(t, k.acme, secret)
@@ -117,9 +117,9 @@ func TestBypassOfAnotherTenant(t *testing.T) {
 	wantServed(t, "the other's cookie under our name", k.getWith(t, "globex-1", c), false)
 
 	// Even where all but the tenant is the same.
-	acme := k.tenant(t, k.acme).Guards.Maintenance
+	acme := k.tenant(t, k.acme).Access.Maintenance
 	_, err := k.cat.Edit(t.Context(), "globex-1", func(t *tenancy.Tenant) error {
-		t.Guards.Maintenance = acme
+		t.Access.Maintenance = acme
 		return nil
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func TestBypassOfAnotherTenant(t *testing.T) {
 
 	other := newRig(t, maintenance.GateOptions{Key: tenancy.NewSecret(strings.Repeat("x", 32))})
 	_, err = other.cat.Edit(t.Context(), k.acme, func(t *tenancy.Tenant) error {
-		t.Guards.Maintenance = acme
+		t.Access.Maintenance = acme
 		return nil
 	})
 	if err != nil {

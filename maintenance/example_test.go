@@ -31,7 +31,7 @@ func ExampleGate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
 	service := middleware.Tenant(cat, bySubdomain, nil)(gate.Guard(hello))
 	get := func(path string, cookies ...*http.Cookie) []*http.Cookie {

@@ -350,7 +350,7 @@ func (g *Gate) unreadable(ctx context.Context, id tenancy.ID, err error) {
 
 // planOf returns the plan of a tenant, or nil.
 func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
-	m := t.Guards.Maintenance
+	m := t.Access.Maintenance
 	if m == nil {
 		return nil
 	}

@@ -112,7 +112,7 @@ func TestDrainOfOneScopeCountsWhatTheOtherLet(t *testing.T) {
 		}
 		served := false
 		r := httptest.NewRequest(http.MethodPost, "/x", nil)
-		r = r.WithContext(tenancy.NewContext(r.Context(), &tenancy.Tenant{ID: "acme", Guards: tenancy.Guards{Maintenance: tt.tenant}}))
+		r = r.WithContext(tenancy.NewContext(r.Context(), &tenancy.Tenant{ID: "acme", Access: tenancy.Access{Maintenance: tt.tenant}}))
 		g.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			served = true
 			if got := g.flights.count("", ofService.lets); got != tt.serviceWaits {
@@ -237,7 +237,7 @@ func TestPlansAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2*mostPlans + 10 {
-		g.planOf(t.Context(), &tenancy.Tenant{ID: tenancy.ID(strconv.Itoa(i)), Guards: tenancy.Guards{Maintenance: &tenancy.Maintenance{}}})
+		g.planOf(t.Context(), &tenancy.Tenant{ID: tenancy.ID(strconv.Itoa(i)), Access: tenancy.Access{Maintenance: &tenancy.Maintenance{}}})
 	}
 	n := 0
 	g.plans.Range(func(any, any) bool { n++; return true })

@@ -257,7 +257,7 @@ func TestAllow(t *testing.T) {
 		k.begin(t, tenancy.Maintenance{Allow: []netip.Prefix{
 			netip.MustParsePrefix("::ffff:192.0.2.9/120"), netip.MustParsePrefix("2001:db8::7/64"), netip.MustParsePrefix("192.0.2.0/24"),
 		}})
-		if got := k.tenant(t, k.acme).Guards.Maintenance.Allow; len(got) != 2 {
+		if got := k.tenant(t, k.acme).Access.Maintenance.Allow; len(got) != 2 {
 			t.Errorf("got %v, want two prefixes, masked and IPv4 as such", got)
 		}
 		for _, tt := range []struct {
@@ -380,7 +380,7 @@ func TestBeginRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
-	if all := k.changes(); len(all) > 0 || k.tenant(t, k.acme).Guards.Maintenance != nil {
+	if all := k.changes(); len(all) > 0 || k.tenant(t, k.acme).Access.Maintenance != nil {
 		t.Errorf("got %+v, want nothing written", all)
 	}
 	for _, id := range []tenancy.ID{"", "nobody"} {
@@ -408,7 +408,7 @@ func TestBeginOwnsItsRecord(t *testing.T) {
 	}
 	start, allow := m.Windows[0].Start, m.Allow[0]
 	k.begin(t, m)
-	got := k.tenant(t, k.acme).Guards.Maintenance
+	got := k.tenant(t, k.acme).Access.Maintenance
 	if got.Bypass != (tenancy.Digest{}) || got.Generation == "mine" || time.Since(got.BeganAt) > time.Minute {
 		t.Errorf("got %+v, want Begin's own", got)
 	}
@@ -441,11 +441,11 @@ func TestExtend(t *testing.T) {
 			"merged, and later": {[]tenancy.Window{{Start: at(-1), End: at(1)}, {Start: at(1), End: at(3)}}, at(2), tenancy.ErrInvalid},
 		} {
 			k.begin(t, tenancy.Maintenance{Windows: tt.windows})
-			before := k.tenant(t, k.acme).Guards.Maintenance
+			before := k.tenant(t, k.acme).Access.Maintenance
 			if err := acme.Extend(t.Context(), tt.until); !errors.Is(err, tt.want) {
 				t.Errorf("%s: got %v, want %v", name, err, tt.want)
 			}
-			after := k.tenant(t, k.acme).Guards.Maintenance
+			after := k.tenant(t, k.acme).Access.Maintenance
 			if before.Generation != after.Generation {
 				t.Errorf("%s: got another generation, which ends bypasses", name)
 			}
@@ -485,7 +485,7 @@ func TestExtendAgainAndAgain(t *testing.T) {
 					t.Fatalf("%s, the %d. time: %v", name, i+1, err)
 				}
 			}
-			got := k.tenant(t, k.acme).Guards.Maintenance.Windows
+			got := k.tenant(t, k.acme).Access.Maintenance.Windows
 			if last := got[len(got)-1]; len(got) > 2 || last.Start.After(time.Now().Add(-99*time.Second)) || !last.End.Equal(until.Add(99*time.Second)) {
 				t.Errorf("%s: got %+v, want what was extended as one", name, got)
 			}
@@ -544,7 +544,7 @@ func TestUnreadableWindowsAreOpen(t *testing.T) {
 	var log bytes.Buffer
 	k := newRig(t, maintenance.GateOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := k.cat.Edit(t.Context(), k.acme, func(t *tenancy.Tenant) error {
-		t.Guards.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1",
+		t.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1",
 			Windows: []tenancy.Window{{Rule: "from another version", Length: time.Hour}}}
 		return nil
 	})

@@ -44,7 +44,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 		f := g.flights.enter(t) // before a look at what holds, or a drain may miss it
 		defer g.flights.leave(f)
 		service := g.service.Load()
-		if t.Guards.Maintenance != nil || service == nil || service.Maintenance != nil || g.drained.Load() != nil {
+		if t.Access.Maintenance != nil || service == nil || service.Maintenance != nil || g.drained.Load() != nil {
 			admitted, readOnly := g.admit(w, r, t, f)
 			if !admitted {
 				return

@@ -186,8 +186,8 @@ func (s Scope) change(ctx context.Context, op, action string, edit func(*tenancy
 // editTenant changes the tenant's record, and returns it.
 func (s Scope) editTenant(ctx context.Context, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) (*tenancy.Tenant, error) {
 	return s.gate.editor.Edit(ctx, s.tenant, func(t *tenancy.Tenant) error {
-		m, err := edit(t.Guards.Clone().Maintenance)
-		t.Guards.Maintenance = m
+		m, err := edit(t.Access.Clone().Maintenance)
+		t.Access.Maintenance = m
 		return err
 	})
 }

@@ -129,7 +129,7 @@ func TestGateTasks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got.Guards.Maintenance
+		return got.Access.Maintenance
 	}
 	if err := begin.Do(t.Context(), tenant, tenancy.Attempt{Params: params}); err != nil {
 		t.Fatal(err)

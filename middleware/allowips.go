@@ -22,7 +22,7 @@ type AllowIPsOptions struct {
 }
 
 // AllowIPs lets a request pass that comes from an address which the host and the
-// tenant's [tenancy.Guards] both allow, and neither denies. Others are answered as
+// tenant's [tenancy.Access] both allow, and neither denies. Others are answered as
 // forbidden. Where neither has a list, every request passes; where one has, so does
 // none of which the address is not known: over a Unix socket, or when a trusted
 // proxy passed on what is none.
@@ -43,7 +43,7 @@ func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 		var id tenancy.ID
 		var tenantAllow, tenantDeny []netip.Prefix
 		if t, ok := tenancy.FromContext(r.Context()); ok {
-			id, tenantAllow, tenantDeny = t.ID, t.Guards.Allow, t.Guards.Deny
+			id, tenantAllow, tenantDeny = t.ID, t.Access.Allow, t.Access.Deny
 		}
 		if len(allow)+len(deny)+len(tenantAllow)+len(tenantDeny) == 0 {
 			return nil

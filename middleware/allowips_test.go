@@ -99,7 +99,7 @@ func TestAllowIPs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tenant := newTenant("acme", tenancy.StatusActive)
-			tenant.Guards.Allow, tenant.Guards.Deny = prefixList(tt.tenant.allow), prefixList(tt.tenant.deny)
+			tenant.Access.Allow, tenant.Access.Deny = prefixList(tt.tenant.allow), prefixList(tt.tenant.deny)
 			allow := middleware.AllowIPs(&middleware.AllowIPsOptions{
 				Options: *quiet, Proxies: someProxies(t), Allow: prefixList(tt.host.allow), Deny: prefixList(tt.host.deny),
 			})
@@ -126,12 +126,12 @@ func TestAllowIPsMalformedRecord(t *testing.T) {
 		var b bytes.Buffer
 		allow := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b)})
 		tenant := newTenant("acme", tenancy.StatusActive)
-		tenant.Guards.Allow = []netip.Prefix{bad}
+		tenant.Access.Allow = []netip.Prefix{bad}
 		if w := serveTo(as(tenant, allow(&spy{})), from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden {
 			t.Errorf("%v is allowed: got %d, want 403", bad, w.Code)
 		}
 		b.Reset()
-		tenant.Guards.Allow, tenant.Guards.Deny = []netip.Prefix{good}, []netip.Prefix{bad}
+		tenant.Access.Allow, tenant.Access.Deny = []netip.Prefix{good}, []netip.Prefix{bad}
 		if w := serveTo(as(tenant, allow(&spy{})), from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden || !strings.Contains(b.String(), "malformed") {
 			t.Errorf("%v is denied: got %d and the log %s, want 403 and why", bad, w.Code, &b)
 		}

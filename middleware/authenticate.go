@@ -57,7 +57,7 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request, t *tenancy.Tenant) (*Pr
 }
 
 // FirstOf asks the authenticators in order. The first whose kind of credentials the
-// request has decides, valid or not. [APIKeys] come before those that read bearer
+// request has decides, valid or not. [KeyAuthenticator] come before those that read bearer
 // tokens: they refuse a key beside a token, which the others do not look for.
 func FirstOf(all ...Authenticator) Authenticator {
 	all = slices.Clone(all)

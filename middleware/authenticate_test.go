@@ -35,9 +35,9 @@ var (
 )
 
 // newKeys returns the authenticator by keys that begin with "test".
-func newKeys(t testing.TB, opts *middleware.APIKeysOptions) *middleware.APIKeys {
+func newKeys(t testing.TB, opts *middleware.KeyAuthenticatorOptions) *middleware.KeyAuthenticator {
 	t.Helper()
-	k, err := middleware.NewAPIKeys("test", opts)
+	k, err := middleware.NewKeyAuthenticator("test", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func newKeys(t testing.TB, opts *middleware.APIKeysOptions) *middleware.APIKeys 
 // service is a catalog in memory with two tenants, and the issuer of their keys.
 type service struct {
 	*catalog.Catalog
-	keys         *catalog.APIKeys
+	keys         *catalog.KeyIssuer
 	acme, globex *tenancy.Tenant
 }
 
@@ -56,7 +56,7 @@ func newService(t testing.TB) *service {
 	acme, globex := newTenant("acme", tenancy.StatusActive), newTenant("globex", tenancy.StatusActive)
 	s := &service{Catalog: tenancytest.NewCatalog(t, acme, globex), acme: acme, globex: globex}
 	var err error
-	if s.keys, err = catalog.NewAPIKeys(s.Catalog, "test", nil); err != nil {
+	if s.keys, err = catalog.NewKeyIssuer(s.Catalog, "test", nil); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -211,7 +211,7 @@ func TestAPIKeysLog(t *testing.T) {
 	}
 	// One that has expired is removed by the next change, and said to be until then.
 	acme := s.acme.Clone()
-	acme.Guards.Keys = []tenancy.Key{{ID: id, Hash: tenancy.DigestOf(key), ExpiresAt: time.Now()}}
+	acme.Access.Keys = []tenancy.APIKey{{ID: id, Hash: tenancy.DigestOf(key), ExpiresAt: time.Now()}}
 	if _, err := newKeys(t, nil).Authenticate(at(acme, "X-API-Key", key), acme); err == nil || !strings.Contains(err.Error(), "key "+id+" has expired") {
 		t.Errorf("got %v, want that it has expired", err)
 	}
@@ -272,7 +272,7 @@ func TestAPIKeysAddress(t *testing.T) {
 		{"none", "", nil, forbidden},
 	} {
 		h := through(middleware.Tenant(s, bySubdomain, quiet),
-			middleware.Authenticate(newKeys(t, &middleware.APIKeysOptions{Proxies: proxies}), quiet))(&spy{})
+			middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Proxies: proxies}), quiet))(&spy{})
 		r := at(s.acme, "X-API-Key", key)
 		r.RemoteAddr = tt.peer
 		r.Header["X-Forwarded-For"] = tt.forwarded
@@ -294,7 +294,7 @@ func TestAPIKeysTellOfUses(t *testing.T) {
 		}
 		got = append(got, string(tenant)+" "+key)
 	}
-	h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, &middleware.APIKeysOptions{Used: used}), quiet))(&spy{})
+	h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Used: used}), quiet))(&spy{})
 	for _, text := range []string{key, "", far, forge(s.acme.ID, id), key} {
 		ask(t, h, at(s.acme, "X-API-Key", text))
 	}
@@ -313,7 +313,7 @@ func strategies(t *testing.T) map[string]struct {
 		by resolver.Resolver
 		to func(tenant *tenancy.Tenant) *http.Request
 	}
-	cookie := resolver.Must(resolver.NewCookie("tenant", tenancy.NewSecret(rand.Text()+rand.Text()), nil))
+	cookie := tenancy.Must(resolver.NewCookie("tenant", tenancy.NewSecret(rand.Text()+rand.Text()), nil))
 	anybody := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	claims := func(r *http.Request) (map[string]any, error) {
 		return map[string]any{"tid": r.Header.Get("X-Claim")}, nil
@@ -326,23 +326,23 @@ func strategies(t *testing.T) map[string]struct {
 			r.Host = t.Domains[0]
 			return r
 		}},
-		"header": {resolver.Must(resolver.NewHeader("X-Tenant", anybody, nil)), func(t *tenancy.Tenant) *http.Request {
+		"header": {tenancy.Must(resolver.NewHeader("X-Tenant", anybody, nil)), func(t *tenancy.Tenant) *http.Request {
 			r := get("/")
 			r.Header.Set("X-Tenant", t.Slug)
 			return r
 		}},
-		"query": {resolver.Must(resolver.NewQuery("tenant", nil)), func(t *tenancy.Tenant) *http.Request { return get("/?tenant=" + t.Slug) }},
+		"query": {tenancy.Must(resolver.NewQuery("tenant", nil)), func(t *tenancy.Tenant) *http.Request { return get("/?tenant=" + t.Slug) }},
 		"cookie": {cookie, func(t *tenancy.Tenant) *http.Request {
 			r := get("/")
 			r.AddCookie(cookie.New(t.ID))
 			return r
 		}},
-		"origin": {resolver.Must(resolver.NewOrigin(bySubdomain)), func(t *tenancy.Tenant) *http.Request {
+		"origin": {tenancy.Must(resolver.NewOrigin(bySubdomain)), func(t *tenancy.Tenant) *http.Request {
 			r := get("/")
 			r.Header.Set("Origin", "https://"+t.Slug+".example.com")
 			return r
 		}},
-		"claim": {resolver.Must(resolver.NewClaim("tid", claims, nil)), func(t *tenancy.Tenant) *http.Request {
+		"claim": {tenancy.Must(resolver.NewClaim("tid", claims, nil)), func(t *tenancy.Tenant) *http.Request {
 			r := get("/")
 			r.Header.Set("X-Claim", string(t.ID))
 			return r
@@ -357,7 +357,7 @@ func TestKeyAtAnotherTenant(t *testing.T) {
 	keys := map[*tenancy.Tenant]string{}
 	keys[s.acme], _ = s.issue(t, s.acme, catalog.APIKeySpec{})
 	keys[s.globex], _ = s.issue(t, s.globex, catalog.APIKeySpec{})
-	byKey := resolver.Must(resolver.NewAPIKey("test"))
+	byKey := tenancy.Must(resolver.NewAPIKey("test"))
 	guard := middleware.Authenticate(newKeys(t, nil), quiet)
 	for name, strategy := range strategies(t) {
 		for _, to := range []*tenancy.Tenant{s.acme, s.globex} {
@@ -412,8 +412,8 @@ func TestKeysAreNotShown(t *testing.T) {
 	forged := forge(s.acme.ID, id)
 	gone := credential.NewKey("test", "nobody").Text
 	resolvers := map[string]resolver.Resolver{
-		"subdomain": bySubdomain, "key": resolver.Must(resolver.NewAPIKey("test")),
-		"agree": resolver.Agree(s, bySubdomain, resolver.Must(resolver.NewAPIKey("test"))),
+		"subdomain": bySubdomain, "key": tenancy.Must(resolver.NewAPIKey("test")),
+		"agree": resolver.Agree(s, bySubdomain, tenancy.Must(resolver.NewAPIKey("test"))),
 	}
 	for how, by := range resolvers {
 		for _, find := range []tenancy.Finder{s, failing(tenancy.ErrUnavailable), newFinder()} {
@@ -462,7 +462,7 @@ func TestFloodOfKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = cache.Close() }()
-		h := through(middleware.Tenant(cache, resolver.Must(resolver.NewAPIKey("test")), quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
+		h := through(middleware.Tenant(cache, tenancy.Must(resolver.NewAPIKey("test")), quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
 		flood := func(ids ...tenancy.ID) (asked int64, took time.Duration) {
 			finds.Store(0)
 			start := time.Now()
@@ -685,7 +685,7 @@ func TestAuthenticationPanicsOnMistakes(t *testing.T) {
 			f()
 		}()
 	}
-	if _, err := middleware.NewAPIKeys("No", nil); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := middleware.NewKeyAuthenticator("No", nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a prefix that is none: got %v, want ErrInvalid", err)
 	}
 }
@@ -717,7 +717,7 @@ func TestRevocationReachesReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := catalog.NewAPIKeys(here, "test", nil)
+	keys, err := catalog.NewKeyIssuer(here, "test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

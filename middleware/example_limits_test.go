@@ -41,7 +41,7 @@ func ExampleRateLimit() {
 			return ""
 		},
 	})
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	h := middleware.Tenant(cat, bySubdomain, nil)(limit(hello))
 
 	for _, path := range []string{"/notes", "/login", "/login"} {
@@ -64,7 +64,7 @@ func ExampleRateLimit() {
 func ExampleAllowIPs() {
 	cat := openCatalog()
 	editAcme(cat, func(t *tenancy.Tenant) {
-		t.Guards.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		t.Access.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	})
 	proxies, err := resolver.NewProxies([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil)
 	if err != nil {
@@ -74,7 +74,7 @@ func ExampleAllowIPs() {
 		Proxies: proxies,
 		Deny:    []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")},
 	})
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	h := middleware.Tenant(cat, bySubdomain, nil)(allow(hello))
 
 	for _, client := range []string{"192.0.2.1", "192.0.2.66", "203.0.113.7", "192.0.2.1, 203.0.113.7"} {
@@ -105,7 +105,7 @@ func ExampleConcurrency() {
 			fmt.Println("while it is served:", ask("/inner"))
 		}
 	})
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	h = middleware.Tenant(openCatalog(), bySubdomain, nil)(limit(slow))
 
 	fmt.Println("first:", ask("/outer"))
@@ -118,7 +118,7 @@ func ExampleConcurrency() {
 
 func ExampleHomepage() {
 	cat := openCatalog()
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	h := middleware.Tenant(cat, bySubdomain, nil)(middleware.Homepage("/login", nil)(hello))
 	ask := func() {
 		for _, path := range []string{"/", "/notes"} {

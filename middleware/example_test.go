@@ -58,7 +58,7 @@ func ExampleTenant() {
 		}
 		return nil
 	}, nil)
-	byPath := resolver.Must(resolver.NewPath("/t/", nil))
+	byPath := tenancy.Must(resolver.NewPath("/t/", nil))
 	h := middleware.Tenant(openCatalog(), byPath, nil)(middleware.Authenticate(stranger, nil)(mayUse(mux)))
 
 	show(h, "/t/acme/notes/7")
@@ -83,7 +83,7 @@ func ExampleOptional() {
 	mux.Handle("/notes", tenantOnly(say("the notes")))
 	mux.Handle("/signup", centralOnly(say("the sign-up page")))
 	mux.Handle("/health", say("the health"))
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	h := middleware.Optional(openCatalog(), bySubdomain, nil)(mux)
 
 	for _, url := range []string{
@@ -111,11 +111,11 @@ func ExampleOptional() {
 func ExampleAuthenticate() {
 	ctx := context.Background()
 	cat := openCatalog()
-	keys, err := catalog.NewAPIKeys(cat, "shop_live", nil)
+	keys, err := catalog.NewKeyIssuer(cat, "shop_live", nil)
 	if err != nil {
 		panic(err)
 	}
-	authenticate, err := middleware.NewAPIKeys("shop_live", &middleware.APIKeysOptions{Used: keys.Used}) // go keys.Run(ctx) writes it down
+	authenticate, err := middleware.NewKeyAuthenticator("shop_live", &middleware.KeyAuthenticatorOptions{Used: keys.Used}) // go keys.Run(ctx) writes it down
 	if err != nil {
 		panic(err)
 	}
@@ -127,7 +127,7 @@ func ExampleAuthenticate() {
 	})
 	mayWrite := middleware.RequireScope("notes:write", nil)
 	mux.Handle("POST /notes", mayWrite(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "written") })))
-	byKey := resolver.Must(resolver.NewAPIKey("shop_live")) // or by host, path, …: the key is verified for that tenant alone
+	byKey := tenancy.Must(resolver.NewAPIKey("shop_live")) // or by host, path, …: the key is verified for that tenant alone
 	h := middleware.Tenant(cat, byKey, nil)(middleware.Authenticate(authenticate, nil)(mux))
 
 	acme, err := cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
@@ -189,7 +189,7 @@ func ExampleAuthorize() {
 	if _, err := cat.Create(context.Background(), &tenancy.Tenant{Slug: "globex", Status: tenancy.StatusActive}); err != nil {
 		panic(err)
 	}
-	byPath := resolver.Must(resolver.NewPath("/t/", nil))
+	byPath := tenancy.Must(resolver.NewPath("/t/", nil))
 	h := middleware.Tenant(cat, byPath, nil)(middleware.Authenticate(byLogin, nil)(mayUse(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p, _ := middleware.PrincipalOf(r.Context())
@@ -211,7 +211,7 @@ func ExampleAuthorize() {
 // A gateway names the tenant in a header, and the user in another.
 func ExampleAuthorize_header() {
 	gateway := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-	byHeader := resolver.Must(resolver.NewHeader("X-Tenant", gateway, nil)) // from nobody else
+	byHeader := tenancy.Must(resolver.NewHeader("X-Tenant", gateway, nil)) // from nobody else
 	byGateway := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 		users := r.Header.Values("X-User") // the header X-Tenant came from the gateway, and so did this
 		switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy/middleware"
 )
 
-func TestGuards(t *testing.T) {
+func TestAccess(t *testing.T) {
 	t.Parallel()
 	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended))
 	suspended := answer{403, "suspended", ""}

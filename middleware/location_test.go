@@ -97,7 +97,7 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 		for _, by := range []struct {
 			resolver resolver.Resolver
 			prefix   string
-		}{{byPath, "/t/acme"}, {resolver.Must(resolver.NewPath("/", nil)), "/acme"}} {
+		}{{byPath, "/t/acme"}, {tenancy.Must(resolver.NewPath("/", nil)), "/acme"}} {
 			if strings.Contains(tt.name, "prefix") && by.prefix != "/t/acme" {
 				continue
 			}

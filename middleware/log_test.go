@@ -241,8 +241,8 @@ func TestLogShowsNoSecretOfARequest(t *testing.T) {
 	t.Parallel()
 	active, closed := newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended)
 	find := newFinder(active, closed)
-	byQuery := resolver.Must(resolver.NewQuery("tenant", nil))
-	root := resolver.Must(resolver.NewPath("/", nil))
+	byQuery := tenancy.Must(resolver.NewQuery("tenant", nil))
+	root := tenancy.Must(resolver.NewPath("/", nil))
 	for name, tt := range map[string]struct {
 		find    tenancy.Finder
 		by      resolver.Resolver
@@ -266,7 +266,7 @@ func TestLogShowsNoSecretOfARequest(t *testing.T) {
 		"semicolon":          {find: find, by: byQuery, target: "http://example.com/?access_token=SECRET;x"},
 		"value of the query": {find: find, by: byQuery, target: "http://example.com/?tenant=SECRET!"},
 		"several values":     {find: find, by: byQuery, target: "http://example.com/?tenant=SECRET&tenant=acme"},
-		"origin":             {find: find, by: resolver.Must(resolver.NewOrigin(bySubdomain)), target: "http://example.com/", headers: []string{"Origin", "https://user:SECRET@acme.example.com"}},
+		"origin":             {find: find, by: tenancy.Must(resolver.NewOrigin(bySubdomain)), target: "http://example.com/", headers: []string{"Origin", "https://user:SECRET@acme.example.com"}},
 		"host":               {find: find, by: bySubdomain, target: "http://user:SECRET@acme.example.com/"},
 	} {
 		t.Run(name, func(t *testing.T) {

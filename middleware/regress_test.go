@@ -19,7 +19,7 @@ import (
 func TestOutageIsNotCentral(t *testing.T) {
 	t.Parallel()
 	err := fmt.Errorf("%w: %w", tenancy.ErrUnavailable, tenancy.ErrUnresolved)
-	claims := resolver.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, err }, nil))
+	claims := tenancy.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, err }, nil))
 	for name, by := range map[string]resolver.Resolver{
 		"resolver":      resolver.Func(func(*http.Request) (resolver.Match, error) { return resolver.Match{}, err }),
 		"Claim":         claims,

@@ -37,7 +37,7 @@ type wrapping struct {
 func copying(t *testing.T) []wrapping {
 	t.Helper()
 	acme, readOnly := newTenant("acme", tenancy.StatusActive), newTenant("frozen", tenancy.StatusActive)
-	readOnly.Guards.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceReadOnly, Generation: "1"}
+	readOnly.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceReadOnly, Generation: "1"}
 	find := newFinder(acme, readOnly)
 	gate, err := maintenance.NewGate(noEditor{}, nil)
 	if err != nil {

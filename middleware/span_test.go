@@ -105,7 +105,7 @@ func TestSpansOfATenantsJob(t *testing.T) {
 	var propagator propagation.TraceContext
 
 	ctx, request := tracer.Start(tenancy.NewContext(t.Context(), newTenant("acme", tenancy.StatusActive)), "request")
-	job, err := tenancy.Seal(ctx, 7)
+	job, err := tenancy.SealJob(ctx, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestSpansOfATenantsJob(t *testing.T) {
 	}
 	request.End()
 
-	ctx, job, err = tenancy.Open[int](t.Context(), find, data)
+	ctx, job, err = tenancy.OpenJob[int](t.Context(), find, data)
 	if err != nil {
 		t.Fatal(err)
 	}

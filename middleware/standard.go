@@ -22,7 +22,7 @@ type StandardOptions struct {
 	Optional bool
 	// Proxies say from which address a request comes, for AllowIPs and RateLimit if
 	// they have none of their own, and for RequestID. What is made before the chain is told by itself:
-	// the resolvers, [APIKeysOptions.Proxies] and maintenance.GateOptions.Client.
+	// the resolvers, [KeyAuthenticatorOptions.Proxies] and maintenance.GateOptions.Client.
 	// Default: the address that is connected.
 	Proxies *resolver.Proxies
 	// RequestID says which header has the ID of a request. Default: that of

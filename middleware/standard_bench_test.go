@@ -42,12 +42,12 @@ func benchTenants(n int) ([]*tenancy.Tenant, benchRequests) {
 		t.ID, t.Settings, t.Version = tenancy.NewID(), map[string]string{"locale": "de", "theme": "dark"}, 1
 		for range 3 {
 			key := credential.NewKey("acme_live", t.ID)
-			t.Guards.Keys = append(t.Guards.Keys, tenancy.Key{
+			t.Access.Keys = append(t.Access.Keys, tenancy.APIKey{
 				ID: key.ID, Hash: tenancy.DigestOf(key.Text), Scopes: []string{"read"}, ExpiresAt: time.Now().Add(time.Hour),
 			})
 			texts[i] = key.Text
 		}
-		slices.SortFunc(t.Guards.Keys, func(a, b tenancy.Key) int { return strings.Compare(a.ID, b.ID) })
+		slices.SortFunc(t.Access.Keys, func(a, b tenancy.APIKey) int { return strings.Compare(a.ID, b.ID) })
 		tenants[i] = t
 	}
 	var all benchRequests
@@ -71,7 +71,7 @@ func benchmarkStandard(b *testing.B, n int) {
 	defer cancel()
 	go func() { _ = cache.Run(ctx) }()
 	cat := tenancytest.NewCatalog(b)
-	issuer, err := catalog.NewAPIKeys(cat, "acme_live", nil)
+	issuer, err := catalog.NewKeyIssuer(cat, "acme_live", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func benchmarkStandard(b *testing.B, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys, err := middleware.NewAPIKeys("acme_live", &middleware.APIKeysOptions{Used: issuer.Used})
+	keys, err := middleware.NewKeyAuthenticator("acme_live", &middleware.KeyAuthenticatorOptions{Used: issuer.Used})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func TestStandardOrder(t *testing.T) {
 	closed.Settings = map[string]string{"homepage": "off", "closed": "yes"}
 	busy := limited("busy", map[string]int64{"concurrency": 0})
 	for _, each := range []*tenancy.Tenant{asleep, acme, closed, busy} {
-		each.Guards.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
+		each.Access.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
 	}
 	h := middleware.Standard(newFinder(asleep, acme, closed, busy), bySubdomain, &middleware.StandardOptions{
 		Options:      *quiet,
@@ -103,7 +103,7 @@ func TestStandardOrder(t *testing.T) {
 func TestStandardOptionsReachEachGuard(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", map[string]int64{"rate.address": 1, "concurrency": 0})
-	acme.Guards.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
+	acme.Access.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
 	var log bytes.Buffer
 	own := 0
 	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
@@ -437,7 +437,7 @@ func ExampleStandard() {
 	if err != nil {
 		panic(err)
 	}
-	issuer, err := catalog.NewAPIKeys(cat, "notes", nil)
+	issuer, err := catalog.NewKeyIssuer(cat, "notes", nil)
 	if err != nil {
 		panic(err)
 	}
@@ -449,7 +449,7 @@ func ExampleStandard() {
 	if err != nil {
 		panic(err)
 	}
-	keys, err := middleware.NewAPIKeys("notes", &middleware.APIKeysOptions{Used: issuer.Used})
+	keys, err := middleware.NewKeyAuthenticator("notes", &middleware.KeyAuthenticatorOptions{Used: issuer.Used})
 	if err != nil {
 		panic(err)
 	}

@@ -9,7 +9,7 @@
 // tenants in [Require] and its own in [CentralOnly].
 //
 // Who is asking is found out behind that, for the tenant in the context alone:
-// [Authenticate] by API keys ([APIKeys]), by tokens (package token), or by what a
+// [Authenticate] by API keys ([KeyAuthenticator]), by tokens (package token), or by what a
 // host brings; [RequireScope] and [Authorize] say who may do what.
 //
 // Whatever a middleware refuses is answered by one function, [Problem] unless

@@ -25,9 +25,9 @@ import (
 )
 
 var (
-	bySubdomain = resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	byPath      = resolver.Must(resolver.NewPath("/t/", nil))
-	byHost      = resolver.Must(resolver.NewHost(&resolver.HostOptions{Central: []string{"example.com"}}))
+	bySubdomain = tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	byPath      = tenancy.Must(resolver.NewPath("/t/", nil))
+	byHost      = tenancy.Must(resolver.NewHost(&resolver.HostOptions{Central: []string{"example.com"}}))
 	quiet       = &middleware.Options{Logger: slog.New(slog.DiscardHandler)}
 	errOdd      = errors.New("an error that unwraps to nothing")
 )

@@ -113,7 +113,7 @@ func (f findFunc) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 func TestAgreeOnRealRequests(t *testing.T) {
 	t.Parallel()
 	by := resolver.Agree(&finder{},
-		resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), resolver.Must(resolver.NewPath("/t/", nil)), resolver.Must(resolver.NewQuery("tenant", nil)))
+		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewQuery("tenant", nil)))
 	want := slug("acme")
 	want.Prefix = "/t/acme"
 	for target, tt := range map[string]struct {

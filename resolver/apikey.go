@@ -12,7 +12,7 @@ import (
 //
 // Only its form and its checksum are looked at: that tells typing errors and
 // truncated keys apart from keys without asking anybody. Whether the key is valid
-// is for middleware.APIKeys to say, behind the middleware that finds the tenant.
+// is for middleware.KeyAuthenticator to say, behind the middleware that finds the tenant.
 type APIKey struct{ prefix string }
 
 // NewAPIKey returns a resolver by API keys with that prefix, such as "acme_live":

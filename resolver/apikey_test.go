@@ -13,7 +13,7 @@ import (
 
 func TestAPIKey(t *testing.T) {
 	t.Parallel()
-	by := resolver.Must(resolver.NewAPIKey("acme_live"))
+	by := tenancy.Must(resolver.NewAPIKey("acme_live"))
 	unresolved, invalid, unauthenticated := tenancy.ErrUnresolved, tenancy.ErrInvalid, tenancy.ErrUnauthenticated
 	made, other := credential.NewKey("acme_live", "t_1").Text, credential.NewKey("acme_live", "t_1").Text
 	test := credential.NewKey("acme_test", "t_1").Text
@@ -85,7 +85,7 @@ func TestAPIKeyAgrees(t *testing.T) {
 		find.tenants[tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)}] = tenant
 		find.tenants[tenancy.Ref{Kind: tenancy.RefSlug, Value: slug}] = tenant
 	}
-	by := resolver.Agree(find, resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), resolver.Must(resolver.NewAPIKey("k")))
+	by := resolver.Agree(find, tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewAPIKey("k")))
 	r := from("192.0.2.1:9", "X-API-Key", credential.NewKey("k", "id-acme").Text)
 	r.Host = "acme.example.com"
 	check(t, by, r, slug("acme"), nil)
@@ -96,7 +96,7 @@ func TestAPIKeyAgrees(t *testing.T) {
 }
 
 func FuzzAPIKey(f *testing.F) {
-	by := resolver.Must(resolver.NewAPIKey("k"))
+	by := tenancy.Must(resolver.NewAPIKey("k"))
 	made := credential.NewKey("k", "t_1").Text
 	f.Add("Bearer "+made, made)
 	f.Add("Bearer "+made, "")
@@ -118,7 +118,7 @@ func FuzzAPIKey(f *testing.F) {
 }
 
 func BenchmarkAPIKey(b *testing.B) {
-	by := resolver.Must(resolver.NewAPIKey("acme_live"))
+	by := tenancy.Must(resolver.NewAPIKey("acme_live"))
 	r := from("192.0.2.1:9", "X-API-Key", credential.NewKey("acme_live", tenancy.NewID()).Text)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -56,7 +56,7 @@ func TestClaim(t *testing.T) {
 		{tenancy.RefSlug, map[string]any{"tid": "a_b"}, none, invalid},
 	} {
 		claims := func(*http.Request) (map[string]any, error) { return tt.claims, nil }
-		by := resolver.Must(resolver.NewClaim("tid", claims, &resolver.ClaimOptions{Kind: tt.kind}))
+		by := tenancy.Must(resolver.NewClaim("tid", claims, &resolver.ClaimOptions{Kind: tt.kind}))
 		check(t, by, get("/"), tt.want, tt.err)
 	}
 }
@@ -77,7 +77,7 @@ func TestClaimErrors(t *testing.T) {
 		{tenancy.ErrLimited, false},
 	} {
 		claims := func(*http.Request) (map[string]any, error) { return map[string]any{"tid": "a_b"}, tt.err }
-		m, err := resolver.Must(resolver.NewClaim("tid", claims, nil)).Resolve(get("/"))
+		m, err := tenancy.Must(resolver.NewClaim("tid", claims, nil)).Resolve(get("/"))
 		if m != none || !errors.Is(err, tt.err) || errors.Is(err, tenancy.ErrUnauthenticated) != tt.unauthenticated {
 			t.Errorf("%v: got %v, %v, want ErrUnauthenticated: %v", tt.err, m, err, tt.unauthenticated)
 		}
@@ -89,7 +89,7 @@ func TestClaimSeesTheRequest(t *testing.T) {
 	claims := func(r *http.Request) (map[string]any, error) {
 		return map[string]any{"tid": r.Header.Get("X-Token")}, nil
 	}
-	check(t, resolver.Must(resolver.NewClaim("tid", claims, nil)), from("192.0.2.1:9", "X-Token", "t9"), id("t9"), nil)
+	check(t, tenancy.Must(resolver.NewClaim("tid", claims, nil)), from("192.0.2.1:9", "X-Token", "t9"), id("t9"), nil)
 }
 
 // What the host's function says of itself stays as it is.
@@ -99,7 +99,7 @@ func TestClaimKeepsErrors(t *testing.T) {
 		context.Canceled, context.DeadlineExceeded, tenancy.ErrNoTenant, tenancy.ErrUnresolved, tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict,
 		tenancy.ErrNotActive, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed,
 	} {
-		c := resolver.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, want }, nil))
+		c := tenancy.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, want }, nil))
 		if _, err := c.Resolve(get("/")); err != want { //nolint:errorlint // as it is
 			t.Errorf("got %v, want %v as it is", err, want)
 		}
@@ -121,7 +121,7 @@ func TestClaimErrorsSayWhatIsWrong(t *testing.T) {
 		{float64(1 << 60), "claim tid: no whole number that is exact, want"},
 	} {
 		claims := func(*http.Request) (map[string]any, error) { return map[string]any{"tid": tt.value}, nil }
-		_, err := resolver.Must(resolver.NewClaim("tid", claims, nil)).Resolve(get("/"))
+		_, err := tenancy.Must(resolver.NewClaim("tid", claims, nil)).Resolve(get("/"))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%v: got %v, want %q", tt.value, err, tt.want)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 func newCookie(name string, key tenancy.Secret, opts *resolver.CookieOptions) *resolver.Cookie {
-	return resolver.Must(resolver.NewCookie(name, key, opts))
+	return tenancy.Must(resolver.NewCookie(name, key, opts))
 }
 
 // with returns a request with these values of the cookie "tenant".

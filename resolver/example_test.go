@@ -11,8 +11,8 @@ import (
 
 func ExampleFirst() {
 	resolve := resolver.First(
-		resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil)),
-		resolver.Must(resolver.NewPath("/t/", nil)),
+		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)),
+		tenancy.Must(resolver.NewPath("/t/", nil)),
 	)
 	for _, url := range []string{
 		"https://acme.example.com/notes", "https://example.com/t/globex/notes", "https://www.example.com/", "https://acme.evil-example.com/",
@@ -36,8 +36,8 @@ func (nobody) Find(context.Context, tenancy.Ref) (*tenancy.Tenant, error) {
 
 func ExampleAgree() {
 	resolve := resolver.Agree(nobody{},
-		resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil)),
-		resolver.Must(resolver.NewPath("/t/", nil)),
+		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)),
+		tenancy.Must(resolver.NewPath("/t/", nil)),
 	)
 	for _, url := range []string{"https://acme.example.com/t/acme/notes", "https://acme.example.com/t/globex/notes"} {
 		m, err := resolve.Resolve(httptest.NewRequest("GET", url, nil))

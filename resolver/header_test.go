@@ -12,7 +12,7 @@ import (
 func TestHeader(t *testing.T) {
 	t.Parallel()
 	unresolved, invalid := tenancy.ErrUnresolved, tenancy.ErrInvalid
-	by := resolver.Must(resolver.NewHeader("x-tenant", private, nil))
+	by := tenancy.Must(resolver.NewHeader("x-tenant", private, nil))
 	for _, tt := range []struct {
 		peer  string
 		lines []string
@@ -49,14 +49,14 @@ func TestHeader(t *testing.T) {
 		}
 		check(t, by, r, tt.want, tt.err)
 	}
-	byID := resolver.Must(resolver.NewHeader("X-Tenant", private, &resolver.HeaderOptions{Kind: tenancy.RefID}))
+	byID := tenancy.Must(resolver.NewHeader("X-Tenant", private, &resolver.HeaderOptions{Kind: tenancy.RefID}))
 	check(t, byID, from("10.0.0.1:9", "X-Tenant", "a_b"), id("a_b"), nil)
 }
 
 func TestHeaderCopiesTheAddresses(t *testing.T) {
 	t.Parallel()
 	trusted := slices.Clone(private)
-	by := resolver.Must(resolver.NewHeader("X-Tenant", trusted, nil))
+	by := tenancy.Must(resolver.NewHeader("X-Tenant", trusted, nil))
 	trusted[0] = trusted[1]
 	check(t, by, from("10.0.0.1:9", "X-Tenant", "acme"), slug("acme"), nil)
 }
@@ -65,7 +65,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add("acme", "acme", "11.0.0.1:9")
 	f.Add("acme", "umbrella", "@")
 	f.Add("", "ACME", "[::ffff:11.0.0.1]:1")
-	by := resolver.Must(resolver.NewHeader("X-Tenant", private[:1], nil))
+	by := tenancy.Must(resolver.NewHeader("X-Tenant", private[:1], nil))
 	f.Fuzz(func(t *testing.T, first, second, peer string) {
 		for _, lines := range [][]string{{first}, {first, second}} {
 			r := from("10.1.2.3:9")

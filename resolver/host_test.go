@@ -14,7 +14,7 @@ func TestHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	by := resolver.Must(resolver.NewHost(&resolver.HostOptions{
+	by := tenancy.Must(resolver.NewHost(&resolver.HostOptions{
 		Central: []string{"Example.com", "www.example.com.", "bücher.example", "my_service:80"}, Proxies: proxies,
 	}))
 	for _, tt := range []struct {
@@ -65,7 +65,7 @@ func TestHost(t *testing.T) {
 func TestHostResolvesWithoutAllocation(t *testing.T) {
 	r := get("/")
 	r.Host = "acme.example:8443"
-	by := resolver.Must(resolver.NewHost(nil))
+	by := tenancy.Must(resolver.NewHost(nil))
 	check(t, by, r, domain("acme.example"), nil)
 	if n := testing.AllocsPerRun(100, func() { _, _ = by.Resolve(r) }); n != 0 {
 		t.Errorf("got %v allocations, want 0", n)
@@ -75,7 +75,7 @@ func TestHostResolvesWithoutAllocation(t *testing.T) {
 func BenchmarkHost(b *testing.B) {
 	r := get("/")
 	r.Host = "acme.example:8443"
-	by := resolver.Must(resolver.NewHost(&resolver.HostOptions{Central: []string{"example.com"}}))
+	by := tenancy.Must(resolver.NewHost(&resolver.HostOptions{Central: []string{"example.com"}}))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := by.Resolve(r); err != nil {

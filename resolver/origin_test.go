@@ -13,7 +13,7 @@ import (
 func TestOrigin(t *testing.T) {
 	t.Parallel()
 	unresolved, invalid := tenancy.ErrUnresolved, tenancy.ErrInvalid
-	by := resolver.Must(resolver.NewOrigin(resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))))
+	by := tenancy.Must(resolver.NewOrigin(tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))))
 	for _, tt := range []struct {
 		lines []string
 		want  resolver.Match
@@ -64,7 +64,7 @@ func TestOrigin(t *testing.T) {
 		}
 		check(t, by, r, tt.want, tt.err)
 	}
-	byHost := resolver.Must(resolver.NewOrigin(resolver.Must(resolver.NewHost(nil))))
+	byHost := tenancy.Must(resolver.NewOrigin(tenancy.Must(resolver.NewHost(nil))))
 	check(t, byHost, from("192.0.2.1:9", "Origin", "https://shop.acme.example:8443"), domain("shop.acme.example"), nil)
 }
 
@@ -75,8 +75,8 @@ func FuzzOrigin(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	subdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	by := resolver.Must(resolver.NewOrigin(subdomain))
+	subdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	by := tenancy.Must(resolver.NewOrigin(subdomain))
 	f.Fuzz(func(t *testing.T, origin string) {
 		m, err := by.Resolve(&http.Request{Header: http.Header{"Origin": {origin}}})
 		sane(t, m, err)

@@ -97,12 +97,12 @@ func TestPath(t *testing.T) {
 			{"/api/v1x2/~t/a_b", none, unresolved},
 		}},
 	} {
-		by := resolver.Must(resolver.NewPath(tt.prefix, &resolver.PathOptions{Kind: tt.kind}))
+		by := tenancy.Must(resolver.NewPath(tt.prefix, &resolver.PathOptions{Kind: tt.kind}))
 		for _, c := range tt.cases {
 			check(t, by, get(c.target), c.want, c.err)
 		}
 	}
-	check(t, resolver.Must(resolver.NewPath("/", nil)), &http.Request{Method: http.MethodOptions, URL: &url.URL{Path: "*"}}, none, unresolved)
+	check(t, tenancy.Must(resolver.NewPath("/", nil)), &http.Request{Method: http.MethodOptions, URL: &url.URL{Path: "*"}}, none, unresolved)
 }
 
 func FuzzPath(f *testing.F) {
@@ -118,7 +118,7 @@ func FuzzPath(f *testing.F) {
 			t.Skip()
 		}
 		for prefix, kind := range map[string]tenancy.RefKind{"/t/": tenancy.RefSlug, "/": tenancy.RefID} {
-			m, err := resolver.Must(resolver.NewPath(prefix, &resolver.PathOptions{Kind: kind})).Resolve(&http.Request{URL: u})
+			m, err := tenancy.Must(resolver.NewPath(prefix, &resolver.PathOptions{Kind: kind})).Resolve(&http.Request{URL: u})
 			sane(t, m, err)
 			if err != nil {
 				refused(t, err)
@@ -139,7 +139,7 @@ func FuzzPath(f *testing.F) {
 
 func BenchmarkPath(b *testing.B) {
 	r := get("/t/acme/notes/7")
-	by := resolver.Must(resolver.NewPath("/t/", nil))
+	by := tenancy.Must(resolver.NewPath("/t/", nil))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := by.Resolve(r); err != nil {
@@ -152,7 +152,7 @@ func BenchmarkPath(b *testing.B) {
 // does not count.
 func TestPathStaleEncoding(t *testing.T) {
 	t.Parallel()
-	p := resolver.Must(resolver.NewPath("/t/", nil))
+	p := tenancy.Must(resolver.NewPath("/t/", nil))
 	r := get("/t/acme/x")
 	r.URL.RawPath = "/t/umbrella/x"
 	m, err := p.Resolve(r)

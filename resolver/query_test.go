@@ -14,7 +14,7 @@ import (
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	unresolved, invalid := tenancy.ErrUnresolved, tenancy.ErrInvalid
-	by := resolver.Must(resolver.NewQuery("tenant", nil))
+	by := tenancy.Must(resolver.NewQuery("tenant", nil))
 	for _, tt := range []struct {
 		query string
 		want  resolver.Match
@@ -44,7 +44,7 @@ func TestQuery(t *testing.T) {
 	} {
 		check(t, by, get("/?"+tt.query), tt.want, tt.err)
 	}
-	byID := resolver.Must(resolver.NewQuery("t", &resolver.QueryOptions{Kind: tenancy.RefID}))
+	byID := tenancy.Must(resolver.NewQuery("t", &resolver.QueryOptions{Kind: tenancy.RefID}))
 	check(t, byID, get("/?t=a_b"), id("a_b"), nil)
 
 	post := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("tenant=acme"))
@@ -59,7 +59,7 @@ func FuzzQuery(f *testing.F) {
 	for _, s := range []string{"tenant=acme", "tenant=acme&tenant=umbrella", "tenant=%61cme", "tenant=a;b", "%", "tenant", "&&=&tenant=a"} {
 		f.Add(s)
 	}
-	by := resolver.Must(resolver.NewQuery("tenant", nil))
+	by := tenancy.Must(resolver.NewQuery("tenant", nil))
 	f.Fuzz(func(t *testing.T, query string) {
 		u := &url.URL{Path: "/", RawQuery: query}
 		m, err := by.Resolve(&http.Request{URL: u})

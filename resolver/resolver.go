@@ -50,17 +50,6 @@ type Match struct {
 	Prefix string
 }
 
-// Must returns r, or panics if err is not nil. It wraps a call of a
-// constructor, for programs whose configuration is constant:
-//
-//	resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-func Must[R Resolver](r R, err error) R {
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
 // Unresolved reports whether err says that the request names no tenant, and
 // nothing else. An error that also says that something is malformed or does not
 // answer is no such statement: who takes it for one lets a request pass that

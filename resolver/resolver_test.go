@@ -159,11 +159,11 @@ func TestBadConfiguration(t *testing.T) {
 func TestMust(t *testing.T) {
 	t.Parallel()
 	r := get("/?tenant=acme")
-	check(t, resolver.Must(resolver.NewQuery("tenant", nil)), r, slug("acme"), nil)
+	check(t, tenancy.Must(resolver.NewQuery("tenant", nil)), r, slug("acme"), nil)
 	defer func() {
 		if err, ok := recover().(error); !ok || !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("got a panic with %v, want one with ErrInvalid", err)
 		}
 	}()
-	resolver.Must(resolver.NewQuery("", nil))
+	tenancy.Must(resolver.NewQuery("", nil))
 }

@@ -105,7 +105,7 @@ func TestSubdomain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			by := resolver.Must(resolver.NewSubdomain(tt.bases, tt.opts))
+			by := tenancy.Must(resolver.NewSubdomain(tt.bases, tt.opts))
 			for _, c := range tt.cases {
 				r := get("/")
 				r.Host = c.host
@@ -121,7 +121,7 @@ func TestSubdomain(t *testing.T) {
 func TestSubdomainSpellings(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"example.com", "a--b.example", "xn--bcher-kva.example", "xn--4dbcagdahymbxekheh6e0a7fei0b.example", "localhost"} {
-		by := resolver.Must(resolver.NewSubdomain([]string{base}, nil))
+		by := tenancy.Must(resolver.NewSubdomain([]string{base}, nil))
 		for _, label := range []string{"acme", "a", "42", "4cme", "acme-1", "a--b", "ab--c", "xn--bcher-kva", "www", "-a", "a-", "a.b", ""} {
 			host := label + "." + base
 			want, wantErr := by.ResolveHost(host)
@@ -140,7 +140,7 @@ func TestSubdomainBehindProxies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	by := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, &resolver.SubdomainOptions{Proxies: proxies}))
+	by := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, &resolver.SubdomainOptions{Proxies: proxies}))
 	forwarded := `for=203.0.113.7;host="acme.example.com:443"`
 	check(t, by, from("10.0.0.1:9", "Forwarded", forwarded), slug("acme"), nil)
 	check(t, by, from("203.0.113.7:9", "Forwarded", forwarded), none, tenancy.ErrUnresolved)
@@ -154,8 +154,8 @@ func FuzzSubdomain(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	exact := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	deep := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, &resolver.SubdomainOptions{AnyDepth: true}))
+	exact := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	deep := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, &resolver.SubdomainOptions{AnyDepth: true}))
 	reserved := tenancy.ReservedSlugs()
 	upper := func(s string) string {
 		return strings.Map(func(r rune) rune {
@@ -207,7 +207,7 @@ func FuzzSubdomain(f *testing.F) {
 func TestSubdomainResolvesWithoutAllocation(t *testing.T) {
 	r := get("/")
 	r.Host = "acme.example.com:8080"
-	by := resolver.Must(resolver.NewSubdomain([]string{"example.com", "eu.example.com"}, nil))
+	by := tenancy.Must(resolver.NewSubdomain([]string{"example.com", "eu.example.com"}, nil))
 	check(t, by, r, slug("acme"), nil)
 	if n := testing.AllocsPerRun(100, func() { _, _ = by.Resolve(r) }); n != 0 {
 		t.Errorf("got %v allocations, want 0", n)
@@ -218,7 +218,7 @@ func BenchmarkSubdomain(b *testing.B) {
 	r := get("/")
 	r.Host = "acme.example.com:8080"
 	b.Run("Resolve", func(b *testing.B) {
-		by := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+		by := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := by.Resolve(r); err != nil {

@@ -96,8 +96,8 @@ func full() tenancy.Tenant {
 		Limits:   map[string]int64{"requests": 1 << 60, "seats": -1},
 		Settings: map[string]string{"colour": `"blue" \ 'x'`, "empty": "", "schriftgröße": "12\n"},
 		Tags:     []string{"pilot", "eu", "Team:a-1"}, SchemaVersion: 20261129120000,
-		Guards: tenancy.Guards{
-			Keys: []tenancy.Key{{
+		Access: tenancy.Access{
+			Keys: []tenancy.APIKey{{
 				ID: "k1", Name: "Ünlimited", Hash: tenancy.DigestOf("x"), Scopes: []string{"read", "write"},
 				Allow: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}, CreatedAt: day, ExpiresAt: day.AddDate(1, 0, 0), ReplacedBy: "k2",
 			}, {ID: "k2", Hash: tenancy.DigestOf("y"), CreatedAt: day}},
@@ -225,8 +225,8 @@ func testUpdate(t *testing.T, c *catalog.Catalog) {
 	change.SchemaVersion = 12
 	change.Tags = []string{"pilot", "Vip", "pilot"}
 	change.Settings = map[string]string{"k": "v"}
-	change.Guards.Keys = change.Guards.Keys[1:]
-	change.Guards.Maintenance = nil
+	change.Access.Keys = change.Access.Keys[1:]
+	change.Access.Maintenance = nil
 	change.Placement = tenancy.Placement{Server: "second", Database: "moved"}
 	change.Status = tenancy.StatusSuspended
 	change.CreatedAt = time.Time{}
@@ -662,14 +662,14 @@ func wait(t *testing.T, than time.Time) {
 func testRecordsAreOwned(t *testing.T, c *catalog.Catalog) {
 	in := full()
 	create(t, c, in)
-	in.Settings["colour"], in.Domains[0], in.Guards.Keys[0].Scopes[0], in.Guards.Maintenance.Paths[0] = "changed", "changed", "changed", "/changed"
+	in.Settings["colour"], in.Domains[0], in.Access.Keys[0].Scopes[0], in.Access.Maintenance.Paths[0] = "changed", "changed", "changed", "/changed"
 	got := find(t, c, tenancy.RefID, "acme-1")
 	got.Settings["colour"], got.Limits["seats"], got.Domains[0] = "changed", 99, "changed"
 	got.Tags[0] = "changed"
-	got.Guards.Keys[0].Scopes[0], got.Guards.Maintenance.Paths[0], got.Guards.Allow[0] = "changed", "/changed", netip.Prefix{}
+	got.Access.Keys[0].Scopes[0], got.Access.Maintenance.Paths[0], got.Access.Allow[0] = "changed", "/changed", netip.Prefix{}
 	again := find(t, c, tenancy.RefID, "acme-1")
-	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") || slices.Contains(again.Tags, "changed") || again.Guards.Keys[0].Scopes[0] == "changed" ||
-		again.Guards.Maintenance.Paths[0] == "/changed" || !again.Guards.Allow[0].IsValid() {
+	if again.Settings["colour"] == "changed" || again.Limits["seats"] == 99 || slices.Contains(again.Domains, "changed") || slices.Contains(again.Tags, "changed") || again.Access.Keys[0].Scopes[0] == "changed" ||
+		again.Access.Maintenance.Paths[0] == "/changed" || !again.Access.Allow[0].IsValid() {
 		t.Errorf("got %+v, want what was stored", again)
 	}
 }
@@ -690,7 +690,7 @@ func testKeyUses(t *testing.T, c *catalog.Catalog) {
 	for _, id := range []tenancy.ID{"acme", "globex"} {
 		create(t, c, tenancy.Tenant{ID: id, Slug: string(id)})
 	}
-	keys, err := catalog.NewAPIKeys(c, "test", nil)
+	keys, err := catalog.NewKeyIssuer(c, "test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -767,10 +767,10 @@ func testKeyUses(t *testing.T, c *catalog.Catalog) {
 	// A record with what was removed shows what is kept of that.
 	put := func(t *tenancy.Tenant, ids ...string) {
 		for _, id := range ids {
-			t.Guards.Keys = append(t.Guards.Keys, tenancy.Key{ID: id, Hash: tenancy.DigestOf(id)})
+			t.Access.Keys = append(t.Access.Keys, tenancy.APIKey{ID: id, Hash: tenancy.DigestOf(id)})
 			want[id] = time.Time{}
 		}
-		slices.SortFunc(t.Guards.Keys, func(a, b tenancy.Key) int { return strings.Compare(a.ID, b.ID) })
+		slices.SortFunc(t.Access.Keys, func(a, b tenancy.APIKey) int { return strings.Compare(a.ID, b.ID) })
 	}
 	if _, err := c.Edit(t.Context(), "acme", func(t *tenancy.Tenant) error { put(t, first); return nil }); err != nil {
 		t.Fatalf("Edit: %v", err)

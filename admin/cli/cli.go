@@ -63,7 +63,7 @@ type App struct {
 	// does not have fails.
 	Runner   *runs.Runner
 	Migrator *migrate.Migrator
-	Keys     *catalog.APIKeys
+	Keys     *catalog.KeyIssuer
 	Gate     *maintenance.Gate
 	Audit    *audit.Trail
 	// Close is called when the command has ended. Default: nothing.

@@ -56,7 +56,7 @@ func newLine(t *testing.T) *line {
 	must(err)
 	app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit})
 	must(err)
-	app.Keys, err = catalog.NewAPIKeys(app.Catalog, "key", nil)
+	app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil)
 	must(err)
 	app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Settle: time.Millisecond})
 	must(err)

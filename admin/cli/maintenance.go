@@ -226,7 +226,7 @@ func (p *program) maintenanceStatus() *cobra.Command {
 			}
 			for t, err := range s.each(p, cmd, args) {
 				if err == nil {
-					err = show(t.Slug, t.Guards.Maintenance)
+					err = show(t.Slug, t.Access.Maintenance)
 				}
 				if err != nil {
 					return err

@@ -55,7 +55,7 @@ func (p *program) tenantCreate() *cobra.Command {
 // shown is a record without what nobody needs to see.
 func shown(t *tenancy.Tenant) *tenancy.Tenant {
 	t = t.Clone()
-	t.Guards.Keys = nil // apikey list shows them
+	t.Access.Keys = nil // apikey list shows them
 	return t
 }
 

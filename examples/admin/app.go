@@ -49,7 +49,7 @@ type app struct {
 	reports  *analytics.Reports
 	tenants  *lifecycle.Lifecycle
 	runner   *runs.Runner
-	keys     *catalog.APIKeys
+	keys     *catalog.KeyIssuer
 	gate     *maintenance.Gate
 	server   string // of tenants' databases
 
@@ -105,7 +105,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
 	migrator, err2 := migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
 	a.keeper, err3 = analytics.NewKeeper(store, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
-	a.keys, err4 = catalog.NewAPIKeys(a.catalog, "demo", nil)
+	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)
 	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
 	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
 		return a, err
@@ -173,7 +173,7 @@ func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 // is in front of it.
 func (a *app) handler() http.Handler {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	resolve := resolver.Agree(a.cache, resolver.Must(resolver.NewPath("/t/", nil)), resolver.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
+	resolve := resolver.Agree(a.cache, tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /notes", a.listNotes)
 	mux.HandleFunc("POST /notes", a.createNote)

@@ -81,7 +81,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 		return err
 	}
 	find, err1 := cache.New(cat, nil)
-	keys, err2 := catalog.NewAPIKeys(cat, keyPrefix, nil)
+	keys, err2 := catalog.NewKeyIssuer(cat, keyPrefix, nil)
 	gate, err3 := maintenance.NewGate(cat, &maintenance.GateOptions{DB: db, Insecure: true}) // Insecure: there is no TLS here
 	used, err4 := newUsage(ctx, db, cat)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {

@@ -47,7 +47,7 @@ func TestIsolation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		issuer, err := catalog.NewAPIKeys(cat, keyPrefix, nil)
+		issuer, err := catalog.NewKeyIssuer(cat, keyPrefix, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

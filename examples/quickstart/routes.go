@@ -16,9 +16,9 @@ const keyPrefix = "notes" // with which keys begin
 func routes(find tenancy.Finder, n *notes, o *ops, used func(tenancy.ID, string, time.Time)) http.Handler {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	resolve := resolver.Agree(find,
-		resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil)),
-		resolver.Must(resolver.NewPath("/t/", nil)),
-		resolver.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
+		tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil)),
+		tenancy.Must(resolver.NewPath("/t/", nil)),
+		tenancy.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
 	standard := middleware.Standard(find, resolve, &middleware.StandardOptions{
 		Optional:     true, // the service has pages of its own
 		Maintenance:  o.gate.Guard,

@@ -12,7 +12,7 @@ import (
 
 // keysOf authenticates by API keys.
 func keysOf(used func(tenancy.ID, string, time.Time)) middleware.Authenticator {
-	keys, err := middleware.NewAPIKeys(keyPrefix, &middleware.APIKeysOptions{Used: used})
+	keys, err := middleware.NewKeyAuthenticator(keyPrefix, &middleware.KeyAuthenticatorOptions{Used: used})
 	if err != nil {
 		panic(err) // the prefix is constant
 	}

@@ -57,7 +57,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit}); err != nil {
 		return nil, err
 	}
-	if app.Keys, err = catalog.NewAPIKeys(app.Catalog, "key", nil); err != nil {
+	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil); err != nil {
 		return nil, err
 	}
 	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db}); err != nil {

@@ -91,7 +91,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	resolve := resolver.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
+	resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
 	url, err := serve(beside, &working, rec.Handler(middleware.Tenant(cat, resolve, nil)(pages(rec, pool))))
 	if err != nil {
 		return err

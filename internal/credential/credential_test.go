@@ -13,7 +13,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/credential"
 )
 
-// form is what the documentation of catalog.APIKeys says.
+// form is what the documentation of catalog.KeyIssuer says.
 var form = regexp.MustCompile(`^acme_live_[a-z0-9][a-z0-9_-]{0,35}_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}$`)
 
 const longest = tenancy.ID("abcdefghijklmnopqrstuvwxyz0123456789")

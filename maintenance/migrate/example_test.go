@@ -21,23 +21,23 @@ import (
 // it. One that fails keeps no other from them, and loses nothing: run it again.
 func ExampleMigrator_Up() {
 	ctx := context.Background()
-	dir := must(os.MkdirTemp("", ""))
+	dir := tenancy.Must(os.MkdirTemp("", ""))
 	defer func() { _ = os.RemoveAll(dir) }()
-	engine := must(sqlite.New(filepath.Join(dir, "tenants")))
-	pool := must(dbpool.New(map[string]dbpool.Engine{"main": engine}, nil))
+	engine := tenancy.Must(sqlite.New(filepath.Join(dir, "tenants")))
+	pool := tenancy.Must(dbpool.New(map[string]dbpool.Engine{"main": engine}, nil))
 	defer func() { _ = pool.Close() }()
-	cat := must(catalog.NewWithStore(tenancytest.NewStore(), nil))
+	cat := tenancy.Must(catalog.NewWithStore(tenancytest.NewStore(), nil))
 	for _, slug := range []string{"acme", "globex"} {
-		t := must(cat.Create(ctx, &tenancy.Tenant{Slug: slug, Placement: tenancy.Placement{Server: "main", Database: slug}}))
+		t := tenancy.Must(cat.Create(ctx, &tenancy.Tenant{Slug: slug, Placement: tenancy.Placement{Server: "main", Database: slug}}))
 		if err := pool.Create(ctx, t); err != nil {
 			log.Fatal(err)
 		}
 	}
 
 	schema := fstest.MapFS{"00001_notes.sql": {Data: []byte("-- +goose Up\nCREATE TABLE notes (text TEXT);")}}
-	fmt.Println(upAll(ctx, cat, must(migrate.New(pool, schema, nil))))
+	fmt.Println(upAll(ctx, cat, tenancy.Must(migrate.New(pool, schema, nil))))
 	schema["00002_author.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE notes ADD COLUMN author TEXT;")}
-	fmt.Println(upAll(ctx, cat, must(migrate.New(pool, schema, nil))))
+	fmt.Println(upAll(ctx, cat, tenancy.Must(migrate.New(pool, schema, nil))))
 	// Output:
 	// 2 <nil>
 	// 2 <nil>
@@ -66,11 +66,4 @@ func upAll(ctx context.Context, cat *catalog.Catalog, migrator *migrate.Migrator
 		}
 		f.After = f.Next(page[len(page)-1])
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		log.Fatal(err)
-	}
-	return v
 }

@@ -189,7 +189,7 @@ func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl t
 	c := &claims{
 		Issuer: k.issuer, Tenant: t.ID, Subject: subject, Scope: strings.Join(scopes, " "), ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl).Truncate(time.Second)),
-		Generation: t.Guards.TokenGeneration,
+		Generation: t.Access.TokenGeneration,
 	}
 	signing, err := k.keys[0].derive(t.ID)
 	if err != nil {
@@ -225,9 +225,9 @@ func (k *Tokens) Verify(text string, t *tenancy.Tenant) (*middleware.Principal, 
 	switch {
 	case err != nil:
 		return nil, err
-	case c.Generation < t.Guards.TokenGeneration:
+	case c.Generation < t.Access.TokenGeneration:
 		return nil, refuse("it was revoked with all others")
-	case t.Guards.Revoked(c.ID):
+	case t.Access.Revoked(c.ID):
 		return nil, refuse("it was revoked")
 	}
 	return c.principal(), nil
@@ -331,12 +331,12 @@ func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal)
 		return tenancy.Wrap(op, p.Tenant, fmt.Errorf("%w: no token", tenancy.ErrInvalid))
 	}
 	_, err := in.Edit(ctx, p.Tenant, func(t *tenancy.Tenant) error {
-		all := t.Guards.RevokedTokens
+		all := t.Access.RevokedTokens
 		all = append(all, tenancy.RevokedToken{ID: p.ID, ExpiresAt: p.ExpiresAt})
 		over := time.Now().Add(-k.leeway - time.Minute) // of clocks that are slow
 		all = slices.DeleteFunc(all, func(each tenancy.RevokedToken) bool { return each.ExpiresAt.Before(over) })
 		slices.SortFunc(all, func(a, b tenancy.RevokedToken) int { return strings.Compare(a.ID, b.ID) })
-		t.Guards.RevokedTokens = slices.CompactFunc(all, func(a, b tenancy.RevokedToken) bool { return a.ID == b.ID })
+		t.Access.RevokedTokens = slices.CompactFunc(all, func(a, b tenancy.RevokedToken) bool { return a.ID == b.ID })
 		return nil
 	})
 	return tenancy.Wrap(op, p.Tenant, err)
@@ -345,8 +345,8 @@ func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal)
 // RevokeAll ends the validity of all tokens of the tenant that were issued so far.
 func (k *Tokens) RevokeAll(ctx context.Context, in Editor, id tenancy.ID) error {
 	_, err := in.Edit(ctx, id, func(t *tenancy.Tenant) error {
-		t.Guards.TokenGeneration++
-		t.Guards.RevokedTokens = nil
+		t.Access.TokenGeneration++
+		t.Access.RevokedTokens = nil
 		return nil
 	})
 	return tenancy.Wrap("token.RevokeAll", id, err)

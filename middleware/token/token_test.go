@@ -288,7 +288,7 @@ func TestVerifyRefuses(t *testing.T) {
 		})
 	}
 	record := acme.Clone()
-	record.Guards.TokenGeneration = 1
+	record.Access.TokenGeneration = 1
 	made, p := issue(t, k, record, time.Hour)
 	for name, tt := range map[string]struct {
 		generation int64
@@ -299,8 +299,8 @@ func TestVerifyRefuses(t *testing.T) {
 		"revoked": {1, p.ID, false}, "another revoked": {1, "x", true},
 	} {
 		record := acme.Clone()
-		record.Guards.TokenGeneration = tt.generation
-		record.Guards.RevokedTokens = []tenancy.RevokedToken{{ID: tt.revoked}}
+		record.Access.TokenGeneration = tt.generation
+		record.Access.RevokedTokens = []tenancy.RevokedToken{{ID: tt.revoked}}
 		if _, err := k.Verify(made, record); (err == nil) != tt.ok || err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) {
 			t.Errorf("%s: got %v, want %v", name, err, tt.ok)
 		}
@@ -432,7 +432,7 @@ func TestRevoke(t *testing.T) {
 		}
 		check(first, false)
 		check(second, true)
-		if n := len(record().Guards.RevokedTokens); n != 1 {
+		if n := len(record().Access.RevokedTokens); n != 1 {
 			t.Errorf("got %d revoked tokens in the record, want 1", n)
 		}
 		// Those that have expired are forgotten, when nobody's clock can think otherwise.
@@ -442,7 +442,7 @@ func TestRevoke(t *testing.T) {
 			if err := k.Revoke(t.Context(), cat, p); err != nil {
 				t.Fatalf("Revoke: %v", err)
 			}
-			all := record().Guards.RevokedTokens
+			all := record().Access.RevokedTokens
 			if !slices.IsSortedFunc(all, func(a, b tenancy.RevokedToken) int { return strings.Compare(a.ID, b.ID) }) {
 				t.Errorf("got %v, want them in order", all)
 			}
@@ -466,7 +466,7 @@ func TestRevoke(t *testing.T) {
 		check(third, false)
 		fourth, _ := issue(t, k, record(), time.Hour) // within the same second
 		check(fourth, true)
-		if n := len(record().Guards.RevokedTokens); n != 0 {
+		if n := len(record().Access.RevokedTokens); n != 0 {
 			t.Errorf("got %d revoked tokens, want none where all of before are refused", n)
 		}
 		if err := k.Revoke(t.Context(), cat, &middleware.Principal{Tenant: "t-acme", ID: "key"}); !errors.Is(err, tenancy.ErrInvalid) {
@@ -491,8 +491,8 @@ func TestTokenAtAnotherTenant(t *testing.T) {
 	t.Parallel()
 	cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "t-acme", Slug: "acme"}, &tenancy.Tenant{ID: "t-globex", Slug: "globex"})
 	k := newTokens(t, nil, newKey("k1"))
-	bySubdomain := resolver.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	byToken := resolver.Must(resolver.NewClaim("aud", k.Claims, nil))
+	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
+	byToken := tenancy.Must(resolver.NewClaim("aud", k.Claims, nil))
 	for _, of := range []*tenancy.Tenant{acme, globex} {
 		text, _ := issue(t, k, of, time.Hour)
 		for _, host := range []string{"acme.example.com", "globex.example.com"} {

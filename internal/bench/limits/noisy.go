@@ -59,7 +59,7 @@ func service(limits bool) http.Handler {
 		h = middleware.Concurrency(&middleware.ConcurrencyOptions{Options: quiet, Max: 20})(h)
 		h = middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: quiet})(h)
 	}
-	by := resolver.Must(resolver.NewHeader("X-Tenant", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil))
+	by := tenancy.Must(resolver.NewHeader("X-Tenant", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil))
 	return middleware.Tenant(tenants, by, &quiet)(h)
 }
 

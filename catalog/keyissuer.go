@@ -14,7 +14,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/credential"
 )
 
-// APIKeys issues and revokes the API keys of tenants, which are part of their
+// KeyIssuer issues and revokes the API keys of tenants, which are part of their
 // records: what it changes is seen as soon as any other change of a record. Its
 // methods may be called by many goroutines and processes at once.
 //
@@ -28,16 +28,16 @@ import (
 // the digits 0-9A-Za-z. Only the SHA-256 of the text is kept.
 //
 // Keys that have expired are removed when a key of the tenant is changed next.
-type APIKeys struct {
+type KeyIssuer struct {
 	catalog *Catalog
 	prefix  string
 	uses    *uses // nil: the store does not keep them
 	log     *slog.Logger
 }
 
-// APIKeysOptions are the options of [NewAPIKeys].
-type APIKeysOptions struct {
-	// Every is how often [APIKeys.Run] writes down which keys were used. Default: 5
+// KeyIssuerOptions are the options of [NewKeyIssuer].
+type KeyIssuerOptions struct {
+	// Every is how often [KeyIssuer.Run] writes down which keys were used. Default: 5
 	// seconds.
 	Every time.Duration
 	// Logger is told when that fails. Default: [slog.Default].
@@ -59,19 +59,19 @@ type APIKeySpec struct {
 
 // APIKeyInfo is an API key without its hash.
 type APIKeyInfo struct {
-	tenancy.Key
+	tenancy.APIKey
 	// UsedAt is when the key was used last, to some seconds; the zero time is
 	// never, or not known.
 	UsedAt time.Time `json:"used_at,omitzero"`
 }
 
-// NewAPIKeys returns the API keys of the catalog's tenants. The prefix, such as
+// NewKeyIssuer returns the API keys of the catalog's tenants. The prefix, such as
 // "acme_live", begins all of them: 1 to 32 lower-case letters, digits and inner
 // underscores, the first a letter. Any other is an error that unwraps to
 // [tenancy.ErrInvalid]. Where there are several, none begins with another and an
 // underscore.
-func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, error) {
-	const op = "catalog.NewAPIKeys"
+func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer, error) {
+	const op = "catalog.NewKeyIssuer"
 	if c == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no catalog", tenancy.ErrInvalid))
 	}
@@ -79,7 +79,7 @@ func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, erro
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	if opts == nil {
-		opts = &APIKeysOptions{}
+		opts = &KeyIssuerOptions{}
 	}
 	every := opts.Every
 	if every == 0 {
@@ -88,7 +88,7 @@ func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, erro
 	if every < 0 {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: Every %v", tenancy.ErrInvalid, every))
 	}
-	k := &APIKeys{catalog: c, prefix: prefix, log: cmp.Or(opts.Logger, slog.Default())}
+	k := &KeyIssuer{catalog: c, prefix: prefix, log: cmp.Or(opts.Logger, slog.Default())}
 	if store, ok := c.store.(UseStore); ok {
 		k.uses = newUses(store, every)
 	}
@@ -99,9 +99,9 @@ func NewAPIKeys(c *Catalog, prefix string, opts *APIKeysOptions) (*APIKeys, erro
 // again, and what is kept of it. A [tenancy.Secret] prints as "[redacted]": its method
 // Reveal returns the text to show to whoever asked for the key. A malformed spec, and more keys than a tenant may
 // have (256), are errors that unwrap to [tenancy.ErrInvalid].
-func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
+func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
-	do := &doing{op: "catalog.APIKeys.Issue", action: "key.issue"}
+	do := &doing{op: "catalog.KeyIssuer.Issue", action: "key.issue"}
 	t, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, at time.Time) error {
 		if spec.TTL < 0 {
 			return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, spec.TTL)
@@ -111,7 +111,7 @@ func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (te
 				return fmt.Errorf("%w: scope %.80q", tenancy.ErrInvalid, scope)
 			}
 		}
-		key := tenancy.Key{Name: spec.Name, Scopes: spec.Scopes, Allow: spec.Allow, CreatedAt: at}
+		key := tenancy.APIKey{Name: spec.Name, Scopes: spec.Scopes, Allow: spec.Allow, CreatedAt: at}
 		if spec.TTL > 0 {
 			key.ExpiresAt = at.Add(spec.TTL)
 		}
@@ -127,14 +127,14 @@ func (k *APIKeys) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (te
 // Until then both are valid. A key that is not there, or has expired, is an error
 // that unwraps to [tenancy.ErrNotFound], and one that was rotated before
 // [tenancy.ErrConflict].
-func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
+func (k *KeyIssuer) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
-	do := &doing{op: "catalog.APIKeys.Rotate", action: "key.rotate", object: keyObject(key)}
+	do := &doing{op: "catalog.KeyIssuer.Rotate", action: "key.rotate", object: keyObject(key)}
 	t, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, at time.Time) error {
 		if after < 0 {
 			return fmt.Errorf("%w: an old key that is valid for %v", tenancy.ErrInvalid, after)
 		}
-		old := t.Guards.Key(key)
+		old := t.Access.Key(key)
 		if old == nil {
 			return errNoKey(key)
 		}
@@ -150,7 +150,7 @@ func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after t
 			old.ExpiresAt = end
 		}
 		made = k.add(t, next)
-		t.Guards.Key(key).ReplacedBy = made.ID // where it is now
+		t.Access.Key(key).ReplacedBy = made.ID // where it is now
 		return nil
 	})
 	return secretOf(made, err), infoOf(t, made.ID), err
@@ -158,31 +158,31 @@ func (k *APIKeys) Rotate(ctx context.Context, id tenancy.ID, key string, after t
 
 // Revoke ends the validity of a key. One that is not there is an error that unwraps
 // to [tenancy.ErrNotFound].
-func (k *APIKeys) Revoke(ctx context.Context, id tenancy.ID, key string) error {
-	do := &doing{op: "catalog.APIKeys.Revoke", action: "key.revoke", object: keyObject(key)}
+func (k *KeyIssuer) Revoke(ctx context.Context, id tenancy.ID, key string) error {
+	do := &doing{op: "catalog.KeyIssuer.Revoke", action: "key.revoke", object: keyObject(key)}
 	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
-		if t.Guards.Key(key) == nil {
+		if t.Access.Key(key) == nil {
 			return errNoKey(key)
 		}
-		t.Guards.Keys = slices.DeleteFunc(t.Guards.Keys, func(each tenancy.Key) bool { return each.ID == key })
+		t.Access.Keys = slices.DeleteFunc(t.Access.Keys, func(each tenancy.APIKey) bool { return each.ID == key })
 		return nil
 	})
 	return err
 }
 
 // RevokeAll ends the validity of all keys of the tenant.
-func (k *APIKeys) RevokeAll(ctx context.Context, id tenancy.ID) error {
-	do := &doing{op: "catalog.APIKeys.RevokeAll", action: "key.revoke_all"}
+func (k *KeyIssuer) RevokeAll(ctx context.Context, id tenancy.ID) error {
+	do := &doing{op: "catalog.KeyIssuer.RevokeAll", action: "key.revoke_all"}
 	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
-		t.Guards.Keys = nil
+		t.Access.Keys = nil
 		return nil
 	})
 	return err
 }
 
 // List returns the keys of the tenant that have not expired, the oldest first.
-func (k *APIKeys) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error) {
-	const op = "catalog.APIKeys.List"
+func (k *KeyIssuer) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error) {
+	const op = "catalog.KeyIssuer.List"
 	t, err := k.catalog.byID(ctx, id)
 	if err != nil {
 		return nil, wrap(op, id, err)
@@ -194,8 +194,8 @@ func (k *APIKeys) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error)
 		}
 	}
 	removeExpired(t, now())
-	out := make([]APIKeyInfo, 0, len(t.Guards.Keys))
-	for _, each := range t.Guards.Keys {
+	out := make([]APIKeyInfo, 0, len(t.Access.Keys))
+	for _, each := range t.Access.Keys {
 		info := infoOf(t, each.ID)
 		info.UsedAt = usedAt[each.ID]
 		out = append(out, info)
@@ -205,11 +205,11 @@ func (k *APIKeys) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error)
 }
 
 // edit changes the keys that have not expired.
-func (k *APIKeys) edit(ctx context.Context, do *doing, id tenancy.ID, change func(t *tenancy.Tenant, at time.Time) error) (*tenancy.Tenant, error) {
+func (k *KeyIssuer) edit(ctx context.Context, do *doing, id tenancy.ID, change func(t *tenancy.Tenant, at time.Time) error) (*tenancy.Tenant, error) {
 	var before []string
 	t, err := k.catalog.editOr(ctx, do, id, func(t *tenancy.Tenant) error {
 		before = nil
-		for _, key := range t.Guards.Keys {
+		for _, key := range t.Access.Keys {
 			before = append(before, key.ID)
 		}
 		at := now()
@@ -217,26 +217,26 @@ func (k *APIKeys) edit(ctx context.Context, do *doing, id tenancy.ID, change fun
 		return change(t, at)
 	})
 	if err == nil {
-		k.forget(ctx, t, slices.DeleteFunc(before, func(key string) bool { return t.Guards.Key(key) != nil }))
+		k.forget(ctx, t, slices.DeleteFunc(before, func(key string) bool { return t.Access.Key(key) != nil }))
 	}
 	return t, err
 }
 
 func removeExpired(t *tenancy.Tenant, at time.Time) {
-	t.Guards.Keys = slices.DeleteFunc(t.Guards.Keys, func(key tenancy.Key) bool {
+	t.Access.Keys = slices.DeleteFunc(t.Access.Keys, func(key tenancy.APIKey) bool {
 		return !key.ExpiresAt.IsZero() && !at.Before(key.ExpiresAt)
 	})
 }
 
 // add adds a key with a new text, and an ID that none of the tenant's has.
-func (k *APIKeys) add(t *tenancy.Tenant, key tenancy.Key) credential.Key {
+func (k *KeyIssuer) add(t *tenancy.Tenant, key tenancy.APIKey) credential.Key {
 	made := credential.NewKey(k.prefix, t.ID)
-	for t.Guards.Key(made.ID) != nil {
+	for t.Access.Key(made.ID) != nil {
 		made = credential.NewKey(k.prefix, t.ID)
 	}
 	key.ID, key.Hash = made.ID, tenancy.DigestOf(made.Text)
-	at, _ := slices.BinarySearchFunc(t.Guards.Keys, key.ID, func(k tenancy.Key, id string) int { return strings.Compare(k.ID, id) })
-	t.Guards.Keys = slices.Insert(t.Guards.Keys, at, key)
+	at, _ := slices.BinarySearchFunc(t.Access.Keys, key.ID, func(k tenancy.APIKey, id string) int { return strings.Compare(k.ID, id) })
+	t.Access.Keys = slices.Insert(t.Access.Keys, at, key)
 	return made
 }
 
@@ -245,7 +245,7 @@ func infoOf(t *tenancy.Tenant, key string) APIKeyInfo {
 	if t == nil {
 		return APIKeyInfo{}
 	}
-	info := APIKeyInfo{Key: *t.Guards.Key(key)}
+	info := APIKeyInfo{APIKey: *t.Access.Key(key)}
 	info.Hash = tenancy.Digest{}
 	info.Scopes, info.Allow = slices.Clone(info.Scopes), slices.Clone(info.Allow)
 	return info

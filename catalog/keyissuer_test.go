@@ -33,7 +33,7 @@ func byID(s string) tenancy.Ref { return tenancy.Ref{Kind: tenancy.RefID, Value:
 
 // newKeys returns the API keys of a catalog in memory with the tenants acme and
 // globex.
-func newKeys(t testing.TB, store catalog.Store) (*catalog.APIKeys, *catalog.Catalog) {
+func newKeys(t testing.TB, store catalog.Store) (*catalog.KeyIssuer, *catalog.Catalog) {
 	t.Helper()
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
@@ -44,14 +44,14 @@ func newKeys(t testing.TB, store catalog.Store) (*catalog.APIKeys, *catalog.Cata
 			t.Fatal(err)
 		}
 	}
-	keys, err := catalog.NewAPIKeys(cat, "acme_live", &catalog.APIKeysOptions{Logger: quiet})
+	keys, err := catalog.NewKeyIssuer(cat, "acme_live", &catalog.KeyIssuerOptions{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return keys, cat
 }
 
-func issue(t testing.TB, keys *catalog.APIKeys, id tenancy.ID, spec catalog.APIKeySpec) (string, catalog.APIKeyInfo) {
+func issue(t testing.TB, keys *catalog.KeyIssuer, id tenancy.ID, spec catalog.APIKeySpec) (string, catalog.APIKeyInfo) {
 	t.Helper()
 	secret, info, err := keys.Issue(t.Context(), id, spec)
 	if err != nil {
@@ -61,16 +61,16 @@ func issue(t testing.TB, keys *catalog.APIKeys, id tenancy.ID, spec catalog.APIK
 }
 
 // kept returns the keys in the tenant's record.
-func kept(t testing.TB, cat *catalog.Catalog, id tenancy.ID) []tenancy.Key {
+func kept(t testing.TB, cat *catalog.Catalog, id tenancy.ID) []tenancy.APIKey {
 	t.Helper()
 	found, err := cat.Find(t.Context(), byID(string(id)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found.Guards.Keys
+	return found.Access.Keys
 }
 
-func wantListed(t testing.TB, keys *catalog.APIKeys, want ...catalog.APIKeyInfo) {
+func wantListed(t testing.TB, keys *catalog.KeyIssuer, want ...catalog.APIKeyInfo) {
 	t.Helper()
 	got, err := keys.List(t.Context(), "acme")
 	if err != nil {
@@ -89,7 +89,7 @@ func TestAPIKeys(t *testing.T) {
 		office := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 		start := time.Now().UTC()
 		text, shop := issue(t, keys, "acme", catalog.APIKeySpec{Name: "Shop", Scopes: []string{"notes:write"}, Allow: office, TTL: 24 * time.Hour})
-		want := catalog.APIKeyInfo{Key: tenancy.Key{
+		want := catalog.APIKeyInfo{APIKey: tenancy.APIKey{
 			ID: shop.ID, Name: "Shop", Scopes: []string{"notes:write"}, Allow: office, CreatedAt: start, ExpiresAt: start.Add(24 * time.Hour),
 		}}
 		wantListed(t, keys, want)
@@ -205,7 +205,7 @@ func TestAPIKeysRefuses(t *testing.T) {
 		"list nobody's":              {list("nobody"), missing},
 	} {
 		var e *tenancy.Error
-		if !errors.Is(tt.err, tt.want) || !errors.As(tt.err, &e) || !strings.HasPrefix(e.Op, "catalog.APIKeys.") {
+		if !errors.Is(tt.err, tt.want) || !errors.As(tt.err, &e) || !strings.HasPrefix(e.Op, "catalog.KeyIssuer.") {
 			t.Errorf("%s: got %v, want %v", name, tt.err, tt.want)
 		}
 	}
@@ -219,10 +219,10 @@ func TestAPIKeysRefuses(t *testing.T) {
 		t.Errorf("257 keys: got %v, want ErrInvalid", err)
 	}
 	for name, err := range map[string]error{
-		"no catalog":         second(catalog.NewAPIKeys(nil, "a", nil)),
-		"no prefix":          second(catalog.NewAPIKeys(cat, "", nil)),
-		"a malformed prefix": second(catalog.NewAPIKeys(cat, "a_", nil)),
-		"negative Every":     second(catalog.NewAPIKeys(cat, "a", &catalog.APIKeysOptions{Every: -1})),
+		"no catalog":         second(catalog.NewKeyIssuer(nil, "a", nil)),
+		"no prefix":          second(catalog.NewKeyIssuer(cat, "", nil)),
+		"a malformed prefix": second(catalog.NewKeyIssuer(cat, "a_", nil)),
+		"negative Every":     second(catalog.NewKeyIssuer(cat, "a", &catalog.KeyIssuerOptions{Every: -1})),
 	} {
 		if !errors.Is(err, invalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
@@ -263,7 +263,7 @@ func TestAPIKeysAreSecret(t *testing.T) {
 	if _, err := cat.Create(t.Context(), &tenancy.Tenant{ID: "acme", Slug: "acme"}); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := catalog.NewAPIKeys(cat, "acme_live", &catalog.APIKeysOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	keys, err := catalog.NewKeyIssuer(cat, "acme_live", &catalog.KeyIssuerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func (f *forgetful) ForgetUses(ctx context.Context, id tenancy.ID, keys []string
 	return f.Store.ForgetUses(ctx, id, keys)
 }
 
-func usedAt(t testing.TB, keys *catalog.APIKeys) time.Time {
+func usedAt(t testing.TB, keys *catalog.KeyIssuer) time.Time {
 	t.Helper()
 	all, err := keys.List(t.Context(), "acme")
 	if err != nil || len(all) != 1 {
@@ -525,7 +525,7 @@ func TestSQLKeepsUses(t *testing.T) {
 		if _, err := cat.Create(t.Context(), &tenancy.Tenant{ID: "acme", Slug: "acme"}); err != nil {
 			t.Fatal(err)
 		}
-		keys, err := catalog.NewAPIKeys(cat, "k", nil)
+		keys, err := catalog.NewKeyIssuer(cat, "k", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -536,7 +536,7 @@ func TestSQLKeepsUses(t *testing.T) {
 		var wg sync.WaitGroup
 		at := time.Unix(1_700_000_000, 0).UTC()
 		for i := range 8 {
-			mine, err := catalog.NewAPIKeys(cat, "k", nil)
+			mine, err := catalog.NewKeyIssuer(cat, "k", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,16 +12,16 @@ import (
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 )
 
-// BenchmarkGuards shows the price of each guard for requests that pass, behind
+// BenchmarkAccess shows the price of each guard for requests that pass, behind
 // Tenant, of as many tenants in a random order. That of a guard alone is the
 // difference to the first row.
-func BenchmarkGuards(b *testing.B) {
+func BenchmarkAccess(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
-		b.Run(fmt.Sprintf("tenants=%d", n), func(b *testing.B) { benchmarkGuards(b, n) })
+		b.Run(fmt.Sprintf("tenants=%d", n), func(b *testing.B) { benchmarkAccess(b, n) })
 	}
 }
 
-func benchmarkGuards(b *testing.B, n int) {
+func benchmarkAccess(b *testing.B, n int) {
 	tenants := make([]*tenancy.Tenant, n)
 	type request struct{ host, remote, key string }
 	requests := make([]request, n)
@@ -30,8 +30,8 @@ func benchmarkGuards(b *testing.B, n int) {
 			"rate.tenant": 1e9, "rate.key": 1e9, "rate.address": 1e9, "concurrency": 100, "seats": 7, "storage": 1 << 40,
 		})
 		t.Settings = map[string]string{"homepage": "on", "locale": "de", "theme": "dark"}
-		t.Guards.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.0.2.0/24")}
-		t.Guards.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
+		t.Access.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.0.2.0/24")}
+		t.Access.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
 		tenants[i] = t
 		requests[j] = request{t.Slug + ".example.com", fmt.Sprintf("192.0.2.%d:4711", i%60), fmt.Sprint("key-", i)}
 	}

@@ -14,17 +14,17 @@ import (
 	"unicode/utf8"
 )
 
-// Guards are what stands between requests and a tenant. They are part of its
+// Access are what stands between requests and a tenant. They are part of its
 // record, so that whoever has that needs to ask nothing else. Each works where the
 // host puts what enforces it in front of its handlers, and nowhere else: the gate of
 // package maintenance, and Authenticate, AllowIPs and tokens of package middleware.
-// The zero Guards let every request pass.
-type Guards struct {
+// The zero Access let every request pass.
+type Access struct {
 	// Maintenance is nil when none is planned or in force. The package maintenance
 	// changes and enforces it.
 	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// Keys are the API keys that are in force or will be, in ascending order of ID.
-	Keys []Key `json:"keys,omitempty"`
+	Keys []APIKey `json:"keys,omitempty"`
 	// TokenGeneration is what a token of the tenant's users must be of, or of a later
 	// one. It grows when all tokens are revoked.
 	TokenGeneration int64 `json:"token_generation,omitempty"`
@@ -37,8 +37,8 @@ type Guards struct {
 	Deny  []netip.Prefix `json:"deny,omitempty"`
 }
 
-// Key is an API key of a tenant. The secret itself is not kept.
-type Key struct {
+// APIKey is an API key of a tenant. The secret itself is not kept.
+type APIKey struct {
 	// ID is not secret; it is a part of the key's text.
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"`
@@ -189,8 +189,8 @@ func IsReadOnly(ctx context.Context) bool {
 }
 
 // Key returns the API key with that ID, in force or not, or nil.
-func (g *Guards) Key(id string) *Key {
-	i, ok := slices.BinarySearchFunc(g.Keys, id, func(k Key, id string) int { return strings.Compare(k.ID, id) })
+func (g *Access) Key(id string) *APIKey {
+	i, ok := slices.BinarySearchFunc(g.Keys, id, func(k APIKey, id string) int { return strings.Compare(k.ID, id) })
 	if !ok {
 		return nil
 	}
@@ -198,13 +198,13 @@ func (g *Guards) Key(id string) *Key {
 }
 
 // Revoked reports whether the token with that ID was revoked.
-func (g *Guards) Revoked(id string) bool {
+func (g *Access) Revoked(id string) bool {
 	_, ok := slices.BinarySearchFunc(g.RevokedTokens, id, func(t RevokedToken, id string) int { return strings.Compare(t.ID, id) })
 	return ok
 }
 
 // Clone returns a deep copy, which its caller may modify.
-func (g Guards) Clone() Guards {
+func (g Access) Clone() Access {
 	g.Keys = slices.Clone(g.Keys)
 	for i := range g.Keys {
 		g.Keys[i].Scopes, g.Keys[i].Allow = slices.Clone(g.Keys[i].Scopes), slices.Clone(g.Keys[i].Allow)
@@ -230,7 +230,7 @@ const (
 
 // validate returns an error that unwraps to [ErrInvalid] for what no record may
 // hold.
-func (g *Guards) validate() error {
+func (g *Access) validate() error {
 	for name, n := range map[string][2]int{
 		"keys": {len(g.Keys), maxKeys}, "revoked tokens": {len(g.RevokedTokens), maxRevoked},
 	} {

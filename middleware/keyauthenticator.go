@@ -13,36 +13,36 @@ import (
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
-// APIKeys authenticates by the API keys in the tenant's record, which catalog.APIKeys
+// KeyAuthenticator authenticates by the API keys in the tenant's record, which catalog.KeyIssuer
 // issues, so that it asks nobody. A request brings its key as [resolver.APIKey] says;
 // whether the tenant was found by that or in another way makes no difference.
 //
 // The principal's ID is that of the key, and the request of a key has no subject.
 // Shared caches keep no answers to requests with Authorization, but know nothing of
 // X-API-Key: answers want a Cache-Control header that says private or no-store.
-type APIKeys struct {
+type KeyAuthenticator struct {
 	prefix string
-	opts   APIKeysOptions
+	opts   KeyAuthenticatorOptions
 }
 
-// APIKeysOptions are the options of [NewAPIKeys].
-type APIKeysOptions struct {
+// KeyAuthenticatorOptions are the options of [NewKeyAuthenticator].
+type KeyAuthenticatorOptions struct {
 	// Proxies say which address a request came from, for keys that may be used
 	// from some only. Default: the address that is connected.
 	Proxies *resolver.Proxies
 	// Used is told of each request whose key was good, before it is served, and
-	// must not block: catalog.APIKeys.Used. Default: nobody is told.
+	// must not block: catalog.KeyIssuer.Used. Default: nobody is told.
 	Used func(tenant tenancy.ID, key string, at time.Time)
 }
 
-// NewAPIKeys returns an authenticator by API keys with that prefix. One that no key
+// NewKeyAuthenticator returns an authenticator by API keys with that prefix. One that no key
 // may have (see [resolver.NewAPIKey]) is an error that unwraps to
 // [tenancy.ErrInvalid].
-func NewAPIKeys(prefix string, opts *APIKeysOptions) (*APIKeys, error) {
+func NewKeyAuthenticator(prefix string, opts *KeyAuthenticatorOptions) (*KeyAuthenticator, error) {
 	if err := credential.CheckPrefix(prefix); err != nil {
-		return nil, tenancy.Wrap("middleware.NewAPIKeys", "", err)
+		return nil, tenancy.Wrap("middleware.NewKeyAuthenticator", "", err)
 	}
-	k := &APIKeys{prefix: prefix}
+	k := &KeyAuthenticator{prefix: prefix}
 	if opts != nil {
 		k.opts = *opts
 	}
@@ -52,7 +52,7 @@ func NewAPIKeys(prefix string, opts *APIKeysOptions) (*APIKeys, error) {
 // Authenticate implements [Authenticator]. A key that is malformed, unknown, expired
 // or another tenant's is [tenancy.ErrUnauthenticated]. One that is good, but not from
 // this address, is [tenancy.ErrForbidden]. Two keys are [tenancy.ErrInvalid].
-func (k *APIKeys) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error) {
+func (k *KeyAuthenticator) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error) {
 	sent, err := credential.KeyOf(r, k.prefix)
 	if resolver.Unresolved(err) {
 		return nil, nil
@@ -64,7 +64,7 @@ func (k *APIKeys) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, 
 		return nil, errForeign
 	}
 	hash := tenancy.DigestOf(sent.Text)
-	key := t.Guards.Key(sent.ID)
+	key := t.Access.Key(sent.ID)
 	if key == nil || subtle.ConstantTimeCompare(hash[:], key.Hash[:]) != 1 {
 		return nil, fmt.Errorf("%w: key %s is unknown, was revoked, or is not that key", tenancy.ErrUnauthenticated, sent.ID)
 	}
