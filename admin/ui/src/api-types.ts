@@ -171,6 +171,43 @@ export type MemoryReport = {
   tenants: Usage;
 };
 
+export type Neighbours = {
+  before: Period;
+  noisy: {
+    compared: number;
+    created_at?: string;
+    id: string;
+    name?: string;
+    on?: string;
+    plan?: string;
+    resource: "statement_time" | "cpu_time";
+    server?: string;
+    share: number;
+    slowed: {
+      created_at?: string;
+      factor: number;
+      id: string;
+      latency_p95: Figure;
+      latency_p95_before: Figure;
+      name?: string;
+      plan?: string;
+      requests: Figure;
+      server?: string;
+      slug: string;
+      status?: string;
+      tags?: string[];
+    }[];
+    slowed_total: number;
+    slug: string;
+    status?: string;
+    tags?: string[];
+    total: Figure;
+    used: Figure;
+  }[];
+  note: string;
+  period: Period;
+};
+
 export type Operator = {
   created_at: string;
   disabled: boolean;
@@ -527,6 +564,7 @@ export interface Reads {
   };
   "analytics/logins": Activities;
   "analytics/memory": MemoryReport;
+  "analytics/neighbours": Neighbours;
   "analytics/overview": Overview;
   "analytics/performance": Performance;
   "analytics/tenant/{id}": TenantReport;

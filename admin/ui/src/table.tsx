@@ -59,3 +59,6 @@ export function useNames(ids: string[] | undefined): { [id: string]: Named | und
 
 /** TenantLink leads to a tenant's page. */
 export const TenantLink = ({ id, name, tab }: { id: string; name?: string; tab?: string }) => <a href={href(["tenants", id], { tab })}>{name || <code>{id}</code>}</a>;
+
+/** Facts are names with what is said about them. */
+export const Facts = ({ of }: { of: [name: string, ComponentChildren][] }) => <dl class="facts">{of.map(([k, v]) => <div key={k}><dt>{k}</dt><dd>{v}</dd></div>)}</dl>;

@@ -1,40 +1,23 @@
 import { useState } from "preact/hooks";
 import { call, Problem } from "../api";
+import type { Reads, SeriesReport, Tenant as TenantRecord } from "../api-types";
+import { useCommands } from "../command";
 import { Chart } from "../chart";
-import { figure, time } from "../format";
+import { plain, time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { useLive } from "../live";
 import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, Waiting, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
-import { may, wired } from "../session";
+import { may, offered, wired } from "../session";
+import { whole, words } from "../series";
+import { Facts, Table } from "../table";
 import { Activities, type Activity } from "../timeline";
 import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
 import { Keys } from "./keys";
 import { Maintenance } from "./maintenance";
-
-export interface Record {
-  id: string;
-  slug: string;
-  name: string;
-  domains?: string[];
-  status: string;
-  server: string;
-  database: string;
-  plan?: string;
-  tags?: string[];
-  limits?: { [name: string]: number };
-  settings?: { [name: string]: string };
-  version: number;
-  schema_version?: number;
-  created_at: string;
-  updated_at: string;
-}
-
-interface SeriesReport {
-  series: { [name: string]: { unit: string; points: { at: string; value: number | null; max: number | null }[] } };
-}
+import { change, Database, Details, Edit, Limits } from "./record";
 
 interface Report {
   usage: { [name: string]: Figure };
@@ -50,14 +33,14 @@ const verbs: { verb: string; title: string; permission: string; from: string[]; 
   { verb: "suspend", title: "Suspend", permission: "tenants.status", from: ["active"], typed: true },
   { verb: "block", title: "Block", permission: "tenants.status", from: ["active", "suspended", "inactive"], typed: true },
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status", from: ["active", "suspended", "blocked"] },
-  { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true, part: "lifecycle" },
+  { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true, },
   { verb: "restore", title: "Restore", permission: "tenants.restore", from: ["archived"], part: "lifecycle" },
   { verb: "purge", title: "Purge", permission: "tenants.purge", from: ["archived", "purging"], typed: true, part: "lifecycle", confirm: true },
 ];
 
 /** useRecord loads one tenant with the ETag that a change needs. */
 function useRecord(id: string) {
-  return useGet<Record>("tenants/" + encodeURIComponent(id), {}, 10);
+  return useGet<TenantRecord>("tenants/" + encodeURIComponent(id), {}, 10);
 }
 
 export function Tenant({ id }: { id: string }) {
@@ -66,11 +49,16 @@ export function Tenant({ id }: { id: string }) {
   const tab = route.value.query.get("tab") ?? "overview";
   const [verb, setVerb] = useState<(typeof verbs)[number]>();
   const [editing, setEditing] = useState(false);
+  const report = useGet<Report>(tab === "database" && wired("reports") && may("analytics.read") ? "analytics/tenant/" + encodeURIComponent(id) : null, { window: "24h" });
+  const usable = t ? verbs.filter((v) => offered(v) && v.from.includes(t.status)) : [];
+  useCommands(t ? [...usable.map((v) => ({ title: `${v.title} ${t.slug}`, run: () => setVerb(v) })), ...(may("tenants.write") ? [{ title: "Edit " + t.slug, run: () => setEditing(true) }] : [])] : []);
   const tabs = [
     "overview",
     ...(wired("reports") && may("analytics.read") ? ["usage", "performance"] : []),
     ...(wired("reports") && may("activities.read") ? ["activity", "sign-ins"] : []),
+    "database",
     "record",
+    "limits",
     ...(wired("keys") && may("tenants.keys") ? ["keys"] : []),
     ...(wired("maintenance") && may("tenants.maintenance") ? ["maintenance"] : []),
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
@@ -83,7 +71,7 @@ export function Tenant({ id }: { id: string }) {
       tools={
         t && (
           <>
-            {verbs.filter((v) => may(v.permission) && (!v.part || wired(v.part)) && v.from.includes(t.status)).map((v) => (
+            {usable.map((v) => (
               <button type="button" key={v.verb} class={["block", "archive", "purge"].includes(v.verb) ? "danger" : ""} onClick={() => setVerb(v)}>{v.title}</button>
             ))}
             {wired("reports") && may("analytics.read") && <a class="button" href={href(["compare"], { tenants: id })}>Compare</a>}
@@ -104,14 +92,16 @@ export function Tenant({ id }: { id: string }) {
             {t.tags?.map((x) => <span class="tag" key={x}>{x}</span>)}
           </div>
           <nav class="tabs" aria-label="Views of the tenant">
-            {tabs.map((x) => <a key={x} href={href(["tenants", id], { tab: x })} aria-current={x === tab ? "page" : undefined}>{x}</a>)}
+            {tabs.map((x) => <a key={x} href={href(["tenants", id], { tab: x })} aria-current={x === tab ? "page" : undefined}>{words(x)}</a>)}
           </nav>
           {tab === "overview" && <Present t={t} />}
           {tab === "usage" && <Usage t={t} />}
           {tab === "performance" && <Usage t={t} performance />}
           {tab === "activity" && <History t={t} of="activities" key={tab} />}
           {tab === "sign-ins" && <History t={t} of="logins" key={tab} />}
+          {tab === "database" && <Database t={t} size={report.data?.usage} />}
           {tab === "record" && <Details t={t} />}
+          {tab === "limits" && <Limits t={t} done={record.reload} key={t.version} />}
           {tab === "keys" && <Keys tenant={t.id} />}
           {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} />}
           {tab === "audit" && <Entries tenant={t.id} />}
@@ -123,16 +113,19 @@ export function Tenant({ id }: { id: string }) {
   );
 }
 
-function Present({ t }: { t: Record }) {
+function Present({ t }: { t: TenantRecord }) {
   const { data, error } = useGet<Report>(wired("reports") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
   const live = useLive<Now>(wired("reports") ? "tenant:" + t.id : null);
   const points = useRates(live);
   const last = points.findLast((p) => p.rps !== null);
+  const judged = useGet<Reads["analytics/health"]>(wired("reports") && may("health.read") ? "analytics/health" : null, { filter: "id:" + t.id, limit: 1 }, 15).data?.tenants[0];
+  const forecast = useGet<Reads["analytics/forecast/{id}"]>(wired("reports") ? "analytics/forecast/" + encodeURIComponent(t.id) : null).data;
   if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
   return (
     <>
       <Failure error={unknown(error) ? undefined : error} />
       <section>
+        {judged && judged.status === "active" && <p class="row"><State name={judged.health} /> <span class="muted">{judged.reasons.map((r) => r.text).join(" ")}</span></p>}
         <dl class="figures">
           <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
           <KeyFigure name="Requests, 24 h" f={data?.usage.requests} unit="" />
@@ -146,6 +139,7 @@ function Present({ t }: { t: Record }) {
         <h2>Now</h2>
         <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
       </section>
+      {forecast && <Outlook of={forecast} />}
       {may("activities.read") && (
         <section>
           <h2>Recent activity</h2>
@@ -153,6 +147,19 @@ function Present({ t }: { t: Record }) {
         </section>
       )}
     </>
+  );
+}
+
+/** Outlook says how requests go on, with its band and by how much it was wrong before, or why nothing is said. */
+function Outlook({ of }: { of: Reads["analytics/forecast/{id}"] }) {
+  const last = of.days[of.days.length - 1];
+  return (
+    <section>
+      <h2>Forecast</h2>
+      {of.refused || !last ? <p class="muted">None: {of.refused || "there are no days to go by"}.</p> : (
+        <Facts of={[[`Requests of ${time(last.day)}`, <>{plain(last.value)} <span class="muted">between {plain(last.low)} and {plain(last.high)}</span></>], ["Model", <>{of.model} <span class="muted">wrong by {plain(of.error, "ratio")} over {of.tested_days} days</span></>]]} />
+      )}
+    </section>
   );
 }
 
@@ -168,14 +175,13 @@ const performanceGroups: typeof groups = [
   { title: "Statements", columns: ["statements", "statement_errors"] },
 ];
 
-function Usage({ t, performance = false }: { t: Record; performance?: boolean }) {
+function Usage({ t, performance = false }: { t: TenantRecord; performance?: boolean }) {
   const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
   const shown = performance ? performanceGroups : groups;
   const path = "analytics/tenant/" + encodeURIComponent(t.id);
   const { data, error, loading, reload } = useGet<Report>(path, { window }, 30);
   const series = useGet<SeriesReport>(path + "/series", { window, names: shown.flatMap((g) => g.columns).join() }, 30);
-  const found = series.data?.series ?? {};
-  return (
+    return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}>
         <Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />
@@ -183,15 +189,15 @@ function Usage({ t, performance = false }: { t: Record; performance?: boolean })
       <Failure error={unknown(error) ? undefined : error} retry={reload} />
       <Failure error={unknown(series.error) ? undefined : series.error} retry={series.reload} />
       <Waiting on={loading && !data} />
-      {(unknown(series.error) || (series.data && Object.keys(found).length === 0)) && <div class="empty">Nothing was counted in this window yet.</div>}
+      {(unknown(series.error) || (series.data && Object.keys(series.data.series).length === 0)) && <div class="empty">Nothing was counted in this window yet.</div>}
       <h2 class="sr">Over time</h2>
       <div class="charts">
         {shown.map((g) => {
-          const columns = g.columns.filter((c) => found[c]?.points.length);
-          if (!columns.length) return null;
+          const drawn = g.columns.map((c) => ({ c, of: whole(series.data, c)! })).filter((d) => d.of);
+          if (!drawn.length) return null;
           return (
-            <Chart key={g.title} title={g.title} unit={found[columns[0]].unit} window={"last " + window} times={found[columns[0]].points.map((p) => +new Date(p.at) / 1000)}
-              lines={columns.map((c) => ({ name: c.replaceAll("_", " "), points: found[c].points.map((p) => p.value), colour: c === "errors" ? "bad" : undefined }))} />
+            <Chart key={g.title} title={g.title} unit={drawn[0].of.unit} window={"last " + window} times={drawn[0].of.times}
+              lines={drawn.map(({ c, of }) => ({ name: words(c), points: of.values, colour: c === "errors" ? "bad" : undefined }))} />
           );
         })}
       </div>
@@ -208,22 +214,15 @@ function Usage({ t, performance = false }: { t: Record; performance?: boolean })
 function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
   const names = Object.keys(figures).filter((n) => figures[n]).sort();
   return (
-    <table>
-      <thead><tr><th scope="col">Figure</th><th scope="col" class="num">Value</th><th scope="col">How it was obtained</th></tr></thead>
-      <tbody>
-        {names.map((n) => (
-          <tr key={n}>
-            <td>{n.replaceAll("_", " ")}</td>
-            <td class="num">{figures[n].unit === "us_since_1970" ? time(new Date((figures[n].value ?? 0) / 1000).toISOString()) : <Value f={figures[n]} unit={figures[n].unit === "count" ? "" : undefined} />}</td>
-            <td class="muted">{how(figures[n]) || figures[n].method}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Table label="All figures" rows={names} id={(n) => n} of={[
+      { title: "Figure", cell: words },
+      { title: "Value", num: true, cell: (n) => (figures[n].unit === "us_since_1970" ? time(new Date((figures[n].value ?? 0) / 1000).toISOString()) : <Value f={figures[n]} />) },
+      { title: "Unless measured", muted: true, cell: (n) => how(figures[n]) },
+    ]} />
   );
 }
 
-function History({ t, of }: { t: Record; of: "activities" | "logins" }) {
+function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
   const { data, error, loading } = useGet<{ activities: Activity[] }>("analytics/" + of, { tenant: t.id, limit: 100 }, 10);
   return (
     <>
@@ -234,27 +233,7 @@ function History({ t, of }: { t: Record; of: "activities" | "logins" }) {
   );
 }
 
-function Details({ t }: { t: Record }) {
-  const rows: [string, string][] = [
-    ["ID", t.id], ["Slug", t.slug], ["Name", t.name], ["Domains", t.domains?.join(", ") || "none"], ["Plan", t.plan || "none"], ["Tags", t.tags?.join(", ") || "none"],
-    ["Server", t.server], ["Database", t.database], ["Schema version", t.schema_version ? String(t.schema_version) : "not known"],
-    ["Record's version", String(t.version)], ["Created", time(t.created_at)], ["Changed", time(t.updated_at)],
-  ];
-  const limits = Object.entries(t.limits ?? {});
-  return (
-    <>
-      <table><tbody>{rows.map(([k, v]) => <tr key={k}><th scope="row">{k}</th><td>{v}</td></tr>)}</tbody></table>
-      {limits.length > 0 && (
-        <section>
-          <h2>Limits</h2>
-          <table><tbody>{limits.map(([k, v]) => <tr key={k}><th scope="row">{k}</th><td class="num">{figure(v).number}</td></tr>)}</tbody></table>
-        </section>
-      )}
-    </>
-  );
-}
-
-function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[number]; close(): void; done(): void }) {
+function Confirm({ t, verb, close, done }: { t: TenantRecord; verb: (typeof verbs)[number]; close(): void; done(): void }) {
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
   const form = useForm(async () => {
@@ -278,57 +257,3 @@ function Confirm({ t, verb, close, done }: { t: Record; verb: (typeof verbs)[num
     </Dialog>
   );
 }
-
-/** change reads the record's ETag and makes the change under it. */
-async function change(id: string, make: (etag: string) => Promise<unknown>): Promise<void> {
-  const now = await call<Record>("tenants/" + encodeURIComponent(id));
-  await make(now.etag);
-}
-
-function Edit({ t, close, done }: { t: Record; close(): void; done(): void }) {
-  const [f, set] = useState({
-    name: t.name,
-    plan: t.plan ?? "",
-    tags: (t.tags ?? []).join(" "),
-    limits: Object.entries(t.limits ?? {}).map(([k, v]) => `${k}=${v}`).join("\n"),
-  });
-  const form = useForm(async () => {
-    const limits: { [name: string]: number } = {};
-    for (const line of f.limits.split("\n").map((l) => l.trim()).filter(Boolean)) {
-      const [k, v] = line.split("=", 2);
-      if (!k || v === undefined || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `"${line}" is not of the form name=number.`, "", [], 0);
-      limits[k.trim()] = Number(v);
-    }
-    // Each kind of change has a permission, a call and an entry of its own. The ETag of one answer is the condition of the next.
-    const path = "tenants/" + encodeURIComponent(t.id);
-    const tags = f.tags.split(/[\s,]+/).filter(Boolean);
-    let etag = `"v${t.version}"`;
-    if (f.name !== t.name || f.plan !== (t.plan ?? "")) etag = (await call(path, { method: "PATCH", body: { name: f.name, plan: f.plan }, etag })).etag;
-    if (may("tenants.tag") && tags.join() !== (t.tags ?? []).join()) etag = (await call(path + "/tags", { method: "PUT", body: { tags }, etag })).etag;
-    if (may("tenants.limits") && JSON.stringify(limits) !== JSON.stringify(t.limits ?? {})) await call(path + "/limits", { method: "PUT", body: { limits }, etag });
-    done();
-    close();
-  });
-  return (
-    <Dialog title="Edit" close={close}>
-      <form onSubmit={form.submit}>
-        <h2>Edit {t.slug}</h2>
-        <Field label="Name" value={f.name} onInput={(e) => set({ ...f, name: e.currentTarget.value })} error={form.of("name")} />
-        <Field label="Plan" value={f.plan} onInput={(e) => set({ ...f, plan: e.currentTarget.value })} error={form.of("plan")} />
-        {may("tenants.tag") && <Field label="Tags" hint="Separated by spaces." value={f.tags} onInput={(e) => set({ ...f, tags: e.currentTarget.value })} error={form.of("tags")} />}
-        {may("tenants.limits") && (
-          <div class="field">
-            <label for="limits">Limits, one name=number a line</label>
-            <textarea id="limits" rows={4} class="mono" value={f.limits} onInput={(e) => set({ ...f, limits: e.currentTarget.value })} />
-          </div>
-        )}
-        {form.error instanceof Problem && form.error.status === 412 ? <div class="notice warn" role="alert">Somebody changed the tenant meanwhile. Close this, look at it again, and repeat your change.</div> : <Failure error={form.error} />}
-        <div class="actions">
-          <button type="button" onClick={close}>Cancel</button>
-          <button class="primary" disabled={form.busy}>Save</button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-

@@ -1,0 +1,141 @@
+// What a tenant's record says, and its changes.
+import { useState } from "preact/hooks";
+import { call, Problem } from "../api";
+import type { Reads, Tenant } from "../api-types";
+import { figure, time } from "../format";
+import { useForm } from "../gate";
+import { useGet } from "../load";
+import { Dialog, Failure, Field, State, Value, type Figure } from "../parts";
+import { may, offered } from "../session";
+import { Facts, Table } from "../table";
+
+const address = (t: Tenant) => "tenants/" + encodeURIComponent(t.id);
+const list = (text: string) => text.split(/[\s,]+/).filter(Boolean);
+const lines = (limits: Tenant["limits"]) => Object.entries(limits ?? {}).map(([k, v]) => `${k}=${v}`).join("\n");
+
+/** change reads the record's ETag and makes the change under it. */
+export async function change(id: string, make: (etag: string) => Promise<unknown>): Promise<void> {
+  await make((await call("tenants/" + encodeURIComponent(id))).etag);
+}
+
+export function Details({ t }: { t: Tenant }) {
+  return (
+    <Facts of={[
+      ["ID", <code>{t.id}</code>], ["Slug", t.slug], ["Name", t.name], ["Domains", t.domains?.join(", ") || "none"], ["Plan", t.plan || "none"], ["Tags", t.tags?.join(", ") || "none"],
+      ["Record's version", t.version], ["Created", time(t.created_at)], ["Changed", time(t.updated_at)],
+    ]} />
+  );
+}
+
+/** Database shows where the tenant's data is, and who uses it now. */
+export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figure } }) {
+  const pool = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools/" + encodeURIComponent(t.server) : null, {}, 3);
+  const now = pool.data?.tenants.find((x) => x.tenant === t.id);
+  return (
+    <>
+      <Facts of={[
+        ["Server", t.server], ["Database", <code>{t.database}</code>], ["Schema version", t.schema_version || "not known"],
+        ["Size", <Value f={size?.storage} />], ["Statements, 24 h", <Value f={size?.statements} />], ["Time of statements, 24 h", <Value f={size?.statement_time} />], ["Time of waiting for connections, 24 h", <Value f={size?.wait_time} />],
+      ]} />
+      {pool.data && (
+        <section>
+          <h2>Connections now</h2>
+          {now ? (
+            <Facts of={[["State", <State name={now.down ? "down" : "ok"} />], ["Connections", now.conns], ["Idle", now.idle], ["Requests that wait", now.waiting]]} />
+          ) : <p class="muted">None of the instance that answers: the tenant is not among the busiest of its server.</p>}
+        </section>
+      )}
+      <Failure error={pool.error} retry={pool.reload} />
+    </>
+  );
+}
+
+/** Limits shows and changes the tenant's limits. */
+export function Limits({ t, done }: { t: Tenant; done(): void }) {
+  const [text, setText] = useState(lines(t.limits));
+  const form = useForm(async () => {
+    const limits: { [name: string]: number } = {};
+    for (const line of text.split("\n").map((l) => l.trim()).filter(Boolean)) {
+      const [k, v = ""] = line.split("=", 2);
+      if (!k || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `“${line}” is not of the form name=number.`, "", [], 0);
+      limits[k.trim()] = Number(v);
+    }
+    await call(address(t) + "/limits", { method: "PUT", body: { limits }, etag: `"v${t.version}"` });
+    done();
+  });
+  const rows = Object.entries(t.limits ?? {});
+  return (
+    <>
+      <Table label="Limits" rows={rows} id={(r) => r[0]} empty="The tenant has no limits of its own." of={[{ title: "Limit", cell: (r) => r[0] }, { title: "Value", num: true, cell: (r) => figure(r[1]).number }]} />
+      {may("tenants.limits") && (
+        <section>
+          <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>
+            <div class="field">
+              <label for="limits">Limits, one name=number a line</label>
+              <textarea id="limits" rows={5} class="mono" value={text} onInput={(e) => setText(e.currentTarget.value)} />
+            </div>
+            <Failure error={form.error} />
+            <button class="primary" disabled={form.busy || text === lines(t.limits)}>Save the limits</button>
+          </form>
+        </section>
+      )}
+    </>
+  );
+}
+
+const fields = { name: "Name", plan: "Plan", tags: "Tags", domains: "Domains" };
+type Form = { [name in keyof typeof fields]: string };
+const formOf = (t: Tenant): Form => ({ name: t.name, plan: t.plan ?? "", tags: (t.tags ?? []).join(" "), domains: (t.domains ?? []).join(" ") });
+
+/** Edit changes the record. Each kind of change has a permission, a call and an entry of its own; the ETag of one answer is the condition of the next. */
+export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; done(): void }) {
+  const [t, setT] = useState(opened); // what the changes are changes of
+  const [f, set] = useState(formOf(t));
+  const [theirs, setTheirs] = useState<Tenant>();
+  const form = useForm(async () => {
+    const path = address(t);
+    const was = formOf(t);
+    let etag = `"v${t.version}"`;
+    const send = async (to: string, method: string, body?: unknown) => (etag = (await call(to, { method, body, etag })).etag);
+    try {
+      if (f.name !== was.name || f.plan !== was.plan) await send(path, "PATCH", { name: f.name, plan: f.plan });
+      if (f.tags !== was.tags) await send(path + "/tags", "PUT", { tags: list(f.tags) });
+      for (const d of list(was.domains).filter((d) => !list(f.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "DELETE");
+      for (const d of list(f.domains).filter((d) => !list(was.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "PUT");
+    } catch (err) {
+      if (err instanceof Problem && err.status === 412) setTheirs((await call<Tenant>(path)).data);
+      throw err;
+    }
+    done();
+    close();
+  });
+  const field = (name: keyof Form, hint?: string) => <Field label={fields[name]} hint={hint} value={f[name]} onInput={(e) => set({ ...f, [name]: e.currentTarget.value })} error={form.of(name)} />;
+  const differ = theirs && (Object.keys(fields) as (keyof Form)[]).filter((k) => formOf(theirs)[k] !== f[k]);
+  return (
+    <Dialog title="Edit" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>Edit {t.slug}</h2>
+        {field("name")}
+        {field("plan")}
+        {may("tenants.tag") && field("tags", "Separated by spaces.")}
+        {field("domains", "Separated by spaces.")}
+        <Failure error={form.error} />
+        {theirs && (
+          <>
+            <Table label="Differences" rows={differ} id={(k) => k} empty="The record now says what you typed." of={[
+              { title: "Field", cell: (k) => fields[k] }, { title: "Now there", wide: true, cell: (k) => formOf(theirs)[k] || "–" }, { title: "Yours", wide: true, cell: (k) => f[k] || "–" },
+            ]} />
+            <div class="actions">
+              <button type="button" onClick={() => { set(formOf(theirs)); setT(theirs); setTheirs(undefined); }}>Take theirs</button>
+              <button type="button" onClick={() => { setT(theirs); setTheirs(undefined); }}>Keep mine</button>
+            </div>
+          </>
+        )}
+        <div class="actions">
+          <button type="button" onClick={close}>Cancel</button>
+          <button class="primary" disabled={form.busy || !!theirs}>Save</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
