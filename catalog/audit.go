@@ -84,18 +84,19 @@ func (c *Catalog) permit(ctx context.Context) error {
 	return nil
 }
 
-// recorded is a change that is to be written, with its entry.
+// recorded is a change that is to be written, with its entry and its event.
 type recorded struct {
 	catalog *Catalog
 	entry   tenancy.Entry
+	event   Event
 	ready   bool // all was written but the commit
 }
 
-// record begins the entry of the change from before to after, either of which may
-// be nil.
+// record begins the entry and the event of the change from before to after, either of
+// which may be nil.
 func (c *Catalog) record(ctx context.Context, do *doing, before, after *tenancy.Tenant) *recorded {
 	r := &recorded{catalog: c}
-	if c.auditor == nil {
+	if c.auditor == nil && c.events == nil {
 		return r
 	}
 	id := tenancy.ID("")
@@ -111,31 +112,41 @@ func (c *Catalog) record(ctx context.Context, do *doing, before, after *tenancy.
 	}
 	r.entry = tenancy.NewEntry(ctx, name, id)
 	r.entry.Object, r.entry.Changes = do.object, changes
+	r.event = Event{
+		ID: r.entry.ID, Tenant: id, Version: eventVersion(before, after), Kind: name, Time: r.entry.Time, Actor: r.entry.Actor, Changes: changes,
+	}
 	return r
 }
 
-// within writes the entry; nil if there is no audit.
+// within writes the entry and the event; nil if there are neither.
 func (r *recorded) within() Within {
-	if r.catalog.auditor == nil {
+	c := r.catalog
+	if c.auditor == nil && c.events == nil {
 		return nil
 	}
 	return func(ctx context.Context, tx *sql.Tx) error {
-		err := r.catalog.auditor.Audit(ctx, tx, r.entry)
-		if r.ready = err == nil; r.ready {
-			return nil
-		}
-		for _, misleading := range []error{tenancy.ErrExists, tenancy.ErrInvalid, tenancy.ErrConflict, tenancy.ErrNotFound} {
-			if errors.Is(err, misleading) { // about the entry, and not about the tenant
-				return fmt.Errorf("%w: the audit: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
+		r.ready = false
+		if c.auditor != nil {
+			if err := c.auditor.Audit(ctx, tx, r.entry); err != nil {
+				return unnamed("the audit", err)
 			}
 		}
-		return fmt.Errorf("%w: the audit: %w", tenancy.ErrUnavailable, err)
+		if c.events != nil {
+			if err := c.events.WriteEvent(ctx, tx, r.event); err != nil {
+				return unnamed("the outbox", err)
+			}
+		}
+		r.ready = true
+		return nil
 	}
 }
 
-// written writes the entry of a change that nobody knows whether it was made,
-// unless its own entry is there.
+// written tells the outbox of a change that was committed. Of a change that nobody
+// knows whether it was made it writes an entry, unless its own entry is there.
 func (r *recorded) written(ctx context.Context, err error) {
+	if told, ok := r.catalog.events.(interface{ Committed() }); ok && r.ready && !refusal(err) {
+		told.Committed()
+	}
 	if r.catalog.auditor == nil || err == nil || !r.ready || refusal(err) {
 		return
 	}

@@ -8,6 +8,8 @@
 // and by many processes at once; of changes that meet, one wins and the other
 // gets [tenancy.ErrConflict] or is made on top.
 //
+// [Outbox] tells others of each change, at least once and in order.
+//
 // [KeyIssuer] issues, rotates and revokes the API keys in tenants' records.
 //
 // Package catalog/cache keeps records in process, in front of a Catalog, so that a
@@ -75,6 +77,7 @@ type Catalog struct {
 	auditor      tenancy.Auditor // nil: there is no audit
 	requireActor bool
 	secrets      map[string]bool // fields whose values entries do not show
+	events       EventWriter     // nil: nobody follows changes
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -95,9 +98,13 @@ type Options struct {
 	// that wraps [tenancy.ErrForbidden]: see [tenancy.WithActor]. Default: their
 	// entries say that the actor is unknown.
 	RequireActor bool
-	// SecretSettings are the settings whose values entries do not show. Default:
-	// none.
+	// SecretSettings are the settings whose values entries and events do not show.
+	// Default: none.
 	SecretSettings []string
+	// Events keeps the event of each change, written in the change's transaction; if it
+	// cannot, the change is not made. With [New] it must be in the same database,
+	// through the same *sql.DB. See [NewOutbox]. Default: none.
+	Events EventWriter
 }
 
 // New returns the catalog in a SQL database, whose dialect is that of
@@ -107,6 +114,9 @@ func New(db *sqlx.DB, opts *Options) (*Catalog, error) {
 	store, err := newSQLStore(db)
 	if err == nil && opts != nil && opts.Audit != nil {
 		err = tenancy.CheckAuditor(opts.Audit, db.DB)
+	}
+	if err == nil && opts != nil && opts.Events != nil {
+		err = checkEvents(opts.Events, db.DB)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap("catalog.New", "", err)
@@ -133,7 +143,7 @@ func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 		}
 		c.domains = append(c.domains, host)
 	}
-	c.auditor, c.requireActor = opts.Audit, opts.RequireActor
+	c.auditor, c.requireActor, c.events = opts.Audit, opts.RequireActor, opts.Events
 	c.secrets = map[string]bool{}
 	for _, name := range opts.SecretSettings {
 		c.secrets["settings."+name] = true

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type app struct {
 	db       *sqlx.DB
 	pool     *dbpool.Pool
 	trail    *audit.Trail
+	outbox   *catalog.Outbox
 	catalog  *catalog.Catalog
 	cache    *cache.Cache
 	recorder *analytics.Recorder
@@ -73,11 +75,14 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.closers = append(a.closers, a.db.Close)
-	// The record of tenants; each change leaves an entry in the audit.
+	// The record of tenants; each change leaves an entry in the audit, and an event for whoever follows.
 	if a.trail, err = audit.New(a.db, nil); err != nil {
 		return a, err
 	}
-	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail}); err != nil {
+	if a.outbox, err = catalog.NewOutbox(a.db, &catalog.OutboxOptions{Deliver: follow}); err != nil {
+		return a, err
+	}
+	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail, Events: a.outbox}); err != nil {
 		return a, err
 	}
 	if a.cache, err = cache.New(a.catalog, nil); err != nil {
@@ -128,8 +133,17 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 			return a, err
 		}
 	}
-	a.beside(ctx, a.trail.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run, a.gate.Run, a.keys.Run, a.runner.Run)
+	a.beside(ctx, a.trail.Run, a.outbox.Run, a.cache.Run, a.recorder.Run, a.keeper.Run, a.reports.Run, a.gate.Run, a.keys.Run, a.runner.Run)
 	return a, nil
+}
+
+// follow is told of each change of a tenant, at least once and in order: the place for
+// billing, mail and the like. Here it shows what operators do.
+func follow(_ context.Context, e catalog.Event) error {
+	if e.Actor.Kind == tenancy.ActorOperator {
+		fmt.Fprintf(os.Stderr, "%s: %s of %s, version %d, by %s\n", e.Time.Format(time.TimeOnly), e.Kind, e.Tenant, e.Version, e.Actor)
+	}
+	return nil
 }
 
 // beside does work until the application is closed.
