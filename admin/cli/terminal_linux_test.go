@@ -78,7 +78,7 @@ func TestAsks(t *testing.T) {
 		{"tenant create globex", "", 0, []string{"Made tenant globex"}},
 		{"tenant create", "\n", 2, []string{"no answer"}},
 		{"tenant create", "\x04", 2, []string{"no answer"}},
-		{"tenant show", "globex\n", 0, []string{"Tenant (slug, ID or domain): ", "Status    active"}},
+		{"tenant show", "globex\n", 0, []string{"Tenant (slug, ID or domain): ", "Database"}},
 		{"tenant domain add", "acme\na.example\n", 0, []string{"Tenant (", "Domain: ", "a.example"}},
 		{"tenant suspend", "acme globex\ny\n", 0, []string{"Which tenants?", "Suspend 2 tenants? [y/N]", "2 of 2 tenants done"}},
 		{"tenant activate", "--all\ny\n", 0, []string{"2 of 2 tenants done"}},
