@@ -15,7 +15,7 @@ POOLS ?= -rounds 3
 RESOLVE ?=
 
 # Modules of their own, which ./... does not reach.
-NESTED = internal/bench/resolve internal/bench/limits admin/ui/build admin/ui/uitest
+NESTED = internal/bench/resolve internal/bench/limits admin/ui/build admin/ui/uitest maintenance/riverrun
 
 # Runs a command with a PostgreSQL, a MariaDB and a Redis server of its own.
 SERVERS = $(GO) run ./internal/testserver/run --

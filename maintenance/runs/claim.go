@@ -19,14 +19,26 @@ type claim struct {
 // outcome is what became of a claim.
 type outcome struct {
 	claim
-	state TenantState // pending: give it back
+	state TenantState // pending: give it back; working: to the executor
 	note  string
 	busy  int64 // microseconds
+	err   error // of a task that failed
+}
+
+// givenBack are the outcomes by which claims are given back. Of a claim that this instance
+// does not have they change nothing.
+func givenBack(claims []claim) []outcome {
+	out := make([]outcome, len(claims))
+	for i, c := range claims {
+		out[i] = outcome{claim: c, state: TenantPending}
+	}
+	return out
 }
 
 // exchange writes what became of claims and takes up to want more tenants, in one
 // transaction of the lease's holder. Outcomes of claims that were taken over
-// meanwhile change nothing.
+// meanwhile change nothing. With an error, the claims are those that this instance may
+// have, if the transaction was committed all the same: give them back.
 func (r *Runner) exchange(ctx context.Context, lease *sqlkit.Lease, id string, outcomes []outcome, want int) (run runRow, claims []claim, err error) {
 	// What was done must be written down even while the program ends.
 	err = sqlkit.Write(context.WithoutCancel(ctx), r.db, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -64,19 +76,25 @@ func (r *Runner) record(ctx context.Context, tx *sqlx.Tx, row *runRow, outcomes 
 	changed := map[int64]*counted{} // by the last number of the wave
 	var waves []waveRow
 	for _, o := range outcomes {
-		state, ended := o.state, "NOW()"
+		state, ended, holder := o.state, "NOW()", ""
+		if state == TenantWorking {
+			ended, holder = "0, started_at = NOW()", queued
+			if row.State == StateCancelled {
+				state = TenantPending // and so cancelled
+			}
+		}
 		if state == TenantPending {
-			ended = "0"
+			ended, holder = "0", ""
 			if row.State == StateCancelled {
 				state = TenantCancelled
 			}
 		}
-		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = '', ended_at = `+ended+`
-			WHERE run_id = ? AND seq = ? AND fence = ? AND state = ?`, state, clip(o.note), row.ID, o.Seq, o.Fence, TenantWorking)
+		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = ?, ended_at = `+ended+`
+			WHERE run_id = ? AND seq = ? AND fence = ? AND state = ?`, state, clip(o.note), holder, row.ID, o.Seq, o.Fence, TenantWorking)
 		if err != nil {
 			return err
 		}
-		if n == 0 || state == TenantPending {
+		if n == 0 || state == TenantPending || state == TenantWorking {
 			continue
 		}
 		if waves == nil {
@@ -151,8 +169,12 @@ func (r *Runner) claim(ctx context.Context, tx *sqlx.Tx, row *runRow, lease *sql
 			if limit := run.Spec.PerServer; limit > 0 && on[item.Server] >= limit {
 				continue
 			}
-			n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, attempt = attempt + 1, fence = fence + 1, worker = ?, note = '', started_at = NOW(), ended_at = 0
-				WHERE run_id = ? AND seq = ?`, TenantWorking, lease.Name(), row.ID, item.Seq)
+			ticket := int64(0)
+			if r.opts.Executor != nil {
+				ticket = item.Fence + 1
+			}
+			n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, attempt = ?, fence = ?, ticket = ?, worker = ?, note = '', started_at = NOW(), ended_at = 0
+				WHERE run_id = ? AND seq = ?`, TenantWorking, item.Attempt+1, item.Fence+1, ticket, lease.Name(), row.ID, item.Seq)
 			if err == nil && n != 1 {
 				err = fmt.Errorf("%w: tenant %d of run %s", tenancy.ErrConflict, item.Seq, row.ID)
 			}
@@ -161,6 +183,7 @@ func (r *Runner) claim(ctx context.Context, tx *sqlx.Tx, row *runRow, lease *sql
 			}
 			item.Attempt++
 			item.Fence++
+			item.Ticket = ticket
 			on[item.Server]++
 			want--
 			out = append(out, claim{item})

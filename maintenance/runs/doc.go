@@ -51,6 +51,15 @@
 // again: by a cron expression in a time zone, by whichever instance comes first, once for
 // each time. While the run before has not ended, a time is left out.
 //
+// # Who does the work
+//
+// Each instance works on what it has claimed, in goroutines of its own. An application that
+// has an engine for jobs may give that work to it with [Options.Executor]: the runner claims
+// tenants and makes tickets of them, the engine keeps the tickets and calls [Runner.Do] with
+// each, in whichever process. Package maintenance/riverrun does so with River. The promise
+// stays the same: a tenant belongs to the instance in which Do runs, and to its lease, and a
+// ticket counts once.
+//
 // # Work beside requests
 //
 // Give [Options.Context] dbpool.Background, so that requests come first.

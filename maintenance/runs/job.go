@@ -51,7 +51,7 @@ func (j *job) do(held context.Context, c claim) outcome {
 	case held.Err() != nil: // nobody's failure: the program ends, or the lease was lost
 		out.state = TenantPending
 	default:
-		out.state, out.note = TenantFailed, text(err)
+		out.state, out.note, out.err = TenantFailed, text(err), err
 		j.log(held, c, err)
 	}
 	return out
@@ -76,6 +76,16 @@ func (j *job) attempt(held context.Context, c claim) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	err := j.attemptWithin(ctx, c)
+	var skip *tenancy.SkipError
+	if err != nil && held.Err() == nil && ctx.Err() != nil && !errors.As(err, &skip) {
+		err = fmt.Errorf("not finished within the time limit of %v: %w", limit, err)
+	}
+	return err
+}
+
+// attemptWithin is attempt, within the time that the context has.
+func (j *job) attemptWithin(ctx context.Context, c claim) error {
 	t, selected, err := j.r.selected(ctx, j.filter, c.Tenant)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
@@ -92,7 +102,12 @@ func (j *job) attempt(held context.Context, c claim) error {
 	}
 	attempt := tenancy.Attempt{
 		Run: j.run.ID, Number: c.Attempt, Fence: c.Fence, Params: j.run.Spec.Params, Checkpoint: c.Checkpoint,
-		Save: func(ctx context.Context, checkpoint string) error { return j.save(ctx, c, checkpoint) },
+		Save: func(task context.Context, checkpoint string) error {
+			if err := task.Err(); err != nil {
+				return err
+			}
+			return j.save(ctx, c, checkpoint) // the database of runs is not the tenant's
+		},
 	}
 	done := make(chan error, 1)
 	go func() { done <- j.call(tenancy.NewContext(ctx, t), t, attempt) }()
@@ -104,9 +119,6 @@ func (j *job) attempt(held context.Context, c claim) error {
 		case <-time.After(hangTime):
 			err = fmt.Errorf("%w: the task did not return within %v after its context had ended, and may still be working", tenancy.ErrUnavailable, hangTime)
 		}
-	}
-	if err != nil && held.Err() == nil && ctx.Err() != nil {
-		err = fmt.Errorf("not finished within the time limit of %v: %w", limit, err)
 	}
 	return err
 }

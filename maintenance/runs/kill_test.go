@@ -83,7 +83,7 @@ func countingRunner(db *sqlx.DB) (*runs.Runner, error) {
 		return nil, err
 	}
 	return runs.New(db, cat, &runs.Options{
-		Poll: 20 * time.Millisecond, Lease: time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Poll: 20 * time.Millisecond, Lease: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Tasks: runs.Tasks{"count": {Do: func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
 			_, err := db.ExecContext(ctx, dialect.Rebind(`INSERT INTO counted (tenant_id, fence) VALUES (?, ?)`), t.ID, a.Fence)
 			for dialect == sqlkit.SQLite && sqlkit.IsBusy(err) && ctx.Err() == nil { // the others write, on a slow machine

@@ -47,6 +47,13 @@ type Options struct {
 	// Context returns the context in which tasks work, for example one of
 	// dbpool.Background, behind which requests come first. Default: as it is.
 	Context func(context.Context) context.Context
+	// Executor has tenants worked on by an engine of the application's. Instances that
+	// work on the same runs should have the same. Default: each instance works on what
+	// it has claimed.
+	Executor Executor
+	// Queued is how long the executor may take until it begins with a tenant, or begins
+	// again; then the tenant gets a new ticket. Default: 1 hour.
+	Queued time.Duration
 	// Poll is how often an instance looks for work that it has not heard of, and
 	// [Runner.Follow] for progress. Default: 1 second.
 	Poll time.Duration
@@ -76,7 +83,7 @@ func (o *Options) complete() error {
 		otherwise time.Duration
 		off       bool // negative is allowed
 	}{
-		{"Poll", &o.Poll, time.Second, false}, {"Lease", &o.Lease, 15 * time.Second, false}, {"Grace", &o.Grace, 30 * time.Second, true},
+		{"Poll", &o.Poll, time.Second, false}, {"Lease", &o.Lease, 15 * time.Second, false}, {"Queued", &o.Queued, time.Hour, false}, {"Grace", &o.Grace, 30 * time.Second, true},
 		{"PlanTTL", &o.PlanTTL, 15 * time.Minute, false}, {"Retention", &o.Retention, 90 * 24 * time.Hour, true},
 	} {
 		if *d.value == 0 {
@@ -131,6 +138,7 @@ type Runner struct {
 	opts    Options
 	scope   tenancy.Scope
 
+	instance   *instance
 	timetables []*timetable // of the schedules, in order of their names
 
 	wake  chan struct{} // tells Run that there is something to do
@@ -143,7 +151,7 @@ type Runner struct {
 // it. Tasks are done while [Runner.Run] runs, in this process or another.
 func New(db *sqlx.DB, c Catalog, opts *Options) (*Runner, error) {
 	const op = "runs.New"
-	r := &Runner{db: db, catalog: c, scope: tenancy.AllTenants(), wake: make(chan struct{}, 1)}
+	r := &Runner{db: db, catalog: c, scope: tenancy.AllTenants(), wake: make(chan struct{}, 1), instance: new(instance)}
 	if opts != nil {
 		r.opts = *opts
 	}

@@ -148,13 +148,14 @@ type itemRow struct {
 	State      TenantState `db:"state"`
 	Attempt    int         `db:"attempt"`
 	Fence      int64       `db:"fence"`
+	Ticket     int64       `db:"ticket"`
 	Note       string      `db:"note"`
 	Checkpoint string      `db:"checkpoint"`
 	StartedAt  int64       `db:"started_at"`
 	EndedAt    int64       `db:"ended_at"`
 }
 
-const itemColumns = `seq, tenant_id, slug, server, tags, state, attempt, fence, note, checkpoint, started_at, ended_at`
+const itemColumns = `seq, tenant_id, slug, server, tags, state, attempt, fence, ticket, note, checkpoint, started_at, ended_at`
 
 func (row *itemRow) result() Result {
 	return Result{

@@ -16,7 +16,7 @@ const maxDeaths = 5
 
 // sweep does what every instance does now and then for all of them.
 func (r *Runner) sweep(ctx context.Context) error {
-	return errors.Join(r.takeOver(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.forget(ctx))
+	return errors.Join(r.takeOver(ctx), r.giveBackQueued(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.forget(ctx))
 }
 
 // takeOver gives back what instances had in hand whose lease has ended.

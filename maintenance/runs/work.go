@@ -38,7 +38,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer stop()
 	for ctx.Err() == nil {
 		err := r.leases.Do(life, workerPrefix+rand.Text(), r.opts.Lease, func(held context.Context, lease *sqlkit.Lease) error {
-			(&worker{r: r, lease: lease, active: map[string]bool{}, unknown: map[string]bool{}}).serve(ctx, held)
+			(&worker{r: r, lease: lease, held: held, active: map[string]bool{}, unknown: map[string]bool{}, jobs: map[string]*job{}}).serve(ctx)
 			return nil
 		})
 		if err != nil && ctx.Err() == nil {
@@ -63,22 +63,26 @@ func wait(ctx context.Context, d time.Duration) {
 type worker struct {
 	r     *Runner
 	lease *sqlkit.Lease
-	wg    sync.WaitGroup
+	held  context.Context // ends when the lease does, or the grace is over
+	wg    sync.WaitGroup  // what is in hand
 
-	mu     sync.Mutex // guards active
+	mu     sync.Mutex // guards active and jobs
 	active map[string]bool
+	jobs   map[string]*job
 
 	unknown map[string]bool // runs that this program cannot work on
 }
 
 // serve looks for runs and works on each, until ctx or the lease ends.
-func (w *worker) serve(ctx, held context.Context) {
+func (w *worker) serve(ctx context.Context) {
 	defer w.wg.Wait()
-	looking, stop := context.WithCancel(held)
+	w.r.instance.begin(w)
+	defer w.r.instance.end(w)
+	looking, stop := context.WithCancel(w.held)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 	for looking.Err() == nil {
-		if err := w.look(ctx, held, looking); err != nil && looking.Err() == nil {
+		if err := w.look(ctx, looking); err != nil && looking.Err() == nil {
 			w.r.opts.Logger.WarnContext(ctx, "runs: looking for work failed; trying again", slog.Any("error", err), slog.Duration("in", w.r.opts.Poll))
 		}
 		select {
@@ -90,12 +94,16 @@ func (w *worker) serve(ctx, held context.Context) {
 }
 
 // look cleans up and begins to work on each run that this instance does not work on.
-func (w *worker) look(ctx, held, looking context.Context) error {
+func (w *worker) look(ctx, looking context.Context) error {
 	err := w.r.sweep(looking)
 	var rows []runRow
 	err = errors.Join(err, w.r.selects(looking, w.r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE state = ? ORDER BY id LIMIT 100`, StateRunning))
 	for _, row := range rows {
-		j, why := w.job(row)
+		read := w.job
+		if w.r.opts.Executor != nil {
+			read = w.known
+		}
+		j, why := read(row)
 		if why != nil {
 			if !w.unknown[row.ID] {
 				w.r.opts.Logger.WarnContext(ctx, "runs: this program leaves a run to others",
@@ -107,11 +115,36 @@ func (w *worker) look(ctx, held, looking context.Context) error {
 		if w.begin(row.ID) {
 			w.wg.Go(func() {
 				defer w.end(row.ID)
-				w.work(ctx, held, j)
+				if w.r.opts.Executor != nil {
+					w.dispatch(ctx, j)
+					return
+				}
+				w.work(ctx, w.held, j)
 			})
 		}
 	}
 	return err
+}
+
+// maxJobs is how many runs a worker remembers.
+const maxJobs = 100
+
+// known is job, which it asks once for each run: what it knows of a run does not change.
+func (w *worker) known(row runRow) (*job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if j := w.jobs[row.ID]; j != nil {
+		return j, nil
+	}
+	j, err := w.job(row)
+	if err != nil {
+		return nil, err
+	}
+	if len(w.jobs) >= maxJobs {
+		clear(w.jobs)
+	}
+	w.jobs[row.ID] = j
+	return j, nil
 }
 
 // job returns what this program needs to know to work on a run, or why it cannot.
@@ -168,12 +201,16 @@ func (w *worker) work(ctx, held context.Context, job *job) {
 			case held.Err() != nil || errors.Is(err, tenancy.ErrConflict) || errors.Is(err, tenancy.ErrNotFound):
 				finished = finished[:0] // others have the tenants, or the run is gone
 			default:
+				finished = append(finished, givenBack(claims)...)
 				w.r.opts.Logger.WarnContext(ctx, "runs: what became of tenants could not be written down; trying again",
 					slog.String("run", run.ID), slog.Int("tenants", len(finished)), slog.Any("error", err))
 				wait(held, w.r.opts.Poll)
 				if inHand == 0 && len(finished) > 0 && held.Err() == nil {
 					continue
 				}
+			}
+			if err != nil {
+				claims = nil
 			}
 			for _, c := range claims {
 				inHand++
