@@ -112,11 +112,10 @@ type TenantStat struct {
 func (p *Pool) Tenants(n int) []TenantStat {
 	now := time.Now()
 	out := []TenantStat{}
-	p.mu.RLock()
-	for _, h := range p.handles {
+	p.eachHandle(func(h *handle) {
 		q := h.source.queue.Load()
 		if q == nil {
-			continue
+			return
 		}
 		q.group.mu.Lock()
 		out = append(out, TenantStat{
@@ -125,8 +124,7 @@ func (p *Pool) Tenants(n int) []TenantStat {
 			Heat: math.Round(100*q.heatNow(now)) / 100, Down: q.breaker.tripped(),
 		})
 		q.group.mu.Unlock()
-	}
-	p.mu.RUnlock()
+	})
 	slices.SortFunc(out, func(a, b TenantStat) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(b.Heat, a.Heat), cmp.Compare(a.Tenant, b.Tenant))
 	})

@@ -363,3 +363,9 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 	}
 	return sqlkit.On(c, fn)
 }
+
+// connBytes is what BenchmarkConnBytes of package dbpool measured.
+const connBytes = 20 << 10
+
+// ConnBytes implements [dbpool.ConnSizer].
+func (*Engine) ConnBytes() int64 { return connBytes }

@@ -285,3 +285,9 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 	}
 	return dropped(database, sqlkit.On(c, fn))
 }
+
+// connBytes is what BenchmarkConnBytes of package dbpool measured.
+const connBytes = 80 << 10
+
+// ConnBytes implements [dbpool.ConnSizer].
+func (*Engine) ConnBytes() int64 { return connBytes }

@@ -1,0 +1,67 @@
+package dbpool
+
+import "github.com/artflow-studio/tenancy"
+
+// ConnSizer is the optional ability of an [Engine] to say what memory of this process
+// a connection takes. Without it the pool reckons with 32 KiB.
+type ConnSizer interface {
+	// ConnBytes returns what a connection takes that has run a few small statements.
+	ConnBytes() int64
+}
+
+// otherConnBytes is what a connection of an engine takes that does not say.
+const otherConnBytes = 32 << 10
+
+func connBytes(e Engine) int64 {
+	if s, ok := e.(ConnSizer); ok {
+		return s.ConnBytes()
+	}
+	return otherConnBytes
+}
+
+// TenantBytes yields the tenants that have connections to their databases, read
+// replicas among them, each tenant once, with the memory of this process that those
+// connections take: their number times what one takes on that engine ([ConnSizer]).
+// It is an estimate, and leaves out what the servers take for their side. yield may
+// use the pool. An analytics.Recorder counts it for each tenant: rec.Attach(pool).
+func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {
+	held := map[tenancy.ID]int64{}
+	p.eachHandle(func(h *handle) {
+		h.all(func(h *handle) {
+			q := h.source.queue.Load()
+			if q == nil {
+				return
+			}
+			q.group.mu.Lock()
+			n := q.live
+			q.group.mu.Unlock()
+			if n > 0 {
+				held[h.tenant] += int64(n) * connBytes(h.server.engine)
+			}
+		})
+	})
+	for id, bytes := range held {
+		if !yield(id, bytes) {
+			return
+		}
+	}
+}
+
+// handleBatch is with how many handles eachHandle holds the pool's lock.
+const handleBatch = 256
+
+// eachHandle calls fn with all handles that are there from its beginning to its end,
+// under the lock. It gives the lock up between batches: there may be many handles, and
+// requests come.
+func (p *Pool) eachHandle(fn func(*handle)) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	n := 0
+	for _, h := range p.handles { // a map may change between two steps of a loop
+		if n++; n%handleBatch == 0 {
+			p.mu.RUnlock()
+			p.mu.RLock()
+		}
+		fn(h)
+	}
+}
