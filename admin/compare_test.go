@@ -10,6 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -111,7 +112,7 @@ func TestSchedules(t *testing.T) {
 func TestPoolsAndInstances(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": s.Engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": s.Engine}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

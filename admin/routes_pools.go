@@ -49,7 +49,7 @@ type pool struct {
 func (a *Admin) poolOf(server string) pool {
 	s := a.opts.Pool.Stat(server)
 	return pool{
-		server, s.Breaker, s.Budget, s.Lent, s.Conns, s.InUse, s.Idle, s.Dialing, s.Waiting, s.Requests, s.Waits, s.WaitTime.Seconds(), s.Refused, s.GaveUp,
+		server, s.Breaker, s.Budget, s.Borrowed, s.Conns, s.InUse, s.Idle, s.Dialing, s.Waiting, s.Requests, s.Waits, s.WaitTime.Seconds(), s.Refused, s.GaveUp,
 		s.Dials, s.Failures, s.Evictions, s.Switches, s.Lag.Seconds(),
 	}
 }

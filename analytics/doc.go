@@ -24,7 +24,7 @@
 // As dbpool.Options.Observer a recorder counts statements, waits for connections and the time
 // that connections are held. A statement counts for the tenant that owns the database, a
 // wait for the tenant of the context that asked. Waits of work in the background
-// (dbpool.Background) count for the application.
+// (dbpool.LowPriority) count for the application.
 //
 // Processor time is estimated: the time of a request's handler, from when its tenant is known, or
 // of a job, less the waits that are known: for connections, for statements on a server, for

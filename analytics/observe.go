@@ -25,7 +25,7 @@ func (rec *Recorder) ObserveWait(ctx context.Context, _ tenancy.ID, wait time.Du
 	}
 	waited(ctx, wait)
 	id, t := owner(ctx)
-	if urgency.IsBackground(ctx) {
+	if urgency.IsLowPriority(ctx) {
 		id, t = Application, nil
 	}
 	rec.update(id, t, time.Now(), func(_ *cell, n *tally) {

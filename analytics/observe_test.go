@@ -54,7 +54,7 @@ func TestObserve(t *testing.T) {
 	rec.ObserveWait(in, globex.ID, 2*time.Second, nil)
 	rec.ObserveWait(in, globex.ID, time.Second, context.DeadlineExceeded)
 	rec.ObserveWait(in, globex.ID, 0, tenancy.ErrLimited)
-	rec.ObserveWait(dbpool.Background(in), acme.ID, time.Minute, nil)
+	rec.ObserveWait(dbpool.LowPriority(in), acme.ID, time.Minute, nil)
 	rec.ObserveWait(t.Context(), acme.ID, time.Hour, nil)
 	rec.ObserveStatement(in, globex.ID, 3*time.Second, false, nil)
 	rec.ObserveStatement(in, globex.ID, time.Second, true, tenancy.ErrUnavailable)

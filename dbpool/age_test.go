@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // newAging is a harness whose connections live for ten minutes.
@@ -215,7 +216,7 @@ func TestRunSweeps(t *testing.T) {
 			"off":       {MaxIdleTime: -1, MaxLifetime: -1},
 		} {
 			engine, open := NewFakeServer(t, 10, time.Millisecond)
-			p, err := New(map[string]Engine{"main": engine}, &opts)
+			p, err := New(map[string]driver.Engine{"main": engine}, &opts)
 			if err != nil {
 				t.Fatal(err)
 			}

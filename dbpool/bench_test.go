@@ -3,7 +3,7 @@ package dbpool_test
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,16 +12,17 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 // countingEngine counts what costs a round trip beside the host's own queries.
 type countingEngine struct {
-	dbpool.Engine
+	driver.Engine
 	identified atomic.Int64
 }
 
-func (e *countingEngine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *countingEngine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	e.identified.Add(1)
 	return e.Engine.Identify(ctx, conn)
 }

@@ -4,7 +4,7 @@ package dbpool_test
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -40,7 +41,7 @@ func eachNetwork(t *testing.T, fn func(t *testing.T, s *tenancytest.Server)) {
 func throughProxy(t *testing.T, s *tenancytest.Server, opts *dbpool.Options) (*dbpool.Pool, *testserver.Proxy) {
 	t.Helper()
 	engine, proxy := proxied(t, s, "")
-	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, opts)
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func throughProxy(t *testing.T, s *tenancytest.Server, opts *dbpool.Options) (*d
 
 // proxied returns an engine that reaches a server through a proxy. The query goes
 // to the DSN.
-func proxied(t *testing.T, s *tenancytest.Server, query string) (dbpool.Engine, *testserver.Proxy) {
+func proxied(t *testing.T, s *tenancytest.Server, query string) (driver.Engine, *testserver.Proxy) {
 	t.Helper()
 	dsn, err := url.Parse(s.DSN)
 	if err != nil {
@@ -71,7 +72,7 @@ func proxied(t *testing.T, s *tenancytest.Server, query string) (dbpool.Engine, 
 		values.Set(name, more.Get(name))
 	}
 	dsn.RawQuery = values.Encode()
-	var engine dbpool.Engine
+	var engine driver.Engine
 	if s.Name == "postgres" {
 		engine, err = postgres.New(dsn.String(), nil)
 	} else {
@@ -183,7 +184,7 @@ func TestLostWriteRunsOnce(t *testing.T) {
 				if prepared := s.Name == "mysql" && strings.HasPrefix(what, "with arguments"); prepared && err == nil && n == 1 {
 					return // only its preparation was lost, and repeated
 				}
-				if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) {
+				if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, sqldriver.ErrBadConn) {
 					t.Errorf("got %v, want ErrUnavailable alone", err)
 				}
 			})
@@ -198,7 +199,7 @@ func TestBadConnAfterTheWrite(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
 		engine := &badAfter{Engine: s.Engine}
-		pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, nil)
+		pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +225,7 @@ func TestBadConnAfterTheWrite(t *testing.T) {
 				})
 			},
 		} {
-			if err := run(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) {
+			if err := run(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, sqldriver.ErrBadConn) {
 				t.Errorf("%s: got %v, want ErrUnavailable alone", what, err)
 			}
 		}
@@ -238,25 +239,25 @@ func TestBadConnAfterTheWrite(t *testing.T) {
 // badAfter is an engine whose connections call themselves bad after what they
 // have executed.
 type badAfter struct {
-	dbpool.Engine
+	driver.Engine
 	bad atomic.Bool
 }
 
-func (e *badAfter) Connector(database string) (driver.Connector, error) {
+func (e *badAfter) Connector(database string) (sqldriver.Connector, error) {
 	c, err := e.Engine.Connector(database)
 	return badConnector{c, e}, err
 }
 
-func (e *badAfter) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *badAfter) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	return e.Engine.Identify(ctx, conn.(*badConn).Conn)
 }
 
 type badConnector struct {
-	driver.Connector
+	sqldriver.Connector
 	engine *badAfter
 }
 
-func (c badConnector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c badConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -265,24 +266,24 @@ func (c badConnector) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 type badConn struct {
-	driver.Conn
+	sqldriver.Conn
 	engine *badAfter
 }
 
-func (c *badConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	res, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+func (c *badConn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	res, err := c.Conn.(sqldriver.ExecerContext).ExecContext(ctx, query, args)
 	if err == nil && c.engine.bad.Load() {
-		return nil, driver.ErrBadConn
+		return nil, sqldriver.ErrBadConn
 	}
 	return res, err
 }
 
-func (c *badConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+func (c *badConn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	return c.Conn.(sqldriver.QueryerContext).QueryContext(ctx, query, args)
 }
 
-func (c *badConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+func (c *badConn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
+	return c.Conn.(sqldriver.ConnBeginTx).BeginTx(ctx, opts)
 }
 
 // A connection that the server ends while it is used is a failure of the service
@@ -448,7 +449,7 @@ func TestLastTryIsNew(t *testing.T) {
 		const n = 5
 		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
 		engine := &demotable{Engine: s.Engine}
-		pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n})
+		pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -474,30 +475,30 @@ func TestLastTryIsNew(t *testing.T) {
 
 // demotable is an engine whose connections take no writes any more.
 type demotable struct {
-	dbpool.Engine
+	driver.Engine
 	term atomic.Int64
 }
 
 func (e *demotable) demote() { e.term.Add(1) }
 
 // Sent says that a connection which calls itself bad has sent nothing.
-func (e *demotable) Sent(driver.Conn) int64 { return 0 }
+func (e *demotable) Sent(sqldriver.Conn) int64 { return 0 }
 
-func (e *demotable) Connector(database string) (driver.Connector, error) {
+func (e *demotable) Connector(database string) (sqldriver.Connector, error) {
 	c, err := e.Engine.Connector(database)
 	return demotableConnector{c, e}, err
 }
 
-func (e *demotable) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *demotable) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	return e.Engine.Identify(ctx, conn.(*demotableConn).Conn)
 }
 
 type demotableConnector struct {
-	driver.Connector
+	sqldriver.Connector
 	engine *demotable
 }
 
-func (c demotableConnector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c demotableConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -511,9 +512,9 @@ type demotableConn struct {
 	term   int64
 }
 
-func (c *demotableConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *demotableConn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
 	if c.term != c.engine.term.Load() {
-		return nil, driver.ErrBadConn
+		return nil, sqldriver.ErrBadConn
 	}
 	return c.badConn.ExecContext(ctx, query, args)
 }
@@ -525,7 +526,7 @@ func TestRejectReadOnly(t *testing.T) {
 	s := tenancytest.NewServer(t, "mysql")
 	ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
 	engine, _ := proxied(t, s, "rejectReadOnly=true")
-	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n, KeepSessions: true})
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, &dbpool.Options{MaxConns: n, KeepSessions: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -21,7 +22,7 @@ import (
 type account struct {
 	server *tenancytest.Server
 	name   string
-	engine dbpool.Engine
+	engine driver.Engine
 	admin  *sqlx.DB
 }
 
@@ -172,7 +173,7 @@ func (a *account) write(t *tenancy.Tenant, data []byte) {
 func (a *account) tenant(t *testing.T, fn func(tenant *tenancy.Tenant, in *sqlx.DB)) *tenancy.Tenant {
 	t.Helper()
 	tenant := a.server.Tenant(t, "acme")
-	pool, err := dbpool.New(map[string]dbpool.Engine{a.server.Name: a.server.Engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{a.server.Name: a.server.Engine}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestBrokenDatabasesTroubleNobodyElse(t *testing.T) {
 		if s.Name != "sqlite" {
 			a = newAccount(t, s)
 		}
-		pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: a.engine}, nil)
+		pool, err := dbpool.New(map[string]driver.Engine{s.Name: a.engine}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,17 +25,17 @@ func (e *BusyError) RetryAfter() time.Duration { return e.After }
 // Unwrap returns the sentinels.
 func (e *BusyError) Unwrap() []error { return []error{tenancy.ErrLimited, tenancy.ErrUnavailable} }
 
-// Background returns a context whose work gets connections when no request
+// LowPriority returns a context whose work gets connections when no request
 // waits for one: migrations, backups, reports.
-func Background(ctx context.Context) context.Context {
-	return urgency.Background(ctx)
+func LowPriority(ctx context.Context) context.Context {
+	return urgency.LowPriority(ctx)
 }
 
-// IsBackground reports whether a context is of [Background].
-func IsBackground(ctx context.Context) bool { return urgency.IsBackground(ctx) }
+// IsLowPriority reports whether a context is of [LowPriority].
+func IsLowPriority(ctx context.Context) bool { return urgency.IsLowPriority(ctx) }
 
 func classOf(ctx context.Context) class {
-	if IsBackground(ctx) {
+	if IsLowPriority(ctx) {
 		return background
 	}
 	return foreground

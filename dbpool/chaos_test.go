@@ -20,6 +20,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -98,12 +99,12 @@ func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
 	for i := range tenants {
 		tenant := tenancytest.NewTenant(fmt.Sprintf("t%d", i))
 		tenant.Placement.Server = name
-		if err := s.Engine.(dbpool.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+		if err := s.Engine.(driver.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
 			t.Fatal(err)
 		}
 		c.tenants = append(c.tenants, tenant)
 	}
-	c.pool, err = dbpool.New(map[string]dbpool.Engine{name: s.Engine}, &dbpool.Options{Budget: budget, MaxConns: 4, MaxWait: 5 * time.Second})
+	c.pool, err = dbpool.New(map[string]driver.Engine{name: s.Engine}, &dbpool.Options{Budget: budget, MaxConns: 4, MaxWait: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func (c *chaos) work(ctx context.Context, rnd *rand.Rand) {
 			return err
 		})
 	case 6:
-		err = c.pool.Tx(dbpool.Background(tctx), nil, func(tx *sqlx.Tx) error { return c.check(tctx, tx, tenant) })
+		err = c.pool.Tx(dbpool.LowPriority(tctx), nil, func(tx *sqlx.Tx) error { return c.check(tctx, tx, tenant) })
 	case 7, 8: // what would run for long, and is given up
 		time.AfterFunc(time.Duration(rnd.IntN(50))*time.Millisecond, cancel)
 		err = c.sleep(tctx, rnd.IntN(2) == 0)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // BenchmarkColdTenants reports what a tenant costs that was used once and has
@@ -17,7 +18,7 @@ func BenchmarkColdTenants(b *testing.B) {
 			for b.Loop() {
 				server := &fakeServer{t: b, budget: 50}
 				before := inUse()
-				p, err := New(map[string]Engine{"main": server}, nil)
+				p, err := New(map[string]driver.Engine{"main": server}, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

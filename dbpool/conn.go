@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -13,23 +13,23 @@ import (
 )
 
 // physical is a connection to a tenant's database. It is what database/sql gets
-// as a driver.Conn; its Close gives it back to the group. What a driver can do
+// as a sqldriver.Conn; its Close gives it back to the group. What a driver can do
 // is found once, here, because a type assertion sees no further than a wrapper.
 type physical struct {
-	inner      driver.Conn
+	inner      sqldriver.Conn
 	queue      *queue
 	target     *target
 	generation uint64
 	endsAt     time.Time // when it has lived long enough; zero: never
 
-	begin   driver.ConnBeginTx
-	exec    driver.ExecerContext
-	query   driver.QueryerContext
-	prepare driver.ConnPrepareContext
-	ping    driver.Pinger
-	check   driver.NamedValueChecker
-	reset   driver.SessionResetter
-	valid   driver.Validator
+	begin   sqldriver.ConnBeginTx
+	exec    sqldriver.ExecerContext
+	query   sqldriver.QueryerContext
+	prepare sqldriver.ConnPrepareContext
+	ping    sqldriver.Pinger
+	check   sqldriver.NamedValueChecker
+	reset   sqldriver.SessionResetter
+	valid   sqldriver.Validator
 
 	// What follows belongs to whoever has the connection.
 	uses    int64
@@ -52,14 +52,14 @@ type physical struct {
 }
 
 var (
-	_ driver.Conn               = (*physical)(nil)
-	_ driver.ConnBeginTx        = (*physical)(nil)
-	_ driver.ConnPrepareContext = (*physical)(nil)
-	_ driver.ExecerContext      = (*physical)(nil)
-	_ driver.QueryerContext     = (*physical)(nil)
-	_ driver.Pinger             = (*physical)(nil)
-	_ driver.NamedValueChecker  = (*physical)(nil)
-	_ driver.Validator          = (*physical)(nil)
+	_ sqldriver.Conn               = (*physical)(nil)
+	_ sqldriver.ConnBeginTx        = (*physical)(nil)
+	_ sqldriver.ConnPrepareContext = (*physical)(nil)
+	_ sqldriver.ExecerContext      = (*physical)(nil)
+	_ sqldriver.QueryerContext     = (*physical)(nil)
+	_ sqldriver.Pinger             = (*physical)(nil)
+	_ sqldriver.NamedValueChecker  = (*physical)(nil)
+	_ sqldriver.Validator          = (*physical)(nil)
 )
 
 // init finds what the driver can do.
@@ -68,14 +68,14 @@ func (c *physical) init() {
 		c.file, _ = t.files.File(t.database)
 		c.fileSeen = time.Now()
 	}
-	c.begin, _ = c.inner.(driver.ConnBeginTx)
-	c.exec, _ = c.inner.(driver.ExecerContext)
-	c.query, _ = c.inner.(driver.QueryerContext)
-	c.prepare, _ = c.inner.(driver.ConnPrepareContext)
-	c.ping, _ = c.inner.(driver.Pinger)
-	c.check, _ = c.inner.(driver.NamedValueChecker)
-	c.reset, _ = c.inner.(driver.SessionResetter)
-	c.valid, _ = c.inner.(driver.Validator)
+	c.begin, _ = c.inner.(sqldriver.ConnBeginTx)
+	c.exec, _ = c.inner.(sqldriver.ExecerContext)
+	c.query, _ = c.inner.(sqldriver.QueryerContext)
+	c.prepare, _ = c.inner.(sqldriver.ConnPrepareContext)
+	c.ping, _ = c.inner.(sqldriver.Pinger)
+	c.check, _ = c.inner.(sqldriver.NamedValueChecker)
+	c.reset, _ = c.inner.(sqldriver.SessionResetter)
+	c.valid, _ = c.inner.(sqldriver.Validator)
 }
 
 // end closes the connection for good.
@@ -109,10 +109,10 @@ func (c *physical) Close() error {
 	return nil
 }
 
-// IsValid implements [driver.Validator].
+// IsValid implements [sqldriver.Validator].
 func (c *physical) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
 
-// Ping implements [driver.Pinger].
+// Ping implements [sqldriver.Pinger].
 func (c *physical) Ping(ctx context.Context) error {
 	if err := c.target.allows(ctx); err != nil {
 		return err
@@ -124,19 +124,19 @@ func (c *physical) Ping(ctx context.Context) error {
 	return c.failed(ctx, in, c.ping.Ping(ctx))
 }
 
-// Prepare implements [driver.Conn].
-func (c *physical) Prepare(query string) (driver.Stmt, error) {
+// Prepare implements [sqldriver.Conn].
+func (c *physical) Prepare(query string) (sqldriver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
-// PrepareContext implements [driver.ConnPrepareContext].
-func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+// PrepareContext implements [sqldriver.ConnPrepareContext].
+func (c *physical) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
 	if err := c.target.allows(ctx); err != nil {
 		return nil, err
 	}
 	e := c.note(query)
 	in := c.harmless("dbpool.prepare")
-	var s driver.Stmt
+	var s sqldriver.Stmt
 	var err error
 	if c.prepare == nil {
 		s, err = c.inner.Prepare(query)
@@ -150,13 +150,13 @@ func (c *physical) PrepareContext(ctx context.Context, query string) (driver.Stm
 	return newStmt(s, c, e, took), nil
 }
 
-// Begin implements [driver.Conn].
-func (c *physical) Begin() (driver.Tx, error) {
-	return c.BeginTx(context.Background(), driver.TxOptions{})
+// Begin implements [sqldriver.Conn].
+func (c *physical) Begin() (sqldriver.Tx, error) {
+	return c.BeginTx(context.Background(), sqldriver.TxOptions{})
 }
 
-// BeginTx implements [driver.ConnBeginTx].
-func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (t driver.Tx, err error) {
+// BeginTx implements [sqldriver.ConnBeginTx].
+func (c *physical) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sqldriver.Tx, err error) {
 	defer c.caught(&err)
 	if c.begin == nil {
 		return nil, errors.New("dbpool: the driver has no BeginTx")
@@ -181,10 +181,10 @@ func (c *physical) BeginTx(ctx context.Context, opts driver.TxOptions) (t driver
 	return &tx{inner, c, ctx, !opts.ReadOnly}, nil
 }
 
-// ExecContext implements [driver.ExecerContext].
-func (c *physical) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
+// ExecContext implements [sqldriver.ExecerContext].
+func (c *physical) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
 	if c.exec == nil {
-		return nil, driver.ErrSkip
+		return nil, sqldriver.ErrSkip
 	}
 	defer c.caught(&err)
 	if err := c.target.allows(ctx); err != nil {
@@ -202,10 +202,10 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []driver.
 	return res, c.done(ctx, in, err)
 }
 
-// QueryContext implements [driver.QueryerContext].
-func (c *physical) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+// QueryContext implements [sqldriver.QueryerContext].
+func (c *physical) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (rows sqldriver.Rows, err error) {
 	if c.query == nil {
-		return nil, driver.ErrSkip
+		return nil, sqldriver.ErrSkip
 	}
 	if err := c.target.allows(ctx); err != nil {
 		return nil, err
@@ -220,12 +220,12 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []driver
 	return c.read(ctx, in, inner, ends, err)
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker], where the driver does
+// CheckNamedValue implements [sqldriver.NamedValueChecker], where the driver does
 // not as database/sql does.
-func (c *physical) CheckNamedValue(v *driver.NamedValue) (err error) {
+func (c *physical) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
 	defer c.caught(&err)
 	if c.check == nil {
-		v.Value, err = driver.DefaultParameterConverter.ConvertValue(v.Value)
+		v.Value, err = sqldriver.DefaultParameterConverter.ConvertValue(v.Value)
 		return err
 	}
 	return c.check.CheckNamedValue(v)
@@ -250,7 +250,7 @@ func (c *physical) note(query string) sqltext.Effect {
 }
 
 // Unwrap returns the engine's connection, for those who only ask it what it is.
-func (c *physical) Unwrap() driver.Conn { return c.inner }
+func (c *physical) Unwrap() sqldriver.Conn { return c.inner }
 
 // Unwrap returns the driver's own connection out of what [sql.Conn.Raw] gives,
 // for what only the driver can do, such as pgx's CopyFrom. It is for use within
@@ -267,8 +267,8 @@ func Unwrap(raw any) any {
 }
 
 // driversOwn returns the driver's own connection.
-func driversOwn(conn driver.Conn) driver.Conn {
-	if w, ok := conn.(interface{ Unwrap() driver.Conn }); ok {
+func driversOwn(conn sqldriver.Conn) sqldriver.Conn {
+	if w, ok := conn.(interface{ Unwrap() sqldriver.Conn }); ok {
 		return w.Unwrap()
 	}
 	return conn

@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // Create makes the tenant's database at its placement and marks it as this
 // tenant's. A database of that name is an error that unwraps to
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Create", t, func(d Databases) error {
+	return p.databases("dbpool.Create", t, func(d driver.Databases) error {
 		err := d.Create(ctx, t.Placement.Database, t.ID)
 		return p.made(t.ID, err)
 	})
@@ -24,7 +25,7 @@ func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
 // is empty and nobody's. Any other is an error that unwraps to
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Claim", t, func(d Databases) error {
+	return p.databases("dbpool.Claim", t, func(d driver.Databases) error {
 		err := d.Claim(ctx, t.Placement.Database, t.ID)
 		return p.made(t.ID, err)
 	})
@@ -35,7 +36,7 @@ func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
 // error that wraps [tenancy.ErrExists] and is not touched; with again, one that is
 // marked as this tenant's is none. No such database is [tenancy.ErrNotFound].
 func (p *Pool) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
-	return p.adopter("dbpool.Pool.Adopt", t, func(a Adopter) error {
+	return p.adopter("dbpool.Pool.Adopt", t, func(a driver.Adopter) error {
 		err := a.Adopt(ctx, t.Placement.Database, t.ID, again)
 		return p.made(t.ID, err)
 	})
@@ -44,15 +45,15 @@ func (p *Pool) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
 // Release closes the tenant's handle and takes back what [Pool.Adopt] did: the
 // database stays, and is nobody's.
 func (p *Pool) Release(ctx context.Context, t *tenancy.Tenant) error {
-	return p.adopter("dbpool.Pool.Release", t, func(a Adopter) error {
+	return p.adopter("dbpool.Pool.Release", t, func(a driver.Adopter) error {
 		p.Forget(t.ID)
 		return a.Release(ctx, t.Placement.Database, t.ID)
 	})
 }
 
-func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(Adopter) error) error {
-	return p.databases(op, t, func(d Databases) error {
-		a, ok := d.(Adopter)
+func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(driver.Adopter) error) error {
+	return p.databases(op, t, func(d driver.Databases) error {
+		a, ok := d.(driver.Adopter)
 		if !ok {
 			return fmt.Errorf("%w: server %q cannot adopt databases", tenancy.ErrInvalid, t.Placement.Server)
 		}
@@ -67,7 +68,7 @@ func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(Adopter) error) err
 // archived or is being purged, as the record that is given says: any other status is
 // an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Drop", t, func(d Databases) error {
+	return p.databases("dbpool.Drop", t, func(d driver.Databases) error {
 		if t.Status != "" && !t.Status.Removable() {
 			return fmt.Errorf("%w: the database of a tenant that is %s is not dropped, archive it first", tenancy.ErrInvalid, t.Status)
 		}
@@ -88,7 +89,7 @@ func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 func (p *Pool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error {
 	began := false
 	var ran error // what became of it
-	err := p.databases("dbpool.Pool.Exclusive", t, func(d Databases) error {
+	err := p.databases("dbpool.Pool.Exclusive", t, func(d driver.Databases) error {
 		err := d.Exclusive(ctx, t.Placement.Database, func(ctx context.Context) error {
 			began = true
 			return fn(ctx)
@@ -106,7 +107,7 @@ func (p *Pool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context
 
 // Exists reports whether there is a database at the tenant's placement.
 func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
-	err = p.databases("dbpool.Exists", t, func(d Databases) error {
+	err = p.databases("dbpool.Exists", t, func(d driver.Databases) error {
 		exists, err = d.Exists(ctx, t.Placement.Database)
 		return err
 	})
@@ -116,7 +117,7 @@ func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err 
 // Size returns what the tenant's database takes on disk, in bytes, as its
 // server counts it. No such database is [tenancy.ErrNotFound].
 func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err error) {
-	err = p.databases("dbpool.Size", t, func(d Databases) error {
+	err = p.databases("dbpool.Size", t, func(d driver.Databases) error {
 		size, err = d.Size(ctx, t.Placement.Database)
 		return err
 	})
@@ -124,10 +125,10 @@ func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err err
 }
 
 // Names returns the names of all databases on a server that can be a tenant's. An
-// engine without the ability [Inventory] is an error that wraps
+// engine without the ability [driver.Inventory] is an error that wraps
 // [tenancy.ErrInvalid].
 func (p *Pool) Names(ctx context.Context, server string) (names []string, err error) {
-	err = p.inventory("dbpool.Pool.Names", server, func(i Inventory) error {
+	err = p.inventory("dbpool.Pool.Names", server, func(i driver.Inventory) error {
 		names, err = i.Names(ctx)
 		return err
 	})
@@ -137,17 +138,17 @@ func (p *Pool) Names(ctx context.Context, server string) (names []string, err er
 // Owner returns the tenant that a database on a server belongs to, by what the
 // database itself says, or "". No such database is [tenancy.ErrNotFound].
 func (p *Pool) Owner(ctx context.Context, server, database string) (owner tenancy.ID, err error) {
-	err = p.inventory("dbpool.Pool.Owner", server, func(i Inventory) error {
+	err = p.inventory("dbpool.Pool.Owner", server, func(i driver.Inventory) error {
 		owner, err = i.Owner(ctx, database)
 		return err
 	})
 	return owner, err
 }
 
-func (p *Pool) inventory(op, server string, fn func(Inventory) error) error {
+func (p *Pool) inventory(op, server string, fn func(driver.Inventory) error) error {
 	anybody := &tenancy.Tenant{ID: "tenant", Placement: tenancy.Placement{Server: server}}
-	return p.databases(op, anybody, func(d Databases) error {
-		i, ok := d.(Inventory)
+	return p.databases(op, anybody, func(d driver.Databases) error {
+		i, ok := d.(driver.Inventory)
 		if !ok {
 			return fmt.Errorf("%w: server %q cannot list its databases", tenancy.ErrInvalid, server)
 		}
@@ -180,10 +181,10 @@ func (p *Pool) made(id tenancy.ID, err error) error {
 	return nil
 }
 
-func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error) error {
+func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(driver.Databases) error) error {
 	p.mu.RLock()
 	s, err := p.server(t)
-	var engine Engine
+	var engine driver.Engine
 	if err == nil {
 		engine = s.engine
 	}
@@ -191,7 +192,7 @@ func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(Databases) error)
 	if err != nil {
 		return tenancy.Wrap(op, "", err)
 	}
-	d, ok := engine.(Databases)
+	d, ok := engine.(driver.Databases)
 	if !ok {
 		return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: server %q cannot make databases", tenancy.ErrInvalid, t.Placement.Server))
 	}

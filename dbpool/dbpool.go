@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
@@ -98,7 +99,7 @@ type Options struct {
 // New returns a pool over the servers, by the names that placements give them.
 // It connects to nothing. Without a server, with one that is nil, or with a
 // negative number, it returns an error that unwraps to [tenancy.ErrInvalid].
-func New(servers map[string]Engine, opts *Options) (*Pool, error) {
+func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
 	p := &Pool{statements: map[string]*sqltext.Scanner{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
 	if opts != nil {
@@ -185,7 +186,7 @@ func (o *Options) complete() error {
 // The errors of DB itself unwrap to [tenancy.ErrNoTenant], to
 // [tenancy.ErrUnavailable] when the placement names no server of this pool, to
 // [tenancy.ErrInvalid] when the context is read-only and the engine has not the
-// ability [ReadOnly], or to [tenancy.ErrClosed].
+// ability [driver.ReadOnly], or to [tenancy.ErrClosed].
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {

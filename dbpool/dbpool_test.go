@@ -3,7 +3,7 @@ package dbpool_test
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +19,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -75,12 +76,12 @@ func TestDBErrors(t *testing.T) {
 	if _, err := pool.For(t.Context(), tenant); !errors.Is(err, tenancy.ErrClosed) {
 		t.Errorf("after Close: got %v, want ErrClosed", err)
 	}
-	for _, servers := range []map[string]dbpool.Engine{nil, {"x": nil}} {
+	for _, servers := range []map[string]driver.Engine{nil, {"x": nil}} {
 		if _, err := dbpool.New(servers, nil); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("New(%v): got %v, want ErrInvalid", servers, err)
 		}
 	}
-	if _, err := dbpool.New(map[string]dbpool.Engine{"x": s.Engine}, &dbpool.Options{MaxConns: -1}); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := dbpool.New(map[string]driver.Engine{"x": s.Engine}, &dbpool.Options{MaxConns: -1}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("New with MaxConns -1: got %v, want ErrInvalid", err)
 	}
 }
@@ -152,7 +153,7 @@ func TestDroppedUnderTheTenant(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		pool := s.Pool(t, nil)
 		tenant := s.Tenant(t, "acme")
-		if err := s.Engine.(dbpool.Databases).Drop(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+		if err := s.Engine.(driver.Databases).Drop(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
 			t.Fatal(err)
 		}
 		db, err := pool.For(t.Context(), tenant)
@@ -172,7 +173,7 @@ func TestMovedTenant(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
 	other := tenancytest.NewServer(t, "sqlite")
-	pool, err := dbpool.New(map[string]dbpool.Engine{"old": s.Engine, "new": other.Engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"old": s.Engine, "new": other.Engine}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,24 +372,24 @@ func TestTxAndWith(t *testing.T) {
 
 // fakeEngine dials with a function.
 type fakeEngine struct {
-	dbpool.Engine
-	dial func(context.Context) (driver.Conn, error)
+	driver.Engine
+	dial func(context.Context) (sqldriver.Conn, error)
 }
 
-func (e fakeEngine) DriverName() string                             { return "sqlite" }
-func (e fakeEngine) Connector(string) (driver.Connector, error)     { return e, nil }
-func (e fakeEngine) Connect(c context.Context) (driver.Conn, error) { return e.dial(c) }
-func (e fakeEngine) Driver() driver.Driver                          { return nil }
+func (e fakeEngine) DriverName() string                                { return "sqlite" }
+func (e fakeEngine) Connector(string) (sqldriver.Connector, error)     { return e, nil }
+func (e fakeEngine) Connect(c context.Context) (sqldriver.Conn, error) { return e.dial(c) }
+func (e fakeEngine) Driver() sqldriver.Driver                          { return nil }
 
 func TestDialErrors(t *testing.T) {
 	t.Parallel()
 	dials := 0
-	pool, err := dbpool.New(map[string]dbpool.Engine{"": fakeEngine{dial: func(ctx context.Context) (driver.Conn, error) {
+	pool, err := dbpool.New(map[string]driver.Engine{"": fakeEngine{dial: func(ctx context.Context) (sqldriver.Conn, error) {
 		dials++
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("gave up: %w", err)
 		}
-		return nil, driver.ErrBadConn
+		return nil, sqldriver.ErrBadConn
 	}}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -397,7 +398,7 @@ func TestDialErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Ping(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, driver.ErrBadConn) || dials != 1 {
+	if err := db.Ping(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, sqldriver.ErrBadConn) || dials != 1 {
 		t.Errorf("got %v after %d dials, want ErrUnavailable after one", err, dials)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
@@ -466,7 +467,7 @@ func TestNoTenant(t *testing.T) {
 func TestWaitingAcrossAMove(t *testing.T) {
 	t.Parallel()
 	s, other := tenancytest.NewServer(t, "sqlite"), tenancytest.NewServer(t, "sqlite")
-	pool, err := dbpool.New(map[string]dbpool.Engine{"sqlite": s.Engine, "new": other.Engine}, &dbpool.Options{MaxConns: 1})
+	pool, err := dbpool.New(map[string]driver.Engine{"sqlite": s.Engine, "new": other.Engine}, &dbpool.Options{MaxConns: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -532,7 +533,7 @@ func TestServersAreIndependent(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
 	goesOn := make(chan struct{})
-	hangs := fakeEngine{dial: func(ctx context.Context) (driver.Conn, error) {
+	hangs := fakeEngine{dial: func(ctx context.Context) (sqldriver.Conn, error) {
 		select {
 		case <-goesOn:
 			return nil, errors.New("down")
@@ -540,7 +541,7 @@ func TestServersAreIndependent(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"sqlite": s.Engine, "hangs": hangs}, &dbpool.Options{
+	pool, err := dbpool.New(map[string]driver.Engine{"sqlite": s.Engine, "hangs": hangs}, &dbpool.Options{
 		Budget: 2, MaxDials: 1, MaxWait: time.Hour,
 	})
 	if err != nil {
@@ -680,4 +681,4 @@ func TestPanicsInArguments(t *testing.T) {
 
 type panics struct{}
 
-func (panics) Value() (driver.Value, error) { panic("on purpose") }
+func (panics) Value() (sqldriver.Value, error) { panic("on purpose") }

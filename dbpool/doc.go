@@ -1,12 +1,12 @@
 // Package dbpool hands out the database of the tenant that a context carries,
 // over a true budget of connections to each server.
 //
-//	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: 90})
+//	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: 90})
 //	...
 //	db, err := pool.DB(ctx) // in a handler behind middleware.Tenant
 //
 // The tenant's [tenancy.Placement] names a server and a database; the host maps
-// the server's name to an [Engine], which knows the address and the
+// the server's name to an [driver.Engine], which knows the address and the
 // credentials. Each physical connection is checked when it is made, or led to
 // another database, against the server's own answer to which database it is and
 // whose: the wrong one is closed, logged at level error, and reported as an [*IdentityError].
@@ -27,7 +27,7 @@
 // connection that its tenant gives back, or a new one that is dialled in the
 // background. When the budget is used up, a new one takes the place of the idle
 // connection that is least worth keeping; one in use is never taken. On engines that
-// can (a [Switcher], such as MariaDB's) that connection is not closed, but led to the
+// can (a [driver.Switcher], such as MariaDB's) that connection is not closed, but led to the
 // other database with a new session, and checked as one that is new; it must never
 // have had state. Connections end after [Options.MaxLifetime] and
 // [Options.MaxIdleTime], too. Dials go where most requests wait, but no tenant is passed
@@ -41,7 +41,7 @@
 //
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
 // when the queue is full or the wait would outlast the request's deadline, the
-// error is a [*BusyError]. Work in a [Background] context waits behind requests.
+// error is a [*BusyError]. Work in a [LowPriority] context waits behind requests.
 //
 // # What does not answer
 //
@@ -49,7 +49,7 @@
 // a server that failed for three tenants in a row: requests get a [*DownError] at
 // once, and one dial at a time finds out when it works again. An error about one
 // database does not count against its server; where the code of an error is not
-// clear, the pool asks the server over its own database (see [Faults]). A tenant
+// clear, the pool asks the server over its own database (see [driver.FaultClassifier]). A tenant
 // that fails again and again counts once.
 //
 // # Broken off statements
@@ -142,7 +142,7 @@
 // .timeouts, .create_time and .wait_time (seconds; of requests that found no idle
 // connection), as in OpenTelemetry's semantic conventions; and
 // tenancy.dbpool.requests, .waits, .hand_overs, .refused, .dials, .dial.failures,
-// .evictions, .switches, .lent. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
+// .evictions, .switches, .borrowed. By tenancy.server: tenancy.dbpool.breaker (1 is open) and
 // .replica.lag (seconds). No tenant is named, unless [Options.TenantMetrics] asks for
 // it: then there are, by tenancy.server and tenancy.tenant.id,
 // tenancy.dbpool.tenant.connections and .pending_requests of the busiest.

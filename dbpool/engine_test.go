@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -24,14 +25,14 @@ import (
 func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
-	newPostgres := func(dsn string) (dbpool.Engine, error) {
+	newPostgres := func(dsn string) (driver.Engine, error) {
 		return postgres.New(dsn, &postgres.Options{ConnectTimeout: time.Second})
 	}
-	newMySQL := func(dsn string) (dbpool.Engine, error) {
+	newMySQL := func(dsn string) (driver.Engine, error) {
 		return mysql.New(dsn, &mysql.Options{ConnectTimeout: time.Second})
 	}
 	for _, tt := range []struct {
-		open      func(string) (dbpool.Engine, error)
+		open      func(string) (driver.Engine, error)
 		dsn       string
 		malformed bool
 	}{
@@ -62,7 +63,7 @@ func TestSecretsStaySecret(t *testing.T) {
 			continue
 		}
 		var log bytes.Buffer
-		pool, err := dbpool.New(map[string]dbpool.Engine{"": engine}, &dbpool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		pool, err := dbpool.New(map[string]driver.Engine{"": engine}, &dbpool.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestWrongPassword(t *testing.T) {
 func TestNamesAreStrict(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
-		d := s.Engine.(dbpool.Databases)
+		d := s.Engine.(driver.Databases)
 		for _, name := range []string{
 			"", "..", "../x", "a/b", `a"; DROP DATABASE x; --`, "a`b", "a b", "A", "a.b", "-a", "ä", "a\x00b", strings.Repeat("a", 64),
 			"postgres", "template1", "mysql", "information_schema",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -158,7 +159,7 @@ func TestExclusiveOnASilentServer(t *testing.T) {
 				engine, proxy := proxied(t, s, "")
 				ended := make(chan error, 1)
 				go func() {
-					ended <- engine.(dbpool.Databases).Exclusive(t.Context(), tenant.Placement.Database, func(ctx context.Context) error {
+					ended <- engine.(driver.Databases).Exclusive(t.Context(), tenant.Placement.Database, func(ctx context.Context) error {
 						proxy.InjectOpen(testserver.Fault{Silent: true})
 						return tt.work(ctx)
 					})

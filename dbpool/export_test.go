@@ -3,7 +3,7 @@ package dbpool
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"strconv"
 	"sync/atomic"
@@ -13,18 +13,19 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // NewFakeServer returns an engine whose connections only count. It fails the
 // test when more than budget are open at a time.
-func NewFakeServer(t testing.TB, budget int, dial time.Duration) (engine Engine, open func() int64) {
+func NewFakeServer(t testing.TB, budget int, dial time.Duration) (engine driver.Engine, open func() int64) {
 	s := &fakeServer{t: t, budget: int64(budget), delay: func() time.Duration { return dial }}
 	return s, s.open.Load
 }
 
 // OpenReadOnly opens a database for reading, without a pool.
-func OpenReadOnly(e Engine, database string) (*sqlx.DB, error) {
-	c, err := e.(ReadOnly).ReadOnlyConnector(database)
+func OpenReadOnly(e driver.Engine, database string) (*sqlx.DB, error) {
+	c, err := e.(driver.ReadOnly).ReadOnlyConnector(database)
 	if err != nil {
 		return nil, err
 	}
@@ -56,32 +57,32 @@ func (r *FakeReplica) Hang(yes bool) { r.hanging.Store(yes) }
 // Refuse makes the server refuse new connections, or take them again.
 func (r *FakeReplica) Refuse(yes bool) { r.refusing.Store(yes) }
 
-// Connector implements [Engine].
-func (r *FakeReplica) Connector(database string) (driver.Connector, error) {
+// Connector implements [driver.Engine].
+func (r *FakeReplica) Connector(database string) (sqldriver.Connector, error) {
 	return replicaConnector{fakeConnector{&r.fakeServer, database}, r}, nil
 }
 
-// Server implements [Replication].
-func (r *FakeReplica) Server() (driver.Connector, error) { return r.Connector("") }
+// Server implements [driver.Replication].
+func (r *FakeReplica) Server() (sqldriver.Connector, error) { return r.Connector("") }
 
-// Position implements [Replication].
-func (r *FakeReplica) Position(ctx context.Context, _ driver.Conn) (Position, error) {
+// Position implements [driver.Replication].
+func (r *FakeReplica) Position(ctx context.Context, _ sqldriver.Conn) (driver.Position, error) {
 	if r.hanging.Load() {
 		<-ctx.Done()
 		return "", ctx.Err()
 	}
-	return Position(strconv.FormatInt(time.Now().UnixNano(), 10)), nil
+	return driver.Position(strconv.FormatInt(time.Now().UnixNano(), 10)), nil
 }
 
-// Reached implements [Replication].
-func (r *FakeReplica) Reached(at, want Position) bool { return at >= want }
+// Reached implements [driver.Replication].
+func (r *FakeReplica) Reached(at, want driver.Position) bool { return at >= want }
 
 type replicaConnector struct {
 	fakeConnector
 	replica *FakeReplica
 }
 
-func (c replicaConnector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c replicaConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if c.replica.hanging.Load() {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -101,19 +102,19 @@ type replicaConn struct {
 	replica *FakeReplica
 }
 
-// Ping implements [driver.Pinger].
+// Ping implements [sqldriver.Pinger].
 func (c *replicaConn) Ping(context.Context) error {
 	c.replica.uses.Add(1)
 	return nil
 }
 
-// Identify implements [Engine].
-func (r *FakeReplica) Identify(ctx context.Context, c driver.Conn) (Identity, error) {
+// Identify implements [driver.Engine].
+func (r *FakeReplica) Identify(ctx context.Context, c sqldriver.Conn) (driver.Identity, error) {
 	return r.fakeServer.Identify(ctx, c.(*replicaConn).fakeConn)
 }
 
 // ContextCheck returns what compares a context with a tenant's handle.
-func ContextCheck(t testing.TB, e Engine, id tenancy.ID) func(context.Context) {
+func ContextCheck(t testing.TB, e driver.Engine, id tenancy.ID) func(context.Context) {
 	to := &target{engine: e, tenant: id}
 	return func(ctx context.Context) {
 		if err := to.allows(ctx); err != nil {

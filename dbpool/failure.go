@@ -2,66 +2,15 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
-
-// Failure says what an error of a statement means for its connection, and for
-// whoever ran the statement.
-type Failure int
-
-const (
-	// FailureOfStatement is an error about the statement. The connection stays.
-	FailureOfStatement Failure = iota
-	// FailureUnable is an error of a server that cannot do now what was asked,
-	// such as one whose disk is full. The connection stays, and the caller finds
-	// [tenancy.ErrUnavailable].
-	FailureUnable
-	// FailureLost is the end of the connection. Nobody knows whether the
-	// statement was executed, so it is not repeated: the caller finds
-	// [tenancy.ErrUnavailable].
-	FailureLost
-	// FailureNotExecuted is the end of a connection whose statement was
-	// certainly not executed. Outside of transactions database/sql repeats the
-	// statement on another connection.
-	FailureNotExecuted
-	// FailureStale is an error about what the connection keeps of an earlier
-	// statement, such as a plan that was made before a migration. The statement
-	// was not executed, and is repeated as above. All connections that the
-	// tenant has then end after their current use.
-	FailureStale
-)
-
-// Failures is the optional ability of an [Engine] to tell errors apart that
-// happen while a connection is used. Without it only [driver.ErrBadConn] ends a
-// connection.
-type Failures interface {
-	// Failure classifies an error that a connection returned from any of its
-	// calls, or from those of its statements, rows and transactions. It is not
-	// called with [driver.ErrBadConn].
-	Failure(conn driver.Conn, err error) Failure
-}
-
-// Traffic is the optional ability of an [Engine] to tell whether a connection has
-// sent anything. Without it a statement for which the driver returns
-// [driver.ErrBadConn] counts as one that may have been executed.
-type Traffic interface {
-	// Sent returns a number that has grown whenever anything may have been sent.
-	Sent(conn driver.Conn) int64
-}
-
-// Interrupts is the optional ability of an [Engine] whose driver heeds no context
-// while it skips rows that nobody reads.
-type Interrupts interface {
-	// Interrupt makes whatever the connection waits for fail when the context
-	// ends, until stop is called.
-	Interrupt(ctx context.Context, conn driver.Conn) (stop func())
-}
 
 // call is a call of a driver that is in progress.
 type call struct {
@@ -95,30 +44,30 @@ func (c *physical) sent() int64 {
 // the error says of the connection. Where the context has ended, that is what the
 // caller is told.
 func (c *physical) failed(ctx context.Context, in call, err error) error {
-	if err == nil || errors.Is(err, driver.ErrSkip) {
+	if err == nil || errors.Is(err, sqldriver.ErrSkip) {
 		return err
 	}
 	kind := c.classify(in, err)
-	c.bad = c.bad || kind == FailureLost || kind == FailureNotExecuted
+	c.bad = c.bad || kind == driver.FailureLost || kind == driver.FailureNotExecuted
 	if ctx.Err() != nil {
 		return sqlkit.Ended(ctx, withoutBadConn(err))
 	}
 	what := ""
 	switch kind {
-	case FailureOfStatement:
+	case driver.FailureOfStatement:
 		return err
-	case FailureUnable:
+	case driver.FailureUnable:
 		what = "the server cannot do it now"
-	case FailureLost:
+	case driver.FailureLost:
 		what = "the connection ended, and whether the statement was executed is not known"
-	case FailureNotExecuted:
+	case driver.FailureNotExecuted:
 		c.queue.distrust(c, time.Now())
 		what = "the connection ended, and the statement was not executed"
-	case FailureStale:
+	case driver.FailureStale:
 		c.queue.outdated(c)
 		what = "the connection is out of date, and the statement was not executed"
 	}
-	if in.final || kind != FailureNotExecuted && kind != FailureStale {
+	if in.final || kind != driver.FailureNotExecuted && kind != driver.FailureStale {
 		err = withoutBadConn(err)
 	} else {
 		err = &repeatable{err}
@@ -126,19 +75,19 @@ func (c *physical) failed(ctx context.Context, in call, err error) error {
 	return tenancy.Wrap(in.op, c.target.tenant, fmt.Errorf("%w: %s: %w", tenancy.ErrUnavailable, what, err))
 }
 
-func (c *physical) classify(in call, err error) Failure {
-	kind := FailureOfStatement
+func (c *physical) classify(in call, err error) driver.Failure {
+	kind := driver.FailureOfStatement
 	switch {
-	case errors.Is(err, driver.ErrBadConn):
-		kind = FailureLost
+	case errors.Is(err, sqldriver.ErrBadConn):
+		kind = driver.FailureLost
 		if in.sent != unknownSent && in.sent == c.sent() {
-			kind = FailureNotExecuted
+			kind = driver.FailureNotExecuted
 		}
 	case c.target.failures != nil:
 		kind = c.target.failures.Failure(c.inner, err)
 	}
-	if kind == FailureLost && in.harmless {
-		kind = FailureNotExecuted
+	if kind == driver.FailureLost && in.harmless {
+		kind = driver.FailureNotExecuted
 	}
 	return kind
 }
@@ -149,13 +98,13 @@ type repeatable struct{ err error }
 // Error implements error.
 func (e *repeatable) Error() string { return e.err.Error() }
 
-// Unwrap returns [driver.ErrBadConn] and the error of the driver.
-func (e *repeatable) Unwrap() []error { return []error{driver.ErrBadConn, e.err} }
+// Unwrap returns [sqldriver.ErrBadConn] and the error of the driver.
+func (e *repeatable) Unwrap() []error { return []error{sqldriver.ErrBadConn, e.err} }
 
-// withoutBadConn hides [driver.ErrBadConn] in an error from database/sql, which
+// withoutBadConn hides [sqldriver.ErrBadConn] in an error from database/sql, which
 // would repeat the statement.
 func withoutBadConn(err error) error {
-	if errors.Is(err, driver.ErrBadConn) {
+	if errors.Is(err, sqldriver.ErrBadConn) {
 		return errors.New(err.Error())
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 var (
@@ -26,17 +27,17 @@ type faultEngine struct {
 	asks atomic.Int64
 }
 
-func (e *faultEngine) Fault(err error) Fault {
+func (e *faultEngine) Fault(err error) driver.Fault {
 	switch {
 	case errors.Is(err, errDatabase):
-		return FaultDatabase
+		return driver.FaultDatabase
 	case errors.Is(err, errServer):
-		return FaultServer
+		return driver.FaultServer
 	}
-	return FaultUnclear
+	return driver.FaultUnclear
 }
 
-func (e *faultEngine) Ask(context.Context) error {
+func (e *faultEngine) CheckServer(context.Context) error {
 	e.asks.Add(1)
 	if e.down.Load() {
 		return errEither

@@ -11,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -42,7 +43,7 @@ func TestManyFiles(t *testing.T) {
 		})
 	}
 	made.Wait()
-	pool, err := dbpool.New(map[string]dbpool.Engine{tenants[0].Placement.Server: engine}, &dbpool.Options{Budget: budget})
+	pool, err := dbpool.New(map[string]driver.Engine{tenants[0].Placement.Server: engine}, &dbpool.Options{Budget: budget})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
@@ -432,7 +433,7 @@ func (g *group) done() {
 }
 
 // connect makes the connection that a dial is for.
-func (g *group) connect(d dial) (inner driver.Conn, took time.Duration, err error) {
+func (g *group) connect(d dial) (inner sqldriver.Conn, took time.Duration, err error) {
 	began := time.Now()
 	var unswitched error
 	if d.take {
@@ -470,14 +471,14 @@ func (g *group) notSwitched(s *server, err, dialing error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stat.Dials++
-	if dialing == nil && !errors.Is(err, driver.ErrSkip) {
+	if dialing == nil && !errors.Is(err, sqldriver.ErrSkip) {
 		s.switching.failed(time.Now(), err)
 	}
 }
 
 func (g *group) dial(d dial) {
 	inner, took, err := g.connect(d)
-	var fault Fault
+	var fault driver.Fault
 	if err != nil {
 		fault = g.faultOf(d, err)
 	}
@@ -532,9 +533,9 @@ func (g *group) dial(d dial) {
 // faultOf says what the error of a dial is about. Where that is not clear it asks
 // the server, in the place of the connection that failed, unless the answer would
 // change nothing.
-func (g *group) faultOf(d dial, err error) Fault {
+func (g *group) faultOf(d dial, err error) driver.Fault {
 	f := d.target.fault(err)
-	if f != FaultUnclear {
+	if f != driver.FaultUnclear {
 		return f
 	}
 	g.mu.Lock()
@@ -549,12 +550,12 @@ func (g *group) faultOf(d dial, err error) Fault {
 // failed counts a dial that failed, and tells those who have nothing else to
 // wait for: the tenant's own waiters and, when the server is down, all. A tenant
 // that fails again takes only its like along.
-func (g *group) failed(q *queue, err error, f Fault, now time.Time) {
+func (g *group) failed(q *queue, err error, f driver.Fault, now time.Time) {
 	again := q.tenant != "" && q.breaker.failing(now)
 	q.breaker.failed(now, err)
 	b := &q.server.breaker
 	switch {
-	case f == FaultDatabase: // the server answered
+	case f == driver.FaultDatabase: // the server answered
 		b.succeeded()
 	case again:
 		b.failedAgain(now)

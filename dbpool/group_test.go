@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // fakeServer is an engine whose connections only count. It fails the test when
@@ -29,7 +30,7 @@ type fakeServer struct {
 	open   atomic.Int64
 	most   atomic.Int64
 	dials  atomic.Int64
-	host   Engine // of which it is a part
+	host   driver.Engine // of which it is a part
 }
 
 type fakeConnector struct {
@@ -38,7 +39,7 @@ type fakeConnector struct {
 }
 
 type fakeConn struct {
-	driver.Conn
+	sqldriver.Conn
 	server *fakeServer
 	tenant string
 	used   atomic.Bool
@@ -47,17 +48,17 @@ type fakeConn struct {
 }
 
 func (s *fakeServer) DriverName() string { return "sqlite" }
-func (s *fakeServer) Connector(database string) (driver.Connector, error) {
+func (s *fakeServer) Connector(database string) (sqldriver.Connector, error) {
 	return fakeConnector{s, database}, nil
 }
-func (s *fakeServer) Identify(_ context.Context, c driver.Conn) (Identity, error) {
+func (s *fakeServer) Identify(_ context.Context, c sqldriver.Conn) (driver.Identity, error) {
 	name := c.(*fakeConn).tenant
-	return Identity{Database: name, Tenant: tenancy.ID(name)}, nil
+	return driver.Identity{Database: name, Tenant: tenancy.ID(name)}, nil
 }
 
-func (c fakeConnector) Driver() driver.Driver { return nil }
+func (c fakeConnector) Driver() sqldriver.Driver { return nil }
 
-func (c fakeConnector) Connect(context.Context) (driver.Conn, error) {
+func (c fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	n := c.open.Add(1)
 	c.dials.Add(1)
 	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
@@ -212,7 +213,7 @@ func randomWork(t *testing.T, seed uint64) {
 				case 0:
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(random(100))*time.Millisecond)
 				case 1:
-					ctx = Background(ctx)
+					ctx = LowPriority(ctx)
 				case 2:
 					c, end := context.WithCancel(ctx)
 					ctx, cancel = c, end
@@ -324,8 +325,8 @@ func TestBackgroundWaits(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		ask("background, own", Background(t.Context()), 0)
-		ask("background, other", Background(t.Context()), 1)
+		ask("background, own", LowPriority(t.Context()), 0)
+		ask("background, other", LowPriority(t.Context()), 1)
 		ask("request, other", t.Context(), 2)
 		ask("request, own", t.Context(), 0)
 		h.release(hold, true)
@@ -537,8 +538,8 @@ func TestBreakerOfTheTenant(t *testing.T) {
 
 type refusing struct{ err error }
 
-func (r refusing) Driver() driver.Driver                        { return nil }
-func (r refusing) Connect(context.Context) (driver.Conn, error) { return nil, r.err }
+func (r refusing) Driver() sqldriver.Driver                        { return nil }
+func (r refusing) Connect(context.Context) (sqldriver.Conn, error) { return nil, r.err }
 
 // A connection that is handed to a waiter when its context has ended already is
 // not lost.
@@ -725,11 +726,11 @@ func TestDialsLastLongerThanRequests(t *testing.T) {
 
 // slow takes its time, and heeds the context.
 type slow struct {
-	driver.Connector
+	sqldriver.Connector
 	delay time.Duration
 }
 
-func (s slow) Connect(ctx context.Context) (driver.Conn, error) {
+func (s slow) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	select {
 	case <-time.After(s.delay):
 		return s.Connector.Connect(ctx)
@@ -764,7 +765,7 @@ func TestCleaningPanics(t *testing.T) {
 
 type panicking struct{}
 
-func (panicking) Reset(context.Context, driver.Conn) error { panic("on purpose") }
+func (panicking) Clean(context.Context, sqldriver.Conn) error { panic("on purpose") }
 
 // A connection that was dialled and not used is looked at before its first use,
 // too, when it was idle for a while.

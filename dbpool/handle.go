@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"runtime"
 	"time"
@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
@@ -103,7 +104,7 @@ func (p *Pool) lead(h *handle, s *server) error {
 func (p *Pool) target(s *server, h *handle) (*target, error) {
 	connect := s.engine.Connector
 	if h.reads {
-		r, ok := s.engine.(ReadOnly)
+		r, ok := s.engine.(driver.ReadOnly)
 		if !ok && h.readOnly {
 			return nil, errWrites()
 		}
@@ -125,7 +126,7 @@ func errWrites() error {
 }
 
 // statementsOf returns what is known of the statements of an engine.
-func (p *Pool) statementsOf(e Engine) *sqltext.Scanner {
+func (p *Pool) statementsOf(e driver.Engine) *sqltext.Scanner {
 	name := e.DriverName()
 	s := p.statements[name]
 	if s == nil {
@@ -135,7 +136,7 @@ func (p *Pool) statementsOf(e Engine) *sqltext.Scanner {
 	return s
 }
 
-func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database string) *target {
+func (p *Pool) newTarget(s *server, c sqldriver.Connector, id tenancy.ID, database string) *target {
 	e := s.engine
 	to := &target{
 		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
@@ -144,15 +145,15 @@ func (p *Pool) newTarget(s *server, c driver.Connector, id tenancy.ID, database 
 	if id != "" { // or it is the pool's own
 		to.observer = p.opts.Observer
 	}
-	to.endings, _ = e.(Endings)
-	to.faults, _ = e.(Faults)
-	to.files, _ = e.(Files)
-	to.orphans, _ = e.(Orphans)
-	to.sessions, _ = e.(Sessions)
-	to.settings, _ = e.(Settings)
-	to.switcher, _ = e.(Switcher)
-	to.failures, _ = e.(Failures)
-	to.traffic, _ = e.(Traffic)
-	to.interrupts, _ = e.(Interrupts)
+	to.endings, _ = e.(driver.CloseNotifier)
+	to.faults, _ = e.(driver.FaultClassifier)
+	to.files, _ = e.(driver.FileBacked)
+	to.orphans, _ = e.(driver.SessionKiller)
+	to.sessions, _ = e.(driver.SessionCleaner)
+	to.settings, _ = e.(driver.SettingsChecker)
+	to.switcher, _ = e.(driver.Switcher)
+	to.failures, _ = e.(driver.FailureClassifier)
+	to.traffic, _ = e.(driver.SendCounter)
+	to.interrupts, _ = e.(driver.Interrupter)
 	return to
 }

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"runtime/debug"
 
@@ -16,12 +16,12 @@ type Session struct {
 	ReadOnly         bool
 	// Conn is the driver's own connection, as [Unwrap] returns it. It must not be
 	// kept.
-	Conn driver.Conn
+	Conn sqldriver.Conn
 }
 
 // begun calls the application's hook with a new session. A panic of the hook becomes
 // an error.
-func (t *target) begun(ctx context.Context, conn driver.Conn) (err error) {
+func (t *target) begun(ctx context.Context, conn sqldriver.Conn) (err error) {
 	if t.onSession == nil {
 		return nil
 	}

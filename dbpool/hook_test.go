@@ -2,7 +2,7 @@ package dbpool_test
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -42,7 +43,7 @@ func TestOnSession(t *testing.T) {
 			if _, ok := session.Conn.(*stdlib.Conn); s.Name == "postgres" && !ok {
 				return fmt.Errorf("got a %T", session.Conn)
 			}
-			_, err := session.Conn.(driver.ExecerContext).ExecContext(ctx, sessionSettings[s.Name].set, nil)
+			_, err := session.Conn.(sqldriver.ExecerContext).ExecContext(ctx, sessionSettings[s.Name].set, nil)
 			return err
 		}})
 		check := func(what string, ctx context.Context) {
@@ -135,7 +136,7 @@ func TestBeforeConnect(t *testing.T) {
 				asked++
 				return fails
 			}
-			var e dbpool.Engine
+			var e driver.Engine
 			var err error
 			if name == "postgres" {
 				config, e2 := pgx.ParseConfig(s.DSN)
@@ -152,7 +153,7 @@ func TestBeforeConnect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pool, err := dbpool.New(map[string]dbpool.Engine{name: e}, nil)
+			pool, err := dbpool.New(map[string]driver.Engine{name: e}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

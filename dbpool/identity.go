@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // IdentityError says that a server led to another database than the tenant's.
@@ -12,7 +13,7 @@ import (
 type IdentityError struct {
 	Tenant   tenancy.ID
 	Database string
-	Got      Identity
+	Got      driver.Identity
 }
 
 // Error returns the text for logs.

@@ -8,7 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -21,7 +21,7 @@ func TestMadeAgain(t *testing.T) {
 		for name, sameDatabase := range map[string]bool{"another database": false, "the same database": true} {
 			t.Run(name, func(t *testing.T) {
 				pool := s.Pool(t, nil) // of an instance that neither deletes nor makes
-				databases := s.Engine.(dbpool.Databases)
+				databases := s.Engine.(driver.Databases)
 				old := s.Tenant(t, "acme")
 				old.Version, old.CreatedAt = 7, time.Now().UTC().Add(-time.Hour)
 				reading := tenancy.WithReadOnly(t.Context())

@@ -14,10 +14,10 @@ import (
 // an identity of its own, and several replicas in one process have a value each.
 //
 // The connections that replicas may hold by loans that have not ended are never
-// more than [Ask.Total], as long as every replica keeps to this:
+// more than [BorrowRequest.Total], as long as every replica keeps to this:
 //
 //   - From the moment it asks until it is answered it holds no more than
-//     [Ask.Keep]; after the answer no more than [Loan.Granted].
+//     [BorrowRequest.Keep]; after the answer no more than [Loan.Granted].
 //   - When a call fails, it may have been carried out. The replica goes on with
 //     what it told to keep, until the loan that it had before ends.
 //   - When its loan has ended it holds none, by its own monotonic clock. To keep
@@ -35,24 +35,24 @@ import (
 // begins with the first ask for the server, of whichever replica, so that a
 // replica does well to send one when it starts; one of zeros will do.
 //
-// Lease may be called by many goroutines at once for different servers. For one
+// Borrow may be called by many goroutines at once for different servers. For one
 // server a replica asks again only when the call before has returned; a call that
 // an implementation receives after a later one, because it was delayed on its
 // way, changes nothing, and fails with an error that unwraps to
 // [tenancy.ErrConflict].
 //
-// Lease returns the context's error as it is as soon as the context ends. An ask
+// Borrow returns the context's error as it is as soon as the context ends. An ask
 // that makes no sense fails with an error that unwraps to [tenancy.ErrInvalid],
 // everything else with one that unwraps to [tenancy.ErrUnavailable].
 type Lender interface {
-	// Lease tells how many shared connections the replica keeps and wants, and
+	// Borrow tells how many shared connections the replica keeps and wants, and
 	// returns how many it may hold until the loan ends. An ask with Keep and
 	// Want zero returns what the replica has.
-	Lease(ctx context.Context, ask Ask) (Loan, error)
+	Borrow(ctx context.Context, r BorrowRequest) (Loan, error)
 }
 
-// Ask is what a replica says of the connections of one server.
-type Ask struct {
+// BorrowRequest is what a replica says of the connections of one server.
+type BorrowRequest struct {
 	// Server is the name of the server, or of the group of servers, that has
 	// the connections.
 	Server string
@@ -69,11 +69,11 @@ type Ask struct {
 
 // Validate returns an error that unwraps to [tenancy.ErrInvalid] if the ask makes
 // no sense: if it names no server, or if a number is negative or above 2^31-1.
-func (a Ask) Validate() error {
-	if a.Server == "" {
+func (r BorrowRequest) Validate() error {
+	if r.Server == "" {
 		return fmt.Errorf("%w: no server", tenancy.ErrInvalid)
 	}
-	for _, n := range []int{a.Total, a.Keep, a.Want} {
+	for _, n := range []int{r.Total, r.Keep, r.Want} {
 		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("%w: number of connections %d", tenancy.ErrInvalid, n)
 		}
@@ -81,7 +81,7 @@ func (a Ask) Validate() error {
 	return nil
 }
 
-// Loan is the answer to an [Ask].
+// Loan is the answer to an [BorrowRequest].
 type Loan struct {
 	// Granted is how many connections the replica may hold: at least Keep, unless
 	// its loan before had ended when the ask arrived.

@@ -39,12 +39,12 @@ func (g *group) ceiling(now time.Time) int {
 
 // due returns what to ask the lender, if it is time for that and the last answer
 // has come.
-func (g *group) due(now time.Time) (ask Ask, ok bool) {
+func (g *group) due(now time.Time) (ask BorrowRequest, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := &g.loan
 	if l.total == 0 || l.asking {
-		return Ask{}, false
+		return BorrowRequest{}, false
 	}
 	every := loanInterval
 	if l.lasts > 0 {
@@ -55,20 +55,20 @@ func (g *group) due(now time.Time) (ask Ask, ok bool) {
 		every = pressingInterval
 	}
 	if now.Sub(l.asked) < every {
-		return Ask{}, false
+		return BorrowRequest{}, false
 	}
 	return g.ask(now), true
 }
 
 // ask says what the group has and wants, and binds it to that until the answer.
 // The caller has the lock.
-func (g *group) ask(now time.Time) Ask {
+func (g *group) ask(now time.Time) BorrowRequest {
 	l := &g.loan
 	wanted := g.live - len(g.idle) + g.ring[foreground].len() + g.ring[background].len() + l.missed - g.limits.budget
 	if !now.Before(l.until) {
 		l.n = 0
 	}
-	ask := Ask{Server: g.name, Total: l.total, Want: min(max(0, wanted), l.total)}
+	ask := BorrowRequest{Server: g.name, Total: l.total, Want: min(max(0, wanted), l.total)}
 	ask.Keep = max(0, g.live-g.limits.budget, min(l.n, ask.Want))
 	l.n, l.missed, l.asked, l.asking = ask.Keep, 0, now, true
 	return ask
@@ -77,10 +77,10 @@ func (g *group) ask(now time.Time) Ask {
 // borrow asks the lender, as of a time, and does as it says. When it fails, the
 // group keeps what it said it would until the last loan ends. It reports whether
 // the last call ended otherwise.
-func (g *group) borrow(ctx context.Context, lender Lender, ask Ask, began time.Time) (changed bool, err error) {
+func (g *group) borrow(ctx context.Context, lender Lender, ask BorrowRequest, began time.Time) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, loanTimeout)
 	defer cancel()
-	got, err := lender.Lease(ctx, ask)
+	got, err := lender.Borrow(ctx, ask)
 	now := time.Now()
 	g.mu.Lock()
 	changed = (err != nil) != g.loan.failing
@@ -135,9 +135,9 @@ func (g *group) giveBack(lender Lender) {
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
-	ask := Ask{Server: g.name, Total: g.loan.total, Keep: max(0, g.live-g.limits.budget)}
+	ask := BorrowRequest{Server: g.name, Total: g.loan.total, Keep: max(0, g.live-g.limits.budget)}
 	g.mu.Unlock()
-	_, _ = lender.Lease(ctx, ask) // or it expires
+	_, _ = lender.Borrow(ctx, ask) // or it expires
 }
 
 // lend borrows for all groups until the context ends. No group waits for the
@@ -167,7 +167,7 @@ func (p *Pool) lend(ctx context.Context) {
 }
 
 // borrow borrows for a group, and logs when that begins to fail and when it ends.
-func (p *Pool) borrow(ctx context.Context, g *group, ask Ask, began time.Time) {
+func (p *Pool) borrow(ctx context.Context, g *group, ask BorrowRequest, began time.Time) {
 	changed, err := g.borrow(ctx, p.opts.Lender, ask, began)
 	switch {
 	case ctx.Err() != nil || !changed:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/lease"
 )
 
@@ -25,9 +26,9 @@ type replica struct {
 	done chan struct{}
 }
 
-func newReplica(t testing.TB, engine dbpool.Engine, lender dbpool.Lender, own, shared int) *replica {
+func newReplica(t testing.TB, engine driver.Engine, lender dbpool.Lender, own, shared int) *replica {
 	t.Helper()
-	p, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: own, Shared: shared, Lender: lender, MaxConns: 3, Logger: slog.New(slog.DiscardHandler)})
+	p, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: own, Shared: shared, Lender: lender, MaxConns: 3, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,19 +97,19 @@ func TestReplicasShareConnections(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		busy := a.work(ctx, 40, 40)
 		time.Sleep(5 * time.Second)
-		if n := a.Stat("main"); n.Conns != own+shared || n.Lent != shared {
+		if n := a.Stat("main"); n.Conns != own+shared || n.Borrowed != shared {
 			t.Errorf("alone: got %+v, want all %d", n, own+shared)
 		}
 		other, stop := context.WithCancel(t.Context())
 		more := b.work(other, 40, 40)
 		time.Sleep(5 * time.Second)
-		if x, y := a.Stat("main").Lent, b.Stat("main").Lent; x != shared/2 || y != shared/2 {
+		if x, y := a.Stat("main").Borrowed, b.Stat("main").Borrowed; x != shared/2 || y != shared/2 {
 			t.Errorf("both: got %d and %d lent, want half of %d for each", x, y, shared)
 		}
 		stop()
 		more.Wait()
 		time.Sleep(5 * time.Second)
-		if x := a.Stat("main").Lent; x != shared {
+		if x := a.Stat("main").Borrowed; x != shared {
 			t.Errorf("alone again: got %d lent, want %d", x, shared)
 		}
 		cancel()
@@ -183,12 +184,12 @@ type flaky struct {
 	rnd *rand.Rand
 }
 
-func (f *flaky) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) {
+func (f *flaky) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
 	if f.rnd.IntN(8) == 0 {
 		return dbpool.Loan{}, errors.New("no answer")
 	}
 	time.Sleep(time.Duration(f.rnd.IntN(20)) * time.Millisecond)
-	l, err := f.Lender.Lease(ctx, ask)
+	l, err := f.Lender.Borrow(ctx, ask)
 	if f.rnd.IntN(8) == 0 {
 		return dbpool.Loan{}, errors.New("no answer")
 	}
@@ -210,11 +211,11 @@ func TestLenderIsDown(t *testing.T) {
 		}
 		down.broken.Store(true)
 		time.Sleep(5 * time.Second)
-		if n := r.Stat("main").Lent; n == 0 {
+		if n := r.Stat("main").Borrowed; n == 0 {
 			t.Error("the loan had not ended: got none lent")
 		}
 		time.Sleep(5 * time.Second)
-		if n, s := open(), r.Stat("main"); n > 3 || s.Lent != 0 {
+		if n, s := open(), r.Stat("main"); n > 3 || s.Borrowed != 0 {
 			t.Errorf("got %d connections, %+v, want its own 3 when the loan ends", n, s)
 		}
 		down.broken.Store(false)
@@ -233,12 +234,12 @@ type breakable struct {
 	broken atomic.Bool
 }
 
-func (b *breakable) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) {
+func (b *breakable) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
 	if b.broken.Load() {
 		<-ctx.Done()
 		return dbpool.Loan{}, ctx.Err()
 	}
-	return b.Lender.Lease(ctx, ask)
+	return b.Lender.Borrow(ctx, ask)
 }
 
 // A lender that hangs does not keep the pool from coming down in time, however
@@ -248,7 +249,7 @@ func TestLenderHangsForManyServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const servers, own, shared, ttl = 5, 1, 5, 10 * time.Second
 		down := &breakable{Lender: lease.NewMemory(ttl).Replica()}
-		engines := map[string]dbpool.Engine{}
+		engines := map[string]driver.Engine{}
 		open := map[string]func() int64{}
 		for i := range servers {
 			name := fmt.Sprintf("s%d", i)

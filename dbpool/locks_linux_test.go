@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -32,7 +33,7 @@ func TestNothingDropsLocks(t *testing.T) {
 	}
 	tenant := tenancytest.NewTenant("acme")
 	ctx, name := tenancy.NewContext(t.Context(), tenant), tenant.Placement.Database
-	servers := map[string]dbpool.Engine{tenant.Placement.Server: engine}
+	servers := map[string]driver.Engine{tenant.Placement.Server: engine}
 	pool, err := dbpool.New(servers, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,19 +1,16 @@
 package dbpool
 
-import "github.com/artflow-studio/tenancy"
+import (
+	"github.com/artflow-studio/tenancy"
 
-// ConnSizer is the optional ability of an [Engine] to say what memory of this process
-// a connection takes. Without it the pool reckons with 32 KiB.
-type ConnSizer interface {
-	// ConnBytes returns what a connection takes that has run a few small statements.
-	ConnBytes() int64
-}
+	"github.com/artflow-studio/tenancy/dbpool/driver"
+)
 
 // otherConnBytes is what a connection of an engine takes that does not say.
 const otherConnBytes = 32 << 10
 
-func connBytes(e Engine) int64 {
-	if s, ok := e.(ConnSizer); ok {
+func connBytes(e driver.Engine) int64 {
+	if s, ok := e.(driver.ConnSizer); ok {
 		return s.ConnBytes()
 	}
 	return otherConnBytes
@@ -21,7 +18,7 @@ func connBytes(e Engine) int64 {
 
 // TenantBytes yields the tenants that have connections to their databases, read
 // replicas among them, each tenant once, with the memory of this process that those
-// connections take: their number times what one takes on that engine ([ConnSizer]).
+// connections take: their number times what one takes on that engine ([driver.ConnSizer]).
 // It is an estimate, and leaves out what the servers take for their side. yield may
 // use the pool. An analytics.Recorder counts it for each tenant: rec.Attach(pool).
 func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -23,7 +24,7 @@ func TestTenantBytesAreThoseOfOpenConnections(t *testing.T) {
 	t.Parallel()
 	const one = 32 << 10 // of an engine that does not say
 	engine, _ := dbpool.NewFakeServer(t, 4, 0)
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: 4})
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func BenchmarkConnBytes(b *testing.B) {
 				before := resident(b)
 				pool, held := run(b, ctx, s, conns)
 				b.ReportMetric(float64(resident(b)-before)/conns, "B/conn")
-				if sizer, ok := s.Engine.(dbpool.ConnSizer); ok {
+				if sizer, ok := s.Engine.(driver.ConnSizer); ok {
 					b.ReportMetric(float64(sizer.ConnBytes()), "B/said")
 				}
 				for _, c := range held {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // busyPool is a pool of budget 2 on a server that only counts, whose tenants
@@ -30,7 +31,7 @@ func busyPool(t *testing.T, opts *dbpool.Options) *dbpool.Pool {
 	t.Helper()
 	engine, _ := dbpool.NewFakeServer(t, 2, 0)
 	opts.Budget = 2
-	p, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts)
+	p, err := dbpool.New(map[string]driver.Engine{"main": engine}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func TestMetricsOfNewPools(t *testing.T) {
 	})
 	for range 100 {
 		opts := &dbpool.Options{MeterProvider: provider, Servers: map[string]dbpool.ServerOptions{"a": {Replicas: []string{"nobody"}}}}
-		if _, err := dbpool.New(map[string]dbpool.Engine{"a": engine, "b": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
+		if _, err := dbpool.New(map[string]driver.Engine{"a": engine, "b": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Fatalf("got %v, want ErrInvalid", err)
 		}
 	}

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"time"
 
@@ -19,7 +19,7 @@ type Observer interface {
 	// ObserveWait reports a request for a connection to the tenant's database, which got
 	// one after that wait, or none and the error. The wait is 0 if an idle connection was
 	// there. Where a database takes one writer at a time, a wait for the turn to write
-	// is reported as well, if there was one. [IsBackground] tells work in the
+	// is reported as well, if there was one. [IsLowPriority] tells work in the
 	// background by its context.
 	ObserveWait(ctx context.Context, tenant tenancy.ID, wait time.Duration, err error)
 	// ObserveStatement reports a statement, or the begin or the end of a transaction. The
@@ -74,7 +74,7 @@ func (c *physical) done(ctx context.Context, in call, err error) error {
 
 // observe reports a statement, unless the driver left it to another of its methods.
 func (c *physical) observe(ctx context.Context, took time.Duration, err error) {
-	if o := c.target.observer; o != nil && !errors.Is(err, driver.ErrSkip) {
+	if o := c.target.observer; o != nil && !errors.Is(err, sqldriver.ErrSkip) {
 		o.ObserveStatement(ctx, c.target.tenant, took, c.target.files != nil, err)
 	}
 }

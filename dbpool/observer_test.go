@@ -279,12 +279,12 @@ func TestObserverWithoutTenant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := dbpool.Background(context.WithValue(t.Context(), whoKey{}, "a job"))
+	ctx := dbpool.LowPriority(context.WithValue(t.Context(), whoKey{}, "a job"))
 	if err := db.GetContext(ctx, new(int), `SELECT 1`); err != nil {
 		t.Fatal(err)
 	}
-	if !dbpool.IsBackground(ctx) || dbpool.IsBackground(t.Context()) {
-		t.Error("IsBackground does not tell background work")
+	if !dbpool.IsLowPriority(ctx) || dbpool.IsLowPriority(t.Context()) {
+		t.Error("IsLowPriority does not tell background work")
 	}
 	for _, call := range []string{"wait", "statement"} {
 		if got := w.take(call); len(got) != 1 || got[0].who != "a job" || got[0].tenant != tenant.ID {

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"io"
 	"slices"
 	"testing"
@@ -15,18 +15,18 @@ import (
 
 // slowConn takes a second for a query, and for each row and the end of the rows.
 type slowConn struct {
-	driver.Conn
+	sqldriver.Conn
 	left int
 }
 
-func (c *slowConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+func (c *slowConn) QueryContext(context.Context, string, []sqldriver.NamedValue) (sqldriver.Rows, error) {
 	time.Sleep(time.Second)
 	return c, nil
 }
 
 func (c *slowConn) Columns() []string { return []string{"n"} }
 
-func (c *slowConn) Next([]driver.Value) error {
+func (c *slowConn) Next([]sqldriver.Value) error {
 	time.Sleep(time.Second)
 	if c.left--; c.left < 0 {
 		return io.EOF

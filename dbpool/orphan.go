@@ -2,31 +2,13 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"slices"
 	"time"
-)
 
-// Orphans is the optional ability of an [Engine] whose server runs a statement to
-// its end though its connection was closed, as MySQL does. The session that does
-// is an orphan: it keeps its slot of the budget, and is ended over another
-// connection. Values of a type that has the ability can be compared.
-type Orphans interface {
-	Endings
-	// Server returns what connects to the server itself, in no tenant's
-	// database. It does no I/O.
-	Server() (driver.Connector, error)
-	// End lets the server end, over one connection, the session of another that
-	// was closed, and reports whether the server has no such session. It does
-	// not wait until that is so, takes one round trip, and may be called again.
-	// It leaves nothing in the session of the connection that it goes over.
-	//
-	// That may lead to another server by now, or the server may have been
-	// restarted and given the session's number to another: End ends no session
-	// but the one that [Engine.Identify] has seen over the closed connection.
-	End(ctx context.Context, over, closed driver.Conn) (gone bool, err error)
-}
+	"github.com/artflow-studio/tenancy/dbpool/driver"
+)
 
 const (
 	// orphanGrace is how long an orphan may take to end by itself, as that of a
@@ -74,7 +56,7 @@ type orphan struct {
 // which may have a slot of the budget.
 type over struct {
 	conn *physical
-	own  driver.Conn
+	own  sqldriver.Conn
 	slot bool
 }
 
@@ -84,7 +66,7 @@ func (g *group) endOrphan(c *physical) {
 	_ = c.inner.Close()
 	o := &orphan{physical: c, limit: time.NewTimer(orphanTime), closing: g.orphans.closed, served: make(chan struct{}, 1)}
 	defer o.limit.Stop()
-	if o.ended = c.target.orphans.Ended(c.inner); o.ended != nil {
+	if o.ended = c.target.orphans.Closed(c.inner); o.ended != nil {
 		o.rest(orphanGrace)
 	}
 	var via over
@@ -211,7 +193,7 @@ func (g *group) idleOver(o *orphan) (via over, ok bool) {
 }
 
 // lend gives a connection to an orphan that waits for one.
-func (os *orphans) lend(via over, at Orphans) bool {
+func (os *orphans) lend(via over, at driver.SessionKiller) bool {
 	for o := range os.wait.all() {
 		if o.target.orphans == at {
 			os.wait.remove(o.node)
@@ -289,7 +271,7 @@ func (g *group) takeBack(via over, t *target) (good bool) {
 		g.release(c, good)
 		return good
 	}
-	v, ok := via.own.(driver.Validator)
+	v, ok := via.own.(sqldriver.Validator)
 	if good = !ok || v.IsValid(); good {
 		g.mu.Lock()
 		lent := g.orphans.lend(via, t.orphans)
@@ -317,7 +299,7 @@ func (g *group) ownEnded(via over) {
 
 // dialOver dials a connection for orphans. A panic of an engine becomes an error,
 // here and below.
-func (t *target) dialOver() (conn driver.Conn, err error) {
+func (t *target) dialOver() (conn sqldriver.Conn, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), overTimeout)
 	defer cancel()
 	defer caught(&err)
@@ -329,7 +311,7 @@ func (t *target) dialOver() (conn driver.Conn, err error) {
 }
 
 // endOver asks the server to end the session of a closed connection.
-func (t *target) endOver(via over, closed driver.Conn) (gone bool, err error) {
+func (t *target) endOver(via over, closed sqldriver.Conn) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), overTimeout)
 	defer cancel()
 	defer caught(&err)
@@ -337,7 +319,7 @@ func (t *target) endOver(via over, closed driver.Conn) (gone bool, err error) {
 	if via.conn != nil {
 		conn = via.conn.inner
 	}
-	return t.orphans.End(ctx, conn, closed)
+	return t.orphans.Kill(ctx, conn, closed)
 }
 
 func caught(err *error) {

@@ -4,7 +4,7 @@ package dbpool_test
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -42,7 +43,7 @@ func newWatched(t *testing.T, tenants int, opts *dbpool.Options) *watched {
 	for i := range tenants {
 		tenant := tenancytest.NewTenant(fmt.Sprintf("t%d", i))
 		tenant.Placement.Server = "mysql"
-		if err := s.engine.(dbpool.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+		if err := s.engine.(driver.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
 			t.Fatal(err)
 		}
 		w.tenants = append(w.tenants, tenant)
@@ -51,7 +52,7 @@ func newWatched(t *testing.T, tenants int, opts *dbpool.Options) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.pool, err = dbpool.New(map[string]dbpool.Engine{"mysql": engine}, opts); err != nil {
+	if w.pool, err = dbpool.New(map[string]driver.Engine{"mysql": engine}, opts); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.pool.Close() })
@@ -123,7 +124,7 @@ func unlist(ctx context.Context, watch *sqlx.DB) {
 	}
 	var id, listed int64
 	err = conn.GetContext(ctx, &id, `SELECT CONNECTION_ID()`)
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // ends it
+	_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn }) // ends it
 	_ = conn.Close()
 	for listed = 1; err == nil && listed > 0; {
 		err = watch.GetContext(ctx, &listed, `SELECT COUNT(*) FROM information_schema.processlist WHERE id = ?`, id)
@@ -275,7 +276,7 @@ func TestEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func() (driver.Conn, string) {
+	connect := func() (sqldriver.Conn, string) {
 		t.Helper()
 		conn, err := connector.Connect(t.Context())
 		if err != nil {
@@ -291,9 +292,9 @@ func TestEnd(t *testing.T) {
 		}
 		return conn, row[0]
 	}
-	end := func(over, closed driver.Conn) bool {
+	end := func(over, closed sqldriver.Conn) bool {
 		t.Helper()
-		gone, err := engine.End(t.Context(), over, closed)
+		gone, err := engine.Kill(t.Context(), over, closed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +317,7 @@ func TestEnd(t *testing.T) {
 	if _, err := sqlkit.Strings(ctx, busy, `SELECT SLEEP(600)`); !errors.Is(err, context.Canceled) || time.Since(began) > 3*time.Minute {
 		t.Errorf("got %v after %v, want Canceled long before the server has slept", err, time.Since(began))
 	}
-	ended := engine.Ended(busy)
+	ended := engine.Closed(busy)
 	select {
 	case <-ended:
 		t.Error("the server has hung up before the session was ended")
@@ -345,7 +346,7 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	over, _ = connect()
-	var namesake driver.Conn
+	var namesake sqldriver.Conn
 	for n := ""; n != id; {
 		if namesake, n = connect(); len(n) > len(id) {
 			t.Fatalf("got session %s, want %s", n, id)

@@ -3,7 +3,7 @@ package dbpool
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // busyServer is an engine whose sessions run on when their connections are closed.
@@ -37,7 +38,7 @@ type busyConnector struct {
 
 // busyConn is one of its connections.
 type busyConn struct {
-	driver.Conn
+	sqldriver.Conn
 	server *busyServer
 	tenant string
 	over   chan struct{} // closed when the session is
@@ -47,16 +48,16 @@ type busyConn struct {
 }
 
 func (s *busyServer) DriverName() string { return "sqlite" }
-func (s *busyServer) Connector(database string) (driver.Connector, error) {
+func (s *busyServer) Connector(database string) (sqldriver.Connector, error) {
 	return busyConnector{s, database}, nil
 }
-func (s *busyServer) Server() (driver.Connector, error) { return s.Connector("") }
-func (s *busyServer) Identify(_ context.Context, c driver.Conn) (Identity, error) {
+func (s *busyServer) Server() (sqldriver.Connector, error) { return s.Connector("") }
+func (s *busyServer) Identify(_ context.Context, c sqldriver.Conn) (driver.Identity, error) {
 	name := c.(*busyConn).tenant
-	return Identity{Database: name, Tenant: tenancy.ID(name)}, nil
+	return driver.Identity{Database: name, Tenant: tenancy.ID(name)}, nil
 }
 
-func (s *busyServer) Ended(conn driver.Conn) <-chan struct{} {
+func (s *busyServer) Closed(conn sqldriver.Conn) <-chan struct{} {
 	c := conn.(*busyConn)
 	select {
 	case <-c.over:
@@ -66,7 +67,7 @@ func (s *busyServer) Ended(conn driver.Conn) <-chan struct{} {
 	}
 }
 
-func (s *busyServer) End(_ context.Context, over, closed driver.Conn) (bool, error) {
+func (s *busyServer) Kill(_ context.Context, over, closed sqldriver.Conn) (bool, error) {
 	c := closed.(*busyConn)
 	if over.(*busyConn).server != s || c.server != s {
 		s.t.Error("a session was to be ended over a connection to another server")
@@ -79,16 +80,16 @@ func (s *busyServer) End(_ context.Context, over, closed driver.Conn) (bool, err
 	if refuses != nil {
 		return false, refuses
 	}
-	if s.Ended(c) == nil {
+	if s.Closed(c) == nil {
 		return true, nil
 	}
 	time.AfterFunc(s.slow, c.end)
 	return false, nil
 }
 
-func (c busyConnector) Driver() driver.Driver { return nil }
+func (c busyConnector) Driver() sqldriver.Driver { return nil }
 
-func (c busyConnector) Connect(context.Context) (driver.Conn, error) {
+func (c busyConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	s := c.busyServer
 	s.mu.Lock()
 	down := s.down
@@ -428,7 +429,7 @@ func TestOrphansUnderRandomWork(t *testing.T) {
 func TestOrphansOfOldEngine(t *testing.T) {
 	orphanTest(t, func(t *testing.T) {
 		before, after := &busyServer{t: t}, &busyServer{t: t}
-		p, err := New(map[string]Engine{"main": before}, &Options{Budget: 2})
+		p, err := New(map[string]driver.Engine{"main": before}, &Options{Budget: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
@@ -45,7 +46,7 @@ func BenchmarkPoliciesOfServer(b *testing.B) {
 		b.Run(load, func(b *testing.B) {
 			for _, policy := range dbpool.Candidates() {
 				b.Run(policy, func(b *testing.B) {
-					pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: budget})
+					pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: budget})
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -3,7 +3,7 @@ package dbpool_test
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -112,7 +113,7 @@ func refusing(engine string) func([]byte) (pass, answer []byte) {
 }
 
 // behind returns an engine whose connections go through a pooler.
-func behind(t *testing.T, s *tenancytest.Server, change func([]byte) (pass, answer []byte)) dbpool.Engine {
+func behind(t *testing.T, s *tenancytest.Server, change func([]byte) (pass, answer []byte)) driver.Engine {
 	t.Helper()
 	dsn := s.DSN
 	if !strings.Contains(dsn, "://") { // the driver's own form
@@ -127,7 +128,7 @@ func behind(t *testing.T, s *tenancytest.Server, change func([]byte) (pass, answ
 		u.Host = newPooler(t, u.Host, change).Addr().String()
 		dsn = u.String()
 	}
-	var e dbpool.Engine
+	var e driver.Engine
 	var err error
 	if s.Name == "postgres" {
 		e, err = postgres.New(dsn, nil)
@@ -149,7 +150,7 @@ func TestReadOnlyBehindAPooler(t *testing.T) {
 			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
 				s := tenancytest.NewServer(t, name)
-				pool, err := dbpool.New(map[string]dbpool.Engine{name: behind(t, s, change(name))}, nil)
+				pool, err := dbpool.New(map[string]driver.Engine{name: behind(t, s, change(name))}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -168,7 +169,7 @@ func TestReadOnlyBehindAPooler(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					var wrong *dbpool.SettingError
+					var wrong *driver.SettingError
 					if _, err := ro.ExecContext(reading, `INSERT INTO notes (id) VALUES (1)`); !errors.Is(err, tenancy.ErrUnavailable) || how == "drops it" && !errors.As(err, &wrong) {
 						t.Errorf("tenant %d, writing in a read-only context: got %v, want ErrUnavailable", i, err)
 					}
@@ -209,7 +210,7 @@ func TestReadOnlyBehindPgBouncer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: e}, nil)
+				pool, err := dbpool.New(map[string]driver.Engine{s.Name: e}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -306,7 +307,7 @@ func TestDatabaseOfKeptSessions(t *testing.T) {
 			}
 			defer func() { _ = c.Close() }()
 			return c.Raw(func(raw any) error {
-				_, err := dbpool.Unwrap(raw).(driver.ExecerContext).ExecContext(ctx, "USE `"+globex.Placement.Database+"`", nil)
+				_, err := dbpool.Unwrap(raw).(sqldriver.ExecerContext).ExecContext(ctx, "USE `"+globex.Placement.Database+"`", nil)
 				return err
 			})
 		},
@@ -336,7 +337,7 @@ func TestAutocommitIsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: e}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: e}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +346,7 @@ func TestAutocommitIsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wrong *dbpool.SettingError
+	var wrong *driver.SettingError
 	if err := db.Ping(); !errors.As(err, &wrong) || wrong.Name != "autocommit" {
 		t.Errorf("got %v, want a SettingError of autocommit", err)
 	}

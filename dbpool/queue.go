@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // class is the rank of a waiter. Background work is served when no request of
@@ -57,7 +58,7 @@ type conns struct {
 
 func newQueue(s *server, to *target, c conns) *queue {
 	q := &queue{group: s.group, server: s, tenant: to.tenant, target: to, conns: c, breaker: breaker{trip: 1}}
-	if w, ok := to.engine.(SingleWriter); ok && w.SingleWriter() && !to.readOnly {
+	if w, ok := to.engine.(driver.SingleWriter); ok && w.SingleWriter() && !to.readOnly {
 		q.writer = make(writer, 1)
 	}
 	return q

@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 const (
@@ -24,22 +25,22 @@ const (
 
 // progress is how far a replica is.
 type progress struct {
-	engine Replication
-	at     Position
+	engine driver.Replication
+	at     driver.Position
 	fresh  time.Time // what was committed before, it has
 }
 
 type positionKey struct{}
 
-// AtLeast returns a context in which [Pool.Reader] leads to a replica only if it
+// ReadAfter returns a context in which [Pool.Reader] leads to a replica only if it
 // has everything that the primary had at the position: one that
 // [Pool.Position] returned after a write, in this request or an earlier one.
-func AtLeast(ctx context.Context, p Position) context.Context {
+func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 	return context.WithValue(ctx, positionKey{}, p)
 }
 
 // Reader returns the database of the context's tenant for reading: on a replica
-// of its server that is at most [Options.MaxLag] behind and has what [AtLeast]
+// of its server that is at most [Options.MaxLag] behind and has what [ReadAfter]
 // asks for, or else what [Pool.DB] returns. Ask again for each piece of work: a
 // handle that is kept leads to its replica however far that falls behind.
 //
@@ -88,7 +89,7 @@ func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB, 
 	if p.closed || h == nil || !h.has(primary) || !slices.Contains(h.server.replicas, replica) {
 		return primary, nil
 	}
-	if _, ok := replica.engine.(ReadOnly); !ok && readOnly {
+	if _, ok := replica.engine.(driver.ReadOnly); !ok && readOnly {
 		return primary, nil
 	}
 	db, err := p.read(h, replica)
@@ -103,7 +104,7 @@ func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if p.closed || h == nil {
 		return nil, tenancy.ErrClosed
 	}
-	if _, ok := h.server.engine.(ReadOnly); !ok {
+	if _, ok := h.server.engine.(driver.ReadOnly); !ok {
 		return nil, errWrites()
 	}
 	return p.read(h, h.server)
@@ -148,7 +149,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	if len(replicas) == 0 {
 		return nil
 	}
-	want, _ := ctx.Value(positionKey{}).(Position)
+	want, _ := ctx.Value(positionKey{}).(driver.Position)
 	now := time.Now()
 	first := maphash.String(seed, string(id)) % uint64(len(replicas))
 	for i := range replicas {
@@ -167,8 +168,8 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 // Position returns how far the server of the context's tenant is: everything
 // committed before is included. An engine that cannot tell is an error that
 // unwraps to [tenancy.ErrInvalid].
-func (p *Pool) Position(ctx context.Context) (Position, error) {
-	const op = "dbpool.Position"
+func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
+	const op = "driver.Position"
 	t, err := tenancy.Require(ctx)
 	if err != nil {
 		return "", tenancy.Wrap(op, "", err)
@@ -187,13 +188,13 @@ func (p *Pool) Position(ctx context.Context) (Position, error) {
 }
 
 // position asks a server over a connection of the source.
-func (s *source) position(ctx context.Context) (Position, error) {
+func (s *source) position(ctx context.Context) (driver.Position, error) {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	e, ok := c.target.engine.(Replication)
+	e, ok := c.target.engine.(driver.Replication)
 	if !ok {
 		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
 	}
@@ -210,10 +211,10 @@ type history struct {
 
 type sample struct {
 	at       time.Time
-	position Position
+	position driver.Position
 }
 
-func (h *history) add(at time.Time, p Position) {
+func (h *history) add(at time.Time, p driver.Position) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.samples) >= mostSamples {
@@ -224,7 +225,7 @@ func (h *history) add(at time.Time, p Position) {
 
 // latest returns the last time at which the primary was no further than a
 // replica is.
-func (h *history) latest(e Replication, replica Position) (time.Time, bool) {
+func (h *history) latest(e driver.Replication, replica driver.Position) (time.Time, bool) {
 	h.mu.Lock()
 	samples := h.samples
 	h.mu.Unlock()
@@ -259,7 +260,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 					r.self.renew() // nobody is led there: a connection that is new shows that it is up again
 				}
 				p.mu.RLock()
-				engine, _ := r.engine.(Replication)
+				engine, _ := r.engine.(driver.Replication)
 				asked := r.self.queue.Load()
 				p.mu.RUnlock()
 				at, err := r.self.position(ctx)

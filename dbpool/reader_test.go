@@ -2,7 +2,7 @@ package dbpool_test
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"log/slog"
 	"strings"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/lease"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -21,7 +22,7 @@ import (
 
 // testReader reads on real replicas through a pool.
 func (f *family) testReader(t *testing.T) {
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": f.primary.engine, "near": f.replica.engine, "far": f.last.engine}, &dbpool.Options{
+	pool, err := dbpool.New(map[string]driver.Engine{"main": f.primary.engine, "near": f.replica.engine, "far": f.last.engine}, &dbpool.Options{
 		Budget: 10, MaxLag: time.Second, Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"near", "far"}}},
 	})
 	if err != nil {
@@ -71,7 +72,7 @@ func (f *family) testReader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := reader(dbpool.AtLeast(ctx, at))
+		db := reader(dbpool.ReadAfter(ctx, at))
 		if db != primary {
 			replicas++
 		}
@@ -79,13 +80,13 @@ func (f *family) testReader(t *testing.T) {
 			t.Fatalf("row %d is not visible to its writer", id)
 		}
 		if id%10 == 0 {
-			await("a replica with the row", func() bool { return reader(dbpool.AtLeast(ctx, at)) != primary })
-			if !sees(t, reader(dbpool.AtLeast(ctx, at)), id) {
+			await("a replica with the row", func() bool { return reader(dbpool.ReadAfter(ctx, at)) != primary })
+			if !sees(t, reader(dbpool.ReadAfter(ctx, at)), id) {
 				t.Fatalf("row %d is not visible on a replica that has it", id)
 			}
 		}
 	}
-	if db := reader(dbpool.AtLeast(ctx, "odd")); db != primary {
+	if db := reader(dbpool.ReadAfter(ctx, "odd")); db != primary {
 		t.Error("a position that nobody understands: got a replica, want the primary")
 	}
 
@@ -132,7 +133,7 @@ func TestReadersFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, copied, other := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": copied, "other": other}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": copied, "other": other}, &dbpool.Options{
 			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
 		})
 		if err != nil {
@@ -200,7 +201,7 @@ func TestReadersWhenServersAreDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, a, b := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "a": a, "b": b}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "a": a, "b": b}, &dbpool.Options{
 			Budget: 5, MaxLag: time.Second, Logger: slog.New(slog.DiscardHandler),
 			Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"a", "b"}}},
 		})
@@ -263,7 +264,7 @@ func TestReplicasAreChecked(t *testing.T) {
 	for name, replicas := range map[string][]string{
 		"unknown": {"x"}, "itself": {"a"}, "twice": {"b", "b"}, "of no such ability": {"plain"},
 	} {
-		_, err := dbpool.New(map[string]dbpool.Engine{"a": a, "b": b, "plain": plain}, &dbpool.Options{
+		_, err := dbpool.New(map[string]driver.Engine{"a": a, "b": b, "plain": plain}, &dbpool.Options{
 			Servers: map[string]dbpool.ServerOptions{"a": {Replicas: replicas}},
 		})
 		if !errors.Is(err, tenancy.ErrInvalid) {
@@ -286,7 +287,7 @@ func TestReplicaThatNeverAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
 		replica.Refuse(true)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": replica}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
 			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
 		})
 		if err != nil {
@@ -314,7 +315,7 @@ func TestLenderWantsShared(t *testing.T) {
 	for name, opts := range map[string]*dbpool.Options{
 		"a lender alone": {Lender: lender}, "shared alone": {Shared: 5}, "shared by a server alone": {Servers: map[string]dbpool.ServerOptions{"main": {Shared: 5}}},
 	} {
-		if _, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
+		if _, err := dbpool.New(map[string]driver.Engine{"main": engine}, opts); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
@@ -326,7 +327,7 @@ func TestReplicaRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": replica}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
 			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
 		})
 		if err != nil {
@@ -380,7 +381,7 @@ func TestReaderOfAnOlderRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		left, leftCopy, now, nowCopy := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
-		p, err := dbpool.New(map[string]dbpool.Engine{"left": left, "left copy": leftCopy, "now": now, "now copy": nowCopy}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"left": left, "left copy": leftCopy, "now": now, "now copy": nowCopy}, &dbpool.Options{
 			Budget: 5, Logger: slog.New(slog.DiscardHandler),
 			Servers: map[string]dbpool.ServerOptions{"left": {Replicas: []string{"left copy"}}, "now": {Replicas: []string{"now copy"}}},
 		})
@@ -425,7 +426,7 @@ func TestLateAnswerOfAReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		main, after := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
 		before := &lateReplica{dbpool.NewFakeReplicas(t, 5), make(chan struct{}), make(chan struct{})}
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": main, "copy": before}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": before}, &dbpool.Options{
 			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
 		})
 		if err != nil {
@@ -466,8 +467,8 @@ type lateReplica struct {
 	asked, answer chan struct{}
 }
 
-// Position implements [dbpool.Replication].
-func (r *lateReplica) Position(ctx context.Context, c driver.Conn) (dbpool.Position, error) {
+// Position implements [driver.Replication].
+func (r *lateReplica) Position(ctx context.Context, c sqldriver.Conn) (driver.Position, error) {
 	select {
 	case r.asked <- struct{}{}:
 	case <-r.answer:

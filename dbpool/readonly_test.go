@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -192,14 +193,14 @@ func TestReadOnlyTransactions(t *testing.T) {
 func TestReadOnlyContextAfterAMove(t *testing.T) {
 	t.Parallel()
 	a, b := tenancytest.NewServer(t, "sqlite"), tenancytest.NewServer(t, "sqlite")
-	pool, err := dbpool.New(map[string]dbpool.Engine{"a": a.Engine, "b": b.Engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"a": a.Engine, "b": b.Engine}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = pool.Close() }()
 	tenant := a.Tenant(t, "acme")
 	tenant.Placement.Server = "a"
-	if err := b.Engine.(dbpool.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
+	if err := b.Engine.(driver.Databases).Create(t.Context(), tenant.Placement.Database, tenant.ID); err != nil {
 		t.Fatal(err)
 	}
 	reading := tenancy.WithReadOnly(t.Context())
@@ -234,13 +235,13 @@ func TestReadOnlyContextAfterAMove(t *testing.T) {
 }
 
 // writable is an engine without the ability to only read.
-type writable struct{ dbpool.Engine }
+type writable struct{ driver.Engine }
 
 func TestReadOnlyContextWithoutTheAbility(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
 	tenant := s.Tenant(t, "acme")
-	pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: writable{s.Engine}}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: writable{s.Engine}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package dbpool_test
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
@@ -16,7 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -33,9 +33,9 @@ const manyLooks = 1000
 // side is a server, and one connection to it.
 type side struct {
 	url    string
-	engine dbpool.Engine
+	engine driver.Engine
 	db     *sqlx.DB // to no tenant's database
-	conn   driver.Conn
+	conn   sqldriver.Conn
 }
 
 func newSide(t *testing.T, url string) *side {
@@ -50,7 +50,7 @@ func newSide(t *testing.T, url string) *side {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.engine.(dbpool.Replication).Server()
+	c, err := s.engine.(driver.Replication).Server()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func newSide(t *testing.T, url string) *side {
 }
 
 // open returns a handle that is closed when the test ends.
-func open(t *testing.T, c driver.Connector, driverName string) *sqlx.DB {
+func open(t *testing.T, c sqldriver.Connector, driverName string) *sqlx.DB {
 	t.Helper()
 	db := sqlx.NewDb(sql.OpenDB(c), driverName)
 	t.Cleanup(func() { _ = db.Close() })
@@ -72,9 +72,9 @@ func open(t *testing.T, c driver.Connector, driverName string) *sqlx.DB {
 
 var positionText = regexp.MustCompile(`^[A-Za-z0-9.,:/-]{1,60}$`)
 
-func (s *side) position(t *testing.T) dbpool.Position {
+func (s *side) position(t *testing.T) driver.Position {
 	t.Helper()
-	p, err := s.engine.(dbpool.Replication).Position(t.Context(), s.conn)
+	p, err := s.engine.(driver.Replication).Position(t.Context(), s.conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,13 +85,13 @@ func (s *side) position(t *testing.T) dbpool.Position {
 }
 
 // reached asks the side once whether it has what another had.
-func (s *side) reached(t *testing.T, want dbpool.Position) bool {
+func (s *side) reached(t *testing.T, want driver.Position) bool {
 	t.Helper()
-	return s.engine.(dbpool.Replication).Reached(s.position(t), want)
+	return s.engine.(driver.Replication).Reached(s.position(t), want)
 }
 
 // awaits returns when the side has what another had.
-func (s *side) awaits(t *testing.T, want dbpool.Position) {
+func (s *side) awaits(t *testing.T, want driver.Position) {
 	t.Helper()
 	for looks, began := 0, time.Now(); !s.reached(t, want); {
 		if looks++; looks > manyLooks && time.Since(began) > soon {
@@ -101,7 +101,7 @@ func (s *side) awaits(t *testing.T, want dbpool.Position) {
 }
 
 // neverReached asks for a while whether the side has what another had.
-func (s *side) neverReached(t *testing.T, want dbpool.Position) {
+func (s *side) neverReached(t *testing.T, want driver.Position) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 500*time.Millisecond; {
 		if s.reached(t, want) {
@@ -141,7 +141,7 @@ func newFamily(t *testing.T, e testserver.Engine) *family {
 	opts := &testserver.Options{Primary: true}
 	first := startServer(t, e, opts)
 	f := &family{engine: e, primary: newSide(t, first.URL)}
-	if err := f.primary.engine.(dbpool.Databases).Create(t.Context(), "acme", "acme"); err != nil {
+	if err := f.primary.engine.(driver.Databases).Create(t.Context(), "acme", "acme"); err != nil {
 		t.Fatal(err)
 	}
 	f.primary.must(t, "acme", `CREATE TABLE notes (id BIGINT PRIMARY KEY)`)
@@ -340,7 +340,7 @@ func (f *family) testAlways(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	for _, name := range []string{"globex", "initech"} {
-		if err := f.primary.engine.(dbpool.Databases).Create(t.Context(), name, tenancy.ID(name)); err != nil {
+		if err := f.primary.engine.(driver.Databases).Create(t.Context(), name, tenancy.ID(name)); err != nil {
 			t.Fatal(err)
 		}
 		f.primary.must(t, name, `CREATE TABLE notes (id BIGINT PRIMARY KEY)`)
@@ -438,7 +438,7 @@ func TestPositionNeedsLog(t *testing.T) {
 		t.Skip("starts a server")
 	}
 	s := newSide(t, startServer(t, testserver.MariaDB, nil).URL)
-	p, err := s.engine.(dbpool.Replication).Position(t.Context(), s.conn)
+	p, err := s.engine.(driver.Replication).Position(t.Context(), s.conn)
 	if !errors.Is(err, tenancy.ErrInvalid) || p != "" || !strings.Contains(fmt.Sprint(err), "log_bin") {
 		t.Errorf("got %q, %v, want ErrInvalid that says what to set", p, err)
 	}
@@ -468,20 +468,20 @@ func TestPositionOfOthers(t *testing.T) {
 	if p, err := my.Position(t.Context(), noConn{err: down}); !errors.Is(err, down) || errors.Is(err, tenancy.ErrInvalid) || p != "" {
 		t.Errorf("mysql: got %q, %v, want the connection's own error", p, err)
 	}
-	if at := dbpool.Position("mariadb:0-1-1"); pg.Reached(at, at) {
+	if at := driver.Position("mariadb:0-1-1"); pg.Reached(at, at) {
 		t.Error("postgres: compared positions of MariaDB")
 	}
-	if at := dbpool.Position("pg:1:1:0/1"); my.Reached(at, at) {
+	if at := driver.Position("pg:1:1:0/1"); my.Reached(at, at) {
 		t.Error("mysql: compared positions of PostgreSQL")
 	}
 }
 
 // noConn is a connection whose queries fail.
 type noConn struct {
-	driver.Conn
+	sqldriver.Conn
 	err error
 }
 
-func (c noConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+func (c noConn) QueryContext(context.Context, string, []sqldriver.NamedValue) (sqldriver.Rows, error) {
 	return nil, c.err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // A dial goes to the tenant with most waiters, because it serves them all.
@@ -104,7 +105,7 @@ func TestServersOfOneBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := &fakeServer{t: t, budget: 4}
 		down := &fakeServer{t: t, budget: 4, fail: func() error { return fmt.Errorf("down") }, delay: func() time.Duration { return time.Millisecond }}
-		p, err := New(map[string]Engine{"up": up, "down": down, "apart": up}, &Options{
+		p, err := New(map[string]driver.Engine{"up": up, "down": down, "apart": up}, &Options{
 			Budget: 4, Logger: slog.New(slog.DiscardHandler),
 			Servers: map[string]ServerOptions{"down": {BudgetOf: "up"}, "apart": {Budget: 1}},
 		})
@@ -159,7 +160,7 @@ func TestServerOptionsAreChecked(t *testing.T) {
 		"two budgets":        {"c": {BudgetOf: "a", Budget: 2}},
 		"budget of a sharer": {"a": {BudgetOf: "c"}, "c": {BudgetOf: "a"}},
 	} {
-		if _, err := New(map[string]Engine{"a": s, "c": s}, &Options{Servers: o}); err == nil {
+		if _, err := New(map[string]driver.Engine{"a": s, "c": s}, &Options{Servers: o}); err == nil {
 			t.Errorf("%s: got no error", name)
 		}
 	}
@@ -223,7 +224,7 @@ func TestBackgroundAfterARequest(t *testing.T) {
 			synctest.Wait()
 		}
 		gone, cancel := context.WithCancel(t.Context())
-		ask(Background(t.Context()), 1, "background")
+		ask(LowPriority(t.Context()), 1, "background")
 		ask(gone, 1, "gone")
 		cancel()
 		synctest.Wait()

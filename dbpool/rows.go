@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"io"
 	"reflect"
 	"time"
@@ -11,7 +11,7 @@ import (
 // rows are a driver's, whose errors are classified. They end their connection's
 // turn to write, if it began with them.
 type rows struct {
-	driver.Rows
+	sqldriver.Rows
 	conn *physical
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
@@ -24,17 +24,17 @@ type rows struct {
 }
 
 var (
-	_ driver.RowsNextResultSet              = (*rows)(nil)
-	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
-	_ driver.RowsColumnTypeLength           = (*rows)(nil)
-	_ driver.RowsColumnTypeNullable         = (*rows)(nil)
-	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
-	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+	_ sqldriver.RowsNextResultSet              = (*rows)(nil)
+	_ sqldriver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ sqldriver.RowsColumnTypeLength           = (*rows)(nil)
+	_ sqldriver.RowsColumnTypeNullable         = (*rows)(nil)
+	_ sqldriver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+	_ sqldriver.RowsColumnTypeScanType         = (*rows)(nil)
 )
 
 // read returns the rows that a query returned. The turn to write that began with
 // the query ends with them, or at once if there are none.
-func (c *physical) read(ctx context.Context, in call, inner driver.Rows, ends bool, err error) (driver.Rows, error) {
+func (c *physical) read(ctx context.Context, in call, inner sqldriver.Rows, ends bool, err error) (sqldriver.Rows, error) {
 	if err != nil {
 		if ends {
 			c.stopWriting()
@@ -55,8 +55,8 @@ func (r *rows) failed(err error) error {
 	return err
 }
 
-// Next implements [driver.Rows].
-func (r *rows) Next(dest []driver.Value) error {
+// Next implements [sqldriver.Rows].
+func (r *rows) Next(dest []sqldriver.Value) error {
 	began := r.conn.clock()
 	err := r.Rows.Next(dest)
 	r.took += since(began)
@@ -64,7 +64,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	return r.failed(err)
 }
 
-// Close implements [driver.Rows].
+// Close implements [sqldriver.Rows].
 func (r *rows) Close() error {
 	if r.ends {
 		defer r.conn.stopWriting()
@@ -81,15 +81,15 @@ func (r *rows) Close() error {
 	return err
 }
 
-// HasNextResultSet implements [driver.RowsNextResultSet].
+// HasNextResultSet implements [sqldriver.RowsNextResultSet].
 func (r *rows) HasNextResultSet() bool {
-	next, ok := r.Rows.(driver.RowsNextResultSet)
+	next, ok := r.Rows.(sqldriver.RowsNextResultSet)
 	return ok && next.HasNextResultSet()
 }
 
-// NextResultSet implements [driver.RowsNextResultSet].
+// NextResultSet implements [sqldriver.RowsNextResultSet].
 func (r *rows) NextResultSet() error {
-	if can, ok := r.Rows.(driver.RowsNextResultSet); ok {
+	if can, ok := r.Rows.(sqldriver.RowsNextResultSet); ok {
 		began := r.conn.clock()
 		err := can.NextResultSet()
 		r.took += since(began)
@@ -98,41 +98,41 @@ func (r *rows) NextResultSet() error {
 	return io.EOF
 }
 
-// ColumnTypeDatabaseTypeName implements [driver.RowsColumnTypeDatabaseTypeName].
+// ColumnTypeDatabaseTypeName implements [sqldriver.RowsColumnTypeDatabaseTypeName].
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	if can, ok := r.Rows.(driver.RowsColumnTypeDatabaseTypeName); ok {
+	if can, ok := r.Rows.(sqldriver.RowsColumnTypeDatabaseTypeName); ok {
 		return can.ColumnTypeDatabaseTypeName(i)
 	}
 	return ""
 }
 
-// ColumnTypeLength implements [driver.RowsColumnTypeLength].
+// ColumnTypeLength implements [sqldriver.RowsColumnTypeLength].
 func (r *rows) ColumnTypeLength(i int) (int64, bool) {
-	if can, ok := r.Rows.(driver.RowsColumnTypeLength); ok {
+	if can, ok := r.Rows.(sqldriver.RowsColumnTypeLength); ok {
 		return can.ColumnTypeLength(i)
 	}
 	return 0, false
 }
 
-// ColumnTypeNullable implements [driver.RowsColumnTypeNullable].
+// ColumnTypeNullable implements [sqldriver.RowsColumnTypeNullable].
 func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
-	if can, ok := r.Rows.(driver.RowsColumnTypeNullable); ok {
+	if can, ok := r.Rows.(sqldriver.RowsColumnTypeNullable); ok {
 		return can.ColumnTypeNullable(i)
 	}
 	return false, false
 }
 
-// ColumnTypePrecisionScale implements [driver.RowsColumnTypePrecisionScale].
+// ColumnTypePrecisionScale implements [sqldriver.RowsColumnTypePrecisionScale].
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	if can, ok := r.Rows.(driver.RowsColumnTypePrecisionScale); ok {
+	if can, ok := r.Rows.(sqldriver.RowsColumnTypePrecisionScale); ok {
 		return can.ColumnTypePrecisionScale(i)
 	}
 	return 0, 0, false
 }
 
-// ColumnTypeScanType implements [driver.RowsColumnTypeScanType].
+// ColumnTypeScanType implements [sqldriver.RowsColumnTypeScanType].
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	if can, ok := r.Rows.(driver.RowsColumnTypeScanType); ok {
+	if can, ok := r.Rows.(sqldriver.RowsColumnTypeScanType); ok {
 		return can.ColumnTypeScanType(i)
 	}
 	return reflect.TypeFor[any]()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // ServerOptions are the options of one server. Zero means what [Options] say.
@@ -33,8 +34,8 @@ type server struct {
 	group *group
 	conns conns // of its tenants
 
-	engine   Engine // guarded by Pool.mu, as era
-	era      int    // how many engines it had before
+	engine   driver.Engine // guarded by Pool.mu, as era
+	era      int           // how many engines it had before
 	replicas []*server
 	self     *source                  // leads to the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a replica
@@ -45,7 +46,7 @@ type server struct {
 	dialing   int
 }
 
-func newServer(name string, e Engine, g *group, c conns) *server {
+func newServer(name string, e driver.Engine, g *group, c conns) *server {
 	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
 }
 
@@ -63,7 +64,7 @@ func (s *server) up() bool {
 
 // addServers makes the servers of [New]: those with a budget of their own first,
 // then those that share one, then who is whose replica.
-func (p *Pool) addServers(engines map[string]Engine) error {
+func (p *Pool) addServers(engines map[string]driver.Engine) error {
 	for name := range p.opts.Servers {
 		if _, ok := engines[name]; !ok {
 			return fmt.Errorf("%w: options for server %q, which has no engine", tenancy.ErrInvalid, name)
@@ -90,7 +91,7 @@ func (p *Pool) addServers(engines map[string]Engine) error {
 	return nil
 }
 
-func (p *Pool) makeServer(name string, e Engine, o ServerOptions) (*server, error) {
+func (p *Pool) makeServer(name string, e driver.Engine, o ServerOptions) (*server, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name)
 	}
@@ -149,7 +150,7 @@ func (p *Pool) replicate(s *server, names []string) error {
 
 // follows prepares a server for being followed, or for following another.
 func (p *Pool) follows(s *server) error {
-	e, ok := s.engine.(Replication)
+	e, ok := s.engine.(driver.Replication)
 	if !ok {
 		return fmt.Errorf("%w: server %q cannot tell how far its data is", tenancy.ErrInvalid, s.name)
 	}
@@ -169,7 +170,7 @@ func (p *Pool) follows(s *server) error {
 // before end after their current use; handles stay. A server of an unknown name
 // is added, with the options that [New] would give it. Another driver than
 // before is an error that unwraps to [tenancy.ErrInvalid].
-func (p *Pool) SetServer(name string, e Engine) error {
+func (p *Pool) SetServer(name string, e driver.Engine) error {
 	const op = "dbpool.SetServer"
 	if e == nil {
 		return tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -29,7 +30,7 @@ func TestSetServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, openBefore := dbpool.NewFakeServer(t, 10, time.Millisecond)
 		after, openAfter := dbpool.NewFakeServer(t, 10, time.Millisecond)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": before}, &dbpool.Options{Budget: 10})
+		p, err := dbpool.New(map[string]driver.Engine{"main": before}, &dbpool.Options{Budget: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestSetServerKeepsTheDriver(t *testing.T) {
 	}
 }
 
-type otherDriver struct{ dbpool.Engine }
+type otherDriver struct{ driver.Engine }
 
 func (otherDriver) DriverName() string { return "other" }
 
@@ -117,7 +118,7 @@ func TestTenantConns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine, _ := dbpool.NewFakeServer(t, 8, time.Millisecond)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{
+		p, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{
 			Budget: 8, MaxConns: 2, MaxWait: time.Second,
 			TenantConns: func(t *tenancy.Tenant) (int, int) { return 0, int(t.Limits["conns"]) },
 		})
@@ -223,7 +224,7 @@ func TestSetServerClosesTheBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		refuses, hangs, fine := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
-		p, err := dbpool.New(map[string]dbpool.Engine{"main": refuses}, &dbpool.Options{Budget: 20})
+		p, err := dbpool.New(map[string]driver.Engine{"main": refuses}, &dbpool.Options{Budget: 20})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -10,10 +10,10 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// source is the [driver.Connector] of one handle: what database/sql asks for a
+// source is the [sqldriver.Connector] of one handle: what database/sql asks for a
 // connection, at each query.
 type source struct {
-	driver   driver.Driver
+	driver   sqldriver.Driver
 	tenant   tenancy.ID // "": the server itself
 	observer Observer   // nil: none
 	queue    atomic.Pointer[queue]
@@ -27,12 +27,12 @@ func (s *source) Close() error {
 	return nil
 }
 
-// Driver implements [driver.Connector].
-func (s *source) Driver() driver.Driver { return s.driver }
+// Driver implements [sqldriver.Connector].
+func (s *source) Driver() sqldriver.Driver { return s.driver }
 
-// Connect implements [driver.Connector]. It refuses a context that the handle does
+// Connect implements [sqldriver.Connector]. It refuses a context that the handle does
 // not serve.
-func (s *source) Connect(ctx context.Context) (driver.Conn, error) {
+func (s *source) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if q := s.queue.Load(); q != nil {
 		if err := q.target.allows(ctx); err != nil {
 			return nil, err

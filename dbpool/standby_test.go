@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -26,7 +27,7 @@ func TestWriteOnAStandby(t *testing.T) {
 	side := newSide(t, primary.URL)
 	acme := tenancytest.NewTenant("acme")
 	acme.Placement = tenancy.Placement{Server: "postgres", Database: "acme"}
-	if err := side.engine.(dbpool.Databases).Create(t.Context(), "acme", acme.ID); err != nil {
+	if err := side.engine.(driver.Databases).Create(t.Context(), "acme", acme.ID); err != nil {
 		t.Fatal(err)
 	}
 	side.must(t, "acme", `CREATE TABLE notes (text VARCHAR(63))`)
@@ -37,7 +38,7 @@ func TestWriteOnAStandby(t *testing.T) {
 	t.Cleanup(standby.Kill)
 	ctx := tenancy.NewContext(t.Context(), acme)
 	engine, proxy := proxied(t, &tenancytest.Server{Name: "postgres", DSN: standby.URL}, "")
-	pool, err := dbpool.New(map[string]dbpool.Engine{"postgres": engine}, &dbpool.Options{MaxConns: n})
+	pool, err := dbpool.New(map[string]driver.Engine{"postgres": engine}, &dbpool.Options{MaxConns: n})
 	if err != nil {
 		t.Fatal(err)
 	}

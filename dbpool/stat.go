@@ -13,15 +13,15 @@ import (
 type Stat struct {
 	// Budget is the most there may be; Conns how many there are, in use, idle,
 	// being dialled and being closed.
-	// Lent is how many there may be beyond the budget, of those that replicas
+	// Borrowed is how many there may be beyond the budget, of those that replicas
 	// share. When that falls, there may be more for a moment, until they are
 	// given back.
-	Budget  int `json:"budget"`
-	Lent    int `json:"lent"`
-	Conns   int `json:"conns"`
-	InUse   int `json:"in_use"`
-	Idle    int `json:"idle"`
-	Dialing int `json:"dialing"`
+	Budget   int `json:"budget"`
+	Borrowed int `json:"borrowed"`
+	Conns    int `json:"conns"`
+	InUse    int `json:"in_use"`
+	Idle     int `json:"idle"`
+	Dialing  int `json:"dialing"`
 	// Waiting is the number of requests that wait now.
 	Waiting int `json:"waiting"`
 	// Requests counts connections asked for. Of those, Waits had to wait,
@@ -87,7 +87,7 @@ func (g *group) snapshot() Stat {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := g.stat
-	out.Lent = g.ceiling(time.Now()) - g.limits.budget
+	out.Borrowed = g.ceiling(time.Now()) - g.limits.budget
 	out.Conns, out.Idle, out.Dialing = g.live, len(g.idle), g.dialing
 	return out
 }

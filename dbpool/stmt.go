@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"time"
 
@@ -12,31 +12,31 @@ import (
 // stmt is a driver's prepared statement, whose errors are classified. It waits
 // for its connection's turn to write before each use.
 type stmt struct {
-	driver.Stmt
+	sqldriver.Stmt
 	conn   *physical
 	effect sqltext.Effect
-	exec   driver.StmtExecContext  // nil if the driver has no such ability
-	query  driver.StmtQueryContext // likewise
-	check  driver.NamedValueChecker
+	exec   sqldriver.StmtExecContext  // nil if the driver has no such ability
+	query  sqldriver.StmtQueryContext // likewise
+	check  sqldriver.NamedValueChecker
 	took   time.Duration // to prepare, until the first use reports that
 }
 
 var (
-	_ driver.StmtExecContext   = (*stmt)(nil)
-	_ driver.StmtQueryContext  = (*stmt)(nil)
-	_ driver.NamedValueChecker = (*stmt)(nil)
+	_ sqldriver.StmtExecContext   = (*stmt)(nil)
+	_ sqldriver.StmtQueryContext  = (*stmt)(nil)
+	_ sqldriver.NamedValueChecker = (*stmt)(nil)
 )
 
-func newStmt(inner driver.Stmt, c *physical, e sqltext.Effect, took time.Duration) *stmt {
+func newStmt(inner sqldriver.Stmt, c *physical, e sqltext.Effect, took time.Duration) *stmt {
 	s := &stmt{Stmt: inner, conn: c, effect: e, took: took}
-	s.exec, _ = inner.(driver.StmtExecContext)
-	s.query, _ = inner.(driver.StmtQueryContext)
-	s.check, _ = inner.(driver.NamedValueChecker)
+	s.exec, _ = inner.(sqldriver.StmtExecContext)
+	s.query, _ = inner.(sqldriver.StmtQueryContext)
+	s.check, _ = inner.(sqldriver.NamedValueChecker)
 	return s
 }
 
-// ExecContext implements [driver.StmtExecContext].
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
+// ExecContext implements [sqldriver.StmtExecContext].
+func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
 	defer s.conn.caught(&err)
 	if err := s.conn.target.allows(ctx); err != nil {
 		return nil, err
@@ -59,8 +59,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 	return res, s.conn.done(ctx, in, err)
 }
 
-// QueryContext implements [driver.StmtQueryContext].
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+// QueryContext implements [sqldriver.StmtQueryContext].
+func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (rows sqldriver.Rows, err error) {
 	defer s.conn.caught(&err)
 	if err := s.conn.target.allows(ctx); err != nil {
 		return nil, err
@@ -70,11 +70,11 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 		return nil, err
 	}
 	in := s.call("dbpool.query")
-	var inner driver.Rows
+	var inner sqldriver.Rows
 	if s.query != nil {
 		inner, err = s.query.QueryContext(ctx, args)
 	} else {
-		var values []driver.Value
+		var values []sqldriver.Value
 		if values, err = positional(args); err == nil {
 			inner, err = s.Stmt.Query(values) //nolint:staticcheck // all that the driver has
 		}
@@ -91,8 +91,8 @@ func (s *stmt) call(op string) call {
 }
 
 // positional returns arguments for a driver that knows no names.
-func positional(args []driver.NamedValue) ([]driver.Value, error) {
-	values := make([]driver.Value, len(args))
+func positional(args []sqldriver.NamedValue) ([]sqldriver.Value, error) {
+	values := make([]sqldriver.Value, len(args))
 	for i, arg := range args {
 		if arg.Name != "" {
 			return nil, errors.New("dbpool: the driver has no named arguments")
@@ -102,8 +102,8 @@ func positional(args []driver.NamedValue) ([]driver.Value, error) {
 	return values, nil
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker].
-func (s *stmt) CheckNamedValue(v *driver.NamedValue) (err error) {
+// CheckNamedValue implements [sqldriver.NamedValueChecker].
+func (s *stmt) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
 	defer s.conn.caught(&err)
 	if s.check != nil {
 		return s.check.CheckNamedValue(v)

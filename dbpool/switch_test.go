@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // switchServer is a fakeServer that can switch. It fails the test when it is
@@ -27,7 +28,7 @@ type switchServer struct {
 	leads func() string // to another database than asked for, if not ""
 }
 
-func (s *switchServer) Switch(_ context.Context, conn driver.Conn, to driver.Connector) error {
+func (s *switchServer) Switch(_ context.Context, conn sqldriver.Conn, to sqldriver.Connector) error {
 	s.tries.Add(1)
 	c := conn.(*fakeConn)
 	if c.server != s.fakeServer || c.dirty {
@@ -96,7 +97,7 @@ func TestSwitchFails(t *testing.T) {
 		leads func() string
 	}{
 		"fails":           {fate: func() error { return odd }},
-		"is not possible": {fate: func() error { return driver.ErrSkip }},
+		"is not possible": {fate: func() error { return sqldriver.ErrSkip }},
 		"panics":          {fate: func() error { panic("odd") }},
 		"leads elsewhere": {leads: func() string { return "t0" }},
 		"leads nowhere":   {leads: func() string { return "x" }},
@@ -290,7 +291,7 @@ func TestSwitchAndSetServer(t *testing.T) {
 			return s
 		}
 		engines := []*switchServer{newEngine(), newEngine()}
-		p, err := New(map[string]Engine{"main": engines[0]}, &Options{Budget: 3, MaxConns: 2})
+		p, err := New(map[string]driver.Engine{"main": engines[0]}, &Options{Budget: 3, MaxConns: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +315,7 @@ func TestSwitchAndSetServer(t *testing.T) {
 					}
 					served.Add(1)
 					_ = conn.Raw(func(raw any) error {
-						if c := raw.(*physical); c.inner.(*fakeConn).tenant != name || c.target.engine != Engine(c.inner.(*fakeConn).server.host) {
+						if c := raw.(*physical); c.inner.(*fakeConn).tenant != name || c.target.engine != driver.Engine(c.inner.(*fakeConn).server.host) {
 							t.Errorf("got a connection of %s, want one of %s on its own engine", c.inner.(*fakeConn).tenant, name)
 						}
 						return nil
@@ -362,14 +363,14 @@ func (p *Pool) eraOf(id tenancy.ID) int {
 // cleaningServer is a switchServer that cleans sessions.
 type cleaningServer struct{ *switchServer }
 
-func (s *cleaningServer) Reset(context.Context, driver.Conn) error { return nil }
+func (s *cleaningServer) Clean(context.Context, sqldriver.Conn) error { return nil }
 
 // A connection whose session was cleaned serves its tenant on, and no other.
 func TestSwitchAfterCleaning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &cleaningServer{&switchServer{fakeServer: &fakeServer{t: t, budget: 1}}}
-		p, err := New(map[string]Engine{"main": s}, &Options{Budget: 1})
+		p, err := New(map[string]driver.Engine{"main": s}, &Options{Budget: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +432,7 @@ func TestSwitchUnderRandomWork(t *testing.T) {
 					case 0:
 						return errors.New("odd")
 					case 1:
-						return driver.ErrSkip
+						return sqldriver.ErrSkip
 					case 2:
 						panic("odd")
 					}

@@ -2,7 +2,7 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -12,49 +12,9 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
-
-// Sessions is the optional ability of an [Engine] to clean a session. Where an
-// engine has it not, a connection whose session may have state is closed.
-type Sessions interface {
-	// Reset brings the session into the state of a new one, in one round trip.
-	// A connection for which it fails is closed.
-	Reset(ctx context.Context, conn driver.Conn) error
-}
-
-// Switcher is the optional ability of an [Engine] to lead a connection to another
-// database in less time than a new one takes. Where an engine has it not, the
-// connection is closed and another one dialled.
-type Switcher interface {
-	// Switch makes of a connection what to.Connect would return. Both are of this
-	// Engine: the connection was opened by one of its connectors, for whichever
-	// database, and nothing runs on it.
-	//
-	// After nil the connection leads to the other database, with the session of a
-	// new connection: nothing can be seen of what any statement left in it, be it
-	// by a trigger or a view. The caller calls Identify before anybody uses it.
-	// [driver.ErrSkip] says that this connection cannot be switched, and is as it
-	// was. After any other error nothing is known of it, and it is closed.
-	Switch(ctx context.Context, conn driver.Conn, to driver.Connector) error
-}
-
-// Endings is the optional ability of an [Engine] to tell when a connection that
-// was closed has really ended. Its slot of the budget is free only then.
-type Endings interface {
-	// Ended returns a channel that is closed when the connection has ended, or
-	// nil if it has.
-	Ended(conn driver.Conn) <-chan struct{}
-}
-
-// Files is the optional ability of an [Engine] whose databases are files, which this
-// process reads and writes itself. A
-// connection to a file that was removed or replaced meanwhile is not used again:
-// what it writes would be lost.
-type Files interface {
-	// File describes the file that is at the database's path now.
-	File(database string) (os.FileInfo, error)
-}
 
 // fileTime is for how long a file is taken to be the one it was.
 const fileTime = 100 * time.Millisecond
@@ -71,20 +31,20 @@ func (t *target) sameFile(c *physical) bool {
 
 // target is where a tenant's connections lead.
 type target struct {
-	engine     Engine
+	engine     driver.Engine
 	server     *server
-	era        int        // which of the server's engines it is
-	sessions   Sessions   // nil if the engine has no such ability
-	endings    Endings    // likewise
-	faults     Faults     // likewise
-	files      Files      // likewise
-	settings   Settings   // likewise
-	switcher   Switcher   // likewise
-	orphans    Orphans    // likewise
-	failures   Failures   // likewise
-	traffic    Traffic    // likewise
-	interrupts Interrupts // likewise
-	connector  driver.Connector
+	era        int                      // which of the server's engines it is
+	sessions   driver.SessionCleaner    // nil if the engine has no such ability
+	endings    driver.CloseNotifier     // likewise
+	faults     driver.FaultClassifier   // likewise
+	files      driver.FileBacked        // likewise
+	settings   driver.SettingsChecker   // likewise
+	switcher   driver.Switcher          // likewise
+	orphans    driver.SessionKiller     // likewise
+	failures   driver.FailureClassifier // likewise
+	traffic    driver.SendCounter       // likewise
+	interrupts driver.Interrupter       // likewise
+	connector  sqldriver.Connector
 	tenant     tenancy.ID
 	database   string
 	statements *sqltext.Scanner
@@ -97,7 +57,7 @@ type target struct {
 
 // dial connects within a time, in nobody's context. A panic of an engine becomes
 // an error.
-func (t *target) dial(within time.Duration) (conn driver.Conn, err error) {
+func (t *target) dial(within time.Duration) (conn sqldriver.Conn, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	defer func() {
@@ -110,7 +70,7 @@ func (t *target) dial(within time.Duration) (conn driver.Conn, err error) {
 
 // connect dials, and checks that the server's own answer is the tenant's before
 // anybody uses the connection.
-func (t *target) connect(ctx context.Context) (driver.Conn, error) {
+func (t *target) connect(ctx context.Context) (sqldriver.Conn, error) {
 	conn, err := t.connector.Connect(ctx)
 	if err != nil {
 		return nil, t.unavailable("connect", err)
@@ -131,7 +91,7 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 
 // identify returns an error unless the server says that a connection leads to
 // the tenant's database, and is what it is supposed to be. It must be closed then.
-func (t *target) identify(ctx context.Context, conn driver.Conn) error {
+func (t *target) identify(ctx context.Context, conn sqldriver.Conn) error {
 	got, err := t.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != t.database || got.Tenant != t.tenant) {
 		err = &IdentityError{Tenant: t.tenant, Database: t.database, Got: got}
@@ -173,7 +133,7 @@ func (t *target) take(c *physical) (err error) {
 	if err == nil {
 		err = t.identify(ctx, c.inner)
 	}
-	c.bad = err != nil && !errors.Is(err, driver.ErrSkip)
+	c.bad = err != nil && !errors.Is(err, sqldriver.ErrSkip)
 	if err != nil {
 		if c.bad && ctx.Err() != nil {
 			c.queue.group.suspect(c)
@@ -188,10 +148,10 @@ func (t *target) take(c *physical) (err error) {
 }
 
 // unavailable wraps an error of dialling, which happens for whoever waits and in
-// nobody's context. A driver.ErrBadConn must not come through: database/sql
+// nobody's context. A sqldriver.ErrBadConn must not come through: database/sql
 // would ask again at once.
 func (t *target) unavailable(doing string, err error) error {
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, sqldriver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("the server does not answer: %v", err) //nolint:errorlint // see above
 	}
 	return tenancy.Wrap("dbpool."+doing, t.tenant, fmt.Errorf("%w: database %q: %w", tenancy.ErrUnavailable, t.database, err))
@@ -200,7 +160,7 @@ func (t *target) unavailable(doing string, err error) error {
 // clean removes what statements left in a session. Where it is to be kept, clean
 // asks again whether the connection still leads to the tenant's database and is what
 // it is supposed to be.
-func (t *target) clean(conn driver.Conn) error {
+func (t *target) clean(conn sqldriver.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
 	switch {
@@ -209,7 +169,7 @@ func (t *target) clean(conn driver.Conn) error {
 	case t.sessions == nil:
 		return errors.New("a session that has state")
 	}
-	if err := t.sessions.Reset(ctx, conn); err != nil {
+	if err := t.sessions.Clean(ctx, conn); err != nil {
 		return err
 	}
 	return t.begun(ctx, conn)
@@ -225,14 +185,14 @@ const (
 )
 
 // end closes a connection and returns when the server no longer counts it.
-func (t *target) end(conn driver.Conn, broken bool) {
+func (t *target) end(conn sqldriver.Conn, broken bool) {
 	_ = conn.Close()
 	timeout := endTimeout
 	if broken && t.orphans != nil {
 		timeout = unknownTime
 	}
 	if t.endings != nil {
-		if ended := t.endings.Ended(conn); ended != nil {
+		if ended := t.endings.Closed(conn); ended != nil {
 			select {
 			case <-ended:
 			case <-time.After(timeout):

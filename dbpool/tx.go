@@ -2,19 +2,19 @@ package dbpool
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 )
 
 // tx is a driver's transaction, whose errors are classified. It ends its
 // connection's turn to write, if it has one.
 type tx struct {
-	driver.Tx
+	sqldriver.Tx
 	conn   *physical
 	ctx    context.Context //nolint:containedctx // that of the transaction, as in database/sql
 	writes bool
 }
 
-// Commit implements [driver.Tx]. After an error that wraps [tenancy.ErrUnavailable]
+// Commit implements [sqldriver.Tx]. After an error that wraps [tenancy.ErrUnavailable]
 // nobody knows whether the transaction was committed.
 func (t *tx) Commit() (err error) {
 	defer t.end()
@@ -23,7 +23,7 @@ func (t *tx) Commit() (err error) {
 	return t.conn.done(t.ctx, in, t.Tx.Commit())
 }
 
-// Rollback implements [driver.Tx]. A connection that cannot roll back is closed,
+// Rollback implements [sqldriver.Tx]. A connection that cannot roll back is closed,
 // which has the same effect.
 func (t *tx) Rollback() (err error) {
 	defer t.end()

@@ -8,19 +8,6 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
-// SingleWriter is the optional ability of an [Engine] whose databases take one
-// writer at a time. Its connections then wait for each other in the order in
-// which they came, until their context ends or for [Options.MaxWait], and not in
-// the driver, which tries again and again and fails in the end.
-//
-// A transaction writes from its beginning to its end, unless it is read-only;
-// other statements that may write do while they run, or while their rows are
-// read.
-type SingleWriter interface {
-	// SingleWriter reports whether it is so.
-	SingleWriter() bool
-}
-
 // writer holds a token while somebody writes to a database. It is nil where
 // many may, or nobody does.
 type writer chan struct{}

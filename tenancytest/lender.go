@@ -133,9 +133,9 @@ func (l *lending) borrowers(n, total int) []*borrower {
 func (b *borrower) ask(keep, want int) dbpool.Loan {
 	b.l.Helper()
 	b.began = time.Now()
-	loan, err := b.lender.Lease(b.l.Context(), dbpool.Ask{Server: b.server, Total: b.total, Keep: keep, Want: want})
+	loan, err := b.lender.Borrow(b.l.Context(), dbpool.BorrowRequest{Server: b.server, Total: b.total, Keep: keep, Want: want})
 	if err != nil {
-		b.l.Fatalf("Lease(keep %d, want %d): %v", keep, want, err)
+		b.l.Fatalf("Borrow(keep %d, want %d): %v", keep, want, err)
 	}
 	if time.Now().After(b.ends) && !b.ends.IsZero() {
 		b.l.tooLate()

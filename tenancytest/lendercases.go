@@ -11,14 +11,14 @@ import (
 
 func testLenderRefuses(l *lending) {
 	lender, most := l.replica(), math.MaxInt32
-	for what, ask := range map[string]dbpool.Ask{
+	for what, ask := range map[string]dbpool.BorrowRequest{
 		"no server":      {Total: 1, Want: 1},
 		"negative total": {Server: lenderServer, Total: -1},
 		"negative keep":  {Server: lenderServer, Total: 1, Keep: -1},
 		"negative want":  {Server: lenderServer, Total: 1, Want: -1},
 		"too many":       {Server: lenderServer, Total: 1, Want: most + 1},
 	} {
-		_, err := lender.Lease(l.Context(), ask)
+		_, err := lender.Borrow(l.Context(), ask)
 		wantErr(l.T, what, err, tenancy.ErrInvalid)
 	}
 	b := &borrower{l: l, lender: lender, server: lenderServer, total: 0}
@@ -200,8 +200,8 @@ func testLenderExpiry(l *lending) {
 	if now := time.Now(); now.Before(gone.ends) {
 		l.Errorf("the connections of a loan were lent %v before it ended", gone.ends.Sub(now))
 	}
-	late := dbpool.Ask{Server: lenderServer, Total: 10, Keep: 7, Want: 7}
-	if loan, err := gone.lender.Lease(l.Context(), late); loan.Granted != 0 || err != nil {
+	late := dbpool.BorrowRequest{Server: lenderServer, Total: 10, Keep: 7, Want: 7}
+	if loan, err := gone.lender.Borrow(l.Context(), late); loan.Granted != 0 || err != nil {
 		l.Errorf("kept 7 beyond the loan, which another has by now: got %+v, %v, want none", loan, err)
 	}
 }
@@ -244,7 +244,7 @@ func testLenderContextEnds(l *lending) {
 	expired, cancel := context.WithTimeout(l.Context(), -1)
 	defer cancel()
 	for want, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: expired} {
-		_, err := all[0].lender.Lease(ctx, dbpool.Ask{Server: lenderServer, Total: 10, Want: 10})
+		_, err := all[0].lender.Borrow(ctx, dbpool.BorrowRequest{Server: lenderServer, Total: 10, Want: 10})
 		if err != want { //nolint:errorlint // unchanged
 			l.Errorf("got %v, want %v", err, want)
 		}

@@ -92,10 +92,10 @@ func (m *member) hold(n int) {
 // ask reports whether it was answered.
 func (m *member) ask(want int) bool {
 	began := time.Now()
-	loan, err := m.lender.Lease(m.Context(), dbpool.Ask{Server: lenderServer, Total: crowdTotal, Keep: m.held, Want: want})
+	loan, err := m.lender.Borrow(m.Context(), dbpool.BorrowRequest{Server: lenderServer, Total: crowdTotal, Keep: m.held, Want: want})
 	if err != nil {
 		if m.lose == nil || !errors.Is(err, tenancy.ErrUnavailable) {
-			m.Errorf("Lease: %v", err)
+			m.Errorf("Borrow: %v", err)
 		}
 		return false
 	}

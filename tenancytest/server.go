@@ -11,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -33,8 +34,8 @@ type Server struct {
 	Name string
 	// DSN is the server's address, or the folder of SQLite's files.
 	DSN string
-	// Engine has the ability [dbpool.Databases].
-	Engine dbpool.Engine
+	// Engine has the ability [driver.Databases].
+	Engine driver.Engine
 }
 
 // EachEngine runs fn as a parallel subtest on every engine: on SQLite always,
@@ -89,7 +90,7 @@ func dsn(t testing.TB, env string) string {
 // ends. Nil options are the defaults.
 func (s *Server) Pool(t testing.TB, opts *dbpool.Options) *dbpool.Pool {
 	t.Helper()
-	p, err := dbpool.New(map[string]dbpool.Engine{s.Name: s.Engine}, opts)
+	p, err := dbpool.New(map[string]driver.Engine{s.Name: s.Engine}, opts)
 	if err != nil {
 		t.Fatalf("tenancytest: %v", err)
 	}
@@ -103,7 +104,7 @@ func (s *Server) Tenant(t testing.TB, slug string) *tenancy.Tenant {
 	t.Helper()
 	tenant := NewTenant(slug)
 	tenant.Placement.Server = s.Name
-	d, ok := s.Engine.(dbpool.Databases)
+	d, ok := s.Engine.(driver.Databases)
 	if !ok {
 		t.Fatalf("tenancytest: %s cannot make databases", s.Name)
 	}

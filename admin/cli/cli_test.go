@@ -19,6 +19,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
@@ -48,7 +49,7 @@ func newLine(t *testing.T) *line {
 	t.Cleanup(func() { _ = db.Close() })
 	engine, err := sqlite.New(filepath.Join(dir, "tenants"))
 	must(err)
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, nil)
 	must(err)
 	t.Cleanup(func() { _ = pool.Close() })
 	app := &cli.App{}

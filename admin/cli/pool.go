@@ -71,7 +71,7 @@ func (p *program) poolStat() *cobra.Command {
 			rows := newTable(cmd.OutOrStdout(), "SERVER", "BUDGET", "IN USE", "IDLE", "WAITING", "REFUSED", "DIALS/REQ", "BREAKER")
 			for _, name := range slices.Sorted(maps.Keys(all.Servers)) {
 				s := all.Servers[name]
-				rows.row(name, fmt.Sprint(s.Budget+s.Lent), fmt.Sprint(s.InUse), fmt.Sprint(s.Idle), fmt.Sprint(s.Waiting),
+				rows.row(name, fmt.Sprint(s.Budget+s.Borrowed), fmt.Sprint(s.InUse), fmt.Sprint(s.Idle), fmt.Sprint(s.Waiting),
 					fmt.Sprint(s.Refused+s.GaveUp), fmt.Sprintf("%.3f", s.DialsPerRequest()), s.Breaker)
 			}
 			if err := rows.flush(); err != nil || most == 0 {

@@ -31,8 +31,8 @@ func BenchmarkRedis(b *testing.B) {
 		}
 	})
 	for _, replicas := range []int{1, 3, 30, 300} {
-		b.Run(fmt.Sprintf("Lease/%d", replicas), func(b *testing.B) {
-			benchmarkLease(b, replicas, func() dbpool.Lender {
+		b.Run(fmt.Sprintf("Borrow/%d", replicas), func(b *testing.B) {
+			benchmarkBorrow(b, replicas, func() dbpool.Lender {
 				l, err := lease.NewRedis(client, fmt.Sprintf("%s.%d", ns, replicas), nil)
 				if err != nil {
 					b.Fatal(err)
@@ -45,25 +45,25 @@ func BenchmarkRedis(b *testing.B) {
 
 func BenchmarkMemory(b *testing.B) {
 	for _, replicas := range []int{1, 3, 30, 300} {
-		b.Run(fmt.Sprintf("Lease/%d", replicas), func(b *testing.B) {
-			benchmarkLease(b, replicas, lease.NewMemory(0).Replica)
+		b.Run(fmt.Sprintf("Borrow/%d", replicas), func(b *testing.B) {
+			benchmarkBorrow(b, replicas, lease.NewMemory(0).Replica)
 		})
 	}
 }
 
-func benchmarkLease(b *testing.B, replicas int, replica func() dbpool.Lender) {
+func benchmarkBorrow(b *testing.B, replicas int, replica func() dbpool.Lender) {
 	b.Helper()
 	var last dbpool.Lender
-	ask := dbpool.Ask{Server: "main", Total: 100}
+	ask := dbpool.BorrowRequest{Server: "main", Total: 100}
 	for i := range replicas {
 		last = replica()
 		ask.Want = i % 20
-		if _, err := last.Lease(b.Context(), ask); err != nil {
+		if _, err := last.Borrow(b.Context(), ask); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for b.Loop() {
-		if _, err := last.Lease(b.Context(), ask); err != nil {
+		if _, err := last.Borrow(b.Context(), ask); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -34,7 +34,7 @@ type loan struct {
 // lend enters an ask, the replica's of that number, and returns what it is
 // granted, and its share of that. A loan is held for so many milliseconds. It
 // reports false, and changes nothing, when a later ask came before.
-func (b *book) lend(now int64, replica string, number uint64, ask dbpool.Ask, hold int64) (granted, share int, ok bool) {
+func (b *book) lend(now int64, replica string, number uint64, ask dbpool.BorrowRequest, hold int64) (granted, share int, ok bool) {
 	if now < b.stamp { // the clock was set back: nobody knows when a loan ends
 		*b = book{epoch: now}
 	}

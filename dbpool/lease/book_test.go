@@ -105,7 +105,7 @@ func calm() *book { return &book{epoch: -testHold} }
 func (b *book) ask(t *testing.T, now int64, replica string, keep, want, granted, share int) {
 	t.Helper()
 	number := uint64(now*1000) + uint64(b.reported)
-	gotGranted, gotShare, ok := b.lend(now, replica, number, dbpool.Ask{Server: "main", Total: 10, Keep: keep, Want: want}, testHold)
+	gotGranted, gotShare, ok := b.lend(now, replica, number, dbpool.BorrowRequest{Server: "main", Total: 10, Keep: keep, Want: want}, testHold)
 	if !ok || gotGranted != granted || gotShare != share {
 		t.Errorf("at %d, %s keeps %d, wants %d: got %d, share %d, %v, want %d, share %d",
 			now, replica, keep, want, gotGranted, gotShare, ok, granted, share)
@@ -133,15 +133,15 @@ func TestLendFromLostBook(t *testing.T) {
 func TestLendAfterLaterAsk(t *testing.T) {
 	t.Parallel()
 	b := calm()
-	all := dbpool.Ask{Server: "main", Total: 10, Want: 10}
+	all := dbpool.BorrowRequest{Server: "main", Total: 10, Want: 10}
 	if granted, _, ok := b.lend(1, "a", 2, all, testHold); granted != 10 || !ok {
 		t.Fatalf("got %d, %v, want 10", granted, ok)
 	}
 	before := slices.Clone(b.loans)
-	if _, _, ok := b.lend(2, "a", 1, dbpool.Ask{Server: "main", Total: 10}, testHold); ok || !slices.Equal(b.loans, before) {
+	if _, _, ok := b.lend(2, "a", 1, dbpool.BorrowRequest{Server: "main", Total: 10}, testHold); ok || !slices.Equal(b.loans, before) {
 		t.Errorf("an ask of before: got %v and %v, want false and %v", ok, b.loans, before)
 	}
-	if granted, _, ok := b.lend(2, "a", 2, dbpool.Ask{Server: "main", Total: 10, Keep: 3, Want: 3}, testHold); granted != 3 || !ok {
+	if granted, _, ok := b.lend(2, "a", 2, dbpool.BorrowRequest{Server: "main", Total: 10, Keep: 3, Want: 3}, testHold); granted != 3 || !ok {
 		t.Errorf("the same ask twice: got %d, %v, want 3", granted, ok)
 	}
 }
@@ -189,7 +189,7 @@ type sent struct {
 	number          uint64
 	at              int64
 	until           int64 // of the loan before
-	ask             dbpool.Ask
+	ask             dbpool.BorrowRequest
 	granted, share  int
 	arrived, failed bool
 }
@@ -277,7 +277,7 @@ func (w *world) send(r *simulated) {
 	r.may = w.rng.IntN(r.may + 1)
 	r.number++
 	s := &sent{from: r, number: r.number, at: w.now, until: r.until}
-	s.ask = dbpool.Ask{Server: "main", Total: w.total, Keep: r.may, Want: w.rng.IntN(15)}
+	s.ask = dbpool.BorrowRequest{Server: "main", Total: w.total, Keep: r.may, Want: w.rng.IntN(15)}
 	if w.rng.IntN(10) == 0 {
 		r.may, s.ask.Keep, s.ask.Want = 0, 0, 0
 	}
@@ -353,7 +353,7 @@ func TestSharesSettle(t *testing.T) {
 		round := func(now int64) (moved bool) {
 			for i := range n {
 				numbers++
-				granted, share, ok := b.lend(now, fmt.Sprint(i), numbers, dbpool.Ask{Server: "main", Total: total, Keep: holds[i], Want: wants[i]}, testHold)
+				granted, share, ok := b.lend(now, fmt.Sprint(i), numbers, dbpool.BorrowRequest{Server: "main", Total: total, Keep: holds[i], Want: wants[i]}, testHold)
 				if !ok || granted < holds[i] {
 					t.Fatalf("seed %d: got %d, %v, keeping %d", seed, granted, ok, holds[i])
 				}

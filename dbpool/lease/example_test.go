@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/lease"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 )
@@ -32,7 +33,7 @@ func ExampleNewRedis() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, &dbpool.Options{Budget: 10, Lender: lender, Shared: 50})
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: 10, Lender: lender, Shared: 50})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func ExampleMemory() {
 	shared := lease.NewMemory(10 * time.Second)
 	first, second := shared.Replica(), shared.Replica()
 	show := func(name string, l dbpool.Lender, keep, want int) {
-		loan, err := l.Lease(context.Background(), dbpool.Ask{Server: "main", Total: 10, Keep: keep, Want: want})
+		loan, err := l.Borrow(context.Background(), dbpool.BorrowRequest{Server: "main", Total: 10, Keep: keep, Want: want})
 		if err != nil {
 			log.Fatal(err)
 		}

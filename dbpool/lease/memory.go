@@ -51,9 +51,9 @@ type member struct {
 	number  uint64 // of the last ask; guarded by Memory.mu
 }
 
-// Lease implements [dbpool.Lender].
-func (r *member) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) {
-	const op = "lease.Lease"
+// Borrow implements [dbpool.Lender].
+func (r *member) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
+	const op = "lease.Memory.Borrow"
 	if err := ask.Validate(); err != nil {
 		return dbpool.Loan{}, tenancy.Wrap(op, "", err)
 	}

@@ -31,17 +31,17 @@ func TestMemoryHoldsLoansLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := lease.NewMemory(0)
 		a, b := m.Replica(), m.Replica()
-		ask := dbpool.Ask{Server: "main", Total: 3, Want: 3}
-		first, err := a.Lease(t.Context(), ask)
+		ask := dbpool.BorrowRequest{Server: "main", Total: 3, Want: 3}
+		first, err := a.Borrow(t.Context(), ask)
 		if want := (dbpool.Loan{Granted: 3, Share: 3, For: 10 * time.Second}); first != want || err != nil {
 			t.Fatalf("got %+v, %v, want %+v", first, err, want)
 		}
 		time.Sleep(11*time.Second - time.Millisecond)
-		if loan, err := b.Lease(t.Context(), ask); loan.Granted != 0 || err != nil {
+		if loan, err := b.Borrow(t.Context(), ask); loan.Granted != 0 || err != nil {
 			t.Errorf("got %+v, %v, want none before 11 seconds have passed", loan, err)
 		}
 		time.Sleep(time.Millisecond)
-		if loan, err := b.Lease(t.Context(), ask); loan.Granted != 3 || err != nil {
+		if loan, err := b.Borrow(t.Context(), ask); loan.Granted != 3 || err != nil {
 			t.Errorf("got %+v, %v, want 3", loan, err)
 		}
 	})

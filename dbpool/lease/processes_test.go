@@ -162,7 +162,7 @@ func process(server string) error {
 		}
 		began := time.Now()
 		want := rand.IntN(2 * processTotal)
-		loan, err := lender.Lease(context.Background(), dbpool.Ask{Server: server, Total: processTotal, Keep: len(conns), Want: want})
+		loan, err := lender.Borrow(context.Background(), dbpool.BorrowRequest{Server: server, Total: processTotal, Keep: len(conns), Want: want})
 		if err != nil {
 			return err
 		}

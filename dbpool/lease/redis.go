@@ -76,9 +76,9 @@ func NewRedis(client rueidis.Client, namespace string, opts *Options) (*Redis, e
 	return r, nil
 }
 
-// Lease implements [dbpool.Lender]. A call takes no longer than a loan lasts.
-func (r *Redis) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) {
-	const op = "lease.Lease"
+// Borrow implements [dbpool.Lender]. A call takes no longer than a loan lasts.
+func (r *Redis) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
+	const op = "lease.Redis.Borrow"
 	if err := ask.Validate(); err != nil {
 		return dbpool.Loan{}, tenancy.Wrap(op, "", err)
 	}
@@ -91,7 +91,7 @@ func (r *Redis) Lease(ctx context.Context, ask dbpool.Ask) (dbpool.Loan, error) 
 
 // exec runs the script. The client heeds a context only at times: not while
 // another caller's dial is under way, for example.
-func (r *Redis) exec(ctx context.Context, ask dbpool.Ask) ([]int64, error) {
+func (r *Redis) exec(ctx context.Context, ask dbpool.BorrowRequest) ([]int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *Redis) exec(ctx context.Context, ask dbpool.Ask) ([]int64, error) {
 	return nil, fmt.Errorf("%w: redis did not answer within %v", tenancy.ErrUnavailable, r.opts.TTL)
 }
 
-func (r *Redis) args(ask dbpool.Ask) []string {
+func (r *Redis) args(ask dbpool.BorrowRequest) []string {
 	return []string{
 		r.replica, strconv.FormatUint(r.number.Add(1), 10),
 		strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want),

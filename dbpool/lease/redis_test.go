@@ -66,9 +66,9 @@ func replicas(t *testing.T, client rueidis.Client, namespace string, opts lease.
 // lend asks for the server main.
 func lend(t *testing.T, l dbpool.Lender, total, keep, want int) dbpool.Loan {
 	t.Helper()
-	loan, err := l.Lease(t.Context(), dbpool.Ask{Server: "main", Total: total, Keep: keep, Want: want})
+	loan, err := l.Borrow(t.Context(), dbpool.BorrowRequest{Server: "main", Total: total, Keep: keep, Want: want})
 	if err != nil {
-		t.Fatalf("Lease: %v", err)
+		t.Fatalf("Borrow: %v", err)
 	}
 	return loan
 }
@@ -197,7 +197,7 @@ func TestRedisPermissions(t *testing.T) {
 	if loan := lend(t, b, 10, 0, 10); loan.Granted != 0 && time.Since(began) < testTTL {
 		t.Errorf("granted %d of what another has", loan.Granted)
 	}
-	_, err = replicas(t, connect(t, u.String()), "other", lease.Options{})().Lease(t.Context(), dbpool.Ask{Server: "main"})
+	_, err = replicas(t, connect(t, u.String()), "other", lease.Options{})().Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
 	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
 	}
@@ -230,12 +230,12 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 	l := replicas(t, client, alone, lease.Options{TTL: testTTL})()
 	lend(t, l, 10, 0, 0)
 	s.Kill()
-	_, err := l.Lease(t.Context(), dbpool.Ask{Server: "main"})
+	_, err := l.Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
 	if !errors.Is(err, tenancy.ErrUnavailable) {
 		t.Errorf("killed: got %v, want %v", err, tenancy.ErrUnavailable)
 	}
 	client.Close()
-	_, err = l.Lease(t.Context(), dbpool.Ask{Server: "main"})
+	_, err = l.Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
 	if !errors.Is(err, tenancy.ErrUnavailable) {
 		t.Errorf("client closed: got %v, want %v", err, tenancy.ErrUnavailable)
 	}
@@ -266,12 +266,12 @@ func TestRedisIsSlow(t *testing.T) {
 	a, b := replica(), replica()
 	await(t, a, 10, 4)
 	slowDown(t, proxy)
-	ask := dbpool.Ask{Server: "main", Total: 10, Keep: 2, Want: 2}
+	ask := dbpool.BorrowRequest{Server: "main", Total: 10, Keep: 2, Want: 2}
 
 	within := func(what string, ctx context.Context, limit time.Duration, want error) {
 		t.Helper()
 		began := time.Now()
-		_, err := a.Lease(ctx, ask)
+		_, err := a.Borrow(ctx, ask)
 		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", what, err, want)
 		}
@@ -313,7 +313,7 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(50*time.Millisecond, cancel)
 			began := time.Now()
-			_, err := replicas(t, client, alone, lease.Options{TTL: time.Minute})().Lease(ctx, dbpool.Ask{Server: "main"})
+			_, err := replicas(t, client, alone, lease.Options{TTL: time.Minute})().Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
 			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > patient {
 				t.Errorf("got %v after %v, want %v", err, d, context.Canceled)
 			}

@@ -44,7 +44,7 @@ func newScripted(t *testing.T) *scripted {
 	return &scripted{t: t, client: client, key: ns + ".book", script: rueidis.NewLuaScript(source), now: 1_800_000_000_000, run: "a1"}
 }
 
-func (s *scripted) lend(replica string, number uint64, ask dbpool.Ask) (granted, share int) {
+func (s *scripted) lend(replica string, number uint64, ask dbpool.BorrowRequest) (granted, share int) {
 	s.t.Helper()
 	args := []string{
 		replica, fmt.Sprint(number), strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want), "110", "86400000",
@@ -118,7 +118,7 @@ func TestScriptDoesWhatBookDoes(t *testing.T) {
 		if rng.IntN(10) == 0 {
 			most = math.MaxInt32
 		}
-		ask := dbpool.Ask{Server: "main", Total: rng.IntN(most), Keep: rng.IntN(most), Want: rng.IntN(most)}
+		ask := dbpool.BorrowRequest{Server: "main", Total: rng.IntN(most), Keep: rng.IntN(most), Want: rng.IntN(most)}
 		if rng.IntN(3) == 0 {
 			ask.Keep = 0
 		}
@@ -153,7 +153,7 @@ func TestScriptDoesWhatBookDoes(t *testing.T) {
 func TestScriptOnForeignKey(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t)
-	ask := dbpool.Ask{Server: "main", Total: 10, Keep: 3, Want: 9}
+	ask := dbpool.BorrowRequest{Server: "main", Total: 10, Keep: 3, Want: 9}
 	own := func(head, line string) string {
 		return fmt.Sprintf("tenancy.lease/1 %s\n%s", head, line)
 	}
@@ -209,14 +209,14 @@ func TestLaterAskCameBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := dbpool.Ask{Server: "main", Total: 10, Want: 1}
+	ask := dbpool.BorrowRequest{Server: "main", Total: 10, Want: 1}
 	for range 2 {
-		if _, err := r.Lease(t.Context(), ask); err != nil {
+		if _, err := r.Borrow(t.Context(), ask); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.number.Store(0)
-	if _, err := r.Lease(t.Context(), ask); !errors.Is(err, tenancy.ErrConflict) {
+	if _, err := r.Borrow(t.Context(), ask); !errors.Is(err, tenancy.ErrConflict) {
 		t.Errorf("got %v, want %v", err, tenancy.ErrConflict)
 	}
 }

@@ -1,10 +1,10 @@
 package mysql_test
 
 import (
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"testing"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -12,7 +12,7 @@ import (
 // with the check whose it is; BenchmarkDial closes it and dials instead.
 func BenchmarkSwitch(b *testing.B) {
 	g := newGround(b, "")
-	to := []driver.Connector{connector(b, g.engine, g.a), connector(b, g.engine, g.b)}
+	to := []sqldriver.Connector{connector(b, g.engine, g.a), connector(b, g.engine, g.b)}
 	conn := open(b, to[0])
 	for i := 0; b.Loop(); i++ {
 		if err := g.engine.Switch(b.Context(), conn.Conn, to[i%2]); err != nil {
@@ -26,7 +26,7 @@ func BenchmarkSwitch(b *testing.B) {
 
 func BenchmarkDial(b *testing.B) {
 	g := newGround(b, "")
-	to := []driver.Connector{connector(b, g.engine, g.a), connector(b, g.engine, g.b)}
+	to := []sqldriver.Connector{connector(b, g.engine, g.a), connector(b, g.engine, g.b)}
 	for i := 0; b.Loop(); i++ {
 		conn, err := to[i%2].Connect(b.Context())
 		if err != nil {
@@ -46,7 +46,7 @@ func BenchmarkDial(b *testing.B) {
 func BenchmarkState(b *testing.B) {
 	s := tenancytest.NewServer(b, "mysql")
 	tenant := s.Tenant(b, "acme")
-	for name, engine := range map[string]dbpool.Engine{"cleaned": s.Engine, "closed": struct{ dbpool.Engine }{s.Engine}} {
+	for name, engine := range map[string]driver.Engine{"cleaned": s.Engine, "closed": struct{ driver.Engine }{s.Engine}} {
 		b.Run(name, func(b *testing.B) {
 			s := &tenancytest.Server{Name: s.Name, Engine: engine}
 			db, err := s.Pool(b, nil).For(b.Context(), tenant)

@@ -2,7 +2,7 @@ package mysql
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"fmt"
 
 	"github.com/artflow-studio/tenancy"
@@ -12,7 +12,7 @@ import (
 // connector opens connections to a database. It gives the missing database its
 // sentinel.
 type connector struct {
-	driver   driver.Connector
+	driver   sqldriver.Connector
 	engine   *Engine
 	database string
 	readOnly bool
@@ -26,11 +26,11 @@ func (c *connector) first() string {
 	return ""
 }
 
-// Driver implements [driver.Connector].
-func (c *connector) Driver() driver.Driver { return c.driver.Driver() }
+// Driver implements [sqldriver.Connector].
+func (c *connector) Driver() sqldriver.Driver { return c.driver.Driver() }
 
-// Connect implements [driver.Connector].
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+// Connect implements [sqldriver.Connector].
+func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	w := &wire{}
 	var l *line
 	inner, err := c.driver.Connect(context.WithValue(context.WithValue(ctx, wireKey{}, w), lineKey{}, &l))
@@ -41,7 +41,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	if first := c.first(); first != "" {
-		if _, err := inner.(driver.ExecerContext).ExecContext(ctx, first, nil); err != nil {
+		if _, err := inner.(sqldriver.ExecerContext).ExecContext(ctx, first, nil); err != nil {
 			_ = inner.Close()
 			return nil, err
 		}
@@ -61,15 +61,15 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 // driversConn is what a connection of the driver can do.
 type driversConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.QueryerContext
-	driver.Pinger
-	driver.NamedValueChecker
-	driver.SessionResetter
-	driver.Validator
+	sqldriver.Conn
+	sqldriver.ConnBeginTx
+	sqldriver.ConnPrepareContext
+	sqldriver.ExecerContext
+	sqldriver.QueryerContext
+	sqldriver.Pinger
+	sqldriver.NamedValueChecker
+	sqldriver.SessionResetter
+	sqldriver.Validator
 }
 
 // plainConn is a connection of the driver to which commands can be sent beside

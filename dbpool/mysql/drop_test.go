@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -18,7 +18,7 @@ import (
 func TestDuringADrop(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "mysql")
-	databases, adopter := s.Engine.(dbpool.Databases), s.Engine.(dbpool.Adopter)
+	databases, adopter := s.Engine.(driver.Databases), s.Engine.(driver.Adopter)
 	for what, do := range map[string]func(ctx context.Context, name string, id tenancy.ID) error{
 		"Drop":  databases.Drop,
 		"Claim": databases.Claim,

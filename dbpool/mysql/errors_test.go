@@ -11,13 +11,13 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	const database, server, unclear = dbpool.FaultDatabase, dbpool.FaultServer, dbpool.FaultUnclear
-	tests := map[uint16]dbpool.Fault{
+	const database, server, unclear = driver.FaultDatabase, driver.FaultServer, driver.FaultUnclear
+	tests := map[uint16]driver.Fault{
 		1030: database, 1033: database, 1034: database, 1044: database, 1049: database, 1054: database,
 		1142: database, 1143: database, 1146: database, 1194: database, 1195: database, 1242: database, 1356: database,
 		1812: database, 1814: database, 1932: database,
@@ -49,46 +49,46 @@ func TestFailure(t *testing.T) {
 	is := func(number uint16) error { return fmt.Errorf("wrapped: %w", &mysql.MySQLError{Number: number}) }
 	for _, tt := range []struct {
 		err  error
-		want dbpool.Failure
+		want driver.Failure
 	}{
-		{is(1064), dbpool.FailureOfStatement}, // ER_PARSE_ERROR
-		{is(1062), dbpool.FailureOfStatement}, // ER_DUP_ENTRY
-		{is(1205), dbpool.FailureOfStatement}, // ER_LOCK_WAIT_TIMEOUT
-		{is(1213), dbpool.FailureOfStatement}, // ER_LOCK_DEADLOCK
-		{is(1969), dbpool.FailureOfStatement}, // ER_STATEMENT_TIMEOUT
-		{is(1290), dbpool.FailureOfStatement},
-		{is(3), dbpool.FailureUnable},
-		{is(1021), dbpool.FailureUnable},
-		{is(1026), dbpool.FailureUnable},
-		{is(1030), dbpool.FailureUnable},
-		{is(1037), dbpool.FailureUnable},
-		{is(1041), dbpool.FailureUnable},
-		{is(1114), dbpool.FailureUnable},
-		{is(1135), dbpool.FailureUnable},
-		{is(1317), dbpool.FailureUnable},
-		{is(1053), dbpool.FailureLost},
-		{is(1077), dbpool.FailureLost},
-		{is(1152), dbpool.FailureLost},
-		{is(1158), dbpool.FailureLost},
-		{is(1159), dbpool.FailureLost},
-		{is(1160), dbpool.FailureLost},
-		{is(1161), dbpool.FailureLost},
-		{is(1184), dbpool.FailureLost},
-		{is(1927), dbpool.FailureLost},
-		{is(3169), dbpool.FailureLost},
-		{is(1615), dbpool.FailureStale},
-		{is(1047), dbpool.FailureNotExecuted},
-		{is(4031), dbpool.FailureNotExecuted},
-		{mysql.ErrInvalidConn, dbpool.FailureLost},
-		{mysql.ErrMalformPkt, dbpool.FailureLost},
-		{mysql.ErrPktSync, dbpool.FailureLost},
-		{mysql.ErrPktSyncMul, dbpool.FailureLost},
-		{errProtocol, dbpool.FailureLost},
-		{io.ErrUnexpectedEOF, dbpool.FailureLost},
-		{net.ErrClosed, dbpool.FailureLost},
-		{mysql.ErrPktTooLarge, dbpool.FailureOfStatement},
-		{context.Canceled, dbpool.FailureOfStatement},
-		{errors.New("cannot scan"), dbpool.FailureOfStatement},
+		{is(1064), driver.FailureOfStatement}, // ER_PARSE_ERROR
+		{is(1062), driver.FailureOfStatement}, // ER_DUP_ENTRY
+		{is(1205), driver.FailureOfStatement}, // ER_LOCK_WAIT_TIMEOUT
+		{is(1213), driver.FailureOfStatement}, // ER_LOCK_DEADLOCK
+		{is(1969), driver.FailureOfStatement}, // ER_STATEMENT_TIMEOUT
+		{is(1290), driver.FailureOfStatement},
+		{is(3), driver.FailureUnable},
+		{is(1021), driver.FailureUnable},
+		{is(1026), driver.FailureUnable},
+		{is(1030), driver.FailureUnable},
+		{is(1037), driver.FailureUnable},
+		{is(1041), driver.FailureUnable},
+		{is(1114), driver.FailureUnable},
+		{is(1135), driver.FailureUnable},
+		{is(1317), driver.FailureUnable},
+		{is(1053), driver.FailureLost},
+		{is(1077), driver.FailureLost},
+		{is(1152), driver.FailureLost},
+		{is(1158), driver.FailureLost},
+		{is(1159), driver.FailureLost},
+		{is(1160), driver.FailureLost},
+		{is(1161), driver.FailureLost},
+		{is(1184), driver.FailureLost},
+		{is(1927), driver.FailureLost},
+		{is(3169), driver.FailureLost},
+		{is(1615), driver.FailureStale},
+		{is(1047), driver.FailureNotExecuted},
+		{is(4031), driver.FailureNotExecuted},
+		{mysql.ErrInvalidConn, driver.FailureLost},
+		{mysql.ErrMalformPkt, driver.FailureLost},
+		{mysql.ErrPktSync, driver.FailureLost},
+		{mysql.ErrPktSyncMul, driver.FailureLost},
+		{errProtocol, driver.FailureLost},
+		{io.ErrUnexpectedEOF, driver.FailureLost},
+		{net.ErrClosed, driver.FailureLost},
+		{mysql.ErrPktTooLarge, driver.FailureOfStatement},
+		{context.Canceled, driver.FailureOfStatement},
+		{errors.New("cannot scan"), driver.FailureOfStatement},
 	} {
 		if got := (&Engine{}).Failure(nil, tt.err); got != tt.want {
 			t.Errorf("%v: got %d, want %d", tt.err, got, tt.want)
@@ -96,10 +96,10 @@ func TestFailure(t *testing.T) {
 	}
 	e := &Engine{rejectReadOnly: true}
 	for _, number := range []uint16{1290, 1792, 1836} {
-		if got := e.Failure(&linked{}, is(number)); got != dbpool.FailureNotExecuted {
+		if got := e.Failure(&linked{}, is(number)); got != driver.FailureNotExecuted {
 			t.Errorf("%d with rejectReadOnly: got %d, want it not executed", number, got)
 		}
-		if got := e.Failure(&linked{readOnly: true}, is(number)); got != dbpool.FailureOfStatement {
+		if got := e.Failure(&linked{readOnly: true}, is(number)); got != driver.FailureOfStatement {
 			t.Errorf("%d on a connection that only reads: got %d, want the statement's", number, got)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package mysql is the [dbpool.Engine] for MySQL and MariaDB, with
+// Package mysql is the [driver.Engine] for MySQL and MariaDB, with
 // go-sql-driver/mysql.
 //
 // On MariaDB from 10.11 on, a connection whose session has state is cleaned, and
@@ -17,7 +17,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +29,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -42,18 +42,18 @@ type Engine struct {
 }
 
 var (
-	_ dbpool.Engine    = (*Engine)(nil)
-	_ dbpool.Databases = (*Engine)(nil)
-	_ dbpool.Inventory = (*Engine)(nil)
-	_ dbpool.Adopter   = (*Engine)(nil)
-	_ dbpool.ReadOnly  = (*Engine)(nil)
-	_ dbpool.Settings  = (*Engine)(nil)
-	_ dbpool.Sessions  = (*Engine)(nil)
-	_ dbpool.Switcher  = (*Engine)(nil)
-	_ dbpool.Failures  = (*Engine)(nil)
-	_ dbpool.Traffic   = (*Engine)(nil)
+	_ driver.Engine            = (*Engine)(nil)
+	_ driver.Databases         = (*Engine)(nil)
+	_ driver.Inventory         = (*Engine)(nil)
+	_ driver.Adopter           = (*Engine)(nil)
+	_ driver.ReadOnly          = (*Engine)(nil)
+	_ driver.SettingsChecker   = (*Engine)(nil)
+	_ driver.SessionCleaner    = (*Engine)(nil)
+	_ driver.Switcher          = (*Engine)(nil)
+	_ driver.FailureClassifier = (*Engine)(nil)
+	_ driver.SendCounter       = (*Engine)(nil)
 
-	_ dbpool.Interrupts = (*Engine)(nil)
+	_ driver.Interrupter = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -141,7 +141,7 @@ func parse(dsn string) (*mysql.Config, error) {
 func (e *Engine) DriverName() string { return "mysql" }
 
 // Connector returns what opens connections to the database.
-func (e *Engine) Connector(database string) (driver.Connector, error) {
+func (e *Engine) Connector(database string) (sqldriver.Connector, error) {
 	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (e *Engine) connector(database string) (*connector, error) {
 
 // ReadOnlyConnector returns what opens connections whose transactions are
 // read-only by default.
-func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+func (e *Engine) ReadOnlyConnector(database string) (sqldriver.Connector, error) {
 	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return nil, err
 	}
@@ -178,13 +178,13 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 
 // CheckSettings asks whether transactions of a connection that only reads are
 // read-only. The variable has two names: servers know one of them, or both.
-func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+func (e *Engine) CheckSettings(ctx context.Context, conn sqldriver.Conn, readOnly bool) error {
 	if !readOnly {
 		return nil
 	}
 	row, err := sqlkit.Strings(ctx, conn, `SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_read_only', 'transaction_read_only')`)
 	if err == nil && row[1] != "ON" {
-		err = &dbpool.SettingError{Name: row[0], Want: "ON", Got: row[1]}
+		err = &driver.SettingError{Name: row[0], Want: "ON", Got: row[1]}
 	}
 	return err
 }
@@ -367,5 +367,5 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 // connBytes is what BenchmarkConnBytes of package dbpool measured.
 const connBytes = 20 << 10
 
-// ConnBytes implements [dbpool.ConnSizer].
+// ConnBytes implements [driver.ConnSizer].
 func (*Engine) ConnBytes() int64 { return connBytes }

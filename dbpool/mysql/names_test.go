@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -18,7 +18,7 @@ func TestNamesDifferInCase(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "mysql")
 	acme := s.Tenant(t, "acme")
-	d := s.Engine.(dbpool.Databases)
+	d := s.Engine.(driver.Databases)
 	name, other := acme.Placement.Database, strings.ToUpper(acme.Placement.Database)
 	c, err := s.Engine.Connector(name)
 	if err != nil {

@@ -2,16 +2,16 @@ package mysql
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-var _ dbpool.Orphans = (*Engine)(nil)
+var _ driver.SessionKiller = (*Engine)(nil)
 
 // run tells one run of a server from others. The end of UUID() is a number of the
 // machine, and one that a server draws when it starts, or when the clock is set
@@ -35,7 +35,7 @@ type linked struct {
 // link returns the connection; its methods are those of what embeds it, too.
 func (c *linked) link() *linked { return c }
 
-func linkOf(conn driver.Conn) *linked {
+func linkOf(conn sqldriver.Conn) *linked {
 	if l, ok := conn.(interface{ link() *linked }); ok {
 		return l.link()
 	}
@@ -43,30 +43,30 @@ func linkOf(conn driver.Conn) *linked {
 }
 
 // Sent returns how often the connection has written to the network.
-func (e *Engine) Sent(conn driver.Conn) int64 {
+func (e *Engine) Sent(conn sqldriver.Conn) int64 {
 	if c := linkOf(conn); c != nil {
 		return c.line.writes.Load()
 	}
 	return -1
 }
 
-// Ended is closed when the server has hung up.
-func (e *Engine) Ended(conn driver.Conn) <-chan struct{} {
+// Closed is closed when the server has hung up.
+func (e *Engine) Closed(conn sqldriver.Conn) <-chan struct{} {
 	if c := linkOf(conn); c != nil {
 		return c.line.ended
 	}
 	return nil
 }
 
-// End is KILL, which an account needs no privilege for. It reaches no session of
+// Kill is KILL, which an account needs no privilege for. It reaches no session of
 // another server or of another run, whatever its number is: there the session is
 // gone.
-func (e *Engine) End(ctx context.Context, over, closed driver.Conn) (gone bool, err error) {
+func (e *Engine) Kill(ctx context.Context, over, closed sqldriver.Conn) (gone bool, err error) {
 	c := linkOf(closed)
 	if c == nil || c.number == "" {
 		return false, errors.New("a connection whose session is not known")
 	}
-	x, ok := over.(driver.ExecerContext)
+	x, ok := over.(sqldriver.ExecerContext)
 	if !ok {
 		return false, fmt.Errorf("%T cannot execute", over)
 	}

@@ -3,7 +3,7 @@ package mysql
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,17 +13,17 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-var _ dbpool.Replication = (*Engine)(nil)
+var _ driver.Replication = (*Engine)(nil)
 
 // unknownVariable is ER_UNKNOWN_SYSTEM_VARIABLE.
 const unknownVariable = 1193
 
 // Server returns what opens connections to the server, with no database chosen.
-func (e *Engine) Server() (driver.Connector, error) {
+func (e *Engine) Server() (sqldriver.Connector, error) {
 	c, err := e.connector("")
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (e *Engine) Server() (driver.Connector, error) {
 // unwraps to [tenancy.ErrInvalid], and so is MySQL: its IDs are others than
 // those of MariaDB. Nothing is ever said to have reached what a server without a
 // binary log has, nor one whose log is empty.
-func (e *Engine) Position(ctx context.Context, conn driver.Conn) (dbpool.Position, error) {
+func (e *Engine) Position(ctx context.Context, conn sqldriver.Conn) (driver.Position, error) {
 	row, err := sqlkit.Strings(ctx, conn, `SELECT IF(@@GLOBAL.log_bin, 'log', ''), CONCAT(@@GLOBAL.server_id), @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos`)
 	if refused := (*mysql.MySQLError)(nil); errors.As(err, &refused) && refused.Number == unknownVariable {
 		return "", fmt.Errorf("%w: positions need MariaDB; the global transaction IDs of MySQL are not supported", tenancy.ErrInvalid)
@@ -63,7 +63,7 @@ func (e *Engine) Position(ctx context.Context, conn driver.Conn) (dbpool.Positio
 //
 // MariaDB has no name for a group of servers that replicate each other: two of
 // them whose domains and servers have the same numbers are not told apart.
-func (e *Engine) Reached(at, want dbpool.Position) bool {
+func (e *Engine) Reached(at, want driver.Position) bool {
 	a, ok := parsePosition(at)
 	if !ok {
 		return false
@@ -148,16 +148,16 @@ func newestFirst(a, b gtid) int {
 
 const prefix = "mariadb:"
 
-func (p position) text() dbpool.Position {
+func (p position) text() driver.Position {
 	written, visible := join(p.written), join(p.visible)
 	if written == visible {
-		return dbpool.Position(prefix + written)
+		return driver.Position(prefix + written)
 	}
-	return dbpool.Position(prefix + written + ":" + visible)
+	return driver.Position(prefix + written + ":" + visible)
 }
 
 // parsePosition takes what text makes, and nothing else.
-func parsePosition(text dbpool.Position) (p position, ok bool) {
+func parsePosition(text driver.Position) (p position, ok bool) {
 	rest, ok := strings.CutPrefix(string(text), prefix)
 	if !ok {
 		return position{}, false

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 func TestReached(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		at, want dbpool.Position
+		at, want driver.Position
 		reached  bool
 	}{
 		{"mariadb:0-1-270", "mariadb:0-1-270", true},
@@ -64,7 +64,7 @@ func TestReadPosition(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, log, written, applied string // of server 1; log is not empty if there is one
-		want                        dbpool.Position
+		want                        driver.Position
 		err                         error
 	}{
 		{"primary", "log", "0-1-9", "", "mariadb:0-1-9", nil},
@@ -102,7 +102,7 @@ func FuzzPosition(f *testing.F) {
 		f.Add(s, "mariadb:0-1-4:0-1-3")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		at, want := dbpool.Position(a), dbpool.Position(b)
+		at, want := driver.Position(a), driver.Position(b)
 		var e *Engine
 		p, ok := parsePosition(at)
 		if ok && (p.text() != at || !charset.MatchString(a)) {

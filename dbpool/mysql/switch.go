@@ -3,13 +3,13 @@ package mysql
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -36,7 +36,7 @@ const sessionColumns = `@@GLOBAL.init_connect, CURRENT_ROLE(), CONCAT(@@profilin
 // newSession asks what the session of a connection is like, which must be new. It
 // returns nil of one that cannot be made new again. Only MariaDB reads the comment,
 // from 10.11 on.
-func (c *connector) newSession(ctx context.Context, conn driver.Conn) *session {
+func (c *connector) newSession(ctx context.Context, conn sqldriver.Conn) *session {
 	row, err := sqlkit.Strings(ctx, conn, `SELECT 'MariaDB' /*M!101100 , `+sessionColumns+` */`)
 	if err != nil {
 		return nil
@@ -70,7 +70,7 @@ func (s *session) is(row []string) error {
 // Identify asks in one round trip. Without a marker the database's name is asked
 // for alone. Of a connection that can be switched it fails, too, if the session is
 // not like a new one.
-func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	c, plain := conn.(*plainConn)
 	more := ", " + numberColumn + ", IF(@@autocommit, '1', '0')"
 	if plain {
@@ -84,34 +84,34 @@ func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identit
 		err = c.fresh.is(row[4:])
 	}
 	if err == nil && row[3] != "1" { // any statement would leave a transaction open
-		err = &dbpool.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
+		err = &driver.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
 	}
 	if err != nil {
-		return dbpool.Identity{}, err
+		return driver.Identity{}, err
 	}
 	if l := linkOf(conn); l != nil {
 		l.number = row[2]
 	}
-	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
+	return driver.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
 }
 
 // Switch resets the session and leads it to the database of another connector of
 // this engine. The commands are sent in front of Identify's, in one round trip; if
 // one of them fails, so does Identify.
-func (e *Engine) Switch(ctx context.Context, conn driver.Conn, to driver.Connector) error {
+func (e *Engine) Switch(ctx context.Context, conn sqldriver.Conn, to sqldriver.Connector) error {
 	c, ok := conn.(*plainConn)
 	if !ok || c.at.engine != e {
-		return driver.ErrSkip
+		return sqldriver.ErrSkip
 	}
 	at, ok := to.(*connector)
 	if !ok || at.engine != e || at.database == "" {
-		return driver.ErrSkip
+		return sqldriver.ErrSkip
 	}
 	return c.renew(ctx, at)
 }
 
-// Reset makes the session new where it is, in one round trip.
-func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
+// Clean makes the session new where it is, in one round trip.
+func (e *Engine) Clean(ctx context.Context, conn sqldriver.Conn) error {
 	c, ok := conn.(*plainConn)
 	if !ok || c.at.database == "" {
 		return errors.New("mysql: the session cannot be made new")

@@ -2,7 +2,7 @@ package mysql_test
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -109,10 +110,10 @@ var prepareLeftovers = []string{
 // raw is a connection below database/sql.
 type raw struct {
 	t testing.TB
-	driver.Conn
+	sqldriver.Conn
 }
 
-func open(t testing.TB, c driver.Connector) raw {
+func open(t testing.TB, c sqldriver.Connector) raw {
 	t.Helper()
 	conn, err := c.Connect(context.WithoutCancel(t.Context()))
 	if err != nil {
@@ -124,13 +125,13 @@ func open(t testing.TB, c driver.Connector) raw {
 
 // do runs a statement, and returns its rows or its error as a text.
 func (r raw) do(query string) string {
-	rows, err := r.Conn.(driver.QueryerContext).QueryContext(context.WithoutCancel(r.t.Context()), query, nil)
+	rows, err := r.Conn.(sqldriver.QueryerContext).QueryContext(context.WithoutCancel(r.t.Context()), query, nil)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = rows.Close() }()
 	var all []string
-	values := make([]driver.Value, len(rows.Columns()))
+	values := make([]sqldriver.Value, len(rows.Columns()))
 	for {
 		err := rows.Next(values)
 		if errors.Is(err, io.EOF) {
@@ -178,7 +179,7 @@ func newGround(t testing.TB, params string) *ground {
 	return g
 }
 
-func connector(t testing.TB, e dbpool.Engine, tenant *tenancy.Tenant) driver.Connector {
+func connector(t testing.TB, e driver.Engine, tenant *tenancy.Tenant) sqldriver.Connector {
 	t.Helper()
 	c, err := e.Connector(tenant.Placement.Database)
 	if err != nil {
@@ -191,14 +192,14 @@ func connector(t testing.TB, e dbpool.Engine, tenant *tenancy.Tenant) driver.Con
 func (g *ground) identify(t *testing.T, conn raw, tenant *tenancy.Tenant) error {
 	t.Helper()
 	got, err := g.engine.Identify(t.Context(), conn.Conn)
-	if want := (dbpool.Identity{Database: tenant.Placement.Database, Tenant: tenant.ID}); err == nil && got != want {
+	if want := (driver.Identity{Database: tenant.Placement.Database, Tenant: tenant.ID}); err == nil && got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	return err
 }
 
 // server leads to no database.
-func (g *ground) server(t *testing.T) driver.Connector {
+func (g *ground) server(t *testing.T) sqldriver.Connector {
 	t.Helper()
 	c, err := g.engine.Server()
 	if err != nil {
@@ -404,7 +405,7 @@ func TestSwitchToWhatIsGone(t *testing.T) {
 	if st := p.Stat(s.Name); st.Dials != 1 || st.Switches != 2 {
 		t.Errorf("got %d dials and %d switches, want 1 and 2", st.Dials, st.Switches)
 	}
-	d := s.Engine.(dbpool.Databases)
+	d := s.Engine.(driver.Databases)
 	if err := d.Drop(t.Context(), b.Placement.Database, b.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -444,8 +445,8 @@ func TestSwitchSkips(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		engine *mysql.Engine
-		from   driver.Connector
-		to     driver.Connector
+		from   sqldriver.Connector
+		to     sqldriver.Connector
 	}{
 		{"compressed", packed.engine, connector(t, packed.engine, packed.a), connector(t, packed.engine, packed.b)},
 		{"of another engine", g.engine, connector(t, other.engine, other.a), connector(t, g.engine, g.b)},
@@ -454,8 +455,8 @@ func TestSwitchSkips(t *testing.T) {
 	} {
 		conn := open(t, c.from)
 		conn.must(`SET @left = 1`)
-		if err := c.engine.Switch(t.Context(), conn.Conn, c.to); !errors.Is(err, driver.ErrSkip) {
-			t.Errorf("%s: got %v, want driver.ErrSkip", c.name, err)
+		if err := c.engine.Switch(t.Context(), conn.Conn, c.to); !errors.Is(err, sqldriver.ErrSkip) {
+			t.Errorf("%s: got %v, want sqldriver.ErrSkip", c.name, err)
 		}
 		if got := conn.do(`SELECT @left`); got != "1" {
 			t.Errorf("%s: got %q, want the session as it was", c.name, got)
@@ -467,15 +468,15 @@ func TestSwitchSkips(t *testing.T) {
 	if err == nil {
 		err = g.identify(t, conn, g.b)
 	}
-	if err == nil || errors.Is(err, driver.ErrSkip) {
+	if err == nil || errors.Is(err, sqldriver.ErrSkip) {
 		t.Errorf("a connection that was killed: got %v, want another error", err)
 	}
 	conn = open(t, connector(t, g.engine, g.a))
 	_ = conn.Close()
-	if err := g.engine.Switch(t.Context(), conn.Conn, connector(t, g.engine, g.b)); err == nil || errors.Is(err, driver.ErrSkip) {
+	if err := g.engine.Switch(t.Context(), conn.Conn, connector(t, g.engine, g.b)); err == nil || errors.Is(err, sqldriver.ErrSkip) {
 		t.Errorf("a connection that is closed: got %v, want another error", err)
 	}
-	if err := packed.engine.Reset(t.Context(), open(t, connector(t, packed.engine, packed.a)).Conn); err == nil {
+	if err := packed.engine.Clean(t.Context(), open(t, connector(t, packed.engine, packed.a)).Conn); err == nil {
 		t.Error("compressed: got no error of Reset")
 	}
 }
@@ -494,7 +495,7 @@ func TestResetAfterSwitch(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn.must(`USE information_schema`)
-			if err := g.engine.Reset(t.Context(), conn.Conn); err != nil {
+			if err := g.engine.Clean(t.Context(), conn.Conn); err != nil {
 				t.Fatal(err)
 			}
 		}

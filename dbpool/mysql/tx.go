@@ -2,7 +2,7 @@ package mysql
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"time"
 )
 
@@ -13,8 +13,8 @@ const (
 	rollbackTimeout = 5 * time.Second
 )
 
-// BeginTx implements [driver.ConnBeginTx].
-func (c *linked) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+// BeginTx implements [sqldriver.ConnBeginTx].
+func (c *linked) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
 	inner, err := c.driversConn.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -25,18 +25,18 @@ func (c *linked) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 // tx is a transaction of the driver, whose ends the driver would wait for without
 // any bound.
 type tx struct {
-	driver.Tx
+	sqldriver.Tx
 	line *line
 	ctx  context.Context //nolint:containedctx // that of the transaction, as in database/sql
 }
 
-// Commit implements [driver.Tx].
+// Commit implements [sqldriver.Tx].
 func (t *tx) Commit() error {
 	defer t.line.deadline(t.ctx, commitGrace)()
 	return t.Tx.Commit()
 }
 
-// Rollback implements [driver.Tx].
+// Rollback implements [sqldriver.Tx].
 func (t *tx) Rollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
@@ -44,8 +44,8 @@ func (t *tx) Rollback() error {
 	return t.Tx.Rollback()
 }
 
-// Interrupt implements [dbpool.Interrupts].
-func (e *Engine) Interrupt(ctx context.Context, conn driver.Conn) (stop func()) {
+// Interrupt implements [driver.Interrupter].
+func (e *Engine) Interrupt(ctx context.Context, conn sqldriver.Conn) (stop func()) {
 	if c := linkOf(conn); c != nil {
 		return c.line.deadline(ctx, 0)
 	}

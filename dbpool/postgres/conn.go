@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +18,7 @@ import (
 // connector opens connections of this package. It gives the missing database its
 // sentinel.
 type connector struct {
-	driver.Connector
+	sqldriver.Connector
 	readOnly bool
 }
 
@@ -32,8 +32,8 @@ func (e *Engine) newConnector(config *pgx.ConnConfig) *connector {
 	return &connector{stdlib.GetConnector(*config, opts...), config.RuntimeParams[readOnlySetting] == "on"}
 }
 
-// Connect implements [driver.Connector].
-func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+// Connect implements [sqldriver.Connector].
+func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	inner, err := c.Connector.Connect(ctx)
 	if sqlkit.IsNoDatabase(err) {
 		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
@@ -58,14 +58,14 @@ type conn struct {
 }
 
 // Unwrap returns the connection of pgx for database/sql.
-func (c *conn) Unwrap() driver.Conn { return c.Conn }
+func (c *conn) Unwrap() sqldriver.Conn { return c.Conn }
 
 // Ping asks the server for a sign of life. A connection that gives none before the
 // context ends is closed at once.
 func (c *conn) Ping(ctx context.Context) error {
 	pgx := c.Conn.Conn()
 	if pgx.IsClosed() {
-		return driver.ErrBadConn
+		return sqldriver.ErrBadConn
 	}
 	within, stop := deadline(ctx, pgx.PgConn().Conn())
 	err := pgx.Ping(within)
@@ -98,10 +98,10 @@ func deadline(ctx context.Context, conn net.Conn) (within context.Context, stop 
 	}
 }
 
-// ExecContext implements [driver.ExecerContext]. A statement that the server
+// ExecContext implements [sqldriver.ExecerContext]. A statement that the server
 // refuses to execute, because its plan has been made for other columns, is
 // prepared anew.
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
 	res, err := c.Conn.ExecContext(ctx, query, args)
 	if c.mayRenew(err) {
 		return c.Conn.ExecContext(ctx, query, args)
@@ -109,8 +109,8 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return res, err
 }
 
-// QueryContext implements [driver.QueryerContext], as ExecContext.
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+// QueryContext implements [sqldriver.QueryerContext], as ExecContext.
+func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
 	rows, err := c.Conn.QueryContext(ctx, query, args)
 	if c.mayRenew(err) {
 		return c.Conn.QueryContext(ctx, query, args)
@@ -128,8 +128,8 @@ func (c *conn) mayRenew(err error) bool {
 // the transaction may have ended.
 const rollbackTimeout = 5 * time.Second
 
-// BeginTx implements [driver.ConnBeginTx].
-func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+// BeginTx implements [sqldriver.ConnBeginTx].
+func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
 	inner, err := c.Conn.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -139,11 +139,11 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 
 // tx is a transaction that can be rolled back when its context has ended.
 type tx struct {
-	driver.Tx
+	sqldriver.Tx
 	conn *stdlib.Conn
 }
 
-// Rollback implements [driver.Tx]. The connection is closed if it fails.
+// Rollback implements [sqldriver.Tx]. The connection is closed if it fails.
 func (t *tx) Rollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
@@ -164,7 +164,7 @@ func lineOf(c net.Conn) *sqlkit.Line {
 }
 
 // pgxConn returns the connection of pgx below one of database/sql.
-func pgxConn(c driver.Conn) (*pgx.Conn, error) {
+func pgxConn(c sqldriver.Conn) (*pgx.Conn, error) {
 	if own, ok := c.(*conn); ok {
 		return own.Conn.Conn(), nil
 	}
@@ -174,12 +174,12 @@ func pgxConn(c driver.Conn) (*pgx.Conn, error) {
 	return nil, errNotPgx(c)
 }
 
-func errNotPgx(c driver.Conn) error {
+func errNotPgx(c sqldriver.Conn) error {
 	return fmt.Errorf("%w: %T is not a connection of pgx", tenancy.ErrInvalid, c)
 }
 
 // Sent returns how often the connection has written to the network.
-func (e *Engine) Sent(c driver.Conn) int64 {
+func (e *Engine) Sent(c sqldriver.Conn) int64 {
 	if own, ok := c.(*conn); ok && own.line != nil {
 		return own.line.Writes()
 	}
@@ -192,11 +192,11 @@ func (e *Engine) Sent(c driver.Conn) int64 {
 const reset = `CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;
 	SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES`
 
-// Reset cleans a session: settings, role, temporary tables, cursors, locks,
+// Clean cleans a session: settings, role, temporary tables, cursors, locks,
 // sequences, prepared statements, notifications that nobody has fetched. An open
 // transaction is an error. Types that were registered with pgx stay, as does its
 // CustomData.
-func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
+func (e *Engine) Clean(ctx context.Context, conn sqldriver.Conn) error {
 	c, err := pgxConn(conn)
 	if err != nil {
 		return err
@@ -221,9 +221,9 @@ func (e *Engine) Reset(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-// Ended is closed when the connection has ended, which pgx leaves to a goroutine
+// Closed is closed when the connection has ended, which pgx leaves to a goroutine
 // where a query was broken off.
-func (e *Engine) Ended(conn driver.Conn) <-chan struct{} {
+func (e *Engine) Closed(conn sqldriver.Conn) <-chan struct{} {
 	if c, err := pgxConn(conn); err == nil {
 		return c.PgConn().CleanupDone()
 	}

@@ -11,15 +11,15 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	const database, server, unclear = dbpool.FaultDatabase, dbpool.FaultServer, dbpool.FaultUnclear
+	const database, server, unclear = driver.FaultDatabase, driver.FaultServer, driver.FaultUnclear
 	tests := map[string]struct {
 		row  string // of dialFaults
-		want dbpool.Fault
+		want driver.Fault
 	}{
 		"08006": {"08", server}, "08001": {"08", server},
 		"08P01": {"08P01", unclear},
@@ -60,13 +60,13 @@ func TestRefusesWrites(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status map[string]string
-		want   dbpool.Failure
+		want   driver.Failure
 	}{
-		"a standby":                     {map[string]string{"in_hot_standby": "on"}, dbpool.FailureNotExecuted},
-		"a standby that reads only":     {map[string]string{"in_hot_standby": "on", readOnlySetting: "on"}, dbpool.FailureNotExecuted},
-		"a server that reads only":      {map[string]string{"in_hot_standby": "off", readOnlySetting: "on"}, dbpool.FailureUnable},
-		"a transaction that reads only": {map[string]string{"in_hot_standby": "off", readOnlySetting: "off"}, dbpool.FailureOfStatement},
-		"an old server":                 {nil, dbpool.FailureOfStatement},
+		"a standby":                     {map[string]string{"in_hot_standby": "on"}, driver.FailureNotExecuted},
+		"a standby that reads only":     {map[string]string{"in_hot_standby": "on", readOnlySetting: "on"}, driver.FailureNotExecuted},
+		"a server that reads only":      {map[string]string{"in_hot_standby": "off", readOnlySetting: "on"}, driver.FailureUnable},
+		"a transaction that reads only": {map[string]string{"in_hot_standby": "off", readOnlySetting: "off"}, driver.FailureOfStatement},
+		"an old server":                 {nil, driver.FailureOfStatement},
 	} {
 		if got := refusesWrites(func(name string) string { return tt.status[name] }); got != tt.want {
 			t.Errorf("%s: got %d, want %d", name, got, tt.want)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -35,33 +35,33 @@ func TestFailure(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		err  error
-		want dbpool.Failure
+		want driver.Failure
 	}{
-		{is("ERROR", "42601", ""), dbpool.FailureOfStatement}, // syntax_error
-		{is("ERROR", "23505", ""), dbpool.FailureOfStatement}, // unique_violation
-		{is("ERROR", "40P01", ""), dbpool.FailureOfStatement}, // deadlock_detected
-		{is("ERROR", "57014", ""), dbpool.FailureOfStatement}, // query_canceled
-		{is("ERROR", "25006", ""), dbpool.FailureOfStatement}, // read_only_sql_transaction
-		{is("ERROR", "53000", ""), dbpool.FailureUnable},
-		{is("ERROR", "53100", ""), dbpool.FailureUnable},
-		{is("ERROR", "53200", ""), dbpool.FailureUnable},
-		{is("ERROR", "53400", ""), dbpool.FailureUnable},
-		{is("ERROR", "58000", ""), dbpool.FailureUnable},
-		{is("ERROR", "58030", ""), dbpool.FailureUnable},
-		{is("FATAL", "57P01", ""), dbpool.FailureLost}, // admin_shutdown
-		{is("FATAL", "57P02", ""), dbpool.FailureLost}, // crash_shutdown
-		{is("FATAL", "25P03", ""), dbpool.FailureLost}, // idle_in_transaction_session_timeout
-		{is("PANIC", "53100", ""), dbpool.FailureLost},
-		{is("ERROR", "0A000", "RevalidateCachedQuery"), dbpool.FailureStale},
-		{is("ERROR", "0A000", ""), dbpool.FailureStale}, // of a server that names no function
-		{is("ERROR", "0A000", "transformInsertStmt"), dbpool.FailureOfStatement},
-		{io.EOF, dbpool.FailureLost},
-		{io.ErrUnexpectedEOF, dbpool.FailureLost},
-		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, dbpool.FailureLost},
-		{net.ErrClosed, dbpool.FailureLost},
-		{context.Canceled, dbpool.FailureOfStatement},
-		{context.DeadlineExceeded, dbpool.FailureOfStatement},
-		{errors.New("cannot scan"), dbpool.FailureOfStatement},
+		{is("ERROR", "42601", ""), driver.FailureOfStatement}, // syntax_error
+		{is("ERROR", "23505", ""), driver.FailureOfStatement}, // unique_violation
+		{is("ERROR", "40P01", ""), driver.FailureOfStatement}, // deadlock_detected
+		{is("ERROR", "57014", ""), driver.FailureOfStatement}, // query_canceled
+		{is("ERROR", "25006", ""), driver.FailureOfStatement}, // read_only_sql_transaction
+		{is("ERROR", "53000", ""), driver.FailureUnable},
+		{is("ERROR", "53100", ""), driver.FailureUnable},
+		{is("ERROR", "53200", ""), driver.FailureUnable},
+		{is("ERROR", "53400", ""), driver.FailureUnable},
+		{is("ERROR", "58000", ""), driver.FailureUnable},
+		{is("ERROR", "58030", ""), driver.FailureUnable},
+		{is("FATAL", "57P01", ""), driver.FailureLost}, // admin_shutdown
+		{is("FATAL", "57P02", ""), driver.FailureLost}, // crash_shutdown
+		{is("FATAL", "25P03", ""), driver.FailureLost}, // idle_in_transaction_session_timeout
+		{is("PANIC", "53100", ""), driver.FailureLost},
+		{is("ERROR", "0A000", "RevalidateCachedQuery"), driver.FailureStale},
+		{is("ERROR", "0A000", ""), driver.FailureStale}, // of a server that names no function
+		{is("ERROR", "0A000", "transformInsertStmt"), driver.FailureOfStatement},
+		{io.EOF, driver.FailureLost},
+		{io.ErrUnexpectedEOF, driver.FailureLost},
+		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, driver.FailureLost},
+		{net.ErrClosed, driver.FailureLost},
+		{context.Canceled, driver.FailureOfStatement},
+		{context.DeadlineExceeded, driver.FailureOfStatement},
+		{errors.New("cannot scan"), driver.FailureOfStatement},
 	} {
 		if got := e.Failure(conn, tt.err); got != tt.want {
 			t.Errorf("%v: got %d, want %d", tt.err, got, tt.want)
@@ -70,7 +70,7 @@ func TestFailure(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := e.Failure(conn, errors.New("conn closed")); got != dbpool.FailureLost {
+	if got := e.Failure(conn, errors.New("conn closed")); got != driver.FailureLost {
 		t.Errorf("closed: got %d, want it lost", got)
 	}
 }

@@ -1,10 +1,10 @@
-// Package postgres is the [dbpool.Engine] for PostgreSQL, with pgx.
+// Package postgres is the [driver.Engine] for PostgreSQL, with pgx.
 package postgres
 
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -33,16 +33,16 @@ type Engine struct {
 }
 
 var (
-	_ dbpool.Engine    = (*Engine)(nil)
-	_ dbpool.Databases = (*Engine)(nil)
-	_ dbpool.Inventory = (*Engine)(nil)
-	_ dbpool.Adopter   = (*Engine)(nil)
-	_ dbpool.Sessions  = (*Engine)(nil)
-	_ dbpool.Endings   = (*Engine)(nil)
-	_ dbpool.ReadOnly  = (*Engine)(nil)
-	_ dbpool.Failures  = (*Engine)(nil)
-	_ dbpool.Traffic   = (*Engine)(nil)
-	_ dbpool.Settings  = (*Engine)(nil)
+	_ driver.Engine            = (*Engine)(nil)
+	_ driver.Databases         = (*Engine)(nil)
+	_ driver.Inventory         = (*Engine)(nil)
+	_ driver.Adopter           = (*Engine)(nil)
+	_ driver.SessionCleaner    = (*Engine)(nil)
+	_ driver.CloseNotifier     = (*Engine)(nil)
+	_ driver.ReadOnly          = (*Engine)(nil)
+	_ driver.FailureClassifier = (*Engine)(nil)
+	_ driver.SendCounter       = (*Engine)(nil)
+	_ driver.SettingsChecker   = (*Engine)(nil)
 )
 
 // Options are the options of [New].
@@ -95,7 +95,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 func (e *Engine) DriverName() string { return "pgx" }
 
 // Connector returns what opens connections to the database.
-func (e *Engine) Connector(database string) (driver.Connector, error) {
+func (e *Engine) Connector(database string) (sqldriver.Connector, error) {
 	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 
 // ReadOnlyConnector returns what opens connections whose transactions are
 // read-only by default.
-func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+func (e *Engine) ReadOnlyConnector(database string) (sqldriver.Connector, error) {
 	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return nil, err
 	}
@@ -119,19 +119,19 @@ func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
 // Identify asks in one round trip, by the simple protocol. A statement that
 // fails ends neither the session nor a transaction, so without a marker the
 // database's name is asked for alone.
-func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	c, err := pgxConn(conn)
 	if err != nil {
-		return dbpool.Identity{}, err
+		return driver.Identity{}, err
 	}
 	row, err := queryRow(ctx, c, `SELECT pg_catalog.current_database(), (SELECT tenant_id FROM public.tenancy_marker)`, 2)
 	if sqlkit.IsNoTable(err) {
 		row, err = queryRow(ctx, c, `SELECT pg_catalog.current_database(), ''`, 2)
 	}
 	if err != nil {
-		return dbpool.Identity{}, err
+		return driver.Identity{}, err
 	}
-	return dbpool.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
+	return driver.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
 }
 
 // readOnlySetting makes transactions read-only. Poolers drop or refuse it.
@@ -139,7 +139,7 @@ const readOnlySetting = "default_transaction_read_only"
 
 // CheckSettings asks whether transactions of a connection that only reads are
 // read-only.
-func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+func (e *Engine) CheckSettings(ctx context.Context, conn sqldriver.Conn, readOnly bool) error {
 	if !readOnly {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly b
 	}
 	row, err := queryRow(ctx, c, `SELECT pg_catalog.current_setting('`+readOnlySetting+`')`, 1)
 	if err == nil && row[0] != "on" {
-		err = &dbpool.SettingError{Name: readOnlySetting, Want: "on", Got: row[0]}
+		err = &driver.SettingError{Name: readOnlySetting, Want: "on", Got: row[0]}
 	}
 	return err
 }
@@ -289,5 +289,5 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 // connBytes is what BenchmarkConnBytes of package dbpool measured.
 const connBytes = 80 << 10
 
-// ConnBytes implements [dbpool.ConnSizer].
+// ConnBytes implements [driver.ConnSizer].
 func (*Engine) ConnBytes() int64 { return connBytes }

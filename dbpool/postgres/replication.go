@@ -2,20 +2,20 @@ package postgres
 
 import (
 	"context"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
-var _ dbpool.Replication = (*Engine)(nil)
+var _ driver.Replication = (*Engine)(nil)
 
 // Server returns what opens connections to the database that the DSN names.
-func (e *Engine) Server() (driver.Connector, error) {
+func (e *Engine) Server() (sqldriver.Connector, error) {
 	return e.newConnector(e.config.Copy()), nil
 }
 
@@ -54,7 +54,7 @@ const askPosition = `SELECT s.system_identifier, i.max_data_alignment, i.wal_blo
 // old timeline until it is restarted, or makes a restart point, which is due
 // after checkpoint_timeout: so long it has reached no position of the new
 // primary, and may seem to have reached what the failover has lost.
-func (e *Engine) Position(ctx context.Context, conn driver.Conn) (dbpool.Position, error) {
+func (e *Engine) Position(ctx context.Context, conn sqldriver.Conn) (driver.Position, error) {
 	c, err := pgxConn(conn)
 	if err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func (e *Engine) Position(ctx context.Context, conn driver.Conn) (dbpool.Positio
 // before a failover after it. Two servers that were promoted from the same
 // timeline, each without knowing of the other, may get timelines of the same
 // number, and are not told apart.
-func (e *Engine) Reached(at, want dbpool.Position) bool {
+func (e *Engine) Reached(at, want driver.Position) bool {
 	a, ok := parsePosition(at)
 	if !ok {
 		return false
@@ -92,12 +92,12 @@ type position struct {
 	lsn      uint64
 }
 
-func (p position) text() dbpool.Position {
-	return dbpool.Position(fmt.Sprintf("pg:%d:%d:%X/%X", p.system, p.timeline, p.lsn>>32, uint32(p.lsn))) //nolint:gosec // its lower half
+func (p position) text() driver.Position {
+	return driver.Position(fmt.Sprintf("pg:%d:%d:%X/%X", p.system, p.timeline, p.lsn>>32, uint32(p.lsn))) //nolint:gosec // its lower half
 }
 
 // parsePosition takes what text makes, and nothing else.
-func parsePosition(text dbpool.Position) (p position, ok bool) {
+func parsePosition(text driver.Position) (p position, ok bool) {
 	if len(text) > 64 {
 		return position{}, false
 	}

@@ -4,13 +4,13 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 func TestReached(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		at, want dbpool.Position
+		at, want driver.Position
 		reached  bool
 	}{
 		{"pg:7711495774710110331:1:0/79F6E18", "pg:7711495774710110331:1:0/79F6E18", true},
@@ -51,7 +51,7 @@ func TestReadPosition(t *testing.T) {
 	const mb = "16777216"
 	for _, tt := range []struct {
 		align, page, segment, place string
-		want                        dbpool.Position // "" for an error
+		want                        driver.Position // "" for an error
 	}{
 		{"8", "8192", mb, "primary 000000010000000000000007 0/79F6E18", "pg:5:1:0/79F6E18"},
 		{"8", "8192", mb, "primary 0000001A0000000100000007 1/79F6E18", "pg:5:26:1/79F6E18"},
@@ -93,7 +93,7 @@ func FuzzPosition(f *testing.F) {
 		f.Add(s, "pg:1:1:0/1")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		at, want := dbpool.Position(a), dbpool.Position(b)
+		at, want := driver.Position(a), driver.Position(b)
 		var e *Engine
 		p, ok := parsePosition(at)
 		if e.Reached(at, at) != ok {

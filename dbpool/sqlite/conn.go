@@ -1,7 +1,7 @@
 package sqlite
 
 import (
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"time"
 
@@ -21,14 +21,14 @@ type conn struct{ driversConn }
 
 // driversConn is what a connection of the driver can do.
 type driversConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.QueryerContext
-	driver.Pinger
-	driver.SessionResetter
-	driver.Validator
+	sqldriver.Conn
+	sqldriver.ConnBeginTx
+	sqldriver.ConnPrepareContext
+	sqldriver.ExecerContext
+	sqldriver.QueryerContext
+	sqldriver.Pinger
+	sqldriver.SessionResetter
+	sqldriver.Validator
 
 	sqlite.FileControl
 	sqlite.HookRegisterer
@@ -38,9 +38,9 @@ type driversConn interface {
 	Deserialize(buf []byte) error
 }
 
-// CheckNamedValue implements [driver.NamedValueChecker].
-func (conn) CheckNamedValue(v *driver.NamedValue) (err error) {
-	if v.Value, err = driver.DefaultParameterConverter.ConvertValue(v.Value); err != nil {
+// CheckNamedValue implements [sqldriver.NamedValueChecker].
+func (conn) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
+	if v.Value, err = sqldriver.DefaultParameterConverter.ConvertValue(v.Value); err != nil {
 		return err
 	}
 	t, ok := v.Value.(time.Time)

@@ -11,7 +11,7 @@ import (
 
 	lib "modernc.org/sqlite/lib"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
 // coded is an error like the driver's.
@@ -22,8 +22,8 @@ func (c coded) Code() int     { return int(c) }
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	const database, server, unclear = dbpool.FaultDatabase, dbpool.FaultServer, dbpool.FaultUnclear
-	tests := map[int]dbpool.Fault{
+	const database, server, unclear = driver.FaultDatabase, driver.FaultServer, driver.FaultUnclear
+	tests := map[int]driver.Fault{
 		lib.SQLITE_NOTADB: database, lib.SQLITE_CORRUPT: database, lib.SQLITE_PERM: database, lib.SQLITE_READONLY: database,
 		lib.SQLITE_BUSY: database, lib.SQLITE_ERROR: database, lib.SQLITE_SCHEMA: database,
 		lib.SQLITE_CORRUPT_INDEX: database, lib.SQLITE_READONLY_DIRECTORY: database,
@@ -41,7 +41,7 @@ func TestFault(t *testing.T) {
 			t.Errorf("row %d has no test", row)
 		}
 	}
-	for errno, want := range map[syscall.Errno]dbpool.Fault{
+	for errno, want := range map[syscall.Errno]driver.Fault{
 		syscall.EMFILE: server, syscall.ENFILE: server, syscall.ENOSPC: server, syscall.EIO: server,
 		syscall.EACCES: database, syscall.ENOENT: database,
 	} {
@@ -61,7 +61,7 @@ func TestAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Ask(t.Context()); err != nil {
+	if err := e.CheckServer(t.Context()); err != nil {
 		t.Errorf("got %v, want no error", err)
 	}
 	if left, err := os.ReadDir(e.dir); err != nil || len(left) != 0 {
@@ -70,7 +70,7 @@ func TestAsk(t *testing.T) {
 	if err := os.Remove(e.dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Ask(t.Context()); err == nil {
+	if err := e.CheckServer(t.Context()); err == nil {
 		t.Error("no folder: got no error")
 	}
 }
@@ -79,27 +79,27 @@ func TestAsk(t *testing.T) {
 // its own only.
 func TestFailure(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[int]dbpool.Failure{
-		1:  dbpool.FailureOfStatement, // SQLITE_ERROR
-		8:  dbpool.FailureOfStatement, // SQLITE_READONLY
-		9:  dbpool.FailureOfStatement, // SQLITE_INTERRUPT
-		19: dbpool.FailureOfStatement, // SQLITE_CONSTRAINT
-		5:  dbpool.FailureUnable,
-		7:  dbpool.FailureUnable,
-		13: dbpool.FailureUnable,
-		15: dbpool.FailureUnable,
-		10: dbpool.FailureLost,
-		11: dbpool.FailureLost,
-		14: dbpool.FailureLost,
-		26: dbpool.FailureLost,
-		17: dbpool.FailureStale,
+	for code, want := range map[int]driver.Failure{
+		1:  driver.FailureOfStatement, // SQLITE_ERROR
+		8:  driver.FailureOfStatement, // SQLITE_READONLY
+		9:  driver.FailureOfStatement, // SQLITE_INTERRUPT
+		19: driver.FailureOfStatement, // SQLITE_CONSTRAINT
+		5:  driver.FailureUnable,
+		7:  driver.FailureUnable,
+		13: driver.FailureUnable,
+		15: driver.FailureUnable,
+		10: driver.FailureLost,
+		11: driver.FailureLost,
+		14: driver.FailureLost,
+		26: driver.FailureLost,
+		17: driver.FailureStale,
 	} {
 		if got := failures[code]; got != want {
 			t.Errorf("%d: got %d, want %d", code, got, want)
 		}
 	}
 	e := &Engine{}
-	if got := e.Failure(nil, errors.New("cannot scan")); got != dbpool.FailureOfStatement {
+	if got := e.Failure(nil, errors.New("cannot scan")); got != driver.FailureOfStatement {
 		t.Errorf("got %d, want the statement's", got)
 	}
 	db, err := Open(filepath.Join(t.TempDir(), "x.db"))
@@ -107,10 +107,10 @@ func TestFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	for statement, want := range map[string]dbpool.Failure{
-		`INSERT INTO nowhere VALUES (1)`:                 dbpool.FailureOfStatement,
-		`ATTACH '/nowhere/at/all.db' AS x`:               dbpool.FailureLost,
-		`SELECT load_extension('no such file anywhere')`: dbpool.FailureOfStatement,
+	for statement, want := range map[string]driver.Failure{
+		`INSERT INTO nowhere VALUES (1)`:                 driver.FailureOfStatement,
+		`ATTACH '/nowhere/at/all.db' AS x`:               driver.FailureLost,
+		`SELECT load_extension('no such file anywhere')`: driver.FailureOfStatement,
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err == nil || e.Failure(nil, err) != want {
 			t.Errorf("%s: got %v, %d, want %d", statement, err, e.Failure(nil, err), want)

@@ -1,4 +1,4 @@
-// Package sqlite is the [dbpool.Engine] for SQLite, a file per tenant in one
+// Package sqlite is the [driver.Engine] for SQLite, a file per tenant in one
 // folder, with modernc.org/sqlite: no cgo, no server, no configuration.
 //
 // Every connection uses a write-ahead log, so that readers and the one writer
@@ -17,7 +17,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,7 +30,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -49,16 +49,16 @@ type Engine struct {
 }
 
 var (
-	_ dbpool.Engine    = (*Engine)(nil)
-	_ dbpool.Databases = (*Engine)(nil)
-	_ dbpool.Inventory = (*Engine)(nil)
-	_ dbpool.Adopter   = (*Engine)(nil)
-	_ dbpool.Files     = (*Engine)(nil)
-	_ dbpool.ReadOnly  = (*Engine)(nil)
-	_ dbpool.Failures  = (*Engine)(nil)
-	_ dbpool.Settings  = (*Engine)(nil)
+	_ driver.Engine            = (*Engine)(nil)
+	_ driver.Databases         = (*Engine)(nil)
+	_ driver.Inventory         = (*Engine)(nil)
+	_ driver.Adopter           = (*Engine)(nil)
+	_ driver.FileBacked        = (*Engine)(nil)
+	_ driver.ReadOnly          = (*Engine)(nil)
+	_ driver.FailureClassifier = (*Engine)(nil)
+	_ driver.SettingsChecker   = (*Engine)(nil)
 
-	_ dbpool.SingleWriter = (*Engine)(nil)
+	_ driver.SingleWriter = (*Engine)(nil)
 )
 
 // New returns the engine for the files in a folder, which is made when it is
@@ -96,11 +96,11 @@ const driverName = "sqlite"
 // connector opens connections to one file.
 type connector struct{ path, params string }
 
-func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
+func (c connector) Driver() sqldriver.Driver { return &sqlite.Driver{} }
 
 // Connect opens the file. Switching a new one to the write-ahead log does not
 // wait for others who do the same, so that is tried again.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	dsn := sqlkit.SQLiteURI(c.path) + c.params
 	inner, err := c.Driver().Open(dsn)
 	for until := time.Now().Add(busyTime); sqlkit.IsBusy(err) && time.Now().Before(until) && ctx.Err() == nil; {
@@ -140,7 +140,7 @@ func missing(path string, err error) error {
 func (e *Engine) DriverName() string { return driverName }
 
 // Connector returns what opens connections to the database's file.
-func (e *Engine) Connector(database string) (driver.Connector, error) {
+func (e *Engine) Connector(database string) (sqldriver.Connector, error) {
 	path, err := e.path(database)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (e *Engine) Connector(database string) (driver.Connector, error) {
 }
 
 // ReadOnlyConnector returns what opens connections that refuse to write.
-func (e *Engine) ReadOnlyConnector(database string) (driver.Connector, error) {
+func (e *Engine) ReadOnlyConnector(database string) (sqldriver.Connector, error) {
 	path, err := e.path(database)
 	if err != nil {
 		return nil, err
@@ -166,28 +166,28 @@ func (e *Engine) path(database string) (string, error) {
 }
 
 // Identify asks SQLite which file it has open.
-func (e *Engine) Identify(ctx context.Context, conn driver.Conn) (dbpool.Identity, error) {
+func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	const from = ` FROM pragma_database_list WHERE name = 'main'`
 	row, err := sqlkit.Strings(ctx, conn, `SELECT file, (SELECT tenant_id FROM tenancy_marker)`+from)
 	if err != nil { // SQLite has no code for a missing table
 		missing, e := sqlkit.Strings(ctx, conn, `SELECT file, CAST((SELECT count(*) FROM sqlite_master WHERE name = 'tenancy_marker') AS TEXT)`+from)
 		if e != nil || missing[1] != "0" {
-			return dbpool.Identity{}, err
+			return driver.Identity{}, err
 		}
 		row = []string{missing[0], ""}
 	}
-	return dbpool.Identity{Database: strings.TrimSuffix(filepath.Base(row[0]), extension), Tenant: tenancy.ID(row[1])}, nil
+	return driver.Identity{Database: strings.TrimSuffix(filepath.Base(row[0]), extension), Tenant: tenancy.ID(row[1])}, nil
 }
 
 // CheckSettings asks for the write-ahead log and foreign keys, and whether a
 // connection that only reads refuses to write.
-func (e *Engine) CheckSettings(ctx context.Context, conn driver.Conn, readOnly bool) error {
+func (e *Engine) CheckSettings(ctx context.Context, conn sqldriver.Conn, readOnly bool) error {
 	row, err := sqlkit.Strings(ctx, conn, `SELECT (SELECT journal_mode FROM pragma_journal_mode),
 		(SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys), (SELECT CAST(query_only AS TEXT) FROM pragma_query_only)`)
 	if err != nil {
 		return err
 	}
-	for i, want := range []dbpool.SettingError{{Name: "journal_mode", Want: "wal"}, {Name: "foreign_keys", Want: "1"}, {Name: "query_only", Want: "1"}} {
+	for i, want := range []driver.SettingError{{Name: "journal_mode", Want: "wal"}, {Name: "foreign_keys", Want: "1"}, {Name: "query_only", Want: "1"}} {
 		if want.Got = row[i]; want.Got != want.Want && (readOnly || want.Name != "query_only") {
 			return &want
 		}
@@ -361,5 +361,5 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 // of a small database. That of a large one grows to 2 MB.
 const connBytes = 144 << 10
 
-// ConnBytes implements [dbpool.ConnSizer].
+// ConnBytes implements [driver.ConnSizer].
 func (*Engine) ConnBytes() int64 { return connBytes }

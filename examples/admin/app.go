@@ -26,6 +26,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
@@ -102,7 +103,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	// The tenants' databases.
-	if a.pool, err = dbpool.New(map[string]dbpool.Engine{where: engine}, &dbpool.Options{Observer: a.recorder}); err != nil {
+	if a.pool, err = dbpool.New(map[string]driver.Engine{where: engine}, &dbpool.Options{Observer: a.recorder}); err != nil {
 		return a, err
 	}
 	a.closers = append(a.closers, a.pool.Close)
@@ -125,7 +126,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	tasks["maintenance-on"], tasks["maintenance-off"] = a.gate.BeginTask(), a.gate.EndTask()
 	tasks[provision] = tenancy.Task{Do: a.provision}
 	a.server = where
-	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.Background, Audit: a.trail}); err != nil {
+	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority, Audit: a.trail}); err != nil {
 		return a, err
 	}
 	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, locks.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {

@@ -22,6 +22,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -55,7 +56,7 @@ func run(ctx context.Context, data string, now bool) (err error) {
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": files}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": files}, nil)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func run(ctx context.Context, data string, now bool) (err error) {
 	}
 	runner, err := runs.New(db, cat, &runs.Options{
 		Tasks:   runs.Tasks{"migrate": migrator.Task()},
-		Context: dbpool.Background, // requests come first
+		Context: dbpool.LowPriority, // requests come first
 		Schedules: []runs.Schedule{{
 			Name: "nightly", Cron: "30 2 * * *", Zone: "Europe/Berlin", Jitter: 10 * time.Minute, Task: "migrate",
 			Spec: runs.Spec{Waves: runs.Waves{Canary: 2, Then: "25%"}, Budget: runs.Budget{InAll: "5%"}, Parallel: 8},

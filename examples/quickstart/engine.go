@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -12,7 +12,7 @@ import (
 
 // engineOf returns what makes tenants' databases, and a name for it: SQLite files in
 // the folder if there is no URL of a server.
-func engineOf(folder, server string) (name string, engine dbpool.Engine, err error) {
+func engineOf(folder, server string) (name string, engine driver.Engine, err error) {
 	switch scheme, _, _ := strings.Cut(server, "://"); scheme {
 	case "":
 		engine, err = sqlite.New(folder)

@@ -28,6 +28,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
@@ -89,7 +90,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	}
 	defer func() { err = errors.Join(err, find.Close()) }()
 	// The tenants' databases.
-	pool, err := dbpool.New(map[string]dbpool.Engine{where: engine}, &dbpool.Options{Observer: used.rec})
+	pool, err := dbpool.New(map[string]driver.Engine{where: engine}, &dbpool.Options{Observer: used.rec})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -17,7 +17,7 @@ import (
 var errURL = errors.New("want a URL like postgres://user:password@host/ or mysql://user:password@host/")
 
 // engineOf returns what makes tenants' databases, and a name for it.
-func engineOf(where places) (name string, engine dbpool.Engine, err error) {
+func engineOf(where places) (name string, engine driver.Engine, err error) {
 	switch scheme(where.server) {
 	case "":
 		engine, err = sqlite.New(filepath.Join(where.data, "tenants"))
@@ -44,7 +44,7 @@ func catalogDatabase(where places) (*sqlx.DB, error) {
 		}
 		return server, database
 	}
-	var engine dbpool.Engine
+	var engine driver.Engine
 	var err error
 	switch scheme(where.catalog) {
 	case "":

@@ -11,6 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -45,7 +46,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{name: engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{name: engine}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 		return nil, err
 	}
 	app.Runner, err = runs.New(db, app.Catalog, &runs.Options{
-		Tasks: tasks(app), Context: dbpool.Background, Poll: 200 * time.Millisecond, Audit: app.Audit,
+		Tasks: tasks(app), Context: dbpool.LowPriority, Poll: 200 * time.Millisecond, Audit: app.Audit,
 	})
 	if err != nil {
 		return nil, err

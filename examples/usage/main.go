@@ -22,6 +22,7 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/middleware"
 	"github.com/artflow-studio/tenancy/resolver"
@@ -67,7 +68,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": tenants}, &dbpool.Options{Observer: rec})
+	pool, err := dbpool.New(map[string]driver.Engine{"main": tenants}, &dbpool.Options{Observer: rec})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -252,7 +253,7 @@ func TestMigrateBehindAPooler(t *testing.T) {
 				t.Fatal(err)
 			}
 			acme := s.Tenant(t, "acme")
-			pool, err := dbpool.New(map[string]dbpool.Engine{s.Name: engine}, nil)
+			pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,7 +274,7 @@ func TestMigrateBehindAPooler(t *testing.T) {
 			made := tenancytest.NewTenant("made")
 			made.Placement.Server = s.Name
 			t.Cleanup(func() {
-				_ = s.Engine.(dbpool.Databases).Drop(context.WithoutCancel(t.Context()), made.Placement.Database, made.ID)
+				_ = s.Engine.(driver.Databases).Drop(context.WithoutCancel(t.Context()), made.Placement.Database, made.ID)
 			})
 			for what, do := range map[string]func() error{
 				"migrating a tenant": func() error {

@@ -7,8 +7,8 @@ import "context"
 
 type key struct{}
 
-// Background returns a context of work that nobody waits for.
-func Background(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
+// LowPriority returns a context of work that nobody waits for.
+func LowPriority(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, true) }
 
-// IsBackground reports whether nobody waits for the context's work.
-func IsBackground(ctx context.Context) bool { return ctx.Value(key{}) != nil }
+// IsLowPriority reports whether nobody waits for the context's work.
+func IsLowPriority(ctx context.Context) bool { return ctx.Value(key{}) != nil }

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -18,7 +18,7 @@ func (k *kit) nobodys(t *testing.T) tenancy.Placement {
 	t.Helper()
 	id := tenancy.NewID()
 	at := tenancy.Placement{Server: k.server.Name, Database: "old-" + string(id)}
-	if err := k.server.Engine.(dbpool.Databases).Create(t.Context(), at.Database, id); err != nil {
+	if err := k.server.Engine.(driver.Databases).Create(t.Context(), at.Database, id); err != nil {
 		t.Fatal(err)
 	}
 	k.in(t, at, `DROP TABLE tenancy_marker`, `CREATE TABLE precious (id INT)`, `INSERT INTO precious VALUES (1)`)
@@ -44,9 +44,9 @@ func (k *kit) in(t *testing.T, at tenancy.Placement, statements ...string) {
 // removeNobodys drops a database that is nobody's.
 func (k *kit) removeNobodys(t *testing.T, at tenancy.Placement) {
 	t.Helper()
-	d := k.server.Engine.(dbpool.Databases)
+	d := k.server.Engine.(driver.Databases)
 	id := tenancy.NewID()
-	if err := k.server.Engine.(dbpool.Adopter).Adopt(t.Context(), at.Database, id, false); err != nil {
+	if err := k.server.Engine.(driver.Adopter).Adopt(t.Context(), at.Database, id, false); err != nil {
 		t.Fatalf("the database is not nobody's any more: %v", err)
 	}
 	if err := d.Drop(t.Context(), at.Database, id); err != nil {
@@ -100,7 +100,7 @@ func TestAdopt(t *testing.T) {
 func (k *kit) markedAs(t *testing.T, id tenancy.ID) tenancy.Placement {
 	t.Helper()
 	at := tenancy.Placement{Server: k.server.Name, Database: "marked-" + string(tenancy.NewID())}
-	d := k.server.Engine.(dbpool.Databases)
+	d := k.server.Engine.(driver.Databases)
 	if err := d.Create(t.Context(), at.Database, id); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -37,7 +38,7 @@ func create(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, nil)
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func end(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, nil)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -32,9 +32,9 @@ const killedEnv = "TENANCY_TEST_KILLED"
 const killMigration = "-- +goose Up\nCREATE TABLE notes (id INTEGER NOT NULL PRIMARY KEY);\nCREATE TABLE a (id INTEGER);\n" +
 	"CREATE TABLE b (id INTEGER);\nCREATE TABLE c (id INTEGER);\nCREATE TABLE d (id INTEGER);\n"
 
-func killEngine(t *testing.T, name, dsn, template string) dbpool.Engine {
+func killEngine(t *testing.T, name, dsn, template string) driver.Engine {
 	t.Helper()
-	var e dbpool.Engine
+	var e driver.Engine
 	var err error
 	switch name {
 	case "sqlite":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
@@ -153,7 +154,7 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	later.wantServed(t, first)
-	if err := s.Engine.(dbpool.Databases).Claim(t.Context(), template, "victim"); err != nil {
+	if err := s.Engine.(driver.Databases).Claim(t.Context(), template, "victim"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := later.life(t, makeNotes, nil).Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"}); !errors.Is(err, tenancy.ErrInvalid) {
@@ -165,9 +166,9 @@ func TestCreateFromATenantsDatabase(t *testing.T) {
 	}
 }
 
-func poolOver(t *testing.T, e dbpool.Engine) *dbpool.Pool {
+func poolOver(t *testing.T, e driver.Engine) *dbpool.Pool {
 	t.Helper()
-	p, err := dbpool.New(map[string]dbpool.Engine{"postgres": e}, nil)
+	p, err := dbpool.New(map[string]driver.Engine{"postgres": e}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -24,7 +25,7 @@ func ExampleMigrator_Up() {
 	dir := tenancy.Must(os.MkdirTemp("", ""))
 	defer func() { _ = os.RemoveAll(dir) }()
 	engine := tenancy.Must(sqlite.New(filepath.Join(dir, "tenants")))
-	pool := tenancy.Must(dbpool.New(map[string]dbpool.Engine{"main": engine}, nil))
+	pool := tenancy.Must(dbpool.New(map[string]driver.Engine{"main": engine}, nil))
 	defer func() { _ = pool.Close() }()
 	cat := tenancy.Must(catalog.NewWithStore(tenancytest.NewStore(), nil))
 	for _, slug := range []string{"acme", "globex"} {

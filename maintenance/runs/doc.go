@@ -62,5 +62,5 @@
 //
 // # Work beside requests
 //
-// Give [Options.Context] dbpool.Background, so that requests come first.
+// Give [Options.Context] dbpool.LowPriority, so that requests come first.
 package runs

@@ -19,7 +19,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 // workProcess works on runs until it is killed.
 func workProcess(where string) error {
 	part := strings.Split(where, " ")
-	var engine dbpool.Engine
+	var engine driver.Engine
 	var err error
 	switch part[0] {
 	case "sqlite":

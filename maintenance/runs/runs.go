@@ -45,7 +45,7 @@ type Options struct {
 	// Default: 16.
 	Workers int
 	// Context returns the context in which tasks work, for example one of
-	// dbpool.Background, behind which requests come first. Default: as it is.
+	// dbpool.LowPriority, behind which requests come first. Default: as it is.
 	Context func(context.Context) context.Context
 	// Executor has tenants worked on by an engine of the application's. Instances that
 	// work on the same runs should have the same. Default: each instance works on what

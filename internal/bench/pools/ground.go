@@ -13,7 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/internal/testserver"
@@ -39,8 +39,8 @@ type ground struct {
 }
 
 type engine interface {
-	dbpool.Engine
-	dbpool.Databases
+	driver.Engine
+	driver.Databases
 }
 
 // prepare starts the server and makes n databases.

@@ -12,13 +12,14 @@ import (
 	"sync"
 	"time"
 
-	driver "github.com/go-sql-driver/mysql"
+	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/testserver"
 )
 
@@ -40,7 +41,7 @@ func (g *ground) newSide(ctx context.Context, name string, budget int) (side, er
 		if err != nil {
 			return nil, err
 		}
-		pool, err := dbpool.New(map[string]dbpool.Engine{"main": g.engine}, opts)
+		pool, err := dbpool.New(map[string]driver.Engine{"main": g.engine}, opts)
 		return &ours{pool}, err
 	case "pgbouncer":
 		return g.startBouncer(ctx, budget, settings)
@@ -160,9 +161,9 @@ func (g *ground) openPlain(database string, simple bool) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := driver.NewConfig() // queries without arguments are one round trip
+	config := mysqldriver.NewConfig() // queries without arguments are one round trip
 	config.User, config.Net, config.Addr, config.DBName = u.User.Username(), "tcp", u.Host, database
-	connector, err := driver.NewConnector(config)
+	connector, err := mysqldriver.NewConnector(config)
 	if err != nil {
 		return nil, err
 	}
