@@ -17,6 +17,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -46,7 +47,7 @@ func deliverAndDie(args []string) error {
 	if _, err := fmt.Sscan(args[5], &most); err != nil {
 		return err
 	}
-	var engine dbpool.Engine
+	var engine driver.Engine
 	var err error
 	switch args[0] {
 	case "sqlite":
@@ -59,7 +60,7 @@ func deliverAndDie(args []string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{args[0]: engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{args[0]: engine}, nil)
 	if err != nil {
 		return err
 	}
