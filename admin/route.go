@@ -80,7 +80,7 @@ func (r *route) validate() error {
 func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
-		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.exportRoutes, a.keyRoutes, a.maintenanceRoutes, a.compareRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
+		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.exportRoutes, a.keyRoutes, a.maintenanceRoutes, a.compareRoutes, a.usageRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
 		a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {
 		all = append(all, group()...)

@@ -14,7 +14,7 @@ import (
 type ForecastRequest struct {
 	// Tenant is the tenant, or empty for all tenants of the scope together.
 	Tenant tenancy.ID
-	// Name is a column, or errors.
+	// Name is a column, errors or storage.
 	Name string
 	// Days is how far ahead: up to 90. Default: 30.
 	Days int
@@ -72,7 +72,11 @@ func (r *Reports) Forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 }
 
 func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *ForecastRequest) (*Forecast, error) {
-	m, err := measureOf(req.Name)
+	var m measure
+	var err error
+	if req.Name != FigureStorage {
+		m, err = measureOf(req.Name)
+	}
 	ahead := cmp.Or(req.Days, 30)
 	if err == nil && (m.percentile > 0 || columnInfos[m.column].largest) {
 		err = fmt.Errorf("%w: a forecast of %.60q, want what adds up", tenancy.ErrInvalid, req.Name)
@@ -87,39 +91,71 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	if err != nil {
 		return nil, err
 	}
-	q := &SumQuery{Scope: scope, Step: day, Period: Period{state.Now.Truncate(day).Add(-historyDays * day), state.Now.Truncate(day)}}
-	if req.Tenant != "" {
-		found, err := r.infos(ctx, scope, []tenancy.ID{req.Tenant})
-		if err != nil {
-			return nil, err
-		}
-		if found[req.Tenant] == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(req.Tenant))
-		}
-		q.Tenants = []tenancy.ID{req.Tenant}
+	today := state.Now.Truncate(day)
+	p := Period{today.Add(-historyDays * day), today}
+	f := &Forecast{Unit: m.unit(), Days: []ForecastDay{}}
+	var known []dayValue
+	if req.Name == FigureStorage {
+		f.Unit = UnitBytes
+		known, err = r.storageHistory(ctx, scope, req.Tenant, p)
+	} else {
+		known, err = r.history(ctx, scope, req.Tenant, m, p)
 	}
-	rows, err := r.source.Sum(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	values, gaps := daily(rows, m, q.Period.To)
-	f := &Forecast{Unit: m.unit(), Days: []ForecastDay{}}
-	if newFigures(state).of(m.column, 0) == nil {
+	if req.Name != FigureStorage && newFigures(state).of(m.column, 0) == nil || req.Name == FigureStorage && r.sizes == nil {
 		f.Refused = "nobody counts this"
 		return f, nil
 	}
-	f.predict(values, gaps, ahead, q.Period.To)
+	values, gaps := daily(known, today)
+	f.predict(values, gaps, ahead, today)
 	f.reach(req.Limit)
 	return f, nil
 }
 
+// dayValue is a figure of one day.
+type dayValue struct {
+	day   time.Time
+	value float64
+}
+
+// storageHistory returns the sizes of the databases, of days that are over.
+func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (known []dayValue, err error) {
+	rows, err := r.storageDays(ctx, scope, id, p)
+	for _, row := range rows {
+		known = append(known, dayValue{row.Day, float64(row.Bytes)})
+	}
+	return known, err
+}
+
+// history returns the measure of days that are over.
+func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []dayValue, err error) {
+	q := &SumQuery{Scope: scope, Step: day, Period: p}
+	if id != "" {
+		found, err := r.infos(ctx, scope, []tenancy.ID{id})
+		if err != nil {
+			return nil, err
+		}
+		if found[id] == nil {
+			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
+		}
+		q.Tenants = []tenancy.ID{id}
+	}
+	rows, err := r.source.Sum(ctx, q)
+	for i := range rows {
+		known = append(known, dayValue{rows[i].Start, *m.value(&rows[i].Counts)})
+	}
+	return known, err
+}
+
 // daily returns a value for each day from the first that is known to the one before end.
 // What is missing between is on the line between its neighbours; gaps counts it.
-func daily(rows []SumRow, m measure, end time.Time) (values []float64, gaps int) {
-	for i := range rows {
-		v := *m.value(&rows[i].Counts)
+func daily(known []dayValue, end time.Time) (values []float64, gaps int) {
+	for i, d := range known {
+		v := d.value
 		if i > 0 {
-			missing := int(rows[i].Start.Sub(rows[i-1].Start)/day) - 1
+			missing := int(d.day.Sub(known[i-1].day)/day) - 1
 			last := values[len(values)-1]
 			for k := range missing {
 				values = append(values, last+(v-last)*float64(k+1)/float64(missing+1))
@@ -128,8 +164,8 @@ func daily(rows []SumRow, m measure, end time.Time) (values []float64, gaps int)
 		}
 		values = append(values, v)
 	}
-	if len(rows) > 0 {
-		gaps += int(end.Sub(rows[len(rows)-1].Start)/day) - 1
+	if len(known) > 0 {
+		gaps += int(end.Sub(known[len(known)-1].day)/day) - 1
 	}
 	return values, gaps
 }

@@ -53,6 +53,12 @@ func everything(t *testing.T, store tenancytest.UsageStore, scope tenancy.Scope,
 	add("top", top, err)
 	memory, err := reports.Memory(ctx, scope)
 	add("memory", memory, err)
+	months, err := reports.Months(ctx, scope, &analytics.MonthsRequest{Limit: 1})
+	add("months", months, err)
+	storage, err := reports.Storage(ctx, scope, "", analytics.Period{})
+	add("storage", storage, err)
+	logins, err := reports.Logins(ctx, scope, &analytics.LoginsRequest{Limit: 1})
+	add("logins", logins, err)
 	neighbours, err := reports.Neighbours(ctx, scope, time.Time{})
 	add("neighbours", neighbours, err)
 	activities, err := reports.Activities(ctx, scope, &analytics.ActivitiesRequest{Limit: 1})
@@ -97,7 +103,7 @@ func TestScopeLeak(t *testing.T) {
 					}
 					_, err := store.Write(t.Context(), &analytics.Batch{
 						Tenants: []*tenancy.Tenant{tenant}, Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()},
-						Activities: []analytics.Activity{{Key: tenant.Slug, Tenant: tenant.ID, Type: "x", CreatedAt: end.Add(time.Duration(i) * time.Second), Times: 1}},
+						Activities: []analytics.Activity{{Key: tenant.Slug, Tenant: tenant.ID, Type: "x", Login: &analytics.Login{Subject: tenant.Slug}, CreatedAt: end.Add(time.Duration(i) * time.Second), Times: 1}},
 					})
 					if err != nil {
 						t.Fatal(err)

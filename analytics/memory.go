@@ -50,13 +50,17 @@ type memoryTenant struct {
 	gone    bool
 	storage int64
 	sizedAt time.Time
-	triedAt time.Time // to measure it
+	triedAt time.Time       // to measure it
+	days    map[int64]int64 // the last size of each day
 }
 
 var (
 	_ Sink     = (*Memory)(nil)
 	_ Source   = (*Memory)(nil)
 	_ Keepable = (*Memory)(nil)
+
+	_ StorageSource = (*Memory)(nil)
+	_ LoginSource   = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
@@ -233,6 +237,23 @@ func (m *Memory) Activities(ctx context.Context, q *ActivitiesQuery) ([]Activity
 	return found[:min(len(found), q.Limit)], nil
 }
 
+// Logins implements [LoginSource].
+func (m *Memory) Logins(ctx context.Context, q *LoginsQuery) ([]LoginSummary, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := newSummaries()
+	wanted := &ActivitiesQuery{Period: q.Period, Logins: true, Subject: q.Subject}
+	for i := range m.activities {
+		if a := &m.activities[i]; m.includes(q.Scope, q.Tenants, a.Tenant) && wanted.includes(a) {
+			all.add(a)
+		}
+	}
+	return all.page(q), nil
+}
+
 // Hold implements [Keepable].
 func (m *Memory) Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error {
 	return fn(ctx, memoryUpkeep{m})
@@ -255,6 +276,9 @@ func (u memoryUpkeep) Retain(context.Context) error {
 		if start < oldest {
 			u.m.drop(start)
 		}
+	}
+	for _, t := range u.m.tenants {
+		maps.DeleteFunc(t.days, func(at, _ int64) bool { return time.Since(time.UnixMicro(at)) > keepDays })
 	}
 	for i := range u.m.activities {
 		if a := &u.m.activities[i]; time.Since(a.CreatedAt) > keepAddresses && a.Address != "" && !strings.Contains(a.Address, "/") {
@@ -319,6 +343,10 @@ func (u memoryUpkeep) Sized(_ context.Context, sizes []Size) error {
 		t.triedAt = size.At
 		if size.Bytes >= 0 {
 			t.storage, t.sizedAt = size.Bytes, size.At
+			if t.days == nil {
+				t.days = map[int64]int64{}
+			}
+			t.days[size.At.UTC().Truncate(day).UnixMicro()] = size.Bytes
 		}
 	}
 	return nil

@@ -165,3 +165,31 @@ func (t *memoryTenant) row() TenantRow {
 		Limits: maps.Clone(r.Limits), Storage: t.storage, SizedAt: t.sizedAt,
 	}
 }
+
+// Storage implements [StorageSource].
+func (m *Memory) Storage(ctx context.Context, q *StorageQuery) ([]StorageRow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	from, to := q.Period.From.UTC().Truncate(day).UnixMicro(), q.Period.To.UnixMicro()
+	found := map[groupKey]StorageRow{}
+	for id, t := range m.tenants {
+		if !m.includes(q.Scope, q.Tenants, id) {
+			continue
+		}
+		for at, bytes := range t.days {
+			if at < from || at >= to {
+				continue
+			}
+			key := groupKey{start: at}
+			if q.ByTenant {
+				key.tenant = id
+			}
+			old := found[key]
+			found[key] = StorageRow{key.tenant, fromMicros(at), add(old.Bytes, bytes), old.Tenants + 1}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b StorageRow) int { return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Day.Compare(b.Day)) }), nil
+}

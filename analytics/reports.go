@@ -35,7 +35,11 @@ type Reports struct {
 	source Source
 	feed   Feed
 	opts   ReportsOptions
-	hub    hub
+
+	sizes    StorageSource // nil: the source has none
+	subjects LoginSource   // nil: the source has none
+
+	hub hub
 }
 
 // NewReports returns the reports of what is in the source.
@@ -46,6 +50,8 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	}
 	r.opts.Span, r.opts.Top, r.opts.LiveTenants = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10), cmp.Or(r.opts.LiveTenants, 100)
 	r.feed, r.hub.next = r.opts.Feed, make(chan struct{})
+	r.sizes, _ = source.(StorageSource)
+	r.subjects, _ = source.(LoginSource)
 	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {
 		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, and no option negative", tenancy.ErrInvalid))
 	}
