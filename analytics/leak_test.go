@@ -102,7 +102,7 @@ func TestScopeLeak(t *testing.T) {
 						parts = append(parts, usageOf(tenant.ID, end.Add(-ago), int64(25*(i+1)), int64(i+1), time.Duration(i+1)*time.Second))
 					}
 					_, err := store.Write(t.Context(), &analytics.Batch{
-						Tenants: []*tenancy.Tenant{tenant}, Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()},
+						Tenants: []*tenancy.Tenant{tenant}, Parts: parts, Instance: analytics.Instance{ID: 1, Ended: true, Recorded: analytics.Columns()}, // or it is missing after a while
 						Activities: []analytics.Activity{{Key: tenant.Slug, Tenant: tenant.ID, Type: "x", Login: &analytics.Login{Subject: tenant.Slug}, CreatedAt: end.Add(time.Duration(i) * time.Second), Times: 1}},
 					})
 					if err != nil {
