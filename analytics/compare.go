@@ -42,14 +42,6 @@ type Compared struct {
 	Rank float64 `json:"rank"`
 }
 
-// Spread is how a figure is spread over tenants.
-type Spread struct {
-	Tenants int     `json:"tenants"`
-	Median  float64 `json:"median"`
-	P90     float64 `json:"p90"`
-	P99     float64 `json:"p99"`
-}
-
 // Compare returns how tenants of the scope compare in the period.
 func (r *Reports) Compare(ctx context.Context, scope tenancy.Scope, req *CompareRequest) (*Comparison, error) {
 	c, err := r.compare(ctx, scope, req)
@@ -76,12 +68,11 @@ func (r *Reports) compare(ctx context.Context, scope tenancy.Scope, req *Compare
 	if err != nil {
 		return nil, err
 	}
-	counts, err := r.byTenant(ctx, scope, p)
+	counts, p, f, err := r.byTenant(ctx, scope, state, p)
 	if err != nil {
 		return nil, err
 	}
 	out := &Comparison{Period: p, Tenants: []ComparedTenant{}, Scope: map[string]Spread{}}
-	f := newFigures(state).over(p)
 	sorted := map[string][]float64{}
 	for name, m := range measures {
 		if f.of(m.column, 0) != nil {
@@ -125,14 +116,6 @@ func (m measure) sorted(counts map[tenancy.ID]*Counts) []float64 {
 	}
 	slices.Sort(values)
 	return values
-}
-
-func spreadOf(sorted []float64) Spread {
-	if len(sorted) == 0 {
-		return Spread{}
-	}
-	at := func(share float64) float64 { return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))] }
-	return Spread{len(sorted), median(sorted), at(0.9), at(0.99)}
 }
 
 // figure returns the measure's figure of counts, or nil if there is none.
@@ -205,7 +188,7 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 	out := &PeriodComparison{Period: p, Before: Period{p.From.Add(p.From.Sub(p.To)), p.From}, Change: map[string]ComparedToBefore{}}
 	var sums [2]Counts
 	for i, p := range []Period{out.Period, out.Before} {
-		q := &SumQuery{Scope: scope, Period: p, Latency: true}
+		q := &SumQuery{Scope: scope, Period: p, Latency: true, Fleet: req.Tenant == ""}
 		if req.Tenant != "" {
 			q.Tenants = []tenancy.ID{req.Tenant}
 		}

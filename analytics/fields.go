@@ -9,12 +9,6 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// spans are the ends of names of fields that have a period of their own, such as
-// requests_7d. Others are of the period that was asked for.
-func spans() map[string]time.Duration {
-	return map[string]time.Duration{"1h": time.Hour, "24h": day, "7d": 7 * day, "30d": 30 * day, "90d": 90 * day}
-}
-
 // Fields returns the fields of usage, for [tenancy.ParseFilter]: those of all columns,
 // errors and storage, each column also with the end _1h, _24h, _7d, _30d or _90d.
 func Fields() []tenancy.Field {

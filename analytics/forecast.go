@@ -131,7 +131,7 @@ func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id te
 
 // history returns the measure of days that are over.
 func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []dayValue, err error) {
-	q := &SumQuery{Scope: scope, Step: day, Period: p}
+	q := &SumQuery{Scope: scope, Step: day, Period: p, Fleet: id == ""}
 	if id != "" {
 		found, err := r.infos(ctx, scope, []tenancy.ID{id})
 		if err != nil {

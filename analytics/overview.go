@@ -89,24 +89,20 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview,
 		o.StorageUsage.Total = storage(fleet.Storage, fleet.Oldest)
 		o.StorageUsage.Total.Partial = fleet.Measured < fleet.Databases
 	}
-	f := newFigures(state)
-	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: o.Period})
+	p := o.Period
+	total, f, err := r.total(ctx, scope, state, o)
 	if err != nil {
 		return nil, err
 	}
-	var total Counts
-	for i := range sums {
-		total.Add(&sums[i].Counts)
-	}
 	o.Requests, o.Errors = f.of(Requests, total.Get(Requests)), f.of(Status5xx, total.Errors())
 	o.BytesIn, o.BytesOut = f.of(BytesIn, total.Get(BytesIn)), f.of(BytesOut, total.Get(BytesOut))
-	if o.TopActiveTenants, err = r.top(ctx, scope, o.Period, Requests, f); err != nil {
+	if o.TopActiveTenants, _, err = r.top(ctx, scope, state, p, Requests); err != nil {
 		return nil, err
 	}
-	if o.CPUUsage, err = r.used(ctx, scope, o.Period, CPUTime, f); err != nil {
+	if o.CPUUsage, err = r.used(ctx, scope, state, p, CPUTime); err != nil {
 		return nil, err
 	}
-	if o.MemoryUsage, err = r.used(ctx, scope, o.Period, MemoryBytes, f); err != nil {
+	if o.MemoryUsage, err = r.used(ctx, scope, state, p, MemoryBytes); err != nil {
 		return nil, err
 	}
 	if o.StorageUsage.Tenants, err = r.largest(ctx, scope); err != nil {
@@ -123,12 +119,46 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview,
 	return o, nil
 }
 
-// top returns the tenants with the largest sums of a column. Those with none are left
-// out.
-func (r *Reports) top(ctx context.Context, scope tenancy.Scope, p Period, by Column, f figures) ([]TenantUsage, error) {
+// total returns what all tenants of the scope did in the period of the overview, which
+// becomes that of sums that are kept ready, if there are such.
+func (r *Reports) total(ctx context.Context, scope tenancy.Scope, state *State, o *Overview) (*Counts, figures, error) {
+	var total Counts
+	if q := state.spanned(SumQuery{Period: o.Period}); q.Span != 0 {
+		counts, p, f, err := r.byTenant(ctx, scope, state, o.Period)
+		for _, c := range counts {
+			total.Add(c)
+		}
+		o.Period = p
+		return &total, f, err
+	}
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: o.Period})
+	for i := range sums {
+		total.Add(&sums[i].Counts)
+	}
+	return &total, newFigures(state), err
+}
+
+// top returns the tenants with the largest sums of a column, and the figures of the
+// period. Those with none are left out.
+func (r *Reports) top(ctx context.Context, scope tenancy.Scope, state *State, p Period, by Column) ([]TenantUsage, figures, error) {
+	if q := state.spanned(SumQuery{Period: p}); q.Span != 0 {
+		counts, _, f, err := r.byTenant(ctx, scope, state, p)
+		if err != nil {
+			return nil, f, err
+		}
+		b := &ranking{r, scope, f, counts}
+		top, err := b.top(ctx, func(c *Counts) float64 { return float64(c.Get(by)) })
+		for i := range top { // percentiles are of reports that ask for them
+			for _, name := range []string{FigureP50, FigureP95, FigureP99} {
+				delete(top[i].Usage, name)
+			}
+		}
+		return top, f, err
+	}
+	f := newFigures(state).over(p)
 	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true, Top: r.opts.Top, Order: by})
 	if err != nil {
-		return nil, err
+		return nil, f, err
 	}
 	var ids []tenancy.ID
 	for _, row := range sums {
@@ -136,7 +166,7 @@ func (r *Reports) top(ctx context.Context, scope tenancy.Scope, p Period, by Col
 	}
 	tenants, err := r.infos(ctx, scope, ids)
 	if err != nil {
-		return nil, err
+		return nil, f, err
 	}
 	out := []TenantUsage{}
 	for i := range sums {
@@ -144,7 +174,7 @@ func (r *Reports) top(ctx context.Context, scope tenancy.Scope, p Period, by Col
 			out = append(out, TenantUsage{t.TenantInfo, f.usage(&sums[i].Counts)})
 		}
 	}
-	return out, nil
+	return out, f, nil
 }
 
 // largest returns the tenants with the largest databases.

@@ -53,16 +53,20 @@ func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period
 	if p, err = r.check(p, state); err != nil {
 		return nil, err
 	}
-	report := &Performance{Period: p, Before: Period{p.From.Add(-day), p.From}}
-	now, err := r.byTenant(ctx, scope, report.Period)
+	report := &Performance{Before: Period{p.From.Add(-day), p.From}}
+	now, p, f, err := r.byTenant(ctx, scope, state, p)
 	if err != nil {
 		return nil, err
 	}
-	before, err := r.byTenant(ctx, scope, report.Before)
+	report.Period = p
+	if _, ok := state.Sums[day]; ok && p == state.Sums[time.Hour] {
+		report.Before = Period{state.Now.Add(-day), state.Now} // of which there are sums, too
+	}
+	before, was, _, err := r.byTenant(ctx, scope, state, report.Before)
 	if err != nil {
 		return nil, err
 	}
-	f := newFigures(state).over(p)
+	report.Before = was
 	b := &ranking{r, scope, f, now}
 	p95 := func(c *Counts) float64 { return percentileOf(c, 0.95) }
 	report.Slowest, err = b.top(ctx, p95)
@@ -86,19 +90,6 @@ func percentileOf(c *Counts, p float64) float64 {
 	}
 	d, _, _ := c.Latency.Percentile(p)
 	return float64(d.Microseconds())
-}
-
-// byTenant returns the counts of each tenant, with latencies.
-func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, p Period) (map[tenancy.ID]*Counts, error) {
-	rows, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true, Latency: true})
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[tenancy.ID]*Counts, len(rows))
-	for i := range rows {
-		out[rows[i].Tenant] = &rows[i].Counts
-	}
-	return out, nil
 }
 
 // ranking puts tenants into orders.
@@ -180,7 +171,7 @@ func (r *Reports) Top(ctx context.Context, scope tenancy.Scope, req TopRequest) 
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	out, err := r.top(ctx, scope, p, req.By, newFigures(state).over(p))
+	out, _, err := r.top(ctx, scope, state, p, req.By)
 	return out, tenancy.Wrap(op, "", err)
 }
 
@@ -215,7 +206,7 @@ func (r *Reports) memory(ctx context.Context, scope tenancy.Scope) (*MemoryRepor
 		return nil, err
 	}
 	report := &MemoryReport{}
-	if report.Tenants, err = r.used(ctx, scope, Period{state.Now.Add(-r.opts.Span), state.Now}, MemoryBytes, newFigures(state)); err != nil || !scope.IsAll() {
+	if report.Tenants, err = r.used(ctx, scope, state, Period{state.Now.Add(-r.opts.Span), state.Now}, MemoryBytes); err != nil || !scope.IsAll() {
 		return report, err
 	}
 	for _, i := range state.Instances {
@@ -234,23 +225,36 @@ func (r *Reports) memory(ctx context.Context, scope tenancy.Scope) (*MemoryRepor
 }
 
 // used returns how much of a column the tenants of the scope used.
-func (r *Reports) used(ctx context.Context, scope tenancy.Scope, p Period, by Column, f figures) (Usage, error) {
+func (r *Reports) used(ctx context.Context, scope tenancy.Scope, state *State, p Period, by Column) (Usage, error) {
 	usage := Usage{Tenants: []TenantFigure{}}
-	if f.of(by, 0) == nil {
+	if newFigures(state).over(p).of(by, 0) == nil {
 		return usage, nil
 	}
-	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: true})
+	top, f, err := r.top(ctx, scope, state, p, by)
 	if err != nil {
 		return usage, err
 	}
 	var total int64
-	for i := range sums {
-		total = add(total, sums[i].Counts.Get(by))
+	if q := state.spanned(SumQuery{Period: p}); q.Span != 0 {
+		counts, _, _, err := r.byTenant(ctx, scope, state, p)
+		if err != nil {
+			return usage, err
+		}
+		for _, c := range counts {
+			total = add(total, c.Get(by))
+		}
+	} else {
+		sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, ByTenant: columnInfos[by].largest, Columns: []Column{by}})
+		if err != nil {
+			return usage, err
+		}
+		for i := range sums {
+			total = add(total, sums[i].Counts.Get(by))
+		}
 	}
 	usage.Total = f.of(by, total)
-	top, err := r.top(ctx, scope, p, by, f)
 	for _, t := range top {
 		usage.Tenants = append(usage.Tenants, TenantFigure{t.TenantInfo, t.Usage[by.String()]})
 	}
-	return usage, err
+	return usage, nil
 }

@@ -30,6 +30,8 @@ var (
 type piece struct {
 	table    table
 	from, to time.Time
+	span     string // of sums that are kept ready
+	fleet    bool   // a row is that of all tenants
 }
 
 // level is a table that holds what was rolled up so far, and how long the table of the
@@ -60,7 +62,7 @@ func divide(from, to, now time.Time, step time.Duration, levels []level) []piece
 		return nil
 	}
 	if len(levels) == 0 {
-		return []piece{{partsTable, from, to}}
+		return []piece{{table: partsTable, from: from, to: to}}
 	}
 	l, rest := levels[0], levels[1:]
 	if step != 0 && l.table.row > step {
@@ -76,7 +78,7 @@ func divide(from, to, now time.Time, step time.Duration, levels []level) []piece
 	if !begin.Before(end) {
 		return divide(from, to, now, step, rest)
 	}
-	pieces := append(divide(from, begin, now, step, rest), piece{l.table, begin, end})
+	pieces := append(divide(from, begin, now, step, rest), piece{table: l.table, from: begin, to: end})
 	return append(pieces, divide(end, to, now, step, rest)...)
 }
 
@@ -93,5 +95,24 @@ func withLate(pieces []piece) []piece {
 	if len(pieces) == 0 {
 		return nil
 	}
-	return append(pieces, piece{lateTable, pieces[0].from, pieces[len(pieces)-1].to})
+	return append(pieces, piece{table: lateTable, from: pieces[0].from, to: pieces[len(pieces)-1].to})
+}
+
+// together makes pieces of rolled-up rows those of all tenants, where there are such.
+func together(pieces []piece, since time.Time) []piece {
+	since = ceil(since, day) // a day's row is made of all of its hours
+	var out []piece
+	for _, p := range pieces {
+		switch {
+		case p.table == partsTable, p.table == lateTable, !p.to.After(since):
+			out = append(out, p)
+			continue
+		case p.from.Before(since):
+			out = append(out, piece{table: p.table, from: p.from, to: since})
+			p.from = since
+		}
+		p.fleet = true
+		out = append(out, p)
+	}
+	return out
 }

@@ -39,6 +39,9 @@ type Reports struct {
 	sizes    StorageSource // nil: the source has none
 	subjects LoginSource   // nil: the source has none
 
+	loading turn      // guards what follows
+	kept    []spanned // the newest last
+
 	hub hub
 }
 
@@ -49,7 +52,7 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 		r.opts = *opts
 	}
 	r.opts.Span, r.opts.Top, r.opts.LiveTenants = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10), cmp.Or(r.opts.LiveTenants, 100)
-	r.feed, r.hub.next = r.opts.Feed, make(chan struct{})
+	r.feed, r.hub.next, r.loading = r.opts.Feed, make(chan struct{}), newTurn()
 	r.sizes, _ = source.(StorageSource)
 	r.subjects, _ = source.(LoginSource)
 	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {

@@ -77,7 +77,10 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 	if points < 1 || points > maxPoints || len(req.Names) == 0 || len(req.Names) > 8 {
 		return nil, fmt.Errorf("%w: %d series of %d points, want 1 to 8 of 1 to %d", tenancy.ErrInvalid, len(req.Names), points, maxPoints)
 	}
-	q := &SumQuery{Scope: scope}
+	q := &SumQuery{Scope: scope, Fleet: req.Tenant == ""}
+	if q.Fleet && scope.IsAll() && len(state.Sums) > 0 && state.Minutes.After(p.From) && p.To.After(state.Minutes) {
+		p.To = state.Minutes // what many tenants did since is not added up
+	}
 	if req.Tenant != "" {
 		found, err := r.infos(ctx, scope, []tenancy.ID{req.Tenant})
 		if err != nil {

@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -32,6 +33,10 @@ type SQLOptions struct {
 	// Logger is told of rows that cannot be read. Default: [slog.Default], asked
 	// each time.
 	Logger *slog.Logger
+	// SumsAbove is with how many tenants reports of the last 1 h, 24 h, 7, 30 or 90 days read
+	// sums that the keeper makes ready, up to an hour old, instead of adding up. The
+	// report's period says up to when they go. Default: 1,000. Negative: never.
+	SumsAbove int
 }
 
 // SQL is the store of usage in a SQL database: PostgreSQL, MySQL, MariaDB or SQLite. Its
@@ -53,6 +58,7 @@ func NewSQL(db *sqlx.DB, opts *SQLOptions) (*SQL, error) {
 	if opts != nil {
 		s.opts = *opts
 	}
+	s.opts.SumsAbove = cmp.Or(s.opts.SumsAbove, 1000)
 	if db == nil {
 		return nil, tenancy.Wrap("analytics.NewSQL", "", fmt.Errorf("%w: no database", tenancy.ErrInvalid))
 	}

@@ -87,6 +87,11 @@ func (u *upkeep) ListedAll(ctx context.Context, began time.Time) error {
 		if err != nil {
 			return err
 		}
+		_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = (SELECT COUNT(*) FROM tenancy_usage_tenants WHERE gone = 0 AND tenant_key > ?) WHERE name = ?`),
+			lastOwnKey, stateTenants)
+		if err != nil {
+			return err
+		}
 		return u.s.setState(ctx, tx, stateCatalog, began)
 	})
 }
@@ -124,7 +129,7 @@ func (u *upkeep) RollUp(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return u.sums(ctx)
 }
 
 // rollUp makes the rows of the next period. It reports whether there may be another.
@@ -220,6 +225,9 @@ func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, 
 	if err := u.s.insert(ctx, tx, head, "", rows); err != nil {
 		return err
 	}
+	if err := u.writeFleet(ctx, tx, longer, from, sums); err != nil {
+		return err
+	}
 	return u.s.setState(ctx, tx, done, to)
 }
 
@@ -284,6 +292,7 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{hoursTable.name, "tenant_key, bucket", "bucket", before(keepHours, state.Days)},
 		{daysTable.name, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
+		{spreadTable, "bucket, measure", "bucket", before(keepHours, never)},
 		{storageTable, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{"tenancy_usage_instances", "id", "flushed_at", before(keepInstances, never)},
 		{"tenancy_activities", "id", "created_at", before(keepActivities, never)},
@@ -291,6 +300,11 @@ func (u *upkeep) Retain(ctx context.Context) error {
 	} {
 		if err := u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before); err != nil {
 			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
+		}
+	}
+	for step, keep := range map[time.Duration]time.Duration{minutesTable.row: keepMinutes, hoursTable.row: keepHours, daysTable.row: keepDays} {
+		if err := u.deleteAll(ctx, fleetTable, "step, bucket", `step = ? AND bucket < ?`, step.Microseconds(), before(keep, never)); err != nil {
+			return fmt.Errorf("removing old rows of %s: %w", fleetTable, err)
 		}
 	}
 	return u.shortenAddresses(ctx, state.Now.Add(-keepAddresses))
@@ -326,7 +340,7 @@ func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, a
 func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
 	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		for _, t := range []string{
-			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, "tenancy_activities", "tenancy_usage_tags",
+			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, "tenancy_activities", "tenancy_usage_tags",
 		} {
 			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
 				id, lastOwnKey)

@@ -81,26 +81,38 @@ func (s *SQL) State(ctx context.Context) (*State, error) {
 // remembered is how long an instance that does not write any more is listed.
 const remembered = time.Hour
 
-func (s *SQL) state(ctx context.Context) (*State, error) {
-	now, err := s.now(ctx, s.db)
-	if err != nil {
-		return nil, err
-	}
-	state := &State{Now: now, Instances: []Instance{}}
-	err = s.each(ctx, s.db, `SELECT name, value FROM tenancy_usage_state`, nil, func(r *sql.Rows) error {
+// marks returns the clock, and the rows of the state's table.
+func (s *SQL) marks(ctx context.Context) (*State, map[string]int64, error) {
+	values := map[string]int64{}
+	now := int64(0)
+	err := s.each(ctx, s.db, `SELECT name, value, `+s.dialect.Now()+` FROM tenancy_usage_state`, nil, func(r *sql.Rows) error {
 		var name string
-		var us int64
-		err := r.Scan(&name, &us)
-		if at, ok := map[string]*time.Time{
-			stateCatalog: &state.Catalog, stateMinutes: &state.Minutes, stateHours: &state.Hours, stateDays: &state.Days,
-		}[name]; ok {
-			*at = fromMicros(us)
-		}
+		var value int64
+		err := r.Scan(&name, &value, &now)
+		values[name] = value
 		return err
 	})
+	state := &State{
+		Now: fromMicros(now), Catalog: fromMicros(values[stateCatalog]), Minutes: fromMicros(values[stateMinutes]), Hours: fromMicros(values[stateHours]),
+		Days: fromMicros(values[stateDays]), Tenants: values[stateTenants], Fleet: fromMicros(values[stateFleet]), Instances: []Instance{},
+	}
+	if s.opts.SumsAbove >= 0 && state.Tenants > int64(s.opts.SumsAbove) {
+		state.Sums = map[time.Duration]Period{}
+		for name, span := range spans() {
+			if to := fromMicros(values[stateSums+name]); state.Now.Sub(to) < staleSums(span) {
+				state.Sums[span] = Period{sumFrom(span, to), to}
+			}
+		}
+	}
+	return state, values, err
+}
+
+func (s *SQL) state(ctx context.Context) (*State, error) {
+	state, _, err := s.marks(ctx)
 	if err != nil {
 		return nil, err
 	}
+	now := state.Now
 	var recorded int64
 	err = s.each(ctx, s.db, `SELECT DISTINCT recorded FROM tenancy_usage_instances`, nil, func(r *sql.Rows) error {
 		var set int64
@@ -139,21 +151,79 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	if c.none || c.err != nil {
 		return nil, c.err
 	}
-	state, err := s.state(ctx)
+	state, _, err := s.marks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pieces := withLate(plan(q.Period, q.Step, state))
-	if len(pieces) == 0 {
-		return nil, nil
+	pieces, err := pieces(q, state)
+	if err != nil || len(pieces) == 0 {
+		return nil, err
 	}
-	if q.BySource { // longer rows do not have it
-		pieces = withLate([]piece{{partsTable, pieces[0].from, pieces[len(pieces)-1].to}})
+	if q.Top > 0 && !q.Latency && len(q.Columns) != 1 {
+		return s.ranked(ctx, q, c, pieces)
 	}
 	if q.Latency {
 		return s.merged(ctx, q, c, pieces)
 	}
 	return s.summed(ctx, q, c, pieces)
+}
+
+// pieces returns what the rows of a query are read from.
+func pieces(q *SumQuery, state *State) ([]piece, error) {
+	if q.Span != 0 {
+		p, ok := state.Sums[q.Span]
+		if !ok || q.Step != 0 || q.BySource {
+			return nil, fmt.Errorf("%w: sums of %v", tenancy.ErrInvalid, q.Span)
+		}
+		return []piece{{table: table{name: sumsTable}, from: p.To, to: p.To.Add(time.Microsecond), span: nameOfSpan(q.Span)}}, nil
+	}
+	all := plan(q.Period, q.Step, state)
+	switch {
+	case len(all) == 0:
+		return nil, nil
+	case q.BySource: // longer rows do not have it
+		all = []piece{{table: partsTable, from: all[0].from, to: all[len(all)-1].to}}
+	case q.Fleet && q.Scope.IsAll() && len(q.Tenants) == 0 && !q.ByTenant:
+		return together(withLate(all), state.Fleet), nil
+	}
+	return withLate(all), nil
+}
+
+// from returns what a piece is read from, with its conditions, and their arguments.
+func (p *piece) sql(c *conditions) (from string, args []any) {
+	between := `u.bucket >= ? AND u.bucket < ?`
+	span := []any{p.from.UnixMicro(), p.to.UnixMicro()}
+	if p.fleet {
+		return ` FROM ` + fleetTable + ` u WHERE u.step = ? AND ` + between, append([]any{p.table.row.Microseconds()}, span...)
+	}
+	if p.span != "" {
+		between = `u.span = ? AND u.bucket = ?`
+		span = []any{p.span, p.from.UnixMicro()}
+	}
+	return ` FROM ` + p.table.name + ` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND ` + between, append(slices.Clone(c.args), span...)
+}
+
+// ranked finds the first tenants by one column, and sums up the others for these alone.
+func (s *SQL) ranked(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
+	first := *q
+	first.Columns = []Column{q.Order}
+	order, err := s.summed(ctx, &first, c, pieces)
+	if err != nil || len(order) == 0 || !q.ByTenant || q.Step > 0 || q.BySource {
+		if err == nil && len(order) > 0 {
+			return s.summed(ctx, q, c, pieces)
+		}
+		return nil, err
+	}
+	rest := *q
+	rest.Top, rest.Tenants = 0, nil
+	place := map[tenancy.ID]int{}
+	for i := range order {
+		rest.Tenants = append(rest.Tenants, order[i].Tenant)
+		place[order[i].Tenant] = i
+	}
+	rows, err := s.summed(ctx, &rest, scoped(q.Scope, rest.Tenants), pieces)
+	slices.SortFunc(rows, func(a, b SumRow) int { return place[a.Tenant] - place[b.Tenant] })
+	return rows, err
 }
 
 // grouped returns the columns by which rows of a query are grouped.
@@ -174,11 +244,14 @@ func grouped(q *SumQuery) (id, start, source string) {
 // merged reads all rows and merges them here: buckets of latency cannot be added in SQL.
 func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	g := newGroups(q)
-	_, _, from := grouped(q)
+	_, _, source := grouped(q)
 	for _, p := range pieces {
-		query := `SELECT t.id, u.bucket, ` + from + `, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name +
-			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ?`
-		args := append(slices.Clone(c.args), p.from.UnixMicro(), p.to.UnixMicro())
+		id := `t.id`
+		if p.fleet {
+			id = `''`
+		}
+		from, args := p.sql(c)
+		query := `SELECT ` + id + `, u.bucket, ` + source + `, ` + strings.Join(countColumns(), `, `) + from
 		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
 			var id tenancy.ID
 			var start, source int64
@@ -213,17 +286,24 @@ func (s *SQL) scanCounts(r *sql.Rows, c *Counts, before ...any) error {
 // summed adds rows in SQL, over all pieces at once.
 func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	id, start, source := grouped(q)
+	columns := q.Columns
+	if len(columns) == 0 {
+		columns = Columns()
+	}
+	if q.Top > 0 && !slices.Contains(columns, q.Order) {
+		columns = append(slices.Clone(columns), q.Order)
+	}
 	var sums, names []string
-	for _, col := range Columns() {
+	for _, col := range columns {
 		names = append(names, `u.`+col.String())
 		sums = append(sums, aggregate(col)+`(`+col.String()+`)`)
 	}
 	var from []string
 	var args []any
 	for _, p := range pieces {
-		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+source+` AS source_id, `+strings.Join(names, `, `)+` FROM `+p.table.name+
-			` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE `+c.String()+` AND u.bucket >= ? AND u.bucket < ?`)
-		args = append(append(args, c.args...), p.from.UnixMicro(), p.to.UnixMicro())
+		these, more := p.sql(c)
+		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+source+` AS source_id, `+strings.Join(names, `, `)+these)
+		args = append(args, more...)
 	}
 	query := `SELECT tenant, start_at, source_id, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at, source_id`
 	if q.Top > 0 {
@@ -236,7 +316,7 @@ func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 	err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
 		var row SumRow
 		var start int64
-		err := r.Scan(append([]any{&row.Tenant, &start, &row.Source}, scanned(&row.Counts)...)...)
+		err := r.Scan(append([]any{&row.Tenant, &start, &row.Source}, scannedOf(&row.Counts, columns)...)...)
 		row.Start = fromMicros(start)
 		rows = append(rows, row)
 		return err
@@ -252,10 +332,12 @@ func aggregate(c Column) string {
 }
 
 // scanned returns what the columns of counts are read into: 0 for NULL.
-func scanned(c *Counts) []any {
-	into := make([]any, numColumns)
-	for i := range into {
-		into[i] = (*orZero)(&c.Values[i])
+func scanned(c *Counts) []any { return scannedOf(c, Columns()) }
+
+func scannedOf(c *Counts, columns []Column) []any {
+	into := make([]any, len(columns))
+	for i, col := range columns {
+		into[i] = (*orZero)(&c.Values[col])
 	}
 	return into
 }

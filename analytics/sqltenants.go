@@ -81,14 +81,21 @@ func (s *SQL) joinUsage(ctx context.Context, q *TenantsQuery, sel *tenantsSelect
 	if len(sel.usage) == 0 {
 		return nil
 	}
-	state, err := s.state(ctx)
+	state, _, err := s.marks(ctx)
 	if err != nil {
 		return err
 	}
 	for span, columns := range sel.usage {
 		alias := fmt.Sprintf("u%d", len(sel.joins))
 		sel.spans[span] = alias
-		pieces := withLate(plan(field{span: span}.period(q.Period, state.Now), 0, state))
+		sq := &SumQuery{Period: field{span: span}.period(q.Period, state.Now), Span: q.Span}
+		if span != 0 {
+			sq = state.spanned(*sq)
+		}
+		pieces, err := pieces(sq, state)
+		if err != nil {
+			return err
+		}
 		var sums, names, from []string
 		seen := map[Column]bool{}
 		for _, col := range columns {
@@ -98,11 +105,15 @@ func (s *SQL) joinUsage(ctx context.Context, q *TenantsQuery, sel *tenantsSelect
 			}
 		}
 		if len(pieces) == 0 { // a period in the future
-			pieces = []piece{{partsTable, state.Now, state.Now}}
+			pieces = []piece{{table: partsTable, from: state.Now, to: state.Now}}
 		}
 		for _, p := range pieces {
-			from = append(from, `SELECT tenant_key, `+strings.Join(names, `, `)+` FROM `+p.table.name+` WHERE bucket >= ? AND bucket < ?`)
-			sel.args = append(sel.args, p.from.UnixMicro(), p.to.UnixMicro())
+			where, args := `bucket >= ? AND bucket < ?`, []any{p.from.UnixMicro(), p.to.UnixMicro()}
+			if p.span != "" {
+				where, args = `span = ? AND bucket = ?`, []any{p.span, p.from.UnixMicro()}
+			}
+			from = append(from, `SELECT tenant_key, `+strings.Join(names, `, `)+` FROM `+p.table.name+` WHERE `+where)
+			sel.args = append(sel.args, args...)
 		}
 		sel.joins = append(sel.joins, ` LEFT JOIN (SELECT tenant_key, `+strings.Join(sums, `, `)+` FROM (`+strings.Join(from, ` UNION ALL `)+`) p GROUP BY tenant_key) `+
 			alias+` ON `+alias+`.tenant_key = t.tenant_key`)

@@ -353,8 +353,15 @@ const (
 func (s *SQL) reopen(ctx context.Context, tx *sqlx.Tx, bucket int64) error {
 	for name, row := range map[string]time.Duration{stateMinutes: time.Minute, stateHours: time.Hour, stateDays: day} {
 		start := bucket - bucket%row.Microseconds()
-		_, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name = ? AND value > ?`), start, name, start)
+		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name = ? AND value > ?`), start, name, start)
 		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); name != stateHours || err != nil || n == 0 {
+			continue
+		}
+		// Sums have in them what is to be rolled up again.
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = value + 1 WHERE name = ?`), stateReopened); err != nil {
 			return err
 		}
 	}

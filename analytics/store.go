@@ -110,6 +110,13 @@ type State struct {
 	Days    time.Time `json:"days"`
 	// Recorded are the columns that some instance counts, or did.
 	Recorded []Column `json:"-"`
+	// Tenants is how many the catalog had then.
+	Tenants int64 `json:"-"`
+	// Fleet is from when on there are sums of all tenants together.
+	Fleet time.Time `json:"-"`
+	// Sums are the periods of spans of which sums of each tenant are kept ready, by the
+	// length of the span. A small store has none: it adds up.
+	Sums map[time.Duration]Period `json:"-"`
 	// Instances are those that wrote within the last hour.
 	Instances []Instance `json:"instances"`
 }
@@ -176,6 +183,8 @@ type TenantsQuery struct {
 	// ascending order of ID.
 	Sort       string
 	Descending bool
+	// Span asks for the sums of [State.Sums] instead: the period is theirs.
+	Span time.Duration
 	// After continues a listing behind a row.
 	After *TenantsPosition
 	// Limit is how many at most.
@@ -207,6 +216,14 @@ type SumQuery struct {
 	// Top, if it is set, asks for the Limit tenants with the largest Order.
 	Top   int
 	Order Column
+	// Columns, if there are any, are those that are needed. Others may be there, too.
+	Columns []Column
+	// Span asks for the sums of [State.Sums] instead: the period is theirs. There is no
+	// step then.
+	Span time.Duration
+	// Fleet allows, for the scope of all tenants, what all did together to have in it what
+	// tenants did that are not in the catalog any more.
+	Fleet bool
 }
 
 // SumRow is a sum of counts.

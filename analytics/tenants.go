@@ -78,6 +78,9 @@ func (r *Reports) tenants(ctx context.Context, scope tenancy.Scope, req *Tenants
 	if err != nil {
 		return nil, err
 	}
+	if ready := state.spanned(SumQuery{Period: q.Period}); ready.Span != 0 {
+		q.Period, q.Span = ready.Period, ready.Span
+	}
 	fleet, err := r.source.Fleet(ctx, q)
 	if err != nil {
 		return nil, err
@@ -93,12 +96,12 @@ func (r *Reports) tenants(ctx context.Context, scope tenancy.Scope, req *Tenants
 		last := &rows[len(rows)-1]
 		page.Next = tenancy.NewCursor(cursorOf(scope, req), last.Key, string(last.ID))
 	}
-	return page, r.fill(ctx, scope, req, state, page, rows)
+	return page, r.fill(ctx, scope, req, state, page, rows, q.Span)
 }
 
 // fill adds the usage of the rows to the page, in one query, and the short series in
 // another.
-func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsRequest, state *State, page *TenantsPage, rows []TenantRow) error {
+func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsRequest, state *State, page *TenantsPage, rows []TenantRow, span time.Duration) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -106,7 +109,7 @@ func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsReq
 	for i := range rows {
 		ids[i] = rows[i].ID
 	}
-	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Tenants: ids, Period: page.Period, ByTenant: true})
+	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Tenants: ids, Period: page.Period, ByTenant: true, Span: span})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,252 @@
+package analytics_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// decades is a store with usage of t0 to t3 over 100 days, in rows of hours as if they had been rolled up, and in minutes of
+// the last two hours. Ready reads sums that are kept ready, exact adds up.
+type decades struct {
+	db           *sqlx.DB
+	ready, exact *analytics.SQL
+	tenants      []*tenancy.Tenant
+	now          time.Time
+}
+
+func newDecades(t *testing.T, s *tenancytest.Server) *decades {
+	t.Helper()
+	d := &decades{db: s.Database(t)}
+	var err error
+	if d.ready, err = analytics.NewSQL(d.db, &analytics.SQLOptions{SumsAbove: 1}); err == nil {
+		d.exact, err = analytics.NewSQL(d.db, &analytics.SQLOptions{SumsAbove: -1})
+	}
+	if err == nil {
+		err = d.ready.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		tenant := tenancytest.NewTenant(fmt.Sprintf("t%d", i))
+		tenant.ID, tenant.Tags = tenancy.ID(tenant.Slug), []string{[]string{"eu", "us"}[i%2]}
+		d.tenants = append(d.tenants, tenant)
+	}
+	now, err := d.ready.Write(t.Context(), &analytics.Batch{Tenants: d.tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.now = now
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	hour := now.Truncate(time.Hour)
+	for i := range 400 {
+		at := hour.Add(-time.Duration(3+random.IntN(24*100)) * time.Hour)
+		_, err := d.db.ExecContext(t.Context(), d.db.Rebind(`INSERT INTO tenancy_usage_1h (tenant_key, bucket, requests, in_flight)
+			SELECT tenant_key, ?, ?, ? FROM tenancy_usage_tenants WHERE id = ? AND NOT EXISTS (SELECT 1 FROM (SELECT 1 FROM tenancy_usage_1h h JOIN tenancy_usage_tenants k ON k.tenant_key = h.tenant_key WHERE k.id = ? AND h.bucket = ?) x)`),
+			at.UnixMicro(), 1+random.IntN(1000), random.IntN(50), d.tenants[i%3].ID, d.tenants[i%3].ID, at.UnixMicro())
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = d.db.ExecContext(t.Context(), `INSERT INTO tenancy_usage_fleet (step, bucket, tenants, requests, in_flight)
+		SELECT 3600000000, bucket, COUNT(*), SUM(requests), MAX(in_flight) FROM tenancy_usage_1h GROUP BY bucket`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []analytics.Part
+	for i := range 100 {
+		p := usageOf(d.tenants[i%4].ID, now.Truncate(time.Minute).Add(-time.Duration(i)*time.Minute), int64(random.IntN(30)), 1, time.Duration(random.IntN(1000))*time.Millisecond)
+		parts = append(parts, p)
+	}
+	for i := range 20 {
+		p := usageOf(d.tenants[i%4].ID, hour.Add(-time.Duration(5+random.IntN(24*80))*time.Hour), int64(random.IntN(30)), 1, time.Second)
+		p.Hour = true
+		parts = append(parts, p)
+	}
+	d.write(t, parts...)
+	return d
+}
+
+func (d *decades) write(t *testing.T, parts ...analytics.Part) {
+	t.Helper()
+	if _, err := d.ready.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *decades) keep(t *testing.T) *analytics.State {
+	t.Helper()
+	keeper, err := analytics.NewKeeper(d.ready, tenancytest.NewCatalog(t, d.tenants...), nil)
+	if err == nil {
+		err = keeper.Keep(t.Context())
+	}
+	state, err2 := d.ready.State(t.Context())
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	return state
+}
+
+// sum returns what the store says as text.
+func sumText(t *testing.T, store *analytics.SQL, q analytics.SumQuery) string {
+	t.Helper()
+	rows, err := store.Sum(t.Context(), &q)
+	if err != nil {
+		t.Fatalf("%+v: %v", q, err)
+	}
+	var out strings.Builder
+	for i := range rows {
+		fmt.Fprintln(&out, rows[i].Tenant, rows[i].Start.Unix(), rows[i].Counts.Values, rows[i].Counts.Latency, rows[i].Counts.Own)
+	}
+	return out.String()
+}
+
+// Sums that are kept ready, and those of all tenants together, are what the rows that they are made of add up to; making
+// them again changes nothing, and a late flush is in them.
+func TestSums(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		if state, err := d.ready.State(t.Context()); err != nil || len(state.Sums) != 0 {
+			t.Errorf("before the keeper: got %+v, %v, want no sums", state.Sums, err)
+		}
+		check := func(when string, state *analytics.State) {
+			t.Helper()
+			if len(state.Sums) != 5 {
+				t.Fatalf("%s: got %+v, want five spans", when, state.Sums)
+			}
+			for span, p := range state.Sums {
+				if length := p.To.Sub(p.From); length < span || length >= span+24*time.Hour || d.now.Sub(p.To) > 70*time.Minute {
+					t.Errorf("%s: %v: got the period %+v", when, span, p)
+				}
+				for _, scope := range []tenancy.Scope{tenancy.AllTenants(), tenancy.ByTags("us"), {}} {
+					for _, q := range []analytics.SumQuery{{ByTenant: true, Latency: true}, {ByTenant: true}, {}, {ByTenant: true, Top: 2, Order: analytics.Requests}} {
+						q.Scope = scope
+						q.Period = p
+						want := sumText(t, d.exact, q)
+						q.Span = span
+						if got := sumText(t, d.ready, q); got != want {
+							t.Errorf("%s: %v of %v (%+v):\n got %.500s\nwant %.500s", when, span, scope, q, got, want)
+						}
+						if scope.IsZero() != (want == "") {
+							t.Errorf("%v: got %q", scope, want)
+						}
+					}
+				}
+			}
+			for _, step := range []time.Duration{0, time.Minute, time.Hour, day} {
+				for _, latency := range []bool{false, true} {
+					q := analytics.SumQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: d.now.Add(-95 * day), To: d.now}, Step: step, Latency: latency}
+					if step == time.Minute {
+						q.Period.From = d.now.Add(-30 * time.Hour)
+					}
+					want := sumText(t, d.exact, q)
+					q.Fleet = true
+					if got := sumText(t, d.ready, q); got != want {
+						t.Errorf("%s: all together by %v:\n got %.500s\nwant %.500s", when, step, got, want)
+					}
+				}
+			}
+		}
+		for range 2 {
+			check("kept", d.keep(t))
+		}
+		d.write(t, usageOf("t3", d.now.Truncate(time.Hour).Add(-20*time.Minute), 5000, 7, time.Second))
+		check("after a late flush", d.keep(t))
+		if _, err := d.ready.Sum(t.Context(), &analytics.SumQuery{Scope: tenancy.AllTenants(), Span: time.Minute}); err == nil {
+			t.Error("another span: got no error")
+		}
+		if err := d.ready.Forget(t.Context(), "t3"); err != nil {
+			t.Fatal(err)
+		}
+		if got := sumText(t, d.ready, analytics.SumQuery{Scope: tenancy.ByIDs("t3"), ByTenant: true, Span: day}); got != "" {
+			t.Errorf("forgotten: got %s", got)
+		}
+	})
+}
+
+// Reports of whole spans say the same whether they read sums or add up, but for the times of
+// measuring; and they say which period they are of.
+func TestReportsOfSums(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		state := d.keep(t)
+		ready, exact := newReports(t, d.ready), newReports(t, d.exact)
+		text := func(report any, err error) string {
+			t.Helper()
+			b, err2 := json.MarshalIndent(report, "", " ")
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			return someTime.ReplaceAllString(string(b), `"T"`)
+		}
+		type ask func(ctx context.Context, r *analytics.Reports, scope tenancy.Scope, p analytics.Period) (any, error)
+		for name, ask := range map[string]ask{
+			"top": func(ctx context.Context, r *analytics.Reports, scope tenancy.Scope, p analytics.Period) (any, error) {
+				return r.Top(ctx, scope, analytics.TopRequest{By: analytics.Requests, Period: p})
+			},
+			"compare": func(ctx context.Context, r *analytics.Reports, scope tenancy.Scope, p analytics.Period) (any, error) {
+				return r.Compare(ctx, scope, &analytics.CompareRequest{Tenants: []tenancy.ID{"t0", "t2"}, Names: []string{"requests", analytics.FigureP95}, Period: p})
+			},
+			"tenants": func(ctx context.Context, r *analytics.Reports, scope tenancy.Scope, p analytics.Period) (any, error) {
+				return r.Tenants(ctx, scope, &analytics.TenantsRequest{Sort: "-requests", Period: p, Limit: 3, Spark: []analytics.Column{analytics.Requests}})
+			},
+		} {
+			for span, p := range state.Sums {
+				for _, scope := range []tenancy.Scope{tenancy.AllTenants(), tenancy.ByTags("eu")} {
+					for range 2 { // the second time from what was kept
+						got := text(ask(t.Context(), ready, scope, analytics.Period{From: d.now.Add(-span), To: d.now}))
+						if want := text(ask(t.Context(), exact, scope, p)); got != want && name != "tenants" {
+							t.Errorf("%s of %v in %v:\n got %s\nwant %s", name, span, scope, got, want)
+						} else if name == "tenants" && sortedIDs(got) != sortedIDs(want) {
+							t.Errorf("%s of %v in %v:\n got %s\nwant %s", name, span, scope, got, want)
+						}
+					}
+				}
+			}
+		}
+		o, err := ready.Overview(t.Context(), tenancy.AllTenants())
+		if err != nil || o.Period != state.Sums[day] || o.Requests.MeasuredAt.After(o.Period.To) {
+			t.Errorf("overview: got %+v, %v, want the period %+v", o, err, state.Sums[day])
+		}
+		rows, err := d.exact.Sum(t.Context(), &analytics.SumQuery{Scope: tenancy.AllTenants(), Period: o.Period})
+		if err != nil || float64(rows[0].Counts.Get(analytics.Requests)) != o.Requests.Value || o.Requests.Value == 0 {
+			t.Errorf("overview: got %v, %v, want %v", o.Requests, err, rows)
+		}
+		perf, err := ready.Performance(t.Context(), tenancy.AllTenants(), analytics.Period{})
+		if err != nil || perf.Period != state.Sums[time.Hour] || perf.Before != state.Sums[day] {
+			t.Errorf("performance: got %+v, %v", perf, err)
+		}
+		q := "requests_7d:>0"
+		filter, err := tenancy.ParseFilter(q, analytics.Fields()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := ready.Tenants(t.Context(), tenancy.AllTenants(), &analytics.TenantsRequest{Filter: filter, Sort: "-requests_30d"})
+		if err != nil || len(page.Tenants) == 0 || page.Period != state.Sums[day] {
+			t.Errorf("tenants: got %+v, %v", page, err)
+		}
+	})
+}
+
+// sortedIDs returns the IDs of a page in its order.
+func sortedIDs(page string) (ids string) {
+	for line := range strings.Lines(page) {
+		if _, id, ok := strings.Cut(line, `"id": `); ok {
+			ids += id
+		}
+	}
+	return ids
+}
