@@ -146,8 +146,10 @@ func TestJobThroughAllStatuses(t *testing.T) {
 				t.Errorf("after a change of the slug: got %+v, %v, want the record of now", got, err)
 			}
 
-			if _, err := cat.SetStatus(t.Context(), id, tenancy.StatusArchived); err != nil {
-				t.Fatal(err)
+			for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+				if _, err := cat.SetStatus(t.Context(), id, status); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := cat.Delete(t.Context(), id); err != nil {
 				t.Fatal(err)

@@ -189,8 +189,10 @@ func TestScopeKnowsNothingOfOthers(t *testing.T) {
 	if strings.Contains(with, "bbb\"") || !strings.Contains(with, `"slug":"aaa"`) {
 		t.Errorf("got %s, want A alone", with)
 	}
-	if _, err := c.cat.SetStatus(t.Context(), c.b.ID, tenancy.StatusArchived); err != nil {
-		t.Fatal(err)
+	for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+		if _, err := c.cat.SetStatus(t.Context(), c.b.ID, status); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := c.cat.Delete(t.Context(), c.b.ID); err != nil {
 		t.Fatal(err)

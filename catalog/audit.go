@@ -89,13 +89,22 @@ type recorded struct {
 	catalog *Catalog
 	entry   tenancy.Entry
 	event   Event
-	ready   bool // all was written but the commit
+	names   Within // checks new names, or reserves old ones
+	ready   bool   // all was written but the commit
 }
 
 // record begins the entry and the event of the change from before to after, either of
 // which may be nil.
 func (c *Catalog) record(ctx context.Context, do *doing, before, after *tenancy.Tenant) *recorded {
 	r := &recorded{catalog: c}
+	if after != nil && c.reserver != nil {
+		if names := newNames(before, after); len(names) > 0 {
+			r.names = func(ctx context.Context, tx *sql.Tx) error { return checkNames(ctx, tx, c.reserver, after.ID, names) }
+		}
+	}
+	if after == nil && c.reserveFor > 0 && before.Status == tenancy.StatusPurging {
+		r.names = func(ctx context.Context, tx *sql.Tx) error { return reserve(ctx, tx, c.reserver, before, c.reserveFor) }
+	}
 	if c.auditor == nil && c.events == nil {
 		return r
 	}
@@ -122,10 +131,13 @@ func (c *Catalog) record(ctx context.Context, do *doing, before, after *tenancy.
 func (r *recorded) within() Within {
 	c := r.catalog
 	if c.auditor == nil && c.events == nil {
-		return nil
+		return r.names
 	}
 	return func(ctx context.Context, tx *sql.Tx) error {
 		r.ready = false
+		if err := r.names.call(ctx, tx); err != nil {
+			return err
+		}
 		if c.auditor != nil {
 			if err := c.auditor.Audit(ctx, tx, r.entry); err != nil {
 				return unnamed("the audit", err)
@@ -168,7 +180,7 @@ func (r *recorded) written(ctx context.Context, err error) {
 
 // refused writes the entry of a change that was not made because of err.
 func (c *Catalog) refused(ctx context.Context, do *doing, id tenancy.ID, err error) {
-	if c.auditor == nil || err == nil || !refusal(err) {
+	if c.auditor == nil || err == nil || !refusal(err) && !byHook(err) {
 		return
 	}
 	if id.Validate() != nil {

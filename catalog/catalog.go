@@ -78,6 +78,9 @@ type Catalog struct {
 	requireActor bool
 	secrets      map[string]bool // fields whose values entries do not show
 	events       EventWriter     // nil: nobody follows changes
+	before       []func(context.Context, Change) error
+	reserver     NameReserver // nil: the store keeps no names
+	reserveFor   time.Duration
 }
 
 // Options are the options of [New] and [NewWithStore].
@@ -101,6 +104,20 @@ type Options struct {
 	// SecretSettings are the settings whose values entries and events do not show.
 	// Default: none.
 	SecretSettings []string
+	// Before are asked in turn whether a change may be made: by whatever method, after it
+	// was found to be legal and before anything is written. Change.Before is nil for a
+	// new record and Change.After for a deletion. An error refuses the change and reaches
+	// the caller; one without a sentinel of package tenancy wraps
+	// [tenancy.ErrForbidden], and a panic is one that wraps [tenancy.ErrUnavailable]. A
+	// hook is asked again when somebody else changed the record meanwhile. What it does
+	// itself is not undone when the change fails later, so it should only look. For what
+	// comes after changes see [Catalog.Watch] and [Outbox]. Default: none.
+	Before []func(ctx context.Context, change Change) error
+	// ReserveNames is for how long the slug and the domains of a tenant that was purged
+	// are kept from other tenants: links, mail and cookies for them may still be on their
+	// way. The tenant itself may have them if it is made again under its ID. A store
+	// that is no [NameReserver] is refused. Default: names are free at once.
+	ReserveNames time.Duration
 	// Events keeps the event of each change, written in the change's transaction; if it
 	// cannot, the change is not made. With [New] it must be in the same database,
 	// through the same *sql.DB. See [NewOutbox]. Default: none.
@@ -147,6 +164,16 @@ func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 	c.secrets = map[string]bool{}
 	for _, name := range opts.SecretSettings {
 		c.secrets["settings."+name] = true
+	}
+	c.before = slices.Clone(opts.Before)
+	if slices.ContainsFunc(c.before, func(hook func(context.Context, Change) error) bool { return hook == nil }) {
+		return nil, tenancy.Wrap("catalog.NewWithStore", "", fmt.Errorf("%w: a hook of Before is nil", tenancy.ErrInvalid))
+	}
+	c.reserver, _ = store.(NameReserver)
+	c.reserveFor = opts.ReserveNames
+	if c.reserveFor < 0 || c.reserveFor > 0 && c.reserver == nil {
+		return nil, tenancy.Wrap("catalog.NewWithStore", "", fmt.Errorf("%w: ReserveNames %v, with a store that keeps names: %t",
+			tenancy.ErrInvalid, c.reserveFor, c.reserver != nil))
 	}
 	c.migrator, _ = store.(Migrator)
 	return c, nil
@@ -200,6 +227,9 @@ func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) erro
 	err := c.permit(ctx)
 	if err == nil {
 		err = c.normalize(t, "")
+	}
+	if err == nil {
+		err = c.askBefore(ctx, nil, t)
 	}
 	if err != nil {
 		return err
@@ -309,9 +339,10 @@ func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.S
 	return c.edit(ctx, &doing{op: "catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
 }
 
-// Delete removes the record of a tenant that is being provisioned, is archived or is
-// being purged; any other status is an error that unwraps to [tenancy.ErrInvalid].
-// The tenant's database is not touched. The ID must not be used again.
+// Delete removes the record of a tenant that is being provisioned or purged; any other
+// status is an error that wraps [tenancy.ErrInvalid]. The names of a purged tenant stay
+// reserved for [Options.ReserveNames]. The tenant's database is not touched. The ID must
+// not be used again.
 func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
 	do := &doing{op: "catalog.Delete", action: actionDelete}
 	err := c.delete(ctx, do, id)
@@ -324,8 +355,11 @@ func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
 		return err
 	}
 	t, err := c.byID(ctx, id)
-	if err == nil && !t.Status.Removable() {
-		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted, archive it first", tenancy.ErrInvalid, t.Status)
+	if err == nil && t.Status != tenancy.StatusProvisioning && t.Status != tenancy.StatusPurging {
+		err = fmt.Errorf("%w: a tenant that is %s cannot be deleted; archive and purge it", tenancy.ErrInvalid, t.Status)
+	}
+	if err == nil {
+		err = c.askBefore(ctx, t, nil)
 	}
 	if err != nil {
 		return err
@@ -372,7 +406,7 @@ func (c *Catalog) editOr(ctx context.Context, do *doing, id tenancy.ID, change f
 		if err == nil {
 			return t, nil
 		}
-		if !errors.Is(err, tenancy.ErrConflict) {
+		if !errors.Is(err, tenancy.ErrConflict) || byHook(err) {
 			break
 		}
 	}
@@ -395,6 +429,9 @@ func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant
 		return old, nil
 	}
 	if err := c.permit(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.askBefore(ctx, old, t); err != nil {
 		return nil, err
 	}
 	t.Version = old.Version + 1

@@ -410,6 +410,10 @@ func testDelete(t *testing.T, c *catalog.Catalog) {
 	if _, err := c.SetStatus(t.Context(), "acme-1", tenancy.StatusArchived); err != nil {
 		t.Fatalf("SetStatus: %v", err)
 	}
+	wantErr(t, "Delete of an archived tenant", c.Delete(t.Context(), "acme-1"), tenancy.ErrInvalid)
+	if _, err := c.SetStatus(t.Context(), "acme-1", tenancy.StatusPurging); err != nil {
+		t.Fatalf("SetStatus: %v", err)
+	}
 	if err := c.Delete(t.Context(), "acme-1"); err != nil {
 		t.Fatalf("Delete: %v", err)
 	}
@@ -783,6 +787,9 @@ func testKeyUses(t *testing.T, c *catalog.Catalog) {
 		}
 	}
 	update("acme", tenancy.StatusArchived)
+	if _, err := c.SetStatus(t.Context(), "acme", tenancy.StatusPurging); err != nil {
+		t.Fatalf("SetStatus: %v", err)
+	}
 	if err := c.Delete(t.Context(), "acme"); err != nil {
 		t.Fatalf("Delete: %v", err)
 	}

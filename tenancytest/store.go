@@ -8,6 +8,7 @@ package tenancytest
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,12 +25,15 @@ type Store struct {
 	tenants map[tenancy.ID]*tenancy.Tenant
 	uses    map[tenancy.ID]map[string]time.Time // of API keys
 	name    string
+
+	reserved map[tenancy.Ref]catalog.Reservation
 }
 
 var (
 	_ catalog.Store          = (*Store)(nil)
 	_ catalog.UseStore       = (*Store)(nil)
 	_ catalog.NamespaceStore = (*Store)(nil)
+	_ catalog.NameReserver   = (*Store)(nil)
 )
 
 // NewStore returns an empty store.
@@ -230,6 +234,27 @@ func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
 		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
 		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore)) &&
 		t.SchemaVersion >= f.SchemaFrom && (f.SchemaBefore == 0 || t.SchemaVersion < f.SchemaBefore)
+}
+
+// Reserve keeps the names. It is called within a change.
+func (s *Store) Reserve(_ context.Context, _ *sql.Tx, names []catalog.Reservation, _ time.Time) error {
+	if s.reserved == nil {
+		s.reserved = map[tenancy.Ref]catalog.Reservation{}
+	}
+	for _, r := range names {
+		s.reserved[r.Name] = r
+	}
+	return nil
+}
+
+// Reserved returns which of the names are reserved. It is called within a change.
+func (s *Store) Reserved(_ context.Context, _ *sql.Tx, names []tenancy.Ref, now time.Time) (found []catalog.Reservation, err error) {
+	for _, name := range names {
+		if r, ok := s.reserved[name]; ok && r.Until.After(now) {
+			found = append(found, r)
+		}
+	}
+	return found, nil
 }
 
 // Namespace returns the name that is kept, which is the given one if there was none.

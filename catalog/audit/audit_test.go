@@ -148,7 +148,7 @@ func TestNoEntryNoChange(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db, trail, cat := open(t, s)
-		if _, err := cat.Create(t.Context(), &tenancy.Tenant{ID: "acme", Slug: "acme", Status: tenancy.StatusArchived}); err != nil {
+		if _, err := cat.Create(t.Context(), &tenancy.Tenant{ID: "acme", Slug: "acme", Status: tenancy.StatusProvisioning}); err != nil {
 			t.Fatal(err)
 		}
 		for _, cause := range []error{errors.New("full"), tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrNotFound} {
@@ -165,7 +165,7 @@ func TestNoEntryNoChange(t *testing.T) {
 			}
 		}
 		acme, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: "acme"})
-		if err != nil || acme.Status != tenancy.StatusArchived || acme.Version != 1 {
+		if err != nil || acme.Status != tenancy.StatusProvisioning || acme.Version != 1 {
 			t.Errorf("got %+v, %v, want the tenant as it was", acme, err)
 		}
 		if _, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: "bolt"}); !errors.Is(err, tenancy.ErrNotFound) {

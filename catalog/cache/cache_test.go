@@ -269,6 +269,9 @@ func TestCacheSeesEveryChange(t *testing.T) {
 	})
 	wantVersion(t, c, slug("acme"), 1)
 	wantVersion(t, c, domain("acme.example"), 1)
+	if _, err := cat.SetStatus(t.Context(), "acme-1", tenancy.StatusPurging); err != nil {
+		t.Fatal(err)
+	}
 	if err := cat.Delete(t.Context(), "acme-1"); err != nil {
 		t.Fatal(err)
 	}

@@ -227,6 +227,9 @@ func TestCacheReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.awaitVersion(t, domain("acme.example"), 4)
+	if _, err := b.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusPurging); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.cat.Delete(t.Context(), "acme-1"); err != nil {
 		t.Fatal(err)
 	}

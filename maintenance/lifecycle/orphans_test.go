@@ -48,6 +48,9 @@ func TestOrphans(t *testing.T) {
 			_, err = k.cat.SetStatus(t.Context(), lost.ID, tenancy.StatusArchived)
 		}
 		if err == nil {
+			_, err = k.cat.SetStatus(t.Context(), lost.ID, tenancy.StatusPurging)
+		}
+		if err == nil {
 			err = k.cat.Delete(t.Context(), lost.ID)
 		}
 		if err != nil {

@@ -258,7 +258,7 @@ func TestSchemaVersionOfTheRecord(t *testing.T) {
 		want("after it said something else", 6, 2)
 		gone := record() // who has no record then
 		gone.SchemaVersion = 9
-		if err := cat.Delete(t.Context(), archive(t, cat, tenant.ID)); err != nil {
+		if err := cat.Delete(t.Context(), purge(t, cat, tenant.ID)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := m.UpTo(t.Context(), gone, 1); err != nil {
@@ -267,10 +267,12 @@ func TestSchemaVersionOfTheRecord(t *testing.T) {
 	})
 }
 
-func archive(t *testing.T, cat *catalog.Catalog, id tenancy.ID) tenancy.ID {
+func purge(t *testing.T, cat *catalog.Catalog, id tenancy.ID) tenancy.ID {
 	t.Helper()
-	if _, err := cat.SetStatus(t.Context(), id, tenancy.StatusArchived); err != nil {
-		t.Fatal(err)
+	for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+		if _, err := cat.SetStatus(t.Context(), id, status); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return id
 }

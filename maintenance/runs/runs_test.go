@@ -350,6 +350,9 @@ func TestTenantsThatChangeBeforeTheirTurn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if _, err := b.catalog.SetStatus(t.Context(), b.tenants[2].ID, tenancy.StatusPurging); err != nil {
+			t.Fatal(err)
+		}
 		if err := b.catalog.Delete(t.Context(), b.tenants[2].ID); err != nil {
 			t.Fatal(err)
 		}
