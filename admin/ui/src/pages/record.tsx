@@ -34,7 +34,7 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
   return (
     <>
       <Facts of={[
-        ["Server", t.server], ["Database", <code>{t.database}</code>], ["Schema version", t.schema_version || "not known"],
+        ["Server", t.server], ["Database", <code>{t.database}</code>], ["Schema version", (t as { schema_version?: number }).schema_version || "not known"],
         ["Size", <Value f={size?.storage} />], ["Statements, 24 h", <Value f={size?.statements} />], ["Time of statements, 24 h", <Value f={size?.statement_time} />], ["Time of waiting for connections, 24 h", <Value f={size?.wait_time} />],
       ]} />
       {pool.data && (
