@@ -110,7 +110,7 @@ function options(p: ChartProps, lines: Line[], span: number, width: number, poin
     cursor: { y: false, drag: { x: !!p.zoom, y: false, setScale: false }, points: { size: 6 }, sync: { key: "page" } },
     scales: { x: { time: true, range: p.span ? (_, __, max) => [(max ?? Date.now() / 1000) - p.span!, max ?? Date.now() / 1000] : undefined }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, incrs: ticks, space: Math.max(72, width / 6), values: (_, at) => at.map((t) => tick(t, span)) },
+      { ...axis, size: 28, incrs: ticks, space: Math.max(72, width / 6), values: (_, at) => at.map((t) => tick(t, span)) },
       { ...axis, size: (_, texts) => 16 + 7 * Math.max(2, ...(texts ?? []).map((t) => t.length)), space: 40, values: (_, at) => at.map((t) => plain(t, scaled.has(p.unit) ? p.unit : "")) },
     ],
     series: [

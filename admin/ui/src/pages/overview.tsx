@@ -2,9 +2,10 @@ import { useEffect, useState } from "preact/hooks";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Failure, KeyFigure, Page, Value, Waiting, type Figure } from "../parts";
+import { Failure, KeyFigure, Page, Waiting, type Figure } from "../parts";
 import { href } from "../router";
 import { me, may } from "../session";
+import { Ranking } from "./performance";
 import { Activities, type Activity } from "../timeline";
 
 export interface TenantInfo {
@@ -108,10 +109,8 @@ export function Overview() {
           <section>
             <h2>Top tenants, last 24 hours</h2>
             <div class="tops">
-              <Top title="Requests" rows={o.top_active_tenants.map((t) => ({ ...t, figure: t.usage?.requests }))} unit="" />
-              <Top title="Storage" rows={o.storage_usage.tenants} />
-              <Top title="CPU time" rows={o.cpu_usage.tenants} />
-              <Top title="Memory" rows={o.memory_usage.tenants} />
+              <Ranking title="Requests" rows={o.top_active_tenants} figure={(t) => t.usage?.requests} empty="Not measured yet." />
+              {tops.map(([title, of]) => <Ranking key={of} title={title} rows={o[of].tenants} figure={(t) => t.figure} empty="Not measured yet." />)}
             </div>
           </section>
           {may("activities.read") && (
@@ -126,29 +125,7 @@ export function Overview() {
   );
 }
 
+const tops: [string, "storage_usage" | "cpu_usage" | "memory_usage"][] = [["Storage", "storage_usage"], ["CPU time", "cpu_usage"], ["Memory", "memory_usage"]];
+
 const statuses = (by: Record<string, number>): string =>
   Object.entries(by).filter(([k]) => k !== "active").map(([k, n]) => `${n} ${k}`).join(", ");
-
-function Top({ title, rows, unit }: { title: string; rows?: TenantFigure[]; unit?: string }) {
-  return (
-    <div>
-      <h3>{title}</h3>
-      {!rows?.length ? (
-        <p class="muted">Not measured yet.</p>
-      ) : (
-        <table>
-          <thead class="sr"><tr><th scope="col">Tenant</th><th scope="col">{title}</th></tr></thead>
-          <tbody>
-            {rows.slice(0, 8).map((t) => (
-              <tr key={t.id}>
-                <td><a href={href(["tenants", t.id])}>{t.name}</a></td>
-                <td class="num"><Value f={t.figure} unit={unit} /></td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-    </div>
-  );
-}
-

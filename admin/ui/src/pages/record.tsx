@@ -66,7 +66,8 @@ export function Limits({ t, done }: { t: Tenant; done(): void }) {
   const rows = Object.entries(t.limits ?? {});
   return (
     <>
-      <Table label="Limits" rows={rows} id={(r) => r[0]} empty="The tenant has no limits of its own." of={[{ title: "Limit", cell: (r) => r[0] }, { title: "Value", num: true, cell: (r) => figure(r[1]).number }]} />
+      {!rows.length && <p class="muted">The tenant has no limits of its own: those of its plan or of the application apply.</p>}
+      <Table label="Limits" rows={rows} id={(r) => r[0]} of={[{ title: "Limit", cell: (r) => r[0] }, { title: "Value", num: true, cell: (r) => figure(r[1]).number }]} />
       {may("tenants.limits") && (
         <section>
           <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
 import type { Reads, SeriesReport, Tenant as TenantRecord } from "../api-types";
 import { useCommands } from "../command";
@@ -51,6 +51,13 @@ export function Tenant({ id }: { id: string }) {
   const [editing, setEditing] = useState(false);
   const report = useGet<Report>(tab === "database" && wired("reports") && may("analytics.read") ? "analytics/tenant/" + encodeURIComponent(id) : null, { window: "24h" });
   const usable = t ? verbs.filter((v) => offered(v) && v.from.includes(t.status)) : [];
+  const asked = route.value.query.get("do");
+  useEffect(() => {
+    const found = asked && usable.find((v) => v.verb === asked);
+    if (!found) return;
+    setQuery({ do: "" }, true);
+    setVerb(found);
+  }, [asked, t?.id]);
   useCommands(t ? [...usable.map((v) => ({ title: `${v.title} ${t.slug}`, run: () => setVerb(v) })), ...(may("tenants.write") ? [{ title: "Edit " + t.slug, run: () => setEditing(true) }] : [])] : []);
   const tabs = [
     "overview",

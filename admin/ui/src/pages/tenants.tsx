@@ -26,14 +26,14 @@ interface Listing {
   total?: number;
 }
 
-const columns = [
-  { key: "requests", title: "Requests", unit: "" },
-  { key: "errors", title: "Errors", unit: "" },
-  { key: "latency_time", title: "Mean time" },
-  { key: "cpu_time", title: "CPU" },
-  { key: "memory_bytes", title: "Memory" },
-  { key: "storage", title: "Storage" },
-] as const;
+/** Column of figures and texts, in the order of the table. The first ones are shown unless the operator chooses others. */
+const columns: { key: string; title: string; num?: boolean; plain?: boolean; first?: boolean; unsorted?: boolean }[] = [
+  { key: "status", title: "Status", plain: true, first: true }, { key: "plan", title: "Plan", plain: true, first: true }, { key: "tags", title: "Tags", plain: true, first: true, unsorted: true }, { key: "server", title: "Server", plain: true },
+  { key: "requests", title: "Requests", num: true, first: true }, { key: "errors", title: "Errors", num: true, first: true }, { key: "mean", title: "Mean time", num: true, first: true, unsorted: true },
+  { key: "cpu_time", title: "CPU", num: true, first: true }, { key: "memory_bytes", title: "Memory", num: true }, { key: "storage", title: "Storage", num: true, first: true },
+  { key: "statement_time", title: "Database time", num: true }, { key: "wait_time", title: "Waiting", num: true }, { key: "bytes_out", title: "Bytes out", num: true },
+  { key: "spark", title: "Over time", first: true, unsorted: true }, { key: "last_seen", title: "Last seen", first: true }, { key: "created", title: "Created", plain: true },
+];
 
 /** mean is the time of a request, on average. */
 function mean(r: Row): Figure | undefined {
@@ -95,9 +95,9 @@ export function Tenants() {
     e.preventDefault();
     setQuery({ filter: typed.trim() });
   };
-  const sortBy = (key: string) => setQuery({ sort: sort === "-" + key ? key : sort === key ? "-" + key : measured && columns.some((c) => c.key === key) ? "-" + key : key });
+  const sortBy = (key: string) => setQuery({ sort: sort === "-" + key ? key : sort === key ? "-" + key : columns.some((c) => c.key === key && (c.num || c.key === "last_seen")) ? "-" + key : key });
   const header = (key: string, title: string, num = false) => (
-    <th scope="col" class={num ? "num" : ""} aria-sort={sort === key ? "ascending" : sort === "-" + key ? "descending" : undefined}>
+    <th scope="col" key={key} class={num ? "num" : ""} aria-sort={sort === key ? "ascending" : sort === "-" + key ? "descending" : undefined}>
       <button type="button" onClick={() => sortBy(key)}>{title}{sort === key ? " ↑" : sort === "-" + key ? " ↓" : ""}</button>
     </th>
   );
@@ -109,6 +109,22 @@ export function Tenants() {
   };
   const usable = actions.filter((a) => may(a.permission));
   const bulk = may("bulk.start") && wired("runs") && usable.length > 0;
+  const dense = q.get("rows") === "dense";
+  const names = q.get("columns")?.split(",") ?? columns.filter((c) => c.first || (!measured && c.key === "created")).map((c) => c.key);
+  const possible = columns.filter((c) => measured || c.plain);
+  const shown = possible.filter((c) => names.includes(c.key));
+  const cell = (r: Row, c: (typeof columns)[number]) => {
+    switch (c.key) {
+      case "status": return <State name={r.status} />;
+      case "plan": return r.plan || <span class="muted">–</span>;
+      case "server": return r.server ?? r.placement?.server;
+      case "tags": return r.tags?.map((t) => <span class="tag" key={t}>{t}</span>);
+      case "spark": return <Spark points={r.spark?.requests} label={"Requests of " + r.slug} />;
+      case "last_seen": return <When at={seen(r)} />;
+      case "created": return <When at={r.created_at} />;
+    }
+    return <Value f={c.key === "mean" ? mean(r) : r.usage?.[c.key]} />;
+  };
   const chosen = all ? (more.count ?? rows?.length ?? 0) : checked.size;
 
   return (
@@ -131,6 +147,16 @@ export function Tenants() {
           </select>
         )}
         <button>Filter</button>
+        <details class="menu">
+          <summary class="button">Columns</summary>
+          <div>
+            {possible.map((c) => (
+              <label key={c.key}><input type="checkbox" checked={names.includes(c.key)} onChange={(e) => setQuery({ columns: possible.map((x) => x.key).filter((k) => (k === c.key ? e.currentTarget.checked : names.includes(k))).join() || "status" }, true)} /> {c.title}</label>
+            ))}
+            <hr />
+            <label><input type="checkbox" checked={dense} onChange={() => setQuery({ rows: dense ? "" : "dense" }, true)} /> Dense rows</label>
+          </div>
+        </details>
       </form>
       <div class="row small" style={{ marginBottom: "16px" }}>
         {examples.map((x) => (
@@ -142,31 +168,21 @@ export function Tenants() {
       <Waiting on={loading && !rows} lines={5} />
       {rows && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Tenants">
-          <table>
+          <table class={dense ? "dense" : ""}>
             <thead>
               <tr>
                 {(bulk || measured) && <th class="check"><input type="checkbox" aria-label="Select all shown" checked={rows.length > 0 && rows.every((r) => checked.has(r.id))}
                   onChange={(e) => { setAll(false); setChecked(new Set(e.currentTarget.checked ? rows.map((r) => r.id) : [])); }} /></th>}
                 {header("slug", "Tenant")}
-                {header("status", "Status")}
-                {header("plan", "Plan")}
-                <th scope="col">Tags</th>
-                {measured && columns.map((c) => (c.key === "latency_time" ? <th scope="col" class="num" key={c.key}>{c.title}</th> : header(c.key, c.title, true)))}
-                {measured && <th scope="col">Requests over time</th>}
-                {measured ? header("last_seen", "Last seen") : header("created", "Created")}
+                {shown.map((c) => (c.unsorted ? <th scope="col" class={c.num ? "num" : ""} key={c.key}>{c.title}</th> : header(c.key, c.title, c.num)))}
               </tr>
             </thead>
             <tbody>
               {rows.map((r) => (
                 <tr key={r.id} aria-selected={checked.has(r.id)}>
                   {(bulk || measured) && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
-                  <td class="name"><a href={href(["tenants", r.id])}>{r.name || r.slug}</a> <span class="muted small">{r.slug}</span></td>
-                  <td><State name={r.status} /></td>
-                  <td>{r.plan || <span class="muted">–</span>}</td>
-                  <td>{r.tags?.map((t) => <span class="tag" key={t}>{t}</span>)}</td>
-                  {measured && columns.map((c) => <td class="num" key={c.key}><Value f={c.key === "latency_time" ? mean(r) : r.usage?.[c.key]} unit={"unit" in c ? c.unit : undefined} /></td>)}
-                  {measured && <td><Spark points={r.spark?.requests} label={"Requests of " + r.slug} /></td>}
-                  <td class="muted" style={{ whiteSpace: "nowrap" }}><When at={measured ? seen(r) : r.created_at} /></td>
+                  <td class="name"><a href={href(["tenants", r.id])} title={r.slug}>{r.name || r.slug}</a></td>
+                  {shown.map((c) => <td class={c.num ? "num" : ""} key={c.key}>{cell(r, c)}</td>)}
                 </tr>
               ))}
             </tbody>
