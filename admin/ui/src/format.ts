@@ -88,7 +88,7 @@ export function ago(text: string | undefined | null, at = now()): string {
   if (Number.isNaN(s)) return "–";
   if (s < -5) return "in " + plain(Math.round(-s), "seconds");
   if (s < 5) return "just now";
-  return plain(Math.round(s), "seconds") + " ago";
+  return (s < 120 ? Math.round(s) + " s" : plain(s, "seconds")) + " ago";
 }
 
 export const zoneName = (): string => (zone.value === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);

@@ -2,7 +2,7 @@
 // frames to the others. Without locks each visible tab has a stream of its own.
 import { effect, signal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { address } from "./api";
+import { address, signedOut } from "./api";
 import { refresh, me } from "./session";
 
 export interface Frame {
@@ -52,7 +52,7 @@ function deliver(frame: Frame): void {
 
 /** connect opens the stream that is wanted now, or closes it. */
 function connect(): void {
-  const want = leader && me.value?.next === "" ? topics().join(",") : "";
+  const want = leader && me.value?.next === "" && !signedOut.value ? topics().join(",") : "";
   if (want === opened && (!source || source.readyState !== EventSource.CLOSED)) return;
   source?.close();
   source = undefined;
@@ -113,7 +113,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 effect(() => {
-  void me.value;
+  void [me.value, signedOut.value];
   connect();
 });
 

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, type Call } from "./api";
+import { get, Problem, signedOut, type Call } from "./api";
 
 export interface Loaded<T> {
   data?: T;
@@ -30,12 +30,16 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
   useEffect(() => {
     if (!every) return;
     const timer = setInterval(() => {
-      if (document.hidden) return;
+      if (document.hidden || signedOut.value) return; // a session that has ended asks nothing
       byItself.current = true;
       again((n) => n + 1);
     }, every * 1000);
     return () => clearInterval(timer);
   }, [every]);
+  const out = signedOut.value;
+  useEffect(() => {
+    if (!out && state.error instanceof Problem && state.error.status === 401) again((n) => n + 1); // signed in again
+  }, [out]);
   return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload: () => again((n) => n + 1) };
 }
 

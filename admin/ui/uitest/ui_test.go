@@ -207,14 +207,26 @@ const figure = `[...document.querySelectorAll(".figures > div")].find((d) => d.q
 // check runs axe over what the page shows, and keeps a screenshot at both widths.
 func (p *page) check(name string) {
 	p.t.Helper()
-	for _, width := range []int64{360, 1440} {
+	p.axe(name, []int64{360, 1440})
+}
+
+// axe runs axe over what the page shows at these widths, looks whether all of it fits, and keeps screenshots of the narrowest and the widest.
+func (p *page) axe(name string, widths []int64) {
+	p.t.Helper()
+	for _, width := range widths {
 		p.do(p.size(width))
 		if !evaluate[bool](p, `!!window.axe`) {
 			evaluate[any](p, axe+";0")
 		}
 		findings := evaluate[[]string](p, `axe.run({resultTypes: ["violations"]}).then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + v.help + ": " + n.html.slice(0, 200))))`)
+		if wide := evaluate[int](p, `document.documentElement.scrollWidth`); int64(wide) > width {
+			findings = append(findings, fmt.Sprintf("is %d px wide", wide))
+		}
 		for _, f := range findings {
 			p.t.Errorf("%s at %d px: %s", name, width, f)
+		}
+		if width != 360 && width != 1440 {
+			continue
 		}
 		shot := p.screenshot()
 		dir := filepath.Join("..", "screenshots")

@@ -5,6 +5,7 @@ import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting } from "../parts";
 import { href, route, setQuery } from "../router";
+import { Table } from "../table";
 import { may } from "../session";
 
 interface Entry {
@@ -79,26 +80,13 @@ export function Entries({ tenant }: { tenant?: string }) {
       </div>
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
-      {data?.entries.length === 0 && <div class="empty">No entries.</div>}
-      {!!data?.entries.length && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Entries">
-          <table>
-            <thead><tr><th scope="col">Time</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Result</th>{!tenant && <th scope="col">Tenant</th>}<th scope="col">Change</th></tr></thead>
-            <tbody>
-              {data.entries.map((e) => (
-                <tr key={e.id}>
-                  <td class="muted num" style={{ textAlign: "left" }}>{time(e.time)}</td>
-                  <td>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></td>
-                  <td><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</td>
-                  <td><State name={e.result} /></td>
-                  {!tenant && <td>{e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(-8)}</code></a> : <span class="muted">–</span>}</td>}
-                  <td class="wide"><Change e={e} /></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Table<Entry> label="Entries" rows={data?.entries} id={(e) => e.id} empty="No entries." of={[
+        { title: "Time", muted: true, cell: (e) => time(e.time) },
+        { title: "Who", cell: (e) => <>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></> },
+        { title: "Action", cell: (e) => <><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</> }, { title: "Result", cell: (e) => <State name={e.result} /> },
+        !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(-8)}</code></a> : <span class="muted">–</span>) },
+        { title: "Change", wide: true, cell: (e) => <Change e={e} /> },
+      ]} />
       <div class="actions">
         {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
         {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>Older</button>}

@@ -1,11 +1,7 @@
+import type { Health as HealthReport } from "../api-types";
+import { Table } from "../table";
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting, When } from "../parts";
-
-interface HealthReport {
-  healthy: boolean;
-  parts: { name: string; healthy: boolean; since: string; checked_at: string }[];
-  warnings: string[];
-}
 
 export function Health() {
   const { data, error, loading, reload } = useGet<HealthReport>("health", {}, 5);
@@ -18,15 +14,9 @@ export function Health() {
           {data.warnings.map((w) => <div class="notice warn" key={w}>{w}</div>)}
           <section>
             <h2>Parts</h2>
-            {data.parts.length === 0 && <p class="muted">No part was checked yet.</p>}
-            <table>
-              <thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col">Since</th><th scope="col">Checked</th></tr></thead>
-              <tbody>
-                {data.parts.map((p) => (
-                  <tr key={p.name}><td>{p.name}</td><td><State name={p.healthy ? "ok" : "down"} /></td><td class="muted"><When at={p.since} /></td><td class="muted"><When at={p.checked_at} /></td></tr>
-                ))}
-              </tbody>
-            </table>
+            <Table label="Parts" rows={data.parts} id={(p) => p.name} empty="No part was checked yet." of={[
+              { title: "Part", cell: (p) => p.name }, { title: "State", cell: (p) => <State name={p.healthy ? "ok" : "down"} /> }, { title: "Since", muted: true, cell: (p) => <When at={p.since} /> }, { title: "Checked", muted: true, cell: (p) => <When at={p.checked_at} /> },
+            ]} />
           </section>
         </>
       )}

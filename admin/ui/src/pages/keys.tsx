@@ -1,18 +1,10 @@
 import { useState } from "preact/hooks";
 import { call } from "../api";
+import type { APIKey as Key } from "../api-types";
+import { Table } from "../table";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Dialog, Failure, Field, Waiting, When } from "../parts";
-
-interface Key {
-  id: string;
-  name: string;
-  scopes: string[];
-  created_at: string;
-  expires_at?: string;
-  used_at?: string;
-  replaced_by?: string;
-}
 
 /** Keys lists a tenant's API keys. The text of a new one is shown once. */
 export function Keys({ tenant }: { tenant: string }) {
@@ -36,32 +28,16 @@ export function Keys({ tenant }: { tenant: string }) {
       <div class="row" style={{ marginBottom: "16px" }}><button type="button" class="primary" onClick={() => setIssuing(true)}>Issue a key</button></div>
       <Failure error={error ?? failure} retry={reload} />
       <Waiting on={loading && !data} />
-      {data?.keys.length === 0 && <div class="empty">The tenant has no API keys.</div>}
-      {!!data?.keys.length && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="API keys">
-          <table>
-            <thead><tr><th scope="col">Name</th><th scope="col">ID</th><th scope="col">Scopes</th><th scope="col">Used</th><th scope="col">Issued</th><th scope="col">Expires</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
-            <tbody>
-              {data.keys.map((k) => (
-                <tr key={k.id}>
-                  <td class="name">{k.name || "–"} {k.replaced_by && <span class="tag">replaced</span>}</td>
-                  <td><code>{k.id}</code></td>
-                  <td>{k.scopes.map((s) => <span class="tag" key={s}>{s}</span>)}</td>
-                  <td class="muted"><When at={k.used_at} /></td>
-                  <td class="muted"><When at={k.created_at} /></td>
-                  <td class="muted">{k.expires_at ? new Date(k.expires_at).toISOString().slice(0, 10) : "when revoked"}</td>
-                  <td>
-                    <div class="row">
-                      <button type="button" onClick={() => void change(async () => (await call<{ text: string }>(one(k) + "/rotate", { body: { after: 86400 } })).data.text)}>Rotate</button>
-                      <button type="button" class="danger" onClick={() => void change(async () => (await call(one(k), { method: "DELETE" }), ""))}>Revoke</button>
-                    </div>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Table<Key> label="API keys" rows={data?.keys} id={(k) => k.id} empty="The tenant has no API keys." of={[
+        { title: "Name", cell: (k) => <>{k.name || "–"} {k.replaced_by && <span class="tag">replaced</span>}</> }, { title: "ID", cell: (k) => <code>{k.id}</code> }, { title: "Scopes", cell: (k) => k.scopes.map((s) => <span class="tag" key={s}>{s}</span>) },
+        { title: "Used", muted: true, cell: (k) => <When at={k.used_at} /> }, { title: "Issued", muted: true, cell: (k) => <When at={k.created_at} /> }, { title: "Expires", muted: true, cell: (k) => (k.expires_at ? <When at={k.expires_at} /> : "when revoked") },
+        { title: "Actions", hidden: true, cell: (k) => (
+          <div class="row nowrap">
+            <button type="button" onClick={() => void change(async () => (await call<{ text: string }>(one(k) + "/rotate", { body: { after: 86400 } })).data.text)}>Rotate</button>
+            <button type="button" class="danger" onClick={() => void change(async () => (await call(one(k), { method: "DELETE" }), ""))}>Revoke</button>
+          </div>
+        ) },
+      ]} />
       <p class="muted small">A key that is rotated stays valid for a day beside its successor.</p>
       {issuing && <Issue path={path} close={() => setIssuing(false)} done={(t) => { setIssuing(false); setText(t); reload(); }} />}
       {text && (

@@ -4,18 +4,9 @@ import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Dialog, Failure, Field, Page, State, Waiting, When } from "../parts";
 import { route, setQuery } from "../router";
+import type { Operator } from "../api-types";
+import { Table } from "../table";
 import { may, me } from "../session";
-
-interface Operator {
-  id: string;
-  email: string;
-  name: string;
-  role: string;
-  scope: { all?: boolean; tags?: string[]; ids?: string[] };
-  disabled: boolean;
-  second_factor: boolean;
-  signed_in_at?: string;
-}
 
 export function Operators() {
   const { data, error, loading, reload } = useGet<{ operators: Operator[] }>("operators", { limit: 200 }, 15);
@@ -24,27 +15,12 @@ export function Operators() {
     <Page title="Operators" tools={may("operators.write") && <button type="button" class="primary" onClick={() => setQuery({ new: "1" })}>Invite</button>}>
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
-      {data && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Operators">
-          <table>
-            <thead><tr><th scope="col">Name</th><th scope="col">E-mail</th><th scope="col">Role</th><th scope="col">Scope</th><th scope="col">Second factor</th><th scope="col">State</th><th scope="col">Signed in</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
-            <tbody>
-              {data.operators.map((o) => (
-                <tr key={o.id}>
-                  <td>{o.name} {o.id === me.value?.id && <span class="tag">you</span>}</td>
-                  <td>{o.email}</td>
-                  <td>{o.role}</td>
-                  <td>{scopeText(o.scope)}</td>
-                  <td>{o.second_factor ? "yes" : "no"}</td>
-                  <td><State name={o.disabled ? "disabled" : "active"} /></td>
-                  <td class="muted"><When at={o.signed_in_at} /></td>
-                  <td>{may("operators.write") && o.id !== me.value?.id && <button type="button" onClick={() => setEdited(o)}>Change</button>}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Table<Operator> label="Operators" rows={data?.operators} id={(o) => o.id} of={[
+        { title: "Name", cell: (o) => <>{o.name} {o.id === me.value?.id && <span class="tag">you</span>}</> },
+        { title: "E-mail", cell: (o) => o.email }, { title: "Role", cell: (o) => o.role }, { title: "Scope", cell: (o) => scopeText(o.scope) }, { title: "Second factor", cell: (o) => (o.second_factor ? "yes" : "no") },
+        { title: "State", cell: (o) => <State name={o.disabled ? "disabled" : "active"} /> }, { title: "Signed in", muted: true, cell: (o) => <When at={o.signed_in_at} /> },
+        may("operators.write") && { title: "Actions", hidden: true, cell: (o) => o.id !== me.value?.id && <button type="button" onClick={() => setEdited(o)}>Change</button> },
+      ]} />
       {route.value.query.get("new") && may("operators.write") && <Invite close={() => setQuery({ new: "" }, true)} />}
       {edited && <Change o={edited} close={() => setEdited(undefined)} done={reload} />}
     </Page>

@@ -1,9 +1,8 @@
 import type { Neighbours, Performance as Report, TenantUsage } from "../api-types";
-import { figure, plain, time } from "../format";
+import { plain, time } from "../format";
 import { useGet } from "../load";
 import { Failure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
-import { words } from "../series";
 import { may } from "../session";
 import { Table, TenantLink, value } from "../table";
 
@@ -67,13 +66,12 @@ function Noisy() {
       {data?.noisy.map((n) => (
         <div class="notice warn" key={n.id + n.resource + n.on}>
           <p>
-            <TenantLink id={n.id} name={n.name || n.slug} tab="performance" /> took <b>{plain(n.share, "ratio")}</b> of the {words(n.resource)[0].toLowerCase() + words(n.resource).slice(1)}{n.on && ` of ${n.on}`} ({plain(n.used?.value, n.used?.unit)} of {plain(n.total?.value, n.total?.unit)}), while the p95 of {n.slowed_total} of {n.compared} others at least doubled.
+            <TenantLink id={n.id} name={n.name || n.slug} tab="performance" /> took <b>{plain(n.share, "ratio")}</b> of the {n.resource === "cpu_time" ? "CPU time" : "time of statements"}{n.on && ` of ${n.on}`} ({plain(n.used?.value, n.used?.unit)} of {plain(n.total?.value, n.total?.unit)}), while the p95 of {n.slowed_total} of {n.compared} others at least doubled.
           </p>
-          <Table<Slowed> label={"Tenants that became slow beside " + n.slug} rows={n.slowed} id={(s) => s.id} of={[
+          <Table<Slowed> label={"Tenants that became slow beside " + n.slug} rows={n.slowed.slice(0, 5)} id={(s) => s.id} of={[
             { title: "Tenant", cell: (s) => <TenantLink id={s.id} name={s.name || s.slug} tab="performance" /> },
-            value("p95 now", (s) => s.latency_p95), value("The 24 hours before", (s) => s.latency_p95_before), { title: "Slower", num: true, cell: (s) => figure(s.factor).number + "×" }, value("Requests", (s) => s.requests),
+            value("p95 now", (s) => s.latency_p95), value("The 24 hours before", (s) => s.latency_p95_before), { title: "Slower", num: true, cell: (s) => s.factor.toFixed(1) + "×" }, value("Requests", (s) => s.requests),
           ]} />
-          <p class="muted small">{data.note}</p>
           <div class="row">
             {may("tenants.limits") && <a class="button" href={href(["tenants", n.id], { tab: "limits" })}>Limit {n.slug}</a>}
             {may("tenants.status") && <a class="button" href={href(["tenants", n.id], { do: "suspend" })}>Suspend {n.slug}</a>}
@@ -81,6 +79,7 @@ function Noisy() {
           </div>
         </div>
       ))}
+      {!!data?.noisy.length && <p class="muted small">{data.note}</p>}
     </section>
   );
 }

@@ -1,11 +1,11 @@
 import { useState } from "preact/hooks";
 import { post } from "../api";
-import { plain, time } from "../format";
+import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, KeyFigure, Page, Segments, State, Waiting, When } from "../parts";
-import { href } from "../router";
 import { may } from "../session";
+import { Table, TenantLink, value } from "../table";
 import { Bar, type RunRow } from "./runs";
 
 interface Result {
@@ -71,12 +71,9 @@ export function Run({ id }: { id: string }) {
           {!!r.waves && r.waves.length > 1 && (
             <section>
               <h2>Waves</h2>
-              <table>
-                <thead><tr><th scope="col">Wave</th><th scope="col" class="num">Tenants</th><th scope="col" class="num">Done</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Skipped</th></tr></thead>
-                <tbody>{r.waves.map((w) => (
-                  <tr key={w.number} aria-selected={w.number === r.wave && r.state === "running"}><td>{w.number === 1 ? "1, canary" : w.number}</td><td class="num">{w.total}</td><td class="num">{w.done}</td><td class="num">{w.failed}</td><td class="num">{w.skipped}</td></tr>
-                ))}</tbody>
-              </table>
+              <Table<NonNullable<RunRow["waves"]>[number]> label="Waves" rows={r.waves} id={(w) => String(w.number)} marked={(w) => w.number === r.wave && r.state === "running"} of={[
+                { title: "Wave", cell: (w) => (w.number === 1 ? "1, canary" : w.number) }, value("Tenants", (w) => w.total), value("Done", (w) => w.done), value("Failed", (w) => w.failed), value("Skipped", (w) => w.skipped),
+              ]} />
             </section>
           )}
           <section>
@@ -87,26 +84,11 @@ export function Run({ id }: { id: string }) {
               </div>
             </div>
             <Failure error={results.error} />
-            {results.data?.tenants.length === 0 && <div class="empty">No tenant is in this state.</div>}
-            {!!results.data?.tenants.length && (
-              <div class="scroll" tabIndex={0} role="region" aria-label="Tenants of the run">
-                <table>
-                  <thead><tr><th scope="col">Tenant</th><th scope="col">State</th><th scope="col" class="num">Attempt</th><th scope="col" class="num">Took</th><th scope="col">What happened</th><th scope="col">Ended</th></tr></thead>
-                  <tbody>
-                    {results.data.tenants.map((t) => (
-                      <tr key={t.tenant}>
-                        <td><a href={href(["tenants", t.tenant])}>{t.slug}</a></td>
-                        <td><State name={t.state} /></td>
-                        <td class="num">{t.attempt || "–"}</td>
-                        <td class="num">{t.started_at && t.ended_at ? plain((+new Date(t.ended_at) - +new Date(t.started_at)) / 1000, "seconds") : "–"}</td>
-                        <td class="wide">{t.text}</td>
-                        <td class="muted">{t.ended_at ? <When at={t.ended_at} /> : "–"}</td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
-            )}
+            <Table<Result> label="Tenants of the run" rows={results.data?.tenants} id={(t) => t.tenant} empty="No tenant is in this state." of={[
+              { title: "Tenant", cell: (t) => <TenantLink id={t.tenant} name={t.slug} /> }, { title: "State", cell: (t) => <State name={t.state} /> }, { title: "Attempt", num: true, cell: (t) => t.attempt || "–" },
+              value("Took", (t) => (t.started_at && t.ended_at ? (+new Date(t.ended_at) - +new Date(t.started_at)) / 1000 : null), "seconds"),
+              { title: "What happened", wide: true, cell: (t) => t.text }, { title: "Ended", muted: true, cell: (t) => (t.ended_at ? <When at={t.ended_at} /> : "–") },
+            ]} />
           </section>
         </>
       )}

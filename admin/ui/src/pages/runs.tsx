@@ -1,6 +1,7 @@
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting, When } from "../parts";
 import { href, route, setQuery } from "../router";
+import { Table, value } from "../table";
 
 export interface RunRow {
   id: string;
@@ -30,33 +31,12 @@ export function Runs() {
     <Page title="Runs">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
-      {data?.runs.length === 0 && <div class="empty">No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</div>}
-      {!!data?.runs.length && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Runs">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Task</th><th scope="col">State</th><th scope="col">Progress</th>
-                <th scope="col" class="num">Tenants</th><th scope="col" class="num">Done</th><th scope="col" class="num">Failed</th><th scope="col" class="num">Skipped</th>
-                <th scope="col">By</th><th scope="col">Created</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.runs.map((r) => (
-                <tr key={r.id}>
-                  <td><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></td>
-                  <td><State name={r.state} /></td>
-                  <td style={{ minWidth: "120px" }}><Bar run={r} /></td>
-                  <td class="num">{r.total.toLocaleString("en")}</td><td class="num">{r.done.toLocaleString("en")}</td>
-                  <td class="num">{r.failed.toLocaleString("en")}</td><td class="num">{r.skipped.toLocaleString("en")}</td>
-                  <td class="muted">{r.actor?.id ?? r.actor?.kind}</td>
-                  <td class="muted"><When at={r.created_at} /></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Table<RunRow> label="Runs" rows={data?.runs} id={(r) => r.id} empty={<>No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</>} of={[
+        { title: "Task", cell: (r) => <><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></> },
+        { title: "State", cell: (r) => <State name={r.state} /> }, { title: "Progress", cell: (r) => <Bar run={r} /> },
+        value("Tenants", (r) => r.total), value("Done", (r) => r.done), value("Failed", (r) => r.failed), value("Skipped", (r) => r.skipped),
+        { title: "By", muted: true, cell: (r) => r.actor?.id ?? r.actor?.kind }, { title: "Created", muted: true, cell: (r) => <When at={r.created_at} /> },
+      ]} />
       {data?.next && <div class="actions"><button type="button" onClick={() => setQuery({ cursor: data.next })}>Older</button></div>}
     </Page>
   );

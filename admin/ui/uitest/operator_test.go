@@ -1,0 +1,101 @@
+package uitest
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// operator uses the API as a program does.
+type operator struct {
+	t       *testing.T
+	address string
+	cookies []*http.Cookie
+}
+
+func originOf(link string) string { return strings.SplitN(link, "#", 2)[0] }
+
+func tokenOf(link string) string {
+	_, query, _ := strings.Cut(link, "?")
+	values, _ := url.ParseQuery(query)
+	return values.Get("token")
+}
+
+// ask sends a request, and fails the test unless it is answered well. It keeps the session's cookie.
+func (o *operator) ask(method, path string, body any) map[string]any {
+	o.t.Helper()
+	var sent bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&sent).Encode(body); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	r, err := http.NewRequestWithContext(o.t.Context(), method, o.address+"api/tenancy/"+path, &sent)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for _, c := range o.cookies {
+		r.AddCookie(c)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		o.t.Fatalf("%s %s: got %d and %s: %v", method, path, res.StatusCode, text, err)
+	}
+	if set := res.Cookies(); len(set) > 0 {
+		o.cookies = set
+	}
+	out := map[string]any{}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &out); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func (o *operator) post(path string, body any) map[string]any {
+	o.t.Helper()
+	return o.ask(http.MethodPost, path, body)
+}
+
+// signedIn returns the owner of a console that owned started.
+func signedIn(t *testing.T, address string) *operator {
+	t.Helper()
+	o := &operator{t: t, address: address}
+	o.post("auth/sign-in", map[string]any{"email": "ada@example.com", "password": password})
+	return o
+}
+
+// tenants returns the IDs of so many tenants.
+func (o *operator) tenants(n int) []string {
+	o.t.Helper()
+	var ids []string
+	list, _ := o.ask(http.MethodGet, "tenants?limit=100", nil)["tenants"].([]any)
+	for _, t := range list {
+		one, _ := t.(map[string]any)
+		id, _ := one["id"].(string)
+		ids = append(ids, id)
+	}
+	if len(ids) < n {
+		o.t.Fatalf("got %d tenants, want %d", len(ids), n)
+	}
+	return ids[:n]
+}
+
+// invite makes an operator of a role.
+func (o *operator) invite(email, role string, scope map[string]any) {
+	o.t.Helper()
+	made := o.post("invitations", map[string]any{"email": email, "name": role, "role": role, "scope": scope})
+	guest := &operator{t: o.t, address: o.address}
+	guest.post("auth/accept", map[string]any{"token": made["token"], "password": password})
+}

@@ -1,0 +1,100 @@
+package uitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// offer is something that the page may offer, and the request that it makes. The request is one that changes nothing although it is
+// allowed: it names a tenant that does not exist, or its body is broken.
+type offer struct {
+	hash, what, method, path string
+}
+
+// offers of the page. {id} is a tenant, {none} an ID of none.
+var offers = []offer{
+	{"#/me", "link Overview", "GET", "analytics/overview"},
+	{"#/me", "link Tenants", "GET", "tenants"},
+	{"#/me", "link Performance", "GET", "analytics/performance"},
+	{"#/me", "link Compare", "GET", "analytics/top"},
+	{"#/me", "link Memory", "GET", "analytics/memory"},
+	{"#/me", "link Connections", "GET", "pools"},
+	{"#/me", "link Runs", "GET", "runs"},
+	{"#/me", "link Schedules", "GET", "schedules"},
+	{"#/me", "link Maintenance", "POST", "maintenance"},
+	{"#/me", "link Health", "GET", "health"},
+	{"#/me", "link Audit", "GET", "audit"},
+	{"#/me", "link Operators", "GET", "operators"},
+	{"#/tenants", "New tenant", "POST", "tenants"},
+	{"#/tenants", "Export CSV", "GET", "analytics/tenants/export"},
+	{"#/tenants/{id}", "Suspend", "POST", "tenants/{none}/suspend"},
+	{"#/tenants/{id}", "Block", "POST", "tenants/{none}/block"},
+	{"#/tenants/{id}", "Deactivate", "POST", "tenants/{none}/deactivate"},
+	{"#/tenants/{id}", "Archive", "POST", "tenants/{none}/archive"},
+	{"#/tenants/{id}", "Edit", "PATCH", "tenants/{none}"},
+	{"#/tenants/{id}", "Usage", "GET", "analytics/tenant/{none}"},
+	{"#/tenants/{id}", "Activity", "GET", "analytics/activities"},
+	{"#/tenants/{id}", "Sign-ins", "GET", "analytics/logins"},
+	{"#/tenants/{id}", "Keys", "GET", "tenants/{none}/keys"},
+	{"#/tenants/{id}", "Maintenance ", "GET", "tenants/{none}/maintenance"},
+	{"#/tenants/{id}", "Audit ", "GET", "tenants/{none}/audit"},
+	{"#/tenants/{id}?tab=limits", "Save the limits", "PUT", "tenants/{none}/limits"},
+	{"#/audit", "Verify", "POST", "audit/verify"},
+	{"#/operators", "Invite", "POST", "invitations"},
+}
+
+// TestRoles compares, for each role, what the page offers with what the API allows.
+func TestRoles(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "5")
+	o := signedIn(t, address)
+	id := o.tenants(1)[0]
+	people := [][2]string{{"owner", "ada@example.com"}}
+	for _, role := range []string{"viewer", "support", "operator", "security"} {
+		o.invite(role+"@example.com", role, map[string]any{"all": true})
+		people = append(people, [2]string{role, role + "@example.com"})
+	}
+	o.invite("eu@example.com", "operator", map[string]any{"tags": []string{"eu", "us"}})
+	people = append(people, [2]string{"operator of tags", "eu@example.com"})
+	given := map[string]int{}
+	for _, who := range people {
+		t.Run(who[0], func(t *testing.T) {
+			p := open(t, "light")
+			p.stubbed()
+			p.signInAs(address, who[1])
+			at := ""
+			var shown []string
+			for _, f := range offers {
+				if f.hash != at {
+					at = f.hash
+					p.show(fill(f.hash, id))
+					shown = evaluate[[]string](p, `[...document.querySelectorAll("nav[aria-label=Pages] a")].map((e) => "link " + e.textContent.trim()).concat([...document.querySelectorAll("main button, main a")].map((e) => e.textContent.trim()))`)
+				}
+				status := evaluate[int](p, fmt.Sprintf(`fetch("api/tenancy/" + %q, {method: %q, headers: {"Content-Type": "application/json"}, body: %q === "GET" ? undefined : "{"}).then(async (r) => r.status === 403 && (await r.json()).type.endsWith("step-up") ? 200 : r.status)`, fill(f.path, id), f.method, f.method))
+				offered, allowed := has(shown, f.what), status != 403
+				if offered != allowed {
+					t.Errorf("%s on %s: offered %t, but %s %s has %d", f.what, f.hash, offered, f.method, f.path, status)
+				}
+				if offered {
+					given[who[0]]++
+				}
+			}
+			p.do(chromedp.Navigate("about:blank"))
+		})
+	}
+	text, _ := json.Marshal(given)
+	t.Logf("offered of %d: %s", len(offers), text)
+}
+
+func fill(text, id string) string {
+	for from, to := range map[string]string{"{id}": id, "{none}": "00000000000000000000000000"} {
+		text = strings.ReplaceAll(text, from, to)
+	}
+	return text
+}
+
+func has(shown []string, what string) bool { return slices.Contains(shown, strings.TrimSpace(what)) }

@@ -1,0 +1,53 @@
+package uitest
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestSession ends a session from elsewhere while somebody types: the sign-in is on top, what is typed stays, and nothing more is asked.
+func TestSession(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "5")
+	p := open(t, "light")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	p.show("#/tenants")
+	p.do(chromedp.SendKeys(`//input[@aria-label="Filter"]`, "tag:overdue"))
+	signedIn(t, address).ask(http.MethodDelete, "sessions", nil)
+	p.press("Filter")
+	p.text("Your session has ended. What you typed is kept.")
+	p.axe("session-ended", []int64{360, 1440})
+	asked := evaluate[int](p, `performance.getEntriesByType("resource").filter((e) => e.name.includes("/api/")).length`)
+	p.fill("E-mail", "ada@example.com")
+	p.fill("Password", password)
+	if now := evaluate[int](p, `performance.getEntriesByType("resource").filter((e) => e.name.includes("/api/")).length`); now != asked {
+		t.Errorf("a session that has ended sent %d requests", now-asked)
+	}
+	p.press("Sign in")
+	p.until("the page is back with its text", `!document.querySelector(".over") && document.querySelector("input[aria-label=Filter]").value === "tag:overdue"`)
+	p.until("the rows are there", `document.querySelectorAll("main tbody tr").length === 1`)
+}
+
+// TestFailures gives answers of each kind: each looks different, says the request's ID, and what passes is tried again.
+func TestFailures(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "5")
+	p := open(t, "dark")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	for status, title := range map[int]string{
+		400: "Not accepted.", 403: "Not allowed.", 404: "Not found.", 409: "Not possible now.", 412: "Changed meanwhile.", 422: "Not accepted.", 429: "Too many requests.", 500: "Failed.", 503: "Not available.",
+	} {
+		evaluate[any](p, `answers = `+strconv.Itoa(status)+`; location.hash = "#/nowhere"; new Promise((r) => setTimeout(() => { location.hash = "#/runs"; r(0) }))`)
+		p.until(title+" is shown", `[...document.querySelectorAll("main .notice b")].some((e) => e.textContent === "`+title+`") && document.querySelector("main .notice").textContent.includes("TESTTESTTEST")`)
+		if again := evaluate[bool](p, `document.querySelector("main .notice").textContent.includes("Next try in")`); again != (status == 429 || status == 503) {
+			t.Errorf("%d: tried again by itself: %t", status, again)
+		}
+	}
+	evaluate[any](p, `answers = 503; location.hash = "#/nowhere"; new Promise((r) => setTimeout(() => { location.hash = "#/runs"; r(0) }))`)
+	p.text("Next try in")
+	evaluate[any](p, `answers = "real"; 0`)
+	p.until("it was tried again", `!document.querySelector("main .notice") && document.querySelector("main .empty")`)
+}
