@@ -113,6 +113,20 @@ export type Health = {
   warnings: string[];
 };
 
+export type LoginSubjects = {
+  next?: string;
+  period: Period;
+  subjects: {
+    addresses: string[];
+    failures: number;
+    last_failure?: string;
+    last_login?: string;
+    logins: number;
+    subject: string;
+    tenant_id: string;
+  }[];
+};
+
 export type Maintenance = {
   ends_at?: string;
   in_flight: number;
@@ -169,6 +183,29 @@ export type MemoryReport = {
     rss?: Figure;
   }[];
   tenants: Usage;
+};
+
+export type Months = {
+  months: {
+    complete: boolean;
+    from: string;
+    month: string;
+    to: string;
+  }[];
+  next?: string;
+  tenants: {
+    created_at?: string;
+    id: string;
+    name?: string;
+    own?: { [name: string]: { [name: string]: Figure } };
+    plan?: string;
+    server?: string;
+    slug: string;
+    status?: string;
+    tags?: string[];
+    usage: { [name: string]: { [name: string]: Figure } };
+  }[];
+  total: number;
 };
 
 export type Neighbours = {
@@ -424,6 +461,17 @@ export type SignedIn = {
   operator: OperatorRef;
 };
 
+export type StorageReport = {
+  days: {
+    bytes: number;
+    day: string;
+    tenants: number;
+  }[];
+  method: string;
+  period: Period;
+  unit: string;
+};
+
 export type Tenant = {
   created_at: string;
   database: string;
@@ -563,10 +611,13 @@ export interface Reads {
     total: number;
   };
   "analytics/logins": Activities;
+  "analytics/logins/subjects": LoginSubjects;
   "analytics/memory": MemoryReport;
   "analytics/neighbours": Neighbours;
   "analytics/overview": Overview;
   "analytics/performance": Performance;
+  "analytics/storage": StorageReport;
+  "analytics/storage/{id}": StorageReport;
   "analytics/tenant/{id}": TenantReport;
   "analytics/tenant/{id}/series": SeriesReport;
   "analytics/tenants": TenantsPage;
@@ -574,6 +625,7 @@ export interface Reads {
     tenants: TenantUsage[];
   };
   "analytics/trends": SeriesReport;
+  "analytics/usage": Months;
   "audit": {
     entries: Entry[];
     next: string;

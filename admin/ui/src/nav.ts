@@ -17,6 +17,7 @@ import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
 import { Tenant } from "./pages/tenant";
 import { Tenants } from "./pages/tenants";
+import { UsageReport } from "./pages/usage";
 
 export interface Row extends Offer {
   /** The first part of the address. */
@@ -42,6 +43,7 @@ export const rows: Row[] = [
   { path: "tenants", title: "Tenants", icon: "tenants", page: Tenants, detail: Tenant, permission: "tenants.read", actions: [newTenant] },
   { path: "performance", title: "Performance", icon: "performance", page: Performance, permission: "analytics.read", part: "reports" },
   { path: "compare", title: "Compare", icon: "compare", page: Compare, permission: "analytics.read", part: "reports" },
+  { path: "usage", title: "Usage", icon: "audit", page: UsageReport, permission: "analytics.read", part: "reports" },
   { path: "memory", title: "Memory", icon: "memory", page: Memory, permission: "analytics.read", part: "reports" },
   { path: "connections", title: "Connections", icon: "pool", page: Connections, permission: "health.read", part: "pool", everywhere: true },
   { path: "runs", title: "Runs", icon: "runs", page: Runs, detail: Run, permission: "runs.read", part: "runs" },

@@ -22,6 +22,7 @@ var offers = []offer{
 	{"#/me", "link Tenants", "GET", "tenants"},
 	{"#/me", "link Performance", "GET", "analytics/performance"},
 	{"#/me", "link Compare", "GET", "analytics/top"},
+	{"#/me", "link Usage", "GET", "analytics/usage"},
 	{"#/me", "link Memory", "GET", "analytics/memory"},
 	{"#/me", "link Connections", "GET", "pools"},
 	{"#/me", "link Runs", "GET", "runs"},

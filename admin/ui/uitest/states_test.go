@@ -9,7 +9,7 @@ import (
 // everyPage has the address of each page and tab, of tenants with these IDs.
 func everyPage(ids []string) [][2]string {
 	out := [][2]string{{"compare-none", "#/compare"}, {"compare", "#/compare?window=1h&tenants=" + strings.Join(ids, ",")}}
-	for _, name := range []string{"overview", "tenants", "performance", "memory", "connections", "runs", "schedules", "maintenance", "health", "audit", "operators", "me"} {
+	for _, name := range []string{"overview", "tenants", "performance", "usage", "memory", "connections", "runs", "schedules", "maintenance", "health", "audit", "operators", "me"} {
 		out = append(out, [2]string{name, "#/" + name})
 	}
 	for _, tab := range []string{"overview", "usage", "performance", "activity", "sign-ins", "database", "record", "limits", "keys", "maintenance", "audit"} {

@@ -317,7 +317,7 @@ func TestConsole(t *testing.T) {
 			p.check(theme + "-audit")
 			p.press("Verify")
 			p.text("entries whole up to number")
-			for _, name := range []string{"Performance", "Compare", "Memory", "Connections", "Runs", "Schedules", "Maintenance", "Health", "Operators"} {
+			for _, name := range []string{"Performance", "Compare", "Usage", "Memory", "Connections", "Runs", "Schedules", "Maintenance", "Health", "Operators"} {
 				p.press(name)
 				p.until(name+" is shown", fmt.Sprintf(`document.querySelector("main h1")?.textContent === %q && !document.querySelector("[aria-busy]") && !document.querySelector("main .notice.bad")`, name))
 				p.check(theme + "-" + strings.ToLower(name))

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { call, Problem } from "../api";
 import type { Reads, Tenant } from "../api-types";
+import { Chart } from "../chart";
 import { figure, time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
@@ -30,6 +31,7 @@ export function Details({ t }: { t: Tenant }) {
 /** Database shows where the tenant's data is, and who uses it now. */
 export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figure } }) {
   const pool = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools/" + encodeURIComponent(t.server) : null, {}, 3);
+  const room = useGet<Reads["analytics/storage/{id}"]>(offered({ permission: "analytics.read", part: "reports" }) ? "analytics/storage/" + encodeURIComponent(t.id) : null, { window: "90d" });
   const now = pool.data?.tenants.find((x) => x.tenant === t.id);
   return (
     <>
@@ -43,6 +45,11 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
           {now ? (
             <Facts of={[["State", <State name={now.down ? "down" : "ok"} />], ["Connections", now.conns], ["Idle", now.idle], ["Requests that wait", now.waiting]]} />
           ) : <p class="muted">None of the instance that answers: the tenant is not among the busiest of its server.</p>}
+        </section>
+      )}
+      {room.data && room.data.days.length > 1 && (
+        <section>
+          <Chart title="Size" unit="bytes" window="by day" times={room.data.days.map((d) => +new Date(d.day) / 1000)} lines={[{ name: "size", points: room.data.days.map((d) => d.bytes) }]} />
         </section>
       )}
       <Failure error={pool.error} retry={pool.reload} />

@@ -1,0 +1,47 @@
+import { useState } from "preact/hooks";
+import { address } from "../api";
+import type { Months } from "../api-types";
+import { useGet } from "../load";
+import { Failure, Page, State, Waiting } from "../parts";
+import { route, setQuery } from "../router";
+import { words } from "../series";
+import { may } from "../session";
+import { Table, TenantLink, value } from "../table";
+
+type Row = Months["tenants"][number];
+
+const figures = ["requests", "errors", "bytes_out", "cpu_time", "statement_time", "storage_max"];
+
+/** UsageReport is what tenants used in a calendar month, as for an invoice. */
+export function UsageReport() {
+  const q = route.value.query;
+  const month = q.get("month") || new Date().toISOString().slice(0, 7);
+  const filter = q.get("filter") ?? "";
+  const [cursors, setCursors] = useState<string[]>([]);
+  const { data, error, loading, reload } = useGet<Months>("analytics/usage", { from: month, to: month, filter, limit: 100, cursor: cursors[cursors.length - 1] });
+  const set = (change: { [name: string]: string }) => {
+    setCursors([]);
+    setQuery(change);
+  };
+  const complete = data?.months.find((m) => m.month === month)?.complete;
+  return (
+    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("analytics/usage/months/export", { from: month, to: month, filter, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>)}>
+      <div class="row" style={{ marginBottom: "16px" }}>
+        <input type="month" aria-label="Month" style={{ width: "auto" }} value={month} onChange={(e) => set({ month: e.currentTarget.value })} />
+        <div class="grow"><input type="search" aria-label="Filter" placeholder="plan:pro tag:eu" value={filter} onChange={(e) => set({ filter: e.currentTarget.value.trim() })} /></div>
+        {data && <span class="muted small">{data.total.toLocaleString("en")} tenants, months in UTC</span>}
+        {data && <State name={complete ? "complete" : "not over yet"} />}
+      </div>
+      <Failure error={error} retry={reload} />
+      <Waiting on={loading && !data} lines={4} />
+      <Table<Row> label={"Usage in " + month} rows={data?.tenants} id={(r) => r.id} empty="No tenant matches." of={[
+        { title: "Tenant", cell: (r) => <TenantLink id={r.id} name={r.name || r.slug} tab="usage" /> }, { title: "Plan", cell: (r) => r.plan || "–" },
+        ...figures.map((f) => value<Row>(f === "storage_max" ? "Largest size" : words(f), (r) => r.usage[month]?.[f])),
+      ]} />
+      <div class="actions">
+        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
+        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
+      </div>
+    </Page>
+  );
+}
