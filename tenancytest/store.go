@@ -34,6 +34,7 @@ var (
 	_ catalog.UseStore       = (*Store)(nil)
 	_ catalog.NamespaceStore = (*Store)(nil)
 	_ catalog.NameReserver   = (*Store)(nil)
+	_ catalog.DanglingStore  = (*Store)(nil)
 )
 
 // NewStore returns an empty store.
@@ -277,4 +278,39 @@ func (s *Store) SetNamespace(ctx context.Context, name string) error {
 	}
 	s.name = name
 	return nil
+}
+
+// Dangling calls fn for each use of a key that is gone.
+func (s *Store) Dangling(ctx context.Context, fn func(kind string, tenant tenancy.ID, name string) error) error {
+	s.mu.Lock()
+	var found []catalog.KeyUse
+	for id, uses := range s.uses {
+		for key, at := range uses {
+			if time.Since(at) > time.Minute && s.dangles(id, key) {
+				found = append(found, catalog.KeyUse{Tenant: id, Key: key})
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, each := range found {
+		if err := cmp.Or(ctx.Err(), fn(catalog.DanglingKeyUse, each.Tenant, each.Key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveDangling forgets the use of a key that is gone.
+func (s *Store) RemoveDangling(ctx context.Context, _ string, id tenancy.ID, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dangles(id, key) {
+		delete(s.uses[id], key)
+	}
+	return ctx.Err()
+}
+
+func (s *Store) dangles(id tenancy.ID, key string) bool {
+	t, ok := s.tenants[id]
+	return !ok || t.Guards.Key(key) == nil
 }

@@ -182,6 +182,16 @@ func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, erro
 	return out, nil
 }
 
+// SchemaVersion returns the version that the tenant's database has, in one query, and
+// whether it should be that of the record: whether there are [Options.Records].
+func (m *Migrator) SchemaVersion(ctx context.Context, t *tenancy.Tenant) (version int64, recorded bool, err error) {
+	s, err := m.open(tenancy.NewContext(ctx, t), t)
+	if err != nil {
+		return 0, false, tenancy.Wrap("migrate.Migrator.SchemaVersion", t.ID, err)
+	}
+	return s.version(), m.opts.Records != nil, nil
+}
+
 // schema is what is known of a tenant's database.
 type schema struct {
 	db      *sqlx.DB
