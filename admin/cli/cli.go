@@ -85,7 +85,7 @@ const (
 type Options struct {
 	// Name is the program's name. Default: that of the running program.
 	Name string
-	// Results is the folder in which "db status" and "audit verify" keep their last
+	// Results is the folder in which "db status", "audit verify" and "doctor" keep their last
 	// results. Default: one in the user's cache folder.
 	Results string
 }
@@ -124,7 +124,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.pool())
+	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.pool(), p.doctor())
 	p.prepare(root)
 	rename(root, root.Name())
 	return root

@@ -1,0 +1,48 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func TestDoctorCommand(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	if code, out, err := l.call("", "tenant", "create", "acme"); code != 0 {
+		t.Fatal(code, out, err)
+	}
+	step := func(code int, want, never string, args ...string) {
+		t.Helper()
+		got, out, errs := l.call("", args...)
+		if got != code || !strings.Contains(out+errs, want) || never != "" && strings.Contains(out+errs, never) {
+			t.Errorf("%q: got %d, want %d and %q, not %q:\n%s%s", args, got, code, want, never, out, errs)
+		}
+	}
+	step(0, "1 tenant, 1 databases: nothing is wrong", "", "doctor")
+	acme, err := l.app.Catalog.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.app.Catalog.SetStatus(t.Context(), acme.ID, tenancy.StatusArchived); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.app.Catalog.Delete(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.app.Catalog.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: "main", Database: "tenant_half"}}); err != nil {
+		t.Fatal(err)
+	}
+	step(0, "--refresh looks again", "orphan", "doctor")
+	step(1, "orphan  "+string(acme.ID), "half-made", "doctor", "--refresh")
+	step(1, "2 findings", "mended", "doctor", "--age", "0")
+	step(1, `"kind":"half-made"`, "KIND", "doctor", "--age", "0", "--json")
+	step(1, `"counts":{"half-made":1,"orphan":1}`, "KIND", "doctor", "--age", "0", "--json")
+	step(2, "Give --yes", "", "doctor", "--mend", "orphan")
+	step(2, "want one of orphan, half-made", "", "doctor", "--mend", "foreign")
+	step(1, "mended: it has been provisioning", "ago", "doctor", "--age", "0", "--mend", "half-made", "--yes")
+	step(0, "1 mended", "", "doctor", "--age", "0", "--mend", "orphan", "--yes")
+	step(0, "nothing is wrong", "", "doctor", "--age", "0")
+	step(0, "active", "", "tenant", "show", "half")
+}
