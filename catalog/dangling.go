@@ -109,7 +109,7 @@ func (s *sqlStore) danglingUses(ctx context.Context, where string, args ...any) 
 		return nil, err
 	}
 	defer func() { err = cmp.Or(err, rows.Close()) }()
-	var guards tenancy.Guards
+	var guards tenancy.Access
 	of, known := tenancy.ID(""), ""
 	for rows.Next() {
 		row := danglingRow{Kind: DanglingKeyUse}
@@ -118,7 +118,7 @@ func (s *sqlStore) danglingUses(ctx context.Context, where string, args ...any) 
 			return nil, err
 		}
 		if of != row.Tenant || known != text.String {
-			guards = tenancy.Guards{}
+			guards = tenancy.Access{}
 			if text.String != "" {
 				if err := json.Unmarshal([]byte(text.String), &guards); err != nil {
 					return nil, err

@@ -312,5 +312,5 @@ func (s *Store) RemoveDangling(ctx context.Context, _ string, id tenancy.ID, key
 
 func (s *Store) dangles(id tenancy.ID, key string) bool {
 	t, ok := s.tenants[id]
-	return !ok || t.Guards.Key(key) == nil
+	return !ok || t.Access.Key(key) == nil
 }
