@@ -99,7 +99,7 @@ func (p *program) diagnose(cmd *cobra.Command, d Doctor, opts *lifecycle.DoctorO
 	if p.app.Audit != nil {
 		opts.Audit = p.app.Audit
 	}
-	opts.Context = dbpool.Background
+	opts.Context = dbpool.LowPriority
 	doc, err := d.Doctor(cmd.Context(), opts)
 	if err != nil {
 		return result, err

@@ -16,6 +16,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/mysql"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
@@ -43,7 +44,7 @@ func benchDoctor(b *testing.B, name, dsn string) {
 		tenants = n
 	}
 	dir := b.TempDir()
-	engines := map[string]dbpool.Engine{}
+	engines := map[string]driver.Engine{}
 	for _, server := range []string{"one", "two"} { // of a server's databases only those with our prefix count
 		var err error
 		switch name {
@@ -103,7 +104,7 @@ func benchDoctor(b *testing.B, name, dsn string) {
 	before := heap()
 	b.ResetTimer()
 	for b.Loop() {
-		doc, err := life.Doctor(b.Context(), &lifecycle.DoctorOptions{Context: dbpool.Background})
+		doc, err := life.Doctor(b.Context(), &lifecycle.DoctorOptions{Context: dbpool.LowPriority})
 		if err != nil || doc.Tenants != tenants || doc.Databases < tenants {
 			b.Fatalf("got %+v, %v", doc, err)
 		}

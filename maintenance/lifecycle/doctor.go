@@ -155,7 +155,7 @@ type DoctorOptions struct {
 	// nothing.
 	Found func(Finding)
 	// Context makes the context in which databases are read, such as
-	// dbpool.Background, so that requests come first. Default: the context as it is.
+	// dbpool.LowPriority, so that requests come first. Default: the context as it is.
 	Context func(context.Context) context.Context
 }
 

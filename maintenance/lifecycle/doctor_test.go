@@ -186,7 +186,7 @@ func (w *ward) examine(t *testing.T, all map[string]*tenancy.Tenant, opts lifecy
 		slugs[tenant.Placement.Server+"/"+tenant.Placement.Database] = name
 	}
 	slugs[all["healthy"].Placement.Server+"/"+all["healthy"].Placement.Database] = "healthy"
-	opts.Audit, opts.Age, opts.Context = w.trail, -1, dbpool.Background
+	opts.Audit, opts.Age, opts.Context = w.trail, -1, dbpool.LowPriority
 	doc, err := w.life.Doctor(because(t), &opts)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -37,7 +38,7 @@ func doctor(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, nil)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func doctor(ctx context.Context, dir string) error {
 		return err
 	}
 
-	opts := &lifecycle.DoctorOptions{Age: -1, Context: dbpool.Background} // Age is 10 minutes otherwise
+	opts := &lifecycle.DoctorOptions{Age: -1, Context: dbpool.LowPriority} // Age is 10 minutes otherwise
 	found, err := life.Doctor(ctx, opts)
 	if err != nil {
 		return err
