@@ -25,8 +25,10 @@ func TestDoctorCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.app.Catalog.SetStatus(t.Context(), acme.ID, tenancy.StatusArchived); err != nil {
-		t.Fatal(err)
+	for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+		if _, err := l.app.Catalog.SetStatus(t.Context(), acme.ID, status); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := l.app.Catalog.Delete(t.Context(), acme.ID); err != nil {
 		t.Fatal(err)

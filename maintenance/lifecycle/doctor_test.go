@@ -98,6 +98,7 @@ func (w *ward) exec(t *testing.T, tenant *tenancy.Tenant, statements ...string) 
 func (w *ward) remove(t *testing.T, id tenancy.ID) {
 	t.Helper()
 	w.edit(t, id, func(t *tenancy.Tenant) { t.Status = tenancy.StatusArchived })
+	w.edit(t, id, func(t *tenancy.Tenant) { t.Status = tenancy.StatusPurging })
 	if err := w.cat.Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
