@@ -79,6 +79,11 @@ type Options struct {
 	Keys *catalog.KeyIssuer
 	// Gate is the maintenance of tenants and, if it has a database, of the service. Default: none.
 	Gate *maintenance.Gate
+	// Migrations say how the schemas of tenants' databases stand. Default: none.
+	Migrations Migrations
+	// ShownSettings are the settings of tenants whose values operators may see; all others are names alone, because they may be
+	// secrets. "homepage" is always shown. Default: none.
+	ShownSettings []string
 	// Pool has the connections to tenants' databases. Default: none.
 	Pool *dbpool.Pool
 	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks, and "migrate" and "seed". Default: none.
@@ -242,7 +247,7 @@ func (a *Admin) parts() []string {
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
 		partKeys: a.opts.Keys != nil, partPool: a.opts.Pool != nil, partMaintenance: a.opts.Gate != nil,
-		partLifecycle: a.opts.Lifecycle != nil,
+		partLifecycle: a.opts.Lifecycle != nil, partMigrations: a.opts.Migrations != nil, partMail: a.auth.Mails(),
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -262,6 +267,8 @@ const (
 	partKeys        = "keys"
 	partMaintenance = "maintenance"
 	partLifecycle   = "lifecycle"
+	partMigrations  = "migrations"
+	partMail        = "mail"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

@@ -161,7 +161,7 @@ type details struct {
 func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var field *auth.FieldError
 	if errors.As(err, &field) {
-		err = problem.New(problem.Validation, err, problem.Field{Pointer: "/" + field.Field, Code: field.Code, Text: fieldText(field)})
+		err = problem.New(problem.Validation, err, problem.Field{Pointer: pointerOf(field.Field), Code: field.Code, Text: fieldText(field)})
 	}
 	d := details{Details: middleware.Describe(r, err)}
 	var named *problem.Error
@@ -188,11 +188,24 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(d) // a client that went away
 }
 
+func pointerOf(field string) string {
+	if field == "" {
+		return ""
+	}
+	return "/" + field
+}
+
 // fieldText says in words for the operator what is wrong with a field.
 func fieldText(e *auth.FieldError) string {
 	switch e.Code {
 	case "weak":
 		return "Choose 15 to 256 characters that are not a pattern, one word repeated, or a name of the service or yours."
+	case "locks-out-you":
+		return "Your own address is not among those that may come in: you would be locked out."
+	case "locks-out-owners":
+		return "No owner could come in any more."
+	case "range":
+		return "This is too small, too large, or too many."
 	case "unknown":
 		return "There is no such " + e.Field + "."
 	}

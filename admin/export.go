@@ -77,10 +77,10 @@ func (c *call) exportAs(name string) (analytics.Format, exported, error) {
 // export streams what write writes. Its entry in the audit is written before. An export that fails after its first byte, or whose
 // operator may not read it any more, ends as a broken transfer, never as a file that seems whole.
 func (a *Admin) export(c *call, as exported, write func(context.Context, *exportWriter) error) error {
-	if err := a.exports.enter(c.id.Operator.ID); err != nil {
+	if err := a.exports.enter(c.id.Subject()); err != nil {
 		return err
 	}
-	defer a.exports.leave(c.id.Operator.ID)
+	defer a.exports.leave(c.id.Subject())
 	w := &exportWriter{call: c, as: as, out: http.NewResponseController(c.w), checked: time.Now()}
 	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) })
 	switch {

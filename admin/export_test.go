@@ -14,6 +14,8 @@ type Row struct {
 	StepUp          bool
 	Action          string
 	Part            string
+	Own             bool // of the console's own sign-in
+	Machine         bool // for tokens although it has no permission
 }
 
 // Table returns the rows.
@@ -21,7 +23,7 @@ func (a *Admin) Table() []Row {
 	out := make([]Row, len(a.table))
 	for i := range a.table {
 		r := &a.table[i]
-		out[i] = Row{r.method, r.pattern, r.permission, r.audience == everybody, r.audience == signingIn, r.audience == signedInTo, r.reach == oneOf, r.reach == allOf, r.stepUp, r.action, r.part}
+		out[i] = Row{r.method, r.pattern, r.permission, r.audience == everybody, r.audience == signingIn, r.audience == signedInTo, r.reach == oneOf, r.reach == allOf, r.stepUp, r.action, r.part, r.own, r.machine}
 	}
 	return out
 }

@@ -79,13 +79,14 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	c.runner, err = runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Poll: 50 * time.Millisecond,
 		Schedules: []runs.Schedule{{Name: "monthly", Cron: "0 3 1 * *", Task: "suspend", Spec: runs.Spec{Filter: "tag:eu"}}}})
 	must(err)
-	life, err := lifecycle.New(c.cat, s.Pool(t, nil), noSchema{}, nil)
+	pool := s.Pool(t, nil)
+	life, err := lifecycle.New(c.cat, pool, noSchema{}, nil)
 	must(err)
 	keys, err := catalog.NewKeyIssuer(c.cat, "test", nil)
 	must(err)
-	gate, err := maintenance.NewGate(c.cat, &maintenance.GateOptions{DB: c.db, Audit: c.trail})
+	gate, err := maintenance.NewGate(c.cat, &maintenance.GateOptions{DB: c.db, Audit: c.trail, Settle: time.Millisecond})
 	must(err)
-	opts := &admin.Options{Lifecycle: life, Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	opts := &admin.Options{Lifecycle: life, Pool: pool, Migrations: schemas{}, Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
 	if change != nil {
 		change(opts)
 	}

@@ -89,14 +89,32 @@ func (h *health) list() []partHealth {
 }
 
 // attention returns what the console itself has to say.
-func (a *Admin) attention() []attention {
+func (a *Admin) attention(ctx context.Context) ([]attention, error) {
 	out := []attention{}
 	for _, p := range a.health.list() {
 		if !p.Healthy {
 			out = append(out, attention{"part-unhealthy", p.Name + " does not answer.", p.Since})
 		}
 	}
-	return out
+	if !a.auth.Own() {
+		return out, nil
+	}
+	rescued, err := a.auth.Rescues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rescued {
+		name := r.OperatorID
+		if o, err := a.auth.Operator(ctx, r.OperatorID); err == nil {
+			name = o.Name
+		}
+		if r.UsedAt.IsZero() {
+			out = append(out, attention{"rescue-made", "A link to let " + name + " in was made on the service's machine.", r.MadeAt})
+		} else {
+			out = append(out, attention{"rescue-used", name + " got in by a link that was made on the service's machine. The second factor is a new one.", r.UsedAt})
+		}
+	}
+	return out, nil
 }
 
 func (a *Admin) showHealth(c *call) error {

@@ -59,7 +59,7 @@ func (k *idempotency) once(c *call, key string) error {
 	hash := hex.EncodeToString(sum.Sum(nil))
 	ctx, cancel := context.WithTimeout(c.r.Context(), keyRuns/2)
 	defer cancel()
-	id := tenancy.DigestOf(c.id.Operator.ID + "\n" + key).String()
+	id := tenancy.DigestOf(c.id.Subject() + "\n" + key).String()
 	until, err := k.claim(ctx, id, hash)
 	if err != nil {
 		return err

@@ -129,7 +129,7 @@ func (a *Admin) stream(c *call) error {
 			return fmt.Errorf("%w: topic %.80q", tenancy.ErrForbidden, t.name)
 		}
 	}
-	operator := c.id.Operator.ID
+	operator := c.id.Subject()
 	if err := a.live.enter(operator); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
@@ -46,6 +47,10 @@ type route struct {
 	idempotent bool // takes an Idempotency-Key
 	// action is what the audit calls it. Rows that change something have one.
 	action string
+	// own rows are of the console's own sign-in. With the application's there are none.
+	own bool
+	// machine rows may be used by tokens although they have no permission.
+	machine bool
 	// part names the part of the options that must be wired, or is empty.
 	part   string
 	handle func(*call) error
@@ -80,10 +85,15 @@ func (r *route) validate() error {
 func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
-		a.authRoutes, a.meRoutes, a.tenantRoutes, a.auditRoutes, a.operatorRoutes, a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.exportRoutes, a.keyRoutes, a.maintenanceRoutes, a.compareRoutes, a.usageRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
+		a.authRoutes, a.meRoutes, a.passwordRoutes, a.operatorRoutes, a.tokenRoutes, a.ruleRoutes, a.settingRoutes, a.viewRoutes,
+		a.tenantRoutes, a.accessRoutes, a.facetRoutes, a.tenantNowRoutes, a.keyRoutes, a.maintenanceRoutes, a.auditRoutes, a.exportRoutes,
+		a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.compareRoutes, a.usageRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
 		a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {
 		all = append(all, group()...)
+	}
+	if !a.auth.Own() {
+		all = slices.DeleteFunc(all, func(r route) bool { return r.own })
 	}
 	return all
 }

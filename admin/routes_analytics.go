@@ -60,7 +60,9 @@ func (a *Admin) overviewFor(ctx context.Context, id *auth.Identity) (*overviewAn
 	}
 	out := &overviewAnswer{Attention: []attention{}, Overview: o}
 	if id.Scope.IsAll() && id.Permissions.Has(auth.HealthRead) {
-		out.Attention = a.attention()
+		if out.Attention, err = a.attention(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -125,7 +126,7 @@ func (c *call) auditFilter() (audit.Filter, string, error) {
 func (a *Admin) entryOf(c *call, e *tenancy.Entry, names map[string]string) entry {
 	out := entry{
 		ID: e.ID, Number: e.Number, Time: e.Time, Action: e.Action, Tenant: e.Tenant, Object: e.Object, Result: e.Result, Problem: e.Problem,
-		Count: e.Count, RequestID: e.Actor.RequestID, Reason: e.Actor.Reason, Changes: withoutSettings(e.Changes),
+		Count: e.Count, RequestID: e.Actor.RequestID, Reason: e.Actor.Reason, Changes: a.withoutSettings(e.Changes),
 		Actor: entryActor{Kind: e.Actor.Kind, ID: e.Actor.ID, UserAgent: e.Actor.UserAgent},
 	}
 	if e.Actor.Address.IsValid() {
@@ -134,25 +135,41 @@ func (a *Admin) entryOf(c *call, e *tenancy.Entry, names map[string]string) entr
 	if !c.id.Scope.IsAll() {
 		out.Number = 0
 	}
-	if e.Actor.Kind == tenancy.ActorOperator {
-		name, ok := names[e.Actor.ID]
+	if e.Actor.Kind == tenancy.ActorOperator || e.Actor.Kind == tenancy.ActorToken {
+		key := string(e.Actor.Kind) + " " + e.Actor.ID
+		name, ok := names[key]
 		if !ok {
-			if o, err := a.auth.Operator(c.ctx(), e.Actor.ID); err == nil {
-				name = o.Name
-			}
-			names[e.Actor.ID] = name
+			name = a.nameOf(c.ctx(), e.Actor)
+			names[key] = name
 		}
 		out.Actor.Name = name
 	}
 	return out
 }
 
-// withoutSettings hides the values of settings, which may be secrets of the application's.
-func withoutSettings(changes []tenancy.FieldChange) []tenancy.FieldChange {
+// nameOf returns the name of an operator or a token, or nothing.
+func (a *Admin) nameOf(ctx context.Context, who tenancy.Actor) string {
+	switch who.Kind {
+	case tenancy.ActorOperator:
+		if o, err := a.auth.Operator(ctx, who.ID); err == nil {
+			return o.Name
+		}
+	case tenancy.ActorToken:
+		if t, err := a.auth.Token(ctx, who.ID); err == nil {
+			return t.Name
+		}
+	default:
+	}
+	return ""
+}
+
+// withoutSettings hides the values of settings, which may be secrets of the application's, unless it says that they are not.
+func (a *Admin) withoutSettings(changes []tenancy.FieldChange) []tenancy.FieldChange {
 	out := slices.Clone(changes)
 	for i := range out {
 		c := &out[i]
-		if c.Field != "settings" && !strings.HasPrefix(c.Field, "settings.") {
+		name, isSetting := strings.CutPrefix(c.Field, "settings.")
+		if c.Field != "settings" && (!isSetting || a.showsSetting(name)) {
 			continue
 		}
 		for _, value := range []*json.RawMessage{&c.Before, &c.After} {

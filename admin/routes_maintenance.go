@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -33,6 +35,7 @@ func (a *Admin) maintenanceRoutes() []route {
 		add("DELETE", "", "maintenance.end", a.endMaintenance)
 		add("POST", "/extend", "maintenance.extend", a.extendMaintenance).idempotent = true
 		add("POST", "/bypass", "maintenance.bypass", a.bypassMaintenance)
+		add("POST", "/drain", "maintenance.drain", a.drainMaintenance)
 	}
 	return rows
 }
@@ -182,6 +185,61 @@ func (a *Admin) bypassMaintenance(c *call) error {
 		return err
 	}
 	return c.reply(http.StatusCreated, map[string]string{"secret": secret.Reveal(), "path": a.opts.Gate.BypassPath() + "/" + secret.Reveal()})
+}
+
+// How long a drain may take: unless the request says, and at most.
+const (
+	drainUsual = 90 * time.Second
+	drainMost  = 5 * time.Minute
+)
+
+// drained says how a drain ended.
+type drained struct {
+	Drained  bool     `json:"drained"`
+	InFlight int      `json:"in_flight"` // on this instance
+	Missing  []string `json:"missing"`   // instances that did not say that they are done
+}
+
+// drainMaintenance waits until nothing is under way that maintenance refuses. What is under way when the time is over goes on.
+func (a *Admin) drainMaintenance(c *call) error {
+	var in struct {
+		For int64 `json:"for"` // seconds
+	}
+	if len(c.body) > 0 {
+		if err := c.decode(&in); err != nil {
+			return err
+		}
+	}
+	lasts := drainUsual
+	if in.For != 0 {
+		if in.For < 0 || in.For > int64(drainMost/time.Second) {
+			return invalidField("for", "Want 1 to 300 seconds.")
+		}
+		lasts = time.Duration(in.For) * time.Second
+	}
+	of := a.maintenanceOf(c)
+	bounded, cancel := context.WithTimeout(c.ctx(), lasts)
+	defer cancel()
+	object := ""
+	if c.tenant != nil {
+		object = string(c.tenant.ID)
+	}
+	var late *maintenance.DrainError
+	err := a.recorded(c, object, func() error {
+		err := of.Drain(bounded)
+		if errors.As(err, &late) && c.ctx().Err() == nil { // not an error: the answer says what is left
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return conflict(err)
+	}
+	out := drained{Drained: late == nil, Missing: []string{}}
+	if late != nil {
+		out.InFlight, out.Missing = late.InFlight, append(out.Missing, late.Missing...)
+	}
+	return c.reply(http.StatusOK, out)
 }
 
 // maxSeconds is the longest time that a request names: a hundred years.

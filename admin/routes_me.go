@@ -10,8 +10,8 @@ import (
 
 func (a *Admin) meRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "me", audience: signingIn, reach: pageSelf, handle: a.me},
-		{method: "GET", pattern: "roles", audience: signedInTo, handle: a.roles},
+		{method: "GET", pattern: "me", audience: signingIn, machine: true, reach: pageSelf, handle: a.me},
+		{method: "GET", pattern: "roles", audience: signedInTo, machine: true, handle: a.roles},
 	}
 }
 
@@ -26,7 +26,17 @@ type meAnswer struct {
 	Session      meSession        `json:"session"`
 	Parts        []string         `json:"parts"`
 	Demo         bool             `json:"demo"`
-	Version      int              `json:"version"`
+	// OwnSignIn says that operators, sessions and tokens are the console's own.
+	OwnSignIn bool `json:"own_sign_in"`
+	// Token is that of a machine which asks.
+	Token   *meToken `json:"token,omitempty"`
+	Version int      `json:"version"`
+}
+
+type meToken struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 type meSession struct {
@@ -40,8 +50,11 @@ type meSession struct {
 func (a *Admin) me(c *call) error {
 	id := c.id
 	out := meAnswer{
-		operatorRef: refOf(id.Operator), Role: id.Operator.Role, SecondFactor: id.Operator.SecondFactor, Demo: a.opts.Demo, Version: 1, Parts: []string{},
+		operatorRef: refOf(id.Operator), Role: id.Operator.Role, SecondFactor: id.Operator.SecondFactor, Demo: a.opts.Demo, Version: 1, Parts: []string{}, OwnSignIn: a.auth.Own(),
 		Session: meSession{id.Session.ID, id.Session.AuthenticatedAt, id.Session.ExpiresAt, id.Fresh()},
+	}
+	if t := id.Token; t != nil {
+		out.Token = &meToken{t.ID, t.Name, t.ExpiresAt}
 	}
 	if id.Session.Stage == auth.StageFull {
 		out.Permissions, out.Scope, out.Parts = id.Permissions, id.Scope, a.parts()
@@ -52,5 +65,5 @@ func (a *Admin) me(c *call) error {
 }
 
 func (a *Admin) roles(c *call) error {
-	return c.reply(http.StatusOK, map[string]any{"roles": a.auth.Roles(), "permissions": auth.AllPermissions()})
+	return c.reply(http.StatusOK, map[string]any{"roles": a.auth.Roles(), "permissions": auth.AllPermissions(), "for_tokens": auth.AllPermissions() &^ auth.NeverForTokens()})
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,11 +14,15 @@ import (
 
 func (a *Admin) operatorRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "operators", permission: auth.OperatorsRead, handle: a.listOperators},
-		{method: "GET", pattern: "operators/{operator}", permission: auth.OperatorsRead, handle: a.readOperator},
-		{method: "POST", pattern: "invitations", permission: auth.OperatorsWrite, stepUp: true, action: "operator.invite", handle: a.invite},
-		{method: "PATCH", pattern: "operators/{operator}", permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
-		{method: "DELETE", pattern: "operators/{operator}/sessions", permission: auth.SessionsEnd, stepUp: true, action: "session.end_all", handle: a.endOperatorSessions},
+		{method: "GET", pattern: "operators", own: true, permission: auth.OperatorsRead, handle: a.listOperators},
+		{method: "GET", pattern: "operators/{operator}", own: true, permission: auth.OperatorsRead, handle: a.readOperator},
+		{method: "POST", pattern: "invitations", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.invite", handle: a.invite},
+		{method: "PATCH", pattern: "operators/{operator}", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
+		{method: "DELETE", pattern: "operators/{operator}/sessions", own: true, permission: auth.SessionsEnd, stepUp: true, action: "session.end_all", handle: a.endOperatorSessions},
+		{method: "GET", pattern: "operators/{operator}/sessions", own: true, permission: auth.OperatorsRead, handle: a.listOperatorSessions},
+		{method: "DELETE", pattern: "operators/{operator}/sessions/{session}", own: true, permission: auth.SessionsEnd, stepUp: true, action: "session.end", handle: a.endOperatorSession},
+		{method: "GET", pattern: "invitations", own: true, permission: auth.OperatorsRead, handle: a.listInvitations},
+		{method: "DELETE", pattern: "invitations/{invitation}", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.uninvite", handle: a.revokeInvitation},
 	}
 }
 
@@ -52,9 +57,21 @@ func (a *Admin) listOperators(c *call) error {
 	if last != nil {
 		after = last[0]
 	}
-	found, err := a.auth.Operators(c.ctx(), after, limit+1)
-	if err != nil {
-		return err
+	var found []*auth.Operator
+	for len(found) <= limit { // those that are not to be seen leave places in a page
+		page, err := a.auth.Operators(c.ctx(), after, limit+1)
+		if err != nil {
+			return err
+		}
+		for _, o := range page {
+			if c.sees(o) {
+				found = append(found, o)
+			}
+			after = o.ID
+		}
+		if len(page) <= limit {
+			break
+		}
 	}
 	next := tenancy.Cursor("")
 	if len(found) > limit {
@@ -68,8 +85,22 @@ func (a *Admin) listOperators(c *call) error {
 	return c.reply(http.StatusOK, map[string]any{"operators": out, "next": next})
 }
 
+// sees reports whether the other operator may be seen. A scope that reaches beyond one's own names tenants that are not one's business.
+func (c *call) sees(o *auth.Operator) bool {
+	return o.ID == c.id.Operator.ID || auth.Covers(c.id.Scope, o.Scope)
+}
+
+// operatorOf returns the operator in the path. One who is not to be seen is not found.
+func (c *call) operatorOf() (*auth.Operator, error) {
+	o, err := c.admin.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	if err == nil && !c.sees(o) {
+		err = fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
+	}
+	return o, err
+}
+
 func (a *Admin) readOperator(c *call) error {
-	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	o, err := c.operatorOf()
 	if err != nil {
 		return err
 	}
@@ -87,7 +118,7 @@ func (a *Admin) patchOperator(c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	o, err := c.operatorOf()
 	if err != nil {
 		return err
 	}
@@ -106,7 +137,7 @@ func (a *Admin) patchOperator(c *call) error {
 	return c.reply(http.StatusOK, operatorOf(changed))
 }
 
-// invite makes a link's token, which is shown once: to who asked. The page puts it into the fragment of a link, so that no log has it.
+// invite makes a link's token, which is mailed, or shown once to who asked.
 func (a *Admin) invite(c *call) error {
 	var in struct {
 		Email string        `json:"email"`
@@ -121,11 +152,22 @@ func (a *Admin) invite(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusCreated, map[string]any{"token": token.Reveal(), "expires_at": expires})
+	return c.replyLink(token, expires)
+}
+
+// linkShown is a link's token, or says that it was sent. The page puts the token into the fragment of a link, so that no log has it.
+type linkShown struct {
+	Token     string    `json:"token,omitempty"`
+	Sent      bool      `json:"sent"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (c *call) replyLink(token tenancy.Secret, expires time.Time) error {
+	return c.reply(http.StatusCreated, linkShown{token.Reveal(), token.Reveal() == "", expires})
 }
 
 func (a *Admin) endOperatorSessions(c *call) error {
-	o, err := a.auth.Operator(c.ctx(), c.r.PathValue("operator"))
+	o, err := c.operatorOf()
 	if err != nil {
 		return err
 	}
@@ -137,4 +179,58 @@ func (a *Admin) endOperatorSessions(c *call) error {
 		return err
 	}
 	return c.reply(http.StatusOK, map[string]int64{"ended": n})
+}
+
+func (a *Admin) listOperatorSessions(c *call) error {
+	o, err := c.operatorOf()
+	if err != nil {
+		return err
+	}
+	return a.replySessions(c, o.ID)
+}
+
+func (a *Admin) endOperatorSession(c *call) error {
+	o, err := c.operatorOf()
+	if err == nil {
+		err = a.auth.MayGrant(c.id.Operator, o.Role, o.Scope)
+	}
+	if err == nil {
+		err = a.auth.EndSession(c.ctx(), o.ID, c.r.PathValue("session"))
+	}
+	if err != nil {
+		return err
+	}
+	return c.noContent()
+}
+
+// invitation is an invitation as the API shows it. Its token has no field.
+type invitation struct {
+	ID        string        `json:"id"`
+	Email     string        `json:"email"`
+	Name      string        `json:"name"`
+	Role      string        `json:"role"`
+	Scope     tenancy.Scope `json:"scope"`
+	InvitedBy string        `json:"invited_by"`
+	ExpiresAt time.Time     `json:"expires_at"`
+}
+
+func (a *Admin) listInvitations(c *call) error {
+	found, err := a.auth.Invitations(c.ctx())
+	if err != nil {
+		return err
+	}
+	out := []invitation{}
+	for _, i := range found {
+		if auth.Covers(c.id.Scope, i.Scope) {
+			out = append(out, invitation{i.ID, i.Email, i.Name, i.Role, i.Scope, i.InvitedBy, i.ExpiresAt})
+		}
+	}
+	return c.reply(http.StatusOK, map[string]any{"invitations": out})
+}
+
+func (a *Admin) revokeInvitation(c *call) error {
+	if err := a.auth.RevokeInvitation(c.ctx(), c.id.Operator, c.r.PathValue("invitation")); err != nil {
+		return err
+	}
+	return c.noContent()
 }

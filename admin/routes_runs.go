@@ -51,6 +51,8 @@ var bulkVerbs = []bulkVerb{
 	{"archive", "archive", auth.TenantsArchive, false},
 	{"tag", "tag", auth.TenantsTag, true},
 	{"limits", "limit", auth.TenantsLimits, false},
+	{"maintenance", "maintenance-on", auth.TenantsMaintenance, false},
+	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false},
 }
 
 // runVerbs are what operators do to runs.
@@ -93,9 +95,7 @@ func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
 	if out.Params == nil {
 		out.Params = tenancy.Params{}
 	}
-	if o, err := a.auth.Operator(ctx, r.Actor.ID); err == nil && r.Actor.Kind == tenancy.ActorOperator {
-		out.Actor.Name = o.Name
-	}
+	out.Actor.Name = a.nameOf(ctx, r.Actor)
 	return out
 }
 
@@ -127,6 +127,11 @@ func (a *Admin) listRuns(c *call) error {
 	if err != nil {
 		return err
 	}
+	return a.replyRuns(c, query, found, limit)
+}
+
+// replyRuns answers with a page of runs, of which one more was read than it has.
+func (a *Admin) replyRuns(c *call, query string, found []*runs.Run, limit int) error {
 	next := tenancy.Cursor("")
 	if len(found) > limit {
 		found = found[:limit]
@@ -314,8 +319,16 @@ func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 	}
 	return c.reply(http.StatusOK, planShown{
 		Plan: p.ID, Confirm: confirmation(b, p.Eligible), Eligible: p.Eligible, Skipped: p.Skipped, Sample: showResults(p.Sample), LeftOut: showResults(p.LeftOut),
-		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: p.Eligible > a.opts.BulkThreshold,
+		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: p.Eligible > a.threshold(c),
 	})
+}
+
+// threshold is the number of tenants above which an action asks for fresh credentials.
+func (a *Admin) threshold(c *call) int {
+	if n := c.id.Settings.BulkThreshold; n != nil {
+		return int(*n)
+	}
+	return a.opts.BulkThreshold
 }
 
 // confirmation is what the operator repeats: the verb and how many tenants it is for.
@@ -327,7 +340,7 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 	if err != nil {
 		return err
 	}
-	if r.Task != b.task || r.Actor.Kind != tenancy.ActorOperator || r.Actor.ID != c.id.Operator.ID {
+	if me := c.id.Actor(); r.Task != b.task || r.Actor.Kind != me.Kind || r.Actor.ID != me.ID {
 		return fmt.Errorf("%w: no plan of this action and operator", tenancy.ErrNotFound)
 	}
 	eligible := 0
@@ -338,7 +351,7 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
 			Text: "Repeat the action and the number of tenants of the plan."})
 	}
-	if eligible > a.opts.BulkThreshold && !c.id.Fresh() {
+	if eligible > a.threshold(c) && !c.id.FreshFor(b.permission) {
 		return problem.New(problem.StepUp, fmt.Errorf("%w: %d tenants", tenancy.ErrForbidden, eligible))
 	}
 	err = a.recordedRun(c, id, func() error {

@@ -93,6 +93,11 @@ func (a *Admin) listTenants(c *call) error {
 		return err
 	}
 	f.Limit, f.After = limit+1, tenancy.Cursor(c.r.URL.Query().Get("cursor"))
+	at := time.Now().UTC()
+	total, err := a.catalog.Count(c.ctx(), f)
+	if err != nil {
+		return err
+	}
 	found, err := a.catalog.List(c.ctx(), f)
 	if err != nil {
 		return err
@@ -106,7 +111,7 @@ func (a *Admin) listTenants(c *call) error {
 	for i, t := range found {
 		out[i] = shown(t)
 	}
-	return c.reply(http.StatusOK, map[string]any{"tenants": out, "next": next})
+	return c.reply(http.StatusOK, map[string]any{"tenants": out, "total": total, "next": next, "time": at})
 }
 
 // filter reads the text form of a filter, for the tenants in the operator's scope. pointer names the part of the request that it
@@ -178,6 +183,11 @@ func validation(err error) error {
 
 // edit changes the tenant that the client has read, and answers with the new record.
 func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
+	return a.editTenant(c, change, func(t *tenancy.Tenant) error { return c.replyTenant(http.StatusOK, t) })
+}
+
+// editTenant changes the tenant that the client has read, and answers with what show shows of the new record.
+func (a *Admin) editTenant(c *call, change func(*tenancy.Tenant) error, show func(*tenancy.Tenant) error) error {
 	if err := c.ifMatch(c.tenant.Version); err != nil {
 		return err
 	}
@@ -197,7 +207,7 @@ func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
 		}
 		return validation(err)
 	}
-	return c.replyTenant(http.StatusOK, t)
+	return show(t)
 }
 
 func (a *Admin) patchTenant(c *call) error {
@@ -276,10 +286,13 @@ func (a *Admin) changeDomain(c *call, change func(context.Context, tenancy.ID, s
 }
 
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {
-	if c.tenant.Status == tenancy.StatusArchived && status != tenancy.StatusArchived {
-		return fmt.Errorf("%w: the tenant is archived, and is restored by who may do that", tenancy.ErrConflict)
-	}
-	t, err := a.catalog.SetStatus(c.ctx(), c.tenant.ID, status)
+	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+		if t.Status == tenancy.StatusArchived && status != tenancy.StatusArchived {
+			return fmt.Errorf("%w: the tenant is archived, and is restored by who may do that", tenancy.ErrConflict)
+		}
+		t.Status = status
+		return nil
+	})
 	if err != nil {
 		return illegal(err)
 	}

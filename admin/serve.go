@@ -151,7 +151,7 @@ func (a *Admin) admit(c *call) error {
 	if err := a.identify(c); err != nil {
 		return err
 	}
-	limits := []ratelimit.Limit{{Kind: ratelimit.Key, Class: "console", Key: c.id.Operator.ID, Rate: operatorRate}}
+	limits := []ratelimit.Limit{{Kind: ratelimit.Key, Class: "console", Key: c.id.Subject(), Rate: operatorRate}}
 	if ok, err := a.opts.Limiter.Take(c.r.Context(), limits); err != nil || !ok {
 		return cmp.Or(err, error(tenancy.ErrLimited))
 	}
@@ -174,6 +174,9 @@ func (a *Admin) identify(c *call) error {
 		return fmt.Errorf("%w: the sign-in is not complete: %s", tenancy.ErrUnauthenticated, id.Session.Stage)
 	}
 	c.id = id
+	if id.Token != nil && c.row.audience != permitted && !c.row.machine {
+		return fmt.Errorf("%w: not for tokens", tenancy.ErrForbidden)
+	}
 	return nil
 }
 
@@ -194,7 +197,7 @@ func (a *Admin) permit(c *call) (err error) {
 			return err
 		}
 	}
-	if row.stepUp && !id.Fresh() {
+	if row.stepUp && !id.FreshFor(row.permission) {
 		return problem.New(problem.StepUp, fmt.Errorf("%w: credentials were shown at %v", tenancy.ErrForbidden, id.Session.AuthenticatedAt))
 	}
 	return nil

@@ -113,22 +113,42 @@ func (p *Pool) Tenants(n int) []TenantStat {
 	now := time.Now()
 	out := []TenantStat{}
 	p.eachHandle(func(h *handle) {
-		q := h.source.queue.Load()
-		if q == nil {
-			return
+		if stat, ok := h.stat(now); ok {
+			out = append(out, stat)
 		}
-		q.group.mu.Lock()
-		out = append(out, TenantStat{
-			Tenant: h.tenant, Server: h.server.name, Database: h.placement.Database,
-			Conns: q.live, Idle: len(q.idle), Waiting: q.waiters[foreground].len() + q.waiters[background].len(),
-			Heat: math.Round(100*q.heatNow(now)) / 100, Down: q.breaker.tripped(),
-		})
-		q.group.mu.Unlock()
 	})
 	slices.SortFunc(out, func(a, b TenantStat) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(b.Heat, a.Heat), cmp.Compare(a.Tenant, b.Tenant))
 	})
 	return out[:min(max(n, 0), len(out))]
+}
+
+// Tenant returns what one tenant has of its server's connections now, or false if it
+// asked for none lately. It looks at that tenant alone.
+func (p *Pool) Tenant(id tenancy.ID) (TenantStat, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	h := p.handles[id]
+	if h == nil {
+		return TenantStat{}, false
+	}
+	return h.stat(time.Now())
+}
+
+// stat returns what the tenant has, or false if it has no queue. The caller has the
+// pool's lock.
+func (h *handle) stat(now time.Time) (TenantStat, bool) {
+	q := h.source.queue.Load()
+	if q == nil {
+		return TenantStat{}, false
+	}
+	q.group.mu.Lock()
+	defer q.group.mu.Unlock()
+	return TenantStat{
+		Tenant: h.tenant, Server: h.server.name, Database: h.placement.Database,
+		Conns: q.live, Idle: len(q.idle), Waiting: q.waiters[foreground].len() + q.waiters[background].len(),
+		Heat: math.Round(100*q.heatNow(now)) / 100, Down: q.breaker.tripped(),
+	}, true
 }
 
 // InUse returns how many connections of the tenant are in use, in this process.

@@ -22,8 +22,8 @@ import (
 //   - update: the plan, limits and settings in one change; see [UpdateTask]
 //
 // A tenant that is as it should be already stays as it is, and is done. Tenants that are
-// being provisioned cannot take part, nor can those that are archived, but for deactivate,
-// by which they come back.
+// being provisioned or are archived cannot take part: restoring a tenant is an action of
+// its own, which looks at its database first.
 func Tasks(e Editor) map[string]tenancy.Task {
 	return map[string]tenancy.Task{
 		"activate":   StatusTask(e, tenancy.StatusActive),
@@ -39,12 +39,15 @@ func Tasks(e Editor) map[string]tenancy.Task {
 }
 
 // StatusTask returns the task that gives tenants a status. It takes no parameters.
-// Tenants that are being provisioned, and those that cannot become that (see
-// [tenancy.Status.CanBecome]), cannot take part.
+// Tenants that are being provisioned, those that are archived, unless that is the status,
+// and those that cannot become that (see [tenancy.Status.CanBecome]), cannot take part.
 func StatusTask(e Editor, status tenancy.Status) tenancy.Task {
+	closed := func(t *tenancy.Tenant) bool {
+		return t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusArchived && status != tenancy.StatusArchived
+	}
 	return tenancy.Task{
 		Eligible: func(t *tenancy.Tenant) error {
-			if t.Status == tenancy.StatusProvisioning {
+			if closed(t) {
 				return fmt.Errorf("the tenant is %s", t.Status)
 			}
 			if !t.Status.CanBecome(status) {
@@ -53,7 +56,7 @@ func StatusTask(e Editor, status tenancy.Status) tenancy.Task {
 			return nil
 		},
 		Do: editing(e, func(t *tenancy.Tenant, _ tenancy.Params) error {
-			if t.Status == tenancy.StatusProvisioning { // since it was read
+			if closed(t) { // since it was read
 				return tenancy.Skip(fmt.Sprintf("the tenant is %s", t.Status))
 			}
 			t.Status = status

@@ -91,7 +91,7 @@ func TestTasksRefuse(t *testing.T) {
 		for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived} {
 			tenant := tenancytest.NewTenant("acme")
 			tenant.Status = status
-			want := status != tenancy.StatusArchived || name != "deactivate" && name != "archive" // it comes back, or stays
+			want := status != tenancy.StatusArchived || name != "archive" // it stays
 			if refused := all[name].Eligible(tenant) != nil; refused != want {
 				t.Errorf("%s of a tenant that is %s: got refused %v, want %v", name, status, refused, want)
 			}
@@ -103,6 +103,14 @@ func TestTasksRefuse(t *testing.T) {
 	var skip *tenancy.SkipError
 	if err := maintenance.StatusTask(cat, tenancy.StatusActive).Do(t.Context(), tenant, tenancy.Attempt{}); !errors.As(err, &skip) {
 		t.Errorf("a tenant whose database is being made: got %v, want it skipped", err)
+	}
+	archived := tenancytest.NewTenant("globex") // since the run was planned
+	cat = tenancytest.NewCatalog(t, archived)
+	if _, err := cat.SetStatus(t.Context(), archived.ID, tenancy.StatusArchived); err != nil {
+		t.Fatal(err)
+	}
+	if err := maintenance.StatusTask(cat, tenancy.StatusInactive).Do(t.Context(), archived, tenancy.Attempt{}); !errors.As(err, &skip) {
+		t.Errorf("an archived tenant: got %v, want it skipped", err)
 	}
 }
 

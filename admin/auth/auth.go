@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -55,6 +56,14 @@ type Options struct {
 	// RefusePassword reports a password that nobody may have, such as one of a list. It is called by many goroutines at once.
 	// Default: none.
 	RefusePassword func(password string) bool
+	// Authenticator is the application's own sign-in, in place of passwords, sessions and tokens; operators are the application's then.
+	// Default: none.
+	Authenticator Authenticator
+	// Mail sends invitations, links to choose a new password, and notices. Without it they are shown once to the operator who asked.
+	// Default: none.
+	Mail Mailer
+	// URL is the address of the console's page, such as https://console.example.com/, as links in mails have it. It is required with Mail.
+	URL string
 	// Limiter counts sign-ins. Instances that share one in Redis count together. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
 	// Logger gets what no answer says. Default: [slog.Default].
@@ -77,6 +86,9 @@ func (o *Options) complete(db *sqlx.DB) error {
 	}
 	if o.Name == "" {
 		o.Name = "tenancy"
+	}
+	if u, err := url.Parse(o.URL); err != nil || o.URL != "" && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" || u.RawQuery != "") || o.Mail != nil && o.URL == "" {
+		return fmt.Errorf("%w: URL %.200q", tenancy.ErrInvalid, o.URL)
 	}
 	if o.Limiter == nil {
 		o.Limiter = ratelimit.NewMemory(nil)
@@ -107,6 +119,9 @@ type Auth struct {
 	hasher   *hasher
 	failures failures
 
+	mails     chan *Mail  // wait to be sent
+	forgotten chan string // addresses for which a link was asked for
+
 	mu     sync.Mutex // guards sealer
 	sealer *sealer    // nil until the key was read
 }
@@ -119,7 +134,7 @@ func New(db *sqlx.DB, opts *Options) (*Auth, error) {
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	a := &Auth{store: s, hasher: newHasher()}
+	a := &Auth{store: s, hasher: newHasher(), mails: make(chan *Mail, mailQueue), forgotten: make(chan string, mailQueue)}
 	if opts != nil {
 		a.opts = *opts
 	}
@@ -143,8 +158,11 @@ func (a *Auth) Migrate(ctx context.Context) error {
 // runEvery is how often Run works.
 const runEvery = 5 * time.Second
 
-// Run removes what has expired, and writes down failed sign-ins, until ctx ends; then it returns nil. Sessions end without it.
+// Run removes what has expired, writes down failed sign-ins and sends mails until ctx ends; then it returns nil. Sessions end without it.
 func (a *Auth) Run(ctx context.Context) error {
+	var beside sync.WaitGroup
+	beside.Go(func() { a.sendMails(ctx) })
+	defer beside.Wait()
 	tick := time.NewTicker(runEvery)
 	defer tick.Stop()
 	for {
@@ -164,7 +182,14 @@ func (a *Auth) Run(ctx context.Context) error {
 func (a *Auth) runOnce(ctx context.Context) error {
 	_, err1 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_setup_tokens WHERE expires_at <= ?`, micro(now()))
 	_, err2 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_invitations WHERE expires_at <= ?`, micro(now()))
-	return errors.Join(a.writeFailures(ctx), a.sessions.store.purge(ctx), err1, err2)
+	_, err3 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_links WHERE expires_at <= ? AND (kind = ? OR created_at <= ?)`,
+		micro(now()), linkReset, micro(now().Add(-rescueRecent)))
+	_, err4 := a.store.exec(ctx, a.store.db, `DELETE FROM tenancy_auth_tokens WHERE expires_at <= ?`, micro(now()))
+	c, err5 := a.current(ctx)
+	if err5 == nil {
+		err5 = a.sessions.store.purge(ctx, c.idle)
+	}
+	return errors.Join(a.writeFailures(ctx), err1, err2, err3, err4, err5)
 }
 
 // Check reports whether the database answers.
@@ -175,6 +200,12 @@ func (a *Auth) Check(ctx context.Context) error {
 
 // KeyInDatabase reports whether the key of secrets lies beside them, because the options have none.
 func (a *Auth) KeyInDatabase() bool { return len(a.opts.Key) == 0 }
+
+// Own reports whether operators sign in here, rather than by the application's own sign-in.
+func (a *Auth) Own() bool { return a.opts.Authenticator == nil }
+
+// Mails reports whether there is a mailer.
+func (a *Auth) Mails() bool { return a.opts.Mail != nil }
 
 // SecondFactorOptional reports whether operators may do without a second factor.
 func (a *Auth) SecondFactorOptional() bool { return a.opts.OptionalSecondFactor }

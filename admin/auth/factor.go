@@ -122,7 +122,10 @@ func (a *Auth) SecondFactor(w http.ResponseWriter, r *http.Request, code tenancy
 
 // finish makes the session a full one, under a new token.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, id *Identity) error {
-	return a.raise(tenancy.WithActor(r.Context(), id.Actor()), w, id, "session.second_factor")
+	if err := a.raise(tenancy.WithActor(r.Context(), id.Actor()), w, id, "session.second_factor"); err != nil {
+		return err
+	}
+	return a.makeKnown(w, r, id.Operator.ID)
 }
 
 // raise makes the session a full one, under a new token, whose credentials are fresh. The entry, which says that credentials were shown, is
@@ -155,14 +158,14 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, password, code ten
 	if id.Session.Stage != StageFull {
 		return nil, fmt.Errorf("%w: the sign-in is not complete", tenancy.ErrUnauthenticated)
 	}
-	if err := a.limit(ctx, r, id.Operator.Email); err != nil {
+	if err := a.limit(ctx, r, id.Operator.Email, a.knownAs(ctx, r, id.Operator.ID)); err != nil {
 		return nil, err
 	}
 	row, err := a.store.operatorBy(ctx, a.store.db, "id", id.Operator.ID)
 	if err != nil {
 		return nil, hide(err)
 	}
-	ok, _, err := a.verify(ctx, row, password)
+	ok, _, err := a.verify(ctx, row, password, true)
 	if err == nil && !ok {
 		err = errCredentials
 		if e := a.audit(ctx, nil, "session.step_up", id.Operator.ID, tenancy.AuditDenied); e != nil {

@@ -15,28 +15,53 @@ import (
 
 // Identity is who asks, and what they may do. It was true when the request began.
 type Identity struct {
-	Operator    *Operator
-	Session     Session
+	Operator *Operator
+	Session  Session // of a token, the zero session at its last stage
+	// Token is set for a machine: Operator is its owner then.
+	Token       *Token
 	Permissions Permissions
 	// Scope says to which tenants the permissions apply.
 	Scope tenancy.Scope
 	// FailedSignIns counts the sign-ins that failed since the last one; only the sign-in itself knows them.
 	FailedSignIns int64
+	// Settings are those that operators have decided on.
+	Settings Settings
+	// Address is where the request comes from.
+	Address netip.Addr
 
 	live   *live
 	stepUp time.Duration
 }
 
 // Fresh reports whether credentials were shown lately enough for an action that asks for that.
-func (id *Identity) Fresh() bool { return now().Sub(id.Session.AuthenticatedAt) < id.stepUp }
+func (id *Identity) Fresh() bool {
+	return id.Token == nil && now().Sub(id.Session.AuthenticatedAt) < id.stepUp
+}
 
-// Actor returns the operator as the audit names them.
+// FreshFor reports whether an action that asks for fresh credentials may go on: those of a person were shown lately, and to a machine the
+// permission was granted by name.
+func (id *Identity) FreshFor(p Permission) bool {
+	return id.Fresh() || id.Token != nil && id.Token.StepUp.Has(p)
+}
+
+// Subject returns a name for who asks, by which their requests are counted: the operator's ID, or that of the token.
+func (id *Identity) Subject() string {
+	if id.Token != nil {
+		return "token:" + id.Token.ID
+	}
+	return id.Operator.ID
+}
+
+// Actor returns the operator or the token as the audit names them.
 func (id *Identity) Actor() tenancy.Actor {
+	if id.Token != nil {
+		return tenancy.Actor{Kind: tenancy.ActorToken, ID: id.Token.ID}
+	}
 	return tenancy.Actor{Kind: tenancy.ActorOperator, ID: id.Operator.ID}
 }
 
-// Identify returns who sends the request, by its session cookie. Their session may be at an earlier stage than [StageFull]; then
-// they may do nothing but go on signing in. No valid session is an error that wraps [tenancy.ErrUnauthenticated], a cookie beside
+// Identify returns who sends the request, by its session cookie or by a bearer token of a machine. Their session may be at an earlier stage than [StageFull]; then
+// they may do nothing but go on signing in. No valid session or token is an error that wraps [tenancy.ErrUnauthenticated], a cookie beside
 // a bearer token one that wraps [tenancy.ErrInvalid], and a database that does not answer one that wraps [tenancy.ErrUnavailable].
 func (a *Auth) Identify(r *http.Request) (*Identity, error) {
 	id, err := a.identify(r)
@@ -45,16 +70,25 @@ func (a *Auth) Identify(r *http.Request) (*Identity, error) {
 
 func (a *Auth) identify(r *http.Request) (*Identity, error) {
 	bearer, err := credential.Bearer(r)
-	if err != nil {
+	if err != nil && a.opts.Authenticator == nil {
 		return nil, err
 	}
-	if bearer != "" {
+	if bearer != "" && a.opts.Authenticator == nil {
 		if token, _ := a.sessions.token(r); token != "" {
 			return nil, fmt.Errorf("%w: a session cookie and a bearer token", tenancy.ErrInvalid)
 		}
-		return nil, fmt.Errorf("%w: bearer tokens are not accepted", tenancy.ErrUnauthenticated)
 	}
-	l, err := a.sessions.find(r)
+	c, err := a.current(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if a.opts.Authenticator != nil {
+		return a.identifyBy(r, c)
+	}
+	if bearer != "" {
+		return a.identifyToken(r, bearer, c)
+	}
+	l, err := a.sessions.find(r, c.idle)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +106,22 @@ func (a *Auth) identify(r *http.Request) (*Identity, error) {
 	if l.Stage == StageEnrol && row.TOTPConfirmed != 0 {
 		l.Stage = StageFactor // enrolled meanwhile, elsewhere
 	}
-	return a.identity(o, l), nil
+	id := a.identity(o, l, c, a.Client(r))
+	if !l.Rescued && !c.admits(o, id.Address) {
+		return nil, a.refuseAddress(r.Context(), id)
+	}
+	return id, nil
+}
+
+// errAddress is what requests get from an address that rules leave out.
+var errAddress = fmt.Errorf("%w: the console is not to be used from this address", tenancy.ErrForbidden)
+
+// refuseAddress writes the entry of a request from an address that rules leave out.
+func (a *Auth) refuseAddress(ctx context.Context, id *Identity) error {
+	if err := a.audit(tenancy.WithActor(ctx, id.Actor()), nil, "session.address", id.Subject(), tenancy.AuditDenied); err != nil {
+		return err
+	}
+	return errAddress
 }
 
 // hide makes an operator that does not exist one that is not signed in.
@@ -83,13 +132,16 @@ func hide(err error) error {
 	return err
 }
 
-func (a *Auth) identity(o *Operator, l *live) *Identity {
-	return &Identity{Operator: o, Session: l.Session, Permissions: a.opts.Roles[o.Role], Scope: o.Scope, live: l, stepUp: a.opts.StepUp}
+func (a *Auth) identity(o *Operator, l *live, c *current, addr netip.Addr) *Identity {
+	return &Identity{Operator: o, Session: l.Session, Permissions: a.opts.Roles[o.Role], Scope: o.Scope, Settings: c.settings, Address: addr, live: l, stepUp: c.stepUp}
 }
 
 // Active notes that a person is at work, at most once a minute, so that the session does not become idle. Do not call it for
-// requests that a page makes by itself.
+// requests that a page makes by itself. A token is never idle.
 func (a *Auth) Active(ctx context.Context, id *Identity) error {
+	if id.live == nil {
+		return nil
+	}
 	return tenancy.Wrap("auth.Auth.Active", "", a.sessions.store.touch(ctx, id.live.in.found))
 }
 

@@ -55,7 +55,7 @@ func covers(outer, inner tenancy.Scope) bool {
 }
 
 // Invite returns a token with which somebody becomes an operator with that role and scope, once, within 24 hours; the spec has no
-// password. Whether the address has an account already does not show. A role or scope that the inviting operator lacks is an error that
+// password. If there is a mailer, it goes to the address in the spec, and the token returned is empty. Whether the address has an account already does not show. A role or scope that the inviting operator lacks is an error that
 // wraps [tenancy.ErrForbidden]; a malformed field is a [*FieldError].
 func (a *Auth) Invite(ctx context.Context, by *Operator, spec OperatorSpec) (token tenancy.Secret, expires time.Time, err error) {
 	const op = "auth.Auth.Invite"
@@ -82,7 +82,13 @@ func (a *Auth) Invite(ctx context.Context, by *Operator, spec OperatorSpec) (tok
 	if err != nil {
 		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
 	}
-	return tenancy.NewSecret(text), expires, nil
+	token = tenancy.NewSecret(text)
+	if a.opts.Mail != nil {
+		err = a.send(ctx, &Mail{Kind: MailInvitation, To: spec.Email, Name: spec.Name, Link: a.link("invitation", token), Expires: expires,
+			Text: "You are invited to " + a.opts.Name + ". With this link you choose a password. It works once, for 24 hours."})
+		token = tenancy.Secret{}
+	}
+	return token, expires, tenancy.Wrap(op, "", err)
 }
 
 // Accept makes the operator of an invitation, with that password, and signs them in. Of many calls with one token one wins. An invitation
@@ -94,12 +100,19 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	if err := a.mayCarryCredentials(r); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	if err := a.limit(ctx, r, ""); err != nil {
+	c, err := a.current(ctx)
+	if err == nil && !within(c.rules.All, a.Client(r)) {
+		err = errAddress
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if err := a.limit(ctx, r, "", nil); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	hash := tenancy.DigestOf(token.Reveal()).String()
 	var row invitationRow
-	err := a.store.get(ctx, a.store.db, &row, `SELECT email, name, role, scope, invited_by FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
+	err = a.store.get(ctx, a.store.db, &row, `SELECT email, name, role, scope, invited_by FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
 	if isNotFound(err) {
 		err = errInvitation
 	}
@@ -137,7 +150,7 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	id, err := a.open(w, r, made, false, 0)
+	id, err := a.open(w, r, made, c, opening{})
 	return id, tenancy.Wrap(op, "", err)
 }
 
@@ -159,4 +172,76 @@ func (a *Auth) grants(ctx context.Context, tx *sqlx.Tx, by, role string, scope t
 		return fmt.Errorf("%w: permission %s is missing", tenancy.ErrForbidden, OperatorsWrite)
 	}
 	return a.MayGrant(o, role, scope)
+}
+
+// Invitation is an invitation that can be used.
+type Invitation struct {
+	// ID names it; it is not the token.
+	ID        string
+	Email     string
+	Name      string
+	Role      string
+	Scope     tenancy.Scope
+	InvitedBy string // an operator
+	ExpiresAt time.Time
+}
+
+// invitationID returns the name of an invitation, which says nothing about its token.
+func invitationID(hash string) string { return tenancy.DigestOf(hash).String()[:24] }
+
+// Invitations returns the invitations that can be used, those that expire first in front; 1,000 at most.
+func (a *Auth) Invitations(ctx context.Context) ([]Invitation, error) {
+	const op = "auth.Auth.Invitations"
+	var rows []struct {
+		Hash string `db:"token_hash"`
+		invitationRow
+		ExpiresAt int64 `db:"expires_at"`
+	}
+	err := a.store.db.SelectContext(ctx, &rows, a.store.dialect.Rebind(`SELECT token_hash, email, name, role, scope, invited_by, expires_at FROM tenancy_auth_invitations
+		WHERE expires_at > ? ORDER BY expires_at, token_hash LIMIT 1000`), micro(now()))
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", unavailable(err))
+	}
+	out := make([]Invitation, len(rows))
+	for i, r := range rows {
+		out[i] = Invitation{ID: invitationID(r.Hash), Email: r.Email, Name: r.Name, Role: r.Role, InvitedBy: r.InvitedBy, ExpiresAt: fromMicro(r.ExpiresAt)}
+		if err := json.Unmarshal([]byte(r.Scope), &out[i].Scope); err != nil {
+			return nil, tenancy.Wrap(op, "", err)
+		}
+	}
+	return out, nil
+}
+
+// RevokeInvitation removes an invitation that an operator who asks may have made. One that is not there is an error that wraps
+// [tenancy.ErrNotFound], one to more than the operator has [tenancy.ErrForbidden].
+func (a *Auth) RevokeInvitation(ctx context.Context, by *Operator, id string) error {
+	const op = "auth.Auth.RevokeInvitation"
+	var hashes []string
+	if err := a.store.db.SelectContext(ctx, &hashes, `SELECT token_hash FROM tenancy_auth_invitations`); err != nil {
+		return tenancy.Wrap(op, "", unavailable(err))
+	}
+	i := slices.IndexFunc(hashes, func(hash string) bool { return invitationID(hash) == id })
+	if i < 0 {
+		return tenancy.Wrap(op, "", fmt.Errorf("%w: invitation %.80q", tenancy.ErrNotFound, id))
+	}
+	return tenancy.Wrap(op, "", a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET changes = changes + 1 WHERE id = 1`); err != nil {
+			return err
+		}
+		var row invitationRow
+		if err := a.store.get(ctx, tx, &row, `SELECT email, name, role, scope, invited_by FROM tenancy_auth_invitations WHERE token_hash = ?`, hashes[i]); err != nil {
+			return err
+		}
+		var scope tenancy.Scope
+		if err := json.Unmarshal([]byte(row.Scope), &scope); err != nil {
+			return err
+		}
+		if err := a.grants(ctx, tx, by.ID, row.Role, scope); err != nil {
+			return err
+		}
+		if _, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_invitations WHERE token_hash = ?`, hashes[i]); err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.uninvite", row.Email, tenancy.AuditDone)
+	}))
 }

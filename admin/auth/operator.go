@@ -229,6 +229,10 @@ func (a *Auth) Operator(ctx context.Context, id string) (*Operator, error) {
 	return row.operator()
 }
 
+// Covers reports whether every tenant of inner is certainly one of outer. Operators see those others whose scope theirs covers: a wider
+// one names tenants that are not their business.
+func Covers(outer, inner tenancy.Scope) bool { return covers(outer, inner) }
+
 // Operators returns a page of operators in ascending order of ID: at most limit of those after that ID.
 func (a *Auth) Operators(ctx context.Context, after string, limit int) ([]*Operator, error) {
 	const op = "auth.Auth.Operators"

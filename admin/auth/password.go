@@ -35,22 +35,29 @@ const hashWait = 2 * time.Second
 // hasher computes Argon2id hashes, few at a time: each needs 19 MiB and a processor.
 type hasher struct {
 	turns chan struct{}
+	known chan struct{} // one turn more, for browsers in which an operator has signed in before
 	wait  time.Duration
 	dummy string // the hash of a password that nobody has
 }
 
 func newHasher() *hasher {
 	n := min(max(runtime.GOMAXPROCS(0)/2, 1), 4)
-	return &hasher{turns: make(chan struct{}, n), wait: hashWait, dummy: encodePHC(argonMemory, argonTime, make([]byte, saltLen), make([]byte, hashLen))}
+	return &hasher{turns: make(chan struct{}, n), known: make(chan struct{}, 1), wait: hashWait, dummy: encodePHC(argonMemory, argonTime, make([]byte, saltLen), make([]byte, hashLen))}
 }
 
 // turn waits for a turn. The error wraps [tenancy.ErrLimited] when none is free in time.
-func (h *hasher) turn(ctx context.Context) (done func(), err error) {
+func (h *hasher) turn(ctx context.Context, known bool) (done func(), err error) {
+	var own chan struct{} // nil: it is never free
+	if known {
+		own = h.known
+	}
 	wait := time.NewTimer(h.wait)
 	defer wait.Stop()
 	select {
 	case h.turns <- struct{}{}:
 		return func() { <-h.turns }, nil
+	case own <- struct{}{}:
+		return func() { <-own }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-wait.C:
@@ -60,7 +67,7 @@ func (h *hasher) turn(ctx context.Context) (done func(), err error) {
 
 // Hash returns the password's hash as a PHC string.
 func (h *hasher) Hash(ctx context.Context, password string) (string, error) {
-	done, err := h.turn(ctx)
+	done, err := h.turn(ctx, true)
 	if err != nil {
 		return "", err
 	}
@@ -71,23 +78,23 @@ func (h *hasher) Hash(ctx context.Context, password string) (string, error) {
 }
 
 // Verify reports whether the hash is the password's, and whether it should be made anew because it is cheaper than today's.
-// An empty hash is nobody's, and takes the time of one.
-func (h *hasher) Verify(ctx context.Context, hash, password string) (ok, outdated bool, err error) {
-	known := hash != ""
-	if !known {
+// An empty hash is nobody's, and takes the time of one. Who is known has a turn of their own.
+func (h *hasher) Verify(ctx context.Context, hash, password string, known bool) (ok, outdated bool, err error) {
+	somebody := hash != ""
+	if !somebody {
 		hash = h.dummy
 	}
 	memory, passes, salt, want, err := decodePHC(hash)
 	if err != nil {
 		return false, false, err
 	}
-	done, err := h.turn(ctx)
+	done, err := h.turn(ctx, known)
 	if err != nil {
 		return false, false, err
 	}
 	defer done()
 	got := argon2.IDKey([]byte(password), salt, passes, memory, argonThreads, uint32(len(want))) //nolint:gosec // checked by decodePHC
-	ok = subtle.ConstantTimeCompare(got, want) == 1 && known
+	ok = subtle.ConstantTimeCompare(got, want) == 1 && somebody
 	return ok, memory < argonMemory || passes < argonTime, nil
 }
 

@@ -38,6 +38,8 @@ type Session struct {
 	ExpiresAt       time.Time
 	Address         netip.Addr
 	UserAgent       string
+	// Rescued says that the session was begun by a link of [Auth.Rescue]. Rules about addresses do not count for it.
+	Rescued bool
 }
 
 // Keys of a session's values.
@@ -45,6 +47,7 @@ const (
 	stageKey         = "stage"
 	authenticatedKey = "authenticated"
 	enrolKey         = "enrol" // the secret, encrypted, that is being enrolled
+	rescuedKey       = "rescued"
 )
 
 // sessions signs operators in and out by cookies. It uses scs for tokens, values and cookies, and a store that closes what scs
@@ -52,7 +55,6 @@ const (
 type sessions struct {
 	manager  *scs.SessionManager
 	store    *sessionStore
-	lifetime time.Duration
 	insecure bool
 }
 
@@ -62,7 +64,7 @@ const (
 )
 
 func newSessions(s *store, opts *Options) *sessions {
-	st := &sessionStore{s, opts.IdleTimeout}
+	st := &sessionStore{s}
 	m := scs.New()
 	m.Lifetime = opts.Lifetime
 	m.IdleTimeout = 0 // the store's, or each request would write the session
@@ -73,7 +75,7 @@ func newSessions(s *store, opts *Options) *sessions {
 	if opts.Insecure {
 		m.Cookie.Name, m.Cookie.Secure = insecureCookieName, false
 	}
-	return &sessions{m, st, opts.Lifetime, opts.Insecure}
+	return &sessions{m, st, opts.Insecure}
 }
 
 // jsonCodec keeps a session's values as JSON: gob needs types to be registered, and reads what it is given.
@@ -118,7 +120,7 @@ func (s *sessions) token(r *http.Request) (string, error) {
 
 // find returns the request's session. No session is an error that wraps [tenancy.ErrUnauthenticated]; a database that does not
 // answer one that wraps [tenancy.ErrUnavailable], so that nobody is signed out by a restart.
-func (s *sessions) find(r *http.Request) (*live, error) {
+func (s *sessions) find(r *http.Request, idle time.Duration) (*live, error) {
 	token, err := s.token(r)
 	if err != nil {
 		return nil, err
@@ -126,7 +128,7 @@ func (s *sessions) find(r *http.Request) (*live, error) {
 	if token == "" {
 		return nil, fmt.Errorf("%w: no session", tenancy.ErrUnauthenticated)
 	}
-	in := &intent{}
+	in := &intent{idle: idle}
 	ctx, err := s.manager.Load(withIntent(r.Context(), in), token)
 	if err != nil {
 		return nil, unavailable(err)
@@ -140,6 +142,7 @@ func (s *sessions) find(r *http.Request) (*live, error) {
 func (s *sessions) describe(ctx context.Context, row *sessionRow) Session {
 	out := row.session()
 	out.Stage = Stage(s.manager.GetString(ctx, stageKey))
+	out.Rescued = s.manager.GetBool(ctx, rescuedKey)
 	out.AuthenticatedAt, _ = time.Parse(time.RFC3339Nano, s.manager.GetString(ctx, authenticatedKey))
 	return out
 }
@@ -154,28 +157,31 @@ func (row *sessionRow) session() Session {
 
 // begin makes a new session for the operator and sets its cookie. Whatever session the request came with is ended: a token that
 // somebody planted is worth nothing.
-func (s *sessions) begin(w http.ResponseWriter, r *http.Request, operator string, stage Stage, from netip.Addr) (*live, error) {
-	if old, err := s.find(r); err == nil {
+func (s *sessions) begin(w http.ResponseWriter, r *http.Request, operator string, stage Stage, from netip.Addr, c *current, rescued bool) (*live, error) {
+	if old, err := s.find(r, c.idle); err == nil {
 		if err := s.manager.Destroy(old.ctx); err != nil {
 			return nil, unavailable(err)
 		}
 	}
 	at := now()
 	row := &sessionRow{
-		ID: string(tenancy.NewID()), OperatorID: operator, CreatedAt: micro(at), LastSeenAt: micro(at), ExpiresAt: micro(at.Add(s.lifetime)),
+		ID: string(tenancy.NewID()), OperatorID: operator, CreatedAt: micro(at), LastSeenAt: micro(at), ExpiresAt: micro(at.Add(c.lifetime)),
 		UserAgent: clip(r.UserAgent(), 512),
 	}
 	if from.IsValid() {
 		row.Address = from.String()
 	}
-	in := &intent{create: row}
+	in := &intent{create: row, idle: c.idle}
 	ctx, err := s.manager.Load(withIntent(r.Context(), in), "")
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	s.manager.SetDeadline(ctx, at.Add(s.lifetime))
+	s.manager.SetDeadline(ctx, at.Add(c.lifetime))
 	s.manager.Put(ctx, stageKey, string(stage))
 	s.manager.Put(ctx, authenticatedKey, at.Format(time.RFC3339Nano))
+	if rescued {
+		s.manager.Put(ctx, rescuedKey, true)
+	}
 	if err := s.commit(ctx, w); err != nil {
 		return nil, err
 	}

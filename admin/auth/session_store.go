@@ -31,10 +31,11 @@ const sessionColumns = `id, operator_id, created_at, last_seen_at, expires_at, a
 // intent says what a commit is for. scs calls Commit for a new session and for a changed one alike, and a store that writes
 // either way brings back a session that was ended meanwhile.
 type intent struct {
-	create *sessionRow // the row of a new session
-	renew  bool        // the next delete and commit are one move to a new token
-	old    string      // the token that the renewal deletes
-	found  *sessionRow // the row that Find read
+	create *sessionRow   // the row of a new session
+	renew  bool          // the next delete and commit are one move to a new token
+	old    string        // the token that the renewal deletes
+	found  *sessionRow   // the row that Find read
+	idle   time.Duration // how long a session may be unused
 }
 
 type intentKey struct{}
@@ -57,7 +58,6 @@ func intentOf(ctx context.Context) *intent {
 //   - A renewal moves the row to its new token in one statement; with the row's expiry the lifetime stays.
 type sessionStore struct {
 	*store
-	idle time.Duration
 }
 
 // FindCtx returns the data of a session that is neither idle for too long nor expired.
@@ -66,16 +66,16 @@ func (s *sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 		sessionRow
 		Data []byte `db:"data"`
 	}
-	at := now()
+	at, in := now(), intentOf(ctx)
 	err := s.get(ctx, s.db, &row, `SELECT data, `+sessionColumns+` FROM tenancy_auth_sessions
-		WHERE token_hash = ? AND expires_at > ? AND last_seen_at > ?`, token, micro(at), micro(at.Add(-s.idle)))
+		WHERE token_hash = ? AND expires_at > ? AND last_seen_at > ?`, token, micro(at), micro(at.Add(-in.idle)))
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	intentOf(ctx).found = &row.sessionRow
+	in.found = &row.sessionRow
 	return row.Data, true, nil
 }
 
@@ -139,8 +139,8 @@ func (s *sessionStore) touch(ctx context.Context, r *sessionRow) error {
 }
 
 // purge removes sessions that nobody can use any more.
-func (s *sessionStore) purge(ctx context.Context) error {
+func (s *sessionStore) purge(ctx context.Context, idle time.Duration) error {
 	at := now()
-	_, err := s.exec(ctx, s.db, `DELETE FROM tenancy_auth_sessions WHERE expires_at <= ? OR last_seen_at <= ?`, micro(at), micro(at.Add(-s.idle)))
+	_, err := s.exec(ctx, s.db, `DELETE FROM tenancy_auth_sessions WHERE expires_at <= ? OR last_seen_at <= ?`, micro(at), micro(at.Add(-idle)))
 	return err
 }

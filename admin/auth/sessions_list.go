@@ -13,10 +13,14 @@ import (
 func (a *Auth) Sessions(ctx context.Context, operator string) ([]Session, error) {
 	const op = "auth.Auth.Sessions"
 	at := now()
+	c, err := a.current(ctx)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
 	var rows []sessionRow
-	err := a.store.db.SelectContext(ctx, &rows, a.store.dialect.Rebind(`SELECT `+sessionColumns+` FROM tenancy_auth_sessions
+	err = a.store.db.SelectContext(ctx, &rows, a.store.dialect.Rebind(`SELECT `+sessionColumns+` FROM tenancy_auth_sessions
 		WHERE operator_id = ? AND expires_at > ? AND last_seen_at > ? ORDER BY created_at DESC, id LIMIT 1000`),
-		operator, micro(at), micro(at.Add(-a.opts.IdleTimeout)))
+		operator, micro(at), micro(at.Add(-c.idle)))
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", unavailable(err))
 	}

@@ -54,7 +54,14 @@ func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secre
 	if err := a.mayCarryCredentials(r); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	if err := a.limit(ctx, r, ""); err != nil {
+	c, err := a.current(ctx)
+	if err == nil && !within(c.rules.All, a.Client(r)) {
+		err = errAddress
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
+	}
+	if err := a.limit(ctx, r, "", nil); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	hash := tenancy.DigestOf(token.Reveal()).String()
@@ -94,6 +101,6 @@ func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secre
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	id, err := a.open(w, r, made, false, 0)
+	id, err := a.open(w, r, made, c, opening{})
 	return id, tenancy.Wrap(op, "", err)
 }

@@ -30,9 +30,12 @@ func (*limitedError) Unwrap() error               { return tenancy.ErrLimited }
 func (e *limitedError) RetryAfter() time.Duration { return e.after }
 
 // limit counts a sign-in. Accounts that do not exist are counted like those that do.
-func (a *Auth) limit(ctx context.Context, r *http.Request, account string) error {
+// A browser in which the operator has signed in before has a bucket of its own, which no stranger empties.
+func (a *Auth) limit(ctx context.Context, r *http.Request, account string, from *known) error {
 	limits := []ratelimit.Limit{{Kind: ratelimit.Address, Class: "sign-in", Address: ratelimit.AddressOf(a.Client(r)), Rate: addressRate}}
-	if account != "" {
+	if from != nil {
+		limits = []ratelimit.Limit{{Kind: ratelimit.Key, Class: "sign-in", Key: tenancy.DigestOf("known " + from.operator + " " + from.id).String(), Rate: accountRate}}
+	} else if account != "" {
 		limits = append(limits, ratelimit.Limit{Kind: ratelimit.Key, Class: "sign-in", Key: tenancy.DigestOf(account).String(), Rate: accountRate})
 	}
 	ok, err := a.opts.Limiter.Take(ctx, limits)
@@ -70,8 +73,12 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err != nil { // it may be the password, typed too early: it is counted, and kept nowhere
 		account, object = clip(email, 254), ""
 	}
-	if err := a.limit(ctx, r, account); err != nil {
+	c, err := a.current(ctx)
+	if err != nil {
 		return nil, err
+	}
+	if !within(c.rules.All, a.Client(r)) {
+		return nil, errAddress
 	}
 	row, err := a.store.operatorBy(ctx, a.store.db, "email", account)
 	if isNotFound(err) {
@@ -83,7 +90,11 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if row.DisabledAt != 0 {
 		row = &operatorRow{}
 	}
-	ok, outdated, err := a.verify(ctx, row, password)
+	from := a.knownAs(ctx, r, row.ID)
+	if err := a.limit(ctx, r, account, from); err != nil {
+		return nil, err
+	}
+	ok, outdated, err := a.verify(ctx, row, password, from != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +108,12 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	o, err := row.operator()
 	if err != nil {
 		return nil, err
+	}
+	if !c.admits(o, a.Client(r)) { // the same answer as for a wrong password: it says nothing about this one
+		if err := a.audit(ctx, nil, "session.address", o.ID, tenancy.AuditDenied); err != nil {
+			return nil, err
+		}
+		return nil, errCredentials
 	}
 	hash := row.PasswordHash
 	if outdated {
@@ -129,40 +146,54 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err != nil {
 		return nil, err
 	}
-	return a.open(w, r, o, row.TOTPConfirmed != 0, failed)
+	return a.open(w, r, o, c, opening{enrolled: row.TOTPConfirmed != 0, failed: failed})
 }
 
 // verify checks a password. A password that is longer than any is nobody's, and takes the time of one.
-func (a *Auth) verify(ctx context.Context, row *operatorRow, password tenancy.Secret) (ok, outdated bool, err error) {
+// known says that the caller is no stranger: they do not wait behind those.
+func (a *Auth) verify(ctx context.Context, row *operatorRow, password tenancy.Secret, known bool) (ok, outdated bool, err error) {
 	text, hash := password.Reveal(), row.PasswordHash
 	if len(text) > 4*maxPassword {
 		text, hash = "", ""
 	}
-	return a.hasher.Verify(ctx, hash, text)
+	return a.hasher.Verify(ctx, hash, text, known)
+}
+
+// opening says how a session begins.
+type opening struct {
+	enrolled bool  // there is a second factor, which is asked for
+	failed   int64 // sign-ins since the last one
+	rescue   bool  // by a link of Rescue
 }
 
 // open begins the session of somebody whose password was right.
-func (a *Auth) open(w http.ResponseWriter, r *http.Request, o *Operator, enrolled bool, failed int64) (*Identity, error) {
+func (a *Auth) open(w http.ResponseWriter, r *http.Request, o *Operator, c *current, how opening) (*Identity, error) {
 	stage := StageFull
 	switch {
-	case enrolled:
+	case how.enrolled:
 		stage = StageFactor
-	case !a.opts.OptionalSecondFactor:
+	case !c.optionalFactor:
 		stage = StageEnrol
 	}
-	l, err := a.sessions.begin(w, r, o.ID, stage, a.Client(r))
+	l, err := a.sessions.begin(w, r, o.ID, stage, a.Client(r), c, how.rescue)
+	if err == nil && stage == StageFull {
+		err = a.makeKnown(w, r, o.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
-	id := a.identity(o, l)
-	id.FailedSignIns = failed
+	id := a.identity(o, l, c, a.Client(r))
+	id.FailedSignIns = how.failed
 	return id, nil
 }
+
+// maxIdle is no limit: a session that is idle for too long is ended all the same.
+const maxIdle = 365 * 24 * time.Hour
 
 // SignOut ends the request's session and removes its cookie. Without a session it does nothing.
 func (a *Auth) SignOut(w http.ResponseWriter, r *http.Request) error {
 	const op = "auth.Auth.SignOut"
-	l, err := a.sessions.find(r)
+	l, err := a.sessions.find(r, maxIdle)
 	if errors.Is(err, tenancy.ErrUnauthenticated) {
 		return nil
 	}

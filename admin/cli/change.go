@@ -28,7 +28,7 @@ func (p *program) statusCommands() []*cobra.Command {
 		{"activate", "Activate", "Serve tenants", false},
 		{"suspend", "Suspend", "Close tenants for a while", false},
 		{"block", "Block", "Close tenants, usually over abuse", false},
-		{"deactivate", "Deactivate", "Close tenants at their own wish, or bring archived ones back", false},
+		{"deactivate", "Deactivate", "Close tenants at their own wish", false},
 		{"archive", "Archive", "Close tenants for good", true},
 	} {
 		out = append(out, p.bulkCommand(&bulk{task: c.name, verb: c.verb, destroys: c.destroys}, c.name, c.short,

@@ -51,6 +51,7 @@ type app struct {
 	keeper   *analytics.Keeper
 	reports  *analytics.Reports
 	tenants  *lifecycle.Lifecycle
+	migrator *migrate.Migrator
 	runner   *runs.Runner
 	keys     *catalog.KeyIssuer
 	gate     *maintenance.Gate
@@ -109,7 +110,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	a.closers = append(a.closers, a.pool.Close)
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
-	migrator, err2 := migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
+	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
 	a.keeper, err3 = analytics.NewKeeper(store, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)
 	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
@@ -117,12 +118,12 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
-	if a.tenants, err = lifecycle.New(a.catalog, a.pool, migrator, &lifecycle.Options{Server: where, Locks: locks}); err != nil {
+	if a.tenants, err = lifecycle.New(a.catalog, a.pool, a.migrator, &lifecycle.Options{Server: where, Locks: locks}); err != nil {
 		return a, err
 	}
 	// Work over many tenants.
 	tasks := runs.Tasks(maintenance.Tasks(a.catalog))
-	tasks["migrate"] = migrator.Task()
+	tasks["migrate"] = a.migrator.Task()
 	tasks["maintenance-on"], tasks["maintenance-off"] = a.gate.BeginTask(), a.gate.EndTask()
 	tasks[provision] = tenancy.Task{Do: a.provision}
 	a.server = where
@@ -169,18 +170,20 @@ func (a *app) close() (err error) {
 // consoleOptions are what the console shows and does. The second factor is optional because this is a demo on one machine.
 func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 	return &admin.Options{
-		Page:      page,
-		Auth:      auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
-		Audit:     a.trail,
-		Reports:   a.reports,
-		Runs:      a.runner,
-		Keys:      a.keys,
-		Gate:      a.gate,
-		Pool:      a.pool,
-		Create:    a.tenants.Create,
-		Lifecycle: a.tenants,
-		Demo:      f.demo,
-		Checks:    map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check},
+		Page:          page,
+		Auth:          auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
+		Audit:         a.trail,
+		Reports:       a.reports,
+		Runs:          a.runner,
+		Keys:          a.keys,
+		Gate:          a.gate,
+		Pool:          a.pool,
+		Migrations:    a.migrator,
+		ShownSettings: []string{"notes"},
+		Create:        a.tenants.Create,
+		Lifecycle:     a.tenants,
+		Demo:          f.demo,
+		Checks:        map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check},
 	}
 }
 

@@ -1,0 +1,278 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Kinds of links, and how long they work.
+const (
+	linkReset    = "reset"
+	linkRescue   = "rescue"
+	resetLasts   = time.Hour
+	rescueLasts  = 15 * time.Minute
+	rescueRecent = 7 * 24 * time.Hour
+)
+
+// errLink is what every link gets that does not work, for whatever reason.
+var errLink = fmt.Errorf("%w: not a valid link", tenancy.ErrUnauthenticated)
+
+// newLink adds a link for the operator within tx.
+func (a *Auth) newLink(ctx context.Context, tx *sqlx.Tx, kind, operator, by string, lasts time.Duration) (token tenancy.Secret, expires time.Time, err error) {
+	text := newToken()
+	expires = now().Add(lasts)
+	_, err = a.store.exec(ctx, tx, `INSERT INTO tenancy_auth_links (token_hash, kind, operator_id, made_by, created_at, expires_at, used_at) VALUES (?, ?, ?, ?, ?, ?, 0)`,
+		tenancy.DigestOf(text).String(), kind, operator, by, micro(now()), micro(expires))
+	return tenancy.NewSecret(text), expires, err
+}
+
+// linkOf returns whose link the token is, if it can be used.
+func (a *Auth) linkOf(ctx context.Context, kind, hash string) (operator string, err error) {
+	err = a.store.get(ctx, a.store.db, &operator, `SELECT operator_id FROM tenancy_auth_links WHERE token_hash = ? AND kind = ? AND used_at = 0 AND expires_at > ?`,
+		hash, kind, micro(now()))
+	if isNotFound(err) {
+		err = errLink
+	}
+	return operator, err
+}
+
+// spendLink uses a link up within tx, and with it all of the operator's that reset a password. Of many calls one wins.
+func (a *Auth) spendLink(ctx context.Context, tx *sqlx.Tx, kind, hash, operator string) error {
+	at := micro(now())
+	n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_links SET used_at = ? WHERE token_hash = ? AND kind = ? AND used_at = 0 AND expires_at > ?`, at, hash, kind, at)
+	if err == nil && n == 0 {
+		err = errLink
+	}
+	if err == nil {
+		_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_links WHERE operator_id = ? AND kind = ?`, operator, linkReset)
+	}
+	return err
+}
+
+// NewReset returns a token with which another operator, who has no more than the one who asks, chooses a new password, once, within an
+// hour. If there is a mailer, it goes to that operator's address, and the token returned is empty. An operator who has more, or who asks
+// for themselves, is an error that wraps [tenancy.ErrForbidden].
+func (a *Auth) NewReset(ctx context.Context, by *Identity, operator string) (token tenancy.Secret, expires time.Time, err error) {
+	const op = "auth.Auth.NewReset"
+	if by.Operator.ID == operator {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", fmt.Errorf("%w: operators change their own password by the old one", tenancy.ErrForbidden))
+	}
+	var o *Operator
+	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET changes = changes + 1 WHERE id = 1`); err != nil {
+			return err
+		}
+		row, err := a.store.operatorBy(ctx, tx, "id", operator)
+		if err != nil {
+			return err
+		}
+		if o, err = row.operator(); err != nil {
+			return err
+		}
+		if err := a.grants(ctx, tx, by.Operator.ID, o.Role, o.Scope); err != nil {
+			return err
+		}
+		if o.Disabled {
+			return fmt.Errorf("%w: the operator is disabled", tenancy.ErrConflict)
+		}
+		if token, expires, err = a.newLink(ctx, tx, linkReset, operator, by.Operator.ID, resetLasts); err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.reset", operator, tenancy.AuditDone)
+	})
+	if err == nil && a.opts.Mail != nil {
+		err = a.send(ctx, a.resetMail(o, token, expires))
+		token = tenancy.Secret{}
+	}
+	if err != nil {
+		return tenancy.Secret{}, time.Time{}, tenancy.Wrap(op, "", err)
+	}
+	return token, expires, nil
+}
+
+func (a *Auth) resetMail(o *Operator, token tenancy.Secret, expires time.Time) *Mail {
+	return &Mail{Kind: MailReset, To: o.Email, Name: o.Name, Link: a.link("reset", token), Expires: expires, Text: "With this link you choose a new password for " + a.opts.Name + ". It works once, for an hour. If you did not ask for it, do nothing."}
+}
+
+// Forgot asks for a link to choose a new password, for the operator with that address. It is sent by [Options.Mail], beside the request,
+// so that whether there is such an operator does not show. Without a mailer it is an error that wraps [tenancy.ErrNotFound].
+func (a *Auth) Forgot(r *http.Request, email string) error {
+	const op = "auth.Auth.Forgot"
+	if a.opts.Mail == nil {
+		return tenancy.Wrap(op, "", fmt.Errorf("%w: no mailer", tenancy.ErrNotFound))
+	}
+	account, err := canonicalEmail(email)
+	if err != nil {
+		return tenancy.Wrap(op, "", &FieldError{"email", "malformed", err})
+	}
+	if err := a.limit(r.Context(), r, account, nil); err != nil {
+		return tenancy.Wrap(op, "", err)
+	}
+	select {
+	case a.forgotten <- account:
+		return nil
+	default:
+		return tenancy.Wrap(op, "", &limitedError{time.Minute})
+	}
+}
+
+// mailReset sends the link that was asked for by [Auth.Forgot].
+func (a *Auth) mailReset(ctx context.Context, email string) error {
+	row, err := a.store.operatorBy(ctx, a.store.db, "email", email)
+	if isNotFound(err) || err == nil && row.DisabledAt != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o, err := row.operator()
+	if err != nil {
+		return err
+	}
+	var token tenancy.Secret
+	var expires time.Time
+	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: o.ID}), func(ctx context.Context, tx *sqlx.Tx) error {
+		if token, expires, err = a.newLink(ctx, tx, linkReset, o.ID, "", resetLasts); err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.reset", o.ID, tenancy.AuditDone)
+	})
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, a.resetMail(o, token, expires))
+}
+
+// Reset chooses the password of a link's operator, and ends all their sessions. The operator is told by mail, if there is a mailer, and
+// signs in then, with the second factor. A link that does not work is an error that wraps [tenancy.ErrUnauthenticated]; a weak password is
+// a [*FieldError], and the link can be used again.
+func (a *Auth) Reset(r *http.Request, token, password tenancy.Secret) error {
+	const op = "auth.Auth.Reset"
+	row, hash, phc, err := a.beginReset(r, linkReset, token, password)
+	if err != nil {
+		return tenancy.Wrap(op, "", err)
+	}
+	ctx := tenancy.WithActor(r.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: row.ID})
+	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := a.spendLink(ctx, tx, linkReset, hash, row.ID); err != nil {
+			return err
+		}
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET password_hash = ?, failed_sign_ins = 0, version = version + 1, updated_at = ? WHERE id = ? AND disabled_at = 0`, phc, micro(now()), row.ID)
+		if err == nil && n == 0 {
+			err = errLink
+		}
+		if err == nil {
+			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_sessions WHERE operator_id = ?`, row.ID)
+		}
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.password", row.ID, tenancy.AuditDone)
+	})
+	if err != nil {
+		return tenancy.Wrap(op, "", err)
+	}
+	a.tellChanged(ctx, row)
+	return nil
+}
+
+func (a *Auth) tellChanged(ctx context.Context, row *operatorRow) {
+	a.tell(ctx, &Mail{Kind: MailPasswordChanged, To: row.Email, Name: row.Name,
+		Text: "Your password for " + a.opts.Name + " was changed. If it was not you, tell whoever runs the service at once."})
+}
+
+// beginReset checks a link and the new password of its operator, and hashes it.
+func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.Secret) (row *operatorRow, hash, phc string, err error) {
+	ctx := r.Context()
+	if err := a.mayCarryCredentials(r); err != nil {
+		return nil, "", "", err
+	}
+	if err := a.limit(ctx, r, "", nil); err != nil {
+		return nil, "", "", err
+	}
+	hash = tenancy.DigestOf(token.Reveal()).String()
+	operator, err := a.linkOf(ctx, kind, hash)
+	if err != nil {
+		return nil, "", "", err
+	}
+	row, err = a.store.operatorBy(ctx, a.store.db, "id", operator)
+	if isNotFound(err) {
+		err = errLink
+	}
+	if err == nil {
+		err = a.checkPassword(password.Reveal(), row.Email)
+	}
+	if err == nil {
+		phc, err = a.hasher.Hash(ctx, password.Reveal())
+	}
+	return row, hash, phc, err
+}
+
+// ChangePassword changes the password of the operator whose session the request has, after the old one was shown. Their other sessions
+// end, and this one gets a new token. A wrong old password is an error that wraps [tenancy.ErrUnauthenticated]; a weak new one is a
+// [*FieldError].
+func (a *Auth) ChangePassword(w http.ResponseWriter, r *http.Request, old, password tenancy.Secret) error {
+	const op = "auth.Auth.ChangePassword"
+	return tenancy.Wrap(op, "", a.changePassword(w, r, old, password))
+}
+
+func (a *Auth) changePassword(w http.ResponseWriter, r *http.Request, old, password tenancy.Secret) error {
+	id, err := a.identify(r)
+	if err == nil && (id.Token != nil || id.Session.Stage != StageFull) {
+		err = fmt.Errorf("%w: the sign-in is not complete", tenancy.ErrUnauthenticated)
+	}
+	if err != nil {
+		return err
+	}
+	ctx := tenancy.WithActor(r.Context(), id.Actor())
+	if err := a.limit(ctx, r, id.Operator.Email, nil); err != nil {
+		return err
+	}
+	row, err := a.store.operatorBy(ctx, a.store.db, "id", id.Operator.ID)
+	if err != nil {
+		return hide(err)
+	}
+	ok, _, err := a.verify(ctx, row, old, true)
+	if err == nil && !ok {
+		if err = a.audit(ctx, nil, "operator.password", row.ID, tenancy.AuditDenied); err == nil {
+			err = errCredentials
+		}
+	}
+	if err == nil {
+		err = a.checkPassword(password.Reveal(), row.Email)
+	}
+	if err != nil {
+		return err
+	}
+	phc, err := a.hasher.Hash(ctx, password.Reveal())
+	if err != nil {
+		return err
+	}
+	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET password_hash = ?, version = version + 1, updated_at = ? WHERE id = ? AND password_hash = ?`, phc, micro(now()), row.ID, row.PasswordHash)
+		if err == nil && n == 0 {
+			err = errCredentials
+		}
+		if err == nil {
+			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_sessions WHERE operator_id = ? AND id <> ?`, row.ID, id.Session.ID)
+		}
+		if err == nil {
+			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_links WHERE operator_id = ? AND kind = ?`, row.ID, linkReset)
+		}
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.password", row.ID, tenancy.AuditDone)
+	})
+	if err != nil {
+		return err
+	}
+	a.tellChanged(ctx, row)
+	return a.sessions.renew(w, id.live, func(context.Context) {})
+}

@@ -1,0 +1,48 @@
+-- +goose Up
+-- Links that work once: to choose a new password, and to get in again when all owners are locked out. Rows of used ones say when.
+CREATE TABLE tenancy_auth_links (
+    token_hash  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    kind        VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- reset or rescue
+    operator_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    made_by     VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- an operator, or empty
+    created_at  BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    used_at     BIGINT NOT NULL -- zero: not yet
+) ENGINE = InnoDB;
+
+CREATE INDEX tenancy_auth_links_operator ON tenancy_auth_links (operator_id);
+
+-- Tokens of machines. Each acts with the rights that it shares with its owner.
+CREATE TABLE tenancy_auth_tokens (
+    id          VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    token_hash  VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    operator_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    name        VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    permissions MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON
+    step_up     MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON: the permissions that need no fresh credentials
+    scope       MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON
+    allow       MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON: prefixes of addresses
+    created_at  BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    used_at     BIGINT NOT NULL,
+    used_from   VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    replaced_by VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+) ENGINE = InnoDB;
+
+CREATE INDEX tenancy_auth_tokens_operator ON tenancy_auth_tokens (operator_id);
+
+-- What operators decide for all of them, by name: settings, and the rules about addresses.
+CREATE TABLE tenancy_auth_documents (
+    name       VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    body       MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- JSON
+    version    BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+) ENGINE = InnoDB;
+
+INSERT INTO tenancy_auth_documents (name, body, version, updated_at) VALUES ('settings', '{}', 1, 0);
+INSERT INTO tenancy_auth_documents (name, body, version, updated_at) VALUES ('ip-rules', '{}', 1, 0);
+
+-- +goose Down
+DROP TABLE tenancy_auth_documents;
+DROP TABLE tenancy_auth_tokens;
+DROP TABLE tenancy_auth_links;

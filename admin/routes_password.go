@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
+)
+
+// passwordRoutes are the rows by which passwords are changed, and operators get in again.
+func (a *Admin) passwordRoutes() []route {
+	return []route{
+		{method: "POST", pattern: "auth/password", own: true, audience: signedInTo, action: "operator.password", handle: a.changePassword},
+		{method: "POST", pattern: "auth/forgot", own: true, audience: everybody, action: "operator.reset", part: partMail, handle: a.forgot},
+		{method: "POST", pattern: "auth/reset", own: true, audience: everybody, action: "operator.password", handle: a.reset},
+		{method: "POST", pattern: "auth/rescue", own: true, audience: everybody, action: "operator.rescued", handle: a.rescue},
+		{method: "POST", pattern: "operators/{operator}/reset", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.reset", handle: a.resetOperator},
+	}
+}
+
+func (a *Admin) changePassword(c *call) error {
+	var in struct {
+		Current  string `json:"current"`
+		Password string `json:"password"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := a.auth.ChangePassword(c.w, c.r, tenancy.NewSecret(in.Current), tenancy.NewSecret(in.Password)); err != nil {
+		return err
+	}
+	return c.noContent()
+}
+
+// forgot says nothing about whether there is such an operator.
+func (a *Admin) forgot(c *call) error {
+	var in struct {
+		Email string `json:"email"`
+	}
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := a.auth.Forgot(c.r, in.Email); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// linkInput is a link's token and the password that its operator chooses.
+type linkInput struct {
+	Token    string `json:"token"`
+	Password string `json:"password"`
+}
+
+func (a *Admin) reset(c *call) error {
+	var in linkInput
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if err := a.auth.Reset(c.r, tenancy.NewSecret(in.Token), tenancy.NewSecret(in.Password)); err != nil {
+		return err
+	}
+	return c.noContent()
+}
+
+func (a *Admin) rescue(c *call) error {
+	var in linkInput
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	id, err := a.auth.UseRescue(c.w, c.r, tenancy.NewSecret(in.Token), tenancy.NewSecret(in.Password))
+	if err != nil {
+		return err
+	}
+	return c.replySignedIn(id)
+}
+
+func (a *Admin) resetOperator(c *call) error {
+	o, err := c.operatorOf()
+	if err != nil {
+		return err
+	}
+	token, expires, err := a.auth.NewReset(c.ctx(), c.id, o.ID)
+	if err != nil {
+		return err
+	}
+	return c.replyLink(token, expires)
+}

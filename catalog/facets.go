@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// maxTagFacets is how many tags [Facets] has at most: those that most tenants have.
+const maxTagFacets = 200
+
+// Facets count the tenants that a filter selects by the fields of their records.
+type Facets struct {
+	Total  int64                    `json:"total"`
+	Status map[tenancy.Status]int64 `json:"status"`
+	// Plan and Server leave out tenants without one.
+	Plan   map[string]int64 `json:"plan"`
+	Server map[string]int64 `json:"server"`
+	// Tags has the 200 tags that most of the tenants have.
+	Tags map[string]int64 `json:"tags"`
+}
+
+// FacetStore is the optional ability of a [Store] to count. Without it the catalog reads
+// the records.
+type FacetStore interface {
+	// Facets counts what [Store.List] would return without limit and cursor.
+	Facets(ctx context.Context, f tenancy.Filter) (*Facets, error)
+	// Count returns Facets.Total alone.
+	Count(ctx context.Context, f tenancy.Filter) (int64, error)
+}
+
+// Facets counts the tenants that the filter selects, whatever its order, cursor and limit.
+// The errors are those of [Catalog.List].
+func (c *Catalog) Facets(ctx context.Context, f tenancy.Filter) (*Facets, error) {
+	out, err := c.facets(ctx, f, false)
+	return out, wrap("catalog.Facets", "", err)
+}
+
+// Count returns how many tenants the filter selects, whatever its order, cursor and limit.
+// The errors are those of [Catalog.List].
+func (c *Catalog) Count(ctx context.Context, f tenancy.Filter) (int64, error) {
+	out, err := c.facets(ctx, f, true)
+	if err != nil {
+		return 0, wrap("catalog.Count", "", err)
+	}
+	return out.Total, nil
+}
+
+func (c *Catalog) facets(ctx context.Context, f tenancy.Filter, totalOnly bool) (*Facets, error) {
+	f.Sort, f.After, f.Limit = "", "", 0
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	for _, term := range f.Terms {
+		return nil, fmt.Errorf("%w: the catalog has no field %q", tenancy.ErrInvalid, term.Field)
+	}
+	out := newFacets()
+	if f.Scope != nil && f.Scope.IsZero() {
+		return out, nil
+	}
+	f.Text = strings.ToLower(strings.TrimSpace(f.Text))
+	if s, ok := c.store.(FacetStore); ok {
+		if totalOnly {
+			n, err := s.Count(ctx, f)
+			out.Total = n
+			return out, err
+		}
+		return s.Facets(ctx, f)
+	}
+	f.Limit = selectPage
+	for {
+		page, err := c.store.List(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page {
+			out.add(t)
+		}
+		if len(page) < f.Limit {
+			return out, nil
+		}
+		f.After = f.Next(page[len(page)-1])
+	}
+}
+
+func newFacets() *Facets {
+	return &Facets{Status: map[tenancy.Status]int64{}, Plan: map[string]int64{}, Server: map[string]int64{}, Tags: map[string]int64{}}
+}
+
+func (f *Facets) add(t *tenancy.Tenant) {
+	f.Total++
+	f.Status[t.Status]++
+	if t.Plan != "" {
+		f.Plan[t.Plan]++
+	}
+	if t.Placement.Server != "" {
+		f.Server[t.Placement.Server]++
+	}
+	for _, tag := range t.Tags {
+		f.Tags[tag]++
+	}
+}
