@@ -14,6 +14,9 @@ POOLS ?= -rounds 3
 # How resolution is measured beside others; see internal/bench/resolve.
 RESOLVE ?=
 
+# How runs are measured; see internal/bench/runs. The whole table: -tenants 1000 -known 100000.
+RUNS ?=
+
 # Modules of their own, which ./... does not reach.
 NESTED = internal/bench/resolve internal/bench/limits admin/ui/build admin/ui/uitest maintenance/riverrun
 
@@ -31,7 +34,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui typecheck test-ui fuzz bench bench-pools bench-resolve bench-limits soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui typecheck test-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +107,9 @@ bench-resolve: ## resolution beside maps, Redis, SQL and others, with the option
 
 bench-limits: ## the limiters beside others, how exact they are, and a noisy neighbour
 	cd internal/bench/limits && for what in decisions accuracy noisy; do $(GO) run . -$$what || exit 1; done
+
+bench-runs: ## runs beside loops over goose, many tenants, killed workers, live traffic, followers, with the options RUNS
+	$(SERVERS) $(GO) run ./internal/bench/runs $(RUNS)
 
 soak: needs ## the tests in their long versions, with the race detector; PACKAGES (./...), COUNT (1) and RUN (.) choose
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=$(COUNT) -run '$(RUN)' -timeout 120m $(PACKAGES)

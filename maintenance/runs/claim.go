@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -14,6 +15,8 @@ import (
 // claim is a tenant that this instance has taken.
 type claim struct {
 	itemRow
+	record *tenancy.Tenant // read with those of other claims, if the filter selects it
+	readAt time.Time
 }
 
 // outcome is what became of a claim.
@@ -67,49 +70,54 @@ func (r *Runner) exchange(ctx context.Context, lease *sqlkit.Lease, id string, o
 	return run, claims, err
 }
 
-// record writes the outcomes and counts them.
+// record writes the outcomes and counts them. The transaction has locked the run.
 func (r *Runner) record(ctx context.Context, tx *sqlx.Tx, row *runRow, outcomes []outcome) error {
+	for batch := range slices.Chunk(outcomes, maxBatch) {
+		if err := r.recordBatch(ctx, tx, row, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxBatch is how many tenants a statement names at the most.
+const maxBatch = 500
+
+func (r *Runner) recordBatch(ctx context.Context, tx *sqlx.Tx, row *runRow, outcomes []outcome) error {
+	valid, err := r.valid(ctx, tx, row.ID, outcomes)
+	if err != nil || len(valid) == 0 {
+		return err
+	}
+	waves, err := r.lockWaves(ctx, tx, row.ID)
+	if err != nil {
+		return err
+	}
+	type change struct {
+		state TenantState
+		note  string
+	}
 	type counted struct {
 		Counts
 		busy int64
 	}
-	changed := map[int64]*counted{} // by the last number of the wave
-	var waves []waveRow
-	for _, o := range outcomes {
-		state, ended, holder := o.state, "NOW()", ""
-		if state == TenantWorking {
-			ended, holder = "0, started_at = NOW()", queued
-			if row.State == StateCancelled {
-				state = TenantPending // and so cancelled
-			}
+	changes := map[change][]int64{}
+	counts := map[int64]*counted{} // by the last number of the wave
+	for _, o := range valid {
+		if row.State == StateCancelled && (o.state == TenantPending || o.state == TenantWorking) {
+			o.state = TenantCancelled
 		}
-		if state == TenantPending {
-			ended, holder = "0", ""
-			if row.State == StateCancelled {
-				state = TenantCancelled
-			}
-		}
-		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = ?, ended_at = `+ended+`
-			WHERE run_id = ? AND seq = ? AND fence = ? AND state = ?`, state, clip(o.note), holder, row.ID, o.Seq, o.Fence, TenantWorking)
-		if err != nil {
-			return err
-		}
-		if n == 0 || state == TenantPending || state == TenantWorking {
+		as := change{o.state, clip(o.note)}
+		changes[as] = append(changes[as], o.Seq)
+		if o.state == TenantPending || o.state == TenantWorking {
 			continue
 		}
-		if waves == nil {
-			if waves, err = r.lockWaves(ctx, tx, row.ID); err != nil {
-				return err
-			}
+		last := waveOf(waves, o.Seq).LastSeq
+		if counts[last] == nil {
+			counts[last] = &counted{}
 		}
-		w := waveOf(waves, o.Seq)
-		c := changed[w.LastSeq]
-		if c == nil {
-			c = &counted{}
-			changed[w.LastSeq] = c
-		}
+		c := counts[last]
 		c.busy += o.busy
-		switch state {
+		switch o.state {
 		case TenantDone:
 			c.Done++
 		case TenantFailed:
@@ -120,7 +128,24 @@ func (r *Runner) record(ctx context.Context, tx *sqlx.Tx, row *runRow, outcomes 
 			c.Cancelled++
 		}
 	}
-	for last, c := range changed {
+	for as, numbers := range changes {
+		ended, holder := "ended_at = NOW()", ""
+		switch as.state {
+		case TenantPending:
+			ended = "ended_at = 0"
+		case TenantWorking: // with the executor, from now on
+			ended, holder = "ended_at = 0, started_at = NOW()", queued
+		}
+		query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = ?, `+ended+` WHERE run_id = ? AND seq IN (?)`,
+			as.state, as.note, holder, row.ID, numbers)
+		if err == nil {
+			_, err = r.exec(ctx, tx, query, args...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for last, c := range counts {
 		_, err := r.exec(ctx, tx, `UPDATE tenancy_run_waves SET done = done + ?, failed = failed + ?, skipped = skipped + ?, cancelled = cancelled + ?,
 			busy = busy + ? WHERE run_id = ? AND last_seq = ?`, c.Done, c.Failed, c.Skipped, c.Cancelled, c.busy, row.ID, last)
 		if err != nil {
@@ -128,6 +153,33 @@ func (r *Runner) record(ctx context.Context, tx *sqlx.Tx, row *runRow, outcomes 
 		}
 	}
 	return nil
+}
+
+// valid returns the outcomes of claims that were not taken over, each once.
+func (r *Runner) valid(ctx context.Context, tx *sqlx.Tx, id string, outcomes []outcome) (valid []outcome, err error) {
+	numbers := make([]int64, len(outcomes))
+	for i, o := range outcomes {
+		numbers[i] = o.Seq
+	}
+	query, args, err := sqlx.In(`SELECT seq, fence FROM tenancy_run_tenants WHERE run_id = ? AND state = ? AND seq IN (?)`+r.forUpdate(), id, TenantWorking, numbers)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct{ Seq, Fence int64 }
+	if err := r.selects(ctx, tx, &rows, query, args...); err != nil {
+		return nil, err
+	}
+	fences := make(map[int64]int64, len(rows))
+	for _, row := range rows {
+		fences[row.Seq] = row.Fence
+	}
+	for _, o := range outcomes {
+		if fence, working := fences[o.Seq]; working && fence == o.Fence {
+			valid = append(valid, o)
+			delete(fences, o.Seq)
+		}
+	}
+	return valid, nil
 }
 
 // waveOf returns the wave that the tenant of that number is in.
@@ -165,31 +217,48 @@ func (r *Runner) claim(ctx context.Context, tx *sqlx.Tx, row *runRow, lease *sql
 		if err != nil || len(found) == 0 {
 			return out, err
 		}
+		var numbers []int64
 		for _, item := range found {
 			if limit := run.Spec.PerServer; limit > 0 && on[item.Server] >= limit {
 				continue
 			}
-			ticket := int64(0)
-			if r.opts.Executor != nil {
-				ticket = item.Fence + 1
-			}
-			n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, attempt = ?, fence = ?, ticket = ?, worker = ?, note = '', started_at = NOW(), ended_at = 0
-				WHERE run_id = ? AND seq = ?`, TenantWorking, item.Attempt+1, item.Fence+1, ticket, lease.Name(), row.ID, item.Seq)
-			if err == nil && n != 1 {
-				err = fmt.Errorf("%w: tenant %d of run %s", tenancy.ErrConflict, item.Seq, row.ID)
-			}
-			if err != nil {
-				return nil, err
-			}
+			numbers = append(numbers, item.Seq)
 			item.Attempt++
 			item.Fence++
-			item.Ticket = ticket
+			if r.opts.Executor != nil {
+				item.Ticket = item.Fence
+			}
 			on[item.Server]++
 			want--
-			out = append(out, claim{item})
+			out = append(out, claim{itemRow: item})
+		}
+		if len(numbers) == 0 {
+			return out, nil
+		}
+		if err := r.mark(ctx, tx, row.ID, lease, numbers); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// mark makes tenants those of the lease.
+func (r *Runner) mark(ctx context.Context, tx *sqlx.Tx, id string, lease *sqlkit.Lease, numbers []int64) error {
+	tickets := 0
+	if r.opts.Executor != nil {
+		tickets = 1
+	}
+	// MySQL evaluates from left to right: the ticket is made of the fence before.
+	query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET state = ?, attempt = attempt + 1, ticket = (fence + 1) * ?, fence = fence + 1, worker = ?, note = '',
+		started_at = NOW(), ended_at = 0 WHERE run_id = ? AND state = ? AND seq IN (?)`, TenantWorking, tickets, lease.Name(), id, TenantPending, numbers)
+	if err != nil {
+		return err
+	}
+	n, err := r.exec(ctx, tx, query, args...)
+	if err == nil && int(n) != len(numbers) {
+		err = fmt.Errorf("%w: %d of %d tenants of run %s", tenancy.ErrConflict, n, len(numbers), id)
+	}
+	return err
 }
 
 // candidates returns tenants whose turn has come, none of them on a server where

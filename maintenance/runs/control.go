@@ -162,10 +162,8 @@ func (r *Runner) change(ctx context.Context, method, id string, fn func(context.
 	if err != nil {
 		return nil, wrap("runs.Runner."+method, "", err)
 	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wakeUp()
+	r.ring(ctx, id)
 	return run, nil
 }
 

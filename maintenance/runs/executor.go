@@ -137,7 +137,7 @@ func (w *worker) take(ctx context.Context, ticket Ticket) (j *job, c claim, err 
 		item.Fence++
 		_, err = r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET worker = ?, attempt = ?, fence = ?, started_at = NOW() WHERE run_id = ? AND seq = ?`,
 			w.lease.Name(), item.Attempt, item.Fence, ticket.Run, ticket.Number)
-		c = claim{item}
+		c = claim{itemRow: item}
 		if err != nil || row.State == StateRunning {
 			return err
 		}
@@ -169,6 +169,9 @@ func (w *worker) swap(j *job, outcomes []outcome, want int) ([]claim, error) {
 		_, claims, err := w.r.exchange(w.held, w.lease, j.run.ID, outcomes, want)
 		switch {
 		case err == nil:
+			if len(outcomes)+len(claims) > 0 {
+				w.ringer.changed(j.run.ID)
+			}
 			return claims, nil
 		case errors.Is(err, tenancy.ErrConflict), errors.Is(err, tenancy.ErrNotFound), w.held.Err() != nil:
 			return nil, err
@@ -277,7 +280,7 @@ func (r *Runner) giveBackQueued(ctx context.Context) error {
 			var outcomes []outcome
 			for _, item := range items {
 				if numbers[item.Seq] {
-					outcomes = append(outcomes, outcome{claim: claim{item}, state: TenantPending})
+					outcomes = append(outcomes, outcome{claim: claim{itemRow: item}, state: TenantPending})
 				}
 			}
 			if len(outcomes) > 0 {

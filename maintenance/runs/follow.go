@@ -10,36 +10,79 @@ import (
 )
 
 // Follow yields how a run stands: at once, then whenever that changes, and last when
-// the run has ended (see [State.Ended]). Any process may follow any run. While the
+// the run has ended (see [State.Ended]). Any process may follow any run. It hears of
+// changes at once with [Options.Bell], and otherwise within [Options.Poll]. While the
 // database does not answer it yields the error and tries again, until the caller
 // leaves the loop; a run that does not exist, and the end of ctx, end it with their
 // error.
 func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, error] {
 	return func(yield func(Progress, error) bool) {
+		heard, leave := r.instance.ears.join(r, id)
+		defer leave()
 		var meter meter
 		var last *Run
+		latest := int64(0)
+		var told *news
 		for {
-			run, err := r.Get(ctx, id)
+			run, at, err := r.look(ctx, id, last, told)
 			switch {
 			case ctx.Err() != nil:
 				yield(Progress{}, ctx.Err())
 				return
 			case errors.Is(err, tenancy.ErrNotFound):
-				yield(Progress{}, err)
+				yield(Progress{}, wrap("runs.Runner.Follow", "", err))
 				return
 			case err != nil:
-				if !yield(Progress{}, err) {
+				if !yield(Progress{}, wrap("runs.Runner.Follow", "", err)) {
 					return
 				}
+			case at < latest && at > 0: // a message that was overtaken
 			default:
 				changed := last == nil || run.State != last.State || run.Reason != last.Reason || run.Wave != last.Wave || run.Counts != last.Counts
-				last = run
+				last, latest = run, max(at, latest)
 				if changed && !yield(meter.progress(run, time.Now()), nil) || run.State.Ended() {
 					return
 				}
 			}
-			wait(ctx, r.opts.Poll)
+			told = r.hear(ctx, heard)
 		}
+	}
+}
+
+// look returns how a run stands, by what was told or else by the database, and the time of
+// that by the database's clock, or 0. Whoever sees only a part of the tenants is told that
+// there is news, and not what.
+func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, err error) {
+	if last == nil || !r.scope.IsAll() {
+		run, err = r.read(ctx, r.db, id)
+		return run, 0, err
+	}
+	if told == nil || told.Run == "" {
+		if told, err = r.newsOf(ctx, id); err != nil {
+			return nil, 0, err
+		}
+		if told == nil {
+			return nil, 0, tenancy.ErrNotFound
+		}
+	}
+	return told.apply(last), told.At, nil
+}
+
+// hear waits for news, or until it is time to ask the database.
+func (r *Runner) hear(ctx context.Context, heard chan *news) *news {
+	every := r.opts.Poll
+	if heard != nil && r.instance.ears.hears() {
+		every *= quietPolls
+	}
+	t := time.NewTimer(every)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-t.C:
+		return nil
+	case n := <-heard:
+		return n
 	}
 }
 

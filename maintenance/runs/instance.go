@@ -1,12 +1,20 @@
 package runs
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// instance is what the copies of a [Runner] share: the worker of [Runner.Run], while it
-// runs.
+// logEvery is how often the same trouble is logged.
+const logEvery = time.Minute
+
+// instance is what the copies of a [Runner] share.
 type instance struct {
-	mu     sync.Mutex // guards worker, and its entry into wg
-	worker *worker
+	ears ears
+
+	mu     sync.Mutex // guards worker and its entry into wg, and logged
+	worker *worker    // of Run, while it runs
+	logged map[string]time.Time
 }
 
 // begin makes a worker the one that does the work of tickets.
@@ -35,4 +43,18 @@ func (i *instance) enter() (w *worker, done func()) {
 	w = i.worker
 	w.wg.Add(1)
 	return w, w.wg.Done
+}
+
+// once reports whether it is time to log some trouble again.
+func (i *instance) once(trouble string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if time.Since(i.logged[trouble]) < logEvery {
+		return false
+	}
+	if i.logged == nil {
+		i.logged = map[string]time.Time{}
+	}
+	i.logged[trouble] = time.Now()
+	return true
 }

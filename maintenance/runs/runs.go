@@ -54,6 +54,9 @@ type Options struct {
 	// Queued is how long the executor may take until it begins with a tenant, or begins
 	// again; then the tenant gets a new ticket. Default: 1 hour.
 	Queued time.Duration
+	// Bell carries news between processes at once, for [Runner.Follow] and for
+	// instances that wait for work; see maintenance/runredis. Default: none.
+	Bell Bell
 	// Poll is how often an instance looks for work that it has not heard of, and
 	// [Runner.Follow] for progress. Default: 1 second.
 	Poll time.Duration

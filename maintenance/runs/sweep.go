@@ -46,7 +46,7 @@ func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) err
 	}
 	byRun := map[string][]outcome{}
 	for _, item := range left {
-		o := outcome{claim: claim{itemRow{Seq: item.Seq, Fence: item.Fence}}, state: TenantPending}
+		o := outcome{claim: claim{itemRow: itemRow{Seq: item.Seq, Fence: item.Fence}}, state: TenantPending}
 		if item.Deaths+1 >= maxDeaths {
 			o.state, o.note = TenantFailed, "the instance that worked on it died, five times"
 		}
@@ -89,6 +89,9 @@ func (r *Runner) resumeInTime(ctx context.Context) error {
 			}
 			return r.advance(ctx, tx, row)
 		})
+		if e == nil {
+			r.ring(ctx, id)
+		}
 		err = errors.Join(err, e)
 	}
 	return err

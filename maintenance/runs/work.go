@@ -36,9 +36,18 @@ func (r *Runner) Run(ctx context.Context) error {
 		end()
 	})
 	defer stop()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTelling()
+	ringer := newRinger(r)
+	if r.opts.Bell != nil {
+		beside.Go(func() { ringer.run(telling) })
+		beside.Go(func() { r.wakeOnNews(telling) })
+	}
 	for ctx.Err() == nil {
 		err := r.leases.Do(life, workerPrefix+rand.Text(), r.opts.Lease, func(held context.Context, lease *sqlkit.Lease) error {
-			(&worker{r: r, lease: lease, held: held, active: map[string]bool{}, unknown: map[string]bool{}, jobs: map[string]*job{}}).serve(ctx)
+			(&worker{r: r, lease: lease, held: held, ringer: ringer, active: map[string]bool{}, unknown: map[string]bool{}, jobs: map[string]*job{}}).serve(ctx)
 			return nil
 		})
 		if err != nil && ctx.Err() == nil {
@@ -61,10 +70,11 @@ func wait(ctx context.Context, d time.Duration) {
 
 // worker is this instance while it holds its lease.
 type worker struct {
-	r     *Runner
-	lease *sqlkit.Lease
-	held  context.Context // ends when the lease does, or the grace is over
-	wg    sync.WaitGroup  // what is in hand
+	r      *Runner
+	lease  *sqlkit.Lease
+	ringer *ringer
+	held   context.Context // ends when the lease does, or the grace is over
+	wg     sync.WaitGroup  // what is in hand
 
 	mu     sync.Mutex // guards active and jobs
 	active map[string]bool
@@ -197,6 +207,9 @@ func (w *worker) work(ctx, held context.Context, job *job) {
 			_, claims, err := w.r.exchange(held, w.lease, run.ID, finished, want)
 			switch {
 			case err == nil:
+				if len(finished)+len(claims) > 0 {
+					w.ringer.changed(run.ID)
+				}
 				finished = finished[:0]
 			case held.Err() != nil || errors.Is(err, tenancy.ErrConflict) || errors.Is(err, tenancy.ErrNotFound):
 				finished = finished[:0] // others have the tenants, or the run is gone
@@ -212,6 +225,7 @@ func (w *worker) work(ctx, held context.Context, job *job) {
 			if err != nil {
 				claims = nil
 			}
+			job.readAll(held, claims)
 			for _, c := range claims {
 				inHand++
 				go func() { results <- job.do(held, c) }()
