@@ -230,7 +230,7 @@ func live(ctx context.Context, c *config, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := f.control.runner(ctx, &runs.Options{Tasks: runs.Tasks{"migrate": f.migrator.Task()}, Context: dbpool.Background})
+	r, err := f.control.runner(ctx, &runs.Options{Tasks: runs.Tasks{"migrate": f.migrator.Task()}, Context: dbpool.LowPriority})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -49,7 +50,7 @@ func migrations(ctx context.Context, c *config, dir string) (err error) {
 // fleet are tenants with databases of their own.
 type fleet struct {
 	control  *control
-	engine   dbpool.Engine
+	engine   driver.Engine
 	files    fs.FS
 	tenants  []*tenancy.Tenant
 	pool     *dbpool.Pool
@@ -65,7 +66,7 @@ func newFleet(ctx context.Context, c *config, files fs.FS) (*fleet, error) {
 	if f.engine, err = postgres.New(c.dsn, nil); err != nil {
 		return nil, err
 	}
-	if f.pool, err = dbpool.New(map[string]dbpool.Engine{"main": f.engine}, nil); err != nil {
+	if f.pool, err = dbpool.New(map[string]driver.Engine{"main": f.engine}, nil); err != nil {
 		return nil, err
 	}
 	if f.migrator, err = migrate.New(f.pool, files, nil); err != nil {
