@@ -26,62 +26,62 @@ func (l limits) endOfLife(now time.Time) time.Time {
 func (l limits) renewals() int { return max(1, l.dials/2) }
 
 // old reports whether a connection has lived long enough.
-func (c *physical) old(now time.Time) bool { return !c.endsAt.IsZero() && !now.Before(c.endsAt) }
+func (c *conn) old(now time.Time) bool { return !c.endsAt.IsZero() && !now.Before(c.endsAt) }
 
 // stale reports whether a connection was idle for too long.
-func (l limits) stale(c *physical, now time.Time) bool {
+func (l limits) stale(c *conn, now time.Time) bool {
 	return l.idle > 0 && now.Sub(c.idleSince) >= l.idle
 }
 
-// dropStale closes a queue's connections that were idle for too long. The caller has
+// dropStale closes a lane's connections that were idle for too long. The caller has
 // the lock.
-func (g *group) dropStale(q *queue, now time.Time) {
-	for len(q.idle) > 0 && g.limits.stale(q.idle[0], now) {
-		c := q.idle[0]
-		g.removeIdle(c)
-		g.discard(c, nil)
+func (b *budget) dropStale(l *lane, now time.Time) {
+	for len(l.idle) > 0 && b.limits.stale(l.idle[0], now) {
+		c := l.idle[0]
+		b.removeIdle(c)
+		b.discard(c, nil)
 	}
 }
 
 // renewal decides to dial in the place of a connection that comes back and has lived
 // long enough. While dialing does not work the connection stays. The caller has the
 // lock.
-func (g *group) renewal(c *physical, now time.Time) (d dial, ok bool) {
-	q := c.queue
-	if !c.old(now) || q.dialing || g.dialing >= g.limits.dials || g.renewing >= g.limits.renewals() ||
-		q.server.breaker.tripped() || q.breaker.open(now) {
-		return dial{}, false
+func (b *budget) renewal(c *conn, now time.Time) (d plan, ok bool) {
+	l := c.lane
+	if !c.old(now) || l.dialing || b.dialing >= b.limits.dials || b.renewing >= b.limits.renewals() ||
+		l.server.breaker.tripped() || l.breaker.open(now) {
+		return plan{}, false
 	}
-	g.renewing++
-	q.live-- // begin counts it again
-	d = dial{queue: q, target: q.target, generation: q.generation, victim: c, renews: true}
-	g.begin(d)
+	b.renewing++
+	l.live-- // begin counts it again
+	d = plan{lane: l, generation: l.generation, victim: c, renews: true}
+	b.begin(d)
 	return d, true
 }
 
 // sweep closes idle connections that have lived long enough or were idle for too
 // long, a few at a time.
-func (g *group) sweep(now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for i := 0; i < len(g.idle) && !g.closed && g.renewing < g.limits.renewals(); {
-		c := g.idle[i]
-		if !c.old(now) && !g.limits.stale(c, now) {
+func (b *budget) sweep(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := 0; i < len(b.idle) && !b.closed && b.renewing < b.limits.renewals(); {
+		c := b.idle[i]
+		if !c.old(now) && !b.limits.stale(c, now) {
 			i++
 			continue
 		}
-		g.removeIdle(c) // another one is at i then
-		g.renewing++
-		g.discard(c, func() {
-			g.mu.Lock()
-			g.renewing--
-			g.mu.Unlock()
-			g.sweep(time.Now())
+		b.removeIdle(c) // another one is at i then
+		b.renewing++
+		b.discard(c, func() {
+			b.mu.Lock()
+			b.renewing--
+			b.mu.Unlock()
+			b.sweep(time.Now())
 		})
 	}
 }
 
-// age sweeps all groups until the context ends.
+// age sweeps the budgets of all servers until the context ends.
 func (p *Pool) age(ctx context.Context) {
 	every := sweepMost
 	for _, d := range []time.Duration{p.opts.MaxLifetime, p.opts.MaxIdleTime} {
@@ -96,8 +96,8 @@ func (p *Pool) age(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, g := range p.groups() {
-				g.sweep(now)
+			for _, b := range p.budgets() {
+				b.sweep(now)
 			}
 		}
 	}

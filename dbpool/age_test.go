@@ -34,7 +34,7 @@ func TestLifeOfBusyConnections(t *testing.T) {
 			for range 3 {
 				wg.Go(func() {
 					for ctx.Err() == nil {
-						c, err := h.acquire(t.Context(), h.queues[i])
+						c, err := h.acquire(t.Context(), h.lanes[i])
 						if err != nil {
 							t.Error(err)
 							return
@@ -69,10 +69,10 @@ func TestRenewalIsBounded(t *testing.T) {
 		l := testLimits(tenants)
 		l.dials = 6
 		h := newAging(t, tenants, l)
-		var held []*physical
+		var held []*conn
 		take := func() {
 			held = held[:0]
-			for _, q := range h.queues {
+			for _, q := range h.lanes {
 				c, err := h.acquire(t.Context(), q)
 				if err != nil {
 					t.Fatal(err)

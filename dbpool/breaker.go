@@ -8,28 +8,6 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// DownError says that a connection was not tried, because the last attempts
-// failed. It unwraps to the error of the last one, and so to
-// [tenancy.ErrUnavailable].
-type DownError struct {
-	// Failures is how many attempts failed in a row.
-	Failures int
-	// After is how long it takes until the next attempt.
-	After time.Duration
-	Err   error
-}
-
-// Error returns the text for logs.
-func (e *DownError) Error() string {
-	return fmt.Sprintf("not tried again for %v after %d failures: %v", e.After.Round(time.Millisecond), e.Failures, e.Err)
-}
-
-// RetryAfter returns when to try again, for the header of that name.
-func (e *DownError) RetryAfter() time.Duration { return e.After }
-
-// Unwrap returns the error of the last attempt.
-func (e *DownError) Unwrap() error { return e.Err }
-
 // breaker keeps from dialling what does not answer. After trip failures in a row
 // it is open, and requests fail at once; after a pause, which doubles with each
 // failure, one dial is let through, and if that succeeds the breaker closes.

@@ -20,13 +20,13 @@ const (
 
 // usable reports whether a connection that was idle can be used. If not, it is the
 // caller's no more.
-func (c *physical) usable(ctx context.Context) bool {
-	if c.reset != nil && c.reset.ResetSession(ctx) != nil || !c.target.sameFile(c) {
-		c.bad, c.rested = true, true
-		c.queue.group.release(c, false)
+func (c *conn) usable(ctx context.Context) bool {
+	if c.reset != nil && c.reset.ResetSession(ctx) != nil || !c.lane.sameFile(c) {
+		c.bad, c.diedIdle = true, true
+		c.lane.budget.release(c, false)
 		return false
 	}
-	if c.ping == nil || c.target.files != nil || time.Since(c.idleSince) < restTime {
+	if c.ping == nil || c.lane.files != nil || time.Since(c.idleSince) < restTime {
 		return true
 	}
 	c.waited = true
@@ -44,7 +44,7 @@ func (c *physical) usable(ctx context.Context) bool {
 	select {
 	case good := <-answer:
 		if !good {
-			c.queue.group.release(c, false)
+			c.lane.budget.release(c, false)
 		}
 		return good
 	case <-patience.C:
@@ -56,25 +56,25 @@ func (c *physical) usable(ctx context.Context) bool {
 
 // inBackground asks for a sign of life, and gives the connection back unless it is
 // taken with the result.
-func (c *physical) inBackground(taken func(good bool) bool) {
-	g := c.queue.group
-	g.mu.Lock()
-	g.tasks++
-	g.mu.Unlock()
+func (c *conn) inBackground(taken func(good bool) bool) {
+	b := c.lane.budget
+	b.mu.Lock()
+	b.tasks++
+	b.mu.Unlock()
 	go func() {
 		good := c.answers()
 		if !taken(good) {
-			g.release(c, good)
+			b.release(c, good)
 		}
-		g.mu.Lock()
-		g.done()
-		g.mu.Unlock()
+		b.mu.Lock()
+		b.done()
+		b.mu.Unlock()
 	}()
 }
 
 // answers asks for a sign of life. Without one, the other connections that have
 // been idle for as long are asked too.
-func (c *physical) answers() bool {
+func (c *conn) answers() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	ping := func() (err error) {
@@ -84,28 +84,28 @@ func (c *physical) answers() bool {
 	if ping() == nil {
 		return true
 	}
-	c.bad, c.rested = true, true
+	c.bad, c.diedIdle = true, true
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.queue.group.suspect(c)
+		c.lane.budget.suspect(c)
 	}
 	return false
 }
 
 // suspect checks the connections of a server that have been idle for as long as one
 // that died in silence.
-func (g *group) suspect(dead *physical) {
-	g.mu.Lock()
-	var suspects []*physical
-	for _, c := range g.idle {
-		if c.target.server == dead.target.server && !c.idleSince.After(dead.idleSince) {
+func (b *budget) suspect(dead *conn) {
+	b.mu.Lock()
+	var suspects []*conn
+	for _, c := range b.idle {
+		if c.lane.server == dead.lane.server && !c.idleSince.After(dead.idleSince) {
 			suspects = append(suspects, c)
 		}
 	}
 	for _, c := range suspects {
-		g.removeIdle(c)
-		g.stat.InUse++
+		b.removeIdle(c)
+		b.stat.InUse++
 	}
-	g.mu.Unlock()
+	b.mu.Unlock()
 	for _, c := range suspects {
 		c.inBackground(func(bool) bool { return false })
 	}

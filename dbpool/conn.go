@@ -12,13 +12,12 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
-// physical is a connection to a tenant's database. It is what database/sql gets
-// as a sqldriver.Conn; its Close gives it back to the group. What a driver can do
+// conn is a connection to a tenant's database. It is what database/sql gets
+// as a sqldriver.Conn; its Close gives it back to the budget. What a driver can do
 // is found once, here, because a type assertion sees no further than a wrapper.
-type physical struct {
+type conn struct {
 	inner      sqldriver.Conn
-	queue      *queue
-	target     *target
+	lane       *lane
 	generation uint64
 	endsAt     time.Time // when it has lived long enough; zero: never
 
@@ -32,39 +31,39 @@ type physical struct {
 	valid   sqldriver.Validator
 
 	// What follows belongs to whoever has the connection.
-	uses    int64
-	bad     bool      // the driver said so
-	state   bool      // a statement may have left state in the session
-	cleaned bool      // one had, and it was cleaned
-	writing bool      // it has its database's writer
-	rested  bool      // it broke while it was idle
-	waited  bool      // it was not there at once
-	taken   time.Time // by whoever has it; zero if nobody observes that
+	uses     int64
+	bad      bool      // the driver said so
+	state    bool      // a statement may have left state in the session
+	cleaned  bool      // one had, and it was cleaned
+	writing  bool      // it has its database's writer
+	diedIdle bool      // it broke while it was idle
+	waited   bool      // it was not there at once
+	taken    time.Time // by whoever has it; zero if nobody observes that
 
 	file     os.FileInfo // of a database that is a file, and
 	fileSeen time.Time   // when it was looked at last
 
-	// What follows is guarded by the group's lock.
+	// What follows is guarded by the budget's lock.
 	idleSince time.Time
 	turnBegan time.Time // when its tenant began to hand it on while others wait
-	at        int       // in group.idle
-	inQueue   int       // in queue.idle
+	at        int       // in budget.idle
+	inQueue   int       // in lane.idle
 }
 
 var (
-	_ sqldriver.Conn               = (*physical)(nil)
-	_ sqldriver.ConnBeginTx        = (*physical)(nil)
-	_ sqldriver.ConnPrepareContext = (*physical)(nil)
-	_ sqldriver.ExecerContext      = (*physical)(nil)
-	_ sqldriver.QueryerContext     = (*physical)(nil)
-	_ sqldriver.Pinger             = (*physical)(nil)
-	_ sqldriver.NamedValueChecker  = (*physical)(nil)
-	_ sqldriver.Validator          = (*physical)(nil)
+	_ sqldriver.Conn               = (*conn)(nil)
+	_ sqldriver.ConnBeginTx        = (*conn)(nil)
+	_ sqldriver.ConnPrepareContext = (*conn)(nil)
+	_ sqldriver.ExecerContext      = (*conn)(nil)
+	_ sqldriver.QueryerContext     = (*conn)(nil)
+	_ sqldriver.Pinger             = (*conn)(nil)
+	_ sqldriver.NamedValueChecker  = (*conn)(nil)
+	_ sqldriver.Validator          = (*conn)(nil)
 )
 
 // init finds what the driver can do.
-func (c *physical) init() {
-	if t := c.target; t.files != nil {
+func (c *conn) init() {
+	if t := c.lane; t.files != nil {
 		c.file, _ = t.files.File(t.database)
 		c.fileSeen = time.Now()
 	}
@@ -78,30 +77,30 @@ func (c *physical) init() {
 	c.valid, _ = c.inner.(sqldriver.Validator)
 }
 
-// end closes the connection for good.
-func (c *physical) end() {
-	if c.bad && c.target.orphans != nil && c.target.tenant != "" {
-		c.queue.group.endOrphan(c)
+// closeForGood closes the connection.
+func (c *conn) closeForGood() {
+	if c.bad && c.lane.killer != nil && c.lane.tenant != "" {
+		c.lane.budget.killSession(c)
 		return
 	}
-	c.target.end(c.inner, c.bad)
+	c.lane.hangUp(c.inner, c.bad)
 }
 
 // Close gives the connection back. database/sql calls it when a query's rows
 // are closed, or a transaction has ended.
-func (c *physical) Close() error {
+func (c *conn) Close() error {
 	reusable := false // if something panics
 	defer func() {
 		c.stopWriting()
 		taken := c.taken
 		c.taken = time.Time{}
-		c.queue.group.release(c, reusable)
+		c.lane.budget.release(c, reusable)
 		if !taken.IsZero() {
-			c.target.observer.ObserveRelease(c.target.tenant, time.Since(taken))
+			c.lane.observer.ObserveRelease(c.lane.tenant, time.Since(taken))
 		}
 	}()
 	c.bad = c.bad || !c.IsValid()
-	if !c.bad && (!c.state || c.target.clean(c.inner) == nil) {
+	if !c.bad && (!c.state || c.lane.clean(c.inner) == nil) {
 		c.cleaned = c.cleaned || c.state
 		c.state = false
 		reusable = true
@@ -110,11 +109,11 @@ func (c *physical) Close() error {
 }
 
 // IsValid implements [sqldriver.Validator].
-func (c *physical) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+func (c *conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
 
 // Ping implements [sqldriver.Pinger].
-func (c *physical) Ping(ctx context.Context) error {
-	if err := c.target.allows(ctx); err != nil {
+func (c *conn) Ping(ctx context.Context) error {
+	if err := c.lane.allows(ctx); err != nil {
 		return err
 	}
 	if c.ping == nil {
@@ -125,13 +124,13 @@ func (c *physical) Ping(ctx context.Context) error {
 }
 
 // Prepare implements [sqldriver.Conn].
-func (c *physical) Prepare(query string) (sqldriver.Stmt, error) {
+func (c *conn) Prepare(query string) (sqldriver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
 // PrepareContext implements [sqldriver.ConnPrepareContext].
-func (c *physical) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
-	if err := c.target.allows(ctx); err != nil {
+func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
+	if err := c.lane.allows(ctx); err != nil {
 		return nil, err
 	}
 	e := c.note(query)
@@ -151,20 +150,20 @@ func (c *physical) PrepareContext(ctx context.Context, query string) (sqldriver.
 }
 
 // Begin implements [sqldriver.Conn].
-func (c *physical) Begin() (sqldriver.Tx, error) {
+func (c *conn) Begin() (sqldriver.Tx, error) {
 	return c.BeginTx(context.Background(), sqldriver.TxOptions{})
 }
 
 // BeginTx implements [sqldriver.ConnBeginTx].
-func (c *physical) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sqldriver.Tx, err error) {
+func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sqldriver.Tx, err error) {
 	defer c.caught(&err)
 	if c.begin == nil {
 		return nil, errors.New("dbpool: the driver has no BeginTx")
 	}
-	if err := c.target.allows(ctx); err != nil {
+	if err := c.lane.allows(ctx); err != nil {
 		return nil, err
 	}
-	if c.queue.writer != nil && !opts.ReadOnly && !c.writing {
+	if c.lane.writer != nil && !opts.ReadOnly && !c.writing {
 		if err := c.startWriting(ctx); err != nil {
 			return nil, err
 		}
@@ -182,12 +181,12 @@ func (c *physical) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sql
 }
 
 // ExecContext implements [sqldriver.ExecerContext].
-func (c *physical) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
+func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
 	if c.exec == nil {
 		return nil, sqldriver.ErrSkip
 	}
 	defer c.caught(&err)
-	if err := c.target.allows(ctx); err != nil {
+	if err := c.lane.allows(ctx); err != nil {
 		return nil, err
 	}
 	ends, err := c.write(ctx, c.note(query))
@@ -203,11 +202,11 @@ func (c *physical) ExecContext(ctx context.Context, query string, args []sqldriv
 }
 
 // QueryContext implements [sqldriver.QueryerContext].
-func (c *physical) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (rows sqldriver.Rows, err error) {
+func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (rows sqldriver.Rows, err error) {
 	if c.query == nil {
 		return nil, sqldriver.ErrSkip
 	}
-	if err := c.target.allows(ctx); err != nil {
+	if err := c.lane.allows(ctx); err != nil {
 		return nil, err
 	}
 	defer c.caught(&err)
@@ -222,7 +221,7 @@ func (c *physical) QueryContext(ctx context.Context, query string, args []sqldri
 
 // CheckNamedValue implements [sqldriver.NamedValueChecker], where the driver does
 // not as database/sql does.
-func (c *physical) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
+func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
 	defer c.caught(&err)
 	if c.check == nil {
 		v.Value, err = sqldriver.DefaultParameterConverter.ConvertValue(v.Value)
@@ -234,7 +233,7 @@ func (c *physical) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
 // caught makes a panic, such as of an argument, an error, and ends the connection:
 // database/sql loses the connection of a query, a prepared statement or a transaction
 // that panics, and would use that of another statement again.
-func (c *physical) caught(err *error) {
+func (c *conn) caught(err *error) {
 	if p := recover(); p != nil {
 		c.bad = true
 		*err = fmt.Errorf("dbpool: panic: %v\n%s", p, debug.Stack())
@@ -243,14 +242,14 @@ func (c *physical) caught(err *error) {
 
 // note returns what a statement may do, and remembers that it may leave state in
 // the session.
-func (c *physical) note(query string) sqltext.Effect {
-	e := c.target.statements.Effect(query)
+func (c *conn) note(query string) sqltext.Effect {
+	e := c.lane.statements.Effect(query)
 	c.state = c.state || e&sqltext.LeavesState != 0
 	return e
 }
 
 // Unwrap returns the engine's connection, for those who only ask it what it is.
-func (c *physical) Unwrap() sqldriver.Conn { return c.inner }
+func (c *conn) Unwrap() sqldriver.Conn { return c.inner }
 
 // Unwrap returns the driver's own connection out of what [sql.Conn.Raw] gives,
 // for what only the driver can do, such as pgx's CopyFrom. It is for use within
@@ -258,7 +257,7 @@ func (c *physical) Unwrap() sqldriver.Conn { return c.inner }
 // as after a statement that leaves something, unless [Options.KeepSessions] says
 // otherwise. Any other value is returned as it is.
 func Unwrap(raw any) any {
-	c, ok := raw.(*physical)
+	c, ok := raw.(*conn)
 	if !ok {
 		return raw
 	}

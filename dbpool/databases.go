@@ -172,10 +172,10 @@ func (p *Pool) made(id tenancy.ID, err error) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if h := p.handles[id]; h != nil {
-		if q := h.source.queue.Load(); q != nil {
-			q.group.mu.Lock()
-			q.breaker.succeeded()
-			q.group.mu.Unlock()
+		if l := h.connector.lane.Load(); l != nil {
+			l.budget.mu.Lock()
+			l.breaker.succeeded()
+			l.budget.mu.Unlock()
 		}
 	}
 	return nil

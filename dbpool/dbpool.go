@@ -38,7 +38,7 @@ type Options struct {
 	// statements in the package comment. Default: 50.
 	Budget int
 	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of
-	// Shared that all replicas of the host share at each server. Default: none.
+	// Shared that all instances of the application share at each server. Default: none.
 	Lender Lender
 	Shared int
 	// Servers are the options of single servers.
@@ -73,7 +73,7 @@ type Options struct {
 	// an hour.
 	MaxIdleTime time.Duration
 	// OnSession is called with each new session, before anybody uses it: of a new
-	// connection, of one that was led to another tenant's database, and of one that
+	// connection, of one that was switched to another tenant's database, and of one that
 	// was cleaned. It may register types, or set what all of a tenant's statements
 	// want. Many goroutines call it at once, in nobody's context. An error closes
 	// the connection, and is that of the dial. Default: none.
@@ -82,7 +82,7 @@ type Options struct {
 	Observer Observer
 	// KeepSessions lets what one request leaves in a session reach the next one
 	// of the same tenant. After a statement that may leave something, the pool asks
-	// again which database the connection leads to, and whether it still only reads
+	// again which database the connection reaches, and whether it still only reads
 	// if it must.
 	KeepSessions bool
 	// Logger is told of connections to the wrong database. Default: [slog.Default].
@@ -249,7 +249,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if again && t.CreatedAt.Before(h.created) {
 		return nil, fmt.Errorf("%w: the record is of a tenant that was deleted, and made again since", tenancy.ErrUnavailable)
 	}
-	if h == nil || h.source.closed.Load() || h.db.DriverName() != s.engine.DriverName() {
+	if h == nil || h.connector.closed.Load() || h.db.DriverName() != s.engine.DriverName() {
 		fresh, err := p.newHandle(t, s, c, false)
 		if err != nil {
 			return nil, err
@@ -258,7 +258,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 			fresh.readers, h.readers = h.readers, nil // only this one was closed
 		}
 		if h != nil {
-			h.all(func(h *handle) { h.source.end(); h.closeUnused() })
+			h.all(func(h *handle) { h.connector.detach(); h.closeUnused() })
 		}
 		p.handles[t.ID] = fresh
 		return fresh.db, nil
@@ -273,12 +273,12 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 	h.all(func(h *handle) {
 		h.placement, h.version, h.schema, h.created, h.conns = t.Placement, t.Version, t.SchemaVersion, t.CreatedAt, c
 		if moved {
-			err = errors.Join(err, p.lead(h, s)) // readers, too, until they are asked for again
+			err = errors.Join(err, p.repoint(h, s)) // readers, too, until they are asked for again
 			return
 		}
-		h.source.allow(c.or(h.server.conns))
+		h.connector.resize(c.or(h.server.conns))
 		if migrated {
-			h.source.renew()
+			h.connector.renew()
 		}
 	})
 	return h.db, err
@@ -335,7 +335,7 @@ func (p *Pool) Forget(id tenancy.ID) {
 	delete(p.handles, id)
 	p.mu.Unlock()
 	if h != nil {
-		h.all(func(h *handle) { h.source.renew(); h.closeUnused() })
+		h.all(func(h *handle) { h.connector.renew(); h.closeUnused() })
 	}
 }
 
@@ -351,7 +351,7 @@ func (p *Pool) Close() error {
 	}
 	p.handles = map[tenancy.ID]*handle{}
 	p.mu.Unlock()
-	for _, g := range p.groups() {
+	for _, g := range p.budgets() {
 		g.close()
 	}
 	var errs []error

@@ -7,7 +7,7 @@
 //
 // The tenant's [tenancy.Placement] names a server and a database; the host maps
 // the server's name to an [driver.Engine], which knows the address and the
-// credentials. Each physical connection is checked when it is made, or led to
+// credentials. Each physical connection is checked when it is made, or switched to
 // another database, against the server's own answer to which database it is and
 // whose: the wrong one is closed, logged at level error, and reported as an [*IdentityError].
 //
@@ -27,7 +27,7 @@
 // connection that its tenant gives back, or a new one that is dialled in the
 // background. When the budget is used up, a new one takes the place of the idle
 // connection that is least worth keeping; one in use is never taken. On engines that
-// can (a [driver.Switcher], such as MariaDB's) that connection is not closed, but led to the
+// can (a [driver.Switcher], such as MariaDB's) that connection is not closed, but switched to the
 // other database with a new session, and checked as one that is new; it must never
 // have had state. Connections end after [Options.MaxLifetime] and
 // [Options.MaxIdleTime], too. Dials go where most requests wait, but no tenant is passed
@@ -71,7 +71,7 @@
 //
 // A server may list a session for a few milliseconds after it has ended it.
 //
-// # Replicas of the host
+// # Instances of the application
 //
 // Each replica of a service has a pool, and a server's limit is for all of them.
 // Divide it: a budget for each. Or let them share a part: with an
@@ -152,4 +152,34 @@
 // A request that has to wait for a connection does so in the span
 // tenancy.dbpool.acquire, with tenancy.tenant.id and tenancy.server, a child of its
 // context's span and by that span's provider.
+//
+// # How it works inside
+//
+// Five nouns, from the outside in:
+//
+//   - A pool ([Pool]) has the servers, by name, and a handle for each tenant that was asked for.
+//   - A handle (handle.go) is a tenant's *sqlx.DB. database/sql keeps no connection for it, and
+//     asks its connector (connector.go) for one at each statement. The connector points to a lane.
+//   - A lane (lane.go) is one tenant's way to one server: what the engine can do there, the
+//     tenant's idle connections, and the requests that wait. A tenant that moves gets a new lane;
+//     the old one sends its waiters on and closes what comes back.
+//   - A budget (budget.go) has the slots of a server and the lock of all its lanes. plan.go decides
+//     who gets the next free slot, and dial.go does it; policy.go says which idle connection is
+//     least worth keeping; breaker.go what is not tried; borrow.go what instances share; age.go
+//     which connections are too old; kill.go how sessions end that a server runs on.
+//   - A connection (conn.go, with stmt.go, rows.go, tx.go, writer.go) is what database/sql gets. It
+//     notes what statements leave behind (internal/sqltext), classifies errors (failure.go), and
+//     its Close gives it back to the budget. open.go dials, checks, switches, cleans and closes it.
+//
+// Who gets the next slot? A connection that comes back goes to the first waiter of its own lane,
+// requests before [LowPriority] work, unless that lane has had its turn and others want the slot.
+// A free slot, or the one of the idle connection that is least worth keeping, goes to a lane of the
+// ring: the one with most waiters, since one dial serves them all, but first the one that has stood
+// there longest when it has waited twice as long as taking turns would have made it. Lanes whose
+// breaker is open, that dial already, or that have all they may have, do not stand in the ring.
+//
+// Rules that all of this keeps: a slot is counted before the dial begins and until the server has
+// no session of the connection any more; no lock is held across I/O; a connection has one owner at
+// a time, which is a request, the budget (idle), or a task; a connection is checked before its first
+// use in a lane; and a statement that may have been sent is never repeated.
 package dbpool

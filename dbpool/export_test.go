@@ -115,7 +115,7 @@ func (r *FakeReplica) Identify(ctx context.Context, c sqldriver.Conn) (driver.Id
 
 // ContextCheck returns what compares a context with a tenant's handle.
 func ContextCheck(t testing.TB, e driver.Engine, id tenancy.ID) func(context.Context) {
-	to := &target{engine: e, tenant: id}
+	to := &lane{engine: e, tenant: id}
 	return func(ctx context.Context) {
 		if err := to.allows(ctx); err != nil {
 			t.Error(err)
@@ -126,10 +126,10 @@ func ContextCheck(t testing.TB, e driver.Engine, id tenancy.ID) func(context.Con
 // Age makes the idle connections of a server look as if they had been idle for
 // longer.
 func (p *Pool) Age(server string, by time.Duration) {
-	for _, g := range p.groups() {
+	for _, g := range p.budgets() {
 		g.mu.Lock()
 		for _, c := range g.idle {
-			if c.queue.server.name == server {
+			if c.lane.server.name == server {
 				c.idleSince = c.idleSince.Add(-by)
 			}
 		}

@@ -27,23 +27,23 @@ type call struct {
 // unknownSent is what a connection has sent of which that is not known.
 const unknownSent = -1
 
-func (c *physical) call(op string) call { return call{op: op, sent: c.sent(), began: c.clock()} }
+func (c *conn) call(op string) call { return call{op: op, sent: c.sent(), began: c.clock()} }
 
-func (c *physical) harmless(op string) call {
+func (c *conn) harmless(op string) call {
 	return call{op: op, sent: c.sent(), began: c.clock(), harmless: true}
 }
 
-func (c *physical) sent() int64 {
-	if c.target.traffic == nil {
+func (c *conn) sent() int64 {
+	if c.lane.sends == nil {
 		return unknownSent
 	}
-	return c.target.traffic.Sent(c.inner)
+	return c.lane.sends.Sent(c.inner)
 }
 
 // failed returns what database/sql is told of a driver's error, and notes what
 // the error says of the connection. Where the context has ended, that is what the
 // caller is told.
-func (c *physical) failed(ctx context.Context, in call, err error) error {
+func (c *conn) failed(ctx context.Context, in call, err error) error {
 	if err == nil || errors.Is(err, sqldriver.ErrSkip) {
 		return err
 	}
@@ -61,10 +61,10 @@ func (c *physical) failed(ctx context.Context, in call, err error) error {
 	case driver.FailureLost:
 		what = "the connection ended, and whether the statement was executed is not known"
 	case driver.FailureNotExecuted:
-		c.queue.distrust(c, time.Now())
+		c.lane.distrust(c, time.Now())
 		what = "the connection ended, and the statement was not executed"
 	case driver.FailureStale:
-		c.queue.outdated(c)
+		c.lane.outdated(c)
 		what = "the connection is out of date, and the statement was not executed"
 	}
 	if in.final || kind != driver.FailureNotExecuted && kind != driver.FailureStale {
@@ -72,10 +72,10 @@ func (c *physical) failed(ctx context.Context, in call, err error) error {
 	} else {
 		err = &repeatable{err}
 	}
-	return tenancy.Wrap(in.op, c.target.tenant, fmt.Errorf("%w: %s: %w", tenancy.ErrUnavailable, what, err))
+	return tenancy.Wrap(in.op, c.lane.tenant, fmt.Errorf("%w: %s: %w", tenancy.ErrUnavailable, what, err))
 }
 
-func (c *physical) classify(in call, err error) driver.Failure {
+func (c *conn) classify(in call, err error) driver.Failure {
 	kind := driver.FailureOfStatement
 	switch {
 	case errors.Is(err, sqldriver.ErrBadConn):
@@ -83,8 +83,8 @@ func (c *physical) classify(in call, err error) driver.Failure {
 		if in.sent != unknownSent && in.sent == c.sent() {
 			kind = driver.FailureNotExecuted
 		}
-	case c.target.failures != nil:
-		kind = c.target.failures.Failure(c.inner, err)
+	case c.lane.failures != nil:
+		kind = c.lane.failures.Failure(c.inner, err)
 	}
 	if kind == driver.FailureLost && in.harmless {
 		kind = driver.FailureNotExecuted
@@ -116,28 +116,28 @@ const distrustTime = 10 * time.Second
 
 // distrust notes that a connection which had been idle was no good, though it
 // looked so. After two such connections all that are idle end: the next is new.
-func (q *queue) distrust(c *physical, now time.Time) {
+func (l *lane) distrust(c *conn, now time.Time) {
 	if c.uses <= 1 {
 		return
 	}
-	g := q.group
-	g.mu.Lock()
-	again := !q.distrusted.IsZero() && now.Sub(q.distrusted) < distrustTime
-	q.distrusted = now
-	g.mu.Unlock()
+	b := l.budget
+	b.mu.Lock()
+	again := !l.distrusted.IsZero() && now.Sub(l.distrusted) < distrustTime
+	l.distrusted = now
+	b.mu.Unlock()
 	if again {
-		q.renew()
+		l.renew()
 	}
 }
 
 // outdated begins a new generation, unless that was done since the connection was
 // made.
-func (q *queue) outdated(c *physical) {
-	g := q.group
-	g.mu.Lock()
-	current := c.generation == q.generation
-	g.mu.Unlock()
+func (l *lane) outdated(c *conn) {
+	b := l.budget
+	b.mu.Lock()
+	current := c.generation == l.generation
+	b.mu.Unlock()
 	if current {
-		q.renew()
+		l.renew()
 	}
 }

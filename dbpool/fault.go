@@ -9,22 +9,22 @@ import (
 )
 
 // fault classifies an error of connect without I/O.
-func (t *target) fault(err error) driver.Fault {
+func (l *lane) fault(err error) driver.Fault {
 	var wrong *IdentityError
 	var other *driver.SettingError
 	var hook *hookError
 	switch {
 	case errors.As(err, &hook), errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong), errors.As(err, &other):
 		return driver.FaultDatabase
-	case t.faults == nil:
+	case l.faults == nil:
 		return driver.FaultServer
 	}
-	return t.faults.Fault(err)
+	return l.faults.Fault(err)
 }
 
 // ask resolves a FaultUnclear by asking the server. A panic of an engine counts as
 // an error.
-func (t *target) ask() (f driver.Fault) {
+func (l *lane) ask() (f driver.Fault) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	defer func() {
@@ -32,7 +32,7 @@ func (t *target) ask() (f driver.Fault) {
 			f = driver.FaultServer
 		}
 	}()
-	if err := t.faults.CheckServer(ctx); err != nil && t.faults.Fault(err) != driver.FaultDatabase {
+	if err := l.faults.CheckServer(ctx); err != nil && l.faults.Fault(err) != driver.FaultDatabase {
 		return driver.FaultServer
 	}
 	return driver.FaultDatabase

@@ -50,10 +50,10 @@ func (e *faultEngine) CheckServer(context.Context) error {
 func newCrowd(t *testing.T, broken, healthy int, err error) (*harness, *faultEngine) {
 	h := newHarness(t, broken+healthy, testLimits(broken+healthy))
 	e := &faultEngine{fakeServer: h.server}
-	for i, q := range h.queues {
-		q.target.faults = e
+	for i, q := range h.lanes {
+		q.faults = e
 		if i < broken {
-			q.target.connector = slow{refusing{err}, time.Millisecond}
+			q.connector = slow{refusing{err}, time.Millisecond}
 		}
 	}
 	return h, e
@@ -96,8 +96,8 @@ func TestFewBrokenDatabases(t *testing.T) {
 				const broken, healthy = 8, 100
 				h, _ := newCrowd(t, broken, healthy, tt.err)
 				if tt.plain {
-					for _, q := range h.queues {
-						q.target.faults = nil
+					for _, q := range h.lanes {
+						q.faults = nil
 					}
 				}
 				ctx, cancel := context.WithCancel(t.Context())
@@ -127,7 +127,7 @@ func TestUnclearErrorsOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, e := newCrowd(t, 20, 0, errEither)
 		e.down.Store(true)
-		for i := range h.queues {
+		for i := range h.lanes {
 			_ = h.use(t.Context(), i, 0, true)
 		}
 		if n := e.asks.Load(); !h.host.breaker.tripped() || n != serverTrip {
@@ -152,7 +152,7 @@ func TestAnAnswerClosesTheBreaker(t *testing.T) {
 				if !h.host.breaker.tripped() {
 					t.Fatal("three tenants failed: got the breaker closed")
 				}
-				h.queues[3].target.connector = refusing{err}
+				h.lanes[3].connector = refusing{err}
 				time.Sleep(longestPause)
 				if got := h.use(t.Context(), 3, 0, true); !errors.Is(got, err) {
 					t.Errorf("the probe: got %v, want %v", got, err)
@@ -202,14 +202,14 @@ func TestTenantsThatFailedProbeToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newCrowd(t, 3, 0, errServer)
-		for i := range h.queues {
+		for i := range h.lanes {
 			_ = h.use(t.Context(), i, 0, true)
 		}
-		for i, q := range h.queues {
-			q.target.connector = fakeConnector{h.server, fmt.Sprintf("t%d", i)}
+		for i, q := range h.lanes {
+			q.connector = fakeConnector{h.server, fmt.Sprintf("t%d", i)}
 		}
 		time.Sleep(longestPause)
-		for i := range h.queues {
+		for i := range h.lanes {
 			if err := h.use(t.Context(), i, 0, true); err != nil {
 				t.Errorf("tenant %d: got %v, want a connection", i, err)
 			}

@@ -2,7 +2,6 @@ package dbpool
 
 import (
 	"database/sql"
-	sqldriver "database/sql/driver"
 	"fmt"
 	"runtime"
 	"time"
@@ -26,7 +25,7 @@ type handle struct {
 	server    *server   // to which it leads
 	reads     bool      // it is for reading
 	readOnly  bool      // it cannot do anything else
-	source    *source
+	connector *connector
 	db        *sqlx.DB
 	readers   map[string]*handle // by the server's name
 }
@@ -34,7 +33,7 @@ type handle struct {
 // serves reports whether the handle is right for the record, and nobody closed
 // it: it was made for it, or the record is an older one, which somebody still holds.
 func (h *handle) serves(t *tenancy.Tenant) bool {
-	return h != nil && !h.source.closed.Load() && h.sameTenant(t) && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
+	return h != nil && !h.connector.closed.Load() && h.sameTenant(t) && (h.version == t.Version && h.placement == t.Placement || h.version > t.Version)
 }
 
 // sameTenant reports whether the record is of the tenant that the handle was made
@@ -66,42 +65,41 @@ func (h *handle) has(db *sqlx.DB) bool {
 	return found
 }
 
-// newHandle returns a handle that leads to a server. The caller has the lock, as
+// newHandle returns a handle to a database at a server. The caller has the lock, as
 // for the functions below.
 func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
-	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, schema: t.SchemaVersion, created: t.CreatedAt, conns: c, reads: reads}
-	to, err := p.target(s, h)
+	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, created: t.CreatedAt, conns: c, reads: reads}
+	to, err := p.laneTo(s, h)
 	if err != nil {
 		return nil, err
 	}
-	h.source = &source{driver: to.connector.Driver(), tenant: h.tenant, observer: p.opts.Observer}
+	h.connector = &connector{driver: to.connector.Driver(), tenant: h.tenant, observer: p.opts.Observer}
 	h.server = s
-	h.source.lead(newQueue(s, to, c.or(s.conns)))
-	db := sql.OpenDB(h.source)
+	h.connector.point(to)
+	db := sql.OpenDB(h.connector)
 	db.SetMaxIdleConns(-1) // the pool keeps them
 	h.db = sqlx.NewDb(db, s.engine.DriverName())
 	return h, nil
 }
 
-// lead makes the handle lead to a server from now on. It cannot follow to
-// another driver: then it ends.
-func (p *Pool) lead(h *handle, s *server) error {
-	to, err := p.target(s, h)
+// repoint makes the handle use a server from now on. It cannot follow to another
+// driver: then it has no lane any more.
+func (p *Pool) repoint(h *handle, s *server) error {
+	to, err := p.laneTo(s, h)
 	if err != nil {
 		return err
 	}
 	h.server = s
 	if h.db.DriverName() != s.engine.DriverName() {
-		h.source.end()
+		h.connector.detach()
 		return nil
 	}
-	h.source.lead(newQueue(s, to, h.conns.or(s.conns)))
+	h.connector.point(to)
 	return nil
 }
 
-// target returns where a handle's connections lead at a server. One that cannot
-// write stays so.
-func (p *Pool) target(s *server, h *handle) (*target, error) {
+// laneTo returns a new lane for a handle at a server. A handle that cannot write stays so.
+func (p *Pool) laneTo(s *server, h *handle) (*lane, error) {
 	connect := s.engine.Connector
 	if h.reads {
 		r, ok := s.engine.(driver.ReadOnly)
@@ -116,9 +114,7 @@ func (p *Pool) target(s *server, h *handle) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	to := p.newTarget(s, c, h.tenant, h.placement.Database)
-	to.readOnly = h.readOnly
-	return to, nil
+	return p.newLane(s, c, h.tenant, h.placement.Database, h.readOnly, h.conns.or(s.conns)), nil
 }
 
 func errWrites() error {
@@ -134,26 +130,4 @@ func (p *Pool) statementsOf(e driver.Engine) *sqltext.Scanner {
 		p.statements[name] = s
 	}
 	return s
-}
-
-func (p *Pool) newTarget(s *server, c sqldriver.Connector, id tenancy.ID, database string) *target {
-	e := s.engine
-	to := &target{
-		engine: e, server: s, era: s.era, connector: c, tenant: id, database: database,
-		statements: p.statementsOf(e), keep: p.opts.KeepSessions, onSession: p.opts.OnSession, log: p.opts.Logger,
-	}
-	if id != "" { // or it is the pool's own
-		to.observer = p.opts.Observer
-	}
-	to.endings, _ = e.(driver.CloseNotifier)
-	to.faults, _ = e.(driver.FaultClassifier)
-	to.files, _ = e.(driver.FileBacked)
-	to.orphans, _ = e.(driver.SessionKiller)
-	to.sessions, _ = e.(driver.SessionCleaner)
-	to.settings, _ = e.(driver.SettingsChecker)
-	to.switcher, _ = e.(driver.Switcher)
-	to.failures, _ = e.(driver.FailureClassifier)
-	to.traffic, _ = e.(driver.SendCounter)
-	to.interrupts, _ = e.(driver.Interrupter)
-	return to
 }

@@ -21,8 +21,8 @@ type Session struct {
 
 // begun calls the application's hook with a new session. A panic of the hook becomes
 // an error.
-func (t *target) begun(ctx context.Context, conn sqldriver.Conn) (err error) {
-	if t.onSession == nil {
+func (l *lane) begun(ctx context.Context, conn sqldriver.Conn) (err error) {
+	if l.onSession == nil {
 		return nil
 	}
 	defer func() {
@@ -30,7 +30,7 @@ func (t *target) begun(ctx context.Context, conn sqldriver.Conn) (err error) {
 			err = &hookError{fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	if err := t.onSession(ctx, Session{t.tenant, t.server.name, t.database, t.readOnly, driversOwn(conn)}); err != nil {
+	if err := l.onSession(ctx, Session{l.tenant, l.server.name, l.database, l.readOnly, driversOwn(conn)}); err != nil {
 		return &hookError{err}
 	}
 	return nil

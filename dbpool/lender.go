@@ -9,7 +9,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Lender lends connections that the replicas of the host share, beyond those
+// Lender lends connections that the instances of the application share, beyond those
 // that each replica has for itself. A value of this type is one replica: it has
 // an identity of its own, and several replicas in one process have a value each.
 //

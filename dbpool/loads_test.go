@@ -121,8 +121,8 @@ type scale struct {
 }
 
 // simulate returns the dials for each query when queries take no time, leaving
-// out the first quarter. It drives the group's own books, without goroutines.
-func (l load) simulate(s scale, of func(*group) policy) float64 {
+// out the first quarter. It drives the budget's own books, without goroutines.
+func (l load) simulate(s scale, of func(*budget) policy) float64 {
 	type query struct {
 		tenant int
 		at     time.Time
@@ -142,25 +142,25 @@ func (l load) simulate(s scale, of func(*group) policy) float64 {
 	}
 	slices.SortStableFunc(queries, func(a, b query) int { return a.at.Compare(b.at) })
 
-	g := newGroup("main", limits{budget: s.budget})
+	g := newBudget("main", limits{budget: s.budget})
 	g.cost = 5 * time.Millisecond
 	g.policy = of(g)
-	queues := make([]*queue, s.tenants)
-	for i := range queues {
-		queues[i] = &queue{group: g}
+	lanes := make([]*lane, s.tenants)
+	for i := range lanes {
+		lanes[i] = &lane{budget: g}
 	}
 	future, clairvoyant := g.policy.(belady)
 	next := make([]time.Time, len(queries))
 	if clairvoyant {
 		never := now.Add(time.Hour)
 		for i, q := range slices.Backward(queries) {
-			next[i] = cmp.Or(future.next[queues[q.tenant]], never)
-			future.next[queues[q.tenant]] = q.at
+			next[i] = cmp.Or(future.next[lanes[q.tenant]], never)
+			future.next[lanes[q.tenant]] = q.at
 		}
 	}
 	dials := 0
 	for i, each := range queries {
-		q := queues[each.tenant]
+		q := lanes[each.tenant]
 		c := q.popIdle()
 		if c == nil {
 			if i >= len(queries)/4 {
@@ -171,12 +171,12 @@ func (l load) simulate(s scale, of func(*group) policy) float64 {
 			} else {
 				victim := g.victim(q, each.at)
 				g.removeIdle(victim)
-				victim.queue.live--
+				victim.lane.live--
 			}
 			q.live++
-			c = &physical{queue: q}
+			c = &conn{lane: q}
 		}
-		g.take(c, each.at)
+		g.markUsed(c, each.at)
 		if clairvoyant {
 			future.next[q] = next[i]
 		}
@@ -188,10 +188,10 @@ func (l load) simulate(s scale, of func(*group) policy) float64 {
 // race has workers use a group as fast as they can, with queries of 1 ms and
 // dials of 5 ms, and returns the dials for each query and the queries a second,
 // leaving out the first quarter.
-func (l load) race(t *testing.T, s scale, of func(*group) policy) (dials, rate float64) {
+func (l load) race(t *testing.T, s scale, of func(*budget) policy) (dials, rate float64) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, s.tenants, limits{budget: s.budget, dials: 6, queue: 1000, wait: time.Minute})
-		h.policy = of(h.group)
+		h.policy = of(h.budget)
 		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
 		rnd := rand.New(rand.NewPCG(1, 2))
 		requests := s.requests / l.queries

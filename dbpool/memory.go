@@ -25,13 +25,13 @@ func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {
 	held := map[tenancy.ID]int64{}
 	p.eachHandle(func(h *handle) {
 		h.all(func(h *handle) {
-			q := h.source.queue.Load()
-			if q == nil {
+			l := h.connector.lane.Load()
+			if l == nil {
 				return
 			}
-			q.group.mu.Lock()
-			n := q.live
-			q.group.mu.Unlock()
+			l.budget.mu.Lock()
+			n := l.live
+			l.budget.mu.Unlock()
 			if n > 0 {
 				held[h.tenant] += int64(n) * connBytes(h.server.engine)
 			}

@@ -87,8 +87,8 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		return nil, err
 	}
 	registration, err := m.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		for _, g := range p.groups() {
-			s, budget := g.snapshot(), g.attribute
+		for _, b := range p.budgets() {
+			s, budget := b.snapshot(), b.attribute
 			for i, o := range observed {
 				to.ObserveInt64(all[i], o.value(s), metric.WithAttributeSet(budget))
 			}
@@ -128,15 +128,15 @@ func b2i(b bool) int64 {
 }
 
 // waited records how long a request waited for a connection that it got.
-func (g *group) waited(d time.Duration) {
-	if g.metrics != nil {
-		g.metrics.wait.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(g.attribute))
+func (b *budget) waited(d time.Duration) {
+	if b.metrics != nil {
+		b.metrics.wait.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(b.attribute))
 	}
 }
 
 // dialled records how long a connection took to make.
-func (g *group) dialled(d time.Duration) {
-	if g.metrics != nil {
-		g.metrics.create.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(g.attribute))
+func (b *budget) dialled(d time.Duration) {
+	if b.metrics != nil {
+		b.metrics.create.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(b.attribute))
 	}
 }

@@ -72,7 +72,7 @@ func TestMetrics(t *testing.T) {
 		"db.client.connection.timeouts":         0,
 		"db.client.connection.create_time":      4,
 		"db.client.connection.wait_time":        4,
-		"tenancy.dbpool.lent":                   0,
+		"tenancy.dbpool.borrowed":               0,
 		"tenancy.dbpool.requests":               4,
 		"tenancy.dbpool.waits":                  4,
 		"tenancy.dbpool.hand_overs":             4,

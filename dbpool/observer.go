@@ -33,7 +33,7 @@ type Observer interface {
 }
 
 // observe reports a request for a connection, which began at that time.
-func (s *source) observe(ctx context.Context, c *physical, began time.Time, err error) {
+func (s *connector) observe(ctx context.Context, c *conn, began time.Time, err error) {
 	var wait time.Duration
 	if c != nil {
 		c.taken = began
@@ -49,8 +49,8 @@ func (s *source) observe(ctx context.Context, c *physical, began time.Time, err 
 }
 
 // clock returns the present, or the zero time if nobody observes the connection.
-func (c *physical) clock() time.Time {
-	if c.target.observer == nil {
+func (c *conn) clock() time.Time {
+	if c.lane.observer == nil {
 		return time.Time{}
 	}
 	return time.Now()
@@ -65,7 +65,7 @@ func since(began time.Time) time.Duration {
 }
 
 // done is failed for the end of a statement, which it reports.
-func (c *physical) done(ctx context.Context, in call, err error) error {
+func (c *conn) done(ctx context.Context, in call, err error) error {
 	took := since(in.began)
 	err = c.failed(ctx, in, err)
 	c.observe(ctx, took, err)
@@ -73,8 +73,8 @@ func (c *physical) done(ctx context.Context, in call, err error) error {
 }
 
 // observe reports a statement, unless the driver left it to another of its methods.
-func (c *physical) observe(ctx context.Context, took time.Duration, err error) {
-	if o := c.target.observer; o != nil && !errors.Is(err, sqldriver.ErrSkip) {
-		o.ObserveStatement(ctx, c.target.tenant, took, c.target.files != nil, err)
+func (c *conn) observe(ctx context.Context, took time.Duration, err error) {
+	if o := c.lane.observer; o != nil && !errors.Is(err, sqldriver.ErrSkip) {
+		o.ObserveStatement(ctx, c.lane.tenant, took, c.lane.files != nil, err)
 	}
 }

@@ -51,9 +51,9 @@ func TestObserverTakesTheDriversTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &timing{}
 		inner := &slowConn{left: 2}
-		c := &physical{
-			inner: inner, query: inner, queue: &queue{},
-			target: &target{observer: o, tenant: "acme", statements: sqltext.New("sqlite")},
+		c := &conn{
+			inner: inner, query: inner,
+			lane: &lane{observer: o, tenant: "acme", statements: sqltext.New("sqlite")},
 		}
 		rows, err := c.QueryContext(t.Context(), `SELECT n FROM notes`, nil)
 		if err != nil {
@@ -95,9 +95,9 @@ func TestObserverWaits(t *testing.T) {
 		h := newHarness(t, 1, limits{budget: 1, dials: 1, queue: 10, wait: 5 * time.Second})
 		defer h.close()
 		h.server.delay = func() time.Duration { return time.Second }
-		h.queues[0].target.observer = o
-		s := &source{tenant: "t0", observer: o}
-		s.queue.Store(h.queues[0])
+		h.lanes[0].observer = o
+		s := &connector{tenant: "t0", observer: o}
+		s.lane.Store(h.lanes[0])
 		for range 2 {
 			c, err := s.Connect(t.Context())
 			if err != nil {

@@ -17,7 +17,7 @@ func (p *Pool) SetPolicy(name string) {
 	for _, c := range candidates() {
 		for _, s := range p.servers {
 			if c.name == name {
-				s.group.policy = c.make(s.group)
+				s.budget.policy = c.make(s.budget)
 			}
 		}
 	}

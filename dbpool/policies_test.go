@@ -10,26 +10,26 @@ import (
 // candidate is a policy that was looked at.
 type candidate struct {
 	name string
-	make func(*group) policy
+	make func(*budget) policy
 }
 
 // candidates are the policies that were compared; the first is the one of production.
 func candidates() []candidate {
 	return []candidate{
-		{"next use", func(g *group) policy { return newNextUse(g) }},
-		{"LRU", func(*group) policy { return lru{} }},
-		{"SIEVE", func(*group) policy { return newSieve() }},
-		{"GDSF", func(*group) policy { return newGDSF() }},
-		{"LRU-8", func(*group) policy { return &lruK{8, map[*queue][]time.Time{}} }},
-		{"heat 2 s", func(*group) policy { return newHeat(2, false) }},
-		{"heat 10 s", func(*group) policy { return newHeat(10, false) }},
-		{"heat 60 s", func(*group) policy { return newHeat(60, false) }},
-		{"heat 10k uses", func(*group) policy { return newHeat(10_000, true) }},
+		{"next use", func(g *budget) policy { return newNextUse(g) }},
+		{"LRU", func(*budget) policy { return lru{} }},
+		{"SIEVE", func(*budget) policy { return newSieve() }},
+		{"GDSF", func(*budget) policy { return newGDSF() }},
+		{"LRU-8", func(*budget) policy { return &lruK{8, map[*lane][]time.Time{}} }},
+		{"heat 2 s", func(*budget) policy { return newHeat(2, false) }},
+		{"heat 10 s", func(*budget) policy { return newHeat(10, false) }},
+		{"heat 60 s", func(*budget) policy { return newHeat(60, false) }},
+		{"heat 10k uses", func(*budget) policy { return newHeat(10_000, true) }},
 	}
 }
 
 // lowest returns the connection whose score is lowest.
-func lowest(of iter.Seq[*physical], score func(*physical) float64) (worst *physical) {
+func lowest(of iter.Seq[*conn], score func(*conn) float64) (worst *conn) {
 	low := math.Inf(1)
 	for c := range of {
 		if s := score(c); worst == nil || s < low {
@@ -42,24 +42,24 @@ func lowest(of iter.Seq[*physical], score func(*physical) float64) (worst *physi
 // lru gives up the connection that was idle longest.
 type lru struct{}
 
-func (lru) used(*physical, time.Time) {}
+func (lru) used(*conn, time.Time) {}
 
-func (lru) least(of iter.Seq[*physical], now time.Time) *physical {
-	return lowest(of, func(c *physical) float64 { return -now.Sub(c.idleSince).Seconds() })
+func (lru) least(of iter.Seq[*conn], now time.Time) *conn {
+	return lowest(of, func(c *conn) float64 { return -now.Sub(c.idleSince).Seconds() })
 }
 
 // sieve has a hand that goes round from the connection that was dialled first,
 // spares those that were used since it last came by, and takes the first other.
 // Source: Zhang et al., SIEVE is Simpler than LRU, NSDI 2024.
 type sieve struct {
-	order list[*physical]
-	hand  *node[*physical]
-	again map[*physical]bool // used again since the hand came by
+	order list[*conn]
+	hand  *node[*conn]
+	again map[*conn]bool // used again since the hand came by
 }
 
-func newSieve() *sieve { return &sieve{again: map[*physical]bool{}} }
+func newSieve() *sieve { return &sieve{again: map[*conn]bool{}} }
 
-func (s *sieve) used(c *physical, _ time.Time) {
+func (s *sieve) used(c *conn, _ time.Time) {
 	_, known := s.again[c]
 	if !known {
 		s.order.push(c)
@@ -67,8 +67,8 @@ func (s *sieve) used(c *physical, _ time.Time) {
 	s.again[c] = known
 }
 
-func (s *sieve) least(of iter.Seq[*physical], _ time.Time) *physical {
-	idle := map[*physical]bool{}
+func (s *sieve) least(of iter.Seq[*conn], _ time.Time) *conn {
+	idle := map[*conn]bool{}
 	for c := range of {
 		if _, known := s.again[c]; !known {
 			return c // whom it was dialled for had gone
@@ -100,15 +100,15 @@ func (s *sieve) least(of iter.Seq[*physical], _ time.Time) *physical {
 // Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy, HPL-98-69.
 type gdsf struct {
 	age   float64
-	score map[*physical]float64
+	score map[*conn]float64
 }
 
-func newGDSF() *gdsf { return &gdsf{score: map[*physical]float64{}} }
+func newGDSF() *gdsf { return &gdsf{score: map[*conn]float64{}} }
 
-func (g *gdsf) used(c *physical, _ time.Time) { g.score[c] = g.age + float64(c.uses+1) }
+func (g *gdsf) used(c *conn, _ time.Time) { g.score[c] = g.age + float64(c.uses+1) }
 
-func (g *gdsf) least(of iter.Seq[*physical], _ time.Time) *physical {
-	c := lowest(of, func(c *physical) float64 { return g.score[c] })
+func (g *gdsf) least(of iter.Seq[*conn], _ time.Time) *conn {
+	c := lowest(of, func(c *conn) float64 { return g.score[c] })
 	if c != nil {
 		g.age = max(g.age, g.score[c])
 		delete(g.score, c)
@@ -121,17 +121,17 @@ func (g *gdsf) least(of iter.Seq[*physical], _ time.Time) *physical {
 // Algorithm For Database Disk Buffering, SIGMOD 1993.
 type lruK struct {
 	k    int
-	uses map[*queue][]time.Time
+	uses map[*lane][]time.Time
 }
 
-func (l *lruK) used(c *physical, now time.Time) {
-	at := slices.Concat(l.uses[c.queue], []time.Time{now})
-	l.uses[c.queue] = at[max(0, len(at)-l.k):]
+func (l *lruK) used(c *conn, now time.Time) {
+	at := slices.Concat(l.uses[c.lane], []time.Time{now})
+	l.uses[c.lane] = at[max(0, len(at)-l.k):]
 }
 
-func (l *lruK) least(of iter.Seq[*physical], now time.Time) *physical {
-	return lowest(of, func(c *physical) float64 {
-		at := l.uses[c.queue]
+func (l *lruK) least(of iter.Seq[*conn], now time.Time) *conn {
+	return lowest(of, func(c *conn) float64 {
+		at := l.uses[c.lane]
 		if len(at) == 0 {
 			return 0
 		}
@@ -146,11 +146,11 @@ type heat struct {
 	inUses  bool
 	uses    float64
 	began   time.Time
-	of, was map[*queue]float64 // the count, and when it was right
+	of, was map[*lane]float64 // the count, and when it was right
 }
 
 func newHeat(half float64, inUses bool) *heat {
-	return &heat{half: half, inUses: inUses, began: time.Now(), of: map[*queue]float64{}, was: map[*queue]float64{}}
+	return &heat{half: half, inUses: inUses, began: time.Now(), of: map[*lane]float64{}, was: map[*lane]float64{}}
 }
 
 func (h *heat) at(now time.Time) float64 {
@@ -160,25 +160,25 @@ func (h *heat) at(now time.Time) float64 {
 	return now.Sub(h.began).Seconds()
 }
 
-func (h *heat) count(q *queue, at float64) float64 { return h.of[q] * math.Exp2((h.was[q]-at)/h.half) }
+func (h *heat) count(q *lane, at float64) float64 { return h.of[q] * math.Exp2((h.was[q]-at)/h.half) }
 
-func (h *heat) used(c *physical, now time.Time) {
+func (h *heat) used(c *conn, now time.Time) {
 	h.uses++
 	at := h.at(now)
-	h.of[c.queue], h.was[c.queue] = h.count(c.queue, at)+1, at
+	h.of[c.lane], h.was[c.lane] = h.count(c.lane, at)+1, at
 }
 
-func (h *heat) least(of iter.Seq[*physical], now time.Time) *physical {
+func (h *heat) least(of iter.Seq[*conn], now time.Time) *conn {
 	at := h.at(now)
-	return lowest(of, func(c *physical) float64 { return h.count(c.queue, at) / float64(c.queue.live) })
+	return lowest(of, func(c *conn) float64 { return h.count(c.lane, at) / float64(c.lane.live) })
 }
 
 // belady knows the future, and takes the connection that is used again last.
 // No policy dials less.
-type belady struct{ next map[*queue]time.Time }
+type belady struct{ next map[*lane]time.Time }
 
-func (belady) used(*physical, time.Time) {}
+func (belady) used(*conn, time.Time) {}
 
-func (b belady) least(of iter.Seq[*physical], now time.Time) *physical {
-	return lowest(of, func(c *physical) float64 { return -b.next[c.queue].Sub(now).Seconds() })
+func (b belady) least(of iter.Seq[*conn], now time.Time) *conn {
+	return lowest(of, func(c *conn) float64 { return -b.next[c.lane].Sub(now).Seconds() })
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// policy decides which idle connection is least worth keeping. The group's lock
+// policy decides which idle connection is least worth keeping. The budget's lock
 // guards it.
 type policy interface {
 	// used is told of each use of a connection, when it begins.
-	used(c *physical, now time.Time)
+	used(c *conn, now time.Time)
 	// least returns the one of some idle connections that is least worth
 	// keeping, or nil if there are none.
-	least(of iter.Seq[*physical], now time.Time) *physical
+	least(of iter.Seq[*conn], now time.Time) *conn
 }
 
 // nextUse gives up the connection that seems to have the fewest uses a second
@@ -26,8 +26,8 @@ type policy interface {
 // request a second as at thousands. What it knows of a tenant outlasts the
 // connection.
 type nextUse struct {
-	group *group
-	began time.Time
+	budget *budget
+	began  time.Time
 
 	// Of visits that began with a dial:
 	again float64       // the share that had another query soon, less than 1
@@ -46,27 +46,27 @@ const (
 	visitors = 32
 )
 
-func newNextUse(g *group) *nextUse { return &nextUse{group: g, began: time.Now(), after: g.cost} }
+func newNextUse(b *budget) *nextUse { return &nextUse{budget: b, began: time.Now(), after: b.cost} }
 
-func (p *nextUse) used(c *physical, now time.Time) {
-	q := c.queue
-	if gap := now.Sub(q.freed); q.fresh && gap < soon*p.group.cost {
+func (p *nextUse) used(c *conn, now time.Time) {
+	l := c.lane
+	if gap := now.Sub(l.freed); l.fresh && gap < soon*p.budget.cost {
 		p.again = min(p.again+1./visitors, 1-1./visitors)
 		p.after += (gap - p.after) / visitors
 	}
-	if q.fresh = c.uses == 0; q.fresh {
+	if l.fresh = c.uses == 0; l.fresh {
 		p.again -= p.again / visitors
 	}
-	q.pace.add(now.Sub(p.began), p.group.cost)
+	l.pace.add(now.Sub(p.began), p.budget.cost)
 }
 
-func (p *nextUse) least(of iter.Seq[*physical], now time.Time) *physical {
-	var worst *physical
+func (p *nextUse) least(of iter.Seq[*conn], now time.Time) *conn {
+	var worst *conn
 	var lowest float64
 	var longest time.Duration
 	for c := range of {
 		idle := now.Sub(c.idleSince)
-		apart := max(c.queue.pace.apart(now.Sub(p.began)), idle/2)
+		apart := max(c.lane.pace.apart(now.Sub(p.began)), idle/2)
 		rate := 1/apart.Seconds() + p.chance(idle)/p.after.Seconds()
 		if worst == nil || rate < lowest || rate == lowest && idle > longest {
 			worst, lowest, longest = c, rate, idle
@@ -119,27 +119,4 @@ func (p *pace) apart(at time.Duration) time.Duration {
 		return math.MaxInt64
 	}
 	return (at - p.from) / time.Duration(p.visits-1)
-}
-
-// victim returns the idle connection to give up for q, of another tenant than
-// q's, or nil. Connections that a tenant keeps in reserve go last.
-func (g *group) victim(q *queue, now time.Time) *physical {
-	if c := g.policy.least(g.candidates(q, false), now); c != nil {
-		return c
-	}
-	return g.policy.least(g.candidates(q, true), now)
-}
-
-// candidates yields of each tenant but q's the idle connection that was used
-// least lately: of the tenants with no more of them than they keep in reserve,
-// or of the others.
-func (g *group) candidates(q *queue, reserved bool) iter.Seq[*physical] {
-	return func(yield func(*physical) bool) {
-		for _, c := range g.idle {
-			o := c.queue
-			if o != q && c == o.idle[0] && (len(o.idle) <= o.conns.reserve) == reserved && !yield(c) {
-				return
-			}
-		}
-	}
 }

@@ -32,14 +32,14 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// The real group, where connections are in use for a time and requests wait,
+// The real budget, where connections are in use for a time and requests wait,
 // dials less than with the longest idle one as the victim. With TENANCY_SOAK it
 // logs all loads and policies.
 func TestPoliciesOfGroup(t *testing.T) {
 	t.Parallel()
 	s := scale{tenants: 200, budget: 20, requests: 4000, workers: 8}
 	soak := os.Getenv("TENANCY_SOAK") != ""
-	others := []candidate{{"LRU", func(*group) policy { return lru{} }}}
+	others := []candidate{{"LRU", func(*budget) policy { return lru{} }}}
 	if soak {
 		s, others = scale{tenants: 1000, budget: 90, requests: 40_000, workers: 64}, candidates()[1:]
 	}
@@ -79,7 +79,7 @@ func TestCrawler(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for tenant := busy; tenant < len(h.queues); tenant++ {
+		for tenant := busy; tenant < len(h.lanes); tenant++ {
 			for _, i := range []int{tenant % busy, tenant} {
 				if err := h.use(t.Context(), i, 5*time.Millisecond, true); err != nil {
 					t.Fatal(err)
@@ -99,12 +99,12 @@ func TestUsedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 10, testLimits(3))
-		for i := range h.queues {
+		for i := range h.lanes {
 			if err := h.use(t.Context(), i, time.Second, true); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for i, q := range h.queues {
+		for i, q := range h.lanes {
 			if want := i / 7; q.live != want {
 				t.Errorf("tenant %d: got %d connections, want %d", i, q.live, want)
 			}
@@ -130,7 +130,7 @@ func TestSpares(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if live := h.queues[0].live; live < 5 {
+		if live := h.lanes[0].live; live < 5 {
 			t.Fatalf("got %d connections, want some to spare", live)
 		}
 		var dials int64
@@ -146,7 +146,7 @@ func TestSpares(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if live := h.queues[0].live; live > 2 {
+		if live := h.lanes[0].live; live > 2 {
 			t.Errorf("got %d connections of the busy tenant, which uses one, want at most 2", live)
 		}
 		if n := h.stat.Dials - dials; n > 0 {
@@ -171,7 +171,7 @@ func TestReserve(t *testing.T) {
 			}
 		}
 		use(0, 1)
-		a, err := h.acquire(t.Context(), h.queues[1])
+		a, err := h.acquire(t.Context(), h.lanes[1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,15 +179,15 @@ func TestReserve(t *testing.T) {
 		time.Sleep(time.Second)
 		h.release(a, true)
 		use(1, 50)
-		if h.queues[0].live != 1 || h.queues[1].live != 2 {
-			t.Fatalf("got %d and %d connections, want 1 and 2", h.queues[0].live, h.queues[1].live)
+		if h.lanes[0].live != 1 || h.lanes[1].live != 2 {
+			t.Fatalf("got %d and %d connections, want 1 and 2", h.lanes[0].live, h.lanes[1].live)
 		}
 		use(2, 1)
-		if h.queues[0].live != 1 || h.queues[1].live != 1 {
-			t.Errorf("got %d of the quiet and %d of the busy tenant, want the busy one's second to go", h.queues[0].live, h.queues[1].live)
+		if h.lanes[0].live != 1 || h.lanes[1].live != 1 {
+			t.Errorf("got %d of the quiet and %d of the busy tenant, want the busy one's second to go", h.lanes[0].live, h.lanes[1].live)
 		}
 		use(3, 1)
-		if h.queues[0].live != 0 {
+		if h.lanes[0].live != 0 {
 			t.Error("when all are in reserve: got the quiet tenant's connection kept, want it to go")
 		}
 		h.settled(t)
@@ -238,7 +238,7 @@ func TestPace(t *testing.T) {
 // BenchmarkPolicies prints the dials for a hundred queries of all policies on
 // all loads, of a quiet server and of a busy one.
 func BenchmarkPolicies(b *testing.B) {
-	all := append(candidates(), candidate{"optimum", func(*group) policy { return belady{map[*queue]time.Time{}} }})
+	all := append(candidates(), candidate{"optimum", func(*budget) policy { return belady{map[*lane]time.Time{}} }})
 	var table strings.Builder
 	for b.Loop() {
 		table.Reset()

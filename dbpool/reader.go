@@ -76,7 +76,7 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 // reader returns the database for reading at a server, or nil if none was opened, or
 // none that can do nothing else.
 func (h *handle) reader(s *server, readOnly bool) *sqlx.DB {
-	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.source.closed.Load() {
+	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.connector.closed.Load() {
 		return r.db
 	}
 	return nil
@@ -114,12 +114,12 @@ func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
 func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 	if r := h.readers[s.name]; r != nil {
 		switch {
-		case r.source.closed.Load():
-			r.source.end()
+		case r.connector.closed.Load():
+			r.connector.detach()
 		case r.server == s:
 			return r.db, nil
 		default:
-			return r.db, p.lead(r, s) // it led elsewhere since a move
+			return r.db, p.repoint(r, s) // it led elsewhere since a move
 		}
 	}
 	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version, CreatedAt: h.created}
@@ -183,18 +183,18 @@ func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
 	if h == nil {
 		return "", tenancy.Wrap(op, t.ID, tenancy.ErrClosed)
 	}
-	pos, err := h.source.position(ctx)
+	pos, err := h.connector.position(ctx)
 	return pos, tenancy.Wrap(op, t.ID, err)
 }
 
-// position asks a server over a connection of the source.
-func (s *source) position(ctx context.Context) (driver.Position, error) {
+// position asks a server over a connection of the lane.
+func (s *connector) position(ctx context.Context) (driver.Position, error) {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	e, ok := c.target.engine.(driver.Replication)
+	e, ok := c.lane.engine.(driver.Replication)
 	if !ok {
 		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
 	}
@@ -261,7 +261,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 				}
 				p.mu.RLock()
 				engine, _ := r.engine.(driver.Replication)
-				asked := r.self.queue.Load()
+				asked := r.self.lane.Load()
 				p.mu.RUnlock()
 				at, err := r.self.position(ctx)
 				if err != nil {
@@ -269,7 +269,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 				}
 				fresh, ok := past.latest(engine, at)
 				p.mu.RLock()
-				if ok && r.self.queue.Load() == asked { // or SetServer gave it another engine
+				if ok && r.self.lane.Load() == asked { // or SetServer gave it another engine
 					r.progress.Store(&progress{engine, at, fresh})
 				}
 				p.mu.RUnlock()

@@ -173,7 +173,7 @@ func TestRingPassesByWhoCannotBeServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 3, testLimits(2))
 		h.server.delay = func() time.Duration { return time.Millisecond }
-		hold, err := h.acquire(t.Context(), h.queues[2])
+		hold, err := h.acquire(t.Context(), h.lanes[2])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestBackgroundAfterARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 3, testLimits(1))
 		h.server.delay = func() time.Duration { return time.Millisecond }
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}

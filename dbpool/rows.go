@@ -12,7 +12,7 @@ import (
 // turn to write, if it began with them.
 type rows struct {
 	sqldriver.Rows
-	conn *physical
+	conn *conn
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
 	done bool // all have been read
@@ -34,7 +34,7 @@ var (
 
 // read returns the rows that a query returned. The turn to write that began with
 // the query ends with them, or at once if there are none.
-func (c *physical) read(ctx context.Context, in call, inner sqldriver.Rows, ends bool, err error) (sqldriver.Rows, error) {
+func (c *conn) read(ctx context.Context, in call, inner sqldriver.Rows, ends bool, err error) (sqldriver.Rows, error) {
 	if err != nil {
 		if ends {
 			c.stopWriting()
@@ -69,7 +69,7 @@ func (r *rows) Close() error {
 	if r.ends {
 		defer r.conn.stopWriting()
 	}
-	if i := r.conn.target.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
+	if i := r.conn.lane.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
 		defer i.Interrupt(r.ctx, r.conn.inner)()
 	}
 	began := r.conn.clock()

@@ -18,7 +18,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		work.Go(func() error { p.age(ctx); return nil })
 	}
 	if p.opts.Lender != nil {
-		work.Go(func() error { p.lend(ctx); return nil })
+		work.Go(func() error { p.borrow(ctx); return nil })
 	}
 	p.mu.RLock()
 	for _, s := range p.servers {
@@ -38,11 +38,11 @@ func (p *Pool) allServers() []*server {
 	return slices.Collect(maps.Values(p.servers))
 }
 
-// groups returns the groups of all servers, in no order.
-func (p *Pool) groups() []*group {
-	seen := map[*group]bool{}
+// budgets returns the budgets of all servers, in no order.
+func (p *Pool) budgets() []*budget {
+	seen := map[*budget]bool{}
 	for _, s := range p.allServers() {
-		seen[s.group] = true
+		seen[s.budget] = true
 	}
 	return slices.Collect(maps.Keys(seen))
 }

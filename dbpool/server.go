@@ -15,7 +15,7 @@ import (
 type ServerOptions struct {
 	// Budget is the most physical connections to this server.
 	Budget int
-	// Shared is how many connections to this server replicas of the host share.
+	// Shared is how many connections to this server instances of the application share.
 	Shared int
 	// BudgetOf names another server, whose budget this one shares: the same
 	// machine under another address or with other credentials. Default: the
@@ -30,35 +30,35 @@ type ServerOptions struct {
 
 // server is one of the pool's servers.
 type server struct {
-	name  string
-	group *group
-	conns conns // of its tenants
+	name   string
+	budget *budget
+	conns  conns // of its tenants
 
 	engine   driver.Engine // guarded by Pool.mu, as era
 	era      int           // how many engines it had before
 	replicas []*server
-	self     *source                  // leads to the server itself, if it follows another or is followed
+	self     *connector               // reaches the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a replica
 
-	// What follows is guarded by the group's lock.
+	// What follows is guarded by the budget's lock.
 	breaker   breaker
 	switching breaker // keeps from switching connections where that fails
 	dialing   int
 }
 
-func newServer(name string, e driver.Engine, g *group, c conns) *server {
-	return &server{name: name, engine: e, group: g, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
+func newServer(name string, e driver.Engine, b *budget, c conns) *server {
+	return &server{name: name, engine: e, budget: b, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
 }
 
-// mayDial reports whether the breaker lets a dial of the queue's tenant through.
-func (s *server) mayDial(q *queue, now time.Time) bool {
-	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.probeAt(q.breaker.failing(now)))
+// mayDial reports whether the breaker lets a dial of the lane's tenant through.
+func (s *server) mayDial(l *lane, now time.Time) bool {
+	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.probeAt(l.breaker.failing(now)))
 }
 
 // up reports whether the server's breaker is closed.
 func (s *server) up() bool {
-	s.group.mu.Lock()
-	defer s.group.mu.Unlock()
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
 	return !s.breaker.tripped()
 }
 
@@ -98,32 +98,32 @@ func (p *Pool) makeServer(name string, e driver.Engine, o ServerOptions) (*serve
 	if o.Budget < 0 || o.Shared < 0 || o.MaxConns < 0 || o.BudgetOf != "" && (o.Budget != 0 || o.Shared != 0) {
 		return nil, fmt.Errorf("%w: server %q: negative numbers, or two budgets", tenancy.ErrInvalid, name)
 	}
-	g, err := p.groupFor(name, o)
+	b, err := p.groupFor(name, o)
 	if err != nil {
 		return nil, err
 	}
-	all := g.limits.budget + g.loan.total
+	all := b.limits.budget + b.loan.total
 	c := conns{most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, all/2)), reserve: p.opts.MinIdle}
-	return newServer(name, e, g, c), nil
+	return newServer(name, e, b, c), nil
 }
 
-func (p *Pool) groupFor(name string, o ServerOptions) (*group, error) {
+func (p *Pool) groupFor(name string, o ServerOptions) (*budget, error) {
 	if o.BudgetOf != "" {
 		of, ok := p.servers[o.BudgetOf]
 		if !ok || p.opts.Servers[o.BudgetOf].BudgetOf != "" {
 			return nil, fmt.Errorf("%w: server %q: no server with a budget of its own is called %q", tenancy.ErrInvalid, name, o.BudgetOf)
 		}
-		return of.group, nil
+		return of.budget, nil
 	}
-	g := newGroup(name, limits{
+	b := newBudget(name, limits{
 		budget: cmp.Or(o.Budget, p.opts.Budget), dials: p.opts.MaxDials, queue: p.opts.MaxQueue, wait: p.opts.MaxWait,
 		life: max(0, p.opts.MaxLifetime), idle: max(0, p.opts.MaxIdleTime),
 	})
 	if p.opts.Lender != nil {
-		g.loan.total = cmp.Or(o.Shared, p.opts.Shared)
+		b.loan.total = cmp.Or(o.Shared, p.opts.Shared)
 	}
-	g.metrics = p.metrics
-	return g, nil
+	b.metrics = p.metrics
+	return b, nil
 }
 
 // replicate makes servers the replicas of another.
@@ -159,9 +159,9 @@ func (p *Pool) follows(s *server) error {
 		return err
 	}
 	if s.self == nil {
-		s.self = &source{driver: c.Driver()}
+		s.self = &connector{driver: c.Driver()}
 	}
-	s.self.lead(newQueue(s, p.newTarget(s, c, "", ""), conns{most: 1}))
+	s.self.point(p.newLane(s, c, "", "", false, conns{most: 1}))
 	return nil
 }
 
@@ -213,13 +213,13 @@ func (p *Pool) SetServer(name string, e driver.Engine) error {
 	for _, h := range lead { // one by one: there may be many, and requests come
 		p.mu.Lock()
 		if h.server == s && !p.closed {
-			err = cmp.Or(err, p.lead(h, s))
+			err = cmp.Or(err, p.repoint(h, s))
 		}
 		p.mu.Unlock()
 	}
-	s.group.mu.Lock()
+	s.budget.mu.Lock()
 	s.breaker = breaker{trip: serverTrip} // the one before said nothing of this engine
-	s.group.mu.Unlock()
+	s.budget.mu.Unlock()
 	return tenancy.Wrap(op, "", err)
 }
 

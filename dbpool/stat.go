@@ -36,7 +36,7 @@ type Stat struct {
 	GaveUp    int64         `json:"gave_up"`
 	// Dials counts connections begun, Failures those that failed. Evictions
 	// counts idle connections that gave their place to another tenant's; Switches
-	// how many of them were led to its database, without a dial.
+	// how many of them were switched to its database, without a dial.
 	Dials     int64 `json:"dials"`
 	Failures  int64 `json:"failures"`
 	Evictions int64 `json:"evictions"`
@@ -73,22 +73,22 @@ func (p *Pool) Stat(server string) Stat {
 
 func (s *server) snapshot() Stat {
 	now := time.Now()
-	out := s.group.snapshot()
-	s.group.mu.Lock()
+	out := s.budget.snapshot()
+	s.budget.mu.Lock()
 	out.Breaker = s.breaker.state(s.dialing, now)
-	s.group.mu.Unlock()
+	s.budget.mu.Unlock()
 	if lag, ok := s.lag(now); ok {
 		out.Lag = lag
 	}
 	return out
 }
 
-func (g *group) snapshot() Stat {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	out := g.stat
-	out.Borrowed = g.ceiling(time.Now()) - g.limits.budget
-	out.Conns, out.Idle, out.Dialing = g.live, len(g.idle), g.dialing
+func (b *budget) snapshot() Stat {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.stat
+	out.Borrowed = b.ceiling(time.Now()) - b.limits.budget
+	out.Conns, out.Idle, out.Dialing = b.live, len(b.idle), b.dialing
 	return out
 }
 
@@ -135,19 +135,19 @@ func (p *Pool) Tenant(id tenancy.ID) (TenantStat, bool) {
 	return h.stat(time.Now())
 }
 
-// stat returns what the tenant has, or false if it has no queue. The caller has the
+// stat returns what the tenant has, or false if it has no lane. The caller has the
 // pool's lock.
 func (h *handle) stat(now time.Time) (TenantStat, bool) {
-	q := h.source.queue.Load()
-	if q == nil {
+	l := h.connector.lane.Load()
+	if l == nil {
 		return TenantStat{}, false
 	}
-	q.group.mu.Lock()
-	defer q.group.mu.Unlock()
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
 	return TenantStat{
 		Tenant: h.tenant, Server: h.server.name, Database: h.placement.Database,
-		Conns: q.live, Idle: len(q.idle), Waiting: q.waiters[foreground].len() + q.waiters[background].len(),
-		Heat: math.Round(100*q.heatNow(now)) / 100, Down: q.breaker.tripped(),
+		Conns: l.live, Idle: len(l.idle), Waiting: l.waiters[foreground].len() + l.waiters[background].len(),
+		Heat: math.Round(100*l.heatNow(now)) / 100, Down: l.breaker.tripped(),
 	}, true
 }
 
@@ -160,13 +160,13 @@ func (p *Pool) InUse(id tenancy.ID) int {
 		return n
 	}
 	h.all(func(h *handle) {
-		q := h.source.queue.Load()
-		if q == nil {
+		l := h.connector.lane.Load()
+		if l == nil {
 			return
 		}
-		q.group.mu.Lock()
-		n += max(q.live-len(q.idle)-q.closing, 0)
-		q.group.mu.Unlock()
+		l.budget.mu.Lock()
+		n += max(l.live-len(l.idle)-l.closing, 0)
+		l.budget.mu.Unlock()
 	})
 	return n
 }

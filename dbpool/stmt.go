@@ -13,7 +13,7 @@ import (
 // for its connection's turn to write before each use.
 type stmt struct {
 	sqldriver.Stmt
-	conn   *physical
+	conn   *conn
 	effect sqltext.Effect
 	exec   sqldriver.StmtExecContext  // nil if the driver has no such ability
 	query  sqldriver.StmtQueryContext // likewise
@@ -27,7 +27,7 @@ var (
 	_ sqldriver.NamedValueChecker = (*stmt)(nil)
 )
 
-func newStmt(inner sqldriver.Stmt, c *physical, e sqltext.Effect, took time.Duration) *stmt {
+func newStmt(inner sqldriver.Stmt, c *conn, e sqltext.Effect, took time.Duration) *stmt {
 	s := &stmt{Stmt: inner, conn: c, effect: e, took: took}
 	s.exec, _ = inner.(sqldriver.StmtExecContext)
 	s.query, _ = inner.(sqldriver.StmtQueryContext)
@@ -38,7 +38,7 @@ func newStmt(inner sqldriver.Stmt, c *physical, e sqltext.Effect, took time.Dura
 // ExecContext implements [sqldriver.StmtExecContext].
 func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
 	defer s.conn.caught(&err)
-	if err := s.conn.target.allows(ctx); err != nil {
+	if err := s.conn.lane.allows(ctx); err != nil {
 		return nil, err
 	}
 	ends, err := s.conn.write(ctx, s.effect)
@@ -62,7 +62,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (re
 // QueryContext implements [sqldriver.StmtQueryContext].
 func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (rows sqldriver.Rows, err error) {
 	defer s.conn.caught(&err)
-	if err := s.conn.target.allows(ctx); err != nil {
+	if err := s.conn.lane.allows(ctx); err != nil {
 		return nil, err
 	}
 	ends, err := s.conn.write(ctx, s.effect)

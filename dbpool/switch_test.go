@@ -57,9 +57,9 @@ func (s *switchServer) Switch(_ context.Context, conn sqldriver.Conn, to sqldriv
 func newSwitching(t testing.TB, tenants int, l limits) (*harness, *switchServer) {
 	h := newHarness(t, tenants, l)
 	s := &switchServer{fakeServer: h.server, takes: time.Millisecond}
-	for _, q := range h.queues {
-		q.target.engine, q.target.switcher, q.target.server = s, s, h.host
-		q.target.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	for _, q := range h.lanes {
+		q.engine, q.switcher, q.server = s, s, h.host
+		q.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	return h, s
 }
@@ -107,12 +107,12 @@ func TestSwitchFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, s := newSwitching(t, 2, testLimits(1))
 				s.fate, s.leads = trouble.fate, trouble.leads
-				first, err := h.acquire(t.Context(), h.queues[0])
+				first, err := h.acquire(t.Context(), h.lanes[0])
 				if err != nil {
 					t.Fatal(err)
 				}
 				h.release(first, true)
-				second, err := h.acquire(t.Context(), h.queues[1])
+				second, err := h.acquire(t.Context(), h.lanes[1])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -140,7 +140,7 @@ func TestSwitchAndDialFail(t *testing.T) {
 		if err := h.use(t.Context(), 0, 0, true); err != nil {
 			t.Fatal(err)
 		}
-		h.queues[1].target.connector = refusing{fmt.Errorf("%w: no database", tenancy.ErrNotFound)}
+		h.lanes[1].connector = refusing{fmt.Errorf("%w: no database", tenancy.ErrNotFound)}
 		s.fate = func() error { return errors.New("no database") }
 		if err := h.use(t.Context(), 1, 0, true); !errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("a missing database: got %v, want ErrNotFound", err)
@@ -150,7 +150,7 @@ func TestSwitchAndDialFail(t *testing.T) {
 		}
 		time.Sleep(longestPause)
 		s.fate = nil
-		h.queues[1].target.connector = fakeConnector{h.server, "t0"}
+		h.lanes[1].connector = fakeConnector{h.server, "t0"}
 		var wrong *IdentityError
 		if err := h.use(t.Context(), 1, 0, true); !errors.As(err, &wrong) {
 			t.Errorf("another tenant's database: got %v, want an IdentityError", err)
@@ -164,27 +164,27 @@ func TestSwitchAndDialFail(t *testing.T) {
 // tenants, and only those that never had state.
 func TestSwitchWhich(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(h *harness, from *physical, to *target){
-		"other server":        func(h *harness, _ *physical, to *target) { to.server = newServer("b", h.server, h.group, conns{}) },
-		"later engine":        func(_ *harness, _ *physical, to *target) { to.era++ },
-		"not able":            func(_ *harness, _ *physical, to *target) { to.switcher = nil },
-		"had state":           func(_ *harness, from *physical, _ *target) { from.cleaned = true },
-		"may have state":      func(_ *harness, from *physical, _ *target) { from.target.keep = true },
-		"to the server":       func(_ *harness, _ *physical, to *target) { to.tenant = "" },
-		"of the server":       func(_ *harness, from *physical, _ *target) { from.target.tenant = "" },
-		"has failed too much": func(h *harness, _ *physical, _ *target) { fail(&h.host.switching, serverTrip) },
+	for name, change := range map[string]func(h *harness, from *conn, to *lane){
+		"other server":        func(h *harness, _ *conn, to *lane) { to.server = newServer("b", h.server, h.budget, conns{}) },
+		"later engine":        func(_ *harness, _ *conn, to *lane) { to.era++ },
+		"not able":            func(_ *harness, _ *conn, to *lane) { to.switcher = nil },
+		"had state":           func(_ *harness, from *conn, _ *lane) { from.cleaned = true },
+		"may have state":      func(_ *harness, from *conn, _ *lane) { from.lane.keep = true },
+		"to the server":       func(_ *harness, _ *conn, to *lane) { to.tenant = "" },
+		"of the server":       func(_ *harness, from *conn, _ *lane) { from.lane.tenant = "" },
+		"has failed too much": func(h *harness, _ *conn, _ *lane) { fail(&h.host.switching, serverTrip) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h, s := newSwitching(t, 2, testLimits(1))
-				first, err := h.acquire(t.Context(), h.queues[0])
+				first, err := h.acquire(t.Context(), h.lanes[0])
 				if err != nil {
 					t.Fatal(err)
 				}
-				change(h, first, h.queues[1].target)
+				change(h, first, h.lanes[1])
 				h.release(first, true)
-				if _, err := h.acquire(t.Context(), h.queues[1]); err != nil {
+				if _, err := h.acquire(t.Context(), h.lanes[1]); err != nil {
 					t.Fatal(err)
 				}
 				if st := h.snapshot(); s.tries.Load() != 0 || st.Dials != 2 {
@@ -241,8 +241,8 @@ func TestDuringSwitch(t *testing.T) {
 	t.Parallel()
 	for name, meanwhile := range map[string]func(h *harness, cancel func()){
 		"cancel": func(_ *harness, cancel func()) { cancel() },
-		"renew":  func(h *harness, _ func()) { h.queues[1].renew() },
-		"leave":  func(h *harness, _ func()) { h.queues[1].leave() },
+		"renew":  func(h *harness, _ func()) { h.lanes[1].renew() },
+		"leave":  func(h *harness, _ func()) { h.lanes[1].leave() },
 		"close":  func(h *harness, _ func()) { h.close() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -309,19 +309,19 @@ func TestSwitchAndSetServer(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					conn, err := db.Conn(ctx)
+					held, err := db.Conn(ctx)
 					if err != nil {
 						continue
 					}
 					served.Add(1)
-					_ = conn.Raw(func(raw any) error {
-						if c := raw.(*physical); c.inner.(*fakeConn).tenant != name || c.target.engine != driver.Engine(c.inner.(*fakeConn).server.host) {
+					_ = held.Raw(func(raw any) error {
+						if c := raw.(*conn); c.inner.(*fakeConn).tenant != name || c.lane.engine != driver.Engine(c.inner.(*fakeConn).server.host) {
 							t.Errorf("got a connection of %s, want one of %s on its own engine", c.inner.(*fakeConn).tenant, name)
 						}
 						return nil
 					})
 					time.Sleep(time.Duration(rnd.IntN(5)) * time.Millisecond)
-					_ = conn.Close()
+					_ = held.Close()
 				}
 			})
 		}
@@ -355,7 +355,7 @@ func (p *Pool) eraOf(id tenancy.ID) int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if h := p.handles[id]; h != nil {
-		return h.source.queue.Load().target.era
+		return h.connector.lane.Load().era
 	}
 	return -1
 }
@@ -440,7 +440,7 @@ func TestSwitchUnderRandomWork(t *testing.T) {
 				}
 				s.leads = func() string {
 					if random(20) == 0 {
-						return fmt.Sprintf("t%d", random(len(h.queues)))
+						return fmt.Sprintf("t%d", random(len(h.lanes)))
 					}
 					return ""
 				}
@@ -449,21 +449,21 @@ func TestSwitchUnderRandomWork(t *testing.T) {
 					wg.Go(func() {
 						for range 50 {
 							ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+random(2000))*time.Millisecond)
-							i := random(len(h.queues))
+							i := random(len(h.lanes))
 							err := h.useAs(ctx, i, time.Duration(random(5))*time.Millisecond, random(20) > 0, random(20) == 0)
 							cancel()
 							if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, tenancy.ErrUnavailable) {
 								t.Errorf("got %v, want an error that is documented", err)
 							}
 							if random(100) == 0 {
-								h.queues[random(len(h.queues))].renew()
+								h.lanes[random(len(h.lanes))].renew()
 							}
 						}
 					})
 				}
 				wg.Wait()
 				h.settled(t)
-				if h.snapshot().Switches == 0 && len(h.queues) > budget {
+				if h.snapshot().Switches == 0 && len(h.lanes) > budget {
 					t.Errorf("got %+v, want switches", h.snapshot())
 				}
 				h.close()

@@ -9,7 +9,7 @@ import (
 // connection's turn to write, if it has one.
 type tx struct {
 	sqldriver.Tx
-	conn   *physical
+	conn   *conn
 	ctx    context.Context //nolint:containedctx // that of the transaction, as in database/sql
 	writes bool
 }

@@ -42,30 +42,30 @@ func (w writer) unlock() { <-w }
 // reports whether the turn began with it, and may end with it: one that leaves
 // state, such as an open transaction, keeps the turn until the connection is
 // given back.
-func (c *physical) write(ctx context.Context, e sqltext.Effect) (ends bool, err error) {
-	if c.queue.writer == nil || c.writing || e&sqltext.Writes == 0 {
+func (c *conn) write(ctx context.Context, e sqltext.Effect) (ends bool, err error) {
+	if c.lane.writer == nil || c.writing || e&sqltext.Writes == 0 {
 		return false, nil
 	}
 	return e&sqltext.LeavesState == 0, c.startWriting(ctx)
 }
 
-func (c *physical) startWriting(ctx context.Context) error {
-	if c.queue.writer.tryLock() {
+func (c *conn) startWriting(ctx context.Context) error {
+	if c.lane.writer.tryLock() {
 		c.writing = true
 		return nil
 	}
 	began := c.clock()
-	err := c.queue.writer.lock(ctx, c.queue.group.limits.wait)
-	if o := c.target.observer; o != nil {
-		o.ObserveWait(ctx, c.target.tenant, max(1, since(began)), err)
+	err := c.lane.writer.lock(ctx, c.lane.budget.limits.wait)
+	if o := c.lane.observer; o != nil {
+		o.ObserveWait(ctx, c.lane.tenant, max(1, since(began)), err)
 	}
 	c.writing = err == nil
 	return err
 }
 
-func (c *physical) stopWriting() {
+func (c *conn) stopWriting() {
 	if c.writing {
 		c.writing = false
-		c.queue.writer.unlock()
+		c.lane.writer.unlock()
 	}
 }

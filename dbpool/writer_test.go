@@ -106,7 +106,7 @@ func TestOneWriterAtATime(t *testing.T) {
 // context's, or the pool's longest wait, and readers read.
 func TestWritersWait(t *testing.T) {
 	t.Parallel()
-	hasty, brief, of := newNotes(t, &dbpool.Options{MaxWait: 20 * time.Millisecond})
+	hasty, brief, of := newNotes(t, &dbpool.Options{MaxWait: time.Second}) // which is enough for a dial
 	pool, db, ctx := newNotes(t, &dbpool.Options{MaxWait: 2 * time.Minute})
 	for name, write := range writings {
 		open, err := brief.Beginx()

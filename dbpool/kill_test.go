@@ -141,33 +141,29 @@ func (c *busyConn) Close() error {
 	return nil
 }
 
-// crowded is a group with tenants on a busy server.
+// crowded is a budget with tenants on a busy server.
 type crowded struct {
-	*group
+	*budget
 	server *busyServer
-	queues []*queue
+	lanes  []*lane
 	log    bytes.Buffer
 }
 
 func newCrowded(t testing.TB, tenants int, l limits, c conns) *crowded {
 	s := &busyServer{t: t, slow: time.Millisecond}
-	h := &crowded{group: newGroup("main", l), server: s}
-	host := newServer("main", s, h.group, conns{})
+	h := &crowded{budget: newBudget("main", l), server: s}
+	host := newServer("main", s, h.budget, conns{})
 	log := slog.New(slog.NewTextHandler(&h.log, nil))
 	for i := range tenants {
 		name := fmt.Sprintf("t%d", i)
-		to := &target{
-			engine: s, orphans: s, endings: s, connector: busyConnector{s, name}, tenant: tenancy.ID(name), database: name,
-			log: log,
-		}
-		h.queues = append(h.queues, newQueue(host, to, c))
+		h.lanes = append(h.lanes, newTestLane(host, busyConnector{s, name}, tenancy.ID(name), c, log))
 	}
 	return h
 }
 
 // use works for a tenant on a connection; gives it up after a time, or back.
 func (h *crowded) use(tenant int, work, hold time.Duration) error {
-	c, err := h.acquire(context.Background(), h.queues[tenant])
+	c, err := h.acquire(context.Background(), h.lanes[tenant])
 	if err != nil {
 		return err
 	}
@@ -200,12 +196,12 @@ func (h *crowded) ends(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	live := 0
-	for _, q := range h.queues {
+	for _, q := range h.lanes {
 		live += q.live
 	}
-	if o := &h.orphans; h.live != 0 || live != 0 || h.tasks != 0 || o.wait.len() != 0 || o.lent != 0 || o.own || h.stat.InUse != 0 {
+	if o := &h.orphans; h.live != 0 || live != 0 || h.tasks != 0 || o.wait.len() != 0 || o.helping != 0 || o.own || h.stat.InUse != 0 {
 		t.Errorf("after close: got %d connections, %d of tenants, %d tasks, %d orphans wait, %d and %v lent, %d in use, want none",
-			h.live, live, h.tasks, o.wait.len(), o.lent, o.own, h.stat.InUse)
+			h.live, live, h.tasks, o.wait.len(), o.helping, o.own, h.stat.InUse)
 	}
 }
 
@@ -400,7 +396,7 @@ func TestOrphansUnderRandomWork(t *testing.T) {
 							}
 							_ = h.use(random(tenants), work, time.Duration(random(30))*time.Millisecond)
 							if random(100) == 0 {
-								h.queues[random(tenants)].renew()
+								h.lanes[random(tenants)].renew()
 							}
 							if random(50) == 0 {
 								h.server.mu.Lock()
@@ -439,18 +435,18 @@ func TestOrphansOfOldEngine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := db.Conn(t.Context())
+		held, err := db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.Raw(func(c any) error { c.(*physical).inner.(*busyConn).work(time.Hour); return nil })
+		_ = held.Raw(func(c any) error { c.(*conn).inner.(*busyConn).work(time.Hour); return nil })
 		if err := p.SetServer("main", after); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Ping(); err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.Close()
+		_ = held.Close()
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		before.mu.Lock()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
 // fakeServer is an engine whose connections only count. It fails the test when
@@ -87,12 +88,12 @@ func (c *fakeConn) Close() error {
 	return nil
 }
 
-// harness is a group with tenants on a fake server.
+// harness is a budget with tenants on a fake server.
 type harness struct {
-	*group
+	*budget
 	server *fakeServer
 	host   *server
-	queues []*queue
+	lanes  []*lane
 }
 
 func newHarness(t testing.TB, tenants int, l limits) *harness {
@@ -101,14 +102,19 @@ func newHarness(t testing.TB, tenants int, l limits) *harness {
 
 func newHarnessWith(t testing.TB, tenants int, l limits, c conns) *harness {
 	s := &fakeServer{t: t, budget: int64(l.budget)}
-	h := &harness{group: newGroup("main", l), server: s}
-	h.host = newServer("main", s, h.group, conns{})
+	h := &harness{budget: newBudget("main", l), server: s}
+	h.host = newServer("main", s, h.budget, conns{})
 	for i := range tenants {
 		name := fmt.Sprintf("t%d", i)
-		to := &target{engine: s, connector: fakeConnector{s, name}, tenant: tenancy.ID(name), database: name, log: slog.Default()}
-		h.queues = append(h.queues, newQueue(h.host, to, c))
+		h.lanes = append(h.lanes, newTestLane(h.host, fakeConnector{s, name}, tenancy.ID(name), c, slog.Default()))
 	}
 	return h
+}
+
+// newTestLane returns a lane without a pool, to the database that is called as the tenant.
+func newTestLane(s *server, c sqldriver.Connector, tenant tenancy.ID, most conns, log *slog.Logger) *lane {
+	p := &Pool{statements: map[string]*sqltext.Scanner{}, opts: Options{Logger: log}}
+	return p.newLane(s, c, tenant, string(tenant), false, most)
 }
 
 // use acquires a connection of a tenant, holds it, and gives it back.
@@ -118,13 +124,13 @@ func (h *harness) use(ctx context.Context, tenant int, hold time.Duration, reusa
 
 // useAs may leave state in the session, which is cleaned.
 func (h *harness) useAs(ctx context.Context, tenant int, hold time.Duration, reusable, state bool) error {
-	q := h.queues[tenant]
+	q := h.lanes[tenant]
 	c, err := h.acquire(ctx, q)
 	if err != nil {
 		return err
 	}
 	f := c.inner.(*fakeConn)
-	if f.tenant != string(q.tenant) || c.queue != q {
+	if f.tenant != string(q.tenant) || c.lane != q {
 		h.server.t.Errorf("got a connection of %s, want one of %s", f.tenant, q.tenant)
 	}
 	if !f.used.CompareAndSwap(false, true) || f.closed.Load() {
@@ -148,7 +154,7 @@ func (h *harness) settled(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	perQueue := 0
-	for _, q := range h.queues {
+	for _, q := range h.lanes {
 		perQueue += q.live
 		if q.next() != nil || q.dialing || q.wants != nil || q.waits != nil || q.live != len(q.idle) {
 			t.Errorf("tenant %s: got live %d, idle %d, dialing %v, in ring %v, want it at rest", q.tenant, q.live, len(q.idle), q.dialing, q.wants != nil)
@@ -161,8 +167,8 @@ func (h *harness) settled(t *testing.T) {
 		t.Errorf("got %d dialing, %d and %d in the ring, %d waiting, %+v, want none", h.dialing, h.ring[0].len(), h.ring[1].len(), h.waiting.len(), h.stat)
 	}
 	for i, c := range h.idle {
-		if c.at != i || c.queue.idle[c.inQueue] != c {
-			t.Errorf("connection %d of %s: a wrong place", i, c.queue.tenant)
+		if c.at != i || c.lane.idle[c.inQueue] != c {
+			t.Errorf("connection %d of %s: a wrong place", i, c.lane.tenant)
 		}
 	}
 }
@@ -226,7 +232,7 @@ func randomWork(t *testing.T, seed uint64) {
 					t.Errorf("got %v, want an error that is documented", err)
 				}
 				if random(100) == 0 {
-					h.queues[random(tenants)].renew()
+					h.lanes[random(tenants)].renew()
 				}
 				time.Sleep(time.Duration(random(5)) * time.Millisecond)
 			}
@@ -238,7 +244,7 @@ func randomWork(t *testing.T, seed uint64) {
 	if n := h.server.open.Load(); n != 0 {
 		t.Errorf("after close: got %d connections, want none", n)
 	}
-	if _, err := h.acquire(t.Context(), h.queues[0]); !errors.Is(err, tenancy.ErrClosed) {
+	if _, err := h.acquire(t.Context(), h.lanes[0]); !errors.Is(err, tenancy.ErrClosed) {
 		t.Errorf("after close: got %v, want ErrClosed", err)
 	}
 }
@@ -285,7 +291,7 @@ func TestColdBurst(t *testing.T) {
 		h := newHarness(t, 200, testLimits(50))
 		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
 		var wg sync.WaitGroup
-		for i := range h.queues {
+		for i := range h.lanes {
 			wg.Go(func() {
 				if err := h.use(t.Context(), i, time.Millisecond, true); err != nil {
 					t.Error(err)
@@ -307,7 +313,7 @@ func TestBackgroundWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 3, testLimits(1))
 		h.server.delay = func() time.Duration { return time.Millisecond }
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -348,13 +354,13 @@ func TestWaitingIsBounded(t *testing.T) {
 		l := testLimits(1)
 		l.queue = 2
 		h := newHarness(t, 2, l)
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		var busy *BusyError
-		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) || time.Since(began) != l.wait {
+		if _, err := h.acquire(t.Context(), h.lanes[0]); !errors.As(err, &busy) || time.Since(began) != l.wait {
 			t.Errorf("got %v after %v, want a BusyError after %v", err, time.Since(began), l.wait)
 		}
 		if !errors.Is(busy, tenancy.ErrLimited) || !errors.Is(busy, tenancy.ErrUnavailable) || busy.RetryAfter() <= 0 {
@@ -363,7 +369,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began = time.Now()
-		if _, err := h.acquire(ctx, h.queues[0]); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+		if _, err := h.acquire(ctx, h.lanes[0]); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("got %v after %v, want the deadline", err, time.Since(began))
 		}
 		var wg sync.WaitGroup
@@ -372,12 +378,12 @@ func TestWaitingIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		began = time.Now()
-		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) || time.Since(began) != 0 {
+		if _, err := h.acquire(t.Context(), h.lanes[0]); !errors.As(err, &busy) || time.Since(began) != 0 {
 			t.Errorf("a full queue: got %v after %v, want a BusyError at once", err, time.Since(began))
 		}
 		ctx, cancel = context.WithTimeout(t.Context(), time.Microsecond)
 		defer cancel()
-		if _, err := h.acquire(ctx, h.queues[1]); !errors.As(err, &busy) || time.Since(began) != 0 {
+		if _, err := h.acquire(ctx, h.lanes[1]); !errors.As(err, &busy) || time.Since(began) != 0 {
 			t.Errorf("less time than a dial takes: got %v, want a BusyError at once", err)
 		}
 		h.release(hold, true)
@@ -397,7 +403,7 @@ func TestVictims(t *testing.T) {
 			_ = h.use(t.Context(), 0, 10*time.Millisecond, true)
 		}
 		_ = h.use(t.Context(), 1, 0, true)
-		hold, err := h.acquire(t.Context(), h.queues[2])
+		hold, err := h.acquire(t.Context(), h.lanes[2])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -405,9 +411,9 @@ func TestVictims(t *testing.T) {
 			t.Errorf("got %d evictions within the budget, want none", h.stat.Evictions)
 		}
 		_ = h.use(t.Context(), 3, 0, true)
-		if h.queues[0].live != 1 || h.queues[1].live != 0 || h.queues[2].live != 1 || h.stat.Evictions != 1 {
+		if h.lanes[0].live != 1 || h.lanes[1].live != 0 || h.lanes[2].live != 1 || h.stat.Evictions != 1 {
 			t.Errorf("got %d of the busy, %d of the quiet, %d in use, want the quiet tenant's to go",
-				h.queues[0].live, h.queues[1].live, h.queues[2].live)
+				h.lanes[0].live, h.lanes[1].live, h.lanes[2].live)
 		}
 		h.release(hold, true)
 		h.settled(t)
@@ -462,7 +468,7 @@ func TestBreakerOfTheServer(t *testing.T) {
 		ask := func() (failed, fast int) {
 			var mu sync.Mutex
 			var wg sync.WaitGroup
-			for i := range h.queues {
+			for i := range h.lanes {
 				wg.Go(func() {
 					began := time.Now()
 					err := h.use(t.Context(), i, 0, true)
@@ -512,8 +518,8 @@ func TestBreakerOfTheTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 2, testLimits(2))
-		gone := h.queues[0]
-		gone.target.connector = refusing{fmt.Errorf("%w: no database", tenancy.ErrNotFound)}
+		gone := h.lanes[0]
+		gone.connector = refusing{fmt.Errorf("%w: no database", tenancy.ErrNotFound)}
 		for range 100 {
 			if err := h.use(t.Context(), 0, 0, true); !errors.Is(err, tenancy.ErrNotFound) {
 				t.Errorf("got %v, want ErrNotFound", err)
@@ -526,7 +532,7 @@ func TestBreakerOfTheTenant(t *testing.T) {
 		if err := h.use(t.Context(), 0, 0, true); !errors.As(err, &down) || down.RetryAfter() <= 0 || h.stat.Failures > 2 {
 			t.Errorf("got %v after %d dials, want a DownError", err, h.stat.Failures)
 		}
-		gone.target.connector = fakeConnector{h.server, string(gone.tenant)}
+		gone.connector = fakeConnector{h.server, string(gone.tenant)}
 		time.Sleep(longestPause)
 		if err := h.use(t.Context(), 0, 0, true); err != nil {
 			t.Errorf("when it is back: %v", err)
@@ -547,7 +553,7 @@ func TestHandOverAfterTheEndOfAContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(1))
-		q := h.queues[0]
+		q := h.lanes[0]
 		for range 20 {
 			hold, err := h.acquire(t.Context(), q)
 			if err != nil {
@@ -581,7 +587,7 @@ func TestGenerations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(3))
 		h.server.delay = func() time.Duration { return time.Second }
-		q := h.queues[0]
+		q := h.lanes[0]
 		used, err := h.acquire(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -624,14 +630,14 @@ func TestBreakerOfATenantWithConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(2))
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.server.delay = func() time.Duration { return time.Millisecond }
 		h.server.fail = func() error { return errors.New("odd") }
 		var busy *BusyError
-		if _, err := h.acquire(t.Context(), h.queues[0]); !errors.As(err, &busy) {
+		if _, err := h.acquire(t.Context(), h.lanes[0]); !errors.As(err, &busy) {
 			t.Errorf("got %v, want a BusyError", err)
 		}
 		if n := h.server.dials.Load() - 1; n == 0 || n > 20 {
@@ -649,7 +655,7 @@ func TestFilesAreLookedAtWithoutTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(1))
 		looked := false
-		h.queues[0].target.files = files(func() {
+		h.lanes[0].files = files(func() {
 			looked = true
 			if !h.mu.TryLock() {
 				t.Error("got the lock held")
@@ -710,7 +716,7 @@ func TestDialsLastLongerThanRequests(t *testing.T) {
 		l := testLimits(1)
 		l.wait = 100 * time.Millisecond
 		h := newHarness(t, 1, l)
-		h.queues[0].target.connector = slow{h.queues[0].target.connector, 300 * time.Millisecond}
+		h.lanes[0].connector = slow{h.lanes[0].connector, 300 * time.Millisecond}
 		var busy *BusyError
 		if err := h.use(t.Context(), 0, 0, true); !errors.As(err, &busy) {
 			t.Errorf("at first: got %v, want a BusyError", err)
@@ -745,8 +751,8 @@ func TestCleaningPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(1))
-		h.queues[0].target.sessions = panicking{}
-		c, err := h.acquire(t.Context(), h.queues[0])
+		h.lanes[0].cleaner = panicking{}
+		c, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -774,7 +780,7 @@ func TestFirstUseAfterIdling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1, testLimits(1))
 		path := filepath.Join(t.TempDir(), "file")
-		h.queues[0].target.files = fileAt(path)
+		h.lanes[0].files = fileAt(path)
 		h.server.delay = func() time.Duration { return 5 * time.Millisecond }
 		replace := func() {
 			t.Helper()
@@ -793,8 +799,8 @@ func TestFirstUseAfterIdling(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		replace()
-		var s source
-		s.lead(h.queues[0])
+		var s connector
+		s.point(h.lanes[0])
 		c, err := s.Connect(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -819,7 +825,7 @@ func TestWaitTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 2, testLimits(1))
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -834,7 +840,7 @@ func TestWaitTime(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Second)
-		h.queues[0].leave()
+		h.lanes[0].leave()
 		wg.Wait()
 		h.release(hold, true)
 		if n, d := h.stat.Waits-waits, h.stat.WaitTime-waited; n != 2 || d != 11*time.Second {
@@ -851,7 +857,7 @@ func TestEstimateOfALentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 2, testLimits(1))
 		h.server.budget = 2
-		hold, err := h.acquire(t.Context(), h.queues[0])
+		hold, err := h.acquire(t.Context(), h.lanes[0])
 		if err != nil {
 			t.Fatal(err)
 		}

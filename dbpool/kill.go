@@ -15,7 +15,7 @@ const (
 	// short statement does.
 	orphanGrace = 5 * time.Millisecond
 	// orphanTime is after what time the slot of an orphan is free that does not
-	// end, and orphanClosing after what time that of a group that is closed.
+	// end, and orphanClosing after what time that of a budget that is closed.
 	orphanTime    = 10 * time.Minute
 	orphanClosing = 5 * time.Second
 	// orphanPause is the longest time between two looks whether it has ended.
@@ -27,63 +27,63 @@ const (
 	overTimeout = 5 * time.Second
 )
 
-// orphans are those of a group. The group's lock guards them.
+// orphans are those of a budget. The budget's lock guards them.
 type orphans struct {
-	wait   list[*orphan]
-	lent   int           // connections of tenants that orphans go over
-	own    bool          // there is one of their own
-	retry  time.Time     // none is dialled before, and
-	pause  time.Duration // for how long, if the last one was of no use
-	closed chan struct{} // the group is
+	wait    list[*orphan]
+	helping int           // connections of tenants that orphans go over
+	own     bool          // there is one of their own
+	retry   time.Time     // none is dialled before, and
+	pause   time.Duration // for how long, if the last one was of no use
+	closed  chan struct{} // the budget is
 }
 
 // orphan is a connection that broke or was closed in the middle, whose session may
 // still be on the server.
 type orphan struct {
-	*physical
+	*conn
 	ended   <-chan struct{} // nil if the server has hung up; it may still list the session
 	limit   *time.Timer
 	late    bool // the limit is over
 	closing <-chan struct{}
 	served  chan struct{} // of capacity 1
 
-	// What follows is guarded by the group's lock.
+	// What follows is guarded by the budget's lock.
 	node *node[*orphan] // in orphans.wait, nil when served
-	via  over
+	via  helper
 }
 
-// over is a connection to go over: one of a tenant's, or one of the orphans' own,
+// helper is a connection over which sessions are killed: one of a tenant's, or one of the orphans' own,
 // which may have a slot of the budget.
-type over struct {
-	conn *physical
+type helper struct {
+	conn *conn
 	own  sqldriver.Conn
 	slot bool
 }
 
-// endOrphan closes a connection that broke, and returns when the server has no
+// killSession closes a connection that broke, and returns when the server has no
 // session of it, or when there is no way to know.
-func (g *group) endOrphan(c *physical) {
+func (b *budget) killSession(c *conn) {
 	_ = c.inner.Close()
-	o := &orphan{physical: c, limit: time.NewTimer(orphanTime), closing: g.orphans.closed, served: make(chan struct{}, 1)}
+	o := &orphan{conn: c, limit: time.NewTimer(orphanTime), closing: b.orphans.closed, served: make(chan struct{}, 1)}
 	defer o.limit.Stop()
-	if o.ended = c.target.orphans.Closed(c.inner); o.ended != nil {
-		o.rest(orphanGrace)
+	if o.ended = c.lane.killer.Closed(c.inner); o.ended != nil {
+		o.wait(orphanGrace)
 	}
-	var via over
-	have, listed := false, !c.rested
+	var via helper
+	have, listed := false, !c.diedIdle
 	for pause := time.Millisecond; !o.late; pause = min(2*pause, orphanPause) {
 		if !have {
-			if via, have = g.over(o, listed); !have {
+			if via, have = b.findHelper(o, listed); !have {
 				break
 			}
 		}
-		gone, err := c.target.endOver(via, c.inner)
+		gone, err := c.lane.kill(via, c.inner)
 		if via.own != nil {
-			g.asked(err)
+			b.asked(err)
 		}
 		refused := false
 		if gone || err != nil || via.own == nil || pause >= overWait {
-			refused = g.takeBack(via, c.target) && err != nil
+			refused = b.returnHelper(via, c.lane) && err != nil
 			have = false
 		}
 		if gone {
@@ -93,14 +93,14 @@ func (g *group) endOrphan(c *physical) {
 			break
 		}
 		listed = listed || err == nil
-		o.rest(pause)
+		o.wait(pause)
 	}
 	if have {
-		g.takeBack(via, c.target)
+		b.returnHelper(via, c.lane)
 	}
 	if !o.hasEnded() || o.late && listed {
-		c.target.log.Error("a session that was to end is still on the server: its slot of the budget is free now",
-			"server", c.queue.server.name, "tenant", c.target.tenant, "database", c.target.database)
+		c.lane.log.Error("a session that was to end is still on the server: its slot of the budget is free now",
+			"server", c.lane.server.name, "tenant", c.lane.tenant, "database", c.lane.database)
 		return
 	}
 	time.Sleep(brokenTime)
@@ -116,8 +116,8 @@ func (o *orphan) hasEnded() bool {
 	return o.ended == nil
 }
 
-// rest waits for a time, or until something happens.
-func (o *orphan) rest(d time.Duration) {
+// wait waits for a time, or until something happens.
+func (o *orphan) wait(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -133,73 +133,73 @@ func (o *orphan) rest(d time.Duration) {
 	}
 }
 
-// over returns a connection to the orphan's server: one that is idle, that comes
+// findHelper returns a connection to the orphan's server: one that is idle, that comes
 // back, or that is dialled. There is none when the orphan's time is over, nor,
 // unless one is idle, when the server has hung up and is down, or need not list the
 // session any more. That it has hung up says little: it does so with a session that
 // somebody else ends, before it has.
-func (g *group) over(o *orphan, listed bool) (via over, ok bool) {
+func (b *budget) findHelper(o *orphan, listed bool) (via helper, ok bool) {
 	began := time.Now()
 	wait := patience
 	waited := false
 	for {
 		now := time.Now()
-		g.mu.Lock()
+		b.mu.Lock()
 		if waited && o.node == nil {
-			g.mu.Unlock()
+			b.mu.Unlock()
 			return o.via, true
 		}
-		via, ok = g.idleOver(o)
+		via, ok = b.idleHelper(o)
 		dial := false
-		down := now.Before(g.orphans.retry) || o.queue.server.breaker.open(now)
+		down := now.Before(b.orphans.retry) || o.lane.server.breaker.open(now)
 		if !ok && !o.late && (listed && !down || !o.hasEnded()) {
 			if o.node == nil {
-				o.node = g.orphans.wait.push(o)
+				o.node = b.orphans.wait.push(o)
 			}
-			if via, dial = g.mayDialOver(o, began, now); !dial {
-				g.mu.Unlock()
-				o.rest(wait)
+			if via, dial = b.mayDialHelper(o, began, now); !dial {
+				b.mu.Unlock()
+				o.wait(wait)
 				wait, waited = min(2*wait, orphanPause), true
 				continue
 			}
 		}
 		if o.node != nil {
-			g.orphans.wait.remove(o.node)
+			b.orphans.wait.remove(o.node)
 			o.node = nil
 		}
-		g.mu.Unlock()
+		b.mu.Unlock()
 		if !dial {
 			return via, ok
 		}
-		if via, ok = g.dialOver(o, via); ok || o.hasEnded() {
+		if via, ok = b.dialHelper(o, via); ok || o.hasEnded() {
 			return via, ok
 		}
 		waited = false
 	}
 }
 
-// idleOver takes the connection to the orphan's server that became idle last. The
+// idleHelper takes the connection to the orphan's server that became idle last. The
 // caller has the lock.
-func (g *group) idleOver(o *orphan) (via over, ok bool) {
-	for _, c := range slices.Backward(g.idle) {
-		if c.target.orphans == o.target.orphans {
-			g.removeIdle(c)
-			g.stat.InUse++
-			g.orphans.lent++
-			return over{conn: c}, true
+func (b *budget) idleHelper(o *orphan) (via helper, ok bool) {
+	for _, c := range slices.Backward(b.idle) {
+		if c.lane.killer == o.lane.killer {
+			b.removeIdle(c)
+			b.stat.InUse++
+			b.orphans.helping++
+			return helper{conn: c}, true
 		}
 	}
-	return over{}, false
+	return helper{}, false
 }
 
-// lend gives a connection to an orphan that waits for one.
-func (os *orphans) lend(via over, at driver.SessionKiller) bool {
+// hand gives a connection to an orphan that waits for one.
+func (os *orphans) hand(via helper, at driver.SessionKiller) bool {
 	for o := range os.wait.all() {
-		if o.target.orphans == at {
+		if o.lane.killer == at {
 			os.wait.remove(o.node)
 			o.node, o.via = nil, via
 			if via.conn != nil {
-				os.lent++
+				os.helping++
 			}
 			select {
 			case o.served <- struct{}{}:
@@ -211,46 +211,46 @@ func (os *orphans) lend(via over, at driver.SessionKiller) bool {
 	return false
 }
 
-// mayDialOver decides whether to dial a connection for orphans, one at a time. It
+// mayDialHelper decides whether to dial a connection for orphans, one at a time. It
 // counts its slot at once: a free one or, when no connection comes back, none. The
 // caller has the lock.
-func (g *group) mayDialOver(o *orphan, began, now time.Time) (via over, ok bool) {
-	os := &g.orphans
-	if os.own || os.lent > 0 || now.Before(os.retry) || o.queue.server.breaker.open(now) {
-		return over{}, false
+func (b *budget) mayDialHelper(o *orphan, began, now time.Time) (via helper, ok bool) {
+	os := &b.orphans
+	if os.own || os.helping > 0 || now.Before(os.retry) || o.lane.server.breaker.open(now) {
+		return helper{}, false
 	}
-	via.slot = g.live < g.ceiling(now)
+	via.slot = b.live < b.ceiling(now)
 	enough := overWait
 	if via.slot {
 		enough = patience
 	}
-	if g.stat.InUse+g.dialing > 0 && now.Sub(began) < enough {
-		return over{}, false
+	if b.stat.InUse+b.dialing > 0 && now.Sub(began) < enough {
+		return helper{}, false
 	}
 	if via.slot {
-		g.live++
+		b.live++
 	}
 	os.own = true
 	return via, true
 }
 
-// dialOver dials a connection for orphans.
-func (g *group) dialOver(o *orphan, via over) (over, bool) {
+// dialHelper dials a connection for orphans.
+func (b *budget) dialHelper(o *orphan, via helper) (helper, bool) {
 	var err error
-	if via.own, err = o.target.dialOver(); err != nil {
-		g.asked(err)
-		g.ownEnded(via)
-		return over{}, false
+	if via.own, err = o.lane.dialHelper(); err != nil {
+		b.asked(err)
+		b.ownEnded(via)
+		return helper{}, false
 	}
 	return via, true
 }
 
 // asked counts whether a connection of the orphans' own was of use. If not there
 // is none for a while, which doubles with each.
-func (g *group) asked(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	os := &g.orphans
+func (b *budget) asked(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	os := &b.orphans
 	if err == nil {
 		os.pause = 0
 		return
@@ -259,59 +259,59 @@ func (g *group) asked(err error) {
 	os.retry = time.Now().Add(os.pause)
 }
 
-// takeBack takes a connection back that an orphan of a target went over, and
+// returnHelper takes a connection back over which an orphan of a lane was killed, and
 // reports whether it is good. One of their own goes to the next orphan, or ends.
-func (g *group) takeBack(via over, t *target) (good bool) {
+func (b *budget) returnHelper(via helper, t *lane) (good bool) {
 	if c := via.conn; c != nil {
-		g.mu.Lock()
-		g.orphans.lent--
-		g.mu.Unlock()
+		b.mu.Lock()
+		b.orphans.helping--
+		b.mu.Unlock()
 		c.bad = c.bad || !c.IsValid()
 		good = !c.bad
-		g.release(c, good)
+		b.release(c, good)
 		return good
 	}
 	v, ok := via.own.(sqldriver.Validator)
 	if good = !ok || v.IsValid(); good {
-		g.mu.Lock()
-		lent := g.orphans.lend(via, t.orphans)
-		g.mu.Unlock()
-		if lent {
+		b.mu.Lock()
+		handed := b.orphans.hand(via, t.killer)
+		b.mu.Unlock()
+		if handed {
 			return true
 		}
 	}
-	t.end(via.own, !good)
-	g.ownEnded(via)
+	t.hangUp(via.own, !good)
+	b.ownEnded(via)
 	return good
 }
 
 // ownEnded counts that there is no connection of the orphans' own any more.
-func (g *group) ownEnded(via over) {
-	g.mu.Lock()
-	g.orphans.own = false
+func (b *budget) ownEnded(via helper) {
+	b.mu.Lock()
+	b.orphans.own = false
 	if via.slot {
-		g.live--
+		b.live--
 	}
-	start := g.schedule(time.Now())
-	g.mu.Unlock()
-	g.run(start)
+	start := b.schedule(time.Now())
+	b.mu.Unlock()
+	b.run(start)
 }
 
-// dialOver dials a connection for orphans. A panic of an engine becomes an error,
+// dialHelper dials a connection for orphans. A panic of an engine becomes an error,
 // here and below.
-func (t *target) dialOver() (conn sqldriver.Conn, err error) {
+func (l *lane) dialHelper() (conn sqldriver.Conn, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), overTimeout)
 	defer cancel()
 	defer caught(&err)
-	c, err := t.orphans.Server()
+	c, err := l.killer.Server()
 	if err != nil {
 		return nil, err
 	}
 	return c.Connect(ctx)
 }
 
-// endOver asks the server to end the session of a closed connection.
-func (t *target) endOver(via over, closed sqldriver.Conn) (gone bool, err error) {
+// kill asks the server to end the session of a closed connection.
+func (l *lane) kill(via helper, closed sqldriver.Conn) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), overTimeout)
 	defer cancel()
 	defer caught(&err)
@@ -319,7 +319,7 @@ func (t *target) endOver(via over, closed sqldriver.Conn) (gone bool, err error)
 	if via.conn != nil {
 		conn = via.conn.inner
 	}
-	return t.orphans.Kill(ctx, conn, closed)
+	return l.killer.Kill(ctx, conn, closed)
 }
 
 func caught(err *error) {
