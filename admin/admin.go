@@ -57,6 +57,10 @@ type Options struct {
 	Auth auth.Options
 	// Audit is the trail that the catalog writes its entries to. Default: none; changes leave no entries then.
 	Audit *audit.Trail
+	// AuditChain serves the canonical form of the audit, by which it is verified offline. Entries hold the values of the settings that
+	// catalog.Options.SecretSettings does not name: name those that are secrets before the first entry is written, and then set this.
+	// Default: false.
+	AuditChain bool
 	// Proxies are the reverse proxies in front of the console. Default: none.
 	Proxies *resolver.Proxies
 	// Hosts are the host names that the console answers for, without ports; requests for others get 421. Without any, only
@@ -247,7 +251,7 @@ func (a *Admin) parts() []string {
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
 		partKeys: a.opts.Keys != nil, partPool: a.opts.Pool != nil, partMaintenance: a.opts.Gate != nil,
-		partLifecycle: a.opts.Lifecycle != nil, partMigrations: a.opts.Migrations != nil, partMail: a.auth.Mails(),
+		partLifecycle: a.opts.Lifecycle != nil, partMigrations: a.opts.Migrations != nil, partMail: a.auth.Mails(), partChain: a.opts.Audit != nil && a.opts.AuditChain,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -269,6 +273,7 @@ const (
 	partLifecycle   = "lifecycle"
 	partMigrations  = "migrations"
 	partMail        = "mail"
+	partChain       = "audit-chain"
 )
 
 // unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.

@@ -70,7 +70,7 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	}
 	c.trail, err = audit.New(c.db, nil)
 	must(err)
-	c.cat, err = catalog.New(c.db, &catalog.Options{Audit: c.trail})
+	c.cat, err = catalog.New(c.db, &catalog.Options{Audit: c.trail, SecretSettings: []string{"smtp.password"}})
 	must(err)
 	c.store, err = analytics.NewSQL(c.db, nil)
 	must(err)

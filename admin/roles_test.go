@@ -29,7 +29,7 @@ var mayDo = map[string]string{
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
 	"GET analytics/trends": "vsoSO", "GET analytics/activities": "soSO", "GET analytics/logins": "soSO",
-	"GET analytics/tenants/export": "oO", "GET analytics/usage/export": "oO", "GET audit/export": "SO", "GET audit/checkpoints": "SO",
+	"GET analytics/tenants/export": "oO", "GET analytics/usage/export": "oO", "GET audit/export": "SO", "GET audit/checkpoints": "SO", "GET audit/chain": "SO",
 	"GET tenants/{id}/keys": "oO", "POST tenants/{id}/keys": "oO", "DELETE tenants/{id}/keys": "oO", "POST tenants/{id}/keys/{key}/rotate": "oO", "DELETE tenants/{id}/keys/{key}": "oO",
 	"GET tenants/{id}/maintenance": "vsoSO", "POST tenants/{id}/maintenance": "soO", "DELETE tenants/{id}/maintenance": "soO", "POST tenants/{id}/maintenance/extend": "soO", "POST tenants/{id}/maintenance/bypass": "soO",
 	"GET maintenance": "vsoSO", "POST maintenance": "oO", "DELETE maintenance": "oO", "POST maintenance/extend": "oO", "POST maintenance/bypass": "oO",
@@ -55,7 +55,7 @@ var mayDo = map[string]string{
 }
 
 // needsAll are the rows that only the scope of all tenants may use.
-var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET health",
+var needsAll = []string{"POST actions/bulk-tag", "POST tenants", "POST audit/verify", "GET audit/checkpoints", "GET audit/chain", "GET health",
 	"GET maintenance", "POST maintenance", "DELETE maintenance", "POST maintenance/extend", "POST maintenance/bypass", "POST maintenance/drain",
 	"GET ip-rules", "PUT ip-rules", "POST ip-rules/check", "PUT settings",
 	"GET schedules", "POST schedules/{schedule}/pause", "POST schedules/{schedule}/resume", "POST schedules/{schedule}/trigger",

@@ -86,7 +86,7 @@ func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
 		a.authRoutes, a.meRoutes, a.passwordRoutes, a.operatorRoutes, a.tokenRoutes, a.ruleRoutes, a.settingRoutes, a.viewRoutes,
-		a.tenantRoutes, a.accessRoutes, a.facetRoutes, a.tenantNowRoutes, a.keyRoutes, a.maintenanceRoutes, a.auditRoutes, a.exportRoutes,
+		a.tenantRoutes, a.accessRoutes, a.facetRoutes, a.tenantNowRoutes, a.keyRoutes, a.maintenanceRoutes, a.auditRoutes, a.exportRoutes, a.chainRoutes,
 		a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.compareRoutes, a.usageRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
 		a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {

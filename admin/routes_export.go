@@ -70,8 +70,7 @@ func (a *Admin) exportUsage(c *call) error {
 	})
 }
 
-// exportAudit writes the entries that the filter selects. The canonical form of audit.Trail.Export is not for HTTP: it has the values of
-// settings, which may be secrets.
+// exportAudit writes the entries that the filter selects, without what may be secret. The form by which they are verified is exportChain's.
 func (a *Admin) exportAudit(c *call) error {
 	if err := c.onlyQuery("action", "actor", "tenant", "result", "from", "before", "format"); err != nil {
 		return err
