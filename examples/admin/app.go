@@ -27,7 +27,6 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
-	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -56,6 +55,7 @@ type app struct {
 	keys     *catalog.KeyIssuer
 	gate     *maintenance.Gate
 	server   string // of tenants' databases
+	shared
 
 	working sync.WaitGroup
 	end     context.CancelFunc
@@ -73,7 +73,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	if a.db, err = sqlite.Open(filepath.Join(f.data, "control.db")); err != nil {
+	if a.db, err = openControl(ctx, f, engine); err != nil {
 		return a, err
 	}
 	a.closers = append(a.closers, a.db.Close)
@@ -87,7 +87,12 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail, Events: a.outbox}); err != nil {
 		return a, err
 	}
-	if a.cache, err = cache.New(a.catalog, nil); err != nil {
+	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate} {
+		if err := migrate(ctx); err != nil {
+			return a, err
+		}
+	}
+	if err := a.share(ctx, f); err != nil {
 		return a, err
 	}
 	a.closers = append(a.closers, a.cache.Close)
@@ -96,10 +101,9 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	feed := analytics.NewMemoryFeed()
 	var err1, err2, err3, err4 error
-	a.recorder, err1 = analytics.NewRecorder(store, &analytics.Options{Flush: 2 * time.Second, Feed: feed})
-	a.reports, err2 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed})
+	a.recorder, err1 = analytics.NewRecorder(store, &analytics.Options{Flush: 2 * time.Second, Feed: a.feed})
+	a.reports, err2 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: a.feed})
 	if err := errors.Join(err1, err2); err != nil {
 		return a, err
 	}
@@ -130,7 +134,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority, Audit: a.trail}); err != nil {
 		return a, err
 	}
-	for _, migrate := range []func(context.Context) error{a.trail.Migrate, a.catalog.Migrate, locks.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{locks.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return a, err
 		}
@@ -182,6 +186,7 @@ func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 		ShownSettings: []string{"notes"},
 		Create:        a.tenants.Create,
 		Lifecycle:     a.tenants,
+		Limiter:       a.limiter,
 		Demo:          f.demo,
 		Checks:        map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check},
 	}

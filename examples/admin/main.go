@@ -26,9 +26,9 @@ import (
 
 // flags are the program's.
 type flags struct {
-	addr, appAddr, data, server, owner string
-	tenants, rate                      int
-	demo                               bool
+	addr, appAddr, data, server, control, redis, owner, rescue string
+	tenants, rate                                              int
+	demo                                                       bool
 }
 
 func main() {
@@ -36,7 +36,10 @@ func main() {
 	flag.StringVar(&f.addr, "addr", "127.0.0.1:8081", "address of the console")
 	flag.StringVar(&f.appAddr, "app-addr", "127.0.0.1:8080", "address of the tenants' service, which is an origin of its own")
 	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one, which is removed at the end unless there is a -server)")
-	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for tenants' databases (default: SQLite files in -data)")
+	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for all databases (default: SQLite files in -data)")
+	flag.StringVar(&f.control, "control", "tenancy_control", "database of the control plane on -server; a second process with the same flags is the second instance")
+	flag.StringVar(&f.redis, "redis", "", "host:port of a Redis by which instances hear of each other at once (default: none)")
+	flag.StringVar(&f.rescue, "rescue", "", "address of an owner who is locked out: print a link that works once, for 15 minutes, and end")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
 	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300; a run makes those behind the third")
 	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
@@ -78,6 +81,9 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 	}
 	if err := console.Migrate(ctx); err != nil {
 		return err
+	}
+	if f.rescue != "" {
+		return rescue(ctx, f, console.Auth(), out)
 	}
 	app.beside(ctx, console.Run)
 
