@@ -65,8 +65,10 @@ func world(t *testing.T, withB bool) (c *console, names map[string][]string) {
 		names["view"] = []string{between(do("POST", "views", `{"name":"view-of-b","filter":"bbb","shared":true}`).body, `"id":"`)}
 	} else {
 		names["run"] = []string{"none", plan(c.a.ID)}
-		_, err := c.cat.SetStatus(t.Context(), c.b.ID, tenancy.StatusArchived)
-		must(err)
+		for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+			_, err := c.cat.SetStatus(t.Context(), c.b.ID, status)
+			must(err)
+		}
 		must(c.cat.Delete(t.Context(), c.b.ID))
 	}
 	c.keep(t)
