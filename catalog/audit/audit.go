@@ -71,6 +71,10 @@ type Options struct {
 	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if something
 	// happened. Default: a minute.
 	CheckpointEvery time.Duration
+	// Keep is for how long entries are kept: [Trail.Run] removes those before the last
+	// checkpoint that is older, once an hour: see [Trail.Cut]. It needs a Key. Default:
+	// for ever.
+	Keep time.Duration
 	// Sink keeps checkpoints where the owner of the database cannot reach them: in a
 	// file, behind a webhook, in an object store. After an error it gets the
 	// same one again, and it may get one twice. Default: they are in their table
@@ -86,6 +90,9 @@ func (o *Options) complete() error {
 	}
 	if o.CheckpointEvery < 0 {
 		return fmt.Errorf("%w: CheckpointEvery %v", tenancy.ErrInvalid, o.CheckpointEvery)
+	}
+	if o.Keep < 0 || o.Keep > 0 && o.Key == nil {
+		return fmt.Errorf("%w: Keep %v, with a key: %t", tenancy.ErrInvalid, o.Keep, o.Key != nil)
 	}
 	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
 		return fmt.Errorf("%w: key of %d bytes, want an Ed25519 key of %d", tenancy.ErrInvalid, len(o.Key), ed25519.PrivateKeySize)
@@ -146,7 +153,7 @@ func (t *Trail) migrate(ctx context.Context) error {
 	// would begin a second chain.
 	var rows int
 	err = t.db.GetContext(ctx, &rows,
-		`SELECT (SELECT COUNT(*) FROM tenancy_audit_head) + (SELECT COUNT(*) FROM tenancy_audit WHERE number = 1)`)
+		`SELECT (SELECT COUNT(*) FROM tenancy_audit_head) + (SELECT COUNT(*) FROM tenancy_audit_cut) + (SELECT COUNT(*) FROM tenancy_audit WHERE number = 1)`)
 	if err != nil || rows > 0 {
 		return err
 	}

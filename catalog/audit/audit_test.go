@@ -308,7 +308,7 @@ func readTable(t *testing.T, db *sqlx.DB, table string) (columns []string, all [
 func snapshot(t *testing.T, db *sqlx.DB) func() {
 	t.Helper()
 	var restore []func()
-	for _, table := range []string{"tenancy_audit", "tenancy_audit_head", "tenancy_audit_checkpoints"} {
+	for _, table := range []string{"tenancy_audit", "tenancy_audit_head", "tenancy_audit_checkpoints", "tenancy_audit_cut"} {
 		columns, all := readTable(t, db, table)
 		restore = append(restore, func() {
 			if _, err := db.ExecContext(t.Context(), `DELETE FROM `+table); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -235,15 +236,46 @@ func TestVerifyByHand(t *testing.T) {
 	write("public.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	write("checkpoint.txt", all[1].Message())
 	write("checkpoint.sig", signature)
-	for _, tt := range []struct {
+	if n, err := trail.Cut(t.Context(), time.Now()); err != nil || n != 5 {
+		t.Fatalf("Cut: got %d, %v, want 5", n, err)
+	}
+	add(t, trail, 4)
+	if err := trail.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all, err = trail.Checkpoints(t.Context()); err != nil || len(all) != 2 {
+		t.Fatalf("got %v, %v, want the one that was cut at, and another", all, err)
+	}
+	var rest bytes.Buffer
+	if err := trail.Export(t.Context(), &rest); err != nil {
+		t.Fatal(err)
+	}
+	newest := func() {
+		t.Helper()
+		signature, err := base64.StdEncoding.DecodeString(all[1].Signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("checkpoint.txt", all[1].Message())
+		write("checkpoint.sig", signature)
+	}
+	number := int64(5)
+	for i, tt := range []struct {
 		text string
 		ok   bool
-	}{{export.String(), true}, {strings.Replace(export.String(), "ada", "adb", 1), false}} {
+	}{
+		{export.String(), true}, {strings.Replace(export.String(), "ada", "adb", 1), false},
+		{rest.String(), true}, {strings.Replace(rest.String(), "ada", "adb", 1), false}, {strings.Replace(rest.String(), `"hash":"`, `"hash":"0`, 1), false},
+	} {
+		if i == 2 {
+			newest()
+			number = all[1].Number
+		}
 		write("audit.jsonl", []byte(tt.text))
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
-		if whole := err == nil && strings.Contains(string(out), "whole up to entry "+strconv.FormatInt(all[1].Number, 10)); whole != tt.ok {
+		if whole := err == nil && strings.Contains(string(out), "whole up to entry "+strconv.FormatInt(number, 10)); whole != tt.ok {
 			t.Errorf("got %v and %s, want whole %v", err, out, tt.ok)
 		}
 	}

@@ -16,8 +16,13 @@ import (
 // maxLine is the length of the longest line of an export.
 const maxLine = 64 << 20
 
+// cutLine is the first line of the export of an audit that was cut.
+type cutLine struct {
+	Cut *Cut `json:"cut"`
+}
+
 // Export seals what was committed and writes all sealed entries, the canonical form
-// of each in a line. The lines and the checkpoints are all that a verification needs:
+// of each in a line; in front of those of an audit that was cut is a line about the [Cut]. The lines and the checkpoints are all that a verification needs:
 // see [VerifyExport], and docs/audit.md for one by hand. It does not verify.
 func (t *Trail) Export(ctx context.Context, w io.Writer) error {
 	return wrap("audit.Trail.Export", t.export(ctx, w))
@@ -29,7 +34,22 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 	}
 	out := bufio.NewWriter(w)
 	var line []byte
-	for last := int64(0); ; {
+	last := int64(0)
+	cut, err := t.lastCut(ctx, t.db)
+	if err != nil {
+		return err
+	}
+	if cut != nil {
+		first, err := json.Marshal(cutLine{cut})
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(append(first, '\n')); err != nil {
+			return fmt.Errorf("%w: writing the export: %w", tenancy.ErrUnavailable, err)
+		}
+		last = cut.Number
+	}
+	for {
 		page, err := t.read(ctx, t.db, `number > ? ORDER BY number LIMIT ?`, last, verifyPage)
 		if err != nil {
 			return err
@@ -65,7 +85,13 @@ func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.Pu
 	}
 	lines := bufio.NewScanner(export)
 	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
+	for first := true; lines.Scan(); first = false {
+		if first && bytes.HasPrefix(lines.Bytes(), []byte(`{"cut":`)) {
+			if report.Fault = report.begin(lines.Bytes(), w, keys); report.Fault != nil {
+				return report, nil
+			}
+			continue
+		}
 		line, number := lines.Bytes(), report.Number+1
 		var entry struct {
 			ID     string `json:"id"`
@@ -97,4 +123,17 @@ func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.Pu
 	}
 	report.Fault = w.end(report.Number)
 	return report, nil
+}
+
+// begin begins the verification of an export behind a cut, which the line is about.
+func (r *Report) begin(line []byte, w *witness, keys []ed25519.PublicKey) *Fault {
+	var c cutLine
+	if err := json.Unmarshal(line, &c); err != nil || c.Cut == nil {
+		return &Fault{FaultCut, 0, "", "the line about the cut cannot be read"}
+	}
+	if fault := c.Cut.fault(w.trail, keys); fault != nil {
+		return fault
+	}
+	r.Number, r.Hash, r.Cut, r.Signed = c.Cut.Number, c.Cut.Hash, c.Cut.Number, c.Cut.Number
+	return w.see(r.Number, r.Hash)
 }

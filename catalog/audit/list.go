@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +33,44 @@ type Filter struct {
 	From, Before time.Time
 	// OldestFirst turns the order around, which is the newest first.
 	OldestFirst bool
+	// After continues a listing behind an entry: see [Filter.Next].
+	After tenancy.Cursor
 	// Limit is how many entries there are at most. Default: all.
 	Limit int
+}
+
+// Next returns the cursor that continues the listing behind the entry, the last of a
+// page. It counts for this filter and order alone, in pages of any size.
+func (f *Filter) Next(last tenancy.Entry) tenancy.Cursor {
+	return tenancy.NewCursor(f.query(), strconv.FormatInt(last.Time.UnixMicro(), 10), last.ID)
+}
+
+// Position returns the time and the ID of the entry behind which the listing
+// continues; both are zero at the beginning. A cursor that is malformed, or of another
+// filter, is an error that wraps [tenancy.ErrInvalid].
+func (f *Filter) Position() (at time.Time, id string, err error) {
+	if f.After == "" {
+		return time.Time{}, "", nil
+	}
+	values, err := f.After.Values(f.query(), 2)
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	n, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil || tenancy.ID(values[1]).Validate() != nil {
+		return time.Time{}, "", fmt.Errorf("%w: cursor that is none of an audit", tenancy.ErrInvalid)
+	}
+	return time.UnixMicro(n).UTC(), values[1], nil
+}
+
+// query is what cursors belong to.
+func (f *Filter) query() string {
+	scope := ""
+	if f.Scope != nil {
+		scope = f.Scope.String()
+	}
+	return fmt.Sprintf("audit %q %q %q %q %q %q %d %d %t", f.Tenant, scope, f.ActorKind, f.ActorID, f.Actions, f.Results,
+		ceilMicro(f.From), ceilMicro(f.Before), f.OldestFirst)
 }
 
 // listPage is how many entries are read at a time.
@@ -78,12 +115,11 @@ func (t *Trail) Entries(ctx context.Context, f Filter) iter.Seq2[tenancy.Entry, 
 				return
 			}
 			last := &page[len(page)-1]
-			where, args, _ = f.where()
-			beyond := `(time < ? OR time = ? AND id < ?)`
-			if f.OldestFirst {
-				beyond = `(time > ? OR time = ? AND id > ?)`
+			f.After = f.Next(tenancy.Entry{ID: last.id, Time: time.UnixMicro(last.time)})
+			if where, args, err = f.where(); err != nil {
+				yield(tenancy.Entry{}, wrap(op, err))
+				return
 			}
-			where, args = append(where, beyond), append(args, last.time, last.time, last.id)
 		}
 	}
 }
@@ -104,6 +140,17 @@ func (f *Filter) where() (where []string, args []any, err error) {
 	and(`1 = 1`)
 	if f.Limit < 0 {
 		return nil, nil, fmt.Errorf("%w: limit %d", tenancy.ErrInvalid, f.Limit)
+	}
+	at, id, err := f.Position()
+	if err != nil {
+		return nil, nil, err
+	}
+	if id != "" {
+		beyond, n := `<`, at.UnixMicro()
+		if f.OldestFirst {
+			beyond = `>`
+		}
+		and(fmt.Sprintf(`time %s= ? AND (time %[1]s ? OR id %[1]s ?)`, beyond), n, n, id)
 	}
 	if f.Tenant != "" {
 		if err := f.Tenant.Validate(); err != nil {

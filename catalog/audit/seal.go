@@ -88,7 +88,7 @@ func (t *Trail) writeFolded(ctx context.Context, end bool) {
 func (t *Trail) sealEach(ctx context.Context) error {
 	tick := time.NewTicker(t.opts.SealEvery)
 	defer tick.Stop()
-	var signed time.Time
+	var signed, cut time.Time
 	for {
 		if err := t.runOnce(ctx); err != nil && ctx.Err() == nil {
 			t.opts.Logger.WarnContext(ctx, "audit: entries could not be sealed; trying again", slog.Any("error", err))
@@ -97,6 +97,12 @@ func (t *Trail) sealEach(ctx context.Context) error {
 			signed = time.Now()
 			if err := t.checkpoint(ctx); err != nil && ctx.Err() == nil {
 				t.opts.Logger.WarnContext(ctx, "audit: no checkpoint was made or sent; trying again", slog.Any("error", err))
+			}
+		}
+		if t.opts.Keep > 0 && time.Since(cut) >= cutEvery {
+			cut = time.Now()
+			if err := t.keep(ctx, cut); err != nil && ctx.Err() == nil {
+				t.opts.Logger.WarnContext(ctx, "audit: old entries were not removed; trying again", slog.Duration("in", cutEvery), slog.Any("error", err))
 			}
 		}
 		select {

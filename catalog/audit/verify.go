@@ -18,6 +18,9 @@ type Report struct {
 	// Number is that of the last of them, and Hash that of all up to it.
 	Number int64  `json:"number"`
 	Hash   string `json:"hash"`
+	// Cut is the number up to which old entries were removed, and behind which the
+	// verification began. Zero: the audit was never cut.
+	Cut int64 `json:"cut,omitempty"`
 	// Signed is the number of the last entry that a checkpoint vouches for.
 	Signed int64 `json:"signed"`
 	// Fault is the first fault, or nil if the audit is whole.
@@ -52,6 +55,9 @@ const (
 	// FaultCheckpoint is a checkpoint that the entries contradict, or that nobody
 	// known signed.
 	FaultCheckpoint FaultKind = "checkpoint"
+	// FaultCut is the record of a cut that nobody known signed, or that is another
+	// audit's.
+	FaultCut FaultKind = "cut"
 )
 
 // Error returns the text for logs.
@@ -72,8 +78,32 @@ func (t *Trail) Verify(ctx context.Context) (*Report, error) {
 	return report, wrap("audit.Trail.Verify", err)
 }
 
+// verify begins again when the audit was cut while it was read.
 func (t *Trail) verify(ctx context.Context) (*Report, error) {
+	for {
+		from, err := t.lastCut(ctx, t.db)
+		if err != nil {
+			return nil, err
+		}
+		report, err := t.verifyFrom(ctx, from)
+		if err != nil || report.Fault == nil {
+			return report, err
+		}
+		now, err := t.lastCut(ctx, t.db)
+		if err != nil || now == nil || from != nil && *now == *from {
+			return report, err
+		}
+		if from != nil && now.Number <= from.Number || now.fault("", t.opts.publicKeys()) != nil {
+			return report, nil
+		}
+	}
+}
+
+func (t *Trail) verifyFrom(ctx context.Context, from *Cut) (*Report, error) {
 	report := &Report{Hash: genesis}
+	if from != nil {
+		report.Hash, report.Number, report.Cut = from.Hash, from.Number, from.Number
+	}
 	before, err := t.head(ctx, t.db)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		report.Fault = &Fault{Kind: FaultHead, Detail: "the record of the last entry was removed"}
@@ -84,7 +114,7 @@ func (t *Trail) verify(ctx context.Context) (*Report, error) {
 	}
 	if err := t.runOnce(ctx); err != nil {
 		// A fault may be what keeps the sealer from sealing.
-		fault, checked := t.check(ctx, report, before)
+		fault, checked := t.check(ctx, report, from, before)
 		if checked != nil || fault == nil {
 			return nil, err
 		}
@@ -95,7 +125,7 @@ func (t *Trail) verify(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report.Fault, err = t.check(ctx, report, last)
+	report.Fault, err = t.check(ctx, report, from, last)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +133,7 @@ func (t *Trail) verify(ctx context.Context) (*Report, error) {
 }
 
 // check compares the entries up to the head with their hashes.
-func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, error) {
+func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head) (*Fault, error) {
 	var checkpoints []Checkpoint
 	keys := t.opts.publicKeys()
 	if len(keys) > 0 {
@@ -115,6 +145,20 @@ func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, e
 	w, fault := newWitness(last.Trail, checkpoints, keys)
 	if fault != nil {
 		return fault, nil
+	}
+	if from != nil {
+		if fault := from.fault(last.Trail, keys); fault != nil {
+			return fault, nil
+		}
+		if last.Number < from.Number {
+			return &Fault{FaultHead, last.Number, "", "the record of the last entry is before the cut"}, nil
+		}
+		if fault := w.see(from.Number, from.Hash); fault != nil {
+			return fault, nil
+		}
+		if len(keys) > 0 {
+			report.Signed = from.Number
+		}
 	}
 	var line []byte
 	for report.Number < last.Number {
@@ -157,7 +201,7 @@ func (t *Trail) check(ctx context.Context, report *Report, last head) (*Fault, e
 			return fault, err
 		}
 	}
-	return t.added(ctx)
+	return t.added(ctx, report.Cut)
 }
 
 func missing(number int64) *Fault {
@@ -166,8 +210,8 @@ func missing(number int64) *Fault {
 
 // added looks for an entry before the first, or beyond the head as it is now: it may
 // have grown.
-func (t *Trail) added(ctx context.Context) (*Fault, error) {
-	page, err := t.read(ctx, t.db, `number < 1 OR number > (SELECT number FROM tenancy_audit_head WHERE id = 1) ORDER BY number LIMIT 1`)
+func (t *Trail) added(ctx context.Context, cut int64) (*Fault, error) {
+	page, err := t.read(ctx, t.db, `number <= ? OR number > (SELECT number FROM tenancy_audit_head WHERE id = 1) ORDER BY number LIMIT 1`, cut)
 	if errors.Is(err, errUnreadable) || err == nil && len(page) > 0 {
 		f := &Fault{Kind: FaultAdded, Detail: "no entry was sealed with this number"}
 		if len(page) > 0 {

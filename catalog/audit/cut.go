@@ -1,0 +1,224 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
+)
+
+const (
+	// cutEvery is how often Run looks whether there are entries to remove.
+	cutEvery = time.Hour
+	// cutStep is about how many entries are removed in one transaction.
+	cutStep = 10_000
+	// actionCut is the action of the entry about a cut.
+	actionCut = "audit.cut"
+)
+
+// Cut is a signed statement that the entries up to a number were removed because they
+// were old. Verification begins behind it, with its hash.
+type Cut struct {
+	// Trail is the random ID of the audit.
+	Trail string `json:"trail"`
+	// Number is that of the last entry that was removed, and Hash that of all up to it,
+	// as the checkpoint at that number has it.
+	Number int64  `json:"number"`
+	Hash   string `json:"hash"`
+	// Time is when it was made, in UTC, to the microsecond.
+	Time time.Time `json:"time"`
+	// Signature is the Ed25519 signature of [Cut.Message], in standard base64.
+	Signature string `json:"signature"`
+}
+
+// Message returns what is signed: five lines, which docs/audit.md specifies.
+func (c *Cut) Message() []byte {
+	return fmt.Appendf(nil, "tenancy audit cut 1\n%s\n%d\n%s\n%d\n", c.Trail, c.Number, c.Hash, c.Time.UnixMicro())
+}
+
+// SignedBy reports whether the signature is that of one of the keys.
+func (c *Cut) SignedBy(keys ...ed25519.PublicKey) bool {
+	signature, err := base64.StdEncoding.Strict().DecodeString(c.Signature)
+	return err == nil && slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
+		return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, c.Message(), signature)
+	})
+}
+
+// fault returns the fault of a cut that nobody known signed, or that is another
+// audit's. Without keys nothing can be said.
+func (c *Cut) fault(trail string, keys []ed25519.PublicKey) *Fault {
+	switch {
+	case len(keys) > 0 && !c.SignedBy(keys...):
+		return &Fault{FaultCut, c.Number, "", "the cut is not signed by a known key"}
+	case trail != "" && c.Trail != trail:
+		return &Fault{FaultCut, c.Number, "", "the cut is that of another audit"}
+	}
+	return nil
+}
+
+// LastCut returns the cut behind which the audit begins, or nil if it was never cut.
+func (t *Trail) LastCut(ctx context.Context) (*Cut, error) {
+	c, err := t.lastCut(ctx, t.db)
+	return c, wrap("audit.Trail.LastCut", err)
+}
+
+func (t *Trail) lastCut(ctx context.Context, q sqlx.QueryerContext) (*Cut, error) {
+	var row checkpointRow
+	err := sqlx.GetContext(ctx, q, &row, `SELECT number, trail, hash, time, signature FROM tenancy_audit_cut WHERE id = 1`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Cut{row.Trail, row.Number, row.Hash, time.UnixMicro(row.Time).UTC(), row.Signature}, nil
+}
+
+// Cut removes the entries up to the last checkpoint before that time, and returns how
+// many those were. It keeps that checkpoint, signs that it cut there, and writes an
+// entry about it, all in the transaction of the removal; a long part is removed in
+// several such steps. [Trail.Verify] finds the rest whole afterwards, and finds what
+// somebody without the key removes beyond.
+//
+// It removes nothing behind a checkpoint that [Options.Sink] does not have. Without
+// [Options.Key] the error wraps [tenancy.ErrInvalid]; if the audit or the checkpoint is
+// not what was signed, [tenancy.ErrForbidden], and nothing is removed: call
+// [Trail.Verify].
+func (t *Trail) Cut(ctx context.Context, before time.Time) (int64, error) {
+	n, err := t.cut(ctx, before)
+	return n, wrap("audit.Trail.Cut", err)
+}
+
+func (t *Trail) cut(ctx context.Context, before time.Time) (removed int64, err error) {
+	if t.opts.Key == nil {
+		return 0, fmt.Errorf("%w: no key to sign with", tenancy.ErrInvalid)
+	}
+	for {
+		var n int64
+		err := sqlkit.Write(ctx, t.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			var err error
+			n, err = t.cutOnce(ctx, tx, before)
+			return err
+		})
+		if err != nil || n == 0 {
+			return removed, err
+		}
+		removed += n
+	}
+}
+
+// cutOnce removes one step. The first statement locks the head until the transaction
+// ends, so nobody seals or cuts meanwhile.
+func (t *Trail) cutOnce(ctx context.Context, tx *sqlx.Tx, before time.Time) (int64, error) {
+	if _, err := tx.ExecContext(ctx, t.dialect.Rebind(`UPDATE tenancy_audit_head SET sealed_at = ? WHERE id = 1`), time.Now().UnixMicro()); err != nil {
+		return 0, err
+	}
+	h, err := t.head(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	last, err := t.lastCut(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	if last == nil {
+		last = &Cut{Trail: h.Trail, Hash: genesis}
+	} else if fault := last.fault(h.Trail, t.opts.publicKeys()); fault != nil {
+		return 0, fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
+	}
+	to, err := t.nextCut(ctx, tx, last.Number, before)
+	if err != nil || to == nil {
+		return 0, err
+	}
+	if to.Trail != h.Trail || to.Number > h.Number || !to.SignedBy(t.opts.publicKeys()...) {
+		return 0, fmt.Errorf("%w: the checkpoint at entry %d is not one of this audit that a known key signed", tenancy.ErrForbidden, to.Number)
+	}
+	if err := t.wantHash(ctx, tx, to); err != nil {
+		return 0, err
+	}
+	return t.remove(ctx, tx, last, to)
+}
+
+// nextCut returns the checkpoint to cut at next, or nil if there is none.
+func (t *Trail) nextCut(ctx context.Context, tx *sqlx.Tx, from int64, before time.Time) (*Checkpoint, error) {
+	where, args := `number > ? AND time < ?`, []any{from, ceilMicro(before)}
+	if t.opts.Sink != nil {
+		where += ` AND sent = 1`
+	}
+	var rows []checkpointRow
+	err := tx.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` AND number <= ? ORDER BY number DESC LIMIT 1`), append(slices.Clone(args), from+cutStep)...)
+	if err == nil && len(rows) == 0 {
+		err = tx.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` ORDER BY number LIMIT 1`), args...)
+	}
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	c := rows[0].checkpoint()
+	return &c, nil
+}
+
+// wantHash returns an error if the entry at the checkpoint is not what was signed: then
+// there is something to look at before anything is removed.
+func (t *Trail) wantHash(ctx context.Context, tx *sqlx.Tx, c *Checkpoint) error {
+	var hash sql.NullString
+	err := tx.GetContext(ctx, &hash, t.dialect.Rebind(`SELECT hash FROM tenancy_audit WHERE number = ?`), c.Number)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && hash.String != c.Hash {
+		return fmt.Errorf("%w: entry %d is not what the checkpoint there says", tenancy.ErrForbidden, c.Number)
+	}
+	return err
+}
+
+func (t *Trail) remove(ctx context.Context, tx *sqlx.Tx, from *Cut, to *Checkpoint) (int64, error) {
+	c := Cut{Trail: to.Trail, Number: to.Number, Hash: to.Hash, Time: time.Now().UTC().Truncate(time.Microsecond)}
+	c.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(t.opts.Key, c.Message()))
+	for _, do := range []struct {
+		query string
+		args  []any
+	}{
+		{`DELETE FROM tenancy_audit_cut WHERE id = 1`, nil},
+		{`INSERT INTO tenancy_audit_cut (id, number, trail, hash, time, signature) VALUES (1, ?, ?, ?, ?, ?)`, []any{c.Number, c.Trail, c.Hash, c.Time.UnixMicro(), c.Signature}},
+		{`DELETE FROM tenancy_audit_checkpoints WHERE number < ?`, []any{c.Number}},
+	} {
+		if _, err := tx.ExecContext(ctx, t.dialect.Rebind(do.query), do.args...); err != nil {
+			return 0, err
+		}
+	}
+	res, err := tx.ExecContext(ctx, t.dialect.Rebind(`DELETE FROM tenancy_audit WHERE number <= ?`), c.Number)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	if want := c.Number - from.Number; n != want {
+		return 0, fmt.Errorf("%w: there are %d entries up to %d, want %d", tenancy.ErrForbidden, n, c.Number, want)
+	}
+	e := tenancy.NewEntry(ctx, actionCut, "")
+	e.Changes = []tenancy.FieldChange{{
+		Field: "number", Before: json.RawMessage(strconv.FormatInt(from.Number, 10)), After: json.RawMessage(strconv.FormatInt(c.Number, 10)),
+	}}
+	return n, t.write(ctx, tx, e)
+}
+
+// keep cuts what is older than [Options.Keep], as the service itself.
+func (t *Trail) keep(ctx context.Context, now time.Time) error {
+	actor := tenancy.ActorFrom(ctx)
+	if actor.Kind == tenancy.ActorUnknown {
+		actor = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "audit", Reason: cmp.Or(actor.Reason, "older than "+t.opts.Keep.String())}
+	}
+	_, err := t.cut(tenancy.WithActor(ctx, actor), now.Add(-t.opts.Keep))
+	return err
+}
