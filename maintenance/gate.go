@@ -112,6 +112,11 @@ type GateOptions struct {
 	// change's transaction, in DB; if it cannot, the change is not made. Entries about
 	// tenants are those of the editor's own auditor. Default: none.
 	Audit tenancy.Auditor
+	// RequireActor refuses changes of the service's maintenance in contexts that name no
+	// actor, with an error that wraps [tenancy.ErrForbidden] and has an entry in the
+	// audit. Those of tenants' are refused by the editor: see
+	// catalog.Options.RequireActor. Default: their entries say that the actor is unknown.
+	RequireActor bool
 	// Replicas is how the replicas of the host tell each other what they have
 	// drained: package replicas, whose Memory is for a service of one process. Default:
 	// [Scope.Drain] waits for Settle.

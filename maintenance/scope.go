@@ -198,6 +198,11 @@ func (s Scope) editService(ctx context.Context, action string, edit func(*tenanc
 	if g.store == nil {
 		return fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
 	}
+	if g.opts.RequireActor && tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
+		err := fmt.Errorf("%w: nobody is named who makes the change; see tenancy.WithActor", tenancy.ErrForbidden)
+		g.store.denied(ctx, action, err)
+		return err
+	}
 	m, version, err := g.store.edit(ctx, action, edit)
 	if err != nil {
 		return err

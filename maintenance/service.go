@@ -131,6 +131,16 @@ func entryOf(ctx context.Context, action string, before, after *tenancy.Maintena
 	return e
 }
 
+// denied writes the entry of a change that was refused, as far as that is possible.
+func (s *serviceStore) denied(ctx context.Context, action string, err error) {
+	if s.auditor == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = s.auditor.Audit(ctx, nil, tenancy.NewEntry(ctx, action, "").Refused(err)) // which counts what it loses
+}
+
 // lost writes the entry of a change of which nobody knows whether it was made, as
 // far as that is possible.
 func (s *serviceStore) lost(ctx context.Context, e tenancy.Entry) {

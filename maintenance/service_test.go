@@ -347,3 +347,25 @@ func TestServiceIsAudited(t *testing.T) {
 		}
 	})
 }
+
+// Nobody changes the service's maintenance if an actor is required, and the audit says
+// who tried.
+func TestServiceRequiresActor(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	k := newRig(t, maintenance.GateOptions{DB: s.Database(t), RequireActor: true})
+	if err := k.gate.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.gate.Service().Begin(t.Context(), tenancy.Maintenance{}); !errors.Is(err, tenancy.ErrForbidden) {
+		t.Errorf("Begin by nobody: got %v, want ErrForbidden", err)
+	}
+	all := k.trail.All()
+	if last := all[len(all)-1]; last.Action != "maintenance.begin" || last.Result != tenancy.AuditDenied {
+		t.Errorf("got the entry %+v, want a denial", last)
+	}
+	ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorSystem})
+	if err := errors.Join(k.gate.Service().Begin(ctx, tenancy.Maintenance{}), k.gate.Service().End(ctx)); err != nil {
+		t.Errorf("by the system: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package tenancytest
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -64,6 +65,11 @@ func (a *Audit) Entries(_ context.Context, f catalog.AuditFilter) iter.Seq2[tena
 			yield(tenancy.Entry{}, fmt.Errorf("%w: tenancytest.Audit knows no tags", tenancy.ErrInvalid))
 			return
 		}
+		at, id, err := f.Position()
+		if err != nil {
+			yield(tenancy.Entry{}, err)
+			return
+		}
 		all := a.All()
 		slices.SortStableFunc(all, func(a, b tenancy.Entry) int {
 			if f.OldestFirst {
@@ -76,7 +82,11 @@ func (a *Audit) Entries(_ context.Context, f catalog.AuditFilter) iter.Seq2[tena
 		})
 		n := 0
 		for _, e := range all {
-			if !auditSelects(&f, &e) {
+			beyond := cmp.Or(e.Time.Compare(at), strings.Compare(e.ID, id))
+			if f.OldestFirst {
+				beyond = -beyond
+			}
+			if !auditSelects(&f, &e) || f.After != "" && beyond >= 0 {
 				continue
 			}
 			if n++; !yield(e, nil) || n == f.Limit {
