@@ -3,8 +3,10 @@ package cli_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -100,4 +102,41 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		}
 	}
 	look(cli.New(nil, &cli.Options{Name: "tenantctl"}))
+}
+
+// docs/upgrading.md names all tables that the library makes.
+func TestUpgradingNamesTables(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "upgrading.md")) //nolint:gosec // a page of the repository
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(tenancy_[a-z_]+)`)
+	found := 0
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".sql" {
+			return err
+		}
+		text, err := os.ReadFile(path) //nolint:gosec // a file of the repository
+		if err != nil {
+			return err
+		}
+		for _, m := range table.FindAllStringSubmatch(string(text), -1) {
+			found++
+			name := m[1]
+			for _, family := range []string{"tenancy_usage_", "tenancy_auth_", "tenancy_admin_"} { // named together
+				if strings.HasPrefix(name, family) {
+					name = family + "…"
+				}
+			}
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("%s makes %s, which docs/upgrading.md does not name", path, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 20 {
+		t.Errorf("got %d tables, %v", found, err)
+	}
 }
