@@ -151,6 +151,13 @@ func (h *handle) stat(now time.Time) (TenantStat, bool) {
 	}, true
 }
 
+// Known reports whether the pool has a handle of the tenant.
+func (p *Pool) Known(id tenancy.ID) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.handles[id] != nil
+}
+
 // InUse returns how many connections of the tenant are in use, in this process.
 func (p *Pool) InUse(id tenancy.ID) int {
 	p.mu.RLock()

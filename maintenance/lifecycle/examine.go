@@ -210,6 +210,9 @@ func (x *examination) counted() {
 // connection of the pool.
 func (x *examination) read(t *tenancy.Tenant) (owner tenancy.ID, version int64, recorded bool, err error) {
 	ctx := tenancy.NewContext(x.looking, t)
+	if k, ok := x.closer.(interface{ Known(id tenancy.ID) bool }); ok && !k.Known(t.ID) {
+		defer x.closer.Forget(t.ID) // so that the pool holds no more than before
+	}
 	db, err := x.Lifecycle.databases.For(ctx, t)
 	if err != nil {
 		return "", 0, false, err
