@@ -65,12 +65,12 @@ var gooseDialects = map[Dialect]goose.Dialect{
 }
 
 // provider returns goose for a database, with the table of versions made.
-func provider(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string) (*goose.Provider, error) {
-	p, err := goose.NewProvider(gooseDialects[d], db, fsys,
+func provider(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, more ...goose.ProviderOption) (*goose.Provider, error) {
+	p, err := goose.NewProvider(gooseDialects[d], db, fsys, append(more,
 		goose.WithDisableGlobalRegistry(true), // or the application's own Go migrations run here
 		goose.WithTableName(table),            // or the application's own versions count as ours
 		goose.WithSessionLocker(newLocker(db.Driver(), d, table)),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

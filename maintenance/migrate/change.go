@@ -17,6 +17,7 @@ const recordTimeout = 10 * time.Second
 // work applies and takes back migrations.
 type work struct {
 	purpose string
+	mends   bool               // what was cut off
 	idle    func(*schema) bool // reports that there is nothing to do
 	do      func(context.Context, *schema) (up, down []sqlkit.Migration, err error)
 }
@@ -59,6 +60,14 @@ func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Resul
 	if w.idle(s) {
 		return out, nil
 	}
+	half, err := sqlkit.HalfOf(ctx, s.db, s.dialect, m.opts.Table, s.applied)
+	if err == nil && half != nil && !w.mends {
+		err = halfError(s, half)
+	}
+	if err != nil {
+		return out, err
+	}
+	s.half = half
 	up, down, err := w.do(ctx, s)
 	for _, each := range down {
 		out.Down = append(out.Down, Change(each))
@@ -98,13 +107,17 @@ func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64)
 	return nil
 }
 
+func (m *Migrator) track(s *schema) *sqlkit.Track {
+	return &sqlkit.Track{DB: s.db, Dialect: s.dialect, Files: s.files, Table: m.opts.Table, OutOfOrder: m.opts.OutOfOrder}
+}
+
 // apply applies the migrations of at most that version.
 func (m *Migrator) apply(ctx context.Context, s *schema, version int64) ([]sqlkit.Migration, error) {
-	return sqlkit.UpTo(ctx, s.db.DB, s.dialect, s.files, m.opts.Table, version)
+	return m.track(s).UpTo(ctx, version)
 }
 
 func (m *Migrator) upTo(version int64) work {
-	return work{"a migration",
+	return work{"a migration", false,
 		func(s *schema) bool { return len(s.pending(version)) == 0 },
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
 			up, err = m.apply(ctx, s, version)
@@ -113,17 +126,17 @@ func (m *Migrator) upTo(version int64) work {
 }
 
 func (m *Migrator) downTo(version int64) work {
-	return work{"a rollback",
+	return work{"a rollback", false,
 		func(s *schema) bool { return s.version() <= version },
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
-			down, err = sqlkit.DownTo(ctx, s.db.DB, s.dialect, s.files, m.opts.Table, version)
+			down, err = m.track(s).DownTo(ctx, version)
 			return nil, down, err
 		}}
 }
 
 // down takes back the last migration.
 func (m *Migrator) down() work {
-	return work{"a rollback",
+	return work{"a rollback", false,
 		func(s *schema) bool { return len(s.applied) == 0 },
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
 			before := int64(0)

@@ -65,6 +65,8 @@ type Status struct {
 	// Unknown are versions that are applied and have no file here: of a newer
 	// program, or of a file that was removed.
 	Unknown []int64 `json:"unknown,omitempty"`
+	// Half is the migration that was cut off, if there is one.
+	Half *HalfError `json:"half,omitempty"`
 }
 
 // UpToDate reports whether the database lacks nothing.
@@ -85,6 +87,9 @@ type Options struct {
 	// applied: a-z, 0-9 and _, no digit first, and no word that an engine
 	// reserves. Default: tenancy_schema_version.
 	Table string
+	// OutOfOrder applies files whose versions are lower than the latest that is applied,
+	// such as those of a branch that was merged late. Default: they are an error.
+	OutOfOrder bool
 	// Records is where [tenancy.Tenant.SchemaVersion] is corrected by what the database
 	// says, when a migration was applied or taken back, or when the two differ. The
 	// change is made by the actor of the context, or by the system if there is none.
@@ -153,7 +158,7 @@ func (m *Migrator) DownTo(ctx context.Context, t *tenancy.Tenant, version int64)
 // Redo takes the last migration back and applies it again, which is for development.
 func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
 	down := m.down()
-	return m.change(ctx, "migrate.Migrator.Redo", t, work{"a migration redone", down.idle,
+	return m.change(ctx, "migrate.Migrator.Redo", t, work{"a migration redone", false, down.idle,
 		func(ctx context.Context, s *schema) ([]sqlkit.Migration, []sqlkit.Migration, error) {
 			_, down, err := down.do(ctx, s)
 			if err != nil || len(down) == 0 {
@@ -164,7 +169,7 @@ func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error)
 		}})
 }
 
-// Status says how a tenant's database stands, in one query.
+// Status says how a tenant's database stands, in one query, or two if it lacks something.
 func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, error) {
 	s, err := m.open(tenancy.NewContext(ctx, t), t)
 	if err != nil {
@@ -178,6 +183,15 @@ func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, erro
 	}
 	for _, f := range s.pending(Latest) {
 		out.Pending = append(out.Pending, Change{Version: f.Version, File: f.File})
+	}
+	if len(out.Pending) > 0 { // or none was cut off, except on its way back
+		half, err := sqlkit.HalfOf(ctx, s.db, s.dialect, m.opts.Table, s.applied)
+		if err != nil {
+			return nil, tenancy.Wrap("migrate.Migrator.Status", t.ID, err)
+		}
+		if half != nil {
+			out.Half = halfError(s, half)
+		}
 	}
 	return out, nil
 }
@@ -199,6 +213,7 @@ type schema struct {
 	files   fs.FS
 	sources []sqlkit.Migration
 	applied []int64
+	half    *sqlkit.Half // what was cut off, once work begins
 }
 
 // open asks the tenant's database what is applied.
