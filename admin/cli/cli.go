@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"os/user"
 	"path/filepath"
@@ -66,6 +67,9 @@ type App struct {
 	Keys     *catalog.KeyIssuer
 	Gate     *maintenance.Gate
 	Audit    *audit.Trail
+	// Shell returns the command that opens a tenant's database for "db shell": see [Client].
+	// Default: there is no such command.
+	Shell func(t *tenancy.Tenant) (*exec.Cmd, error)
 	// Close is called when the command has ended. Default: nothing.
 	Close func() error
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 func (p *program) db() *cobra.Command {
 	return group("db", "Tenants' schemas: bring them up to date, roll back, seed",
-		p.dbMigrate(), p.dbStatus(), p.dbRollback(), p.dbRedo(),
+		p.dbMigrate(), p.dbStatus(), p.dbRollback(), p.dbRedo(), p.dbFresh(), p.dbResume(), p.dbMark(), p.dbShell(),
 		p.bulkCommand(&bulk{task: TaskSeed, verb: "Seed"}, "seed", "Fill tenants' databases as those of new tenants are", "  tenantctl db seed acme"))
 }
 
@@ -61,35 +62,12 @@ func (p *program) dbVersion(b *bulk, help string, cmd *cobra.Command) *cobra.Com
 }
 
 func (p *program) dbRedo() *cobra.Command {
-	return &cobra.Command{
+	return p.dbOne(&cobra.Command{
 		Use: "redo <tenant>", Short: "Take the last migration back and apply it again, for development",
 		Example: "  tenantctl db redo acme",
-		Args:    args(cobra.ExactArgs(1)),
-		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			if err := need(p.app.Migrator != nil, "migrations"); err != nil {
-				return err
-			}
-			t, err := p.find(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if err := p.confirm(cmd, "Take back the last migration of "+t.Slug+" and apply it again?", t.Slug); err != nil {
-				return err
-			}
-			defer p.keep.forget(cmd, "db-status")
-			res, err := p.app.Migrator.Redo(cmd.Context(), t)
-			if err != nil {
-				return err
-			}
-			if p.json {
-				return writeJSON(cmd, res)
-			}
-			for _, c := range res.Up {
-				fmt.Fprintf(cmd.OutOrStdout(), "Applied %s again.\n", c.File)
-			}
-			return nil
-		}),
-	}
+	}, "Take back the last migration of %s and apply it again?", true, func(ctx context.Context, t *tenancy.Tenant) (*migrate.Result, error) {
+		return p.app.Migrator.Redo(ctx, t)
+	})
 }
 
 // schemaOf is how one tenant's schema stands.
@@ -241,6 +219,9 @@ func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, b
 			}
 			if version, pending = fmt.Sprint(each.Status.Version), ""; len(files) > 0 {
 				pending = fmt.Sprintf("%d: %s", len(files), strings.Join(files, ", "))
+			}
+			if h := each.Status.Half; h != nil {
+				pending = fmt.Sprintf("half done: %s, at statement %d: %s", h.File, h.Statement, h.Text)
 			}
 		}
 		rows.row(each.Tenant, version, pending)

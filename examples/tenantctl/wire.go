@@ -5,8 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/cli"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
@@ -89,6 +92,12 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}
+	}
+	app.Shell = func(t *tenancy.Tenant) (*exec.Cmd, error) {
+		if where.server == "" {
+			return cli.Client(filepath.Join(where.data, "tenants", t.Placement.Database+".db"), t)
+		}
+		return cli.Client(where.server, t)
 	}
 	app.Close = opened.close
 	return app, nil

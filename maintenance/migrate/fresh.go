@@ -1,0 +1,60 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// Maker is the optional ability of [Databases] to drop a tenant's database and make it
+// anew. A *dbpool.Pool has it.
+type Maker interface {
+	Create(ctx context.Context, t *tenancy.Tenant) error
+	// Drop removes the tenant's database, and no other's.
+	Drop(ctx context.Context, t *tenancy.Tenant) error
+	// Exclusive runs fn while no other process is in Exclusive with the database.
+	Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error
+}
+
+// Fresh drops the tenant's database with all that is in it, makes it anew and applies all
+// migrations, which is for development. What was in the database is gone for good; a database
+// that is not marked as the tenant's is an error that wraps [tenancy.ErrForbidden], and
+// stays. A tenant that is being provisioned or purged, or is archived, is an error that wraps
+// [tenancy.ErrInvalid]. The seed does not run.
+//
+// When a step fails or the process dies, the tenant may be without a database: call Fresh
+// again.
+func (m *Migrator) Fresh(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
+	const op = "migrate.Migrator.Fresh"
+	maker, ok := m.databases.(Maker)
+	err := eligible(t)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
+	case !ok:
+		err = fmt.Errorf("%w: the databases cannot be made anew", tenancy.ErrInvalid)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap(op, t.ID, err)
+	}
+	var out *Result
+	err = m.lock(ctx, t.ID, "a fresh database", func(ctx context.Context) error {
+		gone := t.Clone()
+		gone.Status = tenancy.StatusPurging // or it is refused: the tenant is in service
+		err := maker.Exclusive(ctx, t, func(ctx context.Context) error { return maker.Drop(ctx, gone) })
+		if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+			return err
+		}
+		if err := maker.Create(ctx, t); err != nil {
+			return err
+		}
+		if closer, ok := m.databases.(interface{ Forget(id tenancy.ID) }); ok {
+			closer.Forget(t.ID) // connections to the database that was there before
+		}
+		out, err = m.UpTo(ctx, t, Latest)
+		return err
+	})
+	return out, tenancy.Wrap(op, t.ID, err)
+}
