@@ -91,12 +91,20 @@ func MarkDone(ctx context.Context, db *sqlx.DB, d Dialect, table string, h *Half
 	})
 }
 
+// GoMigration is a migration in Go. Up and Down may be nil.
+type GoMigration struct {
+	Version  int64
+	Name     string
+	Up, Down func(ctx context.Context, tx *sql.Tx) error
+}
+
 // Track applies and takes back migrations like [UpTo] and [DownTo], and tracks them.
 type Track struct {
 	DB      *sqlx.DB
 	Dialect Dialect
 	Files   fs.FS
 	Table   string
+	Go      []GoMigration
 	// OutOfOrder applies migrations that are older than the latest that is applied.
 	// Without it they are an error.
 	OutOfOrder bool
@@ -127,6 +135,9 @@ func (t *Track) DownTo(ctx context.Context, version int64) ([]Migration, error) 
 func (t *Track) run(ctx context.Context, do func(*goose.Provider) ([]*goose.MigrationResult, error)) ([]Migration, error) {
 	db := t.DB.DB
 	more := []goose.ProviderOption{goose.WithAllowOutofOrder(t.OutOfOrder)}
+	for _, g := range t.Go { // made anew: goose keeps notes in them
+		more = append(more, goose.WithGoMigrations(goose.NewGoMigration(g.Version, &goose.GoFunc{RunTx: g.Up}, &goose.GoFunc{RunTx: g.Down})))
+	}
 	if t.Dialect.Tracked() {
 		if _, err := db.ExecContext(ctx, makeTracks); err != nil {
 			return nil, err
@@ -141,6 +152,13 @@ func (t *Track) run(ctx context.Context, do func(*goose.Provider) ([]*goose.Migr
 		return nil, err
 	}
 	done, err := migrations(do(p))
+	for i := range done {
+		for _, g := range t.Go {
+			if g.Version == done[i].Version {
+				done[i].File = g.Name
+			}
+		}
+	}
 	if t.Dialect.Tracked() {
 		err = errors.Join(err, t.end(ctx, err))
 	}

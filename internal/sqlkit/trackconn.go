@@ -35,8 +35,39 @@ var (
 	_ driver.NamedValueChecker = (*trackConn)(nil)
 )
 
-func (c *trackConn) Prepare(string) (driver.Stmt, error) {
-	return nil, errors.New("a tracked migration cannot prepare statements")
+func (c *trackConn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// PrepareContext is for migrations in Go.
+func (c *trackConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	prepare := c.conn.PrepareContext
+	if c.tx != nil {
+		prepare = c.tx.PrepareContext
+	}
+	stmt, err := prepare(ctx, query) //nolint:sqlclosecheck // the driver's statement closes it
+	if err != nil {
+		return nil, err
+	}
+	return &trackStmt{stmt}, nil
+}
+
+// trackStmt is a statement of a handle, as a driver's.
+type trackStmt struct{ stmt *sql.Stmt }
+
+var errNoContext = errors.New("a statement without a context")
+
+func (s *trackStmt) Close() error                               { return s.stmt.Close() }
+func (s *trackStmt) NumInput() int                              { return -1 }
+func (s *trackStmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNoContext }
+func (s *trackStmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNoContext }
+
+func (s *trackStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.stmt.ExecContext(ctx, plain(args)...)
+}
+
+func (s *trackStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return rowsOf(s.stmt.QueryContext(ctx, plain(args)...))
 }
 
 func (c *trackConn) Begin() (driver.Tx, error) {
@@ -92,7 +123,10 @@ func (c *trackConn) QueryContext(ctx context.Context, query string, args []drive
 	if c.tx != nil {
 		ask = c.tx.QueryContext
 	}
-	rows, err := ask(ctx, query, plain(args)...) //nolint:sqlclosecheck // the driver's rows close it
+	return rowsOf(ask(ctx, query, plain(args)...))
+}
+
+func rowsOf(rows *sql.Rows, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
 	}

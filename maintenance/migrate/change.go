@@ -108,7 +108,7 @@ func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64)
 }
 
 func (m *Migrator) track(s *schema) *sqlkit.Track {
-	return &sqlkit.Track{DB: s.db, Dialect: s.dialect, Files: s.files, Table: m.opts.Table, OutOfOrder: m.opts.OutOfOrder}
+	return &sqlkit.Track{DB: s.db, Dialect: s.dialect, Files: s.files, Table: m.opts.Table, OutOfOrder: m.opts.OutOfOrder, Go: m.inGo}
 }
 
 // apply applies the migrations of at most that version.

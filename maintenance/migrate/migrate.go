@@ -79,6 +79,7 @@ type Migrator struct {
 	databases Databases
 	files     fs.FS
 	opts      Options
+	inGo      []sqlkit.GoMigration
 }
 
 // Options are the options of [New].
@@ -87,6 +88,8 @@ type Options struct {
 	// applied: a-z, 0-9 and _, no digit first, and no word that an engine
 	// reserves. Default: tenancy_schema_version.
 	Table string
+	// Go are migrations in Go, beside the files. Default: none.
+	Go []GoMigration
 	// OutOfOrder applies files whose versions are lower than the latest that is applied,
 	// such as those of a branch that was merged late. Default: they are an error.
 	OutOfOrder bool
@@ -122,6 +125,9 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	}
 	if err == nil {
 		err = sqlkit.CheckFiles(fsys)
+	}
+	if err == nil {
+		m.inGo, err = checkGo(m.opts.Go, fsys)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap("migrate.New", "", err)
@@ -237,6 +243,7 @@ func (m *Migrator) open(ctx context.Context, t *tenancy.Tenant) (*schema, error)
 	if s.sources, err = sqlkit.Sources(files); err != nil {
 		return nil, err
 	}
+	s.sources = m.withGo(s.sources)
 	s.applied, err = sqlkit.Applied(ctx, db, dialect, m.opts.Table)
 	return s, err
 }
