@@ -186,6 +186,7 @@ func TestCommands(t *testing.T) {
 		{"run plan plan acme --param to=gold", 0, "FIRST TENANTS"},
 		{"run plan plan acme --param from=gold", 2, "want the new plan"},
 		{"run plan fly acme", 2, "unknown here"},
+		{"run list --task limit", 0, "No runs."},
 		{"run list --task seed", 0, "done_with_failures"},
 		{"run show nothing", 2, "not found"},
 		{"run pause nothing", 2, "not found"},

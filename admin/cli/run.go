@@ -78,7 +78,10 @@ func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan) error {
 		}
 	}
 	estimate := ""
-	if plan.Estimate > 0 {
+	switch {
+	case plan.Estimate > 0 && plan.Estimate < time.Second:
+		estimate = "less than a second"
+	case plan.Estimate > 0:
 		estimate = "about " + plan.Estimate.Round(time.Second).String()
 	}
 	if err := pairs(w, "Run", plan.ID, "Task", plan.Task, "State", string(plan.State), "Tenants", fmt.Sprint(plan.Eligible),
@@ -149,6 +152,9 @@ func (p *program) runList() *cobra.Command {
 			}
 			if p.json {
 				return nil
+			}
+			if len(page) == 0 {
+				return p.say(cmd, "No runs.")
 			}
 			return rows.flush()
 		}),

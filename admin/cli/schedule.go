@@ -47,6 +47,9 @@ func (p *program) scheduleList() *cobra.Command {
 			if p.json {
 				return nil
 			}
+			if len(all) == 0 {
+				return p.say(cmd, "This program has no schedules.")
+			}
 			return rows.flush()
 		}),
 	}
