@@ -34,7 +34,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui typecheck test-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ typecheck: ## tsc over the console's sources, where there is Node
 
 test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots
 	cd admin/ui/uitest && $(GO) test -count=1 -v ./...
+
+bench-ui: ## what the console's page costs in a browser: first load, a large table, memory, an idle tab
+	cd admin/ui/uitest && $(GO) test -count=1 -tags bench -run TestMeasure -v .
 
 fuzz: ## every fuzz test for FUZZTIME (30s)
 	@for pkg in $$($(GO) list ./...); do \

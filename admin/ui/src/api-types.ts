@@ -77,6 +77,14 @@ export type Entry = {
   time: string;
 };
 
+export type Facets = {
+  plan: { [name: string]: number };
+  server: { [name: string]: number };
+  status: { [name: string]: number };
+  tags: { [name: string]: number };
+  total: number;
+};
+
 export type Figure = {
   error: number;
   measured_at: string;
@@ -100,6 +108,11 @@ export type Forecast = {
   refused?: string;
   tested_days: number;
   unit: string;
+};
+
+export type Found = {
+  kind: "id" | "slug" | "domain" | "text";
+  tenant: Tenant;
 };
 
 export type Health = {
@@ -161,6 +174,7 @@ export type Me = {
   id: string;
   name: string;
   next: "" | "second-factor" | "enrol";
+  own_sign_in: boolean;
   parts: string[];
   permissions: string[];
   role: string;
@@ -171,6 +185,11 @@ export type Me = {
     expires_at: string;
     fresh: boolean;
     id: string;
+  };
+  token?: {
+    expires_at: string;
+    id: string;
+    name: string;
   };
   version: number;
 };
@@ -348,6 +367,17 @@ export type Pool = {
   waits: number;
 };
 
+export type PoolTenant = {
+  conns: number;
+  database: string;
+  down: boolean;
+  heat: number;
+  idle: number;
+  server: string;
+  tenant: string;
+  waiting: number;
+};
+
 export type Problem = {
   contact?: string;
   detail: string;
@@ -454,6 +484,20 @@ export type Session = {
   user_agent?: string;
 };
 
+export type Setting = {
+  hidden: boolean;
+  name: string;
+  value?: string;
+};
+
+export type Settings = {
+  bulk_threshold?: number;
+  idle_timeout?: number;
+  lifetime?: number;
+  second_factor?: boolean;
+  step_up?: number;
+};
+
 export type SignedIn = {
   expires_at: string;
   failed_attempts: number;
@@ -480,6 +524,7 @@ export type Tenant = {
   limits: { [name: string]: number };
   name: string;
   plan: string;
+  schema_version: number;
   server: string;
   slug: string;
   status: "provisioning" | "active" | "suspended" | "blocked" | "inactive" | "archived" | "purging";
@@ -498,6 +543,22 @@ export type TenantFigure = {
   slug: string;
   status: string;
   tags?: string[];
+};
+
+export type TenantHealth = {
+  errors: Figure;
+  health: "healthy" | "degraded" | "unreachable" | "unknown";
+  id: string;
+  last_seen: Figure;
+  name: string;
+  reasons: {
+    kind: string;
+    since: string;
+    text: string;
+  }[];
+  requests: Figure;
+  slug: string;
+  status: string;
 };
 
 export type TenantReport = {
@@ -541,6 +602,21 @@ export type TenantsPage = {
   total: number;
 };
 
+export type Token = {
+  allow: string[];
+  created_at: string;
+  expires_at: string;
+  id: string;
+  name: string;
+  owner: OperatorRef;
+  permissions: string[];
+  replaced_by?: string;
+  scope: Scope;
+  step_up: string[];
+  used_at?: string;
+  used_from?: string;
+};
+
 export type Usage = {
   tenants: TenantFigure[];
   total: Figure;
@@ -557,6 +633,20 @@ export type Verified = {
   hash: string;
   up_to: number;
   whole: boolean;
+};
+
+export type View = {
+  columns: string[];
+  filter: string;
+  id: string;
+  mine: boolean;
+  name: string;
+  owner: OperatorRef;
+  page: string;
+  shared: boolean;
+  sort: string;
+  updated_at: string;
+  version: number;
 };
 
 /** Reads has the answer of each GET, by its path below api/tenancy/. */
@@ -592,21 +682,7 @@ export interface Reads {
   "analytics/forecast/{id}": Forecast;
   "analytics/health": {
     next: string;
-    tenants: {
-      errors: Figure;
-      health: "healthy" | "degraded" | "unreachable" | "unknown";
-      id: string;
-      last_seen: Figure;
-      name: string;
-      reasons: {
-        kind: string;
-        since: string;
-        text: string;
-      }[];
-      requests: Figure;
-      slug: string;
-      status: string;
-    }[];
+    tenants: TenantHealth[];
     time: string;
     total: number;
   };
@@ -634,6 +710,7 @@ export interface Reads {
     checkpoints: Checkpoint[];
     public_keys: string[];
   };
+  "facets": Facets;
   "health": Health;
   "instances": {
     instances: {
@@ -650,41 +727,51 @@ export interface Reads {
     }[];
     time: string;
   };
+  "invitations": {
+    invitations: {
+      email: string;
+      expires_at: string;
+      id: string;
+      invited_by: string;
+      name: string;
+      role: string;
+      scope: Scope;
+    }[];
+  };
+  "ip-rules": {
+    rules: {
+      all?: string[];
+      operators?: { [name: string]: string[] };
+      roles?: { [name: string]: string[] };
+    };
+    version: number;
+    your_address: string;
+  };
+  "lookup": {
+    found: Found[];
+  };
   "maintenance": Maintenance;
   "me": Me;
+  "me/preferences": { [name: string]: unknown };
   "openapi.json": { [name: string]: unknown };
   "operators": {
     next: string;
     operators: Operator[];
   };
   "operators/{operator}": Operator;
+  "operators/{operator}/sessions": {
+    sessions: Session[];
+  };
   "pools": {
     pools: Pool[];
-    tenants: {
-      conns: number;
-      database: string;
-      down: boolean;
-      heat: number;
-      idle: number;
-      server: string;
-      tenant: string;
-      waiting: number;
-    }[];
+    tenants: PoolTenant[];
   };
   "pools/{server}": {
     pool: Pool;
-    tenants: {
-      conns: number;
-      database: string;
-      down: boolean;
-      heat: number;
-      idle: number;
-      server: string;
-      tenant: string;
-      waiting: number;
-    }[];
+    tenants: PoolTenant[];
   };
   "roles": {
+    for_tokens: string[];
     permissions: string[];
     roles: { [name: string]: string[] };
   };
@@ -701,17 +788,62 @@ export interface Reads {
   "sessions": {
     sessions: Session[];
   };
+  "settings": {
+    defaults: Settings;
+    settings: Settings;
+    version: number;
+  };
   "tenants": {
     next: string;
     tenants: Tenant[];
+    time: string;
+    total: number;
   };
   "tenants/{id}": Tenant;
+  "tenants/{id}/addresses": {
+    allow: string[];
+    deny: string[];
+    version: number;
+  };
   "tenants/{id}/audit": {
     entries: Entry[];
     next: string;
+  };
+  "tenants/{id}/health": TenantHealth;
+  "tenants/{id}/homepage": {
+    on: boolean;
+    version: number;
   };
   "tenants/{id}/keys": {
     keys: APIKey[];
   };
   "tenants/{id}/maintenance": Maintenance;
+  "tenants/{id}/migrations": {
+    pending: {
+      file: string;
+      version: number;
+    }[];
+    target: number;
+    unknown: number[];
+    up_to_date: boolean;
+    version: number;
+  };
+  "tenants/{id}/pool": {
+    tenant: PoolTenant | null;
+  };
+  "tenants/{id}/runs": {
+    next: string;
+    runs: Run[];
+  };
+  "tenants/{id}/settings": {
+    settings: Setting[];
+    version: number;
+  };
+  "tokens": {
+    next: string;
+    tokens: Token[];
+  };
+  "views": {
+    views: View[];
+  };
 }

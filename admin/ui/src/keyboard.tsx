@@ -1,5 +1,5 @@
 // The keyboard: tables without a mouse, the palette, and what the keys are.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { Dialog } from "./parts";
 
 const keys: [string, string][] = [
@@ -27,7 +27,7 @@ function walk(by: number): void {
 /** useKeyboard listens to keys of the whole page. It returns the list of keys while it is open. */
 export function useKeyboard(find: () => void) {
   const [help, setHelp] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const on = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement;
       if ((e.ctrlKey || e.metaKey) && e.key === "k") {

@@ -85,7 +85,7 @@ const kinds: Record<string, [string, string]> = {
   running: ["ok", "wait"], pending: ["off", "wait"], provisioning: ["off", "wait"],
   blocked: ["bad", "bad"], failed: ["bad", "bad"], stopped: ["bad", "bad"], denied: ["bad", "bad"], down: ["bad", "bad"],
   done_with_failures: ["warn", "warn"], not_known: ["warn", "warn"],
-  closed: ["ok", "ok"], open: ["bad", "bad"], half_open: ["warn", "warn"], waiting: ["warn", "wait"], missing: ["bad", "warn"], unreachable: ["bad", "bad"], complete: ["ok", "ok"],
+  closed: ["ok", "ok"], open: ["bad", "bad"], half_open: ["warn", "warn"], waiting: ["warn", "wait"], missing: ["bad", "warn"], unreachable: ["bad", "bad"], complete: ["ok", "ok"], "in force": ["warn", "warn"],
 };
 
 /** State is a word with a shape and a colour, in this order of importance. */

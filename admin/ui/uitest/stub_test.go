@@ -30,7 +30,7 @@ func (p *page) stubbed() {
 func (p *page) show(hash string) {
 	p.t.Helper()
 	evaluate[any](p, fmt.Sprintf(`location.hash = "#/nowhere"; new Promise((r) => setTimeout(() => { location.hash = %q; r(0) }))`, hash))
-	p.until(hash+" is shown", `asked.pending === 0 && document.querySelector("main h1") && !document.querySelector("main h1").textContent.includes("Not found") && !document.querySelector("[aria-busy]")`)
+	p.until(hash+" is shown", `asked.quiet > 5 && document.querySelector("main h1") && !document.querySelector("main h1").textContent.includes("Not found") && !document.querySelector("[aria-busy]")`)
 }
 
 // signInAs signs somebody in with a request, and loads the page.

@@ -124,6 +124,10 @@ func open(t *testing.T, theme string) *page {
 	p := &page{t, ctx}
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
 	if err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		// Keys go to the page whether or not its window is in front.
+		if _, err := cdp.Call(ctx, target, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+			return err
+		}
 		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, media)
 		return err
 	}), p.size(1440)); err != nil {

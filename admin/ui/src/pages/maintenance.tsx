@@ -1,25 +1,19 @@
 import { useState } from "preact/hooks";
 import { call, post } from "../api";
+import type { Maintenance as Status } from "../api-types";
 import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
+import { may } from "../session";
 import { Failure, Field, Page, State, Waiting } from "../parts";
-
-interface Status {
-  in_force: boolean;
-  ends_at?: string;
-  next?: { starts_at: string; ends_at?: string };
-  in_flight: number;
-  record?: { mode: string; message: string; contact: string; began_at: string; bypass: boolean };
-}
 
 /** Service is the maintenance of the whole service. */
 export function Service() {
-  return <Page title="Maintenance"><Maintenance path="maintenance" what="the service" /></Page>;
+  return <Page title="Maintenance"><Maintenance path="maintenance" what="the service" permission="service.maintenance" /></Page>;
 }
 
 /** Maintenance shows and changes the maintenance of a tenant or of the service. */
-export function Maintenance({ path, what }: { path: string; what: string }) {
+export function Maintenance({ path, what, permission }: { path: string; what: string; permission: string }) {
   const { data, error, loading, reload } = useGet<Status>(path, {}, 5);
   const [f, set] = useState({ mode: "closed", message: "", minutes: "" });
   const begin = useForm(async () => {
@@ -36,11 +30,11 @@ export function Maintenance({ path, what }: { path: string; what: string }) {
       <Waiting on={loading && !data} />
       {data && (
         <section>
-          <div class="row"><State name={data.in_force ? "paused" : "active"} /> {data.in_force ? `Maintenance of ${what} is in force${data.ends_at ? " until " + time(data.ends_at) : ""}.` : `Maintenance of ${what} is off.`}</div>
+          <div class="row"><State name={data.in_force ? "in force" : "off"} /> {data.in_force ? `Maintenance of ${what} is in force${data.ends_at ? " until " + time(data.ends_at) : ""}.` : `Maintenance of ${what} is off.`}</div>
           {data.next && <p class="muted">Next: {time(data.next.starts_at)}{data.next.ends_at && " to " + time(data.next.ends_at)}.</p>}
           {data.record && <p class="muted">{data.record.mode.replaceAll("_", " ")}, begun {time(data.record.began_at)}. {data.record.message}</p>}
           <p class="muted small">{data.in_flight} requests in flight on this instance.</p>
-          {data.record && (
+          {data.record && may(permission) && (
             <form onSubmit={end.submit}>
               <Failure error={end.error} />
               <button disabled={end.busy}>End the maintenance</button>
@@ -48,7 +42,7 @@ export function Maintenance({ path, what }: { path: string; what: string }) {
           )}
         </section>
       )}
-      {data && !data.record && (
+      {data && !data.record && may(permission) && (
         <section>
           <h2>Begin</h2>
           <form onSubmit={begin.submit} style={{ maxWidth: "480px" }}>

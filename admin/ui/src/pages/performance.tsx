@@ -73,8 +73,8 @@ function Noisy() {
             value("p95 now", (s) => s.latency_p95), value("The 24 hours before", (s) => s.latency_p95_before), { title: "Slower", num: true, cell: (s) => s.factor.toFixed(1) + "×" }, value("Requests", (s) => s.requests),
           ]} />
           <div class="row">
-            {may("tenants.limits") && <a class="button" href={href(["tenants", n.id], { tab: "limits" })}>Limit {n.slug}</a>}
-            {may("tenants.status") && <a class="button" href={href(["tenants", n.id], { do: "suspend" })}>Suspend {n.slug}</a>}
+            {may("tenants.limits") && <a class="button" href={href(["tenants", n.id], { tab: "limits" })}>Limit</a>}
+            {may("tenants.status") && <a class="button" href={href(["tenants", n.id], { do: "suspend" })}>Suspend</a>}
             <a class="button" href={href(["compare"], { tenants: [n.id, ...n.slowed.slice(0, 5).map((s) => s.id)].join(), figure: "latency_p95", window: "1h" })}>Compare</a>
           </div>
         </div>

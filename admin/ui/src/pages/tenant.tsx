@@ -67,7 +67,7 @@ export function Tenant({ id }: { id: string }) {
     "record",
     "limits",
     ...(wired("keys") && may("tenants.keys") ? ["keys"] : []),
-    ...(wired("maintenance") && may("tenants.maintenance") ? ["maintenance"] : []),
+    ...(wired("maintenance") ? ["maintenance"] : []),
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
   ];
   if (record.error instanceof Problem && record.error.status === 404)
@@ -110,7 +110,7 @@ export function Tenant({ id }: { id: string }) {
           {tab === "record" && <Details t={t} />}
           {tab === "limits" && <Limits t={t} done={record.reload} key={t.version} />}
           {tab === "keys" && <Keys tenant={t.id} />}
-          {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} />}
+          {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} permission="tenants.maintenance" />}
           {tab === "audit" && <Entries tenant={t.id} />}
           {verb && <Confirm t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
           {editing && <Edit t={t} close={() => setEditing(false)} done={record.reload} />}

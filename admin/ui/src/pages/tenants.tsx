@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { address, get } from "../api";
+import { address, get, signedOut } from "../api";
 import { Bulk, actions, type Action } from "../bulk";
 import { NewTenant, newTenant } from "../newtenant";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
@@ -85,10 +85,12 @@ export function Tenants() {
       },
     );
   };
+  const out = signedOut.value;
   useEffect(() => {
+    if (out) return;
     setAll(false);
     load();
-  }, [filter, sort, window, source]);
+  }, [filter, sort, window, source, out]);
   useEffect(() => setTyped(filter), [filter]);
 
   const search = (e: Event) => {
@@ -132,7 +134,7 @@ export function Tenants() {
       title="Tenants"
       tools={
         <>
-          <a class="button" href={address("analytics/tenants/export", { filter, sort, window, format: "csv" })} hidden={!measured || !may("analytics.export")}>Export CSV</a>
+          {measured && may("analytics.export") && <a class="button" href={address("analytics/tenants/export", { filter, sort, window, format: "csv" })}>Export CSV</a>}
           {offered(newTenant) && <button type="button" class="primary" onClick={() => setQuery(newTenant.query)}>New tenant</button>}
         </>
       }
