@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/nextuse"
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
@@ -49,7 +50,7 @@ type budget struct {
 	noTasks  *sync.Cond    // tasks came to 0
 	closed   bool
 	stat     Stat
-	policy   policy
+	visits   *nextuse.Policy // which idle connection is least worth keeping
 }
 
 // limits are those of a budget.
@@ -88,7 +89,7 @@ func newBudget(name string, l limits) *budget {
 	b := &budget{name: name, limits: l, cost: time.Millisecond}
 	b.attribute = attribute.NewSet(attribute.String("db.client.connection.pool.name", name))
 	b.noTasks = sync.NewCond(&b.mu)
-	b.policy = newNextUse(b)
+	b.visits = nextuse.New(b.cost)
 	b.orphans.closed = make(chan struct{})
 	b.stat.Budget = l.budget
 	return b
@@ -259,7 +260,7 @@ func (b *budget) handOver(w *waiter, c *conn, now time.Time) {
 // markUsed marks a connection as in use.
 func (b *budget) markUsed(c *conn, now time.Time) {
 	c.lane.touch(now)
-	b.policy.used(c, now)
+	b.visits.Used(&c.lane.visits, c.uses == 0, b.cost, now)
 	c.uses++
 	b.stat.InUse++
 }

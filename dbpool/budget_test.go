@@ -180,7 +180,7 @@ func testLimits(budget int) limits {
 // Random work with everything that can go wrong: the accounting is right at
 // every dial and at the end, whatever the order. The clock is synctest's, so an
 // hour of it takes a second.
-func TestGroupUnderRandomWork(t *testing.T) {
+func TestBudgetUnderRandomWork(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

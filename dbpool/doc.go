@@ -164,8 +164,8 @@
 //     tenant's idle connections, and the requests that wait. A tenant that moves gets a new lane;
 //     the old one sends its waiters on and closes what comes back.
 //   - A budget (budget.go) has the slots of a server and the lock of all its lanes. plan.go decides
-//     who gets the next free slot, and dial.go does it; policy.go says which idle connection is
-//     least worth keeping; breaker.go what is not tried; borrow.go what instances share; age.go
+//     who gets the next free slot, and dial.go does it; internal/nextuse says which idle
+//     connection is least worth keeping; breaker.go what is not tried; borrow.go what instances share; age.go
 //     which connections are too old; kill.go how sessions end that a server runs on.
 //   - A connection (conn.go, with stmt.go, rows.go, tx.go, writer.go) is what database/sql gets. It
 //     notes what statements leave behind (internal/sqltext), classifies errors (failure.go), and

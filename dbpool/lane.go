@@ -10,6 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
+	"github.com/artflow-studio/tenancy/internal/nextuse"
 )
 
 // class is the rank of a waiter. Background work is served when no request of
@@ -72,9 +73,7 @@ type lane struct {
 	heat   float64   // uses, decaying
 	heatAt time.Time // when heat was right
 
-	pace  pace
-	freed time.Time // when a connection became idle
-	fresh bool      // the latest use was the first of its connection
+	visits nextuse.Tenant
 }
 
 // conns is how many connections a tenant may have, and how many idle ones no
@@ -195,7 +194,7 @@ func (l *lane) popIdle() *conn {
 
 func (l *lane) pushIdle(c *conn, now time.Time) {
 	c.idleSince = now
-	l.freed = now
+	l.visits.Freed(now)
 	c.turnBegan = time.Time{}
 	c.inQueue = len(l.idle)
 	l.idle = append(l.idle, c)

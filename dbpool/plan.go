@@ -158,10 +158,10 @@ func (b *budget) othersWant(l *lane) bool {
 // victim returns the idle connection to give up for q, of another tenant than
 // q's, or nil. Connections that a tenant keeps in reserve go last.
 func (b *budget) victim(l *lane, now time.Time) *conn {
-	if c := b.policy.least(b.candidates(l, false), now); c != nil {
+	if c := b.leastWorth(b.candidates(l, false), now); c != nil {
 		return c
 	}
-	return b.policy.least(b.candidates(l, true), now)
+	return b.leastWorth(b.candidates(l, true), now)
 }
 
 // candidates yields of each tenant but q's the idle connection that was used
@@ -176,4 +176,19 @@ func (b *budget) candidates(l *lane, reserved bool) iter.Seq[*conn] {
 			}
 		}
 	}
+}
+
+// leastWorth returns the one of some idle connections of which the fewest uses are
+// expected, or nil if there are none.
+func (b *budget) leastWorth(of iter.Seq[*conn], now time.Time) (worst *conn) {
+	var lowest float64
+	var longest time.Duration
+	for c := range of {
+		idle := now.Sub(c.idleSince)
+		rate := b.visits.Rate(&c.lane.visits, idle, now)
+		if worst == nil || rate < lowest || rate == lowest && idle > longest {
+			worst, lowest, longest = c, rate, idle
+		}
+	}
+	return worst
 }

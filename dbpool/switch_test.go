@@ -162,7 +162,7 @@ func TestSwitchAndDialFail(t *testing.T) {
 
 // Connections are switched only within what one engine of one server opened for
 // tenants, and only those that never had state.
-func TestSwitchWhich(t *testing.T) {
+func TestWhichConnectionsAreSwitched(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(h *harness, from *conn, to *lane){
 		"other server":        func(h *harness, _ *conn, to *lane) { to.server = newServer("b", h.server, h.budget, conns{}) },

@@ -1,6 +1,7 @@
-package dbpool
+package main
 
 import (
+	"container/list"
 	"iter"
 	"math"
 	"slices"
@@ -10,21 +11,21 @@ import (
 // candidate is a policy that was looked at.
 type candidate struct {
 	name string
-	make func(*budget) policy
+	make func() policy
 }
 
 // candidates are the policies that were compared; the first is the one of production.
 func candidates() []candidate {
 	return []candidate{
-		{"next use", func(g *budget) policy { return newNextUse(g) }},
-		{"LRU", func(*budget) policy { return lru{} }},
-		{"SIEVE", func(*budget) policy { return newSieve() }},
-		{"GDSF", func(*budget) policy { return newGDSF() }},
-		{"LRU-8", func(*budget) policy { return &lruK{8, map[*lane][]time.Time{}} }},
-		{"heat 2 s", func(*budget) policy { return newHeat(2, false) }},
-		{"heat 10 s", func(*budget) policy { return newHeat(10, false) }},
-		{"heat 60 s", func(*budget) policy { return newHeat(60, false) }},
-		{"heat 10k uses", func(*budget) policy { return newHeat(10_000, true) }},
+		{"next use", func() policy { return newNextUse() }},
+		{"LRU", func() policy { return lru{} }},
+		{"SIEVE", func() policy { return newSieve() }},
+		{"GDSF", func() policy { return newGDSF() }},
+		{"LRU-8", func() policy { return &lruK{8, map[*tenant][]time.Time{}} }},
+		{"heat 2 s", func() policy { return newHeat(2, false) }},
+		{"heat 10 s", func() policy { return newHeat(10, false) }},
+		{"heat 60 s", func() policy { return newHeat(60, false) }},
+		{"heat 10k uses", func() policy { return newHeat(10_000, true) }},
 	}
 }
 
@@ -52,8 +53,8 @@ func (lru) least(of iter.Seq[*conn], now time.Time) *conn {
 // spares those that were used since it last came by, and takes the first other.
 // Source: Zhang et al., SIEVE is Simpler than LRU, NSDI 2024.
 type sieve struct {
-	order list[*conn]
-	hand  *node[*conn]
+	order list.List // of *conn
+	hand  *list.Element
 	again map[*conn]bool // used again since the hand came by
 }
 
@@ -62,7 +63,7 @@ func newSieve() *sieve { return &sieve{again: map[*conn]bool{}} }
 func (s *sieve) used(c *conn, _ time.Time) {
 	_, known := s.again[c]
 	if !known {
-		s.order.push(c)
+		s.order.PushBack(c)
 	}
 	s.again[c] = known
 }
@@ -70,23 +71,20 @@ func (s *sieve) used(c *conn, _ time.Time) {
 func (s *sieve) least(of iter.Seq[*conn], _ time.Time) *conn {
 	idle := map[*conn]bool{}
 	for c := range of {
-		if _, known := s.again[c]; !known {
-			return c // whom it was dialled for had gone
-		}
 		idle[c] = true
 	}
 	for len(idle) > 0 {
 		if s.hand == nil {
-			s.hand = s.order.head
+			s.hand = s.order.Front()
 		}
 		n := s.hand
-		s.hand = n.next
-		switch c := n.value; {
+		s.hand = n.Next()
+		switch c := n.Value.(*conn); {
 		case !idle[c]:
 		case s.again[c]:
 			s.again[c] = false
 		default:
-			s.order.remove(n)
+			s.order.Remove(n)
 			delete(s.again, c)
 			return c
 		}
@@ -121,17 +119,17 @@ func (g *gdsf) least(of iter.Seq[*conn], _ time.Time) *conn {
 // Algorithm For Database Disk Buffering, SIGMOD 1993.
 type lruK struct {
 	k    int
-	uses map[*lane][]time.Time
+	uses map[*tenant][]time.Time
 }
 
 func (l *lruK) used(c *conn, now time.Time) {
-	at := slices.Concat(l.uses[c.lane], []time.Time{now})
-	l.uses[c.lane] = at[max(0, len(at)-l.k):]
+	at := slices.Concat(l.uses[c.tenant], []time.Time{now})
+	l.uses[c.tenant] = at[max(0, len(at)-l.k):]
 }
 
 func (l *lruK) least(of iter.Seq[*conn], now time.Time) *conn {
 	return lowest(of, func(c *conn) float64 {
-		at := l.uses[c.lane]
+		at := l.uses[c.tenant]
 		if len(at) == 0 {
 			return 0
 		}
@@ -140,17 +138,17 @@ func (l *lruK) least(of iter.Seq[*conn], now time.Time) *conn {
 }
 
 // heat counts a tenant's uses, which come to count half after a time or after a
-// number of uses of all tenants, for each of its connections.
+// number of uses of all tenants.
 type heat struct {
 	half    float64
 	inUses  bool
 	uses    float64
 	began   time.Time
-	of, was map[*lane]float64 // the count, and when it was right
+	of, was map[*tenant]float64 // the count, and when it was right
 }
 
 func newHeat(half float64, inUses bool) *heat {
-	return &heat{half: half, inUses: inUses, began: time.Now(), of: map[*lane]float64{}, was: map[*lane]float64{}}
+	return &heat{half: half, inUses: inUses, began: time.Now(), of: map[*tenant]float64{}, was: map[*tenant]float64{}}
 }
 
 func (h *heat) at(now time.Time) float64 {
@@ -160,25 +158,25 @@ func (h *heat) at(now time.Time) float64 {
 	return now.Sub(h.began).Seconds()
 }
 
-func (h *heat) count(q *lane, at float64) float64 { return h.of[q] * math.Exp2((h.was[q]-at)/h.half) }
+func (h *heat) count(t *tenant, at float64) float64 { return h.of[t] * math.Exp2((h.was[t]-at)/h.half) }
 
 func (h *heat) used(c *conn, now time.Time) {
 	h.uses++
 	at := h.at(now)
-	h.of[c.lane], h.was[c.lane] = h.count(c.lane, at)+1, at
+	h.of[c.tenant], h.was[c.tenant] = h.count(c.tenant, at)+1, at
 }
 
 func (h *heat) least(of iter.Seq[*conn], now time.Time) *conn {
 	at := h.at(now)
-	return lowest(of, func(c *conn) float64 { return h.count(c.lane, at) / float64(c.lane.live) })
+	return lowest(of, func(c *conn) float64 { return h.count(c.tenant, at) })
 }
 
 // belady knows the future, and takes the connection that is used again last.
 // No policy dials less.
-type belady struct{ next map[*lane]time.Time }
+type belady struct{ next map[*tenant]time.Time }
 
 func (belady) used(*conn, time.Time) {}
 
 func (b belady) least(of iter.Seq[*conn], now time.Time) *conn {
-	return lowest(of, func(c *conn) float64 { return -b.next[c.lane].Sub(now).Seconds() })
+	return lowest(of, func(c *conn) float64 { return -b.next[c.tenant].Sub(now).Seconds() })
 }
