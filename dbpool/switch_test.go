@@ -412,7 +412,7 @@ func TestSwitchAfterCleaning(t *testing.T) {
 	})
 }
 
-// Random work as in TestGroupUnderRandomWork on a server that switches, with
+// Random work as in TestBudgetUnderRandomWork on a server that switches, with
 // everything that can go wrong with that.
 func TestSwitchUnderRandomWork(t *testing.T) {
 	t.Parallel()
