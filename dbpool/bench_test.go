@@ -16,7 +16,7 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-// countingEngine counts what costs a round trip beside the host's own queries.
+// countingEngine counts what costs a round trip beside the application's own queries.
 type countingEngine struct {
 	driver.Engine
 	identified atomic.Int64

@@ -12,7 +12,7 @@ import (
 )
 
 // Create makes the tenant's database at its placement and marks it as this
-// tenant's. A database of that name is an error that unwraps to
+// tenant's. A database of that name is an error that wraps
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
 	return p.databases("dbpool.Create", t, func(d driver.Databases) error {
@@ -22,7 +22,7 @@ func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
 }
 
 // Claim marks an existing database as this tenant's, if it is that already or
-// is empty and nobody's. Any other is an error that unwraps to
+// is empty and nobody's. Any other is an error that wraps
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
 	return p.databases("dbpool.Claim", t, func(d driver.Databases) error {
@@ -63,7 +63,7 @@ func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(driver.Adopter) err
 
 // Drop closes the tenant's handle and removes its database with all data, if
 // the database's own marker says that it is this tenant's: otherwise the error
-// unwraps to [tenancy.ErrForbidden]. No such database is
+// wraps [tenancy.ErrForbidden]. No such database is
 // [tenancy.ErrNotFound]. The tenant must be one that is being provisioned, is
 // archived or is being purged, as the record that is given says: any other status is
 // an error that wraps [tenancy.ErrInvalid].

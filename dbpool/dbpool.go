@@ -49,8 +49,8 @@ type Options struct {
 	// MinIdle is how many idle connections a tenant keeps when another wants
 	// their place, as long as there are any else to take. Default: none.
 	MinIdle int
-	// MaxLag is how far behind, at the most, a replica may be that [Pool.Reader]
-	// leads to. Negative: any. Default: 5 seconds.
+	// MaxLag is how far behind, at the most, a read replica may be that [Pool.Reader]
+	// uses. Negative: any. Default: 5 seconds.
 	MaxLag time.Duration
 	// TenantConns returns the MinIdle and MaxConns of single tenants, from what
 	// their records say. Zero means those above. Default: those above for all.
@@ -98,7 +98,7 @@ type Options struct {
 
 // New returns a pool over the servers, by the names that placements give them.
 // It connects to nothing. Without a server, with one that is nil, or with a
-// negative number, it returns an error that unwraps to [tenancy.ErrInvalid].
+// negative number, it returns an error that wraps [tenancy.ErrInvalid].
 func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
 	p := &Pool{statements: map[string]*sqltext.Scanner{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
@@ -172,7 +172,7 @@ func (o *Options) complete() error {
 
 // DB returns the database of the tenant that the context carries. It does no
 // I/O: a server that does not answer shows at the first query, with an error
-// that unwraps to [tenancy.ErrUnavailable]. The caller does not close it.
+// that wraps [tenancy.ErrUnavailable]. The caller does not close it.
 //
 // In a context of [tenancy.WithReadOnly] it is a database whose transactions are
 // read-only: a write is an error of the server's, unless a statement takes that back
@@ -183,7 +183,7 @@ func (o *Options) complete() error {
 // or ping whose context carries another tenant, or is read-only while the handle can
 // write, is an error that wraps [tenancy.ErrForbidden].
 //
-// The errors of DB itself unwrap to [tenancy.ErrNoTenant], to
+// The errors of DB itself wrap [tenancy.ErrNoTenant], to
 // [tenancy.ErrUnavailable] when the placement names no server of this pool, to
 // [tenancy.ErrInvalid] when the context is read-only and the engine has not the
 // ability [driver.ReadOnly], or to [tenancy.ErrClosed].
@@ -203,7 +203,7 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // made again under its ID, and the old record is an error that wraps
 // [tenancy.ErrUnavailable] then. When the record's SchemaVersion is another one than
 // before, the tenant's connections end after their current use, too. A handle cannot follow a tenant to an engine with
-// another driver: it then fails with an error that unwraps to
+// another driver: it then fails with an error that wraps
 // [tenancy.ErrClosed].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if t == nil {
@@ -341,7 +341,7 @@ func (p *Pool) Forget(id tenancy.ID) {
 
 // Close ends all connections, those in use after their current use, and all
 // handles, and waits until dials and closes in flight have ended. Requests that
-// wait get an error that unwraps to [tenancy.ErrClosed]. It may be called again.
+// wait get an error that wraps [tenancy.ErrClosed]. It may be called again.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true

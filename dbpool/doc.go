@@ -5,7 +5,7 @@
 //	...
 //	db, err := pool.DB(ctx) // in a handler behind middleware.Tenant
 //
-// The tenant's [tenancy.Placement] names a server and a database; the host maps
+// The tenant's [tenancy.Placement] names a server and a database; the application maps
 // the server's name to an [driver.Engine], which knows the address and the
 // credentials. Each physical connection is checked when it is made, or switched to
 // another database, against the server's own answer to which database it is and
@@ -112,7 +112,7 @@
 //     at a time fit into the budget. Above 0.1: they do not, and each request that
 //     dials costs the server as much as ten to a hundred queries. Raise the budget and
 //     the server's limit, spread tenants over more servers, or lend replicas more;
-//     nothing in the host's code helps.
+//     nothing in the application's code helps.
 //   - Evictions grow as fast as dials: the same. Dials grow and evictions do not:
 //     sessions are closed because of what statements leave in them (MySQL, under
 //     TLS MariaDB, and SQLite), or the server closes idle connections before the
@@ -132,7 +132,7 @@
 //   - Failures above 0, or a breaker open: the server refuses connections. With
 //     "too many clients", somebody else takes them: the budgets of all replicas,
 //     and what administrators use, must fit into the server's limit.
-//   - A replica's lag above [Options.MaxLag]: readers are led to the primary.
+//   - A replica's lag above [Options.MaxLag]: readers use the primary.
 //
 // # Metrics
 //

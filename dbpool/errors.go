@@ -8,8 +8,8 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
-// IdentityError says that a server led to another database than the tenant's.
-// The connection was closed before anybody could use it. It unwraps to
+// IdentityError says that a connection reached another database than the tenant's.
+// The connection was closed before anybody could use it. It wraps
 // [tenancy.ErrUnavailable].
 type IdentityError struct {
 	Tenant   tenancy.ID
@@ -30,7 +30,7 @@ func (e *IdentityError) Error() string {
 func (e *IdentityError) Unwrap() error { return tenancy.ErrUnavailable }
 
 // BusyError says that a request got no connection, because too many want one.
-// It unwraps to [tenancy.ErrLimited] and to [tenancy.ErrUnavailable].
+// It wraps [tenancy.ErrLimited] and to [tenancy.ErrUnavailable].
 type BusyError struct {
 	Reason string
 	// After is how long it may take until it is worth trying again.
@@ -47,7 +47,7 @@ func (e *BusyError) RetryAfter() time.Duration { return e.After }
 func (e *BusyError) Unwrap() []error { return []error{tenancy.ErrLimited, tenancy.ErrUnavailable} }
 
 // DownError says that a connection was not tried, because the last attempts
-// failed. It unwraps to the error of the last one, and so to
+// failed. It wraps the error of the last one, and so to
 // [tenancy.ErrUnavailable].
 type DownError struct {
 	// Failures is how many attempts failed in a row.

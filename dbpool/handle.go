@@ -21,8 +21,8 @@ type handle struct {
 	version   int64
 	schema    int64     // of the database, as that record says
 	created   time.Time // when that record was made
-	conns     conns     // what the host says
-	server    *server   // to which it leads
+	conns     conns     // what the application says
+	server    *server   // whose lane it uses
 	reads     bool      // it is for reading
 	readOnly  bool      // it cannot do anything else
 	connector *connector

@@ -99,7 +99,7 @@ func (b *budget) killSession(c *conn) {
 		b.returnHelper(via, c.lane)
 	}
 	if !o.hasEnded() || o.late && listed {
-		c.lane.log.Error("a session that was to end is still on the server: its slot of the budget is free now",
+		c.lane.log.Error("dbpool: a session could not be killed and is still on the server; its slot of the budget is free now",
 			"server", c.lane.server.name, "tenant", c.lane.tenant, "database", c.lane.database)
 		return
 	}

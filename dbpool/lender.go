@@ -38,12 +38,12 @@ import (
 // Borrow may be called by many goroutines at once for different servers. For one
 // server a replica asks again only when the call before has returned; a call that
 // an implementation receives after a later one, because it was delayed on its
-// way, changes nothing, and fails with an error that unwraps to
+// way, changes nothing, and fails with an error that wraps
 // [tenancy.ErrConflict].
 //
 // Borrow returns the context's error as it is as soon as the context ends. An ask
-// that makes no sense fails with an error that unwraps to [tenancy.ErrInvalid],
-// everything else with one that unwraps to [tenancy.ErrUnavailable].
+// that makes no sense fails with an error that wraps [tenancy.ErrInvalid],
+// everything else with one that wraps [tenancy.ErrUnavailable].
 type Lender interface {
 	// Borrow tells how many shared connections the replica keeps and wants, and
 	// returns how many it may hold until the loan ends. An ask with Keep and
@@ -67,7 +67,7 @@ type BorrowRequest struct {
 	Want int
 }
 
-// Validate returns an error that unwraps to [tenancy.ErrInvalid] if the ask makes
+// Validate returns an error that wraps [tenancy.ErrInvalid] if the ask makes
 // no sense: if it names no server, or if a number is negative or above 2^31-1.
 func (r BorrowRequest) Validate() error {
 	if r.Server == "" {

@@ -34,7 +34,7 @@ var observed = []struct {
 	{"tenancy.dbpool.dials", "{connection}", "Connections begun.", false, func(s Stat) int64 { return s.Dials }},
 	{"tenancy.dbpool.dial.failures", "{connection}", "Connections begun that failed.", false, func(s Stat) int64 { return s.Failures }},
 	{"tenancy.dbpool.evictions", "{connection}", "Idle connections that gave their place to another tenant's.", false, func(s Stat) int64 { return s.Evictions }},
-	{"tenancy.dbpool.switches", "{connection}", "Evicted connections that were led to the other tenant's database.", false, func(s Stat) int64 { return s.Switches }},
+	{"tenancy.dbpool.switches", "{connection}", "Evicted connections that were switched to the other tenant's database.", false, func(s Stat) int64 { return s.Switches }},
 }
 
 // newMetrics makes the instruments, which read the pool's figures when somebody

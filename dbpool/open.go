@@ -66,9 +66,9 @@ func (l *lane) identify(ctx context.Context, conn sqldriver.Conn) error {
 	got, err := l.engine.Identify(ctx, conn)
 	if err == nil && (got.Database != l.database || got.Tenant != l.tenant) {
 		err = &IdentityError{Tenant: l.tenant, Database: l.database, Got: got}
-		text := "a connection led to another tenant's database and was closed"
+		text := "dbpool: a connection reached another tenant's database, and was closed"
 		if got.Tenant == "" {
-			text = "a connection led to a database without an owner and was closed; create or adopt it with maintenance/lifecycle"
+			text = "dbpool: a connection reached a database without an owner, and was closed; create or adopt it with maintenance/lifecycle"
 		}
 		l.log.ErrorContext(ctx, text,
 			"want_tenant", l.tenant, "want_database", l.database, "got_tenant", got.Tenant, "got_database", got.Database)

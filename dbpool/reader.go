@@ -32,7 +32,7 @@ type progress struct {
 
 type positionKey struct{}
 
-// ReadAfter returns a context in which [Pool.Reader] leads to a replica only if it
+// ReadAfter returns a context in which [Pool.Reader] uses a read replica only if it
 // has everything that the primary had at the position: one that
 // [Pool.Position] returned after a write, in this request or an earlier one.
 func ReadAfter(ctx context.Context, p driver.Position) context.Context {
@@ -42,10 +42,10 @@ func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 // Reader returns the database of the context's tenant for reading: on a replica
 // of its server that is at most [Options.MaxLag] behind and has what [ReadAfter]
 // asks for, or else what [Pool.DB] returns. Ask again for each piece of work: a
-// handle that is kept leads to its replica however far that falls behind.
+// handle that is kept uses its replica however far that falls behind.
 //
-// How far replicas are is known while [Pool.Run] runs; without it, Reader leads
-// to the primary. A replica refuses writes; do not try them, since the primary
+// How far replicas are is known while [Pool.Run] runs; without it, Reader uses
+// the primary. A replica refuses writes; do not try them, since the primary
 // does not. The errors are those of DB.
 func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
@@ -136,8 +136,8 @@ func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 
 var seed = maphash.MakeSeed()
 
-// replicaFor returns the replica for a tenant, of the server to which its handle
-// leads, or nil. A tenant is led to the same one as long as that is fit, so that
+// replicaFor returns the read replica for a tenant, of the server that its handle
+// uses, or nil. A tenant gets the same one as long as that is fit, so that
 // its connections there are warm.
 func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	p.mu.RLock()
@@ -167,7 +167,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 
 // Position returns how far the server of the context's tenant is: everything
 // committed before is included. An engine that cannot tell is an error that
-// unwraps to [tenancy.ErrInvalid].
+// wraps [tenancy.ErrInvalid].
 func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
 	const op = "driver.Position"
 	t, err := tenancy.Require(ctx)

@@ -169,7 +169,7 @@ func (p *Pool) follows(s *server) error {
 // From then on the connections of its tenants are made there, and those of
 // before end after their current use; handles stay. A server of an unknown name
 // is added, with the options that [New] would give it. Another driver than
-// before is an error that unwraps to [tenancy.ErrInvalid].
+// before is an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) SetServer(name string, e driver.Engine) error {
 	const op = "dbpool.SetServer"
 	if e == nil {
@@ -223,7 +223,7 @@ func (p *Pool) SetServer(name string, e driver.Engine) error {
 	return tenancy.Wrap(op, "", err)
 }
 
-// connsOf returns what the host says of a tenant's connections.
+// connsOf returns what the application says of a tenant's connections.
 func (p *Pool) connsOf(t *tenancy.Tenant) conns {
 	if p.opts.TenantConns == nil {
 		return conns{}

@@ -1,4 +1,4 @@
-// Package lease has the lenders of connections that the replicas of a host share:
+// Package lease has the lenders of connections that the instances of an application share:
 // [Redis], and [Memory] for tests and for several pools in one process.
 //
 // Both keep a book for each server of who was granted how many until when, and

@@ -11,7 +11,7 @@ import (
 )
 
 // Memory lends connections among the replicas of one process: of tests, or of a
-// host that has several pools. It has no wait when it starts. Its methods may be
+// process that has several pools. It has no wait when it starts. Its methods may be
 // called by many goroutines at once.
 type Memory struct {
 	ttl   time.Duration

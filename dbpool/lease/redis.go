@@ -53,7 +53,7 @@ var _ dbpool.Lender = (*Redis)(nil)
 
 // NewRedis returns a new replica, which the client connects. It asks Redis for
 // nothing. The caller closes the client, after the pool that uses the lender. The
-// error unwraps to [tenancy.ErrInvalid].
+// error wraps [tenancy.ErrInvalid].
 //
 // All pools with the same namespace in the same Redis share connections. It is that of
 // catalog.Catalog.Namespace, unless several services share a budget on purpose.

@@ -77,6 +77,6 @@ type driversConn interface {
 type plainConn struct {
 	*linked
 	wire  *wire
-	at    *connector // where it leads
+	at    *connector // which database it reaches
 	fresh *session   // as it was at first
 }

@@ -2,7 +2,7 @@
 // go-sql-driver/mysql.
 //
 // On MariaDB from 10.11 on, a connection whose session has state is cleaned, and
-// one that is idle is led to another tenant's database instead of being closed,
+// an idle one is switched to another tenant's database instead of being closed,
 // which costs the server a fraction of a new connection. Connections are closed
 // and dialled on MySQL and older servers, of which it is not known what a reset
 // leaves behind; where the server has an init_connect, which runs for new
@@ -69,7 +69,7 @@ type Options struct {
 // user:password@tcp(host:3306)/, or as a URL, mysql://user:password@host:3306/,
 // each with the driver's parameters. A database in it is ignored. The account
 // needs CREATE and DROP for the tenants' databases. New connects to nothing. A
-// malformed DSN is an error that unwraps to [tenancy.ErrInvalid] and does not
+// malformed DSN is an error that wraps [tenancy.ErrInvalid] and does not
 // show it.
 //
 // Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions have

@@ -36,7 +36,7 @@ func (e *Engine) Server() (sqldriver.Connector, error) {
 // (sql_log_bin, binlog_ignore_db), and what a replica leaves out, does not show.
 //
 // A server without a binary log that is no replica either is an error that
-// unwraps to [tenancy.ErrInvalid], and so is MySQL: its IDs are others than
+// wraps [tenancy.ErrInvalid], and so is MySQL: its IDs are others than
 // those of MariaDB. Nothing is ever said to have reached what a server without a
 // binary log has, nor one whose log is empty.
 func (e *Engine) Position(ctx context.Context, conn sqldriver.Conn) (driver.Position, error) {

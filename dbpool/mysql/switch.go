@@ -95,7 +95,7 @@ func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Iden
 	return driver.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil
 }
 
-// Switch resets the session and leads it to the database of another connector of
+// Switch resets the session and switches it to the database of another connector of
 // this engine. The commands are sent in front of Identify's, in one round trip; if
 // one of them fails, so does Identify.
 func (e *Engine) Switch(ctx context.Context, conn sqldriver.Conn, to sqldriver.Connector) error {

@@ -63,7 +63,7 @@ type Options struct {
 // New returns the engine for the server that a DSN names, as a URL or in
 // keywords; see [pgx.ParseConfig]. Its database is the one that databases are
 // made and dropped from. The role needs CREATEDB for that. New connects to
-// nothing. A malformed DSN is an error that unwraps to [tenancy.ErrInvalid] and
+// nothing. A malformed DSN is an error that wraps [tenancy.ErrInvalid] and
 // does not show it.
 func New(dsn string, opts *Options) (*Engine, error) {
 	if opts == nil {

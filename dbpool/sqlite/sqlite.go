@@ -62,7 +62,7 @@ var (
 )
 
 // New returns the engine for the files in a folder, which is made when it is
-// missing. An empty path is an error that unwraps to [tenancy.ErrInvalid].
+// missing. An empty path is an error that wraps [tenancy.ErrInvalid].
 func New(dir string) (*Engine, error) {
 	const op = "sqlite.New"
 	if dir == "" {

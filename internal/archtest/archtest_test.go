@@ -29,6 +29,7 @@ const (
 	internalUses = "internal imports the root and internal only"
 	peers        = "peers do not import each other"
 	unknownRoom  = "no rule for this folder"
+	driverOnly   = "engines and what is below the pool do not import the pool"
 )
 
 // rooms are the peers: they import the root, internal, their own subtree and
@@ -78,6 +79,9 @@ func violation(dir, importPath string, testFile bool) string {
 	if room != "tenancytest" && (to == "tenancytest" || within(target, "internal/testserver") && !within(dir, "internal/testserver")) {
 		return testsOnly
 	}
+	if target == "dbpool" && belowPool(dir) {
+		return driverOnly
+	}
 	switch {
 	case room == "admin" || room == "tenancytest" || to == ".":
 		return ""
@@ -91,6 +95,16 @@ func violation(dir, importPath string, testFile bool) string {
 		return peers
 	}
 	return ""
+}
+
+// belowPool reports whether a folder has what package dbpool is made of, or an engine.
+func belowPool(dir string) bool {
+	for _, below := range []string{"dbpool/driver", "dbpool/internal", "dbpool/mysql", "dbpool/postgres", "dbpool/sqlite"} {
+		if dir == below || strings.HasPrefix(dir, below+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // walk applies the rules to all Go files under root and returns what it found
@@ -217,7 +231,12 @@ func TestViolation(t *testing.T) {
 		{"resolver", "testing/iotest", noTesting},
 		{"resolver", "testingx", ""},
 		{"dbpool", "/catalog", peers},
-		{"dbpool/postgres", "/dbpool", ""},
+		{"dbpool/postgres", "/dbpool", driverOnly},
+		{"dbpool/postgres", "/dbpool/driver", ""},
+		{"dbpool/internal/sqltext", "/dbpool", driverOnly},
+		{"dbpool/driver", "/dbpool", driverOnly},
+		{"dbpool/lease", "/dbpool", ""},
+		{"dbpool", "/dbpool/driver", ""},
 		{"dbpool/postgres", "github.com/jackc/pgx/v5", ""},
 		{"dbpool/postgres", "/maintenance", peers},
 		{"catalog", "/dbpool", peers},
