@@ -34,7 +34,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs bench-audit soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ bench-limits: ## the limiters beside others, how exact they are, and a noisy nei
 
 bench-runs: ## runs beside loops over goose, many tenants, killed workers, live traffic, followers, with the options RUNS
 	$(SERVERS) $(GO) run ./internal/bench/runs $(RUNS)
+
+bench-audit: ## what the audit and the outbox cost: changes, seal lag, verification, floods, delivery
+	$(SERVERS) $(GO) test -run '^$$' -bench . -benchtime 1x -v ./internal/bench/audit
 
 soak: needs ## the tests in their long versions, with the race detector; PACKAGES (./...), COUNT (1) and RUN (.) choose
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=$(COUNT) -run '$(RUN)' -timeout 120m $(PACKAGES)
