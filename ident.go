@@ -20,7 +20,6 @@ const (
 	maxPlan    = 64
 	maxServer  = 64
 	maxDBName  = 63 // PostgreSQL's limit; MySQL's is 64
-	maxKey     = 256
 	maxDomains = 100
 	maxPairs   = 256
 	maxPairKey = 64

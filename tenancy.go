@@ -108,8 +108,6 @@ const (
 	RefSlug
 	// RefDomain names a tenant by one of its domains.
 	RefDomain
-	// RefKey names a tenant by an API key that belongs to it.
-	RefKey
 )
 
 // String returns the kind's name, as logs show it.
@@ -123,8 +121,6 @@ func (k RefKind) String() string {
 		return "slug"
 	case RefDomain:
 		return "domain"
-	case RefKey:
-		return "key"
 	}
 	return fmt.Sprintf("RefKind(%d)", uint8(k))
 }
@@ -148,10 +144,6 @@ func NewRef(kind RefKind, value string) (Ref, error) {
 		err = ValidateSlug(value)
 	case RefDomain:
 		err = ValidateDomain(value)
-	case RefKey:
-		if value == "" || len(value) > maxKey {
-			err = fmt.Errorf("%w: key of %d bytes, want 1 to %d", ErrInvalid, len(value), maxKey)
-		}
 	default:
 		err = fmt.Errorf("%w: %v is no kind of ref", ErrInvalid, kind)
 	}
@@ -161,13 +153,8 @@ func NewRef(kind RefKind, value string) (Ref, error) {
 	return Ref{kind, value}, nil
 }
 
-// String returns the ref for logs. It does not show the value of a key.
-func (r Ref) String() string {
-	if r.Kind == RefKey {
-		return "key:" + redacted
-	}
-	return r.Kind.String() + ":" + r.Value
-}
+// String returns the ref for logs, such as "slug:acme".
+func (r Ref) String() string { return r.Kind.String() + ":" + r.Value }
 
 // Finder looks a tenant up by what a request named.
 //

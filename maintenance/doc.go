@@ -12,8 +12,8 @@
 //	err = gate.Tenant(acme.ID).Drain(ctx)
 //
 // What holds for a tenant stands in its record, so a request asks for nothing else,
-// and every replica sees a change as fast as it sees any other of the record. What
-// holds for the whole service is in a table, tenancy_maintenance, which every replica
+// and every instance sees a change as fast as it sees any other of the record. What
+// holds for the whole service is in a table, tenancy_maintenance, which every instance
 // looks at each [GateOptions.Poll] and has in memory: before the first look nobody is
 // let in; when the database goes down later, what was known holds.
 //
@@ -31,8 +31,8 @@
 // one, and Retry-After says when that ends; for one that goes on for more than a
 // hundred windows, or ever, it is [GateOptions.RetryAfter].
 //
-// Each replica goes by its own clock, and needs the zone's data: where the system
-// has none, import time/tzdata. A window that a replica cannot read is taken to be
+// Each instance goes by its own clock, and needs the zone's data: where the system
+// has none, import time/tzdata. A window that a instance cannot read is taken to be
 // open.
 //
 // # Bypass

@@ -15,96 +15,40 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Replicas is how the replicas of the host tell each other what they have drained.
-// The package maintenance/replicas has one in Redis and one in memory.
-//
-// A replica is there from its first Beat on, and gone when it has not beaten for
-// some time, at least ten seconds. Methods are called by many goroutines at once. An
-// error means that nothing is known.
-type Replicas interface {
-	// Beat says that a replica is there, and returns the drains that were asked for
-	// lately.
-	Beat(ctx context.Context, replica string) ([]Drain, error)
-	// Ask asks all replicas for a drain. It is called again and again while
-	// somebody waits; what nobody asks for any more ends after some seconds.
-	Ask(ctx context.Context, d Drain) error
-	// Ack says that a replica has done a drain. It is called again and again, too.
-	Ack(ctx context.Context, d Drain, replica string) error
-	// Who returns the replicas that are there, and those that have done the drain.
-	Who(ctx context.Context, d Drain) (there, done []string, err error)
-}
-
-// Drain is what replicas are asked for: to let nobody in by an older record than
-// that one, and to wait for those who are in, unless this maintenance let them.
-type Drain struct {
-	ID string `json:"id"`
-	// Tenant is empty for the service.
-	Tenant  tenancy.ID `json:"tenant,omitempty"`
-	Version int64      `json:"version"`
-	// CreatedAt is when the tenant was made, as one that is made again under its ID
-	// begins with version 1, and BeganAt when the maintenance began, both in
-	// microseconds since 1970. CreatedAt is 0 for the service, and where it is not known.
-	CreatedAt int64 `json:"created_at,omitempty"`
-	BeganAt   int64 `json:"began_at"`
-	// Generation is the maintenance's own.
-	Generation string `json:"generation"`
-}
-
-// newest returns a record with what tells it from older ones of the tenant.
-func (d Drain) newest() *tenancy.Tenant {
-	t := &tenancy.Tenant{ID: d.Tenant, Version: d.Version}
-	if d.CreatedAt != 0 {
-		t.CreatedAt = time.UnixMicro(d.CreatedAt).UTC()
-	}
-	return t
-}
-
-// lets reports whether a pass is of the maintenance for which the drain is: another
-// one may refuse what it let pass, and who came by a bypass that is none any more.
-func (d Drain) lets(by pass) bool {
-	if by.bypass && by.plan.Generation != d.Generation {
-		return false
-	}
-	return by.plan.BeganAt.UnixMicro() == d.BeganAt
-}
-
 const (
 	// countEvery is how often requests in flight are counted while somebody waits.
 	countEvery = 10 * time.Millisecond
-	// askTimeout bounds a question to the other replicas.
-	askTimeout = 2 * time.Second
-	// mostBeat bounds the time between two beats, and between two questions: who is
-	// not heard of for longer is gone, and what is not asked for is over.
-	mostBeat = 2 * time.Second
-	// goneAfter is for how long a replica that was there is waited for when it is not:
-	// what the replicas share may have been lost, and is told again.
+	// channelTimeout bounds a call of the [DrainChannel].
+	channelTimeout = 2 * time.Second
+	// maxHeartbeat bounds the time between two heartbeats, and between two requests for a drain: an instance that is silent for longer
+	// is gone, and a drain that nobody requests is over.
+	maxHeartbeat = 2 * time.Second
+	// goneAfter is how long a drain waits for an instance that was present and no longer is: the channel may have lost what it knew,
+	// and hears it again.
 	goneAfter = 10 * time.Second
-	// sureBeats is for how many beats all replicas that are there must have done a
-	// drain: one of which nobody knows yet is there by then.
+	// sureBeats is for how many heartbeats in a row all instances must have done a drain. An instance that the channel does not know
+	// yet is present by then.
 	sureBeats = 2
 )
 
-// DrainError says what was still under way when a drain's context ended. It unwraps
-// to the context's error.
+// DrainError says which requests were still in flight when a drain's context ended. It wraps the context's error.
 type DrainError struct {
-	// InFlight is how many requests were in flight on this replica.
+	// InFlight is the number of requests in flight on this instance.
 	InFlight int
-	// Missing are replicas that had not told that they are done, by names that they
-	// chose for themselves at their start.
+	// Missing are the other instances that have not said that they are done, by the names that they chose at their start.
 	Missing []string
 	Err     error
 }
 
 // Error returns the text for logs.
 func (e *DrainError) Error() string {
-	return fmt.Sprintf("%d requests in flight here, %d replicas not done: %v", e.InFlight, len(e.Missing), e.Err)
+	return fmt.Sprintf("%d requests in flight here, %d other instances not done: %v", e.InFlight, len(e.Missing), e.Err)
 }
 
 // Unwrap returns the context's error.
 func (e *DrainError) Unwrap() error { return e.Err }
 
-// InFlight returns how many requests of the scope are in flight on this replica,
-// those that maintenance let pass aside.
+// InFlight returns the number of requests of the scope that are in flight on this instance, leaving out those that maintenance let pass.
 func (s Scope) InFlight() int {
 	if !s.service && s.tenant == "" {
 		return 0
@@ -112,20 +56,17 @@ func (s Scope) InFlight() int {
 	return s.gate.flights.count(s.tenant, func(pass) bool { return true })
 }
 
-// Drain waits until no request of the scope is in flight that maintenance would
-// refuse now, on any replica. Those that came by a record from before count, and those
-// that another maintenance let pass, such as a read-only one before; those that read
-// only, while this one is read-only, and those that it allows do not.
+// Drain waits until no instance serves a request of the scope that maintenance would refuse now. It waits for requests that were admitted with
+// an older tenant record, and for those that an earlier maintenance let pass. It does not wait for reads during read-only maintenance, nor for
+// allowed addresses and paths.
 //
-// Other replicas tell when they are done through [GateOptions.Replicas]; each must
-// be running [Gate.Run]. Without, Drain waits for [GateOptions.Settle], and what is
-// in flight elsewhere after that is not known.
+// Other instances say through [GateOptions.Drains] when they are done; each must run [Gate.Run]. Without that channel, Drain waits for
+// [GateOptions.Settle], and does not know what is still in flight elsewhere.
 //
-// Maintenance that is not in force is an error that unwraps to [tenancy.ErrInvalid].
-// When the context ends before, requests are let go on, and the error is a
-// [*DrainError].
+// It returns an error that wraps [tenancy.ErrInvalid] if maintenance is not in force. If the context ends first, requests go on as before, and
+// the error is a [*DrainError].
 func (s Scope) Drain(ctx context.Context) error {
-	return tenancy.Wrap("maintenance.Drain", s.tenant, s.drain(ctx))
+	return tenancy.Wrap("maintenance.Scope.Drain", s.tenant, s.drain(ctx))
 }
 
 func (s Scope) drain(ctx context.Context) error {
@@ -155,12 +96,12 @@ func (s Scope) drain(ctx context.Context) error {
 		err = <-here
 	}
 	if ended := ctx.Err(); ended != nil && err != nil {
-		return &DrainError{InFlight: g.flights.count(d.Tenant, d.lets), Missing: missing, Err: ended}
+		return &DrainError{InFlight: g.flights.count(d.Tenant, d.admits), Missing: missing, Err: ended}
 	}
 	return err
 }
 
-// drainHere lets nobody in by an older record, and waits until nobody is.
+// drainHere admits no request with an older record from now on, and waits until none is in flight here.
 func (g *Gate) drainHere(ctx context.Context, d Drain) error {
 	t := time.NewTicker(countEvery)
 	defer t.Stop()
@@ -177,7 +118,7 @@ func (g *Gate) drainHere(ctx context.Context, d Drain) error {
 		case <-t.C:
 		}
 	}
-	for g.flights.count(d.Tenant, d.lets) > 0 {
+	for g.flights.count(d.Tenant, d.admits) > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -187,16 +128,15 @@ func (g *Gate) drainHere(ctx context.Context, d Drain) error {
 	return nil
 }
 
-// knows reports whether the service's record of that version, or a later one, is in
-// force here.
+// knows reports whether this gate enforces the service's record of that version or of a later one.
 func (g *Gate) knows(version int64) bool {
 	p := g.service.Load()
 	return p != nil && p.version >= version
 }
 
-// drainThere waits for the other replicas, and returns those that are missing.
+// drainThere waits for the other instances, and returns those that are missing.
 func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err error) {
-	if g.opts.Replicas == nil {
+	if g.opts.Drains == nil {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -204,7 +144,7 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 			return nil, nil
 		}
 	}
-	t := time.NewTicker(min(g.opts.Poll, mostBeat))
+	t := time.NewTicker(min(g.opts.Poll, maxHeartbeat))
 	defer t.Stop()
 	sure, all := 0, map[string]asked{}
 	for {
@@ -212,12 +152,12 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 		switch {
 		case err != nil:
 			sure = 0
-			g.log().WarnContext(ctx, "maintenance: other replicas cannot be asked to drain", slog.Any("error", err))
+			g.log().WarnContext(ctx, "maintenance: drain request failed; trying again", slog.Any("error", err))
 		default:
 			missing = missing[:0]
-			for replica, its := range all {
-				if !its.done && time.Since(its.there) < goneAfter {
-					missing = append(missing, replica)
+			for instance, its := range all {
+				if !its.done && time.Since(its.seen) < goneAfter {
+					missing = append(missing, instance)
 				}
 			}
 			slices.Sort(missing)
@@ -236,33 +176,33 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 	}
 }
 
-// asked is what is known of a replica that was asked.
+// asked is what is known of an instance that was asked to drain.
 type asked struct {
-	there time.Time // when it was there the last time
-	done  bool
+	seen time.Time // when it was present last
+	done bool
 }
 
-// askAll asks the other replicas once, and notes what they say.
+// askAll asks the other instances once, and notes what they say.
 func (g *Gate) askAll(ctx context.Context, d Drain, all map[string]asked) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
-	if err := g.opts.Replicas.Ask(ctx, d); err != nil {
+	if err := g.opts.Drains.Request(ctx, d); err != nil {
 		return err
 	}
-	there, done, err := g.opts.Replicas.Who(ctx, d)
+	present, done, err := g.opts.Drains.Status(ctx, d)
 	if err != nil {
 		return err
 	}
-	for _, replica := range there {
-		all[replica] = asked{time.Now(), all[replica].done || replica == g.replica} // which waits for itself
+	for _, instance := range present {
+		all[instance] = asked{time.Now(), all[instance].done || instance == g.instance} // drainHere waits for this one
 	}
-	for _, replica := range done {
-		all[replica] = asked{done: true}
+	for _, instance := range done {
+		all[instance] = asked{done: true}
 	}
 	return nil
 }
 
-// attend does what other replicas ask for, until the context ends.
+// attend does the drains that other instances ask for, until the context ends.
 func (g *Gate) attend(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -277,12 +217,12 @@ func (g *Gate) attend(ctx context.Context) {
 		}
 	}()
 	failing := false
-	t := time.NewTicker(min(g.opts.Poll, mostBeat))
+	t := time.NewTicker(min(g.opts.Poll, maxHeartbeat))
 	defer t.Stop()
 	for {
-		drains, err := g.beat(ctx)
+		drains, err := g.heartbeat(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			g.log().WarnContext(ctx, "maintenance: other replicas do not hear of this one; it is gone for their drains", slog.Any("error", err))
+			g.log().WarnContext(ctx, "maintenance: heartbeat failed; drains of other instances do not wait for this one", slog.Any("error", err))
 		}
 		failing = err != nil
 		asked := map[string]bool{}
@@ -297,11 +237,11 @@ func (g *Gate) attend(ctx context.Context) {
 				work.Go(func() {
 					if g.drainHere(waiting, d) == nil {
 						its.done.Store(true)
-						g.ack(waiting, d)
+						g.sayDone(waiting, d)
 					}
 				})
 			} else if its.done.Load() {
-				g.ack(ctx, d) // somebody may have lost it
+				g.sayDone(ctx, d) // the channel may have lost it
 			}
 		}
 		if err == nil {
@@ -320,21 +260,21 @@ func (g *Gate) attend(ctx context.Context) {
 	}
 }
 
-func (g *Gate) beat(ctx context.Context) ([]Drain, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (g *Gate) heartbeat(ctx context.Context) ([]Drain, error) {
+	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
-	return g.opts.Replicas.Beat(ctx, g.replica)
+	return g.opts.Drains.Heartbeat(ctx, g.instance)
 }
 
-func (g *Gate) ack(ctx context.Context, d Drain) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (g *Gate) sayDone(ctx context.Context, d Drain) {
+	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
-	if err := g.opts.Replicas.Ack(ctx, d, g.replica); err != nil && !errors.Is(err, context.Canceled) {
-		g.log().WarnContext(ctx, "maintenance: a drain that is done cannot be told", slog.Any("error", err))
+	if err := g.opts.Drains.Done(ctx, d, g.instance); err != nil && !errors.Is(err, context.Canceled) {
+		g.log().WarnContext(ctx, "maintenance: a drain is done here, but the other instances could not be told; trying again", slog.Any("error", err))
 	}
 }
 
-// mark lets nobody in by an older record than this one, from now on.
+// mark refuses requests with an older record than this one from now on.
 func (g *Gate) mark(newest *tenancy.Tenant) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -359,7 +299,7 @@ func (g *Gate) tooOld(t *tenancy.Tenant) bool {
 	return ok && m.newest.Newer(t)
 }
 
-// forget lets go of drains of which no record of before is left.
+// forget removes the marks of drains that are so long ago that no cache has a record from before.
 func (g *Gate) forget(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

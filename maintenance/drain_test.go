@@ -17,7 +17,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/maintenance"
-	"github.com/artflow-studio/tenancy/maintenance/replicas"
+	"github.com/artflow-studio/tenancy/maintenance/drainredis"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -103,7 +103,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// Without a way to ask other replicas, a drain waits as long as they may need.
+// Without a way to ask other instances, a drain waits as long as they may need.
 func TestDrainSettles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,15 +231,15 @@ func TestDrainOfThoseWhoAreRefused(t *testing.T) {
 	})
 }
 
-// fleet is replicas of a service over one catalog.
-func fleet(t *testing.T, n int, shared maintenance.Replicas, poll time.Duration) []*rig {
+// fleet is instances of a service over one catalog.
+func fleet(t *testing.T, n int, shared maintenance.DrainChannel, poll time.Duration) []*rig {
 	t.Helper()
 	all := make([]*rig, n)
 	for i := range all {
-		all[i] = newRig(t, maintenance.GateOptions{Replicas: shared, Poll: poll})
+		all[i] = newRig(t, maintenance.GateOptions{Drains: shared, Poll: poll})
 		if i > 0 {
 			all[i] = &rig{cat: all[0].cat, acme: all[0].acme}
-			gate, err := maintenance.NewGate(all[0].cat, &maintenance.GateOptions{Replicas: shared, Poll: poll, Logger: quiet})
+			gate, err := maintenance.NewGate(all[0].cat, &maintenance.GateOptions{Drains: shared, Poll: poll, Logger: quiet})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -250,7 +250,7 @@ func fleet(t *testing.T, n int, shared maintenance.Replicas, poll time.Duration)
 	return all
 }
 
-func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(time.Duration)) {
+func testDrainOfInstances(t *testing.T, shared maintenance.DrainChannel, pause func(time.Duration)) {
 	all := fleet(t, 3, shared, 0)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -268,24 +268,24 @@ func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(t
 		}
 	}
 	eventually("do they know each other", func() bool {
-		there, _, err := shared.Who(ctx, maintenance.Drain{})
+		there, _, err := shared.Status(ctx, maintenance.Drain{})
 		return err == nil && len(there) == len(all)
 	})
 	before := all[2].request(t, all[2].acme, "GET", "/")
 	release := all[2].hold(before)
 	all[0].begin(t, tenancy.Maintenance{})
-	wantServed(t, "an old record on another replica", all[1].serve(before), true)
+	wantServed(t, "an old record on another instance", all[1].serve(before), true)
 	ended, err := drain(t.Context(), all[0].gate.Tenant(all[0].acme))
 	pause(3 * time.Second)
 	if ended() {
-		t.Error("got ended, with one in flight on another replica")
+		t.Error("got ended, with one in flight on another instance")
 	}
 	for i, k := range all {
-		eventually(fmt.Sprintf("does replica %d refuse an old record", i), func() bool {
+		eventually(fmt.Sprintf("does instance %d refuse an old record", i), func() bool {
 			return k.serve(before).Code == http.StatusServiceUnavailable
 		})
 	}
-	eventually("is one replica missing", func() bool {
+	eventually("is one instance missing", func() bool {
 		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var e *maintenance.DrainError
@@ -299,32 +299,34 @@ func testDrainOfReplicas(t *testing.T, shared maintenance.Replicas, pause func(t
 	}
 }
 
-func TestDrainOfReplicas(t *testing.T) {
+func TestDrainOfInstances(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		testDrainOfReplicas(t, new(replicas.Memory), func(d time.Duration) { time.Sleep(d) })
+		testDrainOfInstances(t, new(maintenance.MemoryDrains), func(d time.Duration) { time.Sleep(d) })
 	})
 }
 
-// toldReplicas answer what they are told, to a drain of a gate that beats there.
-type toldReplicas struct {
+// toldChannel answer what they are told, to a drain of a gate that beats there.
+type toldChannel struct {
 	there, done func(since time.Duration) []string
 	err         func(since time.Duration) error
 	asked       time.Time
 }
 
-func (r *toldReplicas) Beat(context.Context, string) ([]maintenance.Drain, error) { return nil, nil }
+func (r *toldChannel) Heartbeat(context.Context, string) ([]maintenance.Drain, error) {
+	return nil, nil
+}
 
-func (r *toldReplicas) Ask(context.Context, maintenance.Drain) error {
+func (r *toldChannel) Request(context.Context, maintenance.Drain) error {
 	if r.asked.IsZero() {
 		r.asked = time.Now()
 	}
 	return nil
 }
 
-func (r *toldReplicas) Ack(context.Context, maintenance.Drain, string) error { return nil }
+func (r *toldChannel) Done(context.Context, maintenance.Drain, string) error { return nil }
 
-func (r *toldReplicas) Who(context.Context, maintenance.Drain) (there, done []string, err error) {
+func (r *toldChannel) Status(context.Context, maintenance.Drain) (there, done []string, err error) {
 	since := time.Since(r.asked)
 	if r.err != nil {
 		err = r.err(since)
@@ -347,19 +349,19 @@ func TestDrainIsSure(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		replicas toldReplicas
-		want     time.Duration
+		channel toldChannel
+		want    time.Duration
 	}{
-		"alone":                {toldReplicas{there: during(0, 0), done: during(0, 0)}, s},
-		"done at once":         {toldReplicas{there: during(0, 1<<60, "b"), done: during(0, 1<<60, "b")}, s},
-		"done later":           {toldReplicas{there: during(0, 1<<60, "b", "c"), done: during(5*s, 1<<60, "b", "c")}, 6 * s},
-		"there a moment later": {toldReplicas{there: during(s, 1<<60, "b"), done: during(5*s, 1<<60, "b")}, 6 * s},
-		"gone":                 {toldReplicas{there: during(0, 5*s, "b"), done: during(0, 0)}, 4500*time.Millisecond + 11*s},
-		"done is forgotten":    {toldReplicas{there: during(0, 1<<60, "b"), done: during(0, 500*time.Millisecond, "b")}, s},
-		"all is lost, and told": {toldReplicas{there: func(since time.Duration) []string {
+		"alone":                {toldChannel{there: during(0, 0), done: during(0, 0)}, s},
+		"done at once":         {toldChannel{there: during(0, 1<<60, "b"), done: during(0, 1<<60, "b")}, s},
+		"done later":           {toldChannel{there: during(0, 1<<60, "b", "c"), done: during(5*s, 1<<60, "b", "c")}, 6 * s},
+		"there a moment later": {toldChannel{there: during(s, 1<<60, "b"), done: during(5*s, 1<<60, "b")}, 6 * s},
+		"gone":                 {toldChannel{there: during(0, 5*s, "b"), done: during(0, 0)}, 4500*time.Millisecond + 11*s},
+		"done is forgotten":    {toldChannel{there: during(0, 1<<60, "b"), done: during(0, 500*time.Millisecond, "b")}, s},
+		"all is lost, and told": {toldChannel{there: func(since time.Duration) []string {
 			return append(during(0, 2*s, "b")(since), during(8*s, 1<<60, "b")(since)...)
 		}, done: during(20*s, 1<<60, "b")}, 21 * s},
-		"Redis fails again and again": {toldReplicas{there: during(0, 0), done: during(0, 0), err: func(since time.Duration) error {
+		"Redis fails again and again": {toldChannel{there: during(0, 0), done: during(0, 0), err: func(since time.Duration) error {
 			if since < 10*s && since%s == 0 {
 				return errors.New("down")
 			}
@@ -367,7 +369,7 @@ func TestDrainIsSure(t *testing.T) {
 		}}, 10*s + 500*time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			k := newRig(t, maintenance.GateOptions{Replicas: &tt.replicas})
+			k := newRig(t, maintenance.GateOptions{Drains: &tt.channel})
 			k.begin(t, tenancy.Maintenance{})
 			began := time.Now()
 			if err := k.gate.Tenant(k.acme).Drain(t.Context()); err != nil || time.Since(began) != tt.want {
@@ -377,25 +379,25 @@ func TestDrainIsSure(t *testing.T) {
 	}
 }
 
-// ackReplicas lose the first words of who has done a drain, and count the others.
-type ackReplicas struct {
-	replicas.Memory
+// lossyChannel lose the first words of who has done a drain, and count the others.
+type lossyChannel struct {
+	maintenance.MemoryDrains
 	lost  int
 	acked atomic.Int64
 }
 
-func (r *ackReplicas) Ack(ctx context.Context, d maintenance.Drain, replica string) error {
+func (r *lossyChannel) Done(ctx context.Context, d maintenance.Drain, instance string) error {
 	if r.acked.Add(1) <= int64(r.lost) {
 		return errors.New("lost")
 	}
-	return r.Memory.Ack(ctx, d, replica)
+	return r.MemoryDrains.Done(ctx, d, instance)
 }
 
 // What was lost is said again, and a drain that nobody asks for any more is let go.
 func TestDrainIsToldAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		shared := &ackReplicas{lost: 10}
+		shared := &lossyChannel{lost: 10}
 		all := fleet(t, 2, shared, 0)
 		for _, k := range all {
 			run(t, k.gate)
@@ -428,11 +430,11 @@ func TestDrainIsToldAgain(t *testing.T) {
 	})
 }
 
-// Replicas that look at the service's record seldom hear of each other all the same.
-func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
+// Instances that look at the service's record seldom hear of each other all the same.
+func TestDrainOfInstancesThatLookSeldom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		all := fleet(t, 2, new(replicas.Memory), time.Minute)
+		all := fleet(t, 2, new(maintenance.MemoryDrains), time.Minute)
 		for _, k := range all {
 			run(t, k.gate)
 			time.Sleep(31 * time.Second) // they do not look at the same time
@@ -442,7 +444,7 @@ func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
 		ended, err := drain(t.Context(), all[0].gate.Tenant(all[0].acme))
 		time.Sleep(10 * time.Minute)
 		if ended() {
-			t.Errorf("got ended, %v, with one in flight on the other replica", *err)
+			t.Errorf("got ended, %v, with one in flight on the other instance", *err)
 		}
 		release()
 		time.Sleep(10 * time.Minute)
@@ -452,29 +454,29 @@ func TestDrainOfReplicasThatLookSeldom(t *testing.T) {
 	})
 }
 
-func TestDrainOfReplicasInRedis(t *testing.T) {
+func TestDrainOfInstancesInRedis(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
-	shared, err := replicas.NewRedis(client, ns)
+	shared, err := drainredis.New(client, ns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	testDrainOfReplicas(t, shared, func(d time.Duration) { time.Sleep(d) })
+	testDrainOfInstances(t, shared, func(d time.Duration) { time.Sleep(d) })
 }
 
-// deafReplicas answer nothing.
-type deafReplicas struct{ maintenance.Replicas }
+// deadChannel answer nothing.
+type deadChannel struct{ maintenance.DrainChannel }
 
-func (deafReplicas) Beat(context.Context, string) ([]maintenance.Drain, error) {
+func (deadChannel) Heartbeat(context.Context, string) ([]maintenance.Drain, error) {
 	return nil, errors.New("down")
 }
-func (deafReplicas) Ask(context.Context, maintenance.Drain) error { return errors.New("down") }
+func (deadChannel) Request(context.Context, maintenance.Drain) error { return errors.New("down") }
 
 // Nothing is drained as long as nobody can be asked.
 func TestDrainFailsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newRig(t, maintenance.GateOptions{Replicas: deafReplicas{}})
+		k := newRig(t, maintenance.GateOptions{Drains: deadChannel{}})
 		k.begin(t, tenancy.Maintenance{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -487,8 +489,8 @@ func TestDrainFailsClosed(t *testing.T) {
 func TestDrainOfTheService(t *testing.T) {
 	t.Parallel()
 	db := tenancytest.NewServer(t, "sqlite").Database(t)
-	shared := new(replicas.Memory)
-	opts := maintenance.GateOptions{DB: db, Replicas: shared, Poll: 20 * time.Millisecond}
+	shared := new(maintenance.MemoryDrains)
+	opts := maintenance.GateOptions{DB: db, Drains: shared, Poll: 20 * time.Millisecond}
 	a, b := newRig(t, opts), newRig(t, opts)
 	if err := a.gate.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -529,24 +531,24 @@ func TestDrainOfTheService(t *testing.T) {
 	}
 }
 
-// Two replicas, each with a cache, over one Redis: the guard of one refuses soon
+// Two instances, each with a cache, over one Redis: the guard of one refuses soon
 // after the other began maintenance.
 func TestSeenThroughCaches(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
-	type replica struct {
+	type instance struct {
 		cat   *catalog.Catalog
 		cache *cache.Cache
 		gate  *maintenance.Gate
 	}
-	var all [2]replica
+	var all [2]instance
 	for i := range all {
 		cat, err := catalog.NewWithStore(store, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{TTL: time.Hour, Unproven: time.Hour, Logger: quiet})
+		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -563,16 +565,16 @@ func TestSeenThroughCaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i] = replica{cat, cache, gate}
+		all[i] = instance{cat, cache, gate}
 	}
 	for _, r := range all {
-		await(t, "hearing of changes", time.Minute, func() bool { return !r.cache.Stat().Deaf })
+		await(t, "hearing of changes", time.Minute, func() bool { return !r.cache.Stat().Unsynced })
 	}
 	acme, err := all[0].cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := func(r replica) bool {
+	served := func(r instance) bool {
 		found, err := r.cache.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
 		if err != nil {
 			t.Fatal(err)
@@ -596,7 +598,7 @@ func TestSeenThroughCaches(t *testing.T) {
 				t.Fatal(err)
 			}
 			if served(all[0]) != open {
-				t.Error("the replica that made the change does not see it")
+				t.Error("the instance that made the change does not see it")
 			}
 			worst = max(worst, await(t, "the change there", time.Minute, func() bool { return served(all[1]) == open }))
 		}

@@ -25,11 +25,10 @@ type flight struct {
 	_      [112]byte                      // what another processor writes is not on the same cache line
 }
 
-// passes are by what a request may go on under the maintenance of the service and of
-// its tenant.
+// passes say why a request may go on: under the maintenance of the service, and under that of its tenant.
 type passes struct{ service, tenant pass }
 
-// pass is by what a request may go on under maintenance.
+// pass says why a request may go on under maintenance.
 type pass struct {
 	plan   *plan // nil: it was not in force
 	bypass bool  // by a cookie
@@ -93,9 +92,8 @@ func (f *flights) clean() {
 	f.all = kept
 }
 
-// count returns how many requests of the tenant are in flight, or of all if the ID
-// is empty, but for those that may go on by a pass of which but says so.
-func (f *flights) count(id tenancy.ID, but func(pass) bool) int {
+// count returns the number of requests in flight for the tenant (for all tenants if id is empty), leaving out those whose pass satisfies exempt.
+func (f *flights) count(id tenancy.ID, exempt func(pass) bool) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
@@ -108,7 +106,7 @@ func (f *flights) count(id tenancy.ID, but func(pass) bool) int {
 		if t == nil || id != "" && t.ID != id {
 			continue
 		}
-		if by := p.passed.Load().of(id); by.plan == nil || !but(by) {
+		if by := p.passed.Load().of(id); by.plan == nil || !exempt(by) {
 			n++
 		}
 	}

@@ -32,12 +32,12 @@ type Editor interface {
 // Gate begins and ends maintenance, and keeps requests out meanwhile. Its methods
 // may be called by many goroutines at once.
 type Gate struct {
-	editor  Editor
-	opts    GateOptions
-	store   *serviceStore // nil: none for the service
-	replica string        // a name for this one
-	flights flights
-	always  openPaths // those of the options
+	editor   Editor
+	opts     GateOptions
+	store    *serviceStore // nil: none for the service
+	instance string        // a name for this process, chosen at its start
+	flights  flights
+	always   openPaths // those of the options
 
 	service atomic.Pointer[plan]                // without Maintenance: none; nil: not known
 	drained atomic.Pointer[map[tenancy.ID]mark] // tenants whose older records are not served; nil: none
@@ -73,11 +73,11 @@ const (
 // GateOptions are the options of [NewGate].
 type GateOptions struct {
 	// DB is the database of the service's own record, in a table that
-	// [Gate.Migrate] makes and [Gate.Run] looks at. All replicas have the same. Default: there is no
+	// [Gate.Migrate] makes and [Gate.Run] looks at. All instances have the same. Default: there is no
 	// maintenance of the whole service.
 	DB *sqlx.DB
 	// Poll is how often [Gate.Run] looks at the service's record, and at what
-	// other replicas ask; at the latter each two seconds at least. Default: 500
+	// other instances ask; at the latter each two seconds at least. Default: 500
 	// milliseconds.
 	Poll time.Duration
 	// Client returns the address of a request's client, such as the method of that
@@ -94,9 +94,9 @@ type GateOptions struct {
 	Paths []string
 	// Refuse answers a request that goes no further because of err, a
 	// [*tenancy.MaintenanceError] or one that unwraps to [tenancy.ErrUnavailable].
-	// It must not show err's text. Default: [Answer].
+	// It must not show err's text. Default: the answer of middleware.Problem, 503 with Retry-After.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
-	// Key signs the cookies of those who bypass, the same on all replicas: at least
+	// Key signs the cookies of those who bypass, the same on all instances: at least
 	// 32 bytes from a random source. Default: one that is made of what the record
 	// keeps of the secret, so that who reads records can make cookies.
 	Key tenancy.Secret
@@ -117,11 +117,10 @@ type GateOptions struct {
 	// audit. Those of tenants' are refused by the editor: see
 	// catalog.Options.RequireActor. Default: their entries say that the actor is unknown.
 	RequireActor bool
-	// Replicas is how the replicas of the host tell each other what they have
-	// drained: package replicas, whose Memory is for a service of one process. Default:
-	// [Scope.Drain] waits for Settle.
-	Replicas Replicas
-	// Settle is how long other replicas may serve records from before a change, and
+	// Drains is how the instances of the application tell each other which drains they have done, such as package drainredis;
+	// [MemoryDrains] is for an application of one process. Default: [Scope.Drain] waits for Settle.
+	Drains DrainChannel
+	// Settle is how long other instances may serve records from before a change, and
 	// take to finish what they serve then. Default: a minute.
 	Settle time.Duration
 	// Logger is told why requests were refused, and when it is not known whether
@@ -137,7 +136,7 @@ func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	if editor == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no editor", tenancy.ErrInvalid))
 	}
-	g := &Gate{editor: editor, replica: rand.Text()}
+	g := &Gate{editor: editor, instance: rand.Text()}
 	if opts != nil {
 		g.opts = *opts
 	}
@@ -194,7 +193,7 @@ func (o *GateOptions) complete() error {
 		o.Client = peer
 	}
 	if o.Refuse == nil {
-		o.Refuse = Answer
+		o.Refuse = problem.Write
 	}
 	return nil
 }
@@ -229,11 +228,11 @@ func (g *Gate) Migrate(ctx context.Context) error {
 }
 
 // Run does what the gate does beside requests, until the context ends: it looks at
-// the service's record, and drains what other replicas ask for.
+// the service's record, and drains what other instances ask for.
 func (g *Gate) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
-	if g.opts.Replicas != nil {
+	if g.opts.Drains != nil {
 		work.Go(func() { g.attend(ctx) })
 	}
 	t := time.NewTicker(g.opts.Poll)

@@ -60,7 +60,7 @@ func TestLooksInOrder(t *testing.T) {
 	}
 }
 
-// A replica that has not seen the service's record yet looks before it counts.
+// A instance that has not seen the service's record yet looks before it counts.
 func TestDrainLooksFirst(t *testing.T) {
 	t.Parallel()
 	db := tenancytest.NewServer(t, "sqlite").Database(t)
@@ -115,14 +115,14 @@ func TestDrainOfOneScopeCountsWhatTheOtherLet(t *testing.T) {
 		r = r.WithContext(tenancy.NewContext(r.Context(), &tenancy.Tenant{ID: "acme", Access: tenancy.Access{Maintenance: tt.tenant}}))
 		g.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			served = true
-			if got := g.flights.count("", ofService.lets); got != tt.serviceWaits {
+			if got := g.flights.count("", ofService.admits); got != tt.serviceWaits {
 				t.Errorf("%d: the service's drain waits for %d, want %d", version, got, tt.serviceWaits)
 			}
-			if got := g.flights.count("acme", ofTenant.lets); got != tt.tenantWaits {
+			if got := g.flights.count("acme", ofTenant.admits); got != tt.tenantWaits {
 				t.Errorf("%d: the tenant's drain waits for %d, want %d", version, got, tt.tenantWaits)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), r)
-		if n := g.flights.count("", ofService.lets); !served || n != 0 {
+		if n := g.flights.count("", ofService.admits); !served || n != 0 {
 			t.Errorf("%d: got served %v, and %d in flight afterwards", version, served, n)
 		}
 	}

@@ -45,7 +45,7 @@ func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFou
 // [tenancy.MaintenanceClosed] unless it is set; prefixes may have any form; Bypass,
 // Generation and BeganAt are Begin's. Whoever had a bypass has none any more.
 //
-// Other replicas see it as fast as they see any change of the tenant's record, or of
+// Other instances see it as fast as they see any change of the tenant's record, or of
 // the service's within [GateOptions.Poll]. A malformed rule or path, a zone that is
 // not known, and windows that are all over are errors that unwrap to
 // [tenancy.ErrInvalid].

@@ -53,7 +53,7 @@ func (k *rig) served(t testing.TB, id tenancy.ID) bool {
 	return k.get(t, id, "/").Code == http.StatusOK
 }
 
-// Two replicas over one database.
+// Two instances over one database.
 func TestService(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {

@@ -701,7 +701,7 @@ func TestRevocationReachesReplicas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{TTL: time.Hour, Unproven: time.Hour, RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
+		cache, err := cache.NewRedis(cat, client, ns, &cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour, RedisTimeout: 5 * time.Second, Logger: quiet.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}

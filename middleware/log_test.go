@@ -221,20 +221,6 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-func TestKeysAreNotLogged(t *testing.T) {
-	t.Parallel()
-	var b bytes.Buffer
-	byKey := resolver.Func(func(*http.Request) (resolver.Match, error) {
-		return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefKey, Value: "planted"}}, nil
-	})
-	if got := ask(t, middleware.Tenant(newFinder(), byKey, logTo(&b))(&spy{}), get("/")); got != unknown {
-		t.Errorf("got %+v, want %+v", got, unknown)
-	}
-	if b.Len() == 0 || strings.Contains(b.String(), "planted") {
-		t.Errorf("got the log %q, want one without the key", &b)
-	}
-}
-
 // What is refused in front of the gate may be a request for a bypass, and what is
 // malformed may hold a token.
 func TestLogShowsNoSecretOfARequest(t *testing.T) {

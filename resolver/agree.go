@@ -56,7 +56,7 @@ func sameTenant(ctx context.Context, find tenancy.Finder, a, b tenancy.Ref) erro
 		return nil
 	}
 	differ := fmt.Errorf("%w: the request names %v and %v", tenancy.ErrInvalid, a, b)
-	if a.Kind == b.Kind && a.Kind != tenancy.RefDomain && a.Kind != tenancy.RefKey {
+	if a.Kind == b.Kind && a.Kind != tenancy.RefDomain {
 		return differ // one tenant has one ID and one slug
 	}
 	var ids [2]tenancy.ID

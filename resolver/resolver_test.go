@@ -117,20 +117,17 @@ func TestBadConfiguration(t *testing.T) {
 			"empty segment": path("/a//b/"), "dots": path("/../"), "dot": path("/./"), "percent": path("/%74/"), "blank": path("/a b/"),
 			"umlaut": path("/ü/"), "query": path("/?/"), "pattern": path("/{t}/"), "NUL": path("/\x00/"), "@": path("/@/"), "`": path("/`/"), "[": path("/[/"),
 			"kind domain": last(resolver.NewPath("/t/", &resolver.PathOptions{Kind: tenancy.RefDomain})),
-			"kind key":    last(resolver.NewPath("/t/", &resolver.PathOptions{Kind: tenancy.RefKey})),
 		},
 		"resolver.NewHeader": {
 			"no name": header("", private...), "blank in name": header("X Tenant", private...), "line end": header("X-Tenant\r\n", private...),
 			"nobody": header("X-Tenant"), "zero prefix": header("X-Tenant", netip.Prefix{}), "everybody": header("X-Tenant", private[0], everybody4),
 			"kind domain": last(resolver.NewHeader("X-Tenant", private, &resolver.HeaderOptions{Kind: tenancy.RefDomain})),
-			"kind key":    last(resolver.NewHeader("X-Tenant", private, &resolver.HeaderOptions{Kind: tenancy.RefKey})),
 		},
 		"resolver.NewProxies": {
 			"nobody": proxies(), "IPv4 everybody": proxies(everybody4), "IPv6 everybody": proxies(private[0], everybody6), "zero prefix": proxies(netip.Prefix{}),
 		},
 		"resolver.NewQuery": {
-			"no name":  last(resolver.NewQuery("", nil)),
-			"kind key": last(resolver.NewQuery("tenant", &resolver.QueryOptions{Kind: tenancy.RefKey})),
+			"no name": last(resolver.NewQuery("", nil)),
 		},
 		"resolver.NewCookie": {
 			"no key": cookie("tenant", tenancy.Secret{}, nil), "short key": cookie("tenant", short, nil),

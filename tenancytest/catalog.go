@@ -207,7 +207,7 @@ func testFind(t *testing.T, c *catalog.Catalog) {
 		{}, {Kind: tenancy.RefID}, {Kind: tenancy.RefID, Value: "acme"}, {Kind: tenancy.RefSlug, Value: "acme-1"},
 		{Kind: tenancy.RefSlug, Value: "ACME"}, {Kind: tenancy.RefSlug, Value: "acme "}, {Kind: tenancy.RefSlug, Value: "acmé"},
 		{Kind: tenancy.RefSlug, Value: "acm_"}, {Kind: tenancy.RefSlug, Value: "' OR '1'='1"}, {Kind: tenancy.RefDomain, Value: "acme"},
-		{Kind: tenancy.RefDomain, Value: "x.acme.example"}, {Kind: tenancy.RefKey, Value: "acme"}, {Kind: 99, Value: "acme"},
+		{Kind: tenancy.RefDomain, Value: "x.acme.example"}, {Kind: 99, Value: "acme"},
 		{Kind: tenancy.RefSlug, Value: strings.Repeat("a", 10<<10)},
 	} {
 		_, err := c.Find(t.Context(), ref)

@@ -290,7 +290,7 @@ func (p *program) maintenanceDrain() *cobra.Command {
 maintenance must be in force: begin it with "maintenance on".
 
 Instances tell when they are done if the application has wired
-maintenance.GateOptions.Replicas here and there. Otherwise the command waits for
+maintenance.GateOptions.Drains here and there. Otherwise the command waits for
 the time in which every instance sees the change, and does not know the rest.`,
 		Example: "  tenantctl maintenance drain acme --timeout 30s\n  tenantctl maintenance drain --service",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {

@@ -35,18 +35,18 @@ type Cache struct {
 
 	// trusted is when a record must have been loaded, or later, to be used
 	// without a further look. While nothing sets it, it is never.
-	trusted atomic.Int64
-	sample  atomic.Uint64 // which hits are counted
-	memory  memory
-	gate    *gate
-	circuit circuit.Circuit // of the origin
-	refresh chan struct{}
-	shared  *shared      // nil: no Redis
-	proven  atomic.Int64 // when a look began that heard of all changes
-	loads   sync.WaitGroup
-	running atomic.Int32 // calls of Run
-	closed  atomic.Bool  // set under the memory's lock
-	counts  counts
+	trusted  atomic.Int64
+	sample   atomic.Uint64 // which hits are counted
+	memory   memory
+	gate     *gate
+	circuit  circuit.Circuit // of the origin
+	refresh  chan struct{}
+	shared   *shared      // nil: no Redis
+	syncedAt atomic.Int64 // when a look began that heard of all changes
+	loads    sync.WaitGroup
+	running  atomic.Int32 // calls of Run
+	closed   atomic.Bool  // set under the memory's lock
+	counts   counts
 }
 
 const (
@@ -116,7 +116,7 @@ func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts 
 	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
 	c.circuit.Trip, c.circuit.Longest, c.circuit.Answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
-	c.proven.Store(distrusted)
+	c.syncedAt.Store(distrusted)
 	if c.opts.MeterProvider != nil {
 		unregister, err := c.observe(c.opts.MeterProvider)
 		if err != nil {
@@ -184,16 +184,16 @@ func (c *Cache) now() int64 { return int64(time.Since(c.base)) }
 
 // maxAge is how old a record may be that is used as it is.
 func (c *Cache) maxAge() int64 {
-	if c.shared != nil && c.deaf() {
-		return int64(c.opts.Unproven)
+	if c.shared != nil && c.unsynced() {
+		return int64(c.opts.MaxAgeUnsynced)
 	}
 	return int64(c.opts.TTL)
 }
 
-// deaf reports whether changes may be missed now.
-func (c *Cache) deaf() bool {
-	proven := c.proven.Load()
-	return proven == distrusted || c.now()-proven > int64(deafAfter)
+// unsynced reports whether changes may be missed now.
+func (c *Cache) unsynced() bool {
+	syncedAt := c.syncedAt.Load()
+	return syncedAt == distrusted || c.now()-syncedAt > int64(unsyncedAfter)
 }
 
 // soon is the age from which on a record that is used is loaded again ahead of
@@ -337,7 +337,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 
 // jitter is by how much a record is taken for older than it is, so that those that
 // were loaded together are not loaded again together.
-func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.Unproven))/10 + 1) } //nolint:gosec // not a secret
+func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.MaxAgeUnsynced))/10 + 1) } //nolint:gosec // not a secret
 
 // unavailable makes an error of the origin one that unwraps to ErrUnavailable, without
 // the load's own context.

@@ -469,9 +469,9 @@ func (a *aliases) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 func TestCacheChangesAtEachLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"})
-		key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret"}
+		alias := tenancy.Ref{Kind: tenancy.RefDomain, Value: "alias.example"}
 		o := &origin{Finder: cat}
-		c, err := cache.New(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, nil)
+		c, err := cache.New(&aliases{o, map[tenancy.Ref]tenancy.Ref{alias: byID("acme-1")}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -487,13 +487,13 @@ func TestCacheChangesAtEachLoad(t *testing.T) {
 				return
 			}
 			wg.Go(func() {
-				if got, err := c.Find(t.Context(), key); err != nil || got.Version < changed.Version {
+				if got, err := c.Find(t.Context(), alias); err != nil || got.Version < changed.Version {
 					t.Errorf("got %+v, %v after version %d", got, err, changed.Version)
 				}
 			})
 			time.Sleep(time.Second)
 		})
-		_, _ = c.Find(t.Context(), key)
+		_, _ = c.Find(t.Context(), alias)
 		wg.Wait()
 	})
 }

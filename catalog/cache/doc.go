@@ -17,7 +17,7 @@
 //     milliseconds after it was told. The cache knows when it may have missed one:
 //     it takes no longer than half a second to notice.
 //   - While it may miss some, because Redis does not answer or Run does not run:
-//     [Options.Unproven], 5 seconds unless it is set. When Redis is back, what
+//     [Options.MaxAgeUnsynced], 5 seconds unless it is set. When Redis is back, what
 //     was said meanwhile is heard of. When Redis has lost something (it was
 //     flushed, started again, failed over, or the log of changes was cut off),
 //     nothing that is in memory or in Redis is used before it was loaded again.
@@ -56,8 +56,8 @@
 // # Metrics
 //
 // With a [Options.MeterProvider] there are tenancy.catalog.cache.tenants,
-// .unknown, .hits, .unknown_hits, .misses, .redis_hits, .redis_odd, .loads,
-// .load.failures, .stale, .refused, .changes, .resets, .evictions, .deaf,
+// .unknown, .hits, .unknown_hits, .misses, .redis_hits, .redis_unreadable, .loads,
+// .load.failures, .stale, .refused, .changes, .resets, .evictions, .unsynced,
 // .redis_down and .origin_down, the same as in [Stat]. No tenant is named.
 //
 // # Spans

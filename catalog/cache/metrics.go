@@ -20,7 +20,7 @@ var observed = []struct {
 	{"tenancy.catalog.cache.unknown_hits", "{request}", "Look-ups of names remembered to lead to no tenant.", false, func(s Stat) int64 { return s.UnknownHits }},
 	{"tenancy.catalog.cache.misses", "{request}", "Look-ups that had to wait, or got a stale record.", false, func(s Stat) int64 { return s.Misses }},
 	{"tenancy.catalog.cache.redis_hits", "{record}", "Records found in Redis.", false, func(s Stat) int64 { return s.RedisHits }},
-	{"tenancy.catalog.cache.redis_odd", "{record}", "Records in Redis that could not be read.", false, func(s Stat) int64 { return s.RedisOdd }},
+	{"tenancy.catalog.cache.redis_unreadable", "{record}", "Records in Redis that could not be read.", false, func(s Stat) int64 { return s.RedisUnreadable }},
 	{"tenancy.catalog.cache.loads", "{question}", "Questions to the origin.", false, func(s Stat) int64 { return s.Loads }},
 	{"tenancy.catalog.cache.load.failures", "{question}", "Questions to the origin that failed.", false, func(s Stat) int64 { return s.LoadFailures }},
 	{"tenancy.catalog.cache.stale", "{request}", "Look-ups answered with a stale record.", false, func(s Stat) int64 { return s.Stale }},
@@ -28,7 +28,7 @@ var observed = []struct {
 	{"tenancy.catalog.cache.changes", "{change}", "Changes that were heard of.", false, func(s Stat) int64 { return s.Changes }},
 	{"tenancy.catalog.cache.resets", "{reset}", "Times when nothing in memory was trusted any more.", false, func(s Stat) int64 { return s.Resets }},
 	{"tenancy.catalog.cache.evictions", "{tenant}", "Tenants that gave their place in memory to others.", false, func(s Stat) int64 { return s.Evictions }},
-	{"tenancy.catalog.cache.deaf", "1", "Whether changes may be missed now.", true, func(s Stat) int64 { return b2i(s.Deaf) }},
+	{"tenancy.catalog.cache.unsynced", "1", "Whether changes may be missed now.", true, func(s Stat) int64 { return b2i(s.Unsynced) }},
 	{"tenancy.catalog.cache.redis_down", "1", "Whether Redis is not asked for records.", true, func(s Stat) int64 { return b2i(s.RedisDown) }},
 	{"tenancy.catalog.cache.origin_down", "1", "Whether the origin failed when it was last asked.", true, func(s Stat) int64 { return b2i(s.OriginDown) }},
 }

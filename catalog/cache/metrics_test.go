@@ -33,8 +33,8 @@ func TestCacheMetrics(t *testing.T) {
 	wantError(t, c, slug("other"), tenancy.ErrUnavailable)
 	got := collect(t, reader)
 	for name, want := range map[string]int64{
-		"tenants": 1, "unknown": 1, "hits": 2, "unknown_hits": 1, "misses": 3, "redis_hits": 0, "redis_odd": 0, "loads": 3,
-		"load.failures": 1, "stale": 0, "refused": 0, "changes": 1, "resets": 0, "evictions": 0, "deaf": 0, "redis_down": 0,
+		"tenants": 1, "unknown": 1, "hits": 2, "unknown_hits": 1, "misses": 3, "redis_hits": 0, "redis_unreadable": 0, "loads": 3,
+		"load.failures": 1, "stale": 0, "refused": 0, "changes": 1, "resets": 0, "evictions": 0, "unsynced": 0, "redis_down": 0,
 		"origin_down": 1,
 	} {
 		name = "tenancy.catalog.cache." + name

@@ -33,10 +33,10 @@ type Options struct {
 	// RedisTimeout bounds how long a request waits for Redis. Default: 50
 	// milliseconds.
 	RedisTimeout time.Duration
-	// Unproven is how old a record may become, instead of TTL, while it is not
+	// MaxAgeUnsynced is how old a record may become, instead of TTL, while it is not
 	// certain that changes are heard of: Redis does not answer, or [Cache.Run] does
 	// not run. Default: 5 seconds.
-	Unproven time.Duration
+	MaxAgeUnsynced time.Duration
 	// Logger is told when the origin or Redis fails. Default: [slog.Default].
 	Logger *slog.Logger
 	// MeterProvider gets the metrics that the package comment lists. Default:
@@ -66,7 +66,7 @@ func (o *Options) complete() error {
 		otherwise time.Duration
 		off       bool // negative means off
 	}{
-		{"TTL", &o.TTL, time.Minute, false}, {"Unproven", &o.Unproven, 5 * time.Second, false},
+		{"TTL", &o.TTL, time.Minute, false}, {"MaxAgeUnsynced", &o.MaxAgeUnsynced, 5 * time.Second, false},
 		{"RedisTimeout", &o.RedisTimeout, 50 * time.Millisecond, false}, {"LoadTimeout", &o.LoadTimeout, 5 * time.Second, false},
 		{"MaxStale", &o.MaxStale, time.Hour, true}, {"UnknownTTL", &o.UnknownTTL, 5 * time.Second, true},
 	} {
@@ -78,7 +78,7 @@ func (o *Options) complete() error {
 		}
 		*each.d = max(*each.d, 0)
 	}
-	o.Unproven = min(o.Unproven, o.TTL)
+	o.MaxAgeUnsynced = min(o.MaxAgeUnsynced, o.TTL)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

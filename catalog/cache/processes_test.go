@@ -56,7 +56,7 @@ func openProcess(file, redis string) (*catalog.Catalog, *cache.Cache, error) {
 		return nil, nil, err
 	}
 	// Nothing is seen but by changes.
-	c, err := cache.NewRedis(cat, client, alone, &cache.Options{TTL: time.Hour, Unproven: time.Hour})
+	c, err := cache.NewRedis(cat, client, alone, &cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour})
 	return cat, c, err
 }
 
@@ -69,7 +69,7 @@ func process(file, redis string) error {
 		return err
 	}
 	go func() { _ = c.Run(ctx) }()
-	for c.Stat().Deaf {
+	for c.Stat().Unsynced {
 		time.Sleep(time.Millisecond)
 	}
 	for seen := int64(0); ; time.Sleep(200 * time.Microsecond) {

@@ -27,18 +27,18 @@ var cacheScript string
 // shared is what caches of one catalog share through Redis: records, and a log of
 // changes. Its methods may be called by many goroutines at once.
 type shared struct {
-	client  rueidis.Client
-	script  *rueidis.Lua
-	prefix  string
-	format  string // of a record
-	self    string // in the log
-	timeout time.Duration
-	keep    time.Duration // a record
-	load    time.Duration // the longest
-	circuit circuit.Circuit
-	logger  *slog.Logger
-	odd     atomic.Int64 // records that could not be read
-	oddAt   atomic.Int64 // when that was last logged, Unix time
+	client     rueidis.Client
+	script     *rueidis.Lua
+	prefix     string
+	format     string // of a record
+	self       string // in the log
+	timeout    time.Duration
+	keep       time.Duration // a record
+	load       time.Duration // the longest
+	circuit    circuit.Circuit
+	logger     *slog.Logger
+	unreadable atomic.Int64 // records that could not be read
+	unreadableAt      atomic.Int64 // when that was last logged, Unix time
 
 	mu   sync.Mutex          // guards what follows
 	busy map[tenancy.Ref]int // changes that are being told
@@ -104,7 +104,7 @@ func (s *shared) read(ctx context.Context, ref tenancy.Ref, now func() int64) *s
 	}
 	switch at, _ := strconv.ParseInt(out.time, 10, 64); {
 	case err != nil:
-		s.sawOdd(ctx, ref, err)
+		s.sawUnreadable(ctx, ref, err)
 	case r.epoch == out.epoch && r.tenant != nil && r.time <= at:
 		out.tenant, out.age = r.tenant, time.Duration(at-r.time)*time.Microsecond
 	}
@@ -242,16 +242,16 @@ func (s *shared) failed(ctx context.Context, now int64, err error) {
 		return
 	}
 	if s.circuit.Failed(now) {
-		s.logger.WarnContext(ctx, "catalog: redis fails and is left alone for a time", slog.Any("error", err))
+		s.logger.WarnContext(ctx, "cache: redis does not answer; circuit open, records are loaded from the origin", slog.Any("error", err))
 	}
 }
 
-// sawOdd notes a record that could not be read, and logs one a minute: programs of
+// sawUnreadable counts a record that could not be read, and logs one a minute: programs of
 // two versions may take turns for long.
-func (s *shared) sawOdd(ctx context.Context, ref tenancy.Ref, err error) {
-	s.odd.Add(1)
+func (s *shared) sawUnreadable(ctx context.Context, ref tenancy.Ref, err error) {
+	s.unreadable.Add(1)
 	now := time.Now().Unix()
-	if last := s.oddAt.Load(); now-last >= 60 && s.oddAt.CompareAndSwap(last, now) {
-		s.logger.WarnContext(ctx, "catalog: a record in redis is not one of this program's", slog.Any("ref", ref), slog.Any("error", err))
+	if last := s.unreadableAt.Load(); now-last >= 60 && s.unreadableAt.CompareAndSwap(last, now) {
+		s.logger.WarnContext(ctx, "cache: cannot read a record in redis; loading it from the origin", slog.Any("ref", ref), slog.Any("error", err))
 	}
 }

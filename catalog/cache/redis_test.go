@@ -128,7 +128,7 @@ func await(t testing.TB, what string, holds func() bool) {
 
 func (r *replica) awaitHearing(t testing.TB) {
 	t.Helper()
-	await(t, "hearing of changes", func() bool { return !r.Stat().Deaf })
+	await(t, "hearing of changes", func() bool { return !r.Stat().Unsynced })
 }
 
 // awaitRecord returns when there is a record.
@@ -186,7 +186,7 @@ func keysOf(namespace string) string { return "tenancy:cache:" + namespace + ":{
 func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:" + slug }
 
 // long is for caches whose records end by changes alone.
-var long = cache.Options{TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour, RedisTimeout: time.Minute}
+var long = cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour, UnknownTTL: time.Hour, RedisTimeout: time.Minute}
 
 // What one replica changes, all have soon, and what one loads, the others need not
 // load.
@@ -215,7 +215,7 @@ func TestCacheReplicas(t *testing.T) {
 	wantVersion(t, a, byID("acme-1"), 2)
 	a.finds.Store(0)
 	heard := time.Now()
-	await(t, "hearing of it", func() bool { return a.Stat().Proven.After(heard) })
+	await(t, "hearing of it", func() bool { return a.Stat().SyncedAt.After(heard) })
 	wantVersion(t, a, byID("acme-1"), 2)
 	a.wantFinds(t, "a hears of its own change", 0)
 	if _, err := b.cat.AddDomain(t.Context(), "acme-1", "new.example"); err != nil {
@@ -235,7 +235,7 @@ func TestCacheReplicas(t *testing.T) {
 	}
 	await(t, "the end of it", func() bool { _, err := a.Find(t.Context(), slug("apex")); return errors.Is(err, tenancy.ErrNotFound) })
 	for _, r := range []*replica{a, b} {
-		if s := r.Stat(); s.Resets != 1 || s.RedisDown || s.Deaf || s.RedisOdd != 0 || s.Proven.IsZero() {
+		if s := r.Stat(); s.Resets != 1 || s.RedisDown || s.Unsynced || s.RedisUnreadable != 0 || s.SyncedAt.IsZero() {
 			t.Errorf("got %+v, want nothing odd", s)
 		}
 	}
@@ -279,7 +279,7 @@ func TestServicesOnOneRedisShareNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	heard := time.Now()
-	await(t, "hearing of nothing", func() bool { return second.Stat().Proven.After(heard) })
+	await(t, "hearing of nothing", func() bool { return second.Stat().SyncedAt.After(heard) })
 	wantServer(second, "pg-1")
 	second.wantFinds(t, "production, after a change of staging", 0)
 }
@@ -431,7 +431,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	wantVersion(t, newReplica(t, store, connect(t, s.URL), alone, long), slug("acme"), 2)
 }
 
-// Whatever happens to Redis, a change is seen within Unproven, or soon after Redis
+// Whatever happens to Redis, a change is seen within MaxAgeUnsynced, or soon after Redis
 // is back, and records in memory and in Redis from before are not used.
 func TestCacheRedisIsLost(t *testing.T) {
 	t.Parallel()
@@ -564,7 +564,7 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	await(t, "an unsynced cache", func() bool { return b.Stat().Unsynced })
 	began := time.Now()
 	const names = 250 // if each waited, that would be minutes
 	for i := range names {
@@ -573,7 +573,7 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	if d := time.Since(began); d > patient {
 		t.Errorf("%d requests waited for %v", names, d)
 	}
-	wantVersion(t, b, slug("acme"), 1) // as Unproven says
+	wantVersion(t, b, slug("acme"), 1) // as MaxAgeUnsynced says
 	proxy.Inject(testserver.Fault{})
 	b.awaitVersion(t, slug("acme"), 2)
 	b.awaitHearing(t)
@@ -616,12 +616,12 @@ func TestCacheLeavesNoGoroutine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.Run(ctx) })
-	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	await(t, "hearing", func() bool { return !c.Stat().Unsynced })
 	proxy.Inject(testserver.Fault{Hush: true})
 	for _, ref := range refs {
 		wantVersion(t, c, ref, 1)
 	}
-	await(t, "deafness", func() bool { return c.Stat().Deaf })
+	await(t, "an unsynced cache", func() bool { return c.Stat().Unsynced })
 	cancel()
 	wg.Wait()
 	if err := c.Close(); err != nil {
@@ -659,7 +659,7 @@ func TestCacheMissesChanges(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			wantVersion(t, b, slug("acme"), 1) // as Unproven says
+			wantVersion(t, b, slug("acme"), 1) // as MaxAgeUnsynced says
 			if err := client.Do(t.Context(), cut(client)).Error(); err != nil {
 				t.Fatal(err)
 			}
@@ -723,7 +723,7 @@ func TestCacheReplicasAgree(t *testing.T) {
 		wg.Wait()
 		end := time.Now()
 		for _, r := range all {
-			await(t, "hearing of all", func() bool { return r.Stat().Proven.After(end) })
+			await(t, "hearing of all", func() bool { return r.Stat().SyncedAt.After(end) })
 			for _, ref := range refs {
 				want, wantErr := store.Find(t.Context(), ref)
 				got, err := r.Find(t.Context(), ref)
@@ -803,7 +803,7 @@ func TestCacheTellsLaterWithoutRun(t *testing.T) {
 	})
 }
 
-// While Redis cannot be reached, records become no older than Unproven.
+// While Redis cannot be reached, records become no older than MaxAgeUnsynced.
 func TestCacheDeaf(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -811,7 +811,7 @@ func TestCacheDeaf(t *testing.T) {
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
 	opts := long
-	opts.Unproven = 100 * time.Millisecond
+	opts.MaxAgeUnsynced = 100 * time.Millisecond
 	a, b := newReplica(t, store, connect(t, s.URL), alone, opts), newReplica(t, store, broken, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
@@ -822,8 +822,8 @@ func TestCacheDeaf(t *testing.T) {
 	if err := b.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
 		t.Errorf("Check of a cache that may miss changes: got %v, want ErrUnavailable", err)
 	}
-	if s := b.Stat(); !s.Deaf {
-		t.Errorf("got %+v, want a deaf cache", s)
+	if s := b.Stat(); !s.Unsynced {
+		t.Errorf("got %+v, want an unsynced cache", s)
 	}
 	// What was said meanwhile is heard of afterwards, and nothing else is lost.
 	if err := proxy.Start(); err != nil {
@@ -835,7 +835,7 @@ func TestCacheDeaf(t *testing.T) {
 	}
 }
 
-// A cache that nobody tells anything does not take that for deafness, though Redis is
+// A cache that nobody tells anything does not take that for that, though Redis is
 // some way off.
 func TestCacheHearsSilence(t *testing.T) {
 	t.Parallel()
@@ -845,16 +845,16 @@ func TestCacheHearsSilence(t *testing.T) {
 	fill(t, store, acme())
 	r := newReplica(t, store, client, alone, long)
 	// From one proof that nothing was missed to the next, it hears all the time. A
-	// machine that stands still for a while makes it deaf meanwhile, but not always.
-	heard, before, deaf := 0, r.Stat().Proven, true
-	await(t, "times in which it was never deaf", func() bool {
+	// machine that stands still for a while makes it unsynced meanwhile, but not always.
+	heard, before, unsynced := 0, r.Stat().SyncedAt, true
+	await(t, "times in which it was always in step", func() bool {
 		s := r.Stat()
-		deaf = deaf || s.Deaf
-		if s.Proven.After(before) {
-			if !deaf {
+		unsynced = unsynced || s.Unsynced
+		if s.SyncedAt.After(before) {
+			if !unsynced {
 				heard++
 			}
-			before, deaf = s.Proven, s.Deaf
+			before, unsynced = s.SyncedAt, s.Unsynced
 		}
 		return heard == 5
 	})
@@ -863,7 +863,7 @@ func TestCacheHearsSilence(t *testing.T) {
 	}
 }
 
-// A cache that has much to catch up with is deaf until it has.
+// A cache that has much to catch up with is unsynced until it has.
 func TestCacheCatchesUp(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -873,7 +873,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	a, b := newReplica(t, store, connect(t, s.URL), alone, long), newReplica(t, store, broken, alone, long)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
-	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	await(t, "an unsynced cache", func() bool { return b.Stat().Unsynced })
 	for range 4999 { // pages that are full
 		a.Forget(t.Context(), slug("other"))
 	}
@@ -883,7 +883,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	if err := proxy.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for b.Stat().Deaf {
+	for b.Stat().Unsynced {
 		if t.Context().Err() != nil {
 			return
 		}
@@ -940,7 +940,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, c)
-	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	await(t, "hearing", func() bool { return !c.Stat().Unsynced })
 	slowDown(t, proxy, time.Hour)
 	began := time.Now()
 	for _, ref := range refs {
@@ -953,7 +953,7 @@ func TestCacheRedisIsSlow(t *testing.T) {
 		t.Errorf("got %+v, want that Redis is down", s)
 	}
 	proxy.Inject(testserver.Fault{})
-	await(t, "Redis being asked again", func() bool { return !c.Stat().RedisDown && !c.Stat().Deaf })
+	await(t, "Redis being asked again", func() bool { return !c.Stat().RedisDown && !c.Stat().Unsynced })
 }
 
 // While one Run runs, no change waits for a Redis that is down.
@@ -966,7 +966,7 @@ func TestCacheRunTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, c)
-	await(t, "hearing", func() bool { return !c.Stat().Deaf })
+	await(t, "hearing", func() bool { return !c.Stat().Unsynced })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.Run(ctx); err != nil {
@@ -988,36 +988,36 @@ func TestCacheRunTwice(t *testing.T) {
 	}
 }
 
-// A key that is revoked is forgotten by all replicas, with the tenant.
-func TestCacheForgetsKeys(t *testing.T) {
+// A name that the record does not have, but the origin knows, is forgotten by all instances with the tenant.
+func TestCacheForgetsAliases(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
 	cat := tenancytest.NewCatalog(t, acme())
-	key := tenancy.Ref{Kind: tenancy.RefKey, Value: "secret-5c6f1f9e"}
-	var revoked atomic.Bool
+	alias := tenancy.Ref{Kind: tenancy.RefDomain, Value: "alias.example"}
+	var removed atomic.Bool
 	var all []*cache.Cache
 	for range 2 {
 		o := &origin{Finder: cat}
 		o.answerAfter(func(_ context.Context, ref tenancy.Ref) {
-			if revoked.Load() && ref == byID("acme-1") {
+			if removed.Load() && ref == byID("acme-1") {
 				o.breakDown(tenancy.ErrNotFound)
 			}
 		})
 		opts := long
 		opts.Logger, opts.RedisTimeout = quiet, 5*time.Second
-		c, err := cache.NewRedis(&aliases{o, map[tenancy.Ref]tenancy.Ref{key: byID("acme-1")}}, client, ns, &opts)
+		c, err := cache.NewRedis(&aliases{o, map[tenancy.Ref]tenancy.Ref{alias: byID("acme-1")}}, client, ns, &opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		run(t, c)
-		await(t, "hearing", func() bool { return !c.Stat().Deaf })
-		wantVersion(t, c, key, 1)
+		await(t, "hearing", func() bool { return !c.Stat().Unsynced })
+		wantVersion(t, c, alias, 1)
 		all = append(all, c)
 	}
-	revoked.Store(true)
-	all[0].Forget(t.Context(), key, byID("acme-1"))
-	wantError(t, all[0], key, tenancy.ErrNotFound)
-	await(t, "the end of the key", func() bool { _, err := all[1].Find(t.Context(), key); return errors.Is(err, tenancy.ErrNotFound) })
+	removed.Store(true)
+	all[0].Forget(t.Context(), alias, byID("acme-1"))
+	wantError(t, all[0], alias, tenancy.ErrNotFound)
+	await(t, "the end of the alias", func() bool { _, err := all[1].Find(t.Context(), alias); return errors.Is(err, tenancy.ErrNotFound) })
 }
 
 // What somebody else wrote in Redis is a miss, is logged, and is written over.
@@ -1052,8 +1052,8 @@ func TestCacheOddRecords(t *testing.T) {
 		b := newReplica(t, store, client, ns, opts)
 		wantVersion(t, b, slug("acme"), 1)
 		b.wantFinds(t, what, 1)
-		if n := b.Stat().RedisOdd; n != 1 && text != "" {
-			t.Errorf("%s: counted %d odd records, want 1", what, n)
+		if n := b.Stat().RedisUnreadable; n != 1 && text != "" {
+			t.Errorf("%s: counted %d unreadable records, want 1", what, n)
 		}
 		await(t, what+" written over", func() bool { now := get(); return now != text && strings.HasSuffix(now, record) })
 	}
@@ -1158,7 +1158,7 @@ func TestCacheLookFails(t *testing.T) {
 	rule("-evalsha", "-eval")
 	a.Forget(t.Context(), slug("acme"))
 	await(t, "hearing of it", func() bool { return b.Stat().Changes > 0 })
-	await(t, "deafness", func() bool { return b.Stat().Deaf })
+	await(t, "an unsynced cache", func() bool { return b.Stat().Unsynced })
 	rule("+evalsha", "+eval")
 	b.awaitHearing(t)
 	if n := b.Stat().Resets; n != 1 {

@@ -35,20 +35,20 @@ type Stat struct {
 	// gave their place to others.
 	Changes   int64 `json:"changes"`
 	Evictions int64 `json:"evictions"`
-	// RedisHits counts records that were found in Redis, RedisOdd what could not be
+	// RedisHits counts records that were found in Redis, RedisUnreadable what could not be
 	// read there, Resets how often nothing in memory was trusted any more, because
 	// changes may have been missed: once when the cache begins to follow, and when
 	// Redis has lost its memory.
-	RedisHits int64 `json:"redis_hits"`
-	RedisOdd  int64 `json:"redis_odd"`
-	Resets    int64 `json:"resets"`
-	// RedisDown is whether Redis is not asked for records because it failed. Deaf
+	RedisHits       int64 `json:"redis_hits"`
+	RedisUnreadable int64 `json:"redis_unreadable"`
+	Resets          int64 `json:"resets"`
+	// RedisDown is whether Redis is not asked for records because it failed. Unsynced
 	// is whether changes may be missed now, and records become no older than
-	// [Options.Unproven]. Without Redis neither is.
+	// [Options.MaxAgeUnsynced]. Without Redis neither is.
 	RedisDown bool `json:"redis_down"`
-	Deaf      bool `json:"deaf"`
-	// Proven is when all changes were heard of; the zero time if never.
-	Proven time.Time `json:"proven"`
+	Unsynced  bool `json:"unsynced"`
+	// SyncedAt is when all changes were heard of; the zero time if never.
+	SyncedAt time.Time `json:"synced_at"`
 	// OriginDown is whether the origin failed when it was last asked.
 	OriginDown bool `json:"origin_down"`
 }
@@ -68,10 +68,10 @@ func (c *Cache) Stat() Stat {
 		OriginDown:   c.circuit.Open(),
 	}
 	if c.shared != nil {
-		s.RedisHits, s.RedisOdd, s.Resets = c.counts.redis.Load(), c.shared.odd.Load(), c.counts.resets.Load()
-		s.RedisDown, s.Deaf = c.shared.circuit.Open(), c.deaf()
-		if proven := c.proven.Load(); proven != distrusted {
-			s.Proven = c.base.Add(time.Duration(proven))
+		s.RedisHits, s.RedisUnreadable, s.Resets = c.counts.redis.Load(), c.shared.unreadable.Load(), c.counts.resets.Load()
+		s.RedisDown, s.Unsynced = c.shared.circuit.Open(), c.unsynced()
+		if syncedAt := c.syncedAt.Load(); syncedAt != distrusted {
+			s.SyncedAt = c.base.Add(time.Duration(syncedAt))
 		}
 	}
 	c.memory.mu.Lock()
@@ -91,8 +91,8 @@ func (c *Cache) Check(context.Context) error {
 		err = tenancy.ErrClosed
 	case c.circuit.Open():
 		err = fmt.Errorf("%w: the catalog does not answer; tenants in memory are served", tenancy.ErrUnavailable)
-	case c.shared != nil && c.deaf():
-		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.Unproven)
+	case c.shared != nil && c.unsynced():
+		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.MaxAgeUnsynced)
 	}
 	return tenancy.Wrap("cache.Cache.Check", "", err)
 }

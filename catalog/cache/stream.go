@@ -2,7 +2,7 @@ package cache
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -15,9 +15,9 @@ import (
 const (
 	// block is how long a look into the log waits for a change.
 	block = 250 * time.Millisecond
-	// deafAfter is how long ago a look may have begun that nothing was missed
+	// unsyncedAfter is how long ago a look may have begun that nothing was missed
 	// until.
-	deafAfter = 2 * block
+	unsyncedAfter = 2 * block
 	// lookTimeout bounds what should take the time of block, or none.
 	lookTimeout = block + time.Second
 	// page is how many changes are read at a time.
@@ -41,7 +41,7 @@ func (c *Cache) follow(ctx context.Context) {
 		err := f.look(ctx)
 		if err == nil {
 			if failures > patientFailures {
-				c.opts.Logger.InfoContext(ctx, "catalog: changes are followed again")
+				c.opts.Logger.InfoContext(ctx, "cache: reading changes from redis again")
 			}
 			failures = 0
 			continue
@@ -50,7 +50,7 @@ func (c *Cache) follow(ctx context.Context) {
 			return
 		}
 		if failures++; failures == patientFailures+1 {
-			c.opts.Logger.WarnContext(ctx, "catalog: changes cannot be followed", slog.Any("error", err))
+			c.opts.Logger.WarnContext(ctx, "cache: cannot read changes from redis; trying again, records are used for MaxAgeUnsynced only", slog.Any("error", err))
 		}
 		pause := min(time.Second, 20*time.Millisecond<<min(failures, 6))
 		select {
@@ -74,7 +74,7 @@ func (f *follower) look(ctx context.Context) error {
 	s := c.shared
 	got, err := s.do(ctx, lookTimeout, []string{s.prefix + "state", s.prefix + "log"}, "look", millis(sharedLife)).AsStrSlice()
 	if err == nil && len(got) != 2 {
-		err = errors.New("odd answer")
+		err = fmt.Errorf("%d answers, want 2", len(got))
 	}
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (f *follower) look(ctx context.Context) error {
 	if got[0] != f.epoch {
 		// What was said between the last look and this epoch may be lost.
 		if f.epoch != "" {
-			c.opts.Logger.WarnContext(ctx, "catalog: redis may have lost changes; all records are loaded again")
+			c.opts.Logger.WarnContext(ctx, "cache: redis may have lost changes; loading all records again")
 		}
 		f.epoch, f.last, began = got[0], got[1], asked
 		c.memory.distrust()
@@ -92,12 +92,12 @@ func (f *follower) look(ctx context.Context) error {
 		began = asked // there was nothing else to hear of
 	}
 	if time.Duration(c.now()-asked) < s.timeout && s.circuit.Answered() {
-		c.opts.Logger.InfoContext(ctx, "catalog: redis answers again")
+		c.opts.Logger.InfoContext(ctx, "cache: redis answers again; circuit closed")
 	}
 	if err := s.pay(ctx); err != nil {
 		return err
 	}
-	c.proven.Store(began)
+	c.syncedAt.Store(began)
 	return nil
 }
 
@@ -127,7 +127,7 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		f.want = f.last // if the next look fails
 	}
 	if lost {
-		c.opts.Logger.WarnContext(ctx, "catalog: changes are missing; all records are loaded again")
+		c.opts.Logger.WarnContext(ctx, "cache: changes are missing in redis; loading all records again")
 		f.last = f.want
 		c.memory.distrust()
 		c.counts.resets.Add(1)

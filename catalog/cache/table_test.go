@@ -18,7 +18,7 @@ func TestTableNoValue(t *testing.T) {
 	by.init()
 	var refs []tenancy.Ref
 	for n := range 100 {
-		refs = append(refs, tenancy.Ref{Kind: tenancy.RefKey, Value: strings.Repeat("k", n)})
+		refs = append(refs, tenancy.Ref{Kind: tenancy.RefDomain, Value: strings.Repeat("k", n)})
 	}
 	r.others = refs
 	for n, ref := range refs {

@@ -20,7 +20,7 @@ import (
 //go:embed redis.lua
 var script string
 
-// Redis is a limiter that the replicas of a service share through Redis, 5 or
+// Redis is a limiter that the instances of an application share through Redis, 5 or
 // later, alone or a cluster. Its methods may be called by many goroutines at once;
 // it starts none that outlives a call by more than the client does.
 //
@@ -36,7 +36,7 @@ var script string
 //
 // When Redis does not answer in time, requests are counted in this process; after
 // some in a row Redis is left alone for a time, up to 10 seconds, and then asked
-// with one request. See [RedisOptions.Replicas].
+// with one request. See [RedisOptions.Instances].
 type Redis struct {
 	client rueidis.Client
 	prefix string // of the keys
@@ -51,12 +51,12 @@ type Redis struct {
 type RedisOptions struct {
 	// Timeout is how long a request may be kept by Redis. Default: 50 milliseconds.
 	Timeout time.Duration
-	// Replicas is in how many replicas the service runs: while Redis does not
+	// Instances is the number of instances of the application: while Redis does not
 	// answer, each lets this part of each rate pass, and one request at once at the
 	// least. It starts with full bursts. Default: 1, so that each lets a whole rate
 	// pass. Negative: then no request passes, and Take returns an error that unwraps
 	// to [tenancy.ErrUnavailable].
-	Replicas int
+	Instances int
 	// Local has the sizes for what is counted while Redis does not answer. Default:
 	// those of [NewMemory].
 	Local *MemoryOptions
@@ -85,8 +85,8 @@ func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Red
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	if o.Replicas == 0 {
-		o.Replicas = 1
+	if o.Instances == 0 {
+		o.Instances = 1
 	}
 	prefix, err := rediskit.Prefix("ratelimit", namespace)
 	switch {
@@ -99,7 +99,7 @@ func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Red
 		return nil, tenancy.Wrap("ratelimit.NewRedis", "", err)
 	}
 	r.prefix = prefix
-	if o.Replicas > 0 {
+	if o.Instances > 0 {
 		r.local = NewMemory(o.Local)
 	}
 	r.down.Trip, r.down.Longest, r.down.Answer = 3, 10*time.Second, o.Timeout
@@ -154,7 +154,7 @@ func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 		// The text alone: a context that ended is the client's own.
 		return false, tenancy.Wrap(op, id, fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
 	}
-	return r.local.take(id, limits, int64(r.opts.Replicas)), nil
+	return r.local.take(id, limits, int64(r.opts.Instances)), nil
 }
 
 var errLeftAlone = errors.New("it has not answered of late")
@@ -220,12 +220,12 @@ func (r *Redis) logger() *slog.Logger {
 
 func (r *Redis) failed(ctx context.Context, err error) {
 	if r.down.Failed(r.now()) {
-		r.logger().ErrorContext(ctx, "ratelimit: redis fails and is left alone for a time", slog.Any("error", err))
+		r.logger().ErrorContext(ctx, "ratelimit: redis does not answer; circuit open, limits are counted in this process", slog.Any("error", err))
 	}
 }
 
 func (r *Redis) answered(ctx context.Context) {
 	if r.down.Answered() {
-		r.logger().InfoContext(ctx, "ratelimit: redis answers again")
+		r.logger().InfoContext(ctx, "ratelimit: redis answers again; circuit closed")
 	}
 }

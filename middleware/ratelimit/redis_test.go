@@ -114,7 +114,7 @@ func TestRedisConforms(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLimiter(t, func(t *testing.T) ratelimit.Limiter {
 		client, ns := tenancytest.Redis(t)
-		return newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
+		return newRedis(t, client, ns, ratelimit.RedisOptions{Instances: -1})
 	})
 }
 
@@ -213,7 +213,7 @@ func TestRedisKeys(t *testing.T) {
 func TestRedisFindsOddTexts(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
-	r := newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
+	r := newRedis(t, client, ns, ratelimit.RedisOptions{Instances: -1})
 	key := tenantKey(ns)
 	for text, want := range map[string]int{
 		"": 2, "x": 2, "nan": 2, "-nan": 2, "-inf": 2, "-1e300": 2, "0": 2, "1e-300": 2, "0x10": 2,
@@ -246,7 +246,7 @@ func TestRedisFindsOddTexts(t *testing.T) {
 func TestRedisOwesLessThanAMicrosecond(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
-	r := newRedis(t, client, ns, ratelimit.RedisOptions{Replicas: -1})
+	r := newRedis(t, client, ns, ratelimit.RedisOptions{Instances: -1})
 	key := tenantKey(ns)
 	for _, rate := range []ratelimit.Rate{{Limit: 1_500_000, Burst: 1}, {Limit: 6_000_000, Burst: 10}} {
 		if err := client.Do(t.Context(), client.B().Set().Key(key).Value("1e300").Px(time.Minute).Build()).Error(); err != nil {
@@ -277,7 +277,7 @@ func TestRedisPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User, u.RawQuery = url.UserPassword("limiter", "secret"), "client_cache=0"
-	r := newRedis(t, connect(t, u.String()), alone, ratelimit.RedisOptions{Replicas: -1})
+	r := newRedis(t, connect(t, u.String()), alone, ratelimit.RedisOptions{Instances: -1})
 	if n := passed(t, r, 5, hourly(10)); n != 5 {
 		t.Errorf("%d passed, want 5", n)
 	}
@@ -287,7 +287,7 @@ func TestRedisPermissions(t *testing.T) {
 	if n := passed(t, r, 10, hourly(10)); n != 5 {
 		t.Errorf("without the script: %d passed, want 5", n)
 	}
-	other := newRedis(t, connect(t, u.String()), "other", ratelimit.RedisOptions{Replicas: -1})
+	other := newRedis(t, connect(t, u.String()), "other", ratelimit.RedisOptions{Instances: -1})
 	_, err = other.Take(acme(t), hourly(10))
 	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
@@ -334,7 +334,7 @@ func TestRedisIsSlow(t *testing.T) {
 	client, proxy := proxied(t, startRedis(t))
 	var log bytes.Buffer
 	const timeout = time.Second
-	r := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: timeout, Replicas: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: timeout, Instances: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	passed(t, r, 1, hourly(100))
 	if r.Down() {
 		t.Fatal("down before it was slow")
@@ -361,7 +361,7 @@ func TestRedisIsSlow(t *testing.T) {
 	if d := time.Since(began); d > patient {
 		t.Errorf("took %v", d)
 	}
-	if n := strings.Count(log.String(), "left alone"); n != 1 {
+	if n := strings.Count(log.String(), "circuit open"); n != 1 {
 		t.Errorf("got %d messages, want 1: %s", n, &log)
 	}
 
@@ -388,8 +388,8 @@ func TestRedisIsKilled(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	local := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Replicas: 2})
-	strict := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Replicas: -1})
+	local := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Instances: 2})
+	strict := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: time.Second, Instances: -1})
 	for _, r := range []*ratelimit.Redis{local, strict} {
 		passed(t, r, 1, hourly(100))
 	}
@@ -441,7 +441,7 @@ func TestRedisMalformedTenant(t *testing.T) {
 func TestRedisContextEnds(t *testing.T) {
 	t.Parallel()
 	client, proxy := proxied(t, startRedis(t))
-	r := newRedis(t, client, alone, ratelimit.RedisOptions{Replicas: -1, Timeout: time.Hour})
+	r := newRedis(t, client, alone, ratelimit.RedisOptions{Instances: -1, Timeout: time.Hour})
 	passed(t, r, 1, hourly(100))
 	slowDown(t, proxy)
 	for range 6 {

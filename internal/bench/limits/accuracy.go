@@ -85,7 +85,7 @@ func accuracyChild(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	limiter, err := ratelimit.NewRedis(client, "bench", &ratelimit.RedisOptions{Replicas: -1, Timeout: 10 * time.Second})
+	limiter, err := ratelimit.NewRedis(client, "bench", &ratelimit.RedisOptions{Instances: -1, Timeout: 10 * time.Second})
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type side struct {
 const plenty = 1_000_000_000
 
 func sides(client rueidis.Client, address string) ([]side, error) {
-	limiter, err := ratelimit.NewRedis(client, "bench", &ratelimit.RedisOptions{Replicas: -1, Timeout: 10 * time.Second})
+	limiter, err := ratelimit.NewRedis(client, "bench", &ratelimit.RedisOptions{Instances: -1, Timeout: 10 * time.Second})
 	if err != nil {
 		return nil, err
 	}

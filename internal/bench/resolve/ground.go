@@ -203,7 +203,7 @@ func (g *ground) warmCache(ctx context.Context, n int, opts cache.Options) (*cac
 		running.Wait()
 		_ = cache.Close()
 	}
-	for cache.Stat().Deaf && ctx.Err() == nil {
+	for cache.Stat().Unsynced && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	err = crowd(16, n, func(i int) error {

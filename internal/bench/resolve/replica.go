@@ -48,7 +48,7 @@ func replica(ctx context.Context, text string) error {
 			return err
 		}
 		// Nothing is seen but by changes.
-		opts := cache.Options{Logger: quiet, TTL: time.Hour, Unproven: time.Hour, UnknownTTL: time.Hour}
+		opts := cache.Options{Logger: quiet, TTL: time.Hour, MaxAgeUnsynced: time.Hour, UnknownTTL: time.Hour}
 		if records, err = cache.NewRedis(cat, client, namespace, &opts); err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func replica(ctx context.Context, text string) error {
 		return err
 	}
 	go func() { _ = records.Run(ctx) }()
-	for records.Stat().Deaf {
+	for records.Stat().Unsynced {
 		time.Sleep(time.Millisecond)
 	}
 	var gaps []time.Duration

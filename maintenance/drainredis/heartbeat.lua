@@ -1,4 +1,4 @@
--- KEYS: replicas, drains. ARGV: replica, for how long it is there in ms.
+-- KEYS: instances, drains. ARGV: instance, for how long it is there in ms.
 -- Returns the drains that are asked for.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

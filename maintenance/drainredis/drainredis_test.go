@@ -1,0 +1,145 @@
+package drainredis_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/drainredis"
+	"github.com/artflow-studio/tenancy/tenancytest"
+)
+
+// conforms is what every [maintenance.DrainChannel] does.
+func conforms(t *testing.T, r maintenance.DrainChannel) {
+	ctx := t.Context()
+	wantStatus := func(d maintenance.Drain, wantThere, wantDone []string) {
+		t.Helper()
+		there, done, err := r.Status(ctx, d)
+		slices.Sort(there)
+		slices.Sort(done)
+		if err != nil || !slices.Equal(there, wantThere) || !slices.Equal(done, wantDone) {
+			t.Errorf("Status: got %v and %v, %v, want %v and %v", there, done, err, wantThere, wantDone)
+		}
+	}
+	wantHeartbeat := func(instance string, want ...maintenance.Drain) {
+		t.Helper()
+		got, err := r.Heartbeat(ctx, instance)
+		slices.SortFunc(got, func(a, b maintenance.Drain) int { return int(a.Version - b.Version) })
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("Heartbeat: got %+v, %v, want %+v", got, err, want)
+		}
+	}
+	one, two := maintenance.Drain{ID: "d1", Tenant: "acme", Version: 1}, maintenance.Drain{ID: "d2", Version: 1 << 60}
+	wantStatus(one, nil, nil)
+	wantHeartbeat("a")
+	wantHeartbeat("b")
+	wantHeartbeat("b")
+	wantStatus(one, []string{"a", "b"}, nil)
+	for range 2 {
+		if err := errors.Join(r.Request(ctx, one), r.Request(ctx, two)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantHeartbeat("a", one, two)
+	wantHeartbeat("c", one, two)
+	for range 2 {
+		if err := errors.Join(r.Done(ctx, one, "b"), r.Done(ctx, one, "c")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantStatus(one, []string{"a", "b", "c"}, []string{"b", "c"})
+	wantStatus(two, []string{"a", "b", "c"}, nil)
+}
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	conforms(t, new(maintenance.MemoryDrains))
+	synctest.Test(t, func(t *testing.T) {
+		r := new(maintenance.MemoryDrains)
+		d := maintenance.Drain{ID: "d1", Version: 1}
+		if _, err := r.Heartbeat(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Request(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Second)
+		if got, err := r.Heartbeat(t.Context(), "b"); err != nil || len(got) != 0 {
+			t.Errorf("nobody asks any more: got %v, %v", got, err)
+		}
+		if err := r.Done(t.Context(), d, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, done, err := r.Status(t.Context(), d); err != nil || len(done) != 0 {
+			t.Errorf("done after nobody asks any more: got %v, %v, want it kept nowhere", done, err)
+		}
+		time.Sleep(20 * time.Second)
+		if there, _, err := r.Status(t.Context(), d); err != nil || !slices.Equal(there, []string{"b"}) {
+			t.Errorf("got %v, %v, want the one that beat lately", there, err)
+		}
+	})
+}
+
+func TestRedis(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	prefix := "tenancy:drainredis:" + ns + ":"
+	r, err := drainredis.New(client, ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, r)
+	for key, most := range map[string]int64{"instances": 30_000, "drains": 10_000, "done:d1": 60_000} {
+		ttl, err := client.Do(t.Context(), client.B().Pttl().Key(prefix+"{maintenance}:"+key).Build()).AsInt64()
+		if err != nil || ttl <= 0 || ttl > most {
+			t.Errorf("%s: got a life of %d ms, %v, want it to expire within %d", key, ttl, err, most)
+		}
+	}
+	// What is long over, or cannot be read, is not there.
+	for _, command := range [][]string{
+		{"ZADD", prefix + "{maintenance}:instances", "1", "old"}, {"ZADD", prefix + "{maintenance}:drains", "1", `{"id":"old"}`},
+		{"ZADD", prefix + "{maintenance}:drains", "9999999999999", "{"},
+	} {
+		if err := client.Do(t.Context(), client.B().Arbitrary(command...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if there, _, err := r.Status(t.Context(), maintenance.Drain{ID: "x"}); err != nil || slices.Contains(there, "old") {
+		t.Errorf("got %v, %v, want nobody who is gone", there, err)
+	}
+	if got, err := r.Heartbeat(t.Context(), "a"); err != nil || len(got) != 2 {
+		t.Errorf("got %v, %v, want two drains", got, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = r.Heartbeat(ended, "a")
+	_, _, whoErr := r.Status(ended, maintenance.Drain{ID: "x"})
+	for _, err := range []error{err, whoErr, r.Request(ended, maintenance.Drain{ID: "x"}), r.Done(ended, maintenance.Drain{ID: "x"}, "a")} {
+		if !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("no answer: got %v, want ErrUnavailable", err)
+		}
+	}
+	other, err := drainredis.New(client, ns+".other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Heartbeat(t.Context(), "here"); err != nil {
+		t.Fatal(err)
+	}
+	if there, _, err := other.Status(t.Context(), maintenance.Drain{ID: "x"}); err != nil || len(there) != 0 {
+		t.Errorf("another namespace: got the instances %q, %v, want none", there, err)
+	}
+	for _, odd := range []string{"", "a:b", "a{b}"} {
+		if _, err := drainredis.New(client, odd); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("namespace %q: got %v, want ErrInvalid", odd, err)
+		}
+	}
+	if _, err := drainredis.New(nil, "x"); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("no client: got %v, want ErrInvalid", err)
+	}
+}
