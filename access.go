@@ -44,7 +44,7 @@ type APIKey struct {
 	Name string `json:"name,omitempty"`
 	// Hash is the SHA-256 of the key's text. It is zero where keys are only listed.
 	Hash Digest `json:"hash,omitzero"`
-	// Scopes are the host's.
+	// Scopes are the application's.
 	Scopes []string `json:"scopes,omitempty"`
 	// Allow are the addresses that the key may be used from; none is all.
 	Allow     []netip.Prefix `json:"allow,omitempty"`
@@ -112,7 +112,7 @@ const (
 )
 
 // MaintenanceError says that a request goes no further because of maintenance. It
-// unwraps to [ErrUnavailable].
+// wraps [ErrUnavailable].
 type MaintenanceError struct {
 	Mode MaintenanceMode
 	// Message and Contact are for the client.
@@ -228,7 +228,7 @@ const (
 	maxPath     = 1024
 )
 
-// validate returns an error that unwraps to [ErrInvalid] for what no record may
+// validate returns an error that wraps [ErrInvalid] for what no record may
 // hold.
 func (g *Access) validate() error {
 	for name, n := range map[string][2]int{
@@ -282,7 +282,7 @@ func (g *Access) validate() error {
 	return g.Maintenance.Validate()
 }
 
-// Validate returns an error that unwraps to [ErrInvalid] for what no record may
+// Validate returns an error that wraps [ErrInvalid] for what no record may
 // hold. It does not read the windows' rules, which are the package maintenance's.
 func (m *Maintenance) Validate() error {
 	if m.Mode != MaintenanceClosed && m.Mode != MaintenanceReadOnly {

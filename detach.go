@@ -3,7 +3,7 @@ package tenancy
 import "context"
 
 // Detach returns a context for work that outlives the request: it carries the
-// tenant and every other value of ctx, such as the span and what the host put
+// tenant and every other value of ctx, such as the span and what the application put
 // there, but ends when life ends and not when ctx does. life is a context of
 // the program's, which ends at shutdown or, through [context.WithTimeout],
 // before. What it carries counts where ctx carries nothing, except the tenant, the

@@ -28,7 +28,7 @@ import (
 //	}
 //
 // Missing, unknown and repeated fields, names in another case, and malformed
-// values are errors that unwrap to [ErrInvalid], so that nobody who reads an
+// values are errors that wrap [ErrInvalid], so that nobody who reads an
 // envelope takes it for another tenant's than OpenJob does. When encoded it has at
 // most 1 MiB; four times that is read, for queues that write JSON anew with
 // spaces and escapes of their own.
@@ -38,7 +38,7 @@ type Envelope[T any] struct {
 	Tenant ID `json:"tenant"`
 	// SealedAt is when [SealJob] was called, in UTC, to the microsecond.
 	SealedAt time.Time `json:"sealed_at"`
-	// Trace is for the host's tracing, which writes and reads it: OpenTelemetry's
+	// Trace is for the application's tracing, which writes and reads it: OpenTelemetry's
 	// propagators do through propagation.MapCarrier. SealJob leaves it empty.
 	Trace map[string]string `json:"trace,omitempty"`
 	// Actor is who asked for the job, or nil. Only [SealJobWithActor] sets it. Whoever
@@ -54,8 +54,8 @@ const (
 )
 
 // SealJob returns an envelope for the context's tenant. Without a tenant the error
-// unwraps to [ErrNoTenant]. Whether the payload can be written shows when the
-// envelope is encoded; an error then is one that unwraps to [ErrInvalid].
+// wraps [ErrNoTenant]. Whether the payload can be written shows when the
+// envelope is encoded; an error then is one that wraps [ErrInvalid].
 func SealJob[T any](ctx context.Context, payload T) (*Envelope[T], error) {
 	const op = "tenancy.SealJob"
 	t, err := Require(ctx)
@@ -90,7 +90,7 @@ func SealJobWithActor[T any](ctx context.Context, payload T) (*Envelope[T], erro
 //
 // With an error there is no context, nothing of the job was done, and the job
 // must be kept. Where the job's tenant is known, the error is an [Error] that
-// says which. What to do depends on what it unwraps to:
+// says which. What to do depends on what it wraps:
 //
 //   - [ErrUnavailable]; [context.Canceled] and [context.DeadlineExceeded],
 //     which are passed on as they are: try again soon.
@@ -104,7 +104,7 @@ func SealJobWithActor[T any](ctx context.Context, payload T) (*Envelope[T], erro
 //     good; the worker passes on the context of the job before.
 //   - any other: what the finder failed with. Try again.
 //
-// Errors of the job itself are the host's own and come after. Work on tenants
+// Errors of the job itself are the application's own and come after. Work on tenants
 // that are not served, such as the export of an archived one, is not for
 // envelopes: look the record up and use [NewContext].
 func OpenJob[T any](ctx context.Context, find Finder, data []byte) (context.Context, *Envelope[T], error) {

@@ -14,7 +14,7 @@ var (
 	// middleware, or use [NewContext].
 	ErrNoTenant = errors.New("no tenant in the context")
 	// ErrUnresolved: the request names no tenant. Ask the next strategy, or
-	// treat the request as one for the host itself.
+	// treat the request as one for the application itself.
 	ErrUnresolved = errors.New("the request names no tenant")
 	// ErrNotFound: there is no such thing. Do not ask again.
 	ErrNotFound = errors.New("not found")
@@ -79,7 +79,7 @@ func Wrap(op string, tenant ID, err error) error {
 	return &Error{Op: op, Tenant: tenant, Err: err}
 }
 
-// StatusError says why a tenant is not served. It unwraps to [ErrNotActive].
+// StatusError says why a tenant is not served. It wraps [ErrNotActive].
 type StatusError struct {
 	Status Status
 	// Tenant is the record, for a page that names it. It may be nil, and must

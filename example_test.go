@@ -76,7 +76,7 @@ func ExampleOpen() {
 	if err != nil {
 		panic(err)
 	}
-	queued, err := json.Marshal(job) // goes into the host's queue
+	queued, err := json.Marshal(job) // goes into the application's queue
 	if err != nil {
 		panic(err)
 	}

@@ -26,7 +26,7 @@ const (
 	maxSetting = 4096
 )
 
-// ID identifies a tenant for ever: 1 to 36 lower-case letters, digits, hyphens
+// ID identifies a tenant forever: 1 to 36 lower-case letters, digits, hyphens
 // and underscores, the first and the last a letter or digit. The form fits
 // UUIDs, file names and database names, and two IDs never differ in case alone.
 type ID string
@@ -53,7 +53,7 @@ func NewID() ID {
 	return ID(out[:])
 }
 
-// Validate reports a malformed ID with an error that unwraps to [ErrInvalid].
+// Validate reports a malformed ID with an error that wraps [ErrInvalid].
 func (id ID) Validate() error {
 	if len(id) == 0 || len(id) > maxID {
 		return fmt.Errorf("%w: tenant ID of %d bytes, want 1 to %d", ErrInvalid, len(id), maxID)
@@ -68,7 +68,7 @@ func (id ID) Validate() error {
 	return nil
 }
 
-// ValidateSlug reports a malformed slug with an error that unwraps to
+// ValidateSlug reports a malformed slug with an error that wraps
 // [ErrInvalid]. A slug is a DNS label in lower case: 1 to 63 letters, digits
 // and inner hyphens, none of them both third and fourth (those are the mark of
 // encoded names: RFC 5891, section 4.2.3.1).
@@ -82,7 +82,7 @@ func ValidateSlug(slug string) error {
 	return nil
 }
 
-// ValidateDomain reports a malformed domain with an error that unwraps to
+// ValidateDomain reports a malformed domain with an error that wraps
 // [ErrInvalid]. A domain is a host name in lower-case ASCII without port and
 // trailing dot, at most 253 bytes long, and not an IP address.
 func ValidateDomain(domain string) error {
@@ -150,7 +150,7 @@ func labelProblem(label string) string {
 func lowerAlnum(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
 // ReservedSlugs returns the names that by default no tenant may have and no
-// subdomain resolves to, because hosts use them for themselves.
+// subdomain resolves to, because applications use them for themselves.
 func ReservedSlugs() []string {
 	return []string{
 		"account", "admin", "api", "app", "assets", "auth", "autoconfig", "autodiscover", "billing", "blog",
@@ -160,7 +160,7 @@ func ReservedSlugs() []string {
 	}
 }
 
-// Validate reports the first malformed field with an error that unwraps to
+// Validate reports the first malformed field with an error that wraps
 // [ErrInvalid]. It does not ask for a placement: a record may be made before
 // the place for its data is chosen.
 func (t *Tenant) Validate() error {
@@ -228,7 +228,7 @@ func (t *Tenant) Validate() error {
 }
 
 // ValidateDatabaseName reports a name that is not safe on every engine with an
-// error that unwraps to [ErrInvalid]: 1 to 63 lower-case letters, digits,
+// error that wraps [ErrInvalid]: 1 to 63 lower-case letters, digits,
 // hyphens and underscores, the first a letter or digit, and none of the names
 // that servers use themselves.
 func ValidateDatabaseName(name string) error {

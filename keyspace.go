@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Keyspace makes the keys under which a host keeps what belongs to its tenants
+// Keyspace makes the keys under which an application keeps what belongs to its tenants
 // in a store that they share: entries of a cache, locks, queues, counters. Its
 // value is the name with which all its keys begin: 1 to 64 ASCII letters,
 // digits, dots, hyphens and underscores.
@@ -38,7 +38,7 @@ const maxKeyspace = 64
 // first keeps it apart from [Keyspace.Prefix]. In a part, everything but ASCII
 // letters, digits and "-_.~" is encoded as in a URL's query. Without a tenant
 // the error is [ErrNoTenant]; a malformed name of the keyspace or ID of the
-// tenant is one that unwraps to [ErrInvalid].
+// tenant is one that wraps [ErrInvalid].
 func (k Keyspace) Key(ctx context.Context, part string, parts ...string) (string, error) {
 	key, err := k.Prefix(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (k Keyspace) Prefix(ctx context.Context) (string, error) {
 }
 
 // Split returns the tenant and the parts of a key that [Keyspace.Key] made. Any
-// other key, one of another keyspace among them, is an error that unwraps to
+// other key, one of another keyspace among them, is an error that wraps
 // [ErrInvalid] and does not show the key.
 func (k Keyspace) Split(key string) (tenant ID, parts []string, err error) {
 	if err := k.validate(); err != nil {

@@ -9,11 +9,11 @@
 // [Scope]. It imports only the standard library and everything else may import it.
 //
 //   - resolver: which tenant does this request name?
-//   - middleware: func(http.Handler) http.Handler around the host's handlers
+//   - middleware: func(http.Handler) http.Handler around the application's handlers
 //   - catalog: the record of tenants, in SQL
 //   - dbpool: the tenant's database handle
 //   - maintenance: creating tenants and migrating their schemas
-//   - tenancytest: fakes, fresh databases and the isolation test for hosts
+//   - tenancytest: fakes, fresh databases and the isolation test for applications
 package tenancy
 
 import (
@@ -41,7 +41,7 @@ type Tenant struct {
 	Status  Status   `json:"status"`
 	// Placement says where the tenant's data lives.
 	Placement Placement `json:"placement"`
-	// Plan is the host's name for what the tenant has bought.
+	// Plan is the application's name for what the tenant has bought.
 	Plan string `json:"plan,omitempty"`
 	// Limits and Settings are the application's, but for the keys that packages of this
 	// module read. Of Limits: "rate.tenant", "rate.key", "rate.address", "burst.tenant",
@@ -134,7 +134,7 @@ type Ref struct {
 
 // NewRef returns the Ref of the given kind after checking that value has the
 // form of that kind: an ID, a slug, or a domain in lower-case ASCII. A value
-// that has not is an error that unwraps to [ErrInvalid].
+// that has not is an error that wraps [ErrInvalid].
 func NewRef(kind RefKind, value string) (Ref, error) {
 	var err error
 	switch kind {
@@ -158,8 +158,8 @@ func (r Ref) String() string { return r.Kind.String() + ":" + r.Value }
 
 // Finder looks a tenant up by what a request named.
 //
-// An implementation returns an error that unwraps to [ErrNotFound] when there
-// is no such tenant, and one that unwraps to [ErrUnavailable] when it cannot
+// An implementation returns an error that wraps [ErrNotFound] when there
+// is no such tenant, and one that wraps [ErrUnavailable] when it cannot
 // tell. It returns tenants in every [Status]. The record is shared: neither
 // side modifies it afterwards. Find is called by many goroutines at once.
 type Finder interface {

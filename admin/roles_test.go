@@ -95,7 +95,7 @@ func TestRoles(t *testing.T) {
 				}
 				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{key}", "none", "{schedule}", "none", "{server}", "none", "{token}", "none", "{view}", "none", "{invitation}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
 				if path == "live" || path == "auth/sign-out" || path == "sessions" && row.Method == "DELETE" {
-					path += "?unknown=1" // would go on for ever, or end what later rows need; it is admitted and then refused
+					path += "?unknown=1" // would go on forever, or end what later rows need; it is admitted and then refused
 				}
 				probe := &client{c: c, cookies: cl.cookies, undocumented: true}
 				if strings.HasPrefix(path, "auth/sign-out") {

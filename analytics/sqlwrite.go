@@ -43,7 +43,7 @@ const (
 )
 
 // errReopen says that a write opens again what was rolled up: two that held the lock
-// together would wait for each other for ever.
+// together would wait for each other forever.
 var errReopen = errors.New("a part is older than the last roll-up")
 
 func (s *SQL) write(ctx context.Context, b *Batch, how lockMode) (now time.Time, err error) {

@@ -1,6 +1,6 @@
 // Package catalog keeps the record of tenants.
 //
-// [New] keeps it in a SQL database of the host's, in tables whose names begin
+// [New] keeps it in a SQL database of the application, in tables whose names begin
 // with "tenancy_" and that [Catalog.Migrate] makes. The record is the control
 // plane's alone: no tenant's data is in it, and of secrets only hashes.
 //
@@ -38,7 +38,7 @@ import (
 // Methods are called by many goroutines at once, neither keep nor modify the
 // records they are given, and return records that are the caller's to keep. A change
 // and what its [Within] writes are made together or not at all.
-// Errors unwrap to the sentinels named below; any other error is taken as
+// Errors wrap the sentinels named below; any other error is taken as
 // [tenancy.ErrUnavailable].
 type Store interface {
 	// Insert adds a record. Its ID, slug or one of its domains being taken is
@@ -126,7 +126,7 @@ type Options struct {
 
 // New returns the catalog in a SQL database, whose dialect is that of
 // db.DriverName: pgx, postgres, mysql or sqlite. Another driver is an error that
-// unwraps to [tenancy.ErrInvalid]. The caller keeps db, and closes it.
+// wraps [tenancy.ErrInvalid]. The caller keeps db, and closes it.
 func New(db *sqlx.DB, opts *Options) (*Catalog, error) {
 	store, err := newSQLStore(db)
 	if err == nil && opts != nil && opts.Audit != nil {
@@ -141,7 +141,7 @@ func New(db *sqlx.DB, opts *Options) (*Catalog, error) {
 	return NewWithStore(store, opts)
 }
 
-// NewWithStore returns the catalog over a store of the host's own.
+// NewWithStore returns the catalog over a store of the application.
 func NewWithStore(store Store, opts *Options) (*Catalog, error) {
 	if store == nil {
 		return nil, tenancy.Wrap("catalog.NewWithStore", "", fmt.Errorf("%w: no store", tenancy.ErrInvalid))
@@ -193,8 +193,8 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // empty ID is filled in, an empty name is the slug, the status is
 // [tenancy.StatusProvisioning] unless it is set, domains may be spelled in any
 // way, tags in any case and order; version and times are the catalog's. A taken ID, slug or domain is an
-// error that unwraps to [tenancy.ErrExists], a malformed field or reserved slug
-// one that unwraps to [tenancy.ErrInvalid].
+// error that wraps [tenancy.ErrExists], a malformed field or reserved slug
+// one that wraps [tenancy.ErrInvalid].
 //
 // Create makes the record alone. lifecycle.Lifecycle makes the tenant with
 // its database.
@@ -242,7 +242,7 @@ func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) erro
 }
 
 // Find returns the tenant that the ref names, in whatever status, or an error
-// that unwraps to [tenancy.ErrNotFound]. It implements [tenancy.Finder].
+// that wraps [tenancy.ErrNotFound]. It implements [tenancy.Finder].
 func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
 	t, err := c.find(ctx, ref)
 	if err != nil {
@@ -265,10 +265,10 @@ func (c *Catalog) byID(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, err
 
 // Update writes a changed copy of a record and returns the new one. The version
 // must still be the one that was read: if somebody changed the record since,
-// the error unwraps to [tenancy.ErrConflict] and nothing is written. ID,
+// the error wraps [tenancy.ErrConflict] and nothing is written. ID,
 // creation time and version cannot be changed; an illegal change of status (see
-// [tenancy.Status.CanBecome]) and malformed fields are errors that unwrap to
-// [tenancy.ErrInvalid], a taken slug or domain one that unwraps to
+// [tenancy.Status.CanBecome]) and malformed fields are errors that wrap
+// [tenancy.ErrInvalid], a taken slug or domain one that wraps
 // [tenancy.ErrExists].
 func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	do := &doing{op: "catalog.Update", action: actionUpdate}
@@ -333,7 +333,7 @@ func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string
 }
 
 // SetStatus changes the tenant's status. A change that is not legal (see
-// [tenancy.Status.CanBecome]) is an error that unwraps to [tenancy.ErrInvalid];
+// [tenancy.Status.CanBecome]) is an error that wraps [tenancy.ErrInvalid];
 // the status it has already changes nothing.
 func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
 	return c.edit(ctx, &doing{op: "catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })

@@ -20,7 +20,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	db, err := sqlite.Open(filepath.Join(dir, "catalog.db")) // or the host's own *sqlx.DB
+	db, err := sqlite.Open(filepath.Join(dir, "catalog.db")) // or the application's own *sqlx.DB
 	if err != nil {
 		log.Fatal(err)
 	}

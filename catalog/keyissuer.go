@@ -48,7 +48,7 @@ type KeyIssuerOptions struct {
 type APIKeySpec struct {
 	// Name is for people.
 	Name string
-	// Scopes are the host's: such as middleware.RequireScope takes, of up to 64 bytes.
+	// Scopes are the application's: such as middleware.RequireScope takes, of up to 64 bytes.
 	Scopes []string
 	// Allow are the addresses that the key may be used from, masked, and IPv4 as
 	// such; none is all.
@@ -67,7 +67,7 @@ type APIKeyInfo struct {
 
 // NewKeyIssuer returns the API keys of the catalog's tenants. The prefix, such as
 // "acme_live", begins all of them: 1 to 32 lower-case letters, digits and inner
-// underscores, the first a letter. Any other is an error that unwraps to
+// underscores, the first a letter. Any other is an error that wraps
 // [tenancy.ErrInvalid]. Where there are several, none begins with another and an
 // underscore.
 func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer, error) {
@@ -98,7 +98,7 @@ func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer
 // Issue makes a key of the tenant and returns its text, which nobody can be told
 // again, and what is kept of it. A [tenancy.Secret] prints as "[redacted]": its method
 // Reveal returns the text to show to whoever asked for the key. A malformed spec, and more keys than a tenant may
-// have (256), are errors that unwrap to [tenancy.ErrInvalid].
+// have (256), are errors that wrap [tenancy.ErrInvalid].
 func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
 	do := &doing{op: "catalog.KeyIssuer.Issue", action: "key.issue"}
@@ -125,7 +125,7 @@ func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (
 // Rotate makes a key that is like the old one, and lasts as long from now on as that
 // was to last, and lets the old one expire after the given time, which may be zero.
 // Until then both are valid. A key that is not there, or has expired, is an error
-// that unwraps to [tenancy.ErrNotFound], and one that was rotated before
+// that wraps [tenancy.ErrNotFound], and one that was rotated before
 // [tenancy.ErrConflict].
 func (k *KeyIssuer) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
@@ -156,8 +156,8 @@ func (k *KeyIssuer) Rotate(ctx context.Context, id tenancy.ID, key string, after
 	return secretOf(made, err), infoOf(t, made.ID), err
 }
 
-// Revoke ends the validity of a key. One that is not there is an error that unwraps
-// to [tenancy.ErrNotFound].
+// Revoke ends the validity of a key. One that is not there is an error that wraps
+// [tenancy.ErrNotFound].
 func (k *KeyIssuer) Revoke(ctx context.Context, id tenancy.ID, key string) error {
 	do := &doing{op: "catalog.KeyIssuer.Revoke", action: "key.revoke", object: keyObject(key)}
 	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {

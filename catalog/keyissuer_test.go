@@ -432,7 +432,7 @@ func TestAPIKeysUsedOften(t *testing.T) {
 	}
 }
 
-// A use that is written down after its key was revoked does not stay for ever.
+// A use that is written down after its key was revoked does not stay forever.
 func TestAPIKeysUsesOfRevokedKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -93,7 +93,7 @@ type GateOptions struct {
 	// none.
 	Paths []string
 	// Refuse answers a request that goes no further because of err, a
-	// [*tenancy.MaintenanceError] or one that unwraps to [tenancy.ErrUnavailable].
+	// [*tenancy.MaintenanceError] or one that wraps [tenancy.ErrUnavailable].
 	// It must not show err's text. Default: the answer of middleware.Problem, 503 with Retry-After.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 	// Key signs the cookies of those who bypass, the same on all instances: at least
@@ -130,7 +130,7 @@ type GateOptions struct {
 
 // NewGate returns a gate for tenants whose records the editor changes. It asks
 // nobody for anything. The caller keeps, and closes, what is in the options. The
-// error unwraps to [tenancy.ErrInvalid].
+// error wraps [tenancy.ErrInvalid].
 func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	const op = "maintenance.NewGate"
 	if editor == nil {
@@ -372,7 +372,7 @@ func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
 	return p
 }
 
-// Check returns an error that unwraps to [tenancy.ErrUnavailable] while the
+// Check returns an error that wraps [tenancy.ErrUnavailable] while the
 // service's record is not looked at, for a health check.
 func (g *Gate) Check(context.Context) error {
 	if g.store == nil {

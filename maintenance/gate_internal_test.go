@@ -284,7 +284,7 @@ func (hung) Connect(ctx context.Context) (driver.Conn, error) {
 	return nil, ctx.Err()
 }
 
-// A database that does not answer holds up no look for ever, and a health check says
+// A database that does not answer holds up no look forever, and a health check says
 // that nobody has looked.
 func TestServiceDatabaseHangs(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ type span struct {
 // for the end of all.
 const mostMerged = 100
 
-// newPlan reads a record. With an error, which unwraps to [tenancy.ErrInvalid],
+// newPlan reads a record. With an error, which wraps [tenancy.ErrInvalid],
 // there is a plan that is always in force.
 func newPlan(m *tenancy.Maintenance, tenant tenancy.ID) (*plan, error) {
 	p := &plan{Maintenance: m, tenant: tenant, paths: newOpenPaths(m.Paths)}

@@ -24,7 +24,7 @@ type Scope struct {
 func (g *Gate) Tenant(id tenancy.ID) Scope { return Scope{gate: g, tenant: id} }
 
 // Service returns the scope of the whole service: all tenants, and requests without
-// one. It needs [GateOptions.DB]; without, its methods return errors that unwrap to
+// one. It needs [GateOptions.DB]; without, its methods return errors that wrap
 // [tenancy.ErrInvalid].
 func (g *Gate) Service() Scope { return Scope{gate: g, service: true} }
 
@@ -47,7 +47,7 @@ func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFou
 //
 // Other instances see it as fast as they see any change of the tenant's record, or of
 // the service's within [GateOptions.Poll]. A malformed rule or path, a zone that is
-// not known, and windows that are all over are errors that unwrap to
+// not known, and windows that are all over are errors that wrap
 // [tenancy.ErrInvalid].
 func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 	const op = "maintenance.Begin"
@@ -86,7 +86,7 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 }
 
 // Extend lets maintenance that is in force now last until the given time; what has
-// no end gets one. It is an error that unwraps to [tenancy.ErrInvalid] when it is
+// no end gets one. It is an error that wraps [tenancy.ErrInvalid] when it is
 // not in force, when that time is over, and when it lasts longer already. A bypass
 // holds on.
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
@@ -138,7 +138,7 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 // [GateOptions.BypassPath], a slash and the secret in a browser, or posts it there in a
 // form's field called "secret", gets a cookie that counts for [GateOptions.BypassTTL],
 // and no longer than this maintenance. A secret from before, and cookies by it, end.
-// Without maintenance the error unwraps to [tenancy.ErrNotFound].
+// Without maintenance the error wraps [tenancy.ErrNotFound].
 func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 	secret := newSecret()
 	digest, generation := tenancy.DigestOf(secret.Reveal()), rand.Text()

@@ -53,8 +53,8 @@ func (s *serviceStore) migrate(ctx context.Context) error {
 }
 
 // read returns the record, nil if there is none, and its version. For a record that
-// cannot be read there is one that closes the service, beside an error that unwraps
-// to tenancy.ErrInvalid.
+// cannot be read there is one that closes the service, beside an error that wraps
+// tenancy.ErrInvalid.
 func (s *serviceStore) read(ctx context.Context) (*tenancy.Maintenance, int64, error) {
 	var row struct {
 		Version int64

@@ -24,7 +24,7 @@ type window struct {
 }
 
 // newWindow reads a window. A malformed rule, one that names no time that ever
-// comes, and a zone that this machine does not know are errors that unwrap to
+// comes, and a zone that this machine does not know are errors that wrap
 // [tenancy.ErrInvalid].
 func newWindow(w tenancy.Window) (window, error) {
 	out := window{Window: w}

@@ -16,12 +16,12 @@ type AllowIPsOptions struct {
 	// Proxies say from which address a request comes. Default: that of who is
 	// connected, and no forwarding header counts.
 	Proxies *resolver.Proxies
-	// Allow and Deny are the host's own, for requests of all tenants and of none.
+	// Allow and Deny are the application's own, for requests of all tenants and of none.
 	// An empty Allow is all. Deny outweighs it. Default: none.
 	Allow, Deny []netip.Prefix
 }
 
-// AllowIPs lets a request pass that comes from an address which the host and the
+// AllowIPs lets a request pass that comes from an address that the application and the
 // tenant's [tenancy.Access] both allow, and neither denies. Others are answered as
 // forbidden. Where neither has a list, every request passes; where one has, so does
 // none of which the address is not known: over a Unix socket, or when a trusted
@@ -30,9 +30,9 @@ type AllowIPsOptions struct {
 // IPv4 addresses that are written in IPv6 are IPv4 addresses, and zones do not
 // count; a prefix of one family has no address of the other in it. A tenant that
 // denies a malformed prefix denies all: a catalog refuses such a record, and a finder
-// of the host's may not.
+// of the application may not.
 //
-// It panics if a prefix of the host's is malformed.
+// It panics if a prefix of the application is malformed.
 func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 	var o AllowIPsOptions
 	if opts != nil {

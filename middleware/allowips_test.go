@@ -118,7 +118,7 @@ func TestAllowIPs(t *testing.T) {
 	}
 }
 
-// A record may come from a finder of the host's, which does not check it.
+// A record may come from a finder of the application, which does not check it.
 func TestAllowIPsMalformedRecord(t *testing.T) {
 	t.Parallel()
 	good := netip.MustParsePrefix("192.0.2.0/24")
@@ -146,7 +146,7 @@ func TestAllowIPsWithoutATenant(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", remote, w.Code, want)
 		}
 	}
-	// Nobody's word is taken unless the host says whose.
+	// Nobody's word is taken unless the application says whose.
 	h = middleware.AllowIPs(nil)(&spy{})
 	if w := serveTo(h, from("@", "/")); w.Code != 204 {
 		t.Errorf("no options: got %d, want 204", w.Code)

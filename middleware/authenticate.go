@@ -26,7 +26,7 @@ type Principal struct {
 	// Subject is the tenant's user, or "" where credentials are nobody's own, such
 	// as an API key.
 	Subject string
-	// Scopes are what the credentials allow. What they mean is the host's.
+	// Scopes are what the credentials allow. What they mean is up to the application.
 	Scopes []string
 	// ExpiresAt is when the credentials end to be valid; the zero time is never.
 	ExpiresAt time.Time
@@ -38,9 +38,9 @@ func (p *Principal) Can(scope string) bool { return slices.Contains(p.Scopes, sc
 // Authenticator finds out who sent a request, by credentials of one kind.
 //
 // An implementation returns nil and no error when the request has none of that
-// kind, and an error that unwraps to [tenancy.ErrUnauthenticated] when they are not
+// kind, and an error that wraps [tenancy.ErrUnauthenticated] when they are not
 // valid for this tenant, whatever the reason; the error does not hold them. Others
-// are answered as [Problem] says: one that unwraps to no sentinel is an internal
+// are answered as [Problem] says: one that wraps no sentinel is an internal
 // error. The principal's tenant is the one whose the credentials are, which the
 // implementation takes from them and not from t. It may keep neither r nor t, and is
 // called by many goroutines at once.
@@ -83,7 +83,7 @@ var (
 // those of another tenant are refused with [tenancy.ErrUnauthenticated]; the answer
 // does not say which of them it was, the log does.
 //
-// A host that lets strangers in adds to [FirstOf], as the last, a function that
+// An application that lets strangers in adds to [FirstOf], as the last, a function that
 // returns a principal of the tenant with neither subject nor ID. That of an API key has
 // an ID.
 func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handler {
@@ -128,7 +128,7 @@ func newAuthenticate(by Authenticator, opts *Options, room bool) func(http.Handl
 	}
 }
 
-// challenge tells a client what credentials are wanted, unless the host does.
+// challenge tells a client what credentials are wanted, unless the application does.
 // Source: RFC 6750, section 3.
 func challenge(w http.ResponseWriter, text string) {
 	if h := w.Header(); h.Get("WWW-Authenticate") == "" {
@@ -203,7 +203,7 @@ func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
 }
 
 // Authorize lets a request pass that the function has no error for, behind
-// [Authenticate]. It is where a host says whether this user may use this tenant:
+// [Authenticate]. It is where an application says whether this user may use this tenant:
 // that a request names one, in a path or a header, says nothing about that. The
 // error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal,
 // [tenancy.ErrUnauthenticated] one of a stranger who may come back with credentials,

@@ -539,7 +539,7 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-// The host's own challenge stays.
+// The application's own challenge stays.
 func TestChallengeOfTheHost(t *testing.T) {
 	t.Parallel()
 	acme := newTenant("acme", tenancy.StatusActive)
@@ -690,13 +690,13 @@ func TestAuthenticationPanicsOnMistakes(t *testing.T) {
 	}
 }
 
-// Revoked at one replica, a key is refused by another, which is told: by itself it would
+// Revoked at one instance, a key is refused by another, which is told: by itself it would
 // ask again after an hour.
 func TestRevocationReachesReplicas(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
-	replica := func() (*catalog.Catalog, *cache.Cache) {
+	instance := func() (*catalog.Catalog, *cache.Cache) {
 		cat, err := catalog.NewWithStore(store, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -711,8 +711,8 @@ func TestRevocationReachesReplicas(t *testing.T) {
 		t.Cleanup(func() { cancel(); <-ended; _ = cache.Close() })
 		return cat, cache
 	}
-	here, _ := replica()
-	_, there := replica()
+	here, _ := instance()
+	_, there := instance()
 	acme, err := here.Create(t.Context(), newTenant("acme", tenancy.StatusActive))
 	if err != nil {
 		t.Fatal(err)

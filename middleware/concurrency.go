@@ -41,7 +41,7 @@ const (
 // A request is under way until the handler returns or panics. One that streams, or
 // whose connection the handler has hijacked for a websocket, takes its place for as
 // long as the handler runs; a handler that leaves the connection to another
-// goroutine and returns gives the place back. Hosts with long-lived requests give
+// goroutine and returns gives the place back. Applications with long-lived requests give
 // these a chain of their own, with another limit.
 //
 // A request without a tenant passes.

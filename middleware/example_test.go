@@ -252,7 +252,7 @@ func ExampleSessions() {
 	if err != nil {
 		panic(err)
 	}
-	users := map[string]string{"s1": "ann"} // the host's store
+	users := map[string]string{"s1": "ann"} // the application's store
 	bySession := middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 		cookie, err := r.Cookie("session")
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // Require lets a request pass whose context carries a tenant. Behind [Optional],
 // a request that names none is answered as unresolved. A handler that no
-// resolution came before is a mistake of the host's, and is answered as an
+// resolution came before is a mistake of the application, and is answered as an
 // internal error.
 func Require(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
@@ -31,7 +31,7 @@ func tenantOf(r *http.Request, op string) (*tenancy.Tenant, error) {
 
 // CentralOnly lets a request pass that names no tenant, behind [Optional]. One
 // that names a tenant is answered as not found. A handler that no resolution
-// came before is a mistake of the host's, and is answered as an internal error.
+// came before is a mistake of the application, and is answered as an internal error.
 func CentralOnly(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
 		if t, ok := tenancy.FromContext(r.Context()); ok {

@@ -12,7 +12,7 @@ import (
 
 // Homepage redirects requests for the page "/" of a tenant whose homepage is off to
 // another place: a path of the tenant's, such as "/login", or the absolute URL of a
-// page of the host's. All else passes: other pages, methods other than GET and
+// page of the application. All else passes: other pages, methods other than GET and
 // HEAD, and requests without a tenant.
 //
 // The homepage is on unless the record's [tenancy.Tenant.Settings] have a

@@ -108,7 +108,7 @@ func TestHomepageBehindAPrefix(t *testing.T) {
 			t.Errorf("%s: got %d to %q, want %q", off, w.Code, got, want)
 		}
 	}
-	// A resolver of the host may find any prefix.
+	// A resolver of the application may find any prefix.
 	for prefix, want := range map[string]answer{"//evil.test": invalid, "/\t/evil.test": {Code: 302}, `/\evil.test`: {Code: 302}, "/": invalid, "https://evil.test": invalid, "/ä": {Code: 302}} {
 		by := resolver.Func(func(*http.Request) (resolver.Match, error) {
 			return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}, Prefix: prefix}, nil

@@ -36,7 +36,7 @@ type KeyAuthenticatorOptions struct {
 }
 
 // NewKeyAuthenticator returns an authenticator by API keys with that prefix. One that no key
-// may have (see [resolver.NewAPIKey]) is an error that unwraps to
+// may have (see [resolver.NewAPIKey]) is an error that wraps
 // [tenancy.ErrInvalid].
 func NewKeyAuthenticator(prefix string, opts *KeyAuthenticatorOptions) (*KeyAuthenticator, error) {
 	if err := credential.CheckPrefix(prefix); err != nil {

@@ -24,7 +24,7 @@ type RateLimitOptions struct {
 	// a function that asks RateOf first.
 	Rate func(t *tenancy.Tenant, of ratelimit.Kind, class string) (ratelimit.Rate, bool)
 	// Class names what a request is for: "search", "login". It is one of a few
-	// names of the host's. Default: none.
+	// names of the application. Default: none.
 	Class func(r *http.Request) string
 	// Key names who asks, after that was checked: the ID of an API key or of a
 	// user; empty is nobody. Default: nobody.
@@ -82,7 +82,7 @@ func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) func(http.Hand
 	}
 }
 
-// LimitedError says why there is too much. It unwraps to [tenancy.ErrLimited].
+// LimitedError says why there is too much. It wraps [tenancy.ErrLimited].
 type LimitedError struct {
 	// Limit names what was reached: "tenant", "address.login", "concurrency".
 	Limit string

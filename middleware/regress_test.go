@@ -62,7 +62,7 @@ func TestLongMethodInLog(t *testing.T) {
 	}
 }
 
-// A resolver of the host may return a prefix that is not how the path begins.
+// A resolver of the application may return a prefix that is not how the path begins.
 func TestForeignPrefixIsRefused(t *testing.T) {
 	t.Parallel()
 	by := resolver.Func(func(*http.Request) (resolver.Match, error) {

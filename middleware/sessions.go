@@ -14,11 +14,11 @@ import (
 // maxSession bounds what is looked at: browsers keep cookies of 4,096 bytes.
 const maxSession = 4096
 
-// Sessions binds the sessions of a host's users to tenants. Where all tenants share
+// Sessions binds the sessions of an application's users to tenants. Where all tenants share
 // one store of sessions, or a cookie reaches several of them, nothing else keeps a
 // session of one from being presented at another.
 //
-// The host puts what Bind returns into its cookie in place of the session, and asks
+// The application puts what Bind returns into its cookie in place of the session, and asks
 // Open at each request, in an [Authenticator] of its own.
 type Sessions struct {
 	keys []tenancy.Secret // the first signs, all verify
@@ -31,7 +31,7 @@ type SessionsOptions struct {
 }
 
 // NewSessions returns what binds sessions with that key. It has at least 32 bytes
-// and comes from a random source; a shorter one is an error that unwraps to
+// and comes from a random source; a shorter one is an error that wraps
 // [tenancy.ErrInvalid].
 func NewSessions(key tenancy.Secret, opts *SessionsOptions) (*Sessions, error) {
 	s := &Sessions{[]tenancy.Secret{key}}
@@ -53,8 +53,8 @@ func (s *Sessions) Bind(id tenancy.ID, session string) string {
 }
 
 // Open returns the session that was bound to the tenant. What was bound to another,
-// or by nobody, is an error that unwraps to [tenancy.ErrUnauthenticated]. Whether
-// there is such a session is the host's to look up.
+// or by nobody, is an error that wraps [tenancy.ErrUnauthenticated]. Whether
+// there is such a session is for the application to look up.
 func (s *Sessions) Open(id tenancy.ID, bound string) (string, error) {
 	i := strings.LastIndexByte(bound, '.')
 	if i < 0 || len(bound) > maxSession {

@@ -28,7 +28,7 @@ type StandardOptions struct {
 	// RequestID says which header has the ID of a request. Default: that of
 	// [RequestID], with Proxies.
 	RequestID *RequestIDOptions
-	// AllowIPs has the host's own lists of addresses. Those of tenants count in any
+	// AllowIPs has the application's own lists of addresses. Those of tenants count in any
 	// case.
 	AllowIPs *AllowIPsOptions
 	// Maintenance is the method Guard of a maintenance.Gate, which has options of its
@@ -74,7 +74,7 @@ type StandardOptions struct {
 //	handler
 //
 // Whoever has no credentials, or may not use the tenant, counts to no limit of the
-// tenant's, and cannot use it up. A host whose Authenticate or Authorize is slow,
+// tenant's, and cannot use it up. An application whose Authenticate or Authorize is slow,
 // because it compares passwords or asks a database, puts a [RateLimit] by address in
 // front of the chain. Scopes are for the routes that want them: [RequireScope].
 //

@@ -77,7 +77,7 @@ func TestStandardOrder(t *testing.T) {
 	}{
 		{"Tenant before AllowIPs", denied, "http://asleep.example.com/", "", answer{403, "suspended", ""}},
 		{"AllowIPs before Maintenance", denied, "http://closed.example.com/", "", answer{403, "forbidden", ""}},
-		{"the host's AllowIPs", deniedByHost, "http://closed.example.com/", "", answer{403, "forbidden", ""}},
+		{"the application's AllowIPs", deniedByHost, "http://closed.example.com/", "", answer{403, "forbidden", ""}},
 		{"Maintenance before Homepage", somebody, "http://closed.example.com/", "", answer{Code: 503}},
 		{"Maintenance before Assets", somebody, "http://closed.example.com/assets/x.css", "", answer{Code: 503}},
 		{"Homepage before Authenticate", somebody, "http://acme.example.com/", "", answer{Code: 302}},
@@ -377,7 +377,7 @@ func TestStandardOptional(t *testing.T) {
 	}
 }
 
-// Behind an Optional of the host's, that a request named no tenant there does not
+// Behind an Optional of the application, that a request named no tenant there does not
 // let it pass by the guards of the one that it names here, nor by those of the one
 // that it named before.
 func TestStandardOptionalWithinAnother(t *testing.T) {

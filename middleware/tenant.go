@@ -5,7 +5,7 @@
 //	tenantOnly := middleware.Tenant(cat, resolve, nil)
 //	http.ListenAndServe(addr, tenantOnly(mux))
 //
-// A host with pages of its own wraps everything in [Optional], handlers for
+// An application with pages of its own wraps everything in [Optional], handlers for
 // tenants in [Require] and its own in [CentralOnly].
 //
 // Who is asking is found out behind that, for the tenant in the context alone:
@@ -13,7 +13,7 @@
 // host brings; [RequireScope] and [Authorize] say who may do what.
 //
 // Whatever a middleware refuses is answered by one function, [Problem] unless
-// the host gives another, which turns errors into HTTP; what the client sees
+// the application gives another, which turns errors into HTTP; what the client sees
 // and what the log sees are different texts. The response writer is passed on
 // as it is, so that flushing, hijacking and http.ResponseController work. Behind a path
 // prefix it is one that rewrites redirects ([PathPrefix]) and can do the same.

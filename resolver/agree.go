@@ -10,7 +10,7 @@ import (
 )
 
 // Agree asks all resolvers, and all that find a tenant must name the same one.
-// Two that name different tenants are an error that unwraps to
+// Two that name different tenants are an error that wraps
 // [tenancy.ErrInvalid]; so is one that names an unknown tenant beside one that
 // names another. Refs that differ, such as a domain and a slug, are looked up
 // with find, in order to compare the tenants; refs that are equal are not.

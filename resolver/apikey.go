@@ -17,7 +17,7 @@ type APIKey struct{ prefix string }
 
 // NewAPIKey returns a resolver by API keys with that prefix, such as "acme_live":
 // 1 to 32 lower-case letters, digits and inner underscores, the first a letter. Any
-// other is an error that unwraps to [tenancy.ErrInvalid].
+// other is an error that wraps [tenancy.ErrInvalid].
 func NewAPIKey(prefix string) (*APIKey, error) {
 	if err := credential.CheckPrefix(prefix); err != nil {
 		return nil, tenancy.Wrap("resolver.NewAPIKey", "", err)
@@ -26,9 +26,9 @@ func NewAPIKey(prefix string) (*APIKey, error) {
 }
 
 // Resolve returns the tenant that the key names. What does not begin with the
-// prefix and an underscore is no key. A malformed key is an error that unwraps to
+// prefix and an underscore is no key. A malformed key is an error that wraps
 // [tenancy.ErrUnauthenticated]. Several lines of one of the headers are one that
-// unwraps to [tenancy.ErrInvalid], and so is a key beside another token.
+// wraps [tenancy.ErrInvalid], and so is a key beside another token.
 func (a *APIKey) Resolve(r *http.Request) (Match, error) {
 	key, err := credential.KeyOf(r, a.prefix)
 	if err != nil {

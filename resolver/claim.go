@@ -13,7 +13,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Claim resolves by a claim of a token that the host has verified.
+// Claim resolves by a claim of a token that the application has verified.
 type Claim struct {
 	name   string
 	claims func(*http.Request) (map[string]any, error)
@@ -29,7 +29,7 @@ type ClaimOptions struct {
 // NewClaim returns a resolver by the claim of that name. The function returns
 // the claims of the request's token after it has verified the token, nil if
 // the request has none, and an error if it is not valid; that error then
-// unwraps to [tenancy.ErrUnauthenticated] unless it unwraps to another of
+// wraps [tenancy.ErrUnauthenticated] unless it wraps another of
 // package tenancy's or of package context's itself.
 func NewClaim(name string, claims func(*http.Request) (map[string]any, error), opts *ClaimOptions) (*Claim, error) {
 	const op = "resolver.NewClaim"

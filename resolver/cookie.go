@@ -45,7 +45,7 @@ type CookieOptions struct {
 
 // NewCookie returns a resolver by signed cookie. The key has at least 32 bytes
 // and comes from a random source; a shorter one, or a malformed name, is an
-// error that unwraps to [tenancy.ErrInvalid].
+// error that wraps [tenancy.ErrInvalid].
 func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, error) {
 	const op = "resolver.NewCookie"
 	c := &Cookie{name: name}

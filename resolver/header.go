@@ -27,7 +27,7 @@ type HeaderOptions struct {
 }
 
 // NewHeader returns a resolver by header. Without an address to trust, or with
-// a malformed name, it returns an error that unwraps to [tenancy.ErrInvalid].
+// a malformed name, it returns an error that wraps [tenancy.ErrInvalid].
 func NewHeader(name string, from []netip.Prefix, opts *HeaderOptions) (*Header, error) {
 	const op = "resolver.NewHeader"
 	if opts == nil {

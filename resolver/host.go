@@ -30,14 +30,14 @@ type Host struct {
 
 // HostOptions are the options of [NewHost].
 type HostOptions struct {
-	// Central lists the host's own domains, which name no tenant. Default: none.
+	// Central lists the application's own domains, which name no tenant. Default: none.
 	Central []string
 	// Proxies are trusted to say which host the client asked for. Default: nobody.
 	Proxies *Proxies
 }
 
 // NewHost returns a resolver by full domain. A malformed domain in the options
-// is an error that unwraps to [tenancy.ErrInvalid].
+// is an error that wraps [tenancy.ErrInvalid].
 func NewHost(opts *HostOptions) (*Host, error) {
 	if opts == nil {
 		opts = &HostOptions{}

@@ -17,7 +17,7 @@ type Origin struct {
 }
 
 // NewOrigin returns a resolver that hands the origin's host to by: a [Host] or
-// a [Subdomain]. A nil resolver is an error that unwraps to [tenancy.ErrInvalid].
+// a [Subdomain]. A nil resolver is an error that wraps [tenancy.ErrInvalid].
 func NewOrigin(by HostResolver) (*Origin, error) {
 	if by == nil {
 		return nil, tenancy.Wrap("resolver.NewOrigin", "", fmt.Errorf("%w: no host resolver", tenancy.ErrInvalid))

@@ -32,8 +32,8 @@ type PathOptions struct {
 
 // NewPath returns a resolver by path. The prefix begins and ends with a slash
 // and holds no character that URLs encode; the prefix "/" makes the first
-// segment of every path name a tenant. Anything else is an error that unwraps
-// to [tenancy.ErrInvalid].
+// segment of every path name a tenant. Anything else is an error that wraps
+// [tenancy.ErrInvalid].
 func NewPath(prefix string, opts *PathOptions) (*Path, error) {
 	const op = "resolver.NewPath"
 	if opts == nil {

@@ -38,7 +38,7 @@ type ProxiesOptions struct {
 
 // NewProxies returns the proxies whose addresses lie in the prefixes. An empty
 // list, and a prefix of zero bits, which would trust every client, are errors
-// that unwrap to [tenancy.ErrInvalid].
+// that wrap [tenancy.ErrInvalid].
 func NewProxies(addresses []netip.Prefix, opts *ProxiesOptions) (*Proxies, error) {
 	if opts == nil {
 		opts = &ProxiesOptions{}
@@ -89,7 +89,7 @@ func (p *Proxies) Trusts(r *http.Request) bool { return p != nil && contains(p.t
 
 // Host returns the host that the client asked for, as it was sent: the Host
 // header, or what the trusted proxies say stood in it. A malformed forwarding
-// header from a trusted proxy is an error that unwraps to [tenancy.ErrInvalid].
+// header from a trusted proxy is an error that wraps [tenancy.ErrInvalid].
 func (p *Proxies) Host(r *http.Request) (string, error) {
 	if p == nil || !contains(p.trusted, peer(r)) {
 		return r.Host, nil

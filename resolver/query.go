@@ -23,7 +23,7 @@ type QueryOptions struct {
 }
 
 // NewQuery returns a resolver by query parameter. An empty name is an error
-// that unwraps to [tenancy.ErrInvalid].
+// that wraps [tenancy.ErrInvalid].
 func NewQuery(param string, opts *QueryOptions) (*Query, error) {
 	const op = "resolver.NewQuery"
 	if opts == nil {

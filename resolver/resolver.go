@@ -8,8 +8,8 @@
 // A strategy tells three cases apart. The request names a tenant: a [Match].
 // It names none as far as this strategy can see: [tenancy.ErrUnresolved], and
 // the next one may be asked. It is malformed or contradicts itself: an error
-// that unwraps to [tenancy.ErrInvalid], and nobody guesses; of a credential, one
-// that unwraps to [tenancy.ErrUnauthenticated].
+// that wraps [tenancy.ErrInvalid], and nobody guesses; of a credential, one
+// that wraps [tenancy.ErrUnauthenticated].
 //
 // No strategy proves who is asking. That a request names a tenant says nothing
 // about whether its sender may see it: that is for middleware.Authenticate and
@@ -29,7 +29,7 @@ import (
 // Resolver finds out which tenant a request names.
 //
 // An implementation returns [tenancy.ErrUnresolved] when the request names
-// none, and an error that unwraps to [tenancy.ErrInvalid] when it is malformed;
+// none, and an error that wraps [tenancy.ErrInvalid] when it is malformed;
 // it does not modify the request, does no I/O that it could avoid, and is
 // called by many goroutines at once.
 type Resolver interface {
@@ -79,7 +79,7 @@ func newMatch(where string, kind tenancy.RefKind, value string) (Match, error) {
 }
 
 // kindOr returns kind, or the default of the strategies that carry a value of
-// the host's own choice. Only IDs and slugs may be chosen.
+// the application's own choice. Only IDs and slugs may be chosen.
 func kindOr(kind, otherwise tenancy.RefKind) (tenancy.RefKind, error) {
 	switch kind {
 	case tenancy.RefNone:

@@ -35,7 +35,7 @@ type SubdomainOptions struct {
 }
 
 // NewSubdomain returns a resolver by subdomain of the bases. Without a base, or
-// with a malformed one, it returns an error that unwraps to
+// with a malformed one, it returns an error that wraps
 // [tenancy.ErrInvalid].
 func NewSubdomain(bases []string, opts *SubdomainOptions) (*Subdomain, error) {
 	const op = "resolver.NewSubdomain"

@@ -133,7 +133,7 @@ func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts 
 }
 
 // Close ends the cache: it is not told of changes any more, and Find returns an
-// error that unwraps to [tenancy.ErrClosed]. It waits until the origin has answered
+// error that wraps [tenancy.ErrClosed]. It waits until the origin has answered
 // the questions that are under way. It may be called again.
 func (c *Cache) Close() error {
 	c.stop()
@@ -201,7 +201,7 @@ func (c *Cache) unsynced() bool {
 func soon(maxAge int64) int64 { return maxAge / 5 * 4 }
 
 // Find returns the tenant that the ref names, in whatever status, or an error that
-// unwraps to [tenancy.ErrNotFound] or to [tenancy.ErrUnavailable]. A tenant in
+// wraps [tenancy.ErrNotFound] or to [tenancy.ErrUnavailable]. A tenant in
 // memory is returned whatever the context says; who waits for a load waits until
 // the context ends at the longest. The record is shared and must not be modified.
 func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
@@ -305,7 +305,7 @@ func (c *Cache) Changed(ctx context.Context, change catalog.Change) { c.Forget(c
 
 // Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
 // what the catalog does not know of, such as an API key that was made or revoked. Other
-// replicas are not told of keys: name the tenant's ID, too, and they forget what leads
+// instances are not told of keys: name the tenant's ID, too, and they forget what leads
 // to it.
 func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
@@ -325,7 +325,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	err := s.tell(ctx, refs)
 	if told = err == nil; !told {
 		s.failed(ctx, c.now(), err)
-		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other replicas", slog.Any("error", err))
+		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other instances", slog.Any("error", err))
 		return
 	}
 	if c.running.Load() == 0 { // nobody else does it
@@ -339,7 +339,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 // were loaded together are not loaded again together.
 func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.MaxAgeUnsynced))/10 + 1) } //nolint:gosec // not a secret
 
-// unavailable makes an error of the origin one that unwraps to ErrUnavailable, without
+// unavailable makes an error of the origin one that wraps ErrUnavailable, without
 // the load's own context.
 func unavailable(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -632,7 +632,7 @@ func TestCacheOriginPanics(t *testing.T) {
 	}
 }
 
-// A record with a name twice, which only an origin of the host's own can have, does
+// A record with a name twice, which only an origin of the application's own can have, does
 // no harm to others.
 func TestCacheNameTwice(t *testing.T) {
 	t.Parallel()

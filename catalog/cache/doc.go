@@ -1,7 +1,7 @@
 // Package cache keeps records of tenants in front of a catalog.
 //
 // A [Cache] stands in front of a [catalog.Catalog], and middleware asks it instead. It keeps
-// the records in process that were asked for, shares them with other replicas
+// the records in process that were asked for, shares them with other instances
 // through Redis where there is one, and is told of changes by the Catalog that it
 // was made with.
 //

@@ -40,7 +40,7 @@ func (c *Cache) observe(provider metric.MeterProvider) (stop func() error, err e
 	all := make([]metric.Int64Observable, len(observed))
 	instruments := make([]metric.Observable, len(observed))
 	for i, o := range observed {
-		if o.gauge { // one that may fall, and adds up over replicas
+		if o.gauge { // one that may fall, and adds up over instances
 			all[i], err = m.Int64ObservableUpDownCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))
 		} else {
 			all[i], err = m.Int64ObservableCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))

@@ -76,20 +76,20 @@ func slowDown(t *testing.T, proxy *testserver.Proxy, by time.Duration) {
 	proxy.Inject(testserver.Fault{Delayed: by})
 }
 
-// replica is a cache of one process of a service, that reads a store which all of
+// instance is a cache of one process of a service, that reads a store which all of
 // them share.
-type replica struct {
+type instance struct {
 	*cache.Cache
 	*origin
 	cat *catalog.Catalog
 }
 
-func (r *replica) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
+func (r *instance) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
 	return r.Cache.Find(ctx, ref)
 }
 
-// newReplica returns a running cache over a catalog of its own on the store.
-func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts cache.Options) *replica {
+// newInstance returns a running cache over a catalog of its own on the store.
+func newInstance(t testing.TB, store catalog.Store, client rueidis.Client, namespace string, opts cache.Options) *instance {
 	t.Helper()
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
@@ -108,7 +108,7 @@ func newReplica(t testing.TB, store catalog.Store, client rueidis.Client, namesp
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	run(t, c)
-	r := &replica{c, o, cat}
+	r := &instance{c, o, cat}
 	r.awaitHearing(t)
 	return r
 }
@@ -126,7 +126,7 @@ func await(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-func (r *replica) awaitHearing(t testing.TB) {
+func (r *instance) awaitHearing(t testing.TB) {
 	t.Helper()
 	await(t, "hearing of changes", func() bool { return !r.Stat().Unsynced })
 }
@@ -140,16 +140,16 @@ func awaitRecord(t testing.TB, client rueidis.Client, key string) {
 	})
 }
 
-func (r *replica) wantFinds(t *testing.T, what string, want int64) {
+func (r *instance) wantFinds(t *testing.T, what string, want int64) {
 	t.Helper()
 	if got := r.finds.Swap(0); got != want {
 		t.Errorf("%s: the origin was asked %d times, want %d", what, got, want)
 	}
 }
 
-// awaitVersion polls until the replica has the version, and fails when it has an
+// awaitVersion polls until the instance has the version, and fails when it has an
 // older one afterwards.
-func (r *replica) awaitVersion(t testing.TB, ref tenancy.Ref, want int64) {
+func (r *instance) awaitVersion(t testing.TB, ref tenancy.Ref, want int64) {
 	t.Helper()
 	await(t, fmt.Sprintf("version %d of %v", want, ref), func() bool {
 		got, err := r.Find(t.Context(), ref)
@@ -188,7 +188,7 @@ func recordOf(namespace, slug string) string { return keysOf(namespace) + "slug:
 // long is for caches whose records end by changes alone.
 var long = cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour, UnknownTTL: time.Hour, RedisTimeout: time.Minute}
 
-// What one replica changes, all have soon, and what one loads, the others need not
+// What one instance changes, all have soon, and what one loads, the others need not
 // load.
 func TestCacheReplicas(t *testing.T) {
 	t.Parallel()
@@ -196,7 +196,7 @@ func TestCacheReplicas(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a, b := newReplica(t, store, client, ns, opts), newReplica(t, store, client, ns, opts)
+	a, b := newInstance(t, store, client, ns, opts), newInstance(t, store, client, ns, opts)
 
 	wantVersion(t, a, slug("acme"), 1)
 	a.wantFinds(t, "a loads", 1)
@@ -234,7 +234,7 @@ func TestCacheReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the end of it", func() bool { _, err := a.Find(t.Context(), slug("apex")); return errors.Is(err, tenancy.ErrNotFound) })
-	for _, r := range []*replica{a, b} {
+	for _, r := range []*instance{a, b} {
 		if s := r.Stat(); s.Resets != 1 || s.RedisDown || s.Unsynced || s.RedisUnreadable != 0 || s.SyncedAt.IsZero() {
 			t.Errorf("got %+v, want nothing odd", s)
 		}
@@ -262,16 +262,16 @@ func TestServicesOnOneRedisShareNothing(t *testing.T) {
 		}
 		namespaces[store] = ns + name // which removes the keys
 	}
-	wantServer := func(r *replica, want string) {
+	wantServer := func(r *instance, want string) {
 		t.Helper()
 		if got, err := r.Find(t.Context(), slug("acme")); err != nil || got.Placement.Server != want {
 			t.Errorf("got %+v, %v, want one on %s", got, err, want)
 		}
 	}
-	first := newReplica(t, staging, client, namespaces[staging], long)
+	first := newInstance(t, staging, client, namespaces[staging], long)
 	wantServer(first, "pg-staging")
 	awaitRecord(t, client, recordOf(namespaces[staging], "acme"))
-	second := newReplica(t, production, client, namespaces[production], long)
+	second := newInstance(t, production, client, namespaces[production], long)
 	wantServer(second, "pg-1")
 	second.wantFinds(t, "production asks its own catalog", 1)
 	// Nor does one hear of the other's changes.
@@ -292,7 +292,7 @@ func TestCacheLogsItsNamespace(t *testing.T) {
 	var log bytes.Buffer
 	opts := long
 	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-	newReplica(t, tenancytest.NewStore(), client, ns, opts)
+	newInstance(t, tenancytest.NewStore(), client, ns, opts)
 	mu.Lock()
 	defer mu.Unlock()
 	if !strings.Contains(log.String(), "keys=tenancy:cache:"+ns+":") {
@@ -307,7 +307,7 @@ func TestCacheTellsWithoutRun(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a := newReplica(t, store, client, ns, opts)
+	a := newInstance(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 
 	cat, err := catalog.NewWithStore(store, nil)
@@ -323,7 +323,7 @@ func TestCacheTellsWithoutRun(t *testing.T) {
 	a.awaitVersion(t, slug("acme"), 2)
 }
 
-// A load of one replica that began before a change of another does not put the
+// A load of one instance that began before a change of another does not put the
 // older record into Redis.
 func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 	t.Parallel()
@@ -340,7 +340,7 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			opts := long
-			b := newReplica(t, store, client, ns, opts)
+			b := newInstance(t, store, client, ns, opts)
 			var o origin // of one that hears of nothing
 			var err error
 			if o.Finder, err = catalog.NewWithStore(store, nil); err != nil {
@@ -385,7 +385,7 @@ func TestCacheSlowLoadDoesNotFillRedis(t *testing.T) {
 			if err := a.Close(); err != nil { // what it stores is stored
 				t.Fatal(err)
 			}
-			c := newReplica(t, store, client, ns, opts)
+			c := newInstance(t, store, client, ns, opts)
 			wantVersion(t, c, slug("acme"), 2)
 		})
 	}
@@ -428,7 +428,7 @@ func TestCacheSlowLoadDoesNotFillRedisUntold(t *testing.T) {
 	if err := a.Close(); err != nil { // what it stores is stored
 		t.Fatal(err)
 	}
-	wantVersion(t, newReplica(t, store, connect(t, s.URL), alone, long), slug("acme"), 2)
+	wantVersion(t, newInstance(t, store, connect(t, s.URL), alone, long), slug("acme"), 2)
 }
 
 // Whatever happens to Redis, a change is seen within MaxAgeUnsynced, or soon after Redis
@@ -464,7 +464,7 @@ func TestCacheRedisIsLost(t *testing.T) {
 			store := tenancytest.NewStore()
 			fill(t, store, acme())
 			// Nothing ends by itself.
-			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
+			a, b := newInstance(t, store, client, alone, long), newInstance(t, store, connect(t, s.URL), alone, long)
 			wantVersion(t, a, slug("acme"), 1)
 			wantVersion(t, b, slug("acme"), 1)
 			if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusSuspended); err != nil {
@@ -480,14 +480,14 @@ func TestCacheRedisIsLost(t *testing.T) {
 			if _, err := silent.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
 				t.Fatal(err)
 			}
-			for _, r := range []*replica{a, b} {
+			for _, r := range []*instance{a, b} {
 				r.awaitVersion(t, slug("acme"), 3)
 			}
 		})
 	}
 }
 
-// So it is when a replica takes over that had not heard of the last changes.
+// So it is when an instance takes over that had not heard of the last changes.
 func TestCacheRedisFailsOver(t *testing.T) {
 	t.Parallel()
 	first, second := startRedis(t), startRedis(t)
@@ -502,11 +502,11 @@ func TestCacheRedisFailsOver(t *testing.T) {
 	}
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	var all []*replica
+	var all []*instance
 	var proxies []*testserver.Proxy
 	for range 2 {
 		client, proxy := proxied(t, first)
-		all, proxies = append(all, newReplica(t, store, client, alone, long)), append(proxies, proxy)
+		all, proxies = append(all, newInstance(t, store, client, alone, long)), append(proxies, proxy)
 	}
 	for _, r := range all {
 		wantVersion(t, r, slug("acme"), 1)
@@ -557,8 +557,8 @@ func TestCacheRedisIsSilent(t *testing.T) {
 	client, proxy := proxied(t, s)
 	opts := long
 	opts.RedisTimeout, opts.UnknownRate = time.Second, 1e6
-	a := newReplica(t, store, connect(t, s.URL), alone, long)
-	b := newReplica(t, store, client, alone, opts)
+	a := newInstance(t, store, connect(t, s.URL), alone, long)
+	b := newInstance(t, store, client, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Inject(testserver.Fault{Hush: true})
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -651,7 +651,7 @@ func TestCacheMissesChanges(t *testing.T) {
 			fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex", Status: tenancy.StatusActive})
 			client := connect(t, s.URL)
 			broken, proxy := proxied(t, s)
-			a, b := newReplica(t, store, client, alone, long), newReplica(t, store, broken, alone, long)
+			a, b := newInstance(t, store, client, alone, long), newInstance(t, store, broken, alone, long)
 			wantVersion(t, b, slug("acme"), 1)
 			proxy.Stop()
 			for _, id := range []tenancy.ID{"acme-1", "globex-1"} {
@@ -678,7 +678,7 @@ func TestCacheMissesChanges(t *testing.T) {
 	}
 }
 
-// Three replicas change and read at random. Each has what there is, once it has
+// Three instances change and read at random. Each has what there is, once it has
 // heard of all changes.
 func TestCacheReplicasAgree(t *testing.T) {
 	t.Parallel()
@@ -695,9 +695,9 @@ func TestCacheReplicasAgree(t *testing.T) {
 	}
 	opts := long
 	opts.UnknownRate = 1e6
-	var all []*replica
+	var all []*instance
 	for range 3 {
-		r := newReplica(t, store, client, ns, opts)
+		r := newInstance(t, store, client, ns, opts)
 		r.answerAfter(func(context.Context, tenancy.Ref) { time.Sleep(rand.N(2 * time.Millisecond)) })
 		all = append(all, r)
 	}
@@ -750,7 +750,7 @@ func TestCacheTellsLater(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, broken, alone, long), newReplica(t, store, connect(t, s.URL), alone, long)
+	a, b := newInstance(t, store, broken, alone, long), newInstance(t, store, connect(t, s.URL), alone, long)
 	wantVersion(t, a, slug("acme"), 1)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
@@ -771,7 +771,7 @@ func TestCacheTellsLaterWithoutRun(t *testing.T) {
 	s := startRedis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme(), &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
-	b := newReplica(t, store, connect(t, s.URL), alone, long)
+	b := newInstance(t, store, connect(t, s.URL), alone, long)
 	wantVersion(t, b, slug("acme"), 1)
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {
@@ -812,7 +812,7 @@ func TestCacheDeaf(t *testing.T) {
 	broken, proxy := proxied(t, s)
 	opts := long
 	opts.MaxAgeUnsynced = 100 * time.Millisecond
-	a, b := newReplica(t, store, connect(t, s.URL), alone, opts), newReplica(t, store, broken, alone, opts)
+	a, b := newInstance(t, store, connect(t, s.URL), alone, opts), newInstance(t, store, broken, alone, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
@@ -843,7 +843,7 @@ func TestCacheHearsSilence(t *testing.T) {
 	slowDown(t, proxy, 20*time.Millisecond)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
-	r := newReplica(t, store, client, alone, long)
+	r := newInstance(t, store, client, alone, long)
 	// From one proof that nothing was missed to the next, it hears all the time. A
 	// machine that stands still for a while makes it unsynced meanwhile, but not always.
 	heard, before, unsynced := 0, r.Stat().SyncedAt, true
@@ -870,7 +870,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	broken, proxy := proxied(t, s)
-	a, b := newReplica(t, store, connect(t, s.URL), alone, long), newReplica(t, store, broken, alone, long)
+	a, b := newInstance(t, store, connect(t, s.URL), alone, long), newInstance(t, store, broken, alone, long)
 	wantVersion(t, b, slug("acme"), 1)
 	proxy.Stop()
 	await(t, "an unsynced cache", func() bool { return b.Stat().Unsynced })
@@ -894,7 +894,7 @@ func TestCacheCatchesUp(t *testing.T) {
 	}
 }
 
-// A tenant that another replica has loaded is served in the middle of a flood of names
+// A tenant that another instance has loaded is served in the middle of a flood of names
 // that nobody has, and the flood does not reach the origin through Redis.
 func TestCacheFloodWithRedis(t *testing.T) {
 	t.Parallel()
@@ -902,11 +902,11 @@ func TestCacheFloodWithRedis(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := long
-	a := newReplica(t, store, client, ns, opts)
+	a := newInstance(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	awaitRecord(t, client, recordOf(ns, "acme"))
 	opts.UnknownRate, opts.UnknownBurst = 1, 5
-	b := newReplica(t, store, client, ns, opts)
+	b := newInstance(t, store, client, ns, opts)
 	began := time.Now()
 	var refused atomic.Int64
 	var wg sync.WaitGroup
@@ -1030,7 +1030,7 @@ func TestCacheOddRecords(t *testing.T) {
 	var log bytes.Buffer
 	opts := long
 	opts.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
-	a := newReplica(t, store, client, ns, opts)
+	a := newInstance(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	key := recordOf(ns, "acme")
 	get := func() string {
@@ -1049,7 +1049,7 @@ func TestCacheOddRecords(t *testing.T) {
 		if err := client.Do(t.Context(), client.B().Set().Key(key).Value(text).Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
-		b := newReplica(t, store, client, ns, opts)
+		b := newInstance(t, store, client, ns, opts)
 		wantVersion(t, b, slug("acme"), 1)
 		b.wantFinds(t, what, 1)
 		if n := b.Stat().RedisUnreadable; n != 1 && text != "" {
@@ -1063,7 +1063,7 @@ func TestCacheOddRecords(t *testing.T) {
 	if err := client.Do(t.Context(), client.B().Lpush().Key(key).Element("x").Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	b := newReplica(t, store, client, ns, opts)
+	b := newInstance(t, store, client, ns, opts)
 	wantVersion(t, b, slug("acme"), 1)
 	await(t, "a list written over", func() bool { return get() != "" })
 	mu.Lock()
@@ -1084,19 +1084,19 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-// A replica that starts while the catalog is down serves what Redis has.
+// An instance that starts while the catalog is down serves what Redis has.
 func TestCacheStartsStale(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	opts := cache.Options{TTL: 100 * time.Millisecond}
-	a := newReplica(t, store, client, ns, opts)
+	a := newInstance(t, store, client, ns, opts)
 	wantVersion(t, a, slug("acme"), 1)
 	began := time.Now()
 	awaitRecord(t, client, recordOf(ns, "acme"))
 	await(t, "its end", func() bool { return time.Since(began) > opts.TTL })
-	b := newReplica(t, store, client, ns, opts)
+	b := newInstance(t, store, client, ns, opts)
 	b.breakDown(errors.New("down"))
 	for range 3 {
 		wantVersion(t, b, slug("acme"), 1)
@@ -1130,7 +1130,7 @@ func TestCachePermissions(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	client := allowed(t, s, "+eval", "+evalsha", "+get", "+set", "+hmget", "+hset", "+xadd", "+xread", "+pexpire", "+time")
-	a, b := newReplica(t, store, client, alone, long), newReplica(t, store, client, alone, long)
+	a, b := newInstance(t, store, client, alone, long), newInstance(t, store, client, alone, long)
 	wantVersion(t, a, slug("acme"), 1)
 	awaitRecord(t, connect(t, s.URL), recordOf(alone, "acme"))
 	wantVersion(t, b, slug("acme"), 1)
@@ -1148,7 +1148,7 @@ func TestCacheLookFails(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	a, b := newReplica(t, store, admin, alone, long), newReplica(t, store, allowed(t, s, "+@all"), alone, long)
+	a, b := newInstance(t, store, admin, alone, long), newInstance(t, store, allowed(t, s, "+@all"), alone, long)
 	rule := func(rules ...string) {
 		t.Helper()
 		if err := admin.Do(t.Context(), admin.B().AclSetuser().Username("cache").Rule(rules...).Build()).Error(); err != nil {
@@ -1174,7 +1174,7 @@ func TestCacheCannotTell(t *testing.T) {
 	store := tenancytest.NewStore()
 	fill(t, store, acme())
 	admin := connect(t, s.URL)
-	wantVersion(t, newReplica(t, store, admin, alone, long), slug("acme"), 1)
+	wantVersion(t, newInstance(t, store, admin, alone, long), slug("acme"), 1)
 	awaitRecord(t, admin, recordOf(alone, "acme"))
 	cat, err := catalog.NewWithStore(store, nil)
 	if err != nil {

@@ -82,7 +82,7 @@ func (c *Cache) Stat() Stat {
 
 // Check returns nil if the cache finds tenants and hears of changes, and otherwise
 // an error that says what fails, for pages that show a service's health. It asks
-// nobody: it says what was seen last. A replica whose cache fails still serves the
+// nobody: it says what was seen last. An instance whose cache fails still serves the
 // tenants in memory, so this is no reason to send it no requests.
 func (c *Cache) Check(context.Context) error {
 	var err error

@@ -9,7 +9,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// A ref without a value, which a strategy of the host's may return for a header that
+// A ref without a value, which a strategy of the application may return for a header that
 // is not there, is nobody's: not even that of a long name, or of an entry that was removed.
 func TestTableNoValue(t *testing.T) {
 	t.Parallel()

@@ -188,7 +188,7 @@ func (g *gate) serve() {
 }
 
 // BusyError says that a ref was not looked up, because too many were that
-// lead to no tenant. It unwraps to [tenancy.ErrUnavailable].
+// lead to no tenant. It wraps [tenancy.ErrUnavailable].
 type BusyError struct {
 	// After is when it is worth trying again.
 	After time.Duration

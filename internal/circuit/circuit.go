@@ -61,7 +61,7 @@ func (c *Circuit) Failed(now int64) bool {
 	return c.failures == c.Trip
 }
 
-// pause sets when to ask again. Jitter keeps replicas apart. The caller has the
+// pause sets when to ask again. Jitter keeps instances apart. The caller has the
 // lock.
 func (c *Circuit) pause(now int64) {
 	d := c.Longest

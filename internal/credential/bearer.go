@@ -16,7 +16,7 @@ var (
 )
 
 // Bearer returns the bearer token of the request, or "" if it has none. Several
-// lines of the header are an error that unwraps to [tenancy.ErrInvalid], whatever
+// lines of the header are an error that wraps [tenancy.ErrInvalid], whatever
 // they say.
 func Bearer(r *http.Request) (string, error) {
 	text, err := single(r.Header["Authorization"])

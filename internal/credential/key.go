@@ -36,7 +36,7 @@ type Key struct {
 // ErrMalformed is the error of what begins as a key and is none.
 var ErrMalformed = fmt.Errorf("%w: a malformed API key", tenancy.ErrUnauthenticated)
 
-// CheckPrefix reports a prefix that no key may have with an error that unwraps to
+// CheckPrefix reports a prefix that no key may have with an error that wraps
 // [tenancy.ErrInvalid].
 func CheckPrefix(prefix string) error {
 	ok := prefix != "" && len(prefix) <= maxPrefix && prefix[len(prefix)-1] != '_'
@@ -122,9 +122,9 @@ func hasPrefix(prefix, text string) bool {
 
 // KeyOf returns the key that the request has in Authorization, as a bearer token,
 // or in X-API-Key. What does not begin with the prefix is none:
-// [tenancy.ErrUnresolved]. A malformed key is an error that unwraps to
+// [tenancy.ErrUnresolved]. A malformed key is an error that wraps
 // [tenancy.ErrUnauthenticated]; several lines of a header, or two tokens that differ
-// and of which one begins with the prefix, one that unwraps to [tenancy.ErrInvalid].
+// and of which one begins with the prefix, one that wraps [tenancy.ErrInvalid].
 // No error shows what was sent. Whether the key is [Key.Genuine] is for the caller.
 func KeyOf(r *http.Request, prefix string) (Key, error) {
 	bearer, err := Bearer(r)

@@ -28,7 +28,7 @@ const maxLen = 1024
 //
 // User information, zones, percent-encoding, empty and over-long labels, names
 // whose last label is a number but which are no IPv4 address (some clients
-// read "127.1" as one), and bad ports are errors that unwrap to
+// read "127.1" as one), and bad ports are errors that wrap
 // [tenancy.ErrInvalid]. A host in canonical form costs no allocation.
 func Parse(hostport string) (string, error) {
 	if len(hostport) > maxLen {

@@ -24,7 +24,7 @@ const (
 )
 
 // FromDriver returns the dialect that the database/sql driver of that name
-// speaks. An unknown name is an error that unwraps to [tenancy.ErrInvalid].
+// speaks. An unknown name is an error that wraps [tenancy.ErrInvalid].
 func FromDriver(name string) (Dialect, error) {
 	switch name {
 	case "pgx", "pgx/v5", "postgres":

@@ -152,7 +152,7 @@ func TestUpWaitsWithinItsContext(t *testing.T) {
 	})
 }
 
-// The host's own goose migrations and its version table have nothing to do with
+// The application's own goose migrations and its version table have nothing to do with
 // the library's.
 func TestUpLeavesTheHostAlone(t *testing.T) {
 	ran := false

@@ -73,7 +73,7 @@ func txDone(ctx context.Context, err error) error {
 	return err
 }
 
-// Ended makes an error one that unwraps to the context's, if that has ended.
+// Ended makes an error one that wraps the context's, if that has ended.
 func Ended(ctx context.Context, err error) error {
 	end := ctx.Err()
 	if err == nil || end == nil || errors.Is(err, end) {

@@ -98,7 +98,7 @@ type Options struct {
 const defaultGrace = 30 * 24 * time.Hour
 
 // New returns the life cycle over the application's catalog, databases and
-// migrations. One that is nil is an error that unwraps to [tenancy.ErrInvalid].
+// migrations. One that is nil is an error that wraps [tenancy.ErrInvalid].
 func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) {
 	if c == nil || d == nil || m == nil {
 		return nil, tenancy.Wrap("lifecycle.New", "",

@@ -373,7 +373,7 @@ func testEnsure(t *testing.T, s *tenancytest.Server) {
 	}
 }
 
-// Two replicas: one creates, the other sees the record and resumes. Whatever the
+// Two instances: one creates, the other sees the record and resumes. Whatever the
 // order of their steps, the tenant is served in the end or nothing is left.
 func TestCreateAndResumeAtOnce(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ func killEngine(t *testing.T, name, dsn, template string) driver.Engine {
 	return e
 }
 
-// TestKilledChild is the process that is killed: it creates tenants for ever, each
+// TestKilledChild is the process that is killed: it creates tenants forever, each
 // other one with a seed that fails.
 func TestKilledChild(t *testing.T) {
 	env := strings.Split(os.Getenv(killedEnv), " ")

@@ -41,7 +41,7 @@ func (k *kit) purgesWith(t *testing.T, folder string) *lifecycle.Lifecycle {
 }
 
 // TestKilledPurger is the process that is killed: it makes, archives, restores and
-// purges tenants for ever.
+// purges tenants forever.
 func TestKilledPurger(t *testing.T) {
 	env := strings.Split(os.Getenv(killedEnv), " ")
 	if len(env) != 5 {

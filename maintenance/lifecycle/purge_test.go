@@ -308,7 +308,7 @@ func TestPurgeWaitsForConnectionsInUse(t *testing.T) {
 	})
 }
 
-// busy has one connection in use, for ever.
+// busy has one connection in use, forever.
 type busy struct{ noDatabases }
 
 func (busy) InUse(tenancy.ID) int { return 1 }

@@ -111,7 +111,7 @@ type Options struct {
 // embed.FS has its files in a folder: take [fs.Sub].
 //
 // No files at all, a .sql file whose name has no version or the version of
-// another, and one without "-- +goose Up" are errors that unwrap to
+// another, and one without "-- +goose Up" are errors that wrap
 // [tenancy.ErrInvalid].
 func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	m := &Migrator{databases: databases, files: fsys}

@@ -68,7 +68,7 @@ type Options struct {
 	Grace time.Duration
 	// PlanTTL is how long a plan can be started. Default: 15 minutes.
 	PlanTTL time.Duration
-	// Retention is how long a run is kept after it ended. Negative: for ever.
+	// Retention is how long a run is kept after it ended. Negative: forever.
 	// Default: 90 days.
 	Retention time.Duration
 	// Audit is told of plans, starts, pauses, resumes, cancellations and retries, in the

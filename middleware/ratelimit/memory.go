@@ -89,7 +89,7 @@ type account struct {
 }
 
 // Take implements [Limiter]. The errors are that of a context that has ended, and
-// one that unwraps to [tenancy.ErrInvalid] for limits of which two are of a kind.
+// one that wraps [tenancy.ErrInvalid] for limits of which two are of a kind.
 func (m *Memory) Take(ctx context.Context, limits []Limit) (bool, error) {
 	id, err := begin(ctx, limits)
 	if err != nil {

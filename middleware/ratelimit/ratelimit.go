@@ -1,5 +1,5 @@
 // Package ratelimit counts requests of tenants against rates: [Memory] in one
-// process, [Redis] for all replicas of a service.
+// process, [Redis] for all instances of an application.
 //
 // The limiters are of the generic cell rate algorithm, GCRA: a request costs the
 // time in which the rate yields one, and passes if the debt does not grow beyond a
@@ -22,11 +22,11 @@ import (
 // Take counts one request to each of the limits and reports true, or counts it to
 // none and reports false if it would exceed one of them: that one has nothing
 // Remaining. It sets Remaining and After of all limits. What is counted belongs to
-// the tenant of the context, or to the host if it has none; nothing is shared
+// the tenant of the context, or to the application if it has none; nothing is shared
 // between two tenants, kinds, classes, keys or addresses. No two limits of a call
 // are of the same kind.
 //
-// An error says that the limiter cannot tell: one that unwraps to
+// An error says that the limiter cannot tell: one that wraps
 // [tenancy.ErrUnavailable], or that of a context that has ended. Take is called by
 // many goroutines at once, and does not keep the limits.
 type Limiter interface {
@@ -36,7 +36,7 @@ type Limiter interface {
 // Limit is a rate, and what is counted against it.
 type Limit struct {
 	Kind Kind
-	// Class is the host's name for some of the requests, or empty.
+	// Class is the application's name for some of the requests, or empty.
 	Class string
 	// Key is what [Key] counts: a name of who asks, that was checked.
 	Key string
@@ -119,7 +119,7 @@ func (r Rate) terms() (every, depth time.Duration) {
 	return every, every * time.Duration(burst)
 }
 
-// part returns the rate of one replica of so many.
+// part returns the rate of one instance of so many.
 func (r Rate) part(of int64) Rate {
 	if of <= 1 || r.Limit <= 0 {
 		return r

@@ -27,7 +27,7 @@ var script string
 // A request is one script, which counts to all limits or to none on the clock of
 // Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
 // [tenancy.Keyspace], so that all of a tenant are on one node, and no two tenants have
-// one; a host's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
+// one; the application's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
 // EVALSHA, GET, SET and TIME.
 //
 // When Redis loses its memory, or its clock is set forward, everybody has a full
@@ -54,8 +54,8 @@ type RedisOptions struct {
 	// Instances is the number of instances of the application: while Redis does not
 	// answer, each lets this part of each rate pass, and one request at once at the
 	// least. It starts with full bursts. Default: 1, so that each lets a whole rate
-	// pass. Negative: then no request passes, and Take returns an error that unwraps
-	// to [tenancy.ErrUnavailable].
+	// pass. Negative: then no request passes, and Take returns an error that wraps
+	// [tenancy.ErrUnavailable].
 	Instances int
 	// Local has the sizes for what is counted while Redis does not answer. Default:
 	// those of [NewMemory].
@@ -74,7 +74,7 @@ var _ Limiter = (*Redis)(nil)
 
 // NewRedis returns a limiter that asks Redis through the client, which its caller
 // closes. It asks for nothing yet. Limiters with the same namespace in the same Redis
-// count together: it is that of catalog.Catalog.Namespace. The error unwraps to
+// count together: it is that of catalog.Catalog.Namespace. The error wraps
 // [tenancy.ErrInvalid].
 func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Redis, error) {
 	r := &Redis{client: client, script: rueidis.NewLuaScript(script), began: time.Now()}
@@ -111,7 +111,7 @@ func (r *Redis) Down() bool { return r.down.Open() }
 
 // Take implements [Limiter]. It takes no longer than [RedisOptions.Timeout], beside
 // what the goroutines of a busy process wait for each other. A tenant whose ID is
-// malformed has no keys: that is an error that unwraps to [tenancy.ErrInvalid], as
+// malformed has no keys: that is an error that wraps [tenancy.ErrInvalid], as
 // two limits of a kind are.
 func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 	const op = "ratelimit.Take"

@@ -129,7 +129,7 @@ func TestRedisConformsWhenKilled(t *testing.T) {
 	})
 }
 
-// What counts while Redis is away has the size that the host wants.
+// What counts while Redis is away has the size that the application wants.
 func TestRedisLocalSize(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -154,7 +154,7 @@ func TestRedisLocalSize(t *testing.T) {
 	}
 }
 
-// Replicas share what they count, and what one of them refuses counts for none.
+// Instances share what they count, and what one of them refuses counts for none.
 func TestRedisIsShared(t *testing.T) {
 	t.Parallel()
 	client, ns := tenancytest.Redis(t)

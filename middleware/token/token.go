@@ -5,7 +5,7 @@
 // tenant's ID), sub (the user), scope, jti, iat, nbf, exp and gen, signed with
 // HMAC-SHA256. The signing key is derived (HKDF, RFC 5869) from one of the service's
 // master keys and the tenant's ID: a token of one tenant is not even well signed at
-// another. Tokens of other issuers are verified by an authenticator of the host's
+// another. Tokens of other issuers are verified by an authenticator of the application
 // own, behind the same interface.
 //
 // Verifying asks nobody: what was revoked is in the tenant's record.
@@ -80,8 +80,8 @@ type master struct {
 
 // New returns the tokens of that issuer, a name of the service that stays. The
 // first key signs, all verify: to rotate, put a new one in front, and take the old
-// one away when its tokens have expired. What is malformed is an error that unwraps
-// to [tenancy.ErrInvalid].
+// one away when its tokens have expired. What is malformed is an error that wraps
+// [tenancy.ErrInvalid].
 func New(issuer string, keys []Key, opts *Options) (*Tokens, error) {
 	const op = "token.New"
 	if opts == nil {
@@ -167,7 +167,7 @@ func (c *claims) principal() *middleware.Principal {
 // Issue makes a token of the tenant for one of its users, that is valid for ttl, or
 // for [Options.TTL] if that is zero; it ends at a full second. It returns the token
 // (its method Reveal returns the text) and the principal that requests with it will
-// have. Scopes are as in [middleware.RequireScope]. What is malformed is an error that unwraps to
+// have. Scopes are as in [middleware.RequireScope]. What is malformed is an error that wraps
 // [tenancy.ErrInvalid].
 func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl time.Duration) (tenancy.Secret, *middleware.Principal, error) {
 	const op = "token.Issue"
@@ -219,7 +219,7 @@ func (k *Tokens) Authenticate(r *http.Request, t *tenancy.Tenant) (*middleware.P
 
 // Verify returns whose token it is, for tokens that do not come in the header
 // Authorization. One that is not a valid token of the tenant, whatever the reason, is
-// an error that unwraps to [tenancy.ErrUnauthenticated] and does not show it.
+// an error that wraps [tenancy.ErrUnauthenticated] and does not show it.
 func (k *Tokens) Verify(text string, t *tenancy.Tenant) (*middleware.Principal, error) {
 	c, err := k.verify(text, t.ID)
 	switch {
@@ -323,7 +323,7 @@ type Editor interface {
 
 // Revoke ends the validity of the token that the principal has, as when its user
 // logs out. A principal without a subject, such as that of an API key, has none: an
-// error that unwraps to [tenancy.ErrInvalid]. Up to 4,096 of a tenant's tokens can be
+// error that wraps [tenancy.ErrInvalid]. Up to 4,096 of a tenant's tokens can be
 // revoked at a time and not have expired; more are such an error, too.
 func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal) error {
 	const op = "token.Revoke"
