@@ -27,18 +27,18 @@ var cacheScript string
 // shared is what caches of one catalog share through Redis: records, and a log of
 // changes. Its methods may be called by many goroutines at once.
 type shared struct {
-	client     rueidis.Client
-	script     *rueidis.Lua
-	prefix     string
-	format     string // of a record
-	self       string // in the log
-	timeout    time.Duration
-	keep       time.Duration // a record
-	load       time.Duration // the longest
-	circuit    circuit.Circuit
-	logger     *slog.Logger
-	unreadable atomic.Int64 // records that could not be read
-	unreadableAt      atomic.Int64 // when that was last logged, Unix time
+	client       rueidis.Client
+	script       *rueidis.Lua
+	prefix       string
+	format       string // of a record
+	self         string // in the log
+	timeout      time.Duration
+	keep         time.Duration // a record
+	load         time.Duration // the longest
+	circuit      circuit.Circuit
+	logger       *slog.Logger
+	unreadable   atomic.Int64 // records that could not be read
+	unreadableAt atomic.Int64 // when that was last logged, Unix time
 
 	mu   sync.Mutex          // guards what follows
 	busy map[tenancy.Ref]int // changes that are being told
