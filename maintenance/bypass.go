@@ -3,16 +3,14 @@ package maintenance
 import (
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/signed"
 )
 
 const (
@@ -101,7 +99,7 @@ func (g *Gate) cookie(p *plan, now time.Time) *http.Cookie {
 	expiry := strconv.FormatInt(now.Add(g.opts.BypassTTL).Unix(), 10)
 	return &http.Cookie{
 		Name:     g.cookieName(p),
-		Value:    expiry + "." + base64.RawURLEncoding.EncodeToString(g.sign(p, expiry)),
+		Value:    expiry + "." + signed.Text(g.sign(p, expiry)),
 		Path:     "/",
 		MaxAge:   int(g.opts.BypassTTL / time.Second),
 		Secure:   !g.opts.Insecure,
@@ -128,13 +126,12 @@ func (g *Gate) bypasses(r *http.Request, p *plan, now time.Time) bool {
 
 // verify reports whether a cookie's value was signed for the plan, and counts.
 func (g *Gate) verify(p *plan, value string, now time.Time) bool {
-	const length = sha256.Size
 	expiry, text, ok := strings.Cut(value, ".")
-	if !ok || len(expiry) > 20 || len(text) != base64.RawURLEncoding.EncodedLen(length) {
+	if !ok || len(expiry) > 20 {
 		return false
 	}
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !hmac.Equal(mac, g.sign(p, expiry)) {
+	mac, ok := signed.Parse(text)
+	if !ok || !hmac.Equal(mac, g.sign(p, expiry)) {
 		return false
 	}
 	until, err := strconv.ParseInt(expiry, 10, 64)
@@ -148,7 +145,5 @@ func (g *Gate) sign(p *plan, expiry string) []byte {
 	if len(key) == 0 {
 		key = p.Bypass[:] // each bypass's own
 	}
-	h := hmac.New(sha256.New, key)
-	fmt.Fprintf(h, "tenancy maintenance\x00%s\x00%s\x00%s", p.tenant, p.Generation, expiry)
-	return h.Sum(nil)
+	return signed.Of(key, "maintenance", string(p.tenant), p.Generation, expiry)
 }

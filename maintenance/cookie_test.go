@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/signed"
 )
 
 // Whatever prints a gate does not print the key.
@@ -29,7 +30,7 @@ func TestGateKeyIsSecret(t *testing.T) {
 
 // No text but one that was signed for the plan, and counts still, bypasses it.
 func FuzzCookie(f *testing.F) {
-	g := &Gate{opts: GateOptions{BypassTTL: time.Hour, Key: tenancy.NewSecret(strings.Repeat("k", minKey))}}
+	g := &Gate{opts: GateOptions{BypassTTL: time.Hour, Key: tenancy.NewSecret(strings.Repeat("k", signed.MinKey))}}
 	p, err := newPlan(&tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, Generation: "1", Bypass: tenancy.DigestOf("x")}, "acme")
 	if err != nil {
 		f.Fatal(err)

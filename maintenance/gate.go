@@ -17,7 +17,9 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 	"github.com/artflow-studio/tenancy/internal/problem"
+	"github.com/artflow-studio/tenancy/internal/signed"
 )
 
 // Editor changes tenants' records. A *catalog.Catalog is one.
@@ -62,9 +64,6 @@ const (
 	readTimeout = 5 * time.Second
 	// mostPlans is how many tenants' windows are remembered.
 	mostPlans = 10_000
-	// minKey is the length of a key in bytes: that of the hash's output (RFC 2104,
-	// section 3).
-	minKey = 32
 	// markLife is for how long a record of before a drain is known for one. It is
 	// longer than any cache keeps records.
 	markLife = 24 * time.Hour
@@ -175,8 +174,10 @@ func (o *GateOptions) complete() error {
 	if o.BypassTTL < time.Second {
 		return fmt.Errorf("%w: BypassTTL %v, want at least a second", tenancy.ErrInvalid, o.BypassTTL)
 	}
-	if n := len(o.Key.Reveal()); n != 0 && n < minKey {
-		return fmt.Errorf("%w: key of %d bytes, want at least %d", tenancy.ErrInvalid, n, minKey)
+	if o.Key.Reveal() != "" {
+		if err := signed.CheckKey("key", o.Key); err != nil {
+			return err
+		}
 	}
 	if o.BypassPath == "" {
 		o.BypassPath = problem.BypassPath
@@ -190,21 +191,12 @@ func (o *GateOptions) complete() error {
 		}
 	}
 	if o.Client == nil {
-		o.Client = peer
+		o.Client = ipnet.Peer
 	}
 	if o.Refuse == nil {
 		o.Refuse = problem.Write
 	}
 	return nil
-}
-
-// peer returns the address that is directly connected, or the zero Addr.
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr()
 }
 
 func (g *Gate) log() *slog.Logger {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/internal/witness"
@@ -121,7 +122,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 }
 
 // client returns the client's address, IPv4 as such.
-func (g *Gate) client(r *http.Request) netip.Addr { return g.opts.Client(r).Unmap().WithZone("") }
+func (g *Gate) client(r *http.Request) netip.Addr { return ipnet.Plain(g.opts.Client(r)) }
 
 // refusal says why a plan refuses a request, and until when.
 func (g *Gate) refusal(p *plan, s *span, now time.Time) *tenancy.MaintenanceError {

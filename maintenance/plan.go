@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // plan is maintenance as it is enforced. It is made once of each record, and not
@@ -111,15 +112,8 @@ func (p *plan) latest(t time.Time) (latest time.Time, never, open bool) {
 	return latest, false, open
 }
 
-// allows reports whether a client is served all the same.
-func (p *plan) allows(client netip.Addr) bool {
-	for _, prefix := range p.Allow {
-		if prefix.Contains(client) {
-			return true
-		}
-	}
-	return false
-}
+// allows reports whether a client with that address passes as if there were no maintenance.
+func (p *plan) allows(client netip.Addr) bool { return ipnet.Contains(p.Allow, client) }
 
 // openPaths are paths that are served all the same, each with what is below it,
 // without a slash at the end.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // Scope is a tenant, or the whole service, whose maintenance is begun and ended.
@@ -238,9 +239,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 func masked(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, p := range prefixes {
-		if p.Addr().Is4In6() {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
+		p = ipnet.Prefix(p)
 		if !p.IsValid() {
 			return nil, fmt.Errorf("%w: a prefix of addresses", tenancy.ErrInvalid)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
@@ -53,11 +54,11 @@ func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 		switch {
 		case !addr.IsValid():
 			why = "no address is known"
-		case contains(deny, addr), contains(tenantDeny, addr):
+		case ipnet.Contains(deny, addr), ipnet.Contains(tenantDeny, addr):
 			why = "the address is denied"
 		case slices.ContainsFunc(tenantDeny, malformed):
 			why = "a prefix that the tenant denies is malformed"
-		case len(allow) > 0 && !contains(allow, addr), len(tenantAllow) > 0 && !contains(tenantAllow, addr):
+		case len(allow) > 0 && !ipnet.Contains(allow, addr), len(tenantAllow) > 0 && !ipnet.Contains(tenantAllow, addr):
 			why = "the address is not allowed"
 		default:
 			return nil
@@ -73,26 +74,10 @@ func prefixes(in []netip.Prefix) []netip.Prefix {
 		if malformed(p) {
 			panic(fmt.Sprintf("middleware: prefix %v of addresses", p))
 		}
-		out[i] = unmap(p)
+		out[i] = ipnet.Prefix(p)
 	}
 	return out
 }
 
-// unmap returns a prefix of IPv4 in IPv6 as one of IPv4.
-func unmap(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() {
-		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p
-}
-
-func malformed(p netip.Prefix) bool { return !unmap(p).IsValid() }
-
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	for _, p := range prefixes {
-		if unmap(p).Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+// malformed reports whether no address can be in the prefix.
+func malformed(p netip.Prefix) bool { return !ipnet.Prefix(p).IsValid() }

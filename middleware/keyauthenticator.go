@@ -4,12 +4,11 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/credential"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
@@ -74,7 +73,7 @@ func (k *KeyAuthenticator) Authenticate(r *http.Request, t *tenancy.Tenant) (*Pr
 	}
 	if len(key.Allow) > 0 {
 		from := k.opts.Proxies.Client(r)
-		if !slices.ContainsFunc(key.Allow, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		if !ipnet.Contains(key.Allow, from) {
 			return nil, fmt.Errorf("%w: key %s from the address %v", tenancy.ErrForbidden, key.ID, from)
 		}
 	}

@@ -1,22 +1,15 @@
 package resolver
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/signed"
 )
-
-// minCookieKey is the length of a key in bytes: that of the hash's output
-// (RFC 2104, section 3).
-const minCookieKey = sha256.Size
 
 // maxCookie bounds the value that is looked at.
 const maxCookie = 512
@@ -56,8 +49,7 @@ func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, e
 		c.opts.MaxAge = 30 * 24 * time.Hour
 	}
 	for _, k := range append([]tenancy.Secret{key}, c.opts.OldKeys...) {
-		if len(k.Reveal()) < minCookieKey {
-			err := fmt.Errorf("%w: cookie key of %d bytes, want at least %d", tenancy.ErrInvalid, len(k.Reveal()), minCookieKey)
+		if err := signed.CheckKey("cookie key", k); err != nil {
 			return nil, tenancy.Wrap(op, "", err)
 		}
 		c.keys = append(c.keys, k)
@@ -77,7 +69,7 @@ func (c *Cookie) New(id tenancy.ID) *http.Cookie {
 	payload := tenancy.RefID.String() + "." + string(id) + "." + strconv.FormatInt(time.Now().Add(c.opts.MaxAge).Unix(), 10)
 	return &http.Cookie{
 		Name:     c.name,
-		Value:    payload + "." + base64.RawURLEncoding.EncodeToString(c.sign(c.keys[0], payload)),
+		Value:    payload + "." + signed.Text(signed.Of([]byte(c.keys[0].Reveal()), "cookie", c.name, payload)),
 		Path:     "/",
 		Domain:   c.opts.Domain,
 		MaxAge:   int(c.opts.MaxAge / time.Second),
@@ -112,11 +104,11 @@ func (c *Cookie) parse(value string) (Match, error) {
 		return malformed("no signature")
 	}
 	payload := value[:i]
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(value[i+1:])
-	if err != nil {
+	mac, ok := signed.Parse(value[i+1:])
+	if !ok {
 		return malformed("malformed signature")
 	}
-	if !slices.ContainsFunc(c.keys, func(key tenancy.Secret) bool { return hmac.Equal(mac, c.sign(key, payload)) }) {
+	if !signed.Valid(mac, c.keys, "cookie", c.name, payload) {
 		return malformed("wrong signature")
 	}
 	// Only what was signed here comes this far.
@@ -130,10 +122,4 @@ func (c *Cookie) parse(value string) (Match, error) {
 		return Match{}, tenancy.ErrUnresolved
 	}
 	return newMatch("cookie "+c.name, tenancy.RefID, id)
-}
-
-func (c *Cookie) sign(key tenancy.Secret, payload string) []byte {
-	h := hmac.New(sha256.New, []byte(key.Reveal()))
-	fmt.Fprintf(h, "tenancy cookie\x00%s\x00%s", c.name, payload)
-	return h.Sum(nil)
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // Header resolves by a header that a gateway sets. It counts only when the peer
@@ -50,7 +51,7 @@ func NewHeader(name string, from []netip.Prefix, opts *HeaderOptions) (*Header, 
 // Resolve returns what the header names. Several lines that differ are an error.
 func (h *Header) Resolve(r *http.Request) (Match, error) {
 	values := r.Header[h.name]
-	if len(values) == 0 || !contains(h.from, peer(r)) {
+	if len(values) == 0 || !ipnet.Contains(h.from, ipnet.Peer(r)) {
 		return Match{}, tenancy.ErrUnresolved
 	}
 	return oneOf("header "+h.name, h.kind, values)

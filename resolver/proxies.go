@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/hostname"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // maxHops bounds how many entries of a forwarding header are looked at.
@@ -58,9 +60,7 @@ func trusted(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	}
 	out := make([]netip.Prefix, len(prefixes))
 	for i, p := range prefixes {
-		if p.Addr().Is4In6() {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
+		p = ipnet.Prefix(p)
 		if !p.IsValid() || p.Bits() == 0 {
 			return nil, fmt.Errorf("%w: prefix %v, want one that not everybody is in", tenancy.ErrInvalid, prefixes[i])
 		}
@@ -73,7 +73,7 @@ func trusted(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 // not a trusted proxy. It is the zero Addr when the connected peer has no IP
 // address (a Unix socket), or a trusted proxy passed on a malformed one.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
-	addr := peer(r)
+	addr := ipnet.Peer(r)
 	for h := range p.hops(r) {
 		if h.malformed {
 			return netip.Addr{}
@@ -85,13 +85,15 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 
 // Trusts reports whether the request was handed over by a trusted proxy. A nil
 // *Proxies trusts nobody.
-func (p *Proxies) Trusts(r *http.Request) bool { return p != nil && contains(p.trusted, peer(r)) }
+func (p *Proxies) Trusts(r *http.Request) bool {
+	return p != nil && ipnet.Contains(p.trusted, ipnet.Peer(r))
+}
 
 // Host returns the host that the client asked for, as it was sent: the Host
 // header, or what the trusted proxies say stood in it. A malformed forwarding
 // header from a trusted proxy is an error that wraps [tenancy.ErrInvalid].
 func (p *Proxies) Host(r *http.Request) (string, error) {
-	if p == nil || !contains(p.trusted, peer(r)) {
+	if p == nil || !ipnet.Contains(p.trusted, ipnet.Peer(r)) {
 		return r.Host, nil
 	}
 	host := r.Host
@@ -122,19 +124,19 @@ type hop struct {
 
 // hops yields the entries that trusted proxies vouch for, from the right. The
 // last one is the client, unless the header ends before.
-func (p *Proxies) hops(r *http.Request) func(yield func(hop) bool) {
+func (p *Proxies) hops(r *http.Request) iter.Seq[hop] {
 	return func(yield func(hop) bool) {
 		if p == nil {
 			return
 		}
-		from := peer(r)
+		from := ipnet.Peer(r)
 		name, parse := "X-Forwarded-For", parseForwardedFor
 		if p.standard {
 			name, parse = "Forwarded", parseForwarded
 		}
 		entries := lastEntries(r.Header[name])
 		for _, entry := range slices.Backward(entries) {
-			if !contains(p.trusted, from) {
+			if !ipnet.Contains(p.trusted, from) {
 				return
 			}
 			h := parse(entry)
@@ -226,30 +228,12 @@ func parseNode(node string) (netip.Addr, bool) {
 		return netip.Addr{}, true
 	}
 	if ap, err := netip.ParseAddrPort(node); err == nil {
-		return ap.Addr().Unmap().WithZone(""), true
+		return ipnet.Plain(ap.Addr()), true
 	}
 	bare := node
 	if strings.HasPrefix(node, "[") && strings.HasSuffix(node, "]") {
 		bare = node[1 : len(node)-1]
 	}
 	addr, err := netip.ParseAddr(bare)
-	return addr.Unmap().WithZone(""), err == nil
-}
-
-// peer returns the address that is directly connected, or the zero Addr.
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
-
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return ipnet.Plain(addr), err == nil
 }

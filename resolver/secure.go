@@ -3,6 +3,8 @@ package resolver
 import (
 	"net/http"
 	"strings"
+
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // Secure reports whether the client's connection is encrypted: it ends here with TLS, or at a trusted proxy that says so with
@@ -11,7 +13,7 @@ func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if p == nil || !contains(p.trusted, peer(r)) {
+	if p == nil || !ipnet.Contains(p.trusted, ipnet.Peer(r)) {
 		return false
 	}
 	said := lastEntries(r.Header["X-Forwarded-Proto"])

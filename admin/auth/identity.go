@@ -11,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/credential"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // Identity is who asks, and what they may do. It was true when the request began.
@@ -164,8 +165,7 @@ func IsLocal(r *http.Request) bool {
 			return false
 		}
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+	if !ipnet.Peer(r).IsLoopback() {
 		return false
 	}
 	host := r.Host

@@ -30,6 +30,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/credential"
+	"github.com/artflow-studio/tenancy/internal/signed"
 	"github.com/artflow-studio/tenancy/middleware"
 )
 
@@ -117,11 +118,10 @@ func newMaster(k Key) (master, error) {
 	if k.ID == "" || len(k.ID) > 64 || strings.Trim(k.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
 		return master{}, fmt.Errorf("%w: key ID %.80q", tenancy.ErrInvalid, k.ID)
 	}
-	secret := k.Secret.Reveal()
-	if len(secret) < sha256.Size { // RFC 7518, section 3.2
-		return master{}, fmt.Errorf("%w: key %s of %d bytes, want at least %d", tenancy.ErrInvalid, k.ID, len(secret), sha256.Size)
+	if err := signed.CheckKey("key "+k.ID, k.Secret); err != nil {
+		return master{}, err
 	}
-	prk, err := hkdf.Extract(sha256.New, []byte(secret), []byte("tenancy token"))
+	prk, err := hkdf.Extract(sha256.New, []byte(k.Secret.Reveal()), []byte("tenancy token"))
 	if err != nil {
 		return master{}, err
 	}

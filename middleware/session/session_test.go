@@ -1,4 +1,4 @@
-package middleware_test
+package session_test
 
 import (
 	"crypto/rand"
@@ -8,12 +8,12 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/middleware/session"
 )
 
-func newSessions(t testing.TB, key tenancy.Secret, old ...tenancy.Secret) *middleware.Sessions {
+func newBinder(t testing.TB, key tenancy.Secret, old ...tenancy.Secret) *session.Binder {
 	t.Helper()
-	s, err := middleware.NewSessions(key, &middleware.SessionsOptions{OldKeys: old})
+	s, err := session.New(key, &session.Options{OldKeys: old})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,10 +22,10 @@ func newSessions(t testing.TB, key tenancy.Secret, old ...tenancy.Secret) *middl
 
 func newSecret() tenancy.Secret { return tenancy.NewSecret(rand.Text() + rand.Text()) }
 
-func TestSessions(t *testing.T) {
+func TestBinder(t *testing.T) {
 	t.Parallel()
 	key, oldKey := newSecret(), newSecret()
-	s, before := newSessions(t, key, oldKey), newSessions(t, oldKey)
+	s, before := newBinder(t, key, oldKey), newBinder(t, oldKey)
 	bound := s.Bind("acme", "s.1")
 	mac := bound[strings.LastIndexByte(bound, '.')+1:]
 	for _, tt := range []struct {
@@ -52,7 +52,7 @@ func TestSessions(t *testing.T) {
 		{"no signature", "acme", "s.1", "", false},
 		{"empty signature", "acme", "s.1.", "", false},
 		{"nothing", "acme", "", "", false},
-		{"with another key", "acme", newSessions(t, newSecret()).Bind("acme", "s.1"), "", false},
+		{"with another key", "acme", newBinder(t, newSecret()).Bind("acme", "s.1"), "", false},
 		{"10 KB", "acme", s.Bind("acme", strings.Repeat("s", 10<<10)), "", false},
 	} {
 		got, err := s.Open(tt.tenant, tt.bound)
@@ -78,15 +78,15 @@ func TestSessions(t *testing.T) {
 		if old == nil {
 			k = short
 		}
-		_, err := middleware.NewSessions(k, &middleware.SessionsOptions{OldKeys: old})
+		_, err := session.New(k, &session.Options{OldKeys: old})
 		if !errors.Is(err, tenancy.ErrInvalid) || strings.Contains(err.Error(), "planted") {
 			t.Errorf("a short key: got %v, want ErrInvalid without it", err)
 		}
 	}
 }
 
-func FuzzSessions(f *testing.F) {
-	s := newSessions(f, newSecret()) // the fuzzer cannot know the key
+func FuzzBinder(f *testing.F) {
+	s := newBinder(f, newSecret()) // the fuzzer cannot know the key
 	bound := s.Bind("acme", "s1")
 	f.Add("acme", uint8(0), uint8(0), "")
 	f.Add("globex", uint8(0), uint8(0), "")
