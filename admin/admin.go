@@ -13,7 +13,6 @@ package admin
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -31,6 +30,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -276,16 +276,5 @@ const (
 	partChain       = "audit-chain"
 )
 
-// unavailable makes an error of the database one that wraps [tenancy.ErrUnavailable], unless it says more.
-func unavailable(err error) error {
-	if err == nil {
-		return nil
-	}
-	for _, known := range []error{tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrForbidden,
-		tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed, context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
-}
+// unavailable names an error of the database that has no sentinel.
+func unavailable(err error) error { return failure.Named(err) }

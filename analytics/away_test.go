@@ -46,7 +46,7 @@ func recordFor(t *testing.T, rec *analytics.Recorder, tenant *tenancy.Tenant, d 
 	t.Helper()
 	ctx := tenancy.NewContext(t.Context(), tenant)
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Second) {
-		for range 1 + rand.IntN(3) { //nolint:gosec // a test
+		for range 1 + rand.IntN(3) { // a test
 			_ = rec.Do(ctx, func(context.Context) error { return nil })
 			n++
 		}

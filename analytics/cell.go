@@ -180,7 +180,7 @@ func (n *tally) merge(o *tally) {
 func (n *tally) counts(names []string) Counts {
 	c := Counts{Values: n.values}
 	for i := range c.Values {
-		if Column(i) != LastSeen { //nolint:gosec // there are few
+		if Column(i) != LastSeen { // there are few
 			c.Values[i] = min(c.Values[i], most)
 		}
 	}

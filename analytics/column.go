@@ -124,7 +124,7 @@ var columnInfos = [numColumns]columnInfo{
 func Columns() []Column {
 	all := make([]Column, numColumns)
 	for i := range all {
-		all[i] = Column(i) //nolint:gosec // there are few
+		all[i] = Column(i) // there are few
 	}
 	return all
 }
@@ -134,7 +134,7 @@ func Columns() []Column {
 func ParseColumn(name string) (Column, error) {
 	for i, info := range columnInfos {
 		if info.name == name {
-			return Column(i), nil //nolint:gosec // there are few
+			return Column(i), nil // there are few
 		}
 	}
 	return 0, fmt.Errorf("%w: no column is called %.60q", tenancy.ErrInvalid, name)

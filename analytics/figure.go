@@ -1,12 +1,7 @@
 package analytics
 
 import (
-	"context"
-	"errors"
-	"io"
 	"time"
-
-	"github.com/artflow-studio/tenancy"
 )
 
 // Figure is one number of a report, and how it was obtained. A nil *Figure is a number
@@ -25,16 +20,4 @@ type Figure struct {
 	// Partial is set when a part is missing, such as what an instance counted that
 	// does not write any more.
 	Partial bool `json:"partial,omitempty"`
-}
-
-// known reports whether a sentinel explains the error.
-func known(err error) bool {
-	for _, is := range []error{
-		context.Canceled, context.DeadlineExceeded, io.EOF, tenancy.ErrInvalid, tenancy.ErrNotFound, tenancy.ErrConflict, tenancy.ErrUnavailable, tenancy.ErrClosed,
-	} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
 }

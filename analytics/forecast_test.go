@@ -49,7 +49,7 @@ func forecast(t *testing.T, values []float64, req analytics.ForecastRequest) (*a
 
 // series returns n values of a function of the day, with noise.
 func series(n int, noise float64, seed uint64, fn func(i int) float64) []float64 {
-	r := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test
+	r := rand.New(rand.NewPCG(seed, 7)) // a test
 	out := make([]float64, n)
 	for i := range out {
 		out[i] = max(0, math.Round(fn(i)+noise*r.NormFloat64()))
@@ -97,7 +97,7 @@ func TestForecastRefuses(t *testing.T) {
 	}
 	walk := make([]float64, 60)
 	walk[0] = 100_000
-	r := rand.New(rand.NewPCG(3, 7)) //nolint:gosec // a test
+	r := rand.New(rand.NewPCG(3, 7)) // a test
 	for i := range walk[1:] {
 		walk[i+1] = walk[i] + math.Round(1000*r.NormFloat64())
 	}

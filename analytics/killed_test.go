@@ -64,7 +64,7 @@ func openSQLite(t *testing.T, path string) *analytics.SQL {
 // said that it had flushed, and begun.
 func killOne(t *testing.T, path string) (flushed, started int64) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilled$") //nolint:gosec // this program
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilled$") // this program
 	cmd.Env = append(os.Environ(), "USAGE_KILLED="+path)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -73,7 +73,7 @@ func killOne(t *testing.T, path string) (flushed, started int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := 5 + rand.IntN(40) //nolint:gosec // a test
+	after := 5 + rand.IntN(40) // a test
 	seen := 0
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var n int64

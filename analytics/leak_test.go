@@ -145,9 +145,9 @@ func TestColumnsAddUp(t *testing.T) {
 		var mu sync.Mutex
 		want := map[analytics.Column]int64{}
 		h := rec.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			status := statuses[rand.IntN(len(statuses))] //nolint:gosec // a test
+			status := statuses[rand.IntN(len(statuses))] // a test
 			w.WriteHeader(status)
-			n, _ := w.Write(make([]byte, rand.IntN(1000))) //nolint:gosec // a test
+			n, _ := w.Write(make([]byte, rand.IntN(1000))) // a test
 			mu.Lock()
 			defer mu.Unlock()
 			want[analytics.Requests]++

@@ -97,7 +97,7 @@ func (n *notes) add(source int64, a Activity) {
 	}
 	if a.Key == "" {
 		n.sequence++
-		a.Key = fmt.Sprintf("%016x:%d", uint64(source), n.sequence) //nolint:gosec // any 64 bits will do
+		a.Key = fmt.Sprintf("%016x:%d", uint64(source), n.sequence) // any 64 bits will do
 	}
 	n.waiting = append(n.waiting, a)
 }
@@ -133,7 +133,7 @@ func (n *notes) sum(rec *Recorder, id tenancy.ID, f *failures) {
 		return
 	}
 	n.add(rec.id, Activity{
-		Key: fmt.Sprintf("%016x:failures:%s:%d", uint64(rec.id), id, f.minute), Tenant: id, Type: typeFailures, //nolint:gosec // any 64 bits will do
+		Key: fmt.Sprintf("%016x:failures:%s:%d", uint64(rec.id), id, f.minute), Tenant: id, Type: typeFailures, // any 64 bits will do
 		Description: fmt.Sprintf("%d more failed logins in this minute", f.n-maxFailures), ActorKind: string(tenancy.ActorUnknown),
 		CreatedAt: time.Unix(60*f.minute, 0).UTC(), Times: f.n - maxFailures,
 	})

@@ -17,7 +17,7 @@ func ownProcess() process {
 	metrics.Read(sample)
 	p := process{cpu: processorTime(), rss: residentMemory()}
 	if sample[0].Value.Kind() == metrics.KindUint64 {
-		p.heap = int64(sample[0].Value.Uint64()) //nolint:gosec // nobody has so much
+		p.heap = int64(sample[0].Value.Uint64()) // nobody has so much
 	}
 	return p
 }

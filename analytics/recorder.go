@@ -120,7 +120,7 @@ func requestColumns() []Column {
 }
 
 // newSource returns a number that no other instance has.
-func newSource() int64 { return rand.Int64() } //nolint:gosec // it is no secret
+func newSource() int64 { return rand.Int64() } // it is no secret
 
 // BytesSource knows how many bytes of memory it holds for each tenant.
 type BytesSource interface {

@@ -16,6 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -79,14 +80,8 @@ func (s *SQL) Migrate(ctx context.Context) error {
 	return wrap("analytics.SQL.Migrate", err)
 }
 
-// wrap makes an error that no sentinel explains one that wraps
-// [tenancy.ErrUnavailable].
-func wrap(op string, err error) error {
-	if err != nil && !known(err) {
-		err = fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
-	}
-	return tenancy.Wrap(op, "", err)
-}
+// wrap names errors that have no sentinel.
+func wrap(op string, err error) error { return failure.Wrap(op, "", err) }
 
 // tx runs fn in a transaction, again when the database ends it because of another.
 // Once begun, it is not cut off by the context: a COMMIT that is may have been carried
@@ -107,7 +102,7 @@ func (s *SQL) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) 
 		if !sqlkit.IsDeadlock(err) {
 			return err
 		}
-		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
 	}
 	return err
 }

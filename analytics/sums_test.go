@@ -48,7 +48,7 @@ func newDecades(t *testing.T, s *tenancytest.Server) *decades {
 		t.Fatal(err)
 	}
 	d.now = now
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2)) // a test
 	hour := now.Truncate(time.Hour)
 	for i := range 400 {
 		at := hour.Add(-time.Duration(3+random.IntN(24*100)) * time.Hour)

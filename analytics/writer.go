@@ -20,7 +20,7 @@ func (q *request) Unwrap() http.ResponseWriter { return q.inner }
 // http.MaxBytesReader tells it. Behind another writer MaxBytesReader cannot.
 func (q *request) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
-		if q.status.CompareAndSwap(0, int32(status)) && status == http.StatusRequestEntityTooLarge && q.http1 { //nolint:gosec // three digits
+		if q.status.CompareAndSwap(0, int32(status)) && status == http.StatusRequestEntityTooLarge && q.http1 { // three digits
 			q.inner.Header().Set("Connection", "close")
 		}
 	}

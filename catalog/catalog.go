@@ -491,5 +491,5 @@ func parseDomain(domain string) (string, error) {
 // engine can.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// wrap names errors that no store has named.
+// wrap names errors that have no sentinel.
 func wrap(op string, id tenancy.ID, err error) error { return failure.Wrap(op, id, err) }

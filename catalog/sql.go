@@ -143,7 +143,7 @@ func (s *sqlStore) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) er
 		if !sqlkit.IsDeadlock(err) {
 			return err
 		}
-		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
 	}
 	return err
 }

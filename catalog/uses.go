@@ -128,7 +128,7 @@ func newUses(store UseStore, every time.Duration) *uses {
 func (u *uses) again(tenant tenancy.ID, key string, second int64) bool {
 	const seconds = 1<<24 - 1 // half a year, after which they are the same again
 	h := maphash.String(u.seed, string(tenant)) ^ bits.RotateLeft64(maphash.String(u.seed, key), 32)
-	at, mark := &u.marks[h%uint64(len(u.marks))], h&^seconds|uint64(second)&seconds //nolint:gosec // a part of it
+	at, mark := &u.marks[h%uint64(len(u.marks))], h&^seconds|uint64(second)&seconds // a part of it
 	if at.Load() == mark {
 		return true
 	}

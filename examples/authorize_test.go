@@ -62,7 +62,7 @@ func glob(t *testing.T, pattern string) []string {
 
 func read(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(file) //nolint:gosec // a file of the repository
+	text, err := os.ReadFile(file) // a file of the repository
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestProduction(t *testing.T) {
 // programIn returns the first program in a page.
 func programIn(t *testing.T, page string) string {
 	t.Helper()
-	text, err := os.ReadFile(page) //nolint:gosec // a page of the repository
+	text, err := os.ReadFile(page) // a page of the repository
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -204,10 +205,5 @@ func (s *serviceStore) edit(ctx context.Context, action string, change func(*ten
 	return nil, 0, unavailable(err)
 }
 
-// unavailable is an error of a database.
-func unavailable(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // another context's
-	}
-	return fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
-}
+// unavailable names an error of the database under a context of our own.
+func unavailable(err error) error { return failure.Named(failure.Inner(err)) }

@@ -97,7 +97,7 @@ func TestEngineFindsDefects(t *testing.T) {
 	for name, d := range defects {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDefectiveEngine$", "-test.v") //nolint:gosec // this program
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDefectiveEngine$", "-test.v") // this program
 			cmd.Env = append(os.Environ(), defectEnv+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestDefectiveEngine/"+d.test+" ") {

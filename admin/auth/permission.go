@@ -96,7 +96,7 @@ func (s Permissions) Includes(other Permissions) bool { return other&^s == 0 }
 func (s Permissions) All() iter.Seq[Permission] {
 	return func(yield func(Permission) bool) {
 		for rest := uint64(s); rest != 0; rest &= rest - 1 {
-			if !yield(Permission(bits.TrailingZeros64(rest))) { //nolint:gosec // below 64
+			if !yield(Permission(bits.TrailingZeros64(rest))) { // below 64
 				return
 			}
 		}

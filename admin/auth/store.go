@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -12,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -65,7 +65,7 @@ func (s *store) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error
 		if !sqlkit.IsDeadlock(err) {
 			break
 		}
-		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
 	}
 	return unavailable(err)
 }
@@ -85,12 +85,7 @@ func (s *store) get(ctx context.Context, on sqlx.QueryerContext, dest any, query
 	return unavailable(sqlx.GetContext(ctx, on, dest, s.dialect.Rebind(query), args...))
 }
 
-// sentinels are the errors that say what to do; all others say that the database does not answer.
-var sentinels = []error{
-	tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden,
-	tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed, context.Canceled, context.DeadlineExceeded,
-}
-
+// unavailable gives an error of the database the sentinel that says what to do.
 func unavailable(err error) error {
 	if err == nil {
 		return nil
@@ -101,12 +96,7 @@ func unavailable(err error) error {
 	if sqlkit.IsUnique(err) {
 		return fmt.Errorf("%w: %w", tenancy.ErrExists, err)
 	}
-	for _, known := range sentinels {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err)
+	return failure.Named(err)
 }
 
 // micro returns the time as it is stored; the zero time is 0.

@@ -173,7 +173,7 @@ that is there already is not replaced.`,
 // newFile writes a file that only the user may read, whole or not at all. One that is there
 // is an error.
 func newFile(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names it
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // the user names it
 	if err != nil {
 		return usage(err)
 	}

@@ -388,7 +388,7 @@ func TestExportFile(t *testing.T) {
 	if code, out, errs := l.call("", "audit", "export", file, "--checkpoints", file+".sums"); code != 0 || !strings.Contains(out, "Wrote") {
 		t.Fatalf("got exit code %d and %s%s", code, out, errs)
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // the test's own
+	data, err := os.ReadFile(file) // the test's own
 	if err != nil || !strings.Contains(string(data), "tenant.create") {
 		t.Errorf("got %s, %v", data, err)
 	}

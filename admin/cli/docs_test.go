@@ -34,11 +34,11 @@ func TestCommandsPage(t *testing.T) {
 	describe(&page, root)
 	file := filepath.Join("..", "..", "docs", "commands.md")
 	if *update {
-		if err := os.WriteFile(file, []byte(page.String()), 0o644); err != nil { //nolint:gosec // a page of the repository
+		if err := os.WriteFile(file, []byte(page.String()), 0o644); err != nil { // a page of the repository
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(file) //nolint:gosec // a page of the repository
+	got, err := os.ReadFile(file) // a page of the repository
 	if err != nil {
 		t.Fatal(err)
 	}

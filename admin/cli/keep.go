@@ -70,7 +70,7 @@ func (k *keeping) last(cmd *cobra.Command, of string) (lines [][]byte, at time.T
 	if err != nil {
 		return nil, at, false
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // the user's own
+	data, err := os.ReadFile(file) // the user's own
 	if err != nil {
 		return nil, at, false
 	}

@@ -22,13 +22,13 @@ const width = 80
 // terminal returns the file behind a writer or reader if it is a terminal.
 func terminal(stream any) (*os.File, bool) {
 	f, ok := stream.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file's number
+	return f, ok && term.IsTerminal(int(f.Fd())) // a file's number
 }
 
 // columns returns how many columns there are to write to.
 func columns(w io.Writer) int {
 	if f, ok := terminal(w); ok {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 { //nolint:gosec // a file's number
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 { // a file's number
 			return n
 		}
 	}

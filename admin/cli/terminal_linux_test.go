@@ -23,7 +23,7 @@ func newTerminal(t *testing.T) (person, program *os.File) {
 		t.Skipf("no terminals here: %v", err)
 	}
 	t.Cleanup(func() { _ = person.Close() })
-	fd := int(person.Fd()) //nolint:gosec // a file's number
+	fd := int(person.Fd()) // a file's number
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)

@@ -23,7 +23,6 @@ import (
 	"crypto/ed25519"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -34,6 +33,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -227,16 +227,5 @@ type Stat struct {
 // Stat returns what the trail did.
 func (t *Trail) Stat() Stat { return Stat{Lost: t.lost.Load(), Folding: t.folder.len()} }
 
-// wrap is tenancy.Wrap, after whatever has no sentinel became
-// tenancy.ErrUnavailable.
-func wrap(op string, err error) error {
-	for _, known := range []error{
-		nil, tenancy.ErrInvalid, tenancy.ErrExists, tenancy.ErrNotFound, tenancy.ErrConflict, tenancy.ErrUnavailable, tenancy.ErrLimited,
-		context.Canceled, context.DeadlineExceeded,
-	} {
-		if errors.Is(err, known) {
-			return tenancy.Wrap(op, "", err)
-		}
-	}
-	return tenancy.Wrap(op, "", fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
-}
+// wrap names errors that have no sentinel.
+func wrap(op string, err error) error { return failure.Wrap(op, "", err) }

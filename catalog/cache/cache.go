@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -337,13 +336,4 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 
 // jitter is by how much a record is taken for older than it is, so that those that
 // were loaded together are not loaded again together.
-func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.MaxAgeUnsynced))/10 + 1) } //nolint:gosec // not a secret
-
-// unavailable makes an error of the origin one that wraps ErrUnavailable, without
-// the load's own context.
-func unavailable(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // another context's
-	}
-	return err
-}
+func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.MaxAgeUnsynced))/10 + 1) } // not a secret

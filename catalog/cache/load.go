@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 )
 
 // load is one question to the origin, for which many may wait.
@@ -149,7 +150,7 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 		if c.circuit.Failed(c.now()) {
 			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
 		}
-		return nil, unavailable(err)
+		return nil, failure.Inner(err)
 	}
 	if err != nil {
 		return nil, err

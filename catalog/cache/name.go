@@ -60,7 +60,7 @@ func newHasher() hasher {
 // Source: https://github.com/wangyi-fudan/wyhash
 func (h *hasher) short(w name, n int, kind tenancy.RefKind) uint64 {
 	hi, lo := bits.Mul64(w.a^h.keys.a, w.b^h.keys.b)
-	hi2, lo2 := bits.Mul64(w.c^h.keys.c^uint64(n)<<8^uint64(kind), w.d^h.keys.d) //nolint:gosec // n is a length
+	hi2, lo2 := bits.Mul64(w.c^h.keys.c^uint64(n)<<8^uint64(kind), w.d^h.keys.d) // n is a length
 	return hi ^ lo ^ hi2 ^ bits.RotateLeft64(lo2, 32)
 }
 

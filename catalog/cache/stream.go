@@ -55,7 +55,7 @@ func (c *Cache) follow(ctx context.Context) {
 		pause := min(time.Second, 20*time.Millisecond<<min(failures, 6))
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // not a secret
+		case <-time.After(pause/2 + rand.N(pause/2)): // not a secret
 		}
 	}
 }

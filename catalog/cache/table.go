@@ -75,7 +75,7 @@ func (e *entry) set(h uint64, ref tenancy.Ref, of *record, loaded int64, used bo
 	e.loaded.Store(loaded)
 	e.used.Store(used)
 	if n := len(ref.Value); n <= nameLen {
-		e.name, e.size = nameOf(ref.Value), uint8(n) //nolint:gosec // at most nameLen
+		e.name, e.size = nameOf(ref.Value), uint8(n) // at most nameLen
 	} else {
 		e.name, e.size = name{a: h}, longName
 	}
@@ -111,7 +111,7 @@ func (t *table) init() {
 }
 
 func newPlaces(groups int) *places {
-	return &places{mask: uint64(groups - 1), groups: make([]places8, groups)} //nolint:gosec // positive
+	return &places{mask: uint64(groups - 1), groups: make([]places8, groups)} // positive
 }
 
 func (t *table) part(h uint64, kind tenancy.RefKind) *part {

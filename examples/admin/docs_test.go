@@ -19,7 +19,7 @@ func TestConsoleWalkThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	out, err := os.Create(filepath.Join(dir, "out")) //nolint:gosec // of this test
+	out, err := os.Create(filepath.Join(dir, "out")) // of this test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestConsoleWalkThrough(t *testing.T) {
 			}
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", script.String()) //nolint:gosec // of the documentation
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", script.String()) // of the documentation
 	cmd.Dir = dir
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

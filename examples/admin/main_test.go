@@ -20,7 +20,7 @@ func TestWelcome(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	out, err := os.Create(filepath.Join(dir, "out")) //nolint:gosec // of this test
+	out, err := os.Create(filepath.Join(dir, "out")) // of this test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestWelcome(t *testing.T) {
 	}
 	curl := func(command string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command) //nolint:gosec // printed by the program
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command) // printed by the program
 		cmd.Dir = dir
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -109,7 +109,7 @@ func TestWelcome(t *testing.T) {
 	var frames string
 	until(t, "two frames of the stream", func() bool {
 		line := strings.Replace(overview, "analytics/overview", "live?topics=overview", 1)
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "curl -sS", "curl -sSN --max-time 5", 1)) //nolint:gosec // as above
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "curl -sS", "curl -sSN --max-time 5", 1)) // as above
 		cmd.Dir = dir
 		b, _ := cmd.Output() // ends by its time
 		frames = string(b)

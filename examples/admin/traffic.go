@@ -18,7 +18,7 @@ func traffic(ctx context.Context, addr string, rate int, served func(context.Con
 	if rate <= 0 {
 		return nil
 	}
-	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // not a secret
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // not a secret
 	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()

@@ -370,7 +370,7 @@ func TestWelcome(t *testing.T) {
 		if !strings.HasPrefix(line, "  ") {
 			continue
 		}
-		if out, err := exec.CommandContext(t.Context(), "sh", "-nc", line).CombinedOutput(); err != nil { //nolint:gosec // printed by the program
+		if out, err := exec.CommandContext(t.Context(), "sh", "-nc", line).CombinedOutput(); err != nil { // printed by the program
 			t.Errorf("%s is no command: %s", line, out)
 		}
 		if trimmed := strings.TrimSpace(line); strings.HasPrefix(trimmed, "#") {
@@ -378,7 +378,7 @@ func TestWelcome(t *testing.T) {
 		}
 		script += line
 	}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).Output() //nolint:gosec // as above
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).Output() // as above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = ln.Close() }()
-		cmd := exec.CommandContext(t.Context(), bin, "-addr", ln.Addr().String()) //nolint:gosec // built here
+		cmd := exec.CommandContext(t.Context(), bin, "-addr", ln.Addr().String()) // built here
 		cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") || strings.Contains(string(out), "acme=") {
 			t.Errorf("got %v: %s, want that the address is in use, and no keys", err, out)

@@ -68,7 +68,7 @@ func (c *Circuit) pause(now int64) {
 	if n := c.failures - c.Trip; n < 7 {
 		d = min(d, shortestPause<<max(n, 0))
 	}
-	c.retryAt = now + int64(d/2+rand.N(d/2)) //nolint:gosec // not a secret
+	c.retryAt = now + int64(d/2+rand.N(d/2)) // not a secret
 }
 
 // Answered closes the circuit, and reports whether it was open.

@@ -19,6 +19,6 @@ func userTimeout(network, _ string, c syscall.RawConn) error {
 	}
 	return c.Control(func(fd uintptr) {
 		// Without it the system's own time applies, which is longer.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeoutTime/time.Millisecond)) //nolint:gosec // a file descriptor
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeoutTime/time.Millisecond)) // a file descriptor
 	})
 }

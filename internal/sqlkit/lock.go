@@ -47,7 +47,7 @@ func exclusiveLocker(db *sql.DB, d Dialect, database string) lock.SessionLocker 
 func LockKey(name string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
-	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
+	return int64(h.Sum64()) // any 64 bits will do
 }
 
 // Poll calls try until it reports true or fails, with growing pauses.

@@ -59,7 +59,7 @@ func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) 
 		if !IsDeadlock(err) {
 			return err
 		}
-		time.Sleep(rand.N(10 * time.Millisecond)) //nolint:gosec // not a secret
+		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func (b *Bouncer) Stop() error {
 
 // writeFor writes a file that the user who runs the server can read.
 func writeFor(path, text string) error {
-	return os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // read by another user, and no secret
+	return os.WriteFile(path, []byte(text), 0o644) // read by another user, and no secret
 }
 
 // listens waits until the process accepts connections at the address.

@@ -195,7 +195,7 @@ func (l *Locks) acquire(ctx context.Context, id tenancy.ID, purpose string) (*sq
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ctx.Err(), locked)
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // not a secret
+		case <-time.After(pause/2 + rand.N(pause)): // not a secret
 		}
 	}
 }

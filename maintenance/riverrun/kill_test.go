@@ -132,7 +132,7 @@ func TestKilledProcesses(t *testing.T) {
 		}
 		last = p
 		if p.Finished() >= next && killed < kills && !p.State.Ended() {
-			i := rand.N(len(processes)) //nolint:gosec // not a secret
+			i := rand.N(len(processes)) // not a secret
 			end(processes[i])
 			processes[i] = start()
 			killed++

@@ -125,7 +125,7 @@ func (t *timetable) times(after time.Time) (slot, due int64) {
 	slot = t.next(after).UnixMicro()
 	due = slot
 	if t.Jitter > 0 {
-		due += rand.N(t.Jitter.Microseconds() + 1) //nolint:gosec // not a secret
+		due += rand.N(t.Jitter.Microseconds() + 1) // not a secret
 	}
 	return slot, due
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -37,18 +37,8 @@ func (r *Runner) Migrate(ctx context.Context) error {
 	return wrap("runs.Runner.Migrate", "", err)
 }
 
-// wrap is tenancy.Wrap, after errors of the database became tenancy.ErrUnavailable.
-func wrap(op string, id tenancy.ID, err error) error {
-	for _, known := range []error{
-		nil, context.Canceled, context.DeadlineExceeded, tenancy.ErrNotFound, tenancy.ErrExists, tenancy.ErrConflict, tenancy.ErrInvalid,
-		tenancy.ErrForbidden, tenancy.ErrLimited, tenancy.ErrUnavailable, tenancy.ErrClosed,
-	} {
-		if errors.Is(err, known) {
-			return tenancy.Wrap(op, id, err)
-		}
-	}
-	return tenancy.Wrap(op, id, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
-}
+// wrap names errors that have no sentinel.
+func wrap(op string, id tenancy.ID, err error) error { return failure.Wrap(op, id, err) }
 
 // forUpdate is what a SELECT ends with that locks the rows it finds until the
 // transaction ends. SQLite has no such lock: its transactions that write come one

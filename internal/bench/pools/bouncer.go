@@ -88,12 +88,12 @@ func (g *ground) startBouncer(ctx context.Context, budget int, settings string) 
 	ini, users := filepath.Join(g.dir, "pgbouncer.ini"), filepath.Join(g.dir, "users.txt")
 	text := fmt.Sprintf(bouncerIni, config.Port, port, users, budget, strings.ReplaceAll(settings, ";", "\n"))
 	err = errors.Join(
-		os.WriteFile(ini, []byte(text), 0o644),                    //nolint:gosec // read by another user
-		os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644)) //nolint:gosec // likewise
+		os.WriteFile(ini, []byte(text), 0o644),                    // read by another user
+		os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644)) // likewise
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, findBouncer(), "-q", ini) //nolint:gosec // found, not told
+	cmd := exec.CommandContext(ctx, findBouncer(), "-q", ini) // found, not told
 	if cmd.SysProcAttr, err = asPostgres(); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func prepare(ctx context.Context, c config, n int) (_ *ground, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	if err := os.Chmod(g.dir, 0o755); err != nil { //nolint:gosec // the servers run as another user
+	if err := os.Chmod(g.dir, 0o755); err != nil { // the servers run as another user
 		return nil, err
 	}
 	if g.server, err = testserver.Start(ctx, c.engine, g.dir, nil); err != nil {

@@ -117,14 +117,14 @@ func (g *ground) runLoad(ctx context.Context, name string, l load, round int) (o
 
 // newRand returns random numbers that are the same for all sides.
 func newRand(worker, round int) *rand.Rand {
-	return rand.New(rand.NewPCG(uint64(worker), uint64(round))) //nolint:gosec // not secret, not negative
+	return rand.New(rand.NewPCG(uint64(worker), uint64(round))) // not secret, not negative
 }
 
 // picker returns a worker's choice of tenants.
 func (l load) picker(round, worker int, tenants []*tenancy.Tenant) func() *tenancy.Tenant {
 	rnd := newRand(worker, round)
 	if l.zipf > 0 {
-		z := rand.NewZipf(rnd, l.zipf, 1, uint64(l.tenants-1)) //nolint:gosec // at least 1
+		z := rand.NewZipf(rnd, l.zipf, 1, uint64(l.tenants-1)) // at least 1
 		return func() *tenancy.Tenant { return tenants[z.Uint64()] }
 	}
 	return func() *tenancy.Tenant { return tenants[rnd.IntN(l.tenants)] }

@@ -35,7 +35,7 @@ func (g *ground) runMemory(ctx context.Context) error {
 	defer stop()
 	inCache := heap() - before
 	runtime.KeepAlive(cache)
-	n := uint64(g.memory) //nolint:gosec // positive
+	n := uint64(g.memory) // positive
 	fmt.Printf("\nmemory at %d tenants, bytes for each: records alone %d, in a map by ID, slug and domain %d, in cache.Cache %d\n", n, alone/n, inMap/n, inCache/n)
 	return nil
 }

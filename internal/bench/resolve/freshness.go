@@ -156,7 +156,7 @@ func startReplica(ctx context.Context, of task) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, program)} //nolint:gosec // this one
+	p := &process{cmd: exec.CommandContext(ctx, program)} // this one
 	p.cmd.Env = append(os.Environ(), replicaEnv+"="+string(text))
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {

@@ -67,7 +67,7 @@ func prepare(ctx context.Context, c config) (_ *ground, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	if err := os.Chmod(g.dir, 0o755); err != nil { //nolint:gosec // the servers run as another user
+	if err := os.Chmod(g.dir, 0o755); err != nil { // the servers run as another user
 		return nil, err
 	}
 	for engine, address := range map[testserver.Engine]*string{testserver.Postgres: &g.postgres, testserver.Redis: &g.redis} {

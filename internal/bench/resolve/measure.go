@@ -56,7 +56,7 @@ func (w *worker) got(t *tenancy.Tenant) {
 
 // draw returns names, drawn at random, in memory of their own.
 func draw(names []string) []string {
-	rnd := rand.New(rand.NewPCG(uint64(len(names)), 1)) //nolint:gosec // not secret, not negative
+	rnd := rand.New(rand.NewPCG(uint64(len(names)), 1)) // not secret, not negative
 	list := make([]string, max(4096, 2*len(names)))
 	for i := range list {
 		list[i] = strings.Clone(names[rnd.IntN(len(names))])

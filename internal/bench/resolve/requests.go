@@ -109,7 +109,7 @@ func serve(h http.Handler) func(w *worker, n int) {
 // newRequest returns a request in a context such as net/http makes, and the value
 // of its header with the tenant's ID.
 func newRequest(ctx context.Context) (r *http.Request, id []string) {
-	ctx = context.WithValue(ctx, http.ServerContextKey, &http.Server{}) //nolint:gosec // it serves nobody
+	ctx = context.WithValue(ctx, http.ServerContextKey, &http.Server{}) // it serves nobody
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{})
 	ctx, cancel := context.WithCancel(ctx)
 	_ = cancel // nothing hangs on it

@@ -31,7 +31,7 @@ func newFolder() (*folder, error) {
 	}
 	f := &folder{path: path, temp: filepath.Join(path, "tmp")}
 	if f.lock, err = lock(path, os.O_CREATE); err == nil {
-		err = errors.Join(os.Mkdir(f.temp, 0o711), os.Chmod(path, 0o711), os.Chmod(f.temp, 0o711)) //nolint:gosec // servers run as other users
+		err = errors.Join(os.Mkdir(f.temp, 0o711), os.Chmod(path, 0o711), os.Chmod(f.temp, 0o711)) // servers run as other users
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))

@@ -16,7 +16,7 @@ func TestForbidStarts(t *testing.T) {
 	for name, before := range map[string]string{"none": "", "another's": "#!/bin/sh\nexit 0\n", "of a killed run": policy} {
 		file := filepath.Join(t.TempDir(), "policy-rc.d")
 		if before != "" {
-			if err := os.WriteFile(file, []byte(before), 0o755); err != nil { //nolint:gosec // a program
+			if err := os.WriteFile(file, []byte(before), 0o755); err != nil { // a program
 				t.Fatal(err)
 			}
 		}
@@ -28,12 +28,12 @@ func TestForbidStarts(t *testing.T) {
 		if name == "another's" {
 			want = 0
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", file, "postgresql", "start") //nolint:gosec // of this test
+		cmd := exec.CommandContext(t.Context(), "sh", file, "postgresql", "start") // of this test
 		if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
 			t.Errorf("%s: got %v, want exit status %d", name, err, want)
 		}
 		allow()
-		after, err := os.ReadFile(file) //nolint:gosec // of this test
+		after, err := os.ReadFile(file) // of this test
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
