@@ -40,7 +40,7 @@ var (
 
 // Error adds to an error what was being done and for which tenant.
 type Error struct {
-	// Op is the package and the method, such as "catalog.Create".
+	// Op is the package and the method, such as "catalog.Catalog.Create".
 	Op string
 	// Tenant is the tenant's ID, or empty when it is not known.
 	Tenant ID

@@ -32,7 +32,7 @@ func TestWrapPassesAsItIs(t *testing.T) {
 	for _, err := range []error{
 		nil, context.Canceled, context.DeadlineExceeded, io.EOF, done, fmt.Errorf("again: %w", done), errors.Join(io.EOF, done),
 	} {
-		if got := tenancy.Wrap("catalog.Create", "t2", err); got != err { //nolint:errorlint // the same one
+		if got := tenancy.Wrap("catalog.Catalog.Create", "t2", err); got != err { //nolint:errorlint // the same one
 			t.Errorf("Wrap(%v) = %v, want it as it is", err, got)
 		}
 	}
@@ -53,16 +53,16 @@ func TestWrap(t *testing.T) {
 		text   string
 		is     []error
 	}{
-		{tenancy.ErrExists, "t1", "catalog.Create: tenant t1: exists already", []error{tenancy.ErrExists}},
-		{tenancy.ErrExists, "", "catalog.Create: exists already", []error{tenancy.ErrExists}},
-		{fmt.Errorf("read: %w", io.EOF), "", "catalog.Create: read: EOF", []error{io.EOF}},
-		{fmt.Errorf("ask: %w", context.Canceled), "", "catalog.Create: ask: context canceled", []error{context.Canceled}},
-		{many{tenancy.ErrClosed, io.EOF}, "", "catalog.Create: many", []error{tenancy.ErrClosed, io.EOF}},
-		{suspended, "t1", "catalog.Create: tenant t1: tenant is suspended", []error{suspended, tenancy.ErrNotActive}},
+		{tenancy.ErrExists, "t1", "catalog.Catalog.Create: tenant t1: exists already", []error{tenancy.ErrExists}},
+		{tenancy.ErrExists, "", "catalog.Catalog.Create: exists already", []error{tenancy.ErrExists}},
+		{fmt.Errorf("read: %w", io.EOF), "", "catalog.Catalog.Create: read: EOF", []error{io.EOF}},
+		{fmt.Errorf("ask: %w", context.Canceled), "", "catalog.Catalog.Create: ask: context canceled", []error{context.Canceled}},
+		{many{tenancy.ErrClosed, io.EOF}, "", "catalog.Catalog.Create: many", []error{tenancy.ErrClosed, io.EOF}},
+		{suspended, "t1", "catalog.Catalog.Create: tenant t1: tenant is suspended", []error{suspended, tenancy.ErrNotActive}},
 	} {
-		got := tenancy.Wrap("catalog.Create", tt.tenant, tt.err)
+		got := tenancy.Wrap("catalog.Catalog.Create", tt.tenant, tt.err)
 		var e *tenancy.Error
-		if !errors.As(got, &e) || e.Op != "catalog.Create" || e.Tenant != tt.tenant {
+		if !errors.As(got, &e) || e.Op != "catalog.Catalog.Create" || e.Tenant != tt.tenant {
 			t.Errorf("Wrap(%v) = %#v, want an *Error of catalog.Create and %q", tt.err, got, tt.tenant)
 			continue
 		}
@@ -79,7 +79,7 @@ func TestWrap(t *testing.T) {
 
 func TestStatusError(t *testing.T) {
 	t.Parallel()
-	err := tenancy.Wrap("catalog.Find", "t1", fmt.Errorf("closed: %w", &tenancy.StatusError{Status: tenancy.StatusBlocked}))
+	err := tenancy.Wrap("catalog.Catalog.Find", "t1", fmt.Errorf("closed: %w", &tenancy.StatusError{Status: tenancy.StatusBlocked}))
 	var got *tenancy.StatusError
 	if !errors.As(err, &got) || got.Status != tenancy.StatusBlocked {
 		t.Errorf("errors.As(%v) = %v, want a StatusError that is blocked", err, got)

@@ -109,7 +109,7 @@ func ExampleOpen() {
 	// send receipt 7 of acme
 	// keep until tomorrow
 	// send receipt 7 of acme
-	// put aside: tenancy.OpenJob: tenant nobody: catalog.Find: not found: tenant id:nobody
+	// put aside: tenancy.OpenJob: tenant nobody: catalog.Catalog.Find: not found: tenant id:nobody
 	// put aside: tenancy.OpenJob: invalid: envelope without tenant
 }
 

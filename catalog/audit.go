@@ -38,7 +38,7 @@ func (c *Catalog) Audit(ctx context.Context, f AuditFilter) iter.Seq2[tenancy.En
 	if !ok {
 		return func(yield func(tenancy.Entry, error) bool) {
 			err := fmt.Errorf("%w: the catalog has no auditor that lists entries", tenancy.ErrInvalid)
-			yield(tenancy.Entry{}, tenancy.Wrap("catalog.Audit", f.Tenant, err))
+			yield(tenancy.Entry{}, tenancy.Wrap("catalog.Catalog.Audit", f.Tenant, err))
 		}
 	}
 	return reader.Entries(ctx, f)

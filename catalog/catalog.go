@@ -186,7 +186,7 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 	if c.migrator == nil {
 		return nil
 	}
-	return wrap("catalog.Migrate", "", c.migrator.Migrate(ctx))
+	return wrap("catalog.Catalog.Migrate", "", c.migrator.Migrate(ctx))
 }
 
 // Create adds a tenant and returns its record. Only the slug is required. An
@@ -199,7 +199,7 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 // Create makes the record alone. lifecycle.Lifecycle makes the tenant with
 // its database.
 func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	do := &doing{op: "catalog.Create", action: actionCreate}
+	do := &doing{op: "catalog.Catalog.Create", action: actionCreate}
 	if t == nil {
 		return nil, wrap(do.op, "", errNoTenant())
 	}
@@ -246,7 +246,7 @@ func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) erro
 func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
 	t, err := c.find(ctx, ref)
 	if err != nil {
-		return nil, wrap("catalog.Find", "", err)
+		return nil, wrap("catalog.Catalog.Find", "", err)
 	}
 	return t, nil
 }
@@ -271,7 +271,7 @@ func (c *Catalog) byID(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, err
 // [tenancy.ErrInvalid], a taken slug or domain one that wraps
 // [tenancy.ErrExists].
 func (c *Catalog) Update(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
-	do := &doing{op: "catalog.Update", action: actionUpdate}
+	do := &doing{op: "catalog.Catalog.Update", action: actionUpdate}
 	if t == nil {
 		return nil, wrap(do.op, "", errNoTenant())
 	}
@@ -298,14 +298,14 @@ func (c *Catalog) update(ctx context.Context, do *doing, t *tenancy.Tenant) (*te
 // Rename gives the tenant another slug. Its display name stays; change that with
 // [Catalog.Update].
 func (c *Catalog) Rename(ctx context.Context, id tenancy.ID, slug string) (*tenancy.Tenant, error) {
-	return c.edit(ctx, &doing{op: "catalog.Rename", action: "tenant.slug"}, id, func(t *tenancy.Tenant) { t.Slug = slug })
+	return c.edit(ctx, &doing{op: "catalog.Catalog.Rename", action: "tenant.slug"}, id, func(t *tenancy.Tenant) { t.Slug = slug })
 }
 
 // AddDomain leads another domain to the tenant, in any spelling. One that leads
 // there already changes nothing. Whether the tenant owns the domain is the
 // caller's to find out.
 func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
-	do := &doing{op: "catalog.AddDomain", action: "tenant.domains"}
+	do := &doing{op: "catalog.Catalog.AddDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
 	if err != nil {
 		c.refused(ctx, do, id, err)
@@ -321,7 +321,7 @@ func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (
 // RemoveDomain takes a domain from the tenant. One that does not lead there
 // changes nothing.
 func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
-	do := &doing{op: "catalog.RemoveDomain", action: "tenant.domains"}
+	do := &doing{op: "catalog.Catalog.RemoveDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
 	if err != nil {
 		c.refused(ctx, do, id, err)
@@ -336,7 +336,7 @@ func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string
 // [tenancy.Status.CanBecome]) is an error that wraps [tenancy.ErrInvalid];
 // the status it has already changes nothing.
 func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
-	return c.edit(ctx, &doing{op: "catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
+	return c.edit(ctx, &doing{op: "catalog.Catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
 }
 
 // Delete removes the record of a tenant that is being provisioned or purged; any other
@@ -344,7 +344,7 @@ func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.S
 // reserved for [Options.ReserveNames]. The tenant's database is not touched. The ID must
 // not be used again.
 func (c *Catalog) Delete(ctx context.Context, id tenancy.ID) error {
-	do := &doing{op: "catalog.Delete", action: actionDelete}
+	do := &doing{op: "catalog.Catalog.Delete", action: actionDelete}
 	err := c.delete(ctx, do, id)
 	c.refused(ctx, do, id, err)
 	return wrap(do.op, id, err)
@@ -376,7 +376,7 @@ func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
 // that. An error of change ends it and nothing is written. What [Catalog.Update]
 // refuses is refused, too.
 func (c *Catalog) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
-	return c.editOr(ctx, &doing{op: "catalog.Edit", action: actionUpdate, edits: true}, id, change)
+	return c.editOr(ctx, &doing{op: "catalog.Catalog.Edit", action: actionUpdate, edits: true}, id, change)
 }
 
 func (c *Catalog) edit(ctx context.Context, do *doing, id tenancy.ID, change func(*tenancy.Tenant)) (*tenancy.Tenant, error) {

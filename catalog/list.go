@@ -21,7 +21,7 @@ var _ tenancy.Selector = (*Catalog)(nil)
 // errors that wrap [tenancy.ErrInvalid].
 func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
 	page, err := c.list(ctx, f)
-	return page, wrap("catalog.List", "", err)
+	return page, wrap("catalog.Catalog.List", "", err)
 }
 
 func (c *Catalog) list(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
@@ -53,7 +53,7 @@ func (c *Catalog) Select(ctx context.Context, f tenancy.Filter) iter.Seq2[tenanc
 			}
 			page, err := c.list(ctx, f)
 			if err != nil {
-				yield("", wrap("catalog.Select", "", err))
+				yield("", wrap("catalog.Catalog.Select", "", err))
 				return
 			}
 			for _, t := range page {

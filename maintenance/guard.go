@@ -70,7 +70,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	}
 	if g.tooOld(t) {
 		f.tenant.Store(nil) // nobody waits for the answer
-		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID,
+		g.refuse(w, r, tenancy.Wrap("maintenance.Gate.Guard", t.ID,
 			fmt.Errorf("%w: the record is from before a drain: version %d", tenancy.ErrUnavailable, t.Version)))
 		return false, false
 	}
@@ -115,7 +115,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	}
 	if refused != nil {
 		f.tenant.Store(nil) // likewise
-		g.refuse(w, r, tenancy.Wrap("maintenance.Guard", t.ID, refused))
+		g.refuse(w, r, tenancy.Wrap("maintenance.Gate.Guard", t.ID, refused))
 		return false, false
 	}
 	return true, readOnly

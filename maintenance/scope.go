@@ -51,7 +51,7 @@ func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFou
 // not known, and windows that are all over are errors that wrap
 // [tenancy.ErrInvalid].
 func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
-	const op = "maintenance.Begin"
+	const op = "maintenance.Scope.Begin"
 	m.Mode = cmp.Or(m.Mode, tenancy.MaintenanceClosed)
 	m.Windows, m.Paths, m.Bypass = slices.Clone(m.Windows), slices.Clone(m.Paths), tenancy.Digest{}
 	m.Generation, m.BeganAt = rand.Text(), now()
@@ -92,7 +92,7 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 // holds on.
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
 	until = until.UTC().Truncate(time.Microsecond)
-	return s.change(ctx, "maintenance.Extend", actionExtend, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	return s.change(ctx, "maintenance.Scope.Extend", actionExtend, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		return extend(m, now(), until)
 	})
 }
@@ -143,7 +143,7 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 	secret := newSecret()
 	digest, generation := tenancy.DigestOf(secret.Reveal()), rand.Text()
-	err := s.change(ctx, "maintenance.NewBypass", actionBypass, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	err := s.change(ctx, "maintenance.Scope.NewBypass", actionBypass, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if m == nil {
 			return nil, errNone()
 		}
@@ -160,7 +160,7 @@ func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 // End ends maintenance, and all that was planned. Where there is none it does
 // nothing.
 func (s Scope) End(ctx context.Context) error {
-	err := s.change(ctx, "maintenance.End", actionEnd, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	err := s.change(ctx, "maintenance.Scope.End", actionEnd, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if m == nil {
 			return nil, errNothing
 		}

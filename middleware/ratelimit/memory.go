@@ -93,7 +93,7 @@ type account struct {
 func (m *Memory) Take(ctx context.Context, limits []Limit) (bool, error) {
 	id, err := begin(ctx, limits)
 	if err != nil {
-		return false, tenancy.Wrap("ratelimit.Take", id, err)
+		return false, tenancy.Wrap("ratelimit.Memory.Take", id, err)
 	}
 	return m.take(id, limits, 1), nil
 }

@@ -114,7 +114,7 @@ func (r *Redis) Down() bool { return r.down.Open() }
 // malformed has no keys: that is an error that wraps [tenancy.ErrInvalid], as
 // two limits of a kind are.
 func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
-	const op = "ratelimit.Take"
+	const op = "ratelimit.Redis.Take"
 	id, err := begin(ctx, limits)
 	if err != nil {
 		return false, tenancy.Wrap(op, id, err)

@@ -170,7 +170,7 @@ func (c *claims) principal() *middleware.Principal {
 // have. Scopes are as in [middleware.RequireScope]. What is malformed is an error that wraps
 // [tenancy.ErrInvalid].
 func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl time.Duration) (tenancy.Secret, *middleware.Principal, error) {
-	const op = "token.Issue"
+	const op = "token.Tokens.Issue"
 	if ttl == 0 {
 		ttl = k.ttl
 	}
@@ -326,7 +326,7 @@ type Editor interface {
 // error that wraps [tenancy.ErrInvalid]. Up to 4,096 of a tenant's tokens can be
 // revoked at a time and not have expired; more are such an error, too.
 func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal) error {
-	const op = "token.Revoke"
+	const op = "token.Tokens.Revoke"
 	if p.ID == "" || p.Subject == "" || p.ExpiresAt.IsZero() {
 		return tenancy.Wrap(op, p.Tenant, fmt.Errorf("%w: no token", tenancy.ErrInvalid))
 	}
@@ -349,5 +349,5 @@ func (k *Tokens) RevokeAll(ctx context.Context, in Editor, id tenancy.ID) error 
 		t.Access.RevokedTokens = nil
 		return nil
 	})
-	return tenancy.Wrap("token.RevokeAll", id, err)
+	return tenancy.Wrap("token.Tokens.RevokeAll", id, err)
 }
