@@ -39,6 +39,17 @@ var rooms = map[string][]string{
 	"middleware": {"resolver"},
 }
 
+// above names, for folders whose place inside their room matters, the packages of the room that they do not import: those that build on them.
+var above = map[string][]string{
+	"maintenance/runs":        {"maintenance/lifecycle", "maintenance/migrate", "maintenance/riverrun", "maintenance/runredis"},
+	"dbpool/driver":           {"dbpool", "dbpool/internal/sched", "dbpool/internal/wire", "dbpool/postgres", "dbpool/mysql", "dbpool/sqlite", "dbpool/lease"},
+	"dbpool/internal/sched":   {"dbpool", "dbpool/driver", "dbpool/internal/wire"},
+	"dbpool/internal/sqltext": {"dbpool", "dbpool/driver", "dbpool/internal/sched", "dbpool/internal/wire"},
+	"catalog/audit":           {"catalog", "catalog/cache", "catalog/stream"},
+	"middleware/session":      {"middleware"},
+	"internal/problem":        {"internal/rediskit", "internal/sqlkit"},
+}
+
 // violation says why a file of the package in dir, "." for the root, may not
 // import that path, or returns "". A test file is one that ends in _test.go.
 func violation(dir, importPath string, testFile bool) string {
@@ -72,6 +83,9 @@ func violation(dir, importPath string, testFile bool) string {
 	}
 	if !own {
 		return ""
+	}
+	if slices.Contains(above[dir], target) {
+		return upwards
 	}
 	if within(dir, "internal/bench") { // programs that measure the others
 		return ""
@@ -109,7 +123,7 @@ func belowPool(dir string) bool {
 
 // walk applies the rules to all Go files under root and returns what it found
 // as "file imports path: why", in the order of the files. It skips what the go
-// command skips: testdata, hidden folders, and nested modules.
+// command skips, testdata and hidden folders, but not nested modules: the same rules hold in them.
 func walk(root fs.FS) (findings []string, packages int, err error) {
 	seen := map[string]bool{}
 	err = fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
@@ -120,9 +134,6 @@ func walk(root fs.FS) (findings []string, packages int, err error) {
 		skip := name != "." && (name[0] == '.' || name[0] == '_')
 		if d.IsDir() {
 			if skip || name == "testdata" {
-				return fs.SkipDir
-			}
-			if _, err := fs.Stat(root, path.Join(file, "go.mod")); file != "." && err == nil {
 				return fs.SkipDir
 			}
 			return nil
@@ -279,6 +290,23 @@ func TestViolation(t *testing.T) {
 		{"examples/quickstart", "/examples/admin", examplesUse},
 		{"examples/quickstart", "testing", noTesting},
 
+		{"maintenance/lifecycle", "/maintenance/runs", ""},
+		{"maintenance/runs", "/maintenance/lifecycle", upwards},
+		{"maintenance/runs", "/maintenance/migrate", upwards},
+		{"maintenance/riverrun", "/maintenance/runs", ""},
+		{"maintenance/riverrun", "/dbpool", peers},
+		{"dbpool", "/dbpool/driver", ""},
+		{"dbpool/driver", "/dbpool", upwards},
+		{"dbpool/internal/sched", "/dbpool/driver", upwards},
+		{"catalog", "/catalog/audit", ""},
+		{"catalog/audit", "/catalog", upwards},
+		{"middleware/session", "/middleware", upwards},
+		{"maintenance/drainredis", "/maintenance", ""},
+		{"maintenance/drainredis", "/catalog", peers},
+		{"catalog/stream", "/dbpool", peers},
+		{"internal/ipnet", "/resolver", internalUses},
+		{"internal/signed", "/middleware", internalUses},
+
 		{"util", "/", unknownRoom},
 		{"util", "fmt", unknownRoom},
 	} {
@@ -331,9 +359,10 @@ func innocent(t *testing.T) (root string, packages int) {
 	write(t, root, "tenancytest/tenancytest.go", "testing", module+"/dbpool", module+"/internal/testserver")
 	write(t, root, "internal/testserver/testserver.go", "testing", "github.com/jackc/pgx/v5")
 	write(t, root, "examples/quickstart/main.go", module+"/middleware")
-	packages = 7
+	write(t, root, "backup/cloud/cloud.go", module+"/backup", "github.com/aws/aws-sdk-go-v2/aws") // a module of its own
+	packages = 8
 	// Skipped, and each with a violation.
-	for _, folder := range []string{"resolver/testdata", "resolver/testdata/deep", ".hidden", "_old", "backup/cloud", "backup/cloud/s3"} {
+	for _, folder := range []string{"resolver/testdata", "resolver/testdata/deep", ".hidden", "_old"} {
 		write(t, root, folder+"/bad.go", module+"/examples/quickstart")
 	}
 	write(t, root, "resolver/_bad.go", module+"/dbpool")
@@ -368,6 +397,11 @@ func TestWalkFindsEachPlantedViolation(t *testing.T) {
 		{"analytics/planted.go", module + "/maintenance", peers},
 		{"backup/planted.go", module + "/admin", peers},
 		{"middleware/ratelimit/planted.go", module + "/catalog", peers},
+		{"backup/cloud/planted.go", module + "/catalog", peers},
+		{"backup/cloud/s3/planted.go", module + "/examples/quickstart", examplesUse},
+		{"maintenance/runs/planted.go", module + "/maintenance/lifecycle", upwards},
+		{"dbpool/driver/planted.go", module + "/dbpool", upwards},
+		{"internal/signed/planted.go", module + "/middleware", internalUses},
 		{"admin/planted.go", module + "/examples/quickstart", examplesUse},
 		{"admin/planted_test.go", module + "/examples/quickstart", examplesUse},
 		{"tenancytest/planted.go", module + "/examples/quickstart", examplesUse},
