@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// Access are what stands between requests and a tenant. They are part of its
-// record, so that whoever has that needs to ask nothing else. Each works where the
-// host puts what enforces it in front of its handlers, and nowhere else: the gate of
-// package maintenance, and Authenticate, AllowIPs and tokens of package middleware.
-// The zero Access let every request pass.
+// Access says which requests may reach a tenant. It is part of the tenant's record, so that a request that has the
+// record needs nothing else. A field has an effect only where the application puts the middleware that enforces it in
+// front of its handlers: the gate of package maintenance; Authenticate and AllowIPs of package middleware; the tokens
+// of middleware/token.
+// The zero Access lets every request pass.
 type Access struct {
 	// Maintenance is nil when none is planned or in force. The package maintenance
 	// changes and enforces it.
 	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// Keys are the API keys that are in force or will be, in ascending order of ID.
 	Keys []APIKey `json:"keys,omitempty"`
-	// TokenGeneration is what a token of the tenant's users must be of, or of a later
-	// one. It grows when all tokens are revoked.
+	// TokenGeneration is the oldest generation of user tokens still accepted. Revoking all tokens
+	// increments it.
 	TokenGeneration int64 `json:"token_generation,omitempty"`
-	// RevokedTokens are refused, in ascending order of ID.
+	// RevokedTokens are the tokens that were revoked and have not expired, in ascending order of ID.
 	RevokedTokens []RevokedToken `json:"revoked_tokens,omitempty"`
-	// Allow are the addresses that requests may come from, masked, and IPv4 as such;
-	// none is all. Deny
-	// outweighs it.
+	// Allow are the addresses that requests may come from. An empty Allow allows all addresses.
+	// Deny are the addresses that are refused, even if Allow contains them. Prefixes are masked,
+	// and IPv4 addresses are written as IPv4.
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	Deny  []netip.Prefix `json:"deny,omitempty"`
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Digest is a SHA-256. The zero Digest is that of nothing.
+// Digest is a SHA-256. The zero Digest stands for no digest.
 type Digest [sha256.Size]byte
 
 // DigestOf returns the SHA-256 of a text.

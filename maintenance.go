@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Maintenance is when and how a tenant, or the whole service, is not served.
+// Maintenance says when and how a tenant, or the whole service, is not served.
 type Maintenance struct {
 	Mode MaintenanceMode `json:"mode"`
 	// Message and Contact are shown to clients.
@@ -17,17 +17,17 @@ type Maintenance struct {
 	Contact string `json:"contact,omitempty"`
 	// Windows are when it is in force. None: always.
 	Windows []Window `json:"windows,omitempty"`
-	// Allow are addresses, and Paths prefixes of paths, that are served all the
-	// same. A prefix holds for itself and for what follows it after a slash.
+	// Allow are addresses, and Paths prefixes of paths, that maintenance lets
+	// pass. A prefix "/a" stands for "/a" and all paths that begin with "/a/".
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	Paths []string       `json:"paths,omitempty"`
-	// Bypass is the SHA-256 of the secret by which people are served all the same,
-	// or zero if there is none.
+	// Bypass is the SHA-256 of the secret that lets people pass, or zero if there
+	// is no such secret.
 	Bypass Digest `json:"bypass,omitzero"`
-	// Generation is random, and another one whenever maintenance begins or Bypass
-	// changes: what was granted under another ends.
+	// Generation is random. It changes when maintenance begins and when Bypass
+	// changes; a cookie of another generation no longer counts.
 	Generation string `json:"generation"`
-	// BeganAt is when this was written.
+	// BeganAt is when the maintenance was begun or planned.
 	BeganAt time.Time `json:"began_at"`
 }
 
@@ -45,7 +45,7 @@ func (m *Maintenance) AuditValue() json.RawMessage {
 	return AuditValue(shown)
 }
 
-// MaintenanceMode is what is not served.
+// MaintenanceMode says which requests maintenance refuses.
 type MaintenanceMode string
 
 // The modes of maintenance.
@@ -57,7 +57,7 @@ const (
 	MaintenanceReadOnly MaintenanceMode = "read_only"
 )
 
-// MaintenanceError says that a request goes no further because of maintenance. It
+// MaintenanceError says that maintenance refused a request. It
 // wraps [ErrUnavailable].
 type MaintenanceError struct {
 	Mode MaintenanceMode

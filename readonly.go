@@ -7,7 +7,7 @@ import (
 type readOnlyKey struct{}
 
 // WithReadOnly returns a context in which the tenant's data must not be changed.
-// A pool of connections returns handles that cannot.
+// In such a context dbpool returns handles that cannot change it.
 func WithReadOnly(ctx context.Context) context.Context {
 	return context.WithValue(ctx, readOnlyKey{}, true)
 }

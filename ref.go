@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// RefKind says which field of a tenant a [Ref] names.
+// RefKind says by which field a [Ref] names a tenant.
 type RefKind uint8
 
 const (

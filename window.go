@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Window is a time, or a time that comes again.
+// Window is a span of time, once or again and again.
 type Window struct {
-	// Start is when it begins. With a Rule, it begins at no time before.
+	// Start is when it begins. With a Rule, no repetition begins before Start.
 	Start time.Time `json:"start,omitzero"`
-	// End is when it ends, and with a Rule when it begins no more; the zero time is
-	// never.
+	// End is when it ends. With a Rule, no repetition begins at End or later. The
+	// zero time is never.
 	End time.Time `json:"end,omitzero"`
-	// Rule says when it begins again: a cron expression of five fields. Each lasts
-	// for Length.
+	// Rule says when it begins: a cron expression of five fields. Each repetition
+	// lasts for Length.
 	Rule   string        `json:"rule,omitempty"`
 	Length time.Duration `json:"length,omitempty"` // in nanoseconds
 	// Zone is the IANA time zone that Rule is in. Default: UTC.

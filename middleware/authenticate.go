@@ -19,16 +19,16 @@ import (
 //
 // A *Principal that came from a context is shared and must not be modified.
 type Principal struct {
-	// Tenant is whose credentials they are.
+	// Tenant is the tenant that the credentials belong to.
 	Tenant tenancy.ID
 	// ID is that of the key, token or session. It is not secret.
 	ID string
-	// Subject is the tenant's user, or "" where credentials are nobody's own, such
+	// Subject is the tenant's user, or "" for credentials that belong to no user, such
 	// as an API key.
 	Subject string
 	// Scopes are what the credentials allow. What they mean is up to the application.
 	Scopes []string
-	// ExpiresAt is when the credentials end to be valid; the zero time is never.
+	// ExpiresAt is when the credentials stop being valid; the zero time is never.
 	ExpiresAt time.Time
 }
 
@@ -37,13 +37,12 @@ func (p *Principal) Can(scope string) bool { return slices.Contains(p.Scopes, sc
 
 // Authenticator finds out who sent a request, by credentials of one kind.
 //
-// An implementation returns nil and no error when the request has none of that
-// kind, and an error that wraps [tenancy.ErrUnauthenticated] when they are not
-// valid for this tenant, whatever the reason; the error does not hold them. Others
-// are answered as [Problem] says: one that wraps no sentinel is an internal
-// error. The principal's tenant is the one whose the credentials are, which the
-// implementation takes from them and not from t. It may keep neither r nor t, and is
-// called by many goroutines at once.
+// An implementation returns nil and no error when the request has no credentials of
+// that kind, and an error that wraps [tenancy.ErrUnauthenticated] when they are not
+// valid for this tenant, whatever the reason. The error must not contain the credentials.
+// [Problem] answers other errors; one that wraps no sentinel is an internal error.
+// Set Principal.Tenant from the credentials, never from t: Authenticate compares the two.
+// An implementation keeps neither r nor t. Many goroutines call it at once.
 type Authenticator interface {
 	Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error)
 }
@@ -56,9 +55,10 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request, t *tenancy.Tenant) (*Pr
 	return f(r, t)
 }
 
-// FirstOf asks the authenticators in order. The first whose kind of credentials the
-// request has decides, valid or not. [KeyAuthenticator] come before those that read bearer
-// tokens: they refuse a key beside a token, which the others do not look for.
+// FirstOf asks the authenticators in order. The first one that finds credentials of its
+// kind decides, whether they are valid or not. Put a [KeyAuthenticator] before those that
+// read bearer tokens: it refuses a request with both a key and a token, which the others
+// do not notice.
 func FirstOf(all ...Authenticator) Authenticator {
 	all = slices.Clone(all)
 	return AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*Principal, error) {

@@ -1,5 +1,5 @@
-// Package middleware puts the tenant that a request names into its context, and
-// keeps requests without one, or with one, from handlers that are not for them.
+// Package middleware finds the tenant of a request, puts it into the context, and
+// guards handlers: tenant pages need a tenant, the service's own pages must not have one.
 //
 //	mux.Handle("/notes", notes)
 //	tenantOnly := middleware.Tenant(cat, resolve, nil)
@@ -8,15 +8,14 @@
 // An application with pages of its own wraps everything in [Optional], handlers for
 // tenants in [Require] and its own in [CentralOnly].
 //
-// Who is asking is found out behind that, for the tenant in the context alone:
-// [Authenticate] by API keys ([KeyAuthenticator]), by tokens (package token), or by what a
-// host brings; [RequireScope] and [Authorize] say who may do what.
+// Behind it, [Authenticate] finds out who is asking, for the tenant in the context alone:
+// by API keys ([KeyAuthenticator]), by tokens (package token), or by an authenticator of the
+// application. [RequireScope] and [Authorize] say who may do what.
 //
-// Whatever a middleware refuses is answered by one function, [Problem] unless
-// the application gives another, which turns errors into HTTP; what the client sees
-// and what the log sees are different texts. The response writer is passed on
-// as it is, so that flushing, hijacking and http.ResponseController work. Behind a path
-// prefix it is one that rewrites redirects ([PathPrefix]) and can do the same.
+// One function turns errors into HTTP answers for every middleware: [Problem], unless
+// [Options.Refuse] names another. The client and the log get different texts. Handlers get
+// the server's own response writer, so flushing, hijacking and http.ResponseController work.
+// Behind a path prefix they get one that rewrites redirects ([PathPrefix]) and supports the same.
 //
 // The span of the request's context, if it has one, gets the attributes
 // tenancy.tenant.id and tenancy.tenant.slug; with [SpanProcessor] every span
@@ -42,12 +41,12 @@ import (
 
 // Options are the options of every middleware in this package.
 type Options struct {
-	// Refuse answers a request that goes no further because of err; it must
+	// Refuse answers a request that a middleware refused because of err. It must
 	// not show err's text. Default: [Problem].
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger is told why a request was refused: at level error when the
-	// service is at fault, at info when the client is, at debug when it is only
-	// an unknown name. Default: [slog.Default], asked at each request.
+	// Logger gets one line for each refused request: at level error when the
+	// service is at fault, at info when the client is, at debug when the request
+	// names an unknown tenant. Default: [slog.Default], asked at each request.
 	Logger *slog.Logger
 	// SecretPaths are paths that are followed by secrets, such as "/reset-password": what
 	// follows, behind any prefix, is not logged. A maintenance.GateOptions.BypassPath of
@@ -131,7 +130,7 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	case t.Status != tenancy.StatusActive:
 		return tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status, Tenant: t})
 	case !strings.HasPrefix(r.URL.Path, match.Prefix):
-		return tenancy.Wrap("middleware.Tenant", t.ID, fmt.Errorf("the resolver found the prefix %q, which the path has not", match.Prefix))
+		return tenancy.Wrap("middleware.Tenant", t.ID, fmt.Errorf("the resolver found the prefix %q, but the path does not begin with it", match.Prefix))
 	}
 	return nil
 }

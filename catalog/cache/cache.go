@@ -302,10 +302,9 @@ func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 // cache finds no record from before the change. See [catalog.Catalog.Watch].
 func (c *Cache) Changed(ctx context.Context, change catalog.Change) { c.Forget(ctx, change.Refs()...) }
 
-// Forget lets what the refs lead to, or do not lead to, be loaded again. It is for
-// what the catalog does not know of, such as an API key that was made or revoked. Other
-// instances are not told of keys: name the tenant's ID, too, and they forget what leads
-// to it.
+// Forget drops what is cached for the refs, found or not found, here and on other
+// instances. The next request for such a tenant loads it. Changes that are made through
+// the Catalog need no call of it.
 func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
 	s := c.shared
@@ -324,7 +323,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	err := s.tell(ctx, refs)
 	if told = err == nil; !told {
 		s.failed(ctx, c.now(), err)
-		c.opts.Logger.WarnContext(ctx, "catalog: a change could not be told to other instances", slog.Any("error", err))
+		c.opts.Logger.WarnContext(ctx, "cache: a change could not be written to redis; other instances see it after TTL, or when redis answers again", slog.Any("error", err))
 		return
 	}
 	if c.running.Load() == 0 { // nobody else does it

@@ -33,11 +33,10 @@ type Options struct {
 	// RedisTimeout bounds how long a request waits for Redis. Default: 50
 	// milliseconds.
 	RedisTimeout time.Duration
-	// MaxAgeUnsynced is how old a record may become, instead of TTL, while it is not
-	// certain that changes are heard of: Redis does not answer, or [Cache.Run] does
-	// not run. Default: 5 seconds.
+	// MaxAgeUnsynced replaces TTL while the cache may miss changes, because Redis does
+	// not answer or [Cache.Run] does not run. Default: 5 seconds.
 	MaxAgeUnsynced time.Duration
-	// Logger is told when the origin or Redis fails. Default: [slog.Default].
+	// Logger gets a line when the origin or Redis fails, and when it answers again. Default: [slog.Default].
 	Logger *slog.Logger
 	// MeterProvider gets the metrics that the package comment lists. Default:
 	// none are kept.

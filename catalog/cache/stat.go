@@ -35,19 +35,19 @@ type Stat struct {
 	// gave their place to others.
 	Changes   int64 `json:"changes"`
 	Evictions int64 `json:"evictions"`
-	// RedisHits counts records that were found in Redis, RedisUnreadable what could not be
-	// read there, Resets how often nothing in memory was trusted any more, because
-	// changes may have been missed: once when the cache begins to follow, and when
-	// Redis has lost its memory.
+	// RedisHits counts records that were found in Redis, RedisUnreadable records there that
+	// could not be read. Resets counts how often all records in memory had to be loaded
+	// again because changes may have been missed: once when the cache begins to follow
+	// changes, and each time Redis has lost its memory.
 	RedisHits       int64 `json:"redis_hits"`
 	RedisUnreadable int64 `json:"redis_unreadable"`
 	Resets          int64 `json:"resets"`
-	// RedisDown is whether Redis is not asked for records because it failed. Unsynced
-	// is whether changes may be missed now, and records become no older than
-	// [Options.MaxAgeUnsynced]. Without Redis neither is.
+	// RedisDown reports whether the circuit is open: Redis failed, and is not asked for
+	// records. Unsynced reports whether the cache may miss changes now, so that it uses
+	// records for [Options.MaxAgeUnsynced] only. Without Redis both are false.
 	RedisDown bool `json:"redis_down"`
 	Unsynced  bool `json:"unsynced"`
-	// SyncedAt is when all changes were heard of; the zero time if never.
+	// SyncedAt is when the cache last knew of all changes; the zero time if never.
 	SyncedAt time.Time `json:"synced_at"`
 	// OriginDown is whether the origin failed when it was last asked.
 	OriginDown bool `json:"origin_down"`
@@ -90,9 +90,9 @@ func (c *Cache) Check(context.Context) error {
 	case c.closed.Load():
 		err = tenancy.ErrClosed
 	case c.circuit.Open():
-		err = fmt.Errorf("%w: the catalog does not answer; tenants in memory are served", tenancy.ErrUnavailable)
+		err = fmt.Errorf("%w: the catalog does not answer; only tenants in memory are served", tenancy.ErrUnavailable)
 	case c.shared != nil && c.unsynced():
-		err = fmt.Errorf("%w: changes may be missed, and are seen after %v", tenancy.ErrUnavailable, c.opts.MaxAgeUnsynced)
+		err = fmt.Errorf("%w: redis does not answer; changes of other instances are seen after %v", tenancy.ErrUnavailable, c.opts.MaxAgeUnsynced)
 	}
 	return tenancy.Wrap("cache.Cache.Check", "", err)
 }

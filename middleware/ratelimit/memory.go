@@ -14,13 +14,11 @@ import (
 // Memory is a limiter of one process. Its methods may be called by many goroutines
 // at once; it starts none. Nothing has to be closed.
 //
-// It remembers who owes: a key that has not come for as long as its burst takes to
-// fill up is as good as new. When there are more than it has room for, the one is
-// forgotten that would be as good as new first, among the few that share a place.
-// So nobody at a limit is forgotten but for others that are further from being
-// free again, and whoever commands so many needs no forgiveness: each new one of
-// them comes with a burst. Each kind has room of its own, so that addresses, of
-// which anybody may have many, do not push out tenants and keys.
+// It remembers the keys whose burst is not full again. When it has no room for another
+// key, it evicts the one that would be free soonest, among the few that share a place.
+// An attacker gains nothing by flooding it: every new key starts with a full burst
+// anyway. Each kind has room of its own, so that a flood of addresses evicts no tenants
+// and no keys.
 type Memory struct {
 	began  time.Time
 	seed   maphash.Seed
@@ -31,8 +29,8 @@ type Memory struct {
 
 // MemoryOptions are the options of [NewMemory].
 type MemoryOptions struct {
-	// Keys is how many of each kind are remembered, at 32 to 64 bytes each, which are
-	// taken for a kind when it is counted first. Default: 65,536.
+	// Keys is the number of keys of each kind that it remembers, at 32 to 64 bytes each. It
+	// allocates the memory for a kind when it first counts that kind. Default: 65,536.
 	Keys int
 }
 

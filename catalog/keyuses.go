@@ -54,7 +54,7 @@ func (k *KeyIssuer) forget(ctx context.Context, t *tenancy.Tenant, keys []string
 		}
 	}
 	if err = errors.Join(err, k.uses.store.ForgetUses(ctx, t.ID, keys)); err != nil {
-		k.log.WarnContext(ctx, "catalog: when API keys were used could not be forgotten", slog.Any("error", err))
+		k.log.WarnContext(ctx, "catalog: cannot delete the last-used times of removed API keys; they stay in tenancy_key_uses", slog.Any("error", err))
 	}
 }
 
