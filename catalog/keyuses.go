@@ -88,7 +88,7 @@ func (k *KeyIssuer) Run(ctx context.Context) error {
 		case <-t.C:
 		}
 		if err := k.uses.write(ctx); err != nil && ctx.Err() == nil {
-			k.log.WarnContext(ctx, "catalog: which API keys were used could not be written down", slog.Any("error", err))
+			k.log.WarnContext(ctx, "catalog: cannot write when API keys were last used; trying again", slog.Any("error", err))
 		}
 	}
 }

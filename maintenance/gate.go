@@ -71,45 +71,45 @@ const (
 
 // GateOptions are the options of [NewGate].
 type GateOptions struct {
-	// DB is the database of the service's own record, in a table that
-	// [Gate.Migrate] makes and [Gate.Run] looks at. All instances have the same. Default: there is no
-	// maintenance of the whole service.
+	// DB is the database of the service's own record, the same for all instances. [Gate.Migrate]
+	// makes its table, and [Gate.Run] reads it. Default: there is no maintenance of the whole
+	// service.
 	DB *sqlx.DB
-	// Poll is how often [Gate.Run] looks at the service's record, and at what
-	// other instances ask; at the latter each two seconds at least. Default: 500
+	// Poll is how often [Gate.Run] reads the service's record and the drains that other
+	// instances request. It reads the drains at least every two seconds. Default: 500
 	// milliseconds.
 	Poll time.Duration
 	// Client returns the address of a request's client, such as the method of that
 	// name of resolver.Proxies. Default: the connected peer's.
 	Client func(*http.Request) netip.Addr
-	// RetryAfter is for maintenance whose end is not known. Default: 5 minutes.
+	// RetryAfter is what clients are told when the end of maintenance is not known. Default:
+	// 5 minutes.
 	RetryAfter time.Duration
-	// Paths are always served, whatever maintenance there is, of a tenant or the service,
-	// and also while it is not known whether there is any: those of health checks, above
-	// all, or an orchestrator restarts the instances in the middle of maintenance. Each
-	// stands for itself and what is below it, in the form of the paths in
-	// [tenancy.Maintenance], and nobody waits for their requests when draining. Default:
-	// none.
+	// Paths always pass, during any maintenance and also before the gate knows whether there
+	// is one. List the paths of health checks, or an orchestrator restarts the instances
+	// during maintenance. Paths have the form of those in [tenancy.Maintenance]: each stands
+	// for itself and for all paths below it. A drain does not wait for their requests.
+	// Default: none.
 	Paths []string
-	// Refuse answers a request that goes no further because of err, a
-	// [*tenancy.MaintenanceError] or one that wraps [tenancy.ErrUnavailable].
-	// It must not show err's text. Default: the answer of middleware.Problem, 503 with Retry-After.
+	// Refuse answers a request that the gate refused because of err, a
+	// [*tenancy.MaintenanceError] or an error that wraps [tenancy.ErrUnavailable]. It must not
+	// show err's text. Default: the answer of middleware.Problem, 503 with Retry-After.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
-	// Key signs the cookies of those who bypass, the same on all instances: at least
-	// 32 bytes from a random source. Default: one that is made of what the record
-	// keeps of the secret, so that who reads records can make cookies.
+	// Key signs the bypass cookies: at least 32 bytes from a random source, the same on all
+	// instances. Default: the hash of the bypass secret that the record keeps, so that anybody
+	// who can read records can make cookies.
 	Key tenancy.Secret
-	// BypassPath is the path before the secret. Another than the default is named in
-	// middleware.Options.SecretPaths, too, so that no middleware logs what follows.
-	// Default: "/.maintenance/bypass".
+	// BypassPath is the path in front of the secret. If you change it, add it to
+	// middleware.Options.SecretPaths, so that no middleware logs the secret. Default:
+	// "/.maintenance/bypass".
 	BypassPath string
-	// BypassTTL is how long a cookie counts. Default: 8 hours.
+	// BypassTTL is how long a bypass cookie is valid. Default: 8 hours.
 	BypassTTL time.Duration
 	// Insecure leaves out the cookie's attribute Secure, for development without TLS.
 	Insecure bool
-	// Audit writes the entry of each change of the service's maintenance in the
-	// change's transaction, in DB; if it cannot, the change is not made. Entries about
-	// tenants are those of the editor's own auditor. Default: none.
+	// Audit writes an entry for each change of the service's maintenance, in the transaction
+	// of the change in DB. If it fails, the change is not made. The editor's own auditor
+	// writes the entries about tenants. Default: none.
 	Audit tenancy.Auditor
 	// RequireActor refuses changes of the service's maintenance in contexts that name no
 	// actor, with an error that wraps [tenancy.ErrForbidden] and has an entry in the
@@ -119,17 +119,18 @@ type GateOptions struct {
 	// Drains is how the instances of the application tell each other which drains they have done, such as package drainredis;
 	// [MemoryDrains] is for an application of one process. Default: [Scope.Drain] waits for Settle.
 	Drains DrainChannel
-	// Settle is how long other instances may serve records from before a change, and
-	// take to finish what they serve then. Default: a minute.
+	// Settle is how long a drain without Drains waits for other instances: until they have
+	// seen the change, and have finished the requests that they admitted before. Default: a
+	// minute.
 	Settle time.Duration
-	// Logger is told why requests were refused, and when it is not known whether
-	// there is maintenance. Default: [slog.Default], asked at each use.
+	// Logger gets a line for each refused request, and when the service's record cannot be
+	// read. Default: [slog.Default], asked at each use.
 	Logger *slog.Logger
 }
 
-// NewGate returns a gate for tenants whose records the editor changes. It asks
-// nobody for anything. The caller keeps, and closes, what is in the options. The
-// error wraps [tenancy.ErrInvalid].
+// NewGate returns a gate for tenants whose records the editor changes. It reads and writes
+// nothing yet. The caller closes what it put into the options. Options that contradict
+// themselves are an error that wraps [tenancy.ErrInvalid].
 func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	const op = "maintenance.NewGate"
 	if editor == nil {
@@ -276,11 +277,11 @@ func (g *Gate) saw(ctx context.Context, ticket uint64, began time.Time, m *tenan
 	changed, windows := g.set(m, version)
 	g.mu.Unlock()
 	if again {
-		g.log().InfoContext(ctx, "maintenance: the service's record is read again")
+		g.log().InfoContext(ctx, "maintenance: reading the service's record works again")
 	}
 	g.unreadable(ctx, "", windows)
 	if changed && err != nil {
-		g.log().ErrorContext(ctx, "maintenance: the service's record cannot be read; it is closed", slog.Any("error", err))
+		g.log().ErrorContext(ctx, "maintenance: the service's record is malformed; the service is closed until somebody begins or ends maintenance", slog.Any("error", err))
 	}
 }
 
@@ -315,9 +316,9 @@ func (g *Gate) failed(ctx context.Context, ticket uint64, err error) {
 	if known {
 		return
 	}
-	what := "maintenance: the service's record cannot be looked at; what was known holds"
+	what := "maintenance: cannot read the service's record; using the last one that was read"
 	if g.service.Load() == nil {
-		what = "maintenance: the service's record cannot be looked at; no request is let through"
+		what = "maintenance: cannot read the service's record; refusing all requests until it can be read"
 	}
 	g.log().ErrorContext(ctx, what, slog.Any("error", err))
 }
@@ -340,7 +341,7 @@ func (g *Gate) set(m *tenancy.Maintenance, version int64) (changed bool, err err
 // unreadable says why the windows of a record cannot be read, if they cannot.
 func (g *Gate) unreadable(ctx context.Context, id tenancy.ID, err error) {
 	if err != nil {
-		g.log().ErrorContext(ctx, "maintenance: windows cannot be read; they are taken to be open", slog.Any("error", err), slog.String("tenant", string(id)))
+		g.log().ErrorContext(ctx, "maintenance: cannot read the windows of a record; maintenance is in force until somebody corrects or ends it", slog.Any("error", err), slog.String("tenant", string(id)))
 	}
 }
 

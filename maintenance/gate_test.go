@@ -555,7 +555,7 @@ func TestUnreadableWindowsAreOpen(t *testing.T) {
 	for range 3 {
 		wantServed(t, "unreadable", k.serve(r), false)
 	}
-	if got := log.String(); strings.Count(got, "windows cannot be read") != 1 || !strings.Contains(got, "another version") || strings.Count(got, "request refused") != 3 {
+	if got := log.String(); strings.Count(got, "cannot read the windows") != 1 || !strings.Contains(got, "another version") || strings.Count(got, "request refused") != 3 {
 		t.Errorf("got log %s, want why, once for the record, and each refusal", got)
 	}
 }

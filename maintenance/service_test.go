@@ -268,7 +268,7 @@ func TestServiceDatabaseDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := log.String(); strings.Count(got, "cannot be looked at") != 3 || strings.Count(got, "read again") != 3 {
+	if got := log.String(); strings.Count(got, "cannot read the service") != 3 || strings.Count(got, "record works again") != 3 {
 		t.Errorf("got log %s, want each time once that it is down, and once that it is not", got)
 	}
 

@@ -1,18 +1,18 @@
 // Package cache keeps records of tenants in front of a catalog.
 //
-// A [Cache] stands in front of a [catalog.Catalog], and middleware asks it instead. It keeps
-// the records in process that were asked for, shares them with other instances
-// through Redis where there is one, and is told of changes by the Catalog that it
-// was made with.
+// Middleware asks a [Cache] in place of the [catalog.Catalog] behind it. The cache keeps the
+// records that were asked for in memory, shares them with other instances through Redis
+// where there is one, and hears of each change from the Catalog that it was made with.
 //
-// Every process that changes tenants makes a Cache over its Catalog, with the same
-// Redis and namespace, even if it never asks it: that tells the others. It needs no
-// [Cache.Run] for that. What is written past the Catalog, with SQL, is not told.
+// Every process that changes tenants makes a Cache over its Catalog, with the same Redis
+// and namespace, even if it never reads from it: that is how other instances hear of the
+// changes. It needs no [Cache.Run] for that. Nobody hears of changes that are written with
+// SQL past the Catalog.
 //
 // How old may a record be that Find returns?
 //
-//   - In the process that makes a change: none is from before, once the method that
-//     makes it has returned.
+//   - In the process that makes a change: no record is older than the change, once the
+//     method that makes it has returned.
 //   - In other processes, while Redis answers and Run runs: a change is seen some
 //     milliseconds after it was told. The cache knows when it may have missed one:
 //     it takes no longer than half a second to notice.

@@ -21,11 +21,10 @@ import (
 var script string
 
 // Redis is a limiter that the instances of an application share through Redis, 5 or
-// later, alone or a cluster. Its methods may be called by many goroutines at once;
-// it starts none that outlives a call by more than the client does.
+// later, alone or a cluster. Many goroutines may call its methods at once.
 //
-// A request is one script, which counts to all limits or to none on the clock of
-// Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
+// Each request runs one script, which counts towards all its limits or towards none, on
+// the clock of Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
 // [tenancy.Keyspace], so that all of a tenant are on one node, and no two tenants have
 // one; the application's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
 // EVALSHA, GET, SET and TIME.
@@ -34,9 +33,10 @@ var script string
 // burst again. When the clock is set back, nobody waits longer than for a full
 // burst.
 //
-// When Redis does not answer in time, requests are counted in this process; after
-// some in a row Redis is left alone for a time, up to 10 seconds, and then asked
-// with one request. See [RedisOptions.Instances].
+// When Redis does not answer in time, the limiter counts in this process. After three
+// failures in a row it opens a circuit: it asks Redis again after 100 milliseconds, and
+// after up to 10 seconds if that fails, with one request at a time. See
+// [RedisOptions.Instances].
 type Redis struct {
 	client rueidis.Client
 	prefix string // of the keys
@@ -49,19 +49,19 @@ type Redis struct {
 
 // RedisOptions are the options of [NewRedis].
 type RedisOptions struct {
-	// Timeout is how long a request may be kept by Redis. Default: 50 milliseconds.
+	// Timeout is how long a request waits for Redis. Default: 50 milliseconds.
 	Timeout time.Duration
-	// Instances is the number of instances of the application: while Redis does not
-	// answer, each lets this part of each rate pass, and one request at once at the
-	// least. It starts with full bursts. Default: 1, so that each lets a whole rate
-	// pass. Negative: then no request passes, and Take returns an error that wraps
+	// Instances is the number of instances of the application. While Redis does not answer,
+	// each instance allows its share of every rate, and at least one request at once, starting
+	// with full bursts. Default: 1, so that each instance allows the whole rate. Negative: no
+	// request passes while Redis does not answer, and Take returns an error that wraps
 	// [tenancy.ErrUnavailable].
 	Instances int
-	// Local has the sizes for what is counted while Redis does not answer. Default:
-	// those of [NewMemory].
+	// Local are the options of the limiter in memory that counts while Redis does not answer.
+	// Default: those of [NewMemory].
 	Local *MemoryOptions
-	// Logger is told when Redis is left alone, and when it answers again. Default:
-	// [slog.Default], asked at each message.
+	// Logger gets a line when the circuit opens and when it closes. Default: [slog.Default],
+	// asked at each message.
 	Logger *slog.Logger
 }
 
