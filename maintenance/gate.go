@@ -281,7 +281,7 @@ func (g *Gate) saw(ctx context.Context, ticket uint64, began time.Time, m *tenan
 	}
 	g.unreadable(ctx, "", windows)
 	if changed && err != nil {
-		g.log().ErrorContext(ctx, "maintenance: the service's record is malformed; the service is closed until somebody begins or ends maintenance", slog.Any("error", err))
+		g.log().ErrorContext(ctx, "maintenance: the service's record cannot be read; the service is closed until somebody begins or ends maintenance", slog.Any("error", err))
 	}
 }
 
