@@ -22,7 +22,7 @@ type Settings struct {
 	BulkThreshold *int64 `json:"bulk_threshold,omitempty"`
 }
 
-// validate refuses settings by which nobody could work, or sessions would last for ever. The error is a [*FieldError].
+// validate refuses settings by which nobody could work, or sessions would last forever. The error is a [*FieldError].
 func (s *Settings) validate() error {
 	for _, f := range []struct {
 		name        string

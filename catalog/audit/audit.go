@@ -73,7 +73,7 @@ type Options struct {
 	CheckpointEvery time.Duration
 	// Keep is for how long entries are kept: [Trail.Run] removes those before the last
 	// checkpoint that is older, once an hour: see [Trail.Cut]. It needs a Key. Default:
-	// for ever.
+	// forever.
 	Keep time.Duration
 	// Sink keeps checkpoints where the owner of the database cannot reach them: in a
 	// file, behind a webhook, in an object store. After an error it gets the
