@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -98,6 +99,9 @@ type Options struct {
 	Checks map[string]func(context.Context) error
 	// Limiter counts requests of operators. Default: that of Auth, or a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
+	// MeterProvider gets the metrics tenancy.admin.*: durations of requests, sign-ins by their result, streams, exports, and entries of the
+	// audit that are not sealed yet. Default: none.
+	MeterProvider metric.MeterProvider
 	// Logger gets what no answer says. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -116,12 +120,18 @@ type Admin struct {
 	health  health
 	reached reached
 	live    live
+	metrics *metrics // nil: there are none
 	handler http.Handler
 }
 
 // New returns the console's API over the control plane's database and the record of tenants. The caller keeps db. Nil options are
 // the defaults. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func New(db *sqlx.DB, cat *catalog.Catalog, opts *Options) (*Admin, error) {
+	return newAdmin(db, cat, opts)
+}
+
+// newAdmin is New with more rows.
+func newAdmin(db *sqlx.DB, cat *catalog.Catalog, opts *Options, more ...route) (*Admin, error) {
 	const op = "admin.New"
 	if db == nil || cat == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a database and a catalog", tenancy.ErrInvalid))
@@ -141,9 +151,14 @@ func New(db *sqlx.DB, cat *catalog.Catalog, opts *Options) (*Admin, error) {
 		return nil, err
 	}
 	a.keys = &idempotency{db: db, dialect: dialect}
-	a.table = a.routes()
+	a.table = append(a.routes(), more...)
 	if a.handler, err = a.build(); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
+	}
+	if a.opts.MeterProvider != nil {
+		if a.metrics, err = a.newMetrics(a.opts.MeterProvider); err != nil {
+			return nil, tenancy.Wrap(op, "", err)
+		}
 	}
 	return a, nil
 }
@@ -228,6 +243,9 @@ func (a *Admin) Run(ctx context.Context) error {
 		a.runOnce(ctx)
 		select {
 		case <-ctx.Done():
+			if a.metrics != nil {
+				return a.metrics.unregister()
+			}
 			return nil
 		case <-tick.C:
 		}
@@ -236,6 +254,7 @@ func (a *Admin) Run(ctx context.Context) error {
 
 func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
+	a.lookAtAudit(ctx)
 	a.lookAtPool(time.Now().UTC())
 	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)

@@ -48,6 +48,13 @@ func (e *exports) enter(operator string) error {
 	return nil
 }
 
+// open returns how many exports there are.
+func (e *exports) open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all
+}
+
 func (e *exports) leave(operator string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,6 +1,13 @@
 package admin
 
-import "github.com/artflow-studio/tenancy/admin/auth"
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/catalog"
+)
 
 // Row is a row of the table of routes, for tests.
 type Row struct {
@@ -33,4 +40,17 @@ func (a *Admin) Frames() int {
 	a.live.mu.Lock()
 	defer a.live.mu.Unlock()
 	return len(a.live.frames)
+}
+
+// RunOnce does once what Run does again and again.
+func (a *Admin) RunOnce(ctx context.Context) { a.runOnce(ctx) }
+
+// NewWithRows returns a console with rows that a later package adds: one that reads a tenant, and one that changes it. With a row that
+// nobody may use, it is an error.
+func NewWithRows(db *sqlx.DB, cat *catalog.Catalog, opts *Options, permission auth.Permission) (*Admin, error) {
+	return newAdmin(db, cat, opts,
+		route{method: "GET", pattern: "tenants/{id}/widgets", permission: permission, reach: oneOf, handle: func(c *call) error { return c.reply(200, map[string]int{"widgets": 7}) }},
+		route{method: "POST", pattern: "tenants/{id}/widgets", permission: auth.TenantsWrite, reach: oneOf, action: "widget.make", handle: func(c *call) error {
+			return c.admin.recorded(c, "widget", func() error { return c.noContent() })
+		}})
 }

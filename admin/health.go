@@ -28,8 +28,36 @@ const checkWait = 3 * time.Second
 
 // health is what the checks of the parts found last.
 type health struct {
-	mu    sync.Mutex // guards parts
-	parts map[string]partHealth
+	mu      sync.Mutex // guards what follows
+	parts   map[string]partHealth
+	pending int64     // entries of the audit that are not sealed
+	oldest  time.Time // of them
+}
+
+// sealerLate is the age of an entry of the audit that should have been sealed.
+const sealerLate = time.Minute
+
+// lookAtAudit notes whether the audit is sealed.
+func (a *Admin) lookAtAudit(ctx context.Context) {
+	if a.opts.Audit == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	n, oldest, err := a.opts.Audit.Pending(bounded)
+	if err != nil { // the database is checked as a part
+		return
+	}
+	a.health.mu.Lock()
+	defer a.health.mu.Unlock()
+	a.health.pending, a.health.oldest = n, oldest
+}
+
+// sealing returns how many entries are not sealed, and when the oldest was written.
+func (h *health) sealing() (pending int64, oldest time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pending, h.oldest
 }
 
 // partHealth is the health of one part.
@@ -96,6 +124,9 @@ func (a *Admin) attention(ctx context.Context) ([]attention, error) {
 			out = append(out, attention{"part-unhealthy", p.Name + " does not answer.", p.Since})
 		}
 	}
+	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > sealerLate {
+		out = append(out, attention{"sealer-behind", "Entries of the audit are not sealed: no instance runs its sealer.", oldest})
+	}
 	if !a.auth.Own() {
 		return out, nil
 	}
@@ -126,6 +157,9 @@ func (a *Admin) showHealth(c *call) error {
 	warnings := []string{}
 	if a.auth.KeyInDatabase() {
 		warnings = append(warnings, "The key of the second factors' secrets lies beside them in the database: set Options.Auth.Key.")
+	}
+	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > sealerLate {
+		warnings = append(warnings, "Entries of the audit are not sealed: run audit.Trail.Run in an instance.")
 	}
 	return c.reply(http.StatusOK, map[string]any{"healthy": healthy, "parts": parts, "warnings": warnings})
 }

@@ -60,6 +60,13 @@ func (l *live) enter(operator string) error {
 	return nil
 }
 
+// open returns how many streams there are.
+func (l *live) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
 func (l *live) leave(operator string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

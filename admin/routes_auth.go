@@ -93,6 +93,7 @@ func (a *Admin) signIn(c *call) error {
 		return err
 	}
 	id, err := a.auth.SignIn(c.w, c.r, in.Email, tenancy.NewSecret(in.Password))
+	a.metrics.signIn(c.ctx(), err)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -101,6 +102,11 @@ var operatorRate = ratelimit.Rate{Limit: 1200, Period: time.Minute, Burst: 300}
 // serve returns the handler of a row: everything that is checked before its own handler is called.
 func (a *Admin) serve(row *route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.metrics != nil {
+			began, s := time.Now(), &statusWriter{ResponseWriter: w}
+			defer func() { a.metrics.request(context.WithoutCancel(r.Context()), row, s.status, began) }()
+			w = s
+		}
 		c := &call{admin: a, row: row, w: w, r: r}
 		if err := a.admit(c); err != nil {
 			a.denied(c, err)
