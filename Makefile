@@ -34,7 +34,7 @@ TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middlewar
 QUICK ?= ./...
 BUSY = $(GO) test -race -count=1 -timeout 60m
 
-.PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs bench-audit soak lint fmt services-up services-down linter
+.PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs bench-audit bench-admin soak lint fmt services-up services-down linter
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ bench-runs: ## runs beside loops over goose, many tenants, killed workers, live 
 
 bench-audit: ## what the audit and the outbox cost: changes, seal lag, verification, floods, delivery
 	$(SERVERS) $(GO) test -run '^$$' -bench . -benchtime 1x -v ./internal/bench/audit
+
+bench-admin: ## the console: its routes at 2,000 tenants on three engines, sign-ins, the audit (TENANCY_MEASURE_TENANTS=10000)
+	TENANCY_MEASURE=1 $(SERVERS) $(GO) test -count=1 -timeout 60m -run 'TestMeasure$$' ./admin
 
 soak: needs ## the tests in their long versions, with the race detector; PACKAGES (./...), COUNT (1) and RUN (.) choose
 	TENANCY_SOAK=1 $(SERVERS) $(GO) test -race -count=$(COUNT) -run '$(RUN)' -timeout 120m $(PACKAGES)

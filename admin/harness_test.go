@@ -142,6 +142,7 @@ func documented(t *testing.T) routers.Router {
 type client struct {
 	c       *console
 	cookies map[string]string
+	bearer  string // of streams
 	// undocumented requests are sent without a look at the document: the answer is checked all the same.
 	undocumented bool
 }

@@ -29,6 +29,9 @@ func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) *
 	for name, value := range cl.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
+	if cl.bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+cl.bearer)
+	}
 	res, err := server.Client().Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -125,5 +128,60 @@ func TestTopicsAreInScope(t *testing.T) {
 		if a := other.do(t, "GET", "live?topics="+topics, ""); a.code != want {
 			t.Errorf("%s: got %d %s, want %d", topics, a.code, a.body, want)
 		}
+	}
+}
+
+// A stream ends when its token is revoked, its address is ruled out, or its operator signs out elsewhere: at the next frame.
+func TestStreamsEndWithTheirRights(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(t *testing.T, c *console, owner *client, token string){
+		"a token is revoked": func(t *testing.T, _ *console, owner *client, token string) {
+			if a := owner.do(t, "DELETE", "tokens/"+token, ""); a.code != 204 {
+				t.Errorf("got %d %s", a.code, a.body)
+			}
+		},
+		"an address is ruled out": func(t *testing.T, c *console, _ *client, _ string) {
+			if _, err := c.db.Exec(`UPDATE tenancy_auth_documents SET body = '{"all":["192.0.2.0/24"]}' WHERE name = 'ip-rules'`); err != nil {
+				t.Error(err)
+			}
+		},
+		"sessions are ended": func(t *testing.T, c *console, _ *client, _ string) {
+			if _, err := c.db.Exec(`DELETE FROM tenancy_auth_sessions`); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+			owner := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+			viewer := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+			var made struct {
+				Text  string
+				Token struct{ ID string }
+			}
+			owner.do(t, "POST", "tokens", `{"name":"screen","permissions":["analytics.read"],"ttl":3600}`).into(t, &made)
+			if name == "a token is revoked" {
+				viewer = c.client()
+				viewer.bearer = made.Text
+			}
+			server := httptest.NewServer(c.Handler())
+			defer server.Close()
+			lines := viewer.stream(t, server, "overview")
+			if lines.code != http.StatusOK {
+				t.Fatalf("got %d, want a stream", lines.code)
+			}
+			lost, ended := false, false
+			for lines.Scan() {
+				if !lost && strings.HasPrefix(lines.Text(), "data: ") {
+					lost = true
+					lose(t, c, owner, made.Token.ID)
+				}
+				ended = ended || lines.Text() == "event: end"
+			}
+			if !lost || !ended {
+				t.Errorf("got lost %v, ended %v, want the stream to end", lost, ended)
+			}
+		})
 	}
 }

@@ -29,6 +29,9 @@ func (a *Auth) knownName() string {
 	return knownCookie
 }
 
+// maybeKnown reports whether the request has such a cookie, of whomever.
+func (a *Auth) maybeKnown(r *http.Request) bool { return len(r.CookiesNamed(a.knownName())) == 1 }
+
 // knownAs returns the browser of the request, if the operator has signed in there. It is nil otherwise, also when the cookie is another
 // operator's, was changed, or is too old.
 func (a *Auth) knownAs(ctx context.Context, r *http.Request, operator string) *known {

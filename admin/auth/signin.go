@@ -73,6 +73,12 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err != nil { // it may be the password, typed too early: it is counted, and kept nowhere
 		account, object = clip(email, 254), ""
 	}
+	maybe := a.maybeKnown(r)
+	if !maybe { // strangers are counted before anything is looked up
+		if err := a.limit(ctx, r, account, nil); err != nil {
+			return nil, err
+		}
+	}
 	c, err := a.current(ctx)
 	if err != nil {
 		return nil, err
@@ -90,9 +96,12 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if row.DisabledAt != 0 {
 		row = &operatorRow{}
 	}
-	from := a.knownAs(ctx, r, row.ID)
-	if err := a.limit(ctx, r, account, from); err != nil {
-		return nil, err
+	var from *known
+	if maybe {
+		from = a.knownAs(ctx, r, row.ID)
+		if err := a.limit(ctx, r, account, from); err != nil {
+			return nil, err
+		}
 	}
 	ok, outdated, err := a.verify(ctx, row, password, from != nil)
 	if err != nil {
