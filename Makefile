@@ -108,6 +108,10 @@ bench-pools: ## dbpool beside PgBouncer and others, with the options POOLS (-rou
 bench-resolve: ## resolution beside maps, Redis, SQL and others, with the options RESOLVE (-quick)
 	cd internal/bench/resolve && $(GO) run . $(RESOLVE)
 
+.PHONY: bench-usage
+bench-usage: ## the recorder, the store and the reports of 10,000 tenants, with the options USAGE (-days 14)
+	$(GO) run ./internal/bench/usage $(USAGE)
+
 bench-limits: ## the limiters beside others, how exact they are, and a noisy neighbour
 	cd internal/bench/limits && for what in decisions accuracy noisy; do $(GO) run . -$$what || exit 1; done
 

@@ -19,6 +19,8 @@ type cell struct {
 	written  *tenancy.Tenant // the newest record that was written; nil: none
 	inFlight int64
 	tallies  []*tally // the last is that of the present minute
+	patterns map[string]*patternTally
+	past     []pastPattern // of hours that are over
 
 	// Nanoseconds: see Recorder.tick.
 	meters *meter // of the requests and jobs in progress
@@ -117,7 +119,9 @@ func (c *cell) settle(now int64) (idle bool) {
 	}
 	clear(c.tallies[len(kept):])
 	c.tallies = kept
-	return len(kept) == 0 && c.inFlight == 0 && c.meters == nil && c.busy == 0 && !c.unwritten()
+	quiet := len(kept) == 0 && c.inFlight == 0
+	c.settlePatterns(now, quiet)
+	return quiet && len(c.patterns)+len(c.past) == 0 && c.meters == nil && c.busy == 0 && !c.unwritten()
 }
 
 // unwritten reports whether the record is to be written. The caller has the lock.

@@ -31,6 +31,10 @@ func columnNames() []string {
 	return names
 }
 
+// SortLimitReached is the order of tenants by when the first of their limits is reached, as
+// was forecast; those of which that is not known are last.
+const SortLimitReached = "limit_reached"
+
 // field is what tenants are sorted and filtered by.
 type field struct {
 	text    string // the column of the tenants' table, if it is one of texts
@@ -53,6 +57,8 @@ func parseField(name string) (field, error) {
 		return field{number: "created_at"}, nil
 	case FigureStorage:
 		return field{number: "storage"}, nil
+	case SortLimitReached:
+		return field{number: "limit_earliest"}, nil
 	}
 	f := field{isUsage: true}
 	base := name

@@ -103,6 +103,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
 	var batched []*tally
+	var routes []*patternTally
 	b.Tenants = rec.unwritten()
 	rec.cells.Range(func(key, value any) bool {
 		id, c := key.(tenancy.ID), value.(*cell)
@@ -110,12 +111,14 @@ func (rec *Recorder) flush(ctx context.Context) error {
 		defer c.mu.Unlock()
 		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
 		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
+		patterns, counted := c.patternParts(id, rec.revision)
+		b.Patterns, routes = append(b.Patterns, patterns...), append(routes, counted...)
 		return true
 	})
 	asked := time.Now()
 	now, err := rec.sink.Write(ctx, b)
 	if err != nil {
-		rec.takeBack(batched, errors.Is(err, ErrInDoubt))
+		rec.takeBack(batched, routes, errors.Is(err, ErrInDoubt))
 		return err
 	}
 	rec.wrote(b.Tenants)
@@ -153,7 +156,11 @@ func (rec *Recorder) wrote(all []*tenancy.Tenant) {
 
 // takeBack marks what was not written to be put into the next batch. Of what may have been
 // written it keeps the minutes.
-func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
+func (rec *Recorder) takeBack(batched []*tally, routes []*patternTally, inDoubt bool) {
+	again := make(map[*patternTally]bool, len(routes))
+	for _, p := range routes {
+		again[p] = true
+	}
 	mine := make(map[*tally]bool, len(batched))
 	for _, n := range batched {
 		mine[n] = true
@@ -166,6 +173,12 @@ func (rec *Recorder) takeBack(batched []*tally, inDoubt bool) {
 		for _, n := range c.tallies {
 			n.changed = n.changed || mine[n]
 			n.stored = n.stored || inDoubt && mine[n]
+		}
+		for _, p := range c.patterns {
+			p.changed = p.changed || again[p]
+		}
+		for _, p := range c.past {
+			p.tally.changed = p.tally.changed || again[p.tally]
 		}
 		c.compact(present)
 		return true

@@ -94,7 +94,7 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	today := state.Now.Truncate(day)
 	p := Period{today.Add(-historyDays * day), today}
 	f := &Forecast{Unit: m.unit(), Days: []ForecastDay{}}
-	var known []dayValue
+	var known []DayValue
 	if req.Name == FigureStorage {
 		f.Unit = UnitBytes
 		known, err = r.storageHistory(ctx, scope, req.Tenant, p)
@@ -114,23 +114,17 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	return f, nil
 }
 
-// dayValue is a figure of one day.
-type dayValue struct {
-	day   time.Time
-	value float64
-}
-
 // storageHistory returns the sizes of the databases, of days that are over.
-func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (known []dayValue, err error) {
+func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (known []DayValue, err error) {
 	rows, err := r.storageDays(ctx, scope, id, p)
 	for _, row := range rows {
-		known = append(known, dayValue{row.Day, float64(row.Bytes)})
+		known = append(known, DayValue{row.Day, float64(row.Bytes)})
 	}
 	return known, err
 }
 
 // history returns the measure of days that are over.
-func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []dayValue, err error) {
+func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []DayValue, err error) {
 	q := &SumQuery{Scope: scope, Step: day, Period: p, Fleet: id == ""}
 	if id != "" {
 		found, err := r.infos(ctx, scope, []tenancy.ID{id})
@@ -144,18 +138,18 @@ func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.I
 	}
 	rows, err := r.source.Sum(ctx, q)
 	for i := range rows {
-		known = append(known, dayValue{rows[i].Start, *m.value(&rows[i].Counts)})
+		known = append(known, DayValue{rows[i].Start, *m.value(&rows[i].Counts)})
 	}
 	return known, err
 }
 
 // daily returns a value for each day from the first that is known to the one before end.
 // What is missing between is on the line between its neighbours; gaps counts it.
-func daily(known []dayValue, end time.Time) (values []float64, gaps int) {
+func daily(known []DayValue, end time.Time) (values []float64, gaps int) {
 	for i, d := range known {
-		v := d.value
+		v := d.Value
 		if i > 0 {
-			missing := int(d.day.Sub(known[i-1].day)/day) - 1
+			missing := int(d.Day.Sub(known[i-1].Day)/day) - 1
 			last := values[len(values)-1]
 			for k := range missing {
 				values = append(values, last+(v-last)*float64(k+1)/float64(missing+1))
@@ -165,7 +159,7 @@ func daily(known []dayValue, end time.Time) (values []float64, gaps int) {
 		values = append(values, v)
 	}
 	if len(known) > 0 {
-		gaps += int(end.Sub(known[len(known)-1].day)/day) - 1
+		gaps += int(end.Sub(known[len(known)-1].Day)/day) - 1
 	}
 	return values, gaps
 }

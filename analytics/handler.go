@@ -38,7 +38,7 @@ func (rec *Recorder) Handler(next http.Handler) http.Handler {
 			q.body = body{r.Body, q}
 			r.Body = &q.body // net/http keeps the one that it closes
 		}
-		defer q.leave(r.Context())
+		defer q.leave(r)
 		if q.tenant != nil {
 			requests.Serve(&q.ctx, next, able(q), r, nil)
 		} else {
@@ -103,8 +103,8 @@ func (q *request) enter(t *tenancy.Tenant) {
 }
 
 // leave counts the request.
-func (q *request) leave(ctx context.Context) {
-	now := time.Now()
+func (q *request) leave(r *http.Request) {
+	ctx, now := r.Context(), time.Now()
 	id, entered := Application, q.tenant != nil
 	var target time.Duration
 	if entered {
@@ -132,6 +132,7 @@ func (q *request) leave(ctx context.Context) {
 			n.values[Slow]++
 		}
 		n.latency[bucketOf(us)]++
+		c.pattern(r.Pattern, n.at, us, class == Status5xx)
 		n.values[LatencyTime] = add(n.values[LatencyTime], us)
 		n.values[BytesIn] = add(n.values[BytesIn], q.in.Load())
 		n.values[BytesOut] = add(n.values[BytesOut], q.out.Load())

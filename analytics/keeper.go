@@ -50,12 +50,16 @@ type KeeperOptions struct {
 	// fiftieth of the time, so many databases may make it older. Default: 15 minutes.
 	// Negative: never.
 	SizeInterval time.Duration
+	// Limits says of which figures it is forecast, once a day, when a tenant reaches its
+	// limit, and under which key of the tenant's limits that is. Default: [DefaultLimits]. An
+	// empty map: of none.
+	Limits map[string]string
 	// Logger is told what goes wrong. Default: [slog.Default], asked each time.
 	Logger *slog.Logger
 }
 
 // Keeper keeps a store: it rolls counts up, removes what is old, compares the tenants'
-// table with the catalog, and measures databases. Every instance may run one; one of them works at a
+// table with the catalog, measures databases, and forecasts when limits are reached. Every instance may run one; one of them works at a
 // time.
 type Keeper struct {
 	store   Keepable
@@ -70,6 +74,14 @@ func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, er
 		k.opts = *opts
 	}
 	k.opts.Interval, k.opts.SizeInterval = cmp.Or(k.opts.Interval, time.Minute), cmp.Or(k.opts.SizeInterval, 15*time.Minute)
+	if k.opts.Limits == nil {
+		k.opts.Limits = DefaultLimits()
+	}
+	for name := range k.opts.Limits {
+		if f, err := parseField(name); err != nil || name != FigureStorage && (!f.isUsage || f.span != 0 || columnInfos[f.column].largest) {
+			return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: a limit of %.60q, want storage, errors or a column that adds up", tenancy.ErrInvalid, name))
+		}
+	}
 	if store == nil || catalog == nil || k.opts.Interval < 0 {
 		return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: want a store, a catalog, and an Interval that is not negative", tenancy.ErrInvalid))
 	}
@@ -97,7 +109,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) Keep(ctx context.Context) error {
 	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {
 		// One that fails does not keep the others from being done.
-		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up))
+		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up), k.forecast(ctx, up))
 	})
 	return tenancy.Wrap("analytics.Keeper.Keep", "", err)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,14 @@ type Memory struct {
 	activities []Activity // the oldest first
 	keys       map[string]bool
 	catalog    time.Time
+	patterns   map[patternKey]*PatternPart
+}
+
+type patternKey struct {
+	tenant  tenancy.ID
+	start   int64
+	source  int64
+	pattern string
 }
 
 type partKey struct {
@@ -61,12 +70,13 @@ var (
 
 	_ StorageSource = (*Memory)(nil)
 	_ LoginSource   = (*Memory)(nil)
+	_ PatternSource = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
 func NewMemory(opts *MemoryOptions) (*Memory, error) {
 	m := &Memory{
-		tenants: map[tenancy.ID]*memoryTenant{}, minutes: map[int64]map[partKey]*Part{}, instances: map[int64]Instance{}, keys: map[string]bool{},
+		tenants: map[tenancy.ID]*memoryTenant{}, minutes: map[int64]map[partKey]*Part{}, instances: map[int64]Instance{}, keys: map[string]bool{}, patterns: map[patternKey]*PatternPart{},
 	}
 	if opts != nil {
 		m.opts = *opts
@@ -95,6 +105,9 @@ func (m *Memory) Write(ctx context.Context, b *Batch) (time.Time, error) {
 	}
 	for i := range b.Parts {
 		m.put(&b.Parts[i], now)
+	}
+	for i := range b.Patterns {
+		m.putPattern(&b.Patterns[i], now)
 	}
 	for i := range b.Activities {
 		m.note(&b.Activities[i], now)
@@ -140,6 +153,43 @@ func (m *Memory) put(p *Part, now time.Time) {
 	for m.rows > m.opts.MaxRows {
 		m.drop(slices.Min(slices.Collect(maps.Keys(m.minutes))))
 	}
+}
+
+func (m *Memory) putPattern(p *PatternPart, now time.Time) {
+	m.known(p.Tenant, now)
+	key := patternKey{p.Tenant, p.Start.UnixMicro(), p.Source, p.Pattern}
+	if old := m.patterns[key]; old != nil && old.Revision >= p.Revision {
+		return
+	}
+	part := *p
+	m.patterns[key] = &part
+	if len(m.patterns) > m.opts.MaxRows {
+		oldest := int64(math.MaxInt64)
+		for key := range m.patterns {
+			oldest = min(oldest, key.start)
+		}
+		maps.DeleteFunc(m.patterns, func(key patternKey, _ *PatternPart) bool { return key.start == oldest })
+	}
+}
+
+// Patterns implements [PatternSource].
+func (m *Memory) Patterns(ctx context.Context, q *PatternsQuery) ([]PatternRow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[string]PatternRow{}
+	for key, p := range m.patterns {
+		if p.Start.Before(q.Period.From) || !p.Start.Before(q.Period.To) || !m.includes(q.Scope, q.Tenants, key.tenant) {
+			continue
+		}
+		row := found[key.pattern]
+		row.Pattern, row.Requests, row.Errors = key.pattern, add(row.Requests, p.Requests), add(row.Errors, p.Errors)
+		row.Latency.Add(&p.Latency)
+		found[key.pattern] = row
+	}
+	return slices.Collect(maps.Values(found)), nil
 }
 
 // drop removes a minute.
@@ -277,6 +327,7 @@ func (u memoryUpkeep) Retain(context.Context) error {
 			u.m.drop(start)
 		}
 	}
+	maps.DeleteFunc(u.m.patterns, func(key patternKey, _ *PatternPart) bool { return key.start < oldest })
 	for _, t := range u.m.tenants {
 		maps.DeleteFunc(t.days, func(at, _ int64) bool { return time.Since(time.UnixMicro(at)) > keepDays })
 	}
@@ -360,6 +411,7 @@ func (m *Memory) Forget(ctx context.Context, id tenancy.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.tenants, id)
+	maps.DeleteFunc(m.patterns, func(key patternKey, _ *PatternPart) bool { return key.tenant == id })
 	for start, in := range m.minutes {
 		before := len(in)
 		maps.DeleteFunc(in, func(key partKey, _ *Part) bool { return key.tenant == id })

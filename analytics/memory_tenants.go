@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,8 @@ func (m *Memory) tenantsOf(ctx context.Context, q *TenantsQuery, by field, fn fu
 			return toMicros(row.CreatedAt)
 		case "storage":
 			return row.Storage
+		case "limit_earliest":
+			return math.MaxInt64 // nobody forecasts
 		}
 		if sums[f.span] == nil {
 			sums[f.span] = m.byTenant(f.period(q.Period, now))

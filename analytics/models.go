@@ -58,17 +58,60 @@ func linear(values []float64, ahead int) []float64 {
 
 // theilSenLine has the median of all slopes, and goes through the median of what is left.
 func theilSenLine(values []float64, ahead int) []float64 {
-	x := make([]float64, len(values))
-	for i := range x {
-		x[i] = float64(i)
+	var slopes []float64
+	for i := range values {
+		for j := range i {
+			slopes = append(slopes, (values[i]-values[j])/float64(i-j))
+		}
 	}
-	slope, _, _ := theilSen(x, values)
+	slope := middle(slopes)
 	rest := make([]float64, len(values))
 	for i, y := range values {
-		rest[i] = y - slope*x[i]
+		rest[i] = y - slope*float64(i)
 	}
-	slices.Sort(rest)
-	return line(len(values), ahead, median(rest), slope)
+	return line(len(values), ahead, middle(rest), slope)
+}
+
+// middle returns the median of values, in any order, which it puts into another. It takes
+// less time than sorting.
+func middle(values []float64) float64 {
+	half := len(values) / 2
+	upper := nth(values, half)
+	if len(values)%2 == 1 {
+		return upper
+	}
+	return (slices.Max(values[:half]) + upper) / 2
+}
+
+// nth puts the value that sorting would put at k there, those that are not larger before
+// it, and the others behind it.
+// Source: Hoare 1961, Algorithm 65: Find.
+func nth(values []float64, k int) float64 {
+	for low, high := 0, len(values)-1; low < high; {
+		pivot := values[low+(high-low)/2]
+		i, j := low, high
+		for i <= j {
+			for values[i] < pivot {
+				i++
+			}
+			for values[j] > pivot {
+				j--
+			}
+			if i <= j {
+				values[i], values[j] = values[j], values[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return values[k]
+		}
+	}
+	return values[k]
 }
 
 // holtWinters smooths level, trend and weekly season exponentially, with a trend that fades.

@@ -38,6 +38,7 @@ type Reports struct {
 
 	sizes    StorageSource // nil: the source has none
 	subjects LoginSource   // nil: the source has none
+	routes   PatternSource // nil: the source has none
 
 	loading turn      // guards what follows
 	kept    []spanned // the newest last
@@ -55,6 +56,7 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	r.feed, r.hub.next, r.loading = r.opts.Feed, make(chan struct{}), newTurn()
 	r.sizes, _ = source.(StorageSource)
 	r.subjects, _ = source.(LoginSource)
+	r.routes, _ = source.(PatternSource)
 	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {
 		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, and no option negative", tenancy.ErrInvalid))
 	}
@@ -154,6 +156,15 @@ func (f figures) usage(c *Counts) map[string]*Figure {
 	if fig := f.of(Status5xx, c.Errors()); fig != nil {
 		out[FigureErrors] = fig
 	}
+	for name, fig := range f.percentiles(c) {
+		out[name] = fig
+	}
+	return out
+}
+
+// percentiles returns those of the latency, if it was read.
+func (f figures) percentiles(c *Counts) map[string]*Figure {
+	out := map[string]*Figure{}
 	for name, p := range map[string]float64{FigureP50: 0.5, FigureP95: 0.95, FigureP99: 0.99} {
 		if d, relative, ok := c.Latency.Percentile(p); ok {
 			out[name] = &Figure{

@@ -292,6 +292,7 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{hoursTable.name, "tenant_key, bucket", "bucket", before(keepHours, state.Days)},
 		{daysTable.name, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
+		{patternsTable, "tenant_key, bucket, source, pattern", "bucket", before(keepPatterns, never)},
 		{spreadTable, "bucket, measure", "bucket", before(keepHours, never)},
 		{storageTable, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{"tenancy_usage_instances", "id", "flushed_at", before(keepInstances, never)},
@@ -340,7 +341,7 @@ func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, a
 func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
 	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		for _, t := range []string{
-			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, "tenancy_activities", "tenancy_usage_tags",
+			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, patternsTable, "tenancy_activities", "tenancy_usage_tags",
 		} {
 			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
 				id, lastOwnKey)

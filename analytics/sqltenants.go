@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,8 @@ func (sel *tenantsSelect) expression(f field) string {
 	switch {
 	case f.text != "":
 		return `t.` + f.text
+	case f.number == "limit_earliest":
+		return fmt.Sprintf(`COALESCE(t.limit_earliest, %d)`, int64(math.MaxInt64))
 	case f.number != "":
 		return `COALESCE(t.` + f.number + `, 0)`
 	}
@@ -205,7 +208,7 @@ func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error)
 	from, args := sel.from()
 	var rows []TenantRow
 	err = s.each(ctx, s.db, `SELECT t.id, t.slug, t.name, t.status, t.plan, t.server, t.tags, t.limits, t.created_at,
-		COALESCE(t.storage, 0), COALESCE(t.sized_at, 0), `+key+from+` ORDER BY `+key+order+`, t.id LIMIT ?`, append(args, q.Limit), func(r *sql.Rows) error {
+		COALESCE(t.storage, 0), COALESCE(t.sized_at, 0), t.forecast_at, t.limit_figure, t.limit_value, t.limit_earliest, t.limit_latest, `+key+from+` ORDER BY `+key+order+`, t.id LIMIT ?`, append(args, q.Limit), func(r *sql.Rows) error {
 		row, err := scanTenant(r, by)
 		rows = append(rows, row)
 		return err
@@ -215,18 +218,26 @@ func (s *SQL) tenants(ctx context.Context, q *TenantsQuery) ([]TenantRow, error)
 
 func scanTenant(r *sql.Rows, by field) (row TenantRow, err error) {
 	var (
-		tags, limits     string
-		created, sizedAt int64
-		number           orZero
+		tags, limits               string
+		created, sizedAt, forecast int64
+		number                     orZero
+		figure                     sql.NullString
+		limit, earliest, latest    orZero
 	)
 	var key any = &number
 	if by.text != "" {
 		key = &row.Key
 	}
-	err = r.Scan(&row.ID, &row.Slug, &row.Name, &row.Status, &row.Plan, &row.Server, &tags, &limits, &created, &row.Storage, &sizedAt, key)
+	err = r.Scan(&row.ID, &row.Slug, &row.Name, &row.Status, &row.Plan, &row.Server, &tags, &limits, &created, &row.Storage, &sizedAt, &forecast, &figure, &limit, &earliest, &latest, key)
 	row.Tags, row.CreatedAt, row.SizedAt = strings.Fields(tags), fromMicros(created), fromMicros(sizedAt)
 	if by.text == "" {
 		row.Key = strconv.FormatInt(int64(number), 10)
+	}
+	if forecast != 0 {
+		row.Reaches = &LimitForecast{Tenant: row.ID, Made: fromMicros(forecast), Figure: figure.String, Limit: int64(limit)}
+		if figure.Valid {
+			row.Reaches.Reached = &Reached{fromMicros(int64(earliest)), fromMicros(int64(latest))}
+		}
 	}
 	if err == nil && limits != "" {
 		err = json.Unmarshal([]byte(limits), &row.Limits)

@@ -73,6 +73,9 @@ func (s *SQL) write(ctx context.Context, b *Batch, how lockMode) (now time.Time,
 		if err := s.writeParts(ctx, tx, b.Parts, keys, now); err != nil {
 			return err
 		}
+		if err := s.writePatterns(ctx, tx, b.Patterns, keys); err != nil {
+			return err
+		}
 		if err := s.writeActivities(ctx, tx, b.Activities, keys); err != nil {
 			return err
 		}
@@ -209,6 +212,9 @@ func (s *SQL) keys(ctx context.Context, tx *sqlx.Tx, b *Batch, now time.Time) (m
 	}
 	for i := range b.Activities {
 		keys[b.Activities[i].Tenant] = 0
+	}
+	for i := range b.Patterns {
+		keys[b.Patterns[i].Tenant] = 0
 	}
 	for range 2 {
 		var missing []tenancy.ID

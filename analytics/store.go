@@ -33,6 +33,8 @@ type Batch struct {
 	// Tenants are records that the store may not have.
 	Tenants []*tenancy.Tenant
 	Parts   []Part
+	// Patterns are what was counted for the patterns of routes.
+	Patterns []PatternPart
 	// Activities are added unless they are there: see [Activity].
 	Activities []Activity
 }
@@ -167,6 +169,9 @@ type TenantRow struct {
 	SizedAt time.Time
 	// Limits are those of the record.
 	Limits map[string]int64
+	// Reaches says which limit is reached first, as was forecast last. It is nil if nobody
+	// looked.
+	Reaches *LimitForecast
 	// Key is the value that the row is sorted by.
 	Key string
 }

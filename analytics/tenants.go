@@ -59,6 +59,9 @@ type Facets struct {
 // TenantEntry is a tenant of a page.
 type TenantEntry struct {
 	TenantUsage
+	// Reaches says which of the tenant's limits is reached first, and between which days, as
+	// was forecast last. It is nil if nobody looked.
+	Reaches *LimitForecast `json:"reaches,omitempty"`
 	// Spark has at most 24 points for each column that was asked for, the newest last.
 	Spark map[string][]float64 `json:"spark,omitempty"`
 }
@@ -70,6 +73,9 @@ func (r *Reports) Tenants(ctx context.Context, scope tenancy.Scope, req *Tenants
 }
 
 func (r *Reports) tenants(ctx context.Context, scope tenancy.Scope, req *TenantsRequest) (*TenantsPage, error) {
+	if req == nil {
+		req = &TenantsRequest{}
+	}
 	state, err := r.source.State(ctx)
 	if err != nil {
 		return nil, err
@@ -131,7 +137,7 @@ func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsReq
 		if fig := storage(rows[i].Storage, rows[i].SizedAt); fig != nil {
 			usage[FigureStorage] = fig
 		}
-		page.Tenants = append(page.Tenants, TenantEntry{TenantUsage{rows[i].TenantInfo, usage}, sparks[rows[i].ID]})
+		page.Tenants = append(page.Tenants, TenantEntry{TenantUsage{rows[i].TenantInfo, usage}, rows[i].Reaches, sparks[rows[i].ID]})
 	}
 	return nil
 }

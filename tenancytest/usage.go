@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func TestUsageStore(t *testing.T, open func(t *testing.T) UsageStore) {
 		"the catalog":                   testUsageCatalog,
 		"forgetting":                    testUsageForget,
 		"activities":                    testUsageActivities,
+		"patterns of routes":            testUsagePatterns,
 		"instances":                     testUsageInstances,
 		"a context that has ended":      testUsageEnded,
 	} {
@@ -365,6 +367,60 @@ func testUsageEnded(u *usageTest) {
 	u.wantTotal("after it", 0, tenancy.AllTenants())
 	if _, err := u.store.Sum(ctx, &analytics.SumQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: u.now, To: u.now.Add(time.Hour)}}); err == nil {
 		u.Error("Sum: got no error")
+	}
+}
+
+func testUsagePatterns(u *usageTest) {
+	source, ok := u.store.(analytics.PatternSource)
+	if !ok {
+		u.Skip("it has no patterns")
+	}
+	part := func(id tenancy.ID, ago time.Duration, pattern string, revision, n int64) analytics.PatternPart {
+		p := analytics.PatternPart{Tenant: id, Start: u.now.Add(-ago), Source: 1, Pattern: pattern, Revision: revision, Requests: n, Errors: 1}
+		p.Latency.Observe(time.Second)
+		return p
+	}
+	for range 2 {
+		u.write(&analytics.Batch{Instance: u.instance(1), Patterns: []analytics.PatternPart{
+			part(u.acme.ID, 0, "GET /é/{id}", 2, 5), part(u.acme.ID, 3*time.Minute, "GET /é/{id}", 1, 10), part(u.globex.ID, 0, "GET /é/{id}", 1, 100),
+			part(u.acme.ID, 0, "/", 1, 1), part(analytics.Application, 0, "/", 1, 1000),
+		}})
+		u.write(&analytics.Batch{Instance: u.instance(1), Patterns: []analytics.PatternPart{part(u.acme.ID, 0, "GET /é/{id}", 1, 3)}}) // an older one
+	}
+	for _, tt := range []struct {
+		name string
+		q    analytics.PatternsQuery
+		want string
+	}{
+		{"all", analytics.PatternsQuery{Scope: tenancy.AllTenants()}, "/ 1 1 1; GET /é/{id} 115 3 3; "},
+		{"a tag", analytics.PatternsQuery{Scope: tenancy.ByTags("eu")}, "/ 1 1 1; GET /é/{id} 15 2 2; "},
+		{"a tenant", analytics.PatternsQuery{Scope: tenancy.AllTenants(), Tenants: []tenancy.ID{u.globex.ID}}, "GET /é/{id} 100 1 1; "},
+		{"outside of the scope", analytics.PatternsQuery{Scope: tenancy.ByTags("eu"), Tenants: []tenancy.ID{u.globex.ID}}, ""},
+		{"nobody", analytics.PatternsQuery{}, ""},
+		{"a period", analytics.PatternsQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: u.now.Add(-time.Hour), To: u.now}}, "GET /é/{id} 10 1 1; "},
+	} {
+		if tt.q.Period.To.IsZero() {
+			tt.q.Period = analytics.Period{From: u.now.Add(-time.Hour), To: u.now.Add(time.Hour)}
+		}
+		rows, err := source.Patterns(u.Context(), &tt.q)
+		if err != nil {
+			u.Fatal(err)
+		}
+		slices.SortFunc(rows, func(a, b analytics.PatternRow) int { return strings.Compare(a.Pattern, b.Pattern) })
+		got := ""
+		for _, row := range rows {
+			got += fmt.Sprintf("%s %d %d %d; ", row.Pattern, row.Requests, row.Errors, row.Latency.Count())
+		}
+		if got != tt.want {
+			u.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if err := u.store.Forget(u.Context(), u.acme.ID); err != nil {
+		u.Fatal(err)
+	}
+	rows, err := source.Patterns(u.Context(), &analytics.PatternsQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: u.now.Add(-time.Hour), To: u.now.Add(time.Hour)}})
+	if err != nil || len(rows) != 1 || rows[0].Requests != 100 {
+		u.Errorf("after forgetting: got %+v, %v", rows, err)
 	}
 }
 

@@ -1,0 +1,14 @@
+-- +goose Up
+-- Which limit of the tenant is reached first, by the forecast that begins with that day.
+ALTER TABLE tenancy_usage_tenants ADD COLUMN forecast_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenancy_usage_tenants ADD COLUMN limit_figure TEXT;
+ALTER TABLE tenancy_usage_tenants ADD COLUMN limit_value INTEGER;
+ALTER TABLE tenancy_usage_tenants ADD COLUMN limit_earliest INTEGER;
+ALTER TABLE tenancy_usage_tenants ADD COLUMN limit_latest INTEGER; -- 0: it may also not be reached
+
+-- +goose Down
+ALTER TABLE tenancy_usage_tenants DROP COLUMN limit_latest;
+ALTER TABLE tenancy_usage_tenants DROP COLUMN limit_earliest;
+ALTER TABLE tenancy_usage_tenants DROP COLUMN limit_value;
+ALTER TABLE tenancy_usage_tenants DROP COLUMN limit_figure;
+ALTER TABLE tenancy_usage_tenants DROP COLUMN forecast_at;

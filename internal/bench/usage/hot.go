@@ -1,0 +1,127 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/internal/bench"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+const hotRounds = 7
+
+// finder knows one tenant.
+type finder struct{ tenant *tenancy.Tenant }
+
+func (f finder) Find(context.Context, tenancy.Ref) (*tenancy.Tenant, error) { return f.tenant, nil }
+
+func acme(server, database string) *tenancy.Tenant {
+	return &tenancy.Tenant{
+		ID: "acme", Slug: "acme", Name: "acme", Status: tenancy.StatusActive, Version: 1, CreatedAt: time.Now(),
+		Placement: tenancy.Placement{Server: server, Database: database},
+	}
+}
+
+// hot measures what the recorder adds to requests and statements.
+func hot(ctx context.Context, engine dbpool.Engine, dir string) error {
+	store, err := analytics.NewMemory(nil)
+	if err != nil {
+		return err
+	}
+	rec, err := analytics.NewRecorder(store, nil)
+	if err != nil {
+		return err
+	}
+	resolve, err := resolver.NewSubdomain([]string{"localhost"}, nil)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	chain := middleware.Standard(finder{acme("", "")}, resolve, nil)(mux)
+	handlers := map[string]http.Handler{"without": chain, "with": rec.Handler(chain)}
+	times, allocs := map[string][]float64{}, map[string]int64{}
+	err = bench.Interleave(hotRounds, []string{"without", "with"}, func(_ int, name string) error {
+		res := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			w := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://acme.localhost/", nil)
+			for b.Loop() {
+				handlers[name].ServeHTTP(w, r)
+			}
+		})
+		times[name] = append(times[name], float64(res.NsPerOp()))
+		allocs[name] = res.AllocsPerOp()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	row("a request through Standard, with the recorder", fmt.Sprintf("%s ns, %d allocations: %s", bench.Spread(times["with"]), allocs["with"], bench.Ratio(times["with"], times["without"])),
+		fmt.Sprintf("without: %s ns, %d; goal 1.3x, 450 ns and 2 more", bench.Spread(times["without"]), allocs["without"]))
+	files, err := sqlite.New(filepath.Join(dir, "tenants"))
+	if err != nil {
+		return err
+	}
+	if err := statement(ctx, "PostgreSQL", engine, rec, "1.02x, 1 allocation more"); err != nil {
+		return err
+	}
+	return statement(ctx, "SQLite", files, rec, "1.05x, 1 allocation more")
+}
+
+// statement measures a warm statement without an observer and with one.
+func statement(ctx context.Context, name string, engine dbpool.Engine, rec *analytics.Recorder, goal string) (err error) {
+	tenant := acme("main", "acme")
+	if err := engine.(dbpool.Databases).Create(ctx, tenant.Placement.Database, tenant.ID); err != nil {
+		return err
+	}
+	dbs := map[string]*sqlx.DB{}
+	for side, opts := range map[string]*dbpool.Options{"without": nil, "with": {Observer: rec}} {
+		pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = pool.Close() }()
+		if dbs[side], err = pool.For(ctx, tenant); err != nil {
+			return err
+		}
+	}
+	in := tenancy.NewContext(ctx, tenant)
+	times, allocs := map[string][]float64{}, map[string]int64{}
+	err = bench.Interleave(hotRounds, []string{"without", "with"}, func(_ int, side string) error {
+		var failed error
+		res := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var n int
+				if err := dbs[side].GetContext(in, &n, `SELECT 1`); err != nil {
+					failed = err
+					return
+				}
+			}
+		})
+		times[side] = append(times[side], float64(res.NsPerOp()))
+		allocs[side] = res.AllocsPerOp()
+		return failed
+	})
+	if err != nil {
+		return err
+	}
+	row("a warm statement on "+name+", with the observer", fmt.Sprintf("%s ns, %d allocations: %s", bench.Spread(times["with"]), allocs["with"], bench.Ratio(times["with"], times["without"])),
+		fmt.Sprintf("without: %s ns, %d; goal %s", bench.Spread(times["without"]), allocs["without"], goal))
+	return nil
+}
