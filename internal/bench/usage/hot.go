@@ -16,6 +16,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/internal/bench"
 	"github.com/artflow-studio/tenancy/middleware"
@@ -37,7 +38,7 @@ func acme(server, database string) *tenancy.Tenant {
 }
 
 // hot measures what the recorder adds to requests and statements.
-func hot(ctx context.Context, engine dbpool.Engine, dir string) error {
+func hot(ctx context.Context, engine driver.Engine, dir string) error {
 	store, err := analytics.NewMemory(nil)
 	if err != nil {
 		return err
@@ -84,14 +85,14 @@ func hot(ctx context.Context, engine dbpool.Engine, dir string) error {
 }
 
 // statement measures a warm statement without an observer and with one.
-func statement(ctx context.Context, name string, engine dbpool.Engine, rec *analytics.Recorder, goal string) (err error) {
+func statement(ctx context.Context, name string, engine driver.Engine, rec *analytics.Recorder, goal string) (err error) {
 	tenant := acme("main", "acme")
-	if err := engine.(dbpool.Databases).Create(ctx, tenant.Placement.Database, tenant.ID); err != nil {
+	if err := engine.(driver.Databases).Create(ctx, tenant.Placement.Database, tenant.ID); err != nil {
 		return err
 	}
 	dbs := map[string]*sqlx.DB{}
 	for side, opts := range map[string]*dbpool.Options{"without": nil, "with": {Observer: rec}} {
-		pool, err := dbpool.New(map[string]dbpool.Engine{"main": engine}, opts)
+		pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, opts)
 		if err != nil {
 			return err
 		}
