@@ -48,6 +48,7 @@ type SQL struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
 	opts    SQLOptions
+	arrays  bool // arguments may be arrays
 }
 
 // NewSQL returns the store in the database, whose dialect is that of db.DriverName: pgx,
@@ -67,6 +68,7 @@ func NewSQL(db *sqlx.DB, opts *SQLOptions) (*SQL, error) {
 	if s.dialect, err = sqlkit.FromDriver(db.DriverName()); err != nil {
 		return nil, tenancy.Wrap("analytics.NewSQL", "", err)
 	}
+	s.arrays = strings.HasPrefix(db.DriverName(), "pgx")
 	return s, nil
 }
 
@@ -165,6 +167,9 @@ func (s *SQL) upsert(table string, keys, others []string, guards ...string) (hea
 // insert runs a statement of upsert for the rows, some at a time.
 func (s *SQL) insert(ctx context.Context, tx sqlx.ExecerContext, head, tail string, rows [][]any) error {
 	const atOnce = 100
+	if s.arrays && len(rows) > atOnce/4 {
+		return s.insertArrays(ctx, tx, head, tail, rows)
+	}
 	for len(rows) > 0 {
 		n := min(atOnce, len(rows))
 		one := `(` + strings.TrimSuffix(strings.Repeat(`?, `, len(rows[0])), `, `) + `)`

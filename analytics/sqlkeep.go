@@ -1,10 +1,13 @@
 package analytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -138,6 +141,8 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 		return false, err
 	}
 	step := rollUps[i]
+	var from time.Time
+	sums := map[int64]*Counts{}
 	err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		// Writes that are under way are waited for: the rows of theirs are seen.
 		if _, err := u.s.lockState(ctx, tx, exclusive); err != nil {
@@ -147,15 +152,80 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 		if err != nil {
 			return err
 		}
-		from, end, err := u.span(ctx, tx, i, now)
+		var end time.Time
+		from, end, err = u.span(ctx, tx, i, now)
 		if err != nil || !from.Before(end) {
 			more = false
 			return err
 		}
 		more = true
-		return u.merge(ctx, tx, step.from, step.to, step.done, from)
+		if step.upTo != "" {
+			return nil
+		}
+		clear(sums)
+		if err := u.merge(ctx, tx, step.from, step.to, from, everyTenant, sums); err != nil {
+			return err
+		}
+		return u.rolledUp(ctx, tx, step.to, step.done, from, sums)
 	})
-	return more, err
+	if err != nil || !more || step.upTo == "" {
+		return more, err
+	}
+	return true, u.rollUpLong(ctx, i, from, sums)
+}
+
+// rollUpLong makes the rows of a long period, in transactions of some tenants each: until
+// the last one nobody reads them. It changes nothing if a late flush opened the period
+// again meanwhile.
+func (u *upkeep) rollUpLong(ctx context.Context, i int, from time.Time, sums map[int64]*Counts) error {
+	step := rollUps[i]
+	ranges, err := u.ranges(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		some := map[int64]*Counts{}
+		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			clear(some)
+			return u.merge(ctx, tx, step.from, step.to, from, r, some)
+		})
+		if err != nil {
+			return err
+		}
+		maps.Copy(sums, some)
+	}
+	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := u.s.lockState(ctx, tx, exclusive); err != nil {
+			return err
+		}
+		var upTo int64
+		if err := sqlx.GetContext(ctx, tx, &upTo, u.s.dialect.Rebind(`SELECT value FROM tenancy_usage_state WHERE name = ?`), step.upTo); err != nil {
+			return err
+		}
+		if time.UnixMicro(upTo).Before(from.Add(step.to.row)) {
+			return nil
+		}
+		return u.rolledUp(ctx, tx, step.to, step.done, from, sums)
+	})
+}
+
+// keyRange are the tenants with keys behind the one, up to the other.
+type keyRange struct{ after, last int64 }
+
+var everyTenant = keyRange{math.MinInt64, math.MaxInt64}
+
+// ranges returns ranges of tenantsAtOnce tenants each, and all keys between.
+func (u *upkeep) ranges(ctx context.Context) (all []keyRange, err error) {
+	next := everyTenant.after
+	for {
+		var keys []int64
+		err := u.s.db.SelectContext(ctx, &keys, u.s.dialect.Rebind(`SELECT tenant_key FROM tenancy_usage_tenants WHERE tenant_key > ? ORDER BY tenant_key LIMIT ?`), next, tenantsAtOnce)
+		if err != nil || len(keys) < tenantsAtOnce {
+			return append(all, keyRange{next, everyTenant.last}), err
+		}
+		all = append(all, keyRange{next, keys[len(keys)-1]})
+		next = keys[len(keys)-1]
+	}
 }
 
 // span returns the begin of the next period, and up to when there is something to roll
@@ -189,27 +259,14 @@ func (u *upkeep) span(ctx context.Context, tx *sqlx.Tx, i int, now time.Time) (f
 }
 
 // merge makes the rows of one period of the longer table, from those of the shorter one
-// in order of tenants.
-func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, done string, from time.Time) error {
+// in order of tenants, and puts them into sums.
+func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, from time.Time, r keyRange, sums map[int64]*Counts) error {
 	to := from.Add(longer.row)
-	query := `SELECT tenant_key, ` + strings.Join(countColumns(), `, `) + ` FROM ` + shorter.name + ` WHERE bucket >= ? AND bucket < ? ORDER BY tenant_key`
-	sums := map[int64]*Counts{}
-	err := u.s.each(ctx, tx, query, []any{from.UnixMicro(), to.UnixMicro()}, func(r *sql.Rows) error {
-		var key int64
-		var counts Counts
-		if err := u.s.scanCounts(r, &counts, &key); err != nil {
-			return err
-		}
-		if sums[key] == nil {
-			sums[key] = &Counts{}
-		}
-		sums[key].Add(&counts)
-		return nil
-	})
-	if err != nil {
+	if err := u.addUp(ctx, tx, shorter, r, Period{from, to}, sums); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`DELETE FROM `+longer.name+` WHERE bucket >= ? AND bucket < ?`), from.UnixMicro(), to.UnixMicro()); err != nil {
+	_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`DELETE FROM `+longer.name+` WHERE tenant_key > ? AND tenant_key <= ? AND bucket >= ? AND bucket < ?`), r.after, r.last, from.UnixMicro(), to.UnixMicro())
+	if err != nil {
 		return err
 	}
 	rows := make([][]any, 0, len(sums))
@@ -220,15 +277,54 @@ func (u *upkeep) merge(ctx context.Context, tx *sqlx.Tx, shorter, longer table, 
 		}
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b []any) int { return int(a[0].(int64) - b[0].(int64)) })
+	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })
 	head := `INSERT INTO ` + longer.name + ` (tenant_key, bucket, ` + strings.Join(countColumns(), `, `) + `) VALUES `
-	if err := u.s.insert(ctx, tx, head, "", rows); err != nil {
+	return u.s.insert(ctx, tx, head, "", rows)
+}
+
+// addUp adds what is in rows of a table to the sums of their tenants: numbers in SQL, and
+// what SQL cannot add here.
+func (u *upkeep) addUp(ctx context.Context, tx *sqlx.Tx, from table, r keyRange, p Period, sums map[int64]*Counts) error {
+	var columns []string
+	for _, c := range Columns() {
+		columns = append(columns, aggregate(c)+`(`+c.String()+`)`)
+	}
+	of := func(key int64) *Counts {
+		if sums[key] == nil {
+			sums[key] = &Counts{}
+		}
+		return sums[key]
+	}
+	where := ` FROM ` + from.name + ` WHERE tenant_key > ? AND tenant_key <= ? AND bucket >= ? AND bucket < ?`
+	args := []any{r.after, r.last, p.From.UnixMicro(), p.To.UnixMicro()}
+	err := u.s.each(ctx, tx, `SELECT tenant_key, `+strings.Join(columns, `, `)+where+` GROUP BY tenant_key`, args, func(r *sql.Rows) error {
+		var key int64
+		var counts Counts
+		err := r.Scan(append([]any{&key}, scanned(&counts)...)...)
+		of(key).Add(&counts)
+		return err
+	})
+	if err != nil {
 		return err
 	}
+	return u.s.each(ctx, tx, `SELECT tenant_key, latency, own`+where+` AND (latency IS NOT NULL OR own IS NOT NULL)`, args, func(r *sql.Rows) error {
+		var key int64
+		var latency sql.RawBytes
+		var own sql.NullString
+		if err := r.Scan(&key, &latency, &own); err != nil {
+			return err
+		}
+		u.s.unpack(of(key), latency, own.String)
+		return nil
+	})
+}
+
+// rolledUp ends the roll-up of a period.
+func (u *upkeep) rolledUp(ctx context.Context, tx *sqlx.Tx, longer table, done string, from time.Time, sums map[int64]*Counts) error {
 	if err := u.writeFleet(ctx, tx, longer, from, sums); err != nil {
 		return err
 	}
-	return u.s.setState(ctx, tx, done, to)
+	return u.s.setState(ctx, tx, done, from.Add(longer.row))
 }
 
 // Unsized implements [SizeStore].

@@ -277,10 +277,15 @@ func (s *SQL) scanCounts(r *sql.Rows, c *Counts, before ...any) error {
 	if err := r.Scan(append(append(before, scanned(c)...), &latency, &own)...); err != nil {
 		return err
 	}
-	if err := errors.Join(c.Latency.unpack(latency), c.unpackOwn(own.String)); err != nil {
+	s.unpack(c, latency, own.String)
+	return nil
+}
+
+// unpack adds what a row has of latencies and own counts.
+func (s *SQL) unpack(c *Counts, latency []byte, own string) {
+	if err := errors.Join(c.Latency.unpack(latency), c.unpackOwn(own)); err != nil {
 		logger(s.opts.Logger).Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
 	}
-	return nil
 }
 
 // summed adds rows in SQL, over all pieces at once.

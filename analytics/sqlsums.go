@@ -1,8 +1,8 @@
 package analytics
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,26 +86,24 @@ func (u *upkeep) sums(ctx context.Context) error {
 	})
 }
 
-// tenantsAtOnce is of how many tenants sums are made in one transaction.
+// tenantsAtOnce is of how many tenants long rows and sums are made in one transaction.
 const tenantsAtOnce = 500
 
 // sumAll makes the sums of a group up to that time. Whoever reads finds those before until
 // all are made.
 func (u *upkeep) sumAll(ctx context.Context, g sumGroup, to time.Time, state *State, was time.Time) error {
-	for after := int64(lastOwnKey); ; {
-		var keys []int64
-		err := u.s.db.SelectContext(ctx, &keys, u.s.dialect.Rebind(`SELECT tenant_key FROM tenancy_usage_tenants WHERE tenant_key > ? AND gone = 0 ORDER BY tenant_key LIMIT ?`), after, tenantsAtOnce)
-		if err != nil {
-			return err
+	ranges, err := u.ranges(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		r.after = max(r.after, lastOwnKey)
+		for _, span := range g.spans {
+			err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return u.sumSome(ctx, tx, g, span, to, state, r) })
+			if err != nil {
+				return err
+			}
 		}
-		if len(keys) == 0 {
-			break
-		}
-		last := keys[len(keys)-1]
-		if err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return u.sumSome(ctx, tx, g, to, state, after, last) }); err != nil {
-			return err
-		}
-		after = last
 	}
 	for _, span := range g.spans {
 		name := nameOfSpan(span)
@@ -121,56 +119,36 @@ func (u *upkeep) sumAll(ctx context.Context, g sumGroup, to time.Time, state *St
 	return nil
 }
 
-// sumSome makes the sums of tenants with keys behind the one and up to the other.
-func (u *upkeep) sumSome(ctx context.Context, tx *sqlx.Tx, g sumGroup, to time.Time, state *State, after, last int64) error {
-	sums := map[time.Duration]map[int64]*Counts{}
-	for _, span := range g.spans {
-		sums[span] = map[int64]*Counts{}
+// sumSome makes the sums of some tenants: of minutes, or of days that were rolled up, of
+// the hours behind them, and of what came late.
+func (u *upkeep) sumSome(ctx context.Context, tx *sqlx.Tx, g sumGroup, span time.Duration, to time.Time, state *State, r keyRange) error {
+	from := sumFrom(span, to)
+	pieces := []piece{{table: minutesTable, from: from, to: to}}
+	switch {
+	case g.days && span > day:
+		pieces = []piece{{table: daysTable, from: from, to: state.Days}, {table: hoursTable, from: latest(from, state.Days), to: to}}
+	case g.days:
+		pieces[0].table = hoursTable
 	}
-	longest := sumFrom(slices.Max(g.spans), to)
-	pieces := []piece{{table: minutesTable, from: longest, to: to}}
-	if g.days {
-		hours := sumFrom(day, to) // of the day, and of those that have no row yet
-		if days := state.Days; days.Before(hours) {
-			hours = days
-		}
-		pieces = []piece{{table: daysTable, from: longest, to: state.Days}, {table: hoursTable, from: hours, to: to}}
-	}
-	for _, p := range append(pieces, piece{table: lateTable, from: longest, to: to}) {
-		query := `SELECT tenant_key, bucket, ` + strings.Join(countColumns(), `, `) + ` FROM ` + p.table.name + ` WHERE tenant_key > ? AND tenant_key <= ? AND bucket >= ? AND bucket < ?`
-		err := u.s.each(ctx, tx, query, []any{after, last, p.from.UnixMicro(), p.to.UnixMicro()}, func(r *sql.Rows) error {
-			var key, bucket int64
-			var counts Counts
-			if err := u.s.scanCounts(r, &counts, &key, &bucket); err != nil {
-				return err
-			}
-			for _, span := range g.spans {
-				switch at := time.UnixMicro(bucket); {
-				case at.Before(sumFrom(span, to)), p.table == daysTable && span <= day, p.table == hoursTable && span > day && at.Before(state.Days):
-					continue
-				}
-				if sums[span][key] == nil {
-					sums[span][key] = &Counts{}
-				}
-				sums[span][key].Add(&counts)
-			}
-			return nil
-		})
-		if err != nil {
+	sums := map[int64]*Counts{}
+	for _, p := range append(pieces, piece{table: lateTable, from: from, to: to}) {
+		if err := u.addUp(ctx, tx, p.table, r, Period{p.from, p.to}, sums); err != nil {
 			return err
 		}
 	}
-	for span, counts := range sums {
-		if err := u.writeSums(ctx, tx, nameOfSpan(span), to.UnixMicro(), after, last, counts); err != nil {
-			return err
-		}
+	return u.writeSums(ctx, tx, nameOfSpan(span), to.UnixMicro(), r, sums)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	return nil
+	return b
 }
 
 // writeSums replaces the sums of those tenants.
-func (u *upkeep) writeSums(ctx context.Context, tx *sqlx.Tx, span string, bucket, after, last int64, counts map[int64]*Counts) error {
-	_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`DELETE FROM `+sumsTable+` WHERE span = ? AND bucket = ? AND tenant_key > ? AND tenant_key <= ?`), span, bucket, after, last)
+func (u *upkeep) writeSums(ctx context.Context, tx *sqlx.Tx, span string, bucket int64, r keyRange, counts map[int64]*Counts) error {
+	_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`DELETE FROM `+sumsTable+` WHERE span = ? AND bucket = ? AND tenant_key > ? AND tenant_key <= ?`), span, bucket, r.after, r.last)
 	if err != nil {
 		return err
 	}
@@ -182,7 +160,7 @@ func (u *upkeep) writeSums(ctx context.Context, tx *sqlx.Tx, span string, bucket
 		}
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b []any) int { return int(a[2].(int64) - b[2].(int64)) })
+	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[2].(int64), b[2].(int64)) })
 	return u.s.insert(ctx, tx, `INSERT INTO `+sumsTable+` (span, bucket, tenant_key, `+strings.Join(countColumns(), `, `)+`) VALUES `, "", rows)
 }
 
