@@ -309,6 +309,15 @@ export type Overview = {
   total_tenants: Figure;
 };
 
+export type Patterns = {
+  patterns: {
+    pattern: string;
+    usage: { [name: string]: Figure };
+  }[];
+  period: Period;
+  total: number;
+};
+
 export type Performance = {
   before: Period;
   most_errors: TenantUsage[] | null;
@@ -598,7 +607,16 @@ export type TenantsPage = {
   next?: string;
   period: Period;
   spark_step_ns?: number;
-  tenants: TenantUsage[];
+  tenants: TenantUsage & {
+    reaches?: {
+      earliest?: string;
+      figure?: string;
+      latest?: string;
+      limit?: number;
+      made: string;
+    };
+    spark?: { [name: string]: number[] };
+  }[];
   total: number;
 };
 
@@ -691,6 +709,8 @@ export interface Reads {
   "analytics/memory": MemoryReport;
   "analytics/neighbours": Neighbours;
   "analytics/overview": Overview;
+  "analytics/patterns": Patterns;
+  "analytics/patterns/{id}": Patterns;
   "analytics/performance": Performance;
   "analytics/storage": StorageReport;
   "analytics/storage/{id}": StorageReport;
