@@ -70,6 +70,18 @@ func (c *cell) note(t *tenancy.Tenant) bool {
 	return !c.gone
 }
 
+// bodies returns how many bytes of bodies the requests in progress have read so far.
+func (c *cell) bodies() (n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for m := c.meters; m != nil; m = m.next {
+		if m.read != nil {
+			n = add(n, m.read.Load())
+		}
+	}
+	return n
+}
+
 // see keeps the newer record. The caller has the lock.
 func (c *cell) see(t *tenancy.Tenant) {
 	if t != nil && (c.tenant == nil || t.Newer(c.tenant)) {

@@ -95,6 +95,7 @@ func (q *request) enter(t *tenancy.Tenant) {
 	q.tenant = t
 	q.meter.began = time.Now()
 	q.meter.waited.Store(0)
+	q.meter.read = &q.in
 	q.rec.update(t.ID, t, q.began, func(c *cell, n *tally) {
 		c.start(&q.meter)
 		c.inFlight++

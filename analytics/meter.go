@@ -15,6 +15,8 @@ type meter struct {
 	waited  atomic.Int64 // nanoseconds
 	stopped atomic.Int64 // nanoseconds after which it no longer counts; 0: it does
 
+	read *atomic.Int64 // bytes of the request's body; nil for a job
+
 	// What follows is guarded by the cell's lock.
 	next, prev *meter // of those in progress
 	counted    int64  // nanoseconds that ticks have counted so far, and

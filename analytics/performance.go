@@ -183,6 +183,10 @@ type MemoryReport struct {
 	Instances []MemoryInstance `json:"instances,omitempty"`
 }
 
+// memoryError is by which share of the value what a source says of its memory may differ
+// from the truth: its tests compare both, and allow twice or half.
+const memoryError = 1.0
+
 // MemoryInstance is the memory of one process.
 type MemoryInstance struct {
 	Name string `json:"name"`
@@ -191,6 +195,11 @@ type MemoryInstance struct {
 	RSS       *Figure `json:"rss"`
 	Heap      *Figure `json:"heap"`
 	Remainder *Figure `json:"remainder"`
+	// Kinds are what the library can account for, by kind; OfHeap is what of the heap is not
+	// in them. They are estimates, and absent unless sources are attached: see
+	// [Recorder.Attach].
+	Kinds  map[string]*Figure `json:"kinds,omitempty"`
+	OfHeap *Figure            `json:"heap_remainder,omitempty"`
 }
 
 // Memory returns what the tenants of the scope had in memory at most, in the last
@@ -219,7 +228,21 @@ func (r *Reports) memory(ctx context.Context, scope tenancy.Scope) (*MemoryRepor
 			}
 			return &Figure{Value: float64(bytes), Unit: UnitBytes, Method: Measured, MeasuredAt: i.Flushed}
 		}
-		report.Instances = append(report.Instances, MemoryInstance{i.Name, of(i.RSS), of(i.Heap), of(max(0, i.RSS-i.Heap))})
+		m := MemoryInstance{Name: i.Name, RSS: of(i.RSS), Heap: of(i.Heap), Remainder: of(max(0, i.RSS-i.Heap))}
+		rest := i.Heap
+		for kind, bytes := range i.Memory {
+			if m.Kinds == nil {
+				m.Kinds = map[string]*Figure{}
+			}
+			m.Kinds[kind] = &Figure{Value: float64(bytes), Unit: UnitBytes, Method: Estimated, Error: memoryError, MeasuredAt: i.Flushed}
+			rest -= bytes
+		}
+		if m.OfHeap = of(max(0, rest)); m.Kinds == nil {
+			m.OfHeap = nil
+		} else if m.OfHeap != nil {
+			m.OfHeap.Method = Estimated
+		}
+		report.Instances = append(report.Instances, m)
 	}
 	return report, nil
 }

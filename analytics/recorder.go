@@ -128,8 +128,19 @@ type BytesSource interface {
 	TenantBytes(yield func(tenancy.ID, int64) bool)
 }
 
-// Attach lets each flush count the bytes of the sources as [MemoryBytes]. Call it before
-// Run.
+// Kinds of memory that the library can account for. A source says which is its by an
+// optional method BytesKind() string, of up to 40 bytes; that of others is of
+// MemoryApplication.
+const (
+	MemoryRecords     = "records"     // of tenants, in a cache
+	MemoryConnections = "connections" // to databases
+	MemoryBodies      = "bodies"      // of requests in flight, as far as they were read
+	MemoryApplication = "application"
+)
+
+// Attach lets each flush count the bytes of the sources, and those of bodies in flight, as
+// [MemoryBytes]: a dbpool.Pool, a catalog's cache, sources of the application. Call it
+// before Run.
 func (rec *Recorder) Attach(sources ...BytesSource) {
 	_ = rec.flushing.take(context.Background()) // which does not end
 	defer rec.flushing.give()
@@ -137,15 +148,38 @@ func (rec *Recorder) Attach(sources ...BytesSource) {
 	rec.records(MemoryBytes)
 }
 
-// memory counts what the sources hold now.
+func kindOf(source BytesSource) string {
+	if k, ok := source.(interface{ BytesKind() string }); ok {
+		return plain(k.BytesKind(), 40)
+	}
+	return MemoryApplication
+}
+
+// memory counts what the sources hold now, and bodies in flight.
 func (rec *Recorder) memory() {
+	if len(rec.sources) == 0 {
+		return
+	}
 	sums := map[tenancy.ID]int64{}
+	rec.instance.Memory = map[string]int64{MemoryBodies: 0}
+	count := func(kind string, id tenancy.ID, bytes int64) {
+		bytes = max(0, bytes)
+		sums[id] = add(sums[id], bytes)
+		rec.instance.Memory[kind] = add(rec.instance.Memory[kind], bytes)
+	}
 	for _, source := range rec.sources {
+		kind := kindOf(source)
 		source.TenantBytes(func(id tenancy.ID, bytes int64) bool {
-			sums[id] = add(sums[id], max(0, bytes))
+			count(kind, id, bytes)
 			return true
 		})
 	}
+	rec.cells.Range(func(key, value any) bool {
+		if bytes := value.(*cell).bodies(); bytes > 0 {
+			count(MemoryBodies, key.(tenancy.ID), bytes)
+		}
+		return true
+	})
 	now := time.Now()
 	for id, bytes := range sums {
 		rec.update(id, nil, now, func(_ *cell, n *tally) { n.values[MemoryBytes] = max(n.values[MemoryBytes], bytes) })

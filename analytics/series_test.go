@@ -207,6 +207,9 @@ func TestMemoryReport(t *testing.T) {
 	if len(got.Instances) != 1 || got.Instances[0].RSS != nil && got.Instances[0].RSS.Value < 1<<20 {
 		t.Errorf("instances: got %+v, want this one", got.Instances)
 	}
+	if kinds := got.Instances[0].Kinds; len(kinds) != 2 || kinds[analytics.MemoryApplication].Value != 32 || kinds[analytics.MemoryBodies].Value != 0 || kinds[analytics.MemoryApplication].Method != analytics.Estimated {
+		t.Errorf("kinds: got %+v, want 32 bytes of the application", kinds)
+	}
 	if got, err = reports.Memory(t.Context(), tenancy.ByTags("eu")); err != nil || got.Tenants.Total.Value != 25 || got.Instances != nil {
 		t.Errorf("within a scope: got %+v, %v, want acme alone", got, err)
 	}

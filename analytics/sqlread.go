@@ -3,6 +3,7 @@ package analytics
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -124,11 +125,15 @@ func (s *SQL) state(ctx context.Context) (*State, error) {
 		return nil, err
 	}
 	state.Recorded = columnsOf(recorded)
-	err = s.each(ctx, s.db, `SELECT id, name, started_at, flushed_at, ended, flush_interval, clock_offset, cpu_time, rss, heap, dropped, recorded
+	err = s.each(ctx, s.db, `SELECT id, name, started_at, flushed_at, ended, flush_interval, clock_offset, cpu_time, rss, heap, dropped, recorded, memory
 		FROM tenancy_usage_instances WHERE flushed_at > ? ORDER BY name, started_at`, []any{now.Add(-remembered).UnixMicro()}, func(r *sql.Rows) error {
 		var i Instance
 		var started, flushed, ended, interval, offset, cpu, set int64
-		err := r.Scan(&i.ID, &i.Name, &started, &flushed, &ended, &interval, &offset, &cpu, &i.RSS, &i.Heap, &i.Dropped, &set)
+		var memory sql.NullString
+		err := r.Scan(&i.ID, &i.Name, &started, &flushed, &ended, &interval, &offset, &cpu, &i.RSS, &i.Heap, &i.Dropped, &set, &memory)
+		if memory.String != "" && err == nil {
+			err = json.Unmarshal([]byte(memory.String), &i.Memory)
+		}
 		i.Recorded = columnsOf(set)
 		i.Started, i.Flushed, i.Ended = fromMicros(started), fromMicros(flushed), ended != 0
 		i.Interval, i.Offset, i.CPU = fromInterval(interval), fromInterval(offset), fromInterval(cpu)

@@ -102,15 +102,23 @@ func (s *SQL) lockState(ctx context.Context, tx *sqlx.Tx, how lockMode) (time.Ti
 
 func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now time.Time) error {
 	head, tail := s.upsert("tenancy_usage_instances", []string{"id"}, []string{
-		"name", "started_at", "flushed_at", "ended", "flush_interval", "clock_offset", "cpu_time", "rss", "heap", "dropped", "recorded",
+		"name", "started_at", "flushed_at", "ended", "flush_interval", "clock_offset", "cpu_time", "rss", "heap", "dropped", "recorded", "memory",
 	})
+	memory := "" // of no kind
+	if len(i.Memory) > 0 {
+		packed, err := json.Marshal(i.Memory)
+		if err != nil {
+			return err
+		}
+		memory = string(packed)
+	}
 	ended := 0
 	if i.Ended {
 		ended = 1
 	}
 	return s.insert(ctx, tx, head, tail, [][]any{{
 		i.ID, i.Name, i.Started.UnixMicro(), now.UnixMicro(), ended, i.Interval.Microseconds(), i.Offset.Microseconds(),
-		i.CPU.Microseconds(), i.RSS, i.Heap, i.Dropped, setOf(i.Recorded),
+		i.CPU.Microseconds(), i.RSS, i.Heap, i.Dropped, setOf(i.Recorded), memory,
 	}})
 }
 

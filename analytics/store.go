@@ -72,6 +72,8 @@ type Instance struct {
 	CPU  time.Duration `json:"cpu_ns"`
 	RSS  int64         `json:"rss"`
 	Heap int64         `json:"heap"`
+	// Memory is what of it the library can account for, by kind: see [Recorder.Attach].
+	Memory map[string]int64 `json:"memory,omitempty"`
 	// Recorded are the columns that the instance counts. A column that nobody counts
 	// has no figure.
 	Recorded []Column `json:"-"`

@@ -44,6 +44,9 @@ func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {
 	}
 }
 
+// BytesKind says what the bytes of [Pool.TenantBytes] are.
+func (p *Pool) BytesKind() string { return "connections" }
+
 // handleBatch is with how many handles eachHandle holds the pool's lock.
 const handleBatch = 256
 

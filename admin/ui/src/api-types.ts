@@ -197,6 +197,8 @@ export type Me = {
 export type MemoryReport = {
   instances?: {
     heap?: Figure;
+    heap_remainder?: Figure;
+    kinds?: { [name: string]: Figure };
     name: string;
     remainder?: Figure;
     rss?: Figure;
