@@ -3,6 +3,7 @@ package analytics
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -199,4 +200,24 @@ func (u *upkeep) writeFleet(ctx context.Context, tx *sqlx.Tx, longer table, from
 		rows = append(rows, []any{bucket, name, s.Tenants, s.Median, s.P90, s.P99})
 	}
 	return u.s.insert(ctx, tx, `INSERT INTO `+spreadTable+` (bucket, measure, tenants, median, p90, p99) VALUES `, "", rows)
+}
+
+var _ SpreadSource = (*SQL)(nil)
+
+// Spread implements [SpreadSource].
+func (s *SQL) Spread(ctx context.Context, names []string, p Period) ([]SpreadRow, error) {
+	var rows []SpreadRow
+	query, args, err := sqlx.In(`SELECT bucket, measure, tenants, median, p90, p99 FROM `+spreadTable+` WHERE measure IN (?) AND bucket >= ? AND bucket < ? ORDER BY measure, bucket`,
+		names, p.From.UnixMicro(), p.To.UnixMicro())
+	if err == nil {
+		err = s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
+			var row SpreadRow
+			var at int64
+			err := r.Scan(&at, &row.Name, &row.Tenants, &row.Median, &row.P90, &row.P99)
+			row.Hour = fromMicros(at)
+			rows = append(rows, row)
+			return err
+		})
+	}
+	return rows, wrap("analytics.SQL.Spread", err)
 }

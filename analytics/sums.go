@@ -41,6 +41,9 @@ type Spread struct {
 	P99     float64 `json:"p99"`
 }
 
+// any reports whether a tenant has a value that is not zero, as far as the spread tells.
+func (s Spread) any() bool { return cmp.Or(s.Median, s.P90, s.P99) != 0 }
+
 func spreadOf(sorted []float64) Spread {
 	if len(sorted) == 0 {
 		return Spread{}
@@ -60,7 +63,7 @@ func spreads(counts map[int64]*Counts) map[string]Spread {
 			}
 		}
 		slices.Sort(values)
-		if s := spreadOf(values); s.Tenants > 0 && cmp.Or(s.Median, s.P90, s.P99) != 0 {
+		if s := spreadOf(values); s.any() {
 			out[name] = s
 		}
 	}

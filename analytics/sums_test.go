@@ -3,12 +3,14 @@ package analytics_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
@@ -249,4 +251,36 @@ func sortedIDs(page string) (ids string) {
 		}
 	}
 	return ids
+}
+
+// How hours are spread over all tenants was kept; over some it is worked out, to the same.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		d.keep(t)
+		reports := newReports(t, d.ready)
+		end := d.now.Truncate(time.Hour)
+		p := analytics.Period{From: end.Add(-2 * time.Hour), To: end} // of minutes that were rolled up
+		names := []string{"requests", analytics.FigureP95}
+		kept, err := reports.Spread(t.Context(), tenancy.AllTenants(), names, p)
+		if err != nil || len(kept.Series["requests"]) == 0 || kept.Series["requests"][0].Tenants == 0 || kept.Series["requests"][0].P99 == 0 {
+			t.Fatalf("got %+v, %v", kept, err)
+		}
+		made, err := reports.Spread(t.Context(), tenancy.ByTags("eu", "us"), names, p)
+		if diff := cmp.Diff(kept, made); err != nil || diff != "" {
+			t.Errorf("got %v, want what was kept (-kept +made):\n%s", err, diff)
+		}
+		if got, err := reports.Spread(t.Context(), tenancy.ByIDs("t0"), names, p); err != nil || got.Series["requests"][0].Tenants != 1 {
+			t.Errorf("of one tenant: got %+v, %v", got, err)
+		}
+		for _, bad := range []analytics.Period{{From: end.Add(-9 * day), To: end}, {From: end, To: end}} {
+			if _, err := reports.Spread(t.Context(), tenancy.ByTags("eu"), names, bad); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%+v: got %v, want %v", bad, err, tenancy.ErrInvalid)
+			}
+		}
+		if _, err := reports.Spread(t.Context(), tenancy.AllTenants(), []string{"x"}, p); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("another name: got %v, want %v", err, tenancy.ErrInvalid)
+		}
+	})
 }

@@ -6,11 +6,11 @@
 //	go run ./internal/bench/usage -days 90 -dir /dev/shm   # 21.6 million rows of hours
 //
 // The rows of hours and days are made by the server, then the keeper makes the sums of them as in production. Reports are asked
-// by eight callers at once; "first" is the first call after the server's and the reports' caches were emptied, as far as a
-// process can. The last column is the goal, or a baseline without package analytics. Beside them stands the schema that has a
+// by eight callers at once; "first" is the first call of new reports. The last column is the goal, or a baseline without package analytics. Beside them stands the schema that has a
 // row for each tenant, hour and metric.
 //
-// Everything shares the machine: figures are those of this run, and a crowded machine makes them worse.
+// Everything shares the machine: figures are those of this run, and a crowded machine makes them worse. "own" is the processor
+// time of this process alone, without the server's.
 package main
 
 import (
@@ -102,6 +102,15 @@ func run(ctx context.Context, c config) (err error) {
 
 // row prints a row of the table.
 func row(what, measured, goal string) { fmt.Printf("%-58s | %-34s | %s\n", what, measured, goal) }
+
+// processorTime returns what this process has used.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 func round(d time.Duration) time.Duration {
 	switch {

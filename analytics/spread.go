@@ -1,0 +1,106 @@
+package analytics
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+// SpreadSource is the optional ability of a [Source] to tell how figures were spread over
+// all tenants, hour by hour.
+type SpreadSource interface {
+	// Spread returns the hours of the period that were rolled up, in ascending order for each
+	// name. An hour in which a figure was zero for all has no row.
+	Spread(ctx context.Context, names []string, p Period) ([]SpreadRow, error)
+}
+
+// SpreadRow is how a figure was spread in one hour.
+type SpreadRow struct {
+	Hour time.Time
+	Name string
+	Spread
+}
+
+// SpreadReport says how figures were spread over the tenants of a scope, hour by hour.
+type SpreadReport struct {
+	Period Period                   `json:"period"`
+	Series map[string][]SpreadPoint `json:"series"`
+}
+
+// SpreadPoint is an hour, over the tenants that did something in it.
+type SpreadPoint struct {
+	At time.Time `json:"at"`
+	Spread
+}
+
+// maxSpread is the longest period of a spread over some tenants, which is worked out when
+// it is asked for.
+const maxSpread = 8 * day
+
+// Spread returns how figures were spread over the tenants of the scope in each hour of the
+// period: up to 90 days for the scope of all tenants, whose hours were added up with those
+// of tenants that are gone since, and up to 8 days for others. Names are those of
+// [SeriesRequest]. The zero period is the last [ReportsOptions.Span].
+func (r *Reports) Spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
+	report, err := r.spread(ctx, scope, names, p)
+	return report, tenancy.Wrap("analytics.Reports.Spread", "", err)
+}
+
+func (r *Reports) spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
+	if len(names) == 0 || len(names) > 8 {
+		return nil, fmt.Errorf("%w: spread of %d figures, want 1 to 8", tenancy.ErrInvalid, len(names))
+	}
+	measures, err := measuresOf(names)
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = r.check(p, state); err != nil {
+		return nil, err
+	}
+	p = Period{p.From.Truncate(time.Hour), ceil(p.To, time.Hour)}
+	report := &SpreadReport{Period: p, Series: map[string][]SpreadPoint{}}
+	for name := range measures {
+		report.Series[name] = []SpreadPoint{}
+	}
+	kept, most := r.spreads != nil && scope.IsAll(), maxSpread
+	if kept {
+		most = 91 * day
+	}
+	if p.To.Sub(p.From) > most {
+		return nil, fmt.Errorf("%w: spread over %v, want at most %v", tenancy.ErrInvalid, p.To.Sub(p.From), most)
+	}
+	if kept {
+		rows, err := r.spreads.Spread(ctx, slices.Sorted(maps.Keys(measures)), p)
+		for _, row := range rows {
+			report.Series[row.Name] = append(report.Series[row.Name], SpreadPoint{row.Hour, row.Spread})
+		}
+		return report, err
+	}
+	rows, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, Step: time.Hour, ByTenant: true, Latency: true})
+	if err != nil {
+		return nil, err
+	}
+	hours := map[time.Time]map[tenancy.ID]*Counts{}
+	for i := range rows {
+		if hours[rows[i].Start] == nil {
+			hours[rows[i].Start] = map[tenancy.ID]*Counts{}
+		}
+		hours[rows[i].Start][rows[i].Tenant] = &rows[i].Counts
+	}
+	for at := p.From; at.Before(p.To); at = at.Add(time.Hour) {
+		for name, m := range measures {
+			if s := spreadOf(m.sorted(hours[at])); s.any() {
+				report.Series[name] = append(report.Series[name], SpreadPoint{at, s})
+			}
+		}
+	}
+	return report, nil
+}
