@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,11 +66,11 @@ func measure(t *testing.T, s *tenancytest.Server, n int) {
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
 	scoped := c.as(t, auth.RoleViewer, tenancy.ByTags("eu"))
 	for _, path := range []string{"me", "tenants", "tenants?filter=plan:pro%20sort:-created&limit=50", "facets", "lookup?q=m-00042", "analytics/overview", "analytics/tenants?sort=-requests&limit=50", "analytics/memory", "analytics/performance", "analytics/trends", "analytics/top", "analytics/health?limit=50", "audit?limit=50"} {
-		for who, as := range map[string]*client{"": cl, " (scope of a tag)": scoped} {
+		for who, as := range map[string]*client{"": cl, "(scope of a tag)": scoped} {
 			if who != "" && path != "tenants" && path != "facets" {
 				continue
 			}
-			row("GET "+path+who, func() error {
+			row(strings.TrimSpace("GET "+path+" "+who), func() error {
 				w := as.quiet(t, path)
 				if w.code != 200 {
 					return fmt.Errorf("%s: %d %s", path, w.code, w.body)

@@ -71,10 +71,10 @@ func BenchmarkConnBytes(b *testing.B) {
 			s := tenancytest.NewServer(b, name)
 			tenant := s.Tenant(b, "acme")
 			ctx := tenancy.NewContext(b.Context(), tenant)
-			run(b, ctx, s, 1) // what is there once
+			run(ctx, b, s, 1) // what is there once
 			for b.Loop() {
 				before := resident(b)
-				pool, held := run(b, ctx, s, conns)
+				pool, held := run(ctx, b, s, conns)
 				b.ReportMetric(float64(resident(b)-before)/conns, "B/conn")
 				if sizer, ok := s.Engine.(driver.ConnSizer); ok {
 					b.ReportMetric(float64(sizer.ConnBytes()), "B/said")
@@ -89,7 +89,7 @@ func BenchmarkConnBytes(b *testing.B) {
 }
 
 // run opens connections and runs a few statements on each.
-func run(b *testing.B, ctx context.Context, s *tenancytest.Server, conns int) (*dbpool.Pool, []*sqlx.Conn) {
+func run(ctx context.Context, b *testing.B, s *tenancytest.Server, conns int) (*dbpool.Pool, []*sqlx.Conn) {
 	b.Helper()
 	pool := s.Pool(b, &dbpool.Options{Budget: conns + 2, MaxConns: conns})
 	db, err := pool.DB(ctx)

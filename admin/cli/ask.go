@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -111,11 +112,11 @@ func (p *program) readLine(cmd *cobra.Command) (string, error) {
 		fmt.Fprintln(cmd.ErrOrStderr())
 		return "", cmd.Context().Err()
 	case r := <-got:
-		if r.err == io.EOF && r.line == "" {
+		if errors.Is(r.err, io.EOF) && r.line == "" {
 			fmt.Fprintln(cmd.ErrOrStderr())
 			return "", fmt.Errorf("no answer")
 		}
-		if r.err != nil && r.err != io.EOF {
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("no answer: %w", r.err)
 		}
 		return strings.TrimSpace(r.line), nil

@@ -340,7 +340,8 @@ func (p *program) drainEach(ctx context.Context, cmd *cobra.Command, s *selectio
 
 // drained says how a drain ended.
 func (p *program) drained(cmd *cobra.Command, name string, err error) error {
-	if p.json {
+	switch {
+	case p.json:
 		line := map[string]any{"tenant": name, "drained": err == nil}
 		if err != nil {
 			line["error"] = err.Error()
@@ -348,11 +349,11 @@ func (p *program) drained(cmd *cobra.Command, name string, err error) error {
 		if e := writeJSON(cmd, line); e != nil {
 			return e
 		}
-	} else if err == nil {
+	case err == nil:
 		if e := p.say(cmd, "Drained %s.", name); e != nil {
 			return e
 		}
-	} else {
+	default:
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", name, err)
 	}
 	if err != nil {

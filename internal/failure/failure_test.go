@@ -21,7 +21,7 @@ func TestNamed(t *testing.T) {
 		if err != nil {
 			err = fmt.Errorf("somewhere: %w", err)
 		}
-		if got := failure.Named(err); got != err {
+		if got := failure.Named(err); got != err { //nolint:errorlint // the same error, not one around it
 			t.Errorf("got %v, want %v", got, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestInner(t *testing.T) {
 			t.Errorf("%v: got %v, want it unavailable alone", err, got)
 		}
 	}
-	if got := failure.Inner(tenancy.ErrNotFound); got != tenancy.ErrNotFound {
+	if got := failure.Inner(tenancy.ErrNotFound); !errors.Is(got, tenancy.ErrNotFound) {
 		t.Errorf("got %v, want it as it is", got)
 	}
 }

@@ -14,7 +14,7 @@ type trackConnector struct{ t *Track }
 func (c *trackConnector) Driver() driver.Driver { return c.t.DB.Driver() }
 
 func (c *trackConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.t.DB.DB.Conn(ctx)
+	conn, err := c.t.DB.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func benchDoctor(b *testing.B, name, dsn string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	benchTenants(b, name, life, filepath.Join(dir), db, tenants)
+	benchTenants(b, name, life, dir, db, tenants)
 	defer func() {
 		if name != "sqlite" {
 			for id, err := range cat.Select(b.Context(), tenancy.Filter{}) {

@@ -31,10 +31,8 @@ func TestGoMigrations(t *testing.T) {
 				if err != nil {
 					return err
 				}
+				defer func() { _ = stmt.Close() }()
 				if _, err := stmt.ExecContext(ctx); err != nil {
-					return err
-				}
-				if err := stmt.Close(); err != nil {
 					return err
 				}
 				var n int

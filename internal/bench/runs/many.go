@@ -289,7 +289,10 @@ func follow(ctx context.Context, c *config, _ string) (err error) {
 			return err
 		}
 		wg.Go(func() {
-			for range r.Follow(following, plan.ID) {
+			for _, err := range r.Follow(following, plan.ID) {
+				if err != nil && following.Err() == nil {
+					fmt.Fprintln(os.Stderr, "following:", err)
+				}
 				changes.Add(1)
 			}
 		})
