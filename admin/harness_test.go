@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,19 +125,23 @@ func (c *console) tenant(t *testing.T, slug string, tags ...string) *tenancy.Ten
 	return made
 }
 
-// documented returns the router of the OpenAPI document.
+// documented returns the router of the OpenAPI document, which is read once.
 func documented(t *testing.T) routers.Router {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := gorillamux.NewRouter(doc)
+	router, err := document()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return router
 }
+
+var document = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
+	if err != nil {
+		return nil, err
+	}
+	return gorillamux.NewRouter(doc)
+})
 
 // client is a browser on this machine, whose requests and answers must be as the document says.
 type client struct {

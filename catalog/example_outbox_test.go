@@ -52,12 +52,12 @@ func ExampleOutbox() {
 	ended := make(chan error)
 	go func() { ended <- box.Run(ctx) }()
 
-	ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ada"})
-	acme, err := cat.Create(ctx, &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
+	as := tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ada"})
+	acme, err := cat.Create(as, &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := cat.SetStatus(ctx, acme.ID, tenancy.StatusSuspended); err != nil {
+	if _, err := cat.SetStatus(as, acme.ID, tenancy.StatusSuspended); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(<-told)
