@@ -8,8 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +28,7 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -96,6 +100,9 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	for _, migrate := range []func(context.Context) error{c.trail.Migrate, c.cat.Migrate, c.store.Migrate, c.runner.Migrate, gate.Migrate, c.Migrate} {
 		must(migrate(t.Context()))
 	}
+	if s.Name == "sqlite" {
+		must(keepMigrated(t, c.db))
+	}
 	c.a = c.tenant(t, "aaa", "eu")
 	c.b = c.tenant(t, "bbb", "us")
 	c.routes = documented(t)
@@ -103,17 +110,50 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 }
 
 // database returns a handle to a new database, as an application opens one for its control plane. Server.Database has one of a pool, which
-// refuses to serve in a tenant's context, as tasks of runs do.
+// refuses to serve in a tenant's context, as tasks of runs do. On SQLite it is a copy of the first one that was migrated, if there is one.
 func database(t *testing.T, s *tenancytest.Server) *sqlx.DB {
 	t.Helper()
-	to, err := s.Engine.Connector(s.Tenant(t, "control").Placement.Database)
-	if err != nil {
-		t.Fatal(err)
+	var db *sqlx.DB
+	if s.Name == "sqlite" {
+		path := filepath.Join(t.TempDir(), "control.db")
+		if text := migrated.Load(); text != nil {
+			if err := os.WriteFile(path, *text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		if db, err = sqlite.Open(path); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		to, err := s.Engine.Connector(s.Tenant(t, "control").Placement.Database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db = sqlx.NewDb(sql.OpenDB(to), s.Engine.DriverName())
+		db.SetMaxOpenConns(10)
 	}
-	db := sqlx.NewDb(sql.OpenDB(to), s.Engine.DriverName())
-	db.SetMaxOpenConns(10)
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// migrated is a file of SQLite with all tables of a console, and nothing in them: to migrate takes seconds under the race detector.
+var migrated atomic.Pointer[[]byte]
+
+func keepMigrated(t *testing.T, db *sqlx.DB) error {
+	t.Helper()
+	if migrated.Load() != nil {
+		return nil
+	}
+	path := filepath.Join(t.TempDir(), "migrated.db")
+	if _, err := db.ExecContext(t.Context(), `VACUUM INTO ?`, path); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		migrated.CompareAndSwap(nil, &text)
+	}
+	return err
 }
 
 func (c *console) tenant(t *testing.T, slug string, tags ...string) *tenancy.Tenant {
