@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -190,7 +191,10 @@ func TestCutRefuses(t *testing.T) {
 func TestVerifyFindsInTenThousand(t *testing.T) {
 	t.Parallel()
 	n := int64(10_000)
-	positions := []int64{1, 2000, 2001, 7777, n}
+	positions := []int64{1, 2001, n}
+	if os.Getenv("TENANCY_SOAK") != "" {
+		positions = []int64{1, 2000, 2001, 7777, n}
+	}
 	if testing.Short() {
 		n, positions = 2500, []int64{1, 2001, 2500}
 	}
