@@ -216,7 +216,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		if steps < 20 {
 			t.Fatalf("got a life of %d steps", steps)
 		}
-		kills := 8
+		kills := 4
 		if testing.Short() {
 			kills = 3
 		}

@@ -107,9 +107,12 @@ func TestKilledWhileCreating(t *testing.T) {
 		home := s.Tenant(t, "catalog") // the catalog's database
 		template := killTemplate(t, s)
 		killKit(t, s.Name, s.DSN, home.Placement.Database, "") // makes the catalog's tables
-		rounds := 12
+		rounds := 6
 		if testing.Short() {
 			rounds = 3
+		}
+		if os.Getenv("TENANCY_SOAK") != "" {
+			rounds = 60
 		}
 		for range rounds {
 			kill(t, "TestKilledChild", strings.Join([]string{s.Name, s.DSN, home.Placement.Database, template}, " "))

@@ -78,9 +78,12 @@ func TestKilledWhilePurging(t *testing.T) {
 		folder := t.TempDir()
 		k := killKit(t, s.Name, s.DSN, home.Placement.Database, "")
 		other := k.archived(t, "other")
-		rounds := 10
+		rounds := 5
 		if testing.Short() {
 			rounds = 3
+		}
+		if os.Getenv("TENANCY_SOAK") != "" {
+			rounds = 60
 		}
 		seen := map[tenancy.Status]int{}
 		gone := map[tenancy.ID]bool{}

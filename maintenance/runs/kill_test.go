@@ -105,7 +105,7 @@ func TestKilledProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	kills := 8
+	kills := 5
 	if os.Getenv("TENANCY_SOAK") != "" {
 		kills = soakKills()
 	}
