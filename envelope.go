@@ -33,7 +33,7 @@ import (
 // most 1 MiB; four times that is read, for queues that write JSON anew with
 // spaces and escapes of their own.
 //
-// An Envelope is not signed. Whoever can write to the queue can write for any tenant.
+// An Envelope is not signed. Anybody who can write to the queue can write for any tenant.
 type Envelope[T any] struct {
 	Tenant ID `json:"tenant"`
 	// SealedAt is when [SealJob] was called, in UTC, to the microsecond.

@@ -17,7 +17,7 @@ type FilterError struct {
 	Word string
 	// Position is where the word begins, in characters from 1 on.
 	Position int
-	// Problem says what is wrong with it, for whoever wrote it.
+	// Problem says what is wrong with it, for the one who wrote it.
 	Problem string
 }
 

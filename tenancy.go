@@ -41,7 +41,7 @@ type Tenant struct {
 	Placement Placement `json:"placement"`
 	// Plan is the application's name for what the tenant has bought.
 	Plan string `json:"plan,omitempty"`
-	// Limits and Settings are the application's, but for the keys that packages of this
+	// Limits and Settings are the application's, except for the keys that packages of this
 	// module read. Of Limits: "rate.tenant", "rate.key", "rate.address", "burst.tenant",
 	// "burst.key" and "burst.address", each also with a class behind a dot
 	// (middleware/ratelimit), "concurrency" (middleware) and "slo.latency_ms"

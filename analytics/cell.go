@@ -12,7 +12,7 @@ import (
 type cell struct {
 	mu sync.Mutex // guards what follows
 
-	// gone is set when the cell was taken out of the recorder. Whoever finds it so
+	// gone is set when the cell was taken out of the recorder. A request that finds it so
 	// asks for another.
 	gone     bool
 	tenant   *tenancy.Tenant // the newest record seen; nil for rows of no tenant

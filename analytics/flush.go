@@ -78,7 +78,7 @@ func (rec *Recorder) second(ctx context.Context) error {
 func (rec *Recorder) report(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return err // whoever ends us writes once more
+		return err // the caller that ends Run writes once more
 	case err != nil && !rec.failing:
 		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
 	case err == nil && rec.failing:

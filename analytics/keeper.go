@@ -19,7 +19,7 @@ type Keepable interface {
 	Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error
 }
 
-// Upkeep is what whoever holds a store does to it. Whatever is done twice changes
+// Upkeep is what the holder of a store does to it. What is done twice changes
 // nothing.
 type Upkeep interface {
 	// RollUp makes longer rows of shorter ones.
@@ -54,7 +54,7 @@ type KeeperOptions struct {
 	// limit, and under which key of the tenant's limits that is. Default: [DefaultLimits]. An
 	// empty map: of none.
 	Limits map[string]string
-	// Logger is told what goes wrong. Default: [slog.Default], asked each time.
+	// Logger records what goes wrong. Default: [slog.Default], asked each time.
 	Logger *slog.Logger
 }
 

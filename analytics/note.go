@@ -11,7 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Longest texts of an activity: bytes, but for the description's characters.
+// Longest texts of an activity: bytes, except for the description's characters.
 const (
 	maxType        = 50
 	maxActor       = 200

@@ -30,7 +30,7 @@ type Options struct {
 	Counts []string
 	// Feed shows what is counted now to those who watch. Default: none.
 	Feed Feed
-	// Logger is told what could not be written. Default: [slog.Default], asked each
+	// Logger records what could not be written. Default: [slog.Default], asked each
 	// time.
 	Logger *slog.Logger
 }

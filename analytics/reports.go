@@ -21,7 +21,7 @@ type ReportsOptions struct {
 	Feed Feed
 	// LiveTenants is how many tenants a [Live] has at most. Default: 100.
 	LiveTenants int
-	// Logger is told what goes wrong in the background. Default: [slog.Default],
+	// Logger records what goes wrong in the background. Default: [slog.Default],
 	// asked each time.
 	Logger *slog.Logger
 }

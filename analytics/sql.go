@@ -31,7 +31,7 @@ const writeTimeout = 30 * time.Second
 
 // SQLOptions are the options of [NewSQL].
 type SQLOptions struct {
-	// Logger is told of rows that cannot be read. Default: [slog.Default], asked
+	// Logger records rows that cannot be read. Default: [slog.Default], asked
 	// each time.
 	Logger *slog.Logger
 	// SumsAbove is with how many tenants reports of the last 1 h, 24 h, 7, 30 or 90 days read

@@ -7,7 +7,7 @@ type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits for the turn. Whoever got it gives it back.
+// take waits for the turn. The caller gives it back.
 func (t turn) take(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -40,7 +40,7 @@ type KeyIssuerOptions struct {
 	// Every is how often [KeyIssuer.Run] writes down which keys were used. Default: 5
 	// seconds.
 	Every time.Duration
-	// Logger is told when that fails. Default: [slog.Default].
+	// Logger records when that fails. Default: [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -97,7 +97,7 @@ func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer
 
 // Issue makes a key of the tenant and returns its text, which nobody can be told
 // again, and what is kept of it. A [tenancy.Secret] prints as "[redacted]": its method
-// Reveal returns the text to show to whoever asked for the key. A malformed spec, and more keys than a tenant may
+// Reveal returns the text to show to the one who asked for the key. A malformed spec, and more keys than a tenant may
 // have (256), are errors that wrap [tenancy.ErrInvalid].
 func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key

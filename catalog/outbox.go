@@ -86,7 +86,7 @@ type OutboxOptions struct {
 	// Late is how old the oldest event may be that was not delivered before
 	// [Outbox.Check] complains. Default: 1 minute.
 	Late time.Duration
-	// Logger is told of what fails. Default: [slog.Default].
+	// Logger records what fails. Default: [slog.Default].
 	Logger *slog.Logger
 }
 

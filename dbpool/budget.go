@@ -59,8 +59,8 @@ type limits struct {
 	dials  int           // dials in flight
 	queue  int           // waiters of one tenant
 	wait   time.Duration // of one waiter
-	life   time.Duration // of a connection; 0: for ever
-	idle   time.Duration // how long a connection may be idle; 0: for ever
+	life   time.Duration // of a connection; 0: forever
+	idle   time.Duration // how long a connection may be idle; 0: forever
 }
 
 const (
@@ -147,7 +147,7 @@ func (b *budget) enqueue(ctx context.Context, l *lane, now time.Time) (*waiter, 
 		return nil, &BusyError{Reason: fmt.Sprintf("%d requests of the tenant wait already", n), After: wait}
 	}
 	if deadline, ok := ctx.Deadline(); ok && l.live == 0 && wait > deadline.Sub(now) {
-		// What dials took is not believed for ever: at times one begins.
+		// What dials took is not believed forever: at times one begins.
 		if !first || now.Sub(b.costAt) < costTime {
 			return nil, &BusyError{Reason: fmt.Sprintf("a connection is %v away, longer than the request has", wait), After: wait}
 		}
@@ -202,7 +202,7 @@ func (b *budget) await(ctx context.Context, l *lane, w *waiter) (c *conn, err er
 	return nil, err
 }
 
-// release takes a connection back, and gives it to whoever should have it.
+// release takes a connection back, and hands it to the lane that is next.
 func (b *budget) release(c *conn, reusable bool) {
 	now := time.Now()
 	b.mu.Lock()

@@ -30,7 +30,7 @@ type conn struct {
 	reset   sqldriver.SessionResetter
 	valid   sqldriver.Validator
 
-	// What follows belongs to whoever has the connection.
+	// What follows belongs to the user of the connection.
 	uses     int64
 	bad      bool      // the driver said so
 	state    bool      // a statement may have left state in the session
@@ -38,7 +38,7 @@ type conn struct {
 	writing  bool      // it has its database's writer
 	diedIdle bool      // it broke while it was idle
 	waited   bool      // it was not there at once
-	taken    time.Time // by whoever has it; zero if nobody observes that
+	taken    time.Time // when its user took it; zero without an observer
 
 	file     os.FileInfo // of a database that is a file, and
 	fileSeen time.Time   // when it was looked at last

@@ -85,7 +85,7 @@ type Options struct {
 	// again which database the connection reaches, and whether it still only reads
 	// if it must.
 	KeepSessions bool
-	// Logger is told of connections to the wrong database. Default: [slog.Default].
+	// Logger records connections to the wrong database. Default: [slog.Default].
 	Logger *slog.Logger
 	// MeterProvider gets the metrics that the package comment lists. Default:
 	// none are kept.

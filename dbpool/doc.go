@@ -100,7 +100,7 @@
 //
 // Waiting for a connection, checks, cleaning and rollbacks have bounds of their own. A
 // statement or a commit lasts as long as its context: a server that has stopped
-// answering, while its machine still does, is waited for until then, and for ever in a
+// answering, while its machine still does, is waited for until then, and forever in a
 // context that does not end. Give every context a deadline, those of jobs too.
 //
 // # What the figures say

@@ -118,7 +118,7 @@ func (l *lane) switchConn(c *conn) (err error) {
 	return err
 }
 
-// unavailable wraps an error of dialling, which happens for whoever waits and in
+// unavailable wraps an error of dialling, which happens for those who wait and in
 // nobody's context. A sqldriver.ErrBadConn must not come through: database/sql
 // would ask again at once.
 func (l *lane) unavailable(doing string, err error) error {

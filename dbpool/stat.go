@@ -59,7 +59,7 @@ func (s Stat) DialsPerRequest() float64 {
 }
 
 // Stat returns the figures of the server of that name, or the zero Stat. Of
-// servers that share a budget each has those of all, but for its breaker and its
+// servers that share a budget each has those of all, except for its breaker and its
 // lag.
 func (p *Pool) Stat(server string) Stat {
 	p.mu.RLock()

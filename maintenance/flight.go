@@ -49,7 +49,7 @@ func (p *passes) of(id tenancy.ID) pass {
 // nobody is the tenant of requests without one.
 var nobody = &tenancy.Tenant{}
 
-// enter notes a request. It is seen by whoever counts after enter has returned.
+// enter notes a request. A count after enter has returned sees it.
 func (f *flights) enter(t *tenancy.Tenant) *flight {
 	p, _ := f.pool.Get().(*flight)
 	if p == nil {

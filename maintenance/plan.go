@@ -140,7 +140,7 @@ func (open openPaths) has(urlPath, rawPath string) bool {
 	return false
 }
 
-// plain reports whether a path is its own cleaned form, but for one slash at the
+// plain reports whether a path is its own cleaned form, except for one slash at the
 // end, and has nothing in it that somebody might decode or cut at.
 func plain(p string) bool {
 	if p == "" || p[0] != '/' {

@@ -44,7 +44,7 @@ func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFou
 // Begin writes the record of maintenance, in place of any that is there: it is in
 // force in its windows, or at once and until [Scope.End] if it has none. The mode is
 // [tenancy.MaintenanceClosed] unless it is set; prefixes may have any form; Bypass,
-// Generation and BeganAt are Begin's. Whoever had a bypass has none any more.
+// Generation and BeganAt are Begin's. Bypasses of before do not work any more.
 //
 // Other instances see it as fast as they see any change of the tenant's record, or of
 // the service's within [GateOptions.Poll]. A malformed rule or path, a zone that is

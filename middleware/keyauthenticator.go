@@ -29,8 +29,8 @@ type KeyAuthenticatorOptions struct {
 	// Proxies say which address a request came from, for keys that may be used
 	// from some only. Default: the address that is connected.
 	Proxies *resolver.Proxies
-	// Used is told of each request whose key was good, before it is served, and
-	// must not block: catalog.KeyIssuer.Used. Default: nobody is told.
+	// Used is called for each request whose key was good, before it is served, and
+	// must not block: catalog.KeyIssuer.Used. Default: nothing is called.
 	Used func(tenant tenancy.ID, key string, at time.Time)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // StandardOptions are the options of [Standard]. What is nil or empty is left out of
-// the chain, but for AllowIPs, RateLimit and Concurrency: the lists and limits in the
+// the chain, except for AllowIPs, RateLimit and Concurrency: the lists and limits in the
 // tenants' records always count.
 type StandardOptions struct {
 	// Options are those of every middleware in the chain that has none of its own.
@@ -73,7 +73,7 @@ type StandardOptions struct {
 //	   ├─────────────────────────────────────────────────────┘
 //	handler
 //
-// Whoever has no credentials, or may not use the tenant, counts to no limit of the
+// A client without credentials, or who may not use the tenant, counts to no limit of the
 // tenant's, and cannot use it up. An application whose Authenticate or Authorize is slow,
 // because it compares passwords or asks a database, puts a [RateLimit] by address in
 // front of the chain. Scopes are for the routes that want them: [RequireScope].

@@ -77,7 +77,7 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 	}
 	segment, tail, _ := strings.Cut(rest, "/")
 	m, err := newMatch("path", p.kind, segment)
-	if err != nil { // without the segment: paths may hold secrets, and whoever logs them knows which
+	if err != nil { // without the segment: paths may hold secrets, and the one who logs them knows which
 		return Match{}, fmt.Errorf("%w: the path's segment behind %s is no %v", tenancy.ErrInvalid, p.prefix, p.kind)
 	}
 	// What follows is looked at decoded too: %2e%2e is ".." to some.

@@ -149,7 +149,7 @@ func (a *Auth) mailReset(ctx context.Context, email string) error {
 	return a.send(ctx, a.resetMail(o, token, expires))
 }
 
-// Reset chooses the password of a link's operator, and ends all their sessions. The operator is told by mail, if there is a mailer, and
+// Reset chooses the password of a link's operator, and ends all their sessions. A mail tells the operator, if there is a mailer, and
 // signs in then, with the second factor. A link that does not work is an error that wraps [tenancy.ErrUnauthenticated]; a weak password is
 // a [*FieldError], and the link can be used again.
 func (a *Auth) Reset(r *http.Request, token, password tenancy.Secret) error {
@@ -184,7 +184,7 @@ func (a *Auth) Reset(r *http.Request, token, password tenancy.Secret) error {
 
 func (a *Auth) tellChanged(ctx context.Context, row *operatorRow) {
 	a.tell(ctx, &Mail{Kind: MailPasswordChanged, To: row.Email, Name: row.Name,
-		Text: "Your password for " + a.opts.Name + " was changed. If it was not you, tell whoever runs the service at once."})
+		Text: "Your password for " + a.opts.Name + " was changed. If it was not you, tell the operators of the service at once."})
 }
 
 // beginReset checks a link and the new password of its operator, and hashes it.

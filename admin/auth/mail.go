@@ -17,7 +17,7 @@ const (
 	MailRescue          = "rescue"
 )
 
-// Mail is something that an operator is told by e-mail.
+// Mail is a message to an operator.
 type Mail struct {
 	// Kind is one of those above.
 	Kind string

@@ -160,7 +160,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 // Unwrap returns the error underneath.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// CreateOperator makes an operator who signs in with that password. The caller checks that whoever asks may grant the role and
+// CreateOperator makes an operator who signs in with that password. The caller checks that the one who asks may grant the role and
 // scope. A taken address is an error that wraps [tenancy.ErrExists]; a malformed field is a [*FieldError].
 func (a *Auth) CreateOperator(ctx context.Context, spec OperatorSpec) (*Operator, error) {
 	const op = "auth.Auth.CreateOperator"

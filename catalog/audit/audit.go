@@ -80,7 +80,7 @@ type Options struct {
 	// same one again, and it may get one twice. Default: they are in their table
 	// alone.
 	Sink func(ctx context.Context, c Checkpoint) error
-	// Logger is told when sealing fails. Default: [slog.Default].
+	// Logger records when sealing fails. Default: [slog.Default].
 	Logger *slog.Logger
 }
 

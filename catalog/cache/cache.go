@@ -63,7 +63,7 @@ const (
 )
 
 // New returns a cache in front of the origin. If the origin has a method
-// Watch, as a [catalog.Catalog] has, the cache is told of its changes; otherwise, or when
+// Watch, as a [catalog.Catalog] has, the catalog tells the cache its changes; otherwise, or when
 // the origin only wraps a catalog, let [catalog.Catalog.Watch] tell [Cache.Changed].
 func New(origin tenancy.Finder, opts *Options) (*Cache, error) {
 	c, err := newCache(origin, nil, "", opts)

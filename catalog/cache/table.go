@@ -40,7 +40,7 @@ type places struct {
 // with the highest bit set, so that hardly ever another entry than the right one is
 // looked at. The look goes on to the next group until there is a 0.
 //
-// Entries are never written, but for what is atomic in them: a writer puts a copy of
+// Entries are never written, except for what is atomic in them: a writer puts a copy of
 // all of them in their place. A reader that sees the tags of before finds another
 // entry than it asks for, or the one that was there.
 type places8 struct {

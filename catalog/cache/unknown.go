@@ -82,7 +82,7 @@ func (u *refSet) len() int {
 }
 
 // gate lets loads of refs through that may lead nowhere: each takes a token and
-// gives it back if there was a tenant. Whoever finds none waits for one, in turn.
+// gives it back if there was a tenant. A caller that finds none waits for one, in turn.
 type gate struct {
 	every time.Duration // a new token
 	most  int           // tokens

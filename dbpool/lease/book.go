@@ -89,7 +89,7 @@ func shares(total int, loans []loan) []int {
 }
 
 // fill divides n evenly: who wants less than the others get has what it wants,
-// the others have the same, but for one more that the first of them have when n
+// the others have the same, except for one more that the first of them have when n
 // does not divide. (Max-min fairness: no share can grow but at the cost of one
 // that is no larger.)
 func fill(n int, wants []int) []int {

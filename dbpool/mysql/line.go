@@ -79,7 +79,7 @@ func (l *line) Read(b []byte) (int, error) {
 const lingerTime = time.Second
 
 // Close tells the server that nothing more comes, and waits for a while until it
-// has hung up. Whoever reads does not wait.
+// has hung up. A reader does not wait.
 func (l *line) Close() error {
 	l.mu.Lock()
 	closed, reading := l.closed, l.reading
@@ -92,7 +92,7 @@ func (l *line) Close() error {
 	if !ok || half.CloseWrite() != nil {
 		_ = l.Conn.Close()
 	}
-	_ = l.SetReadDeadline(time.Unix(1, 0)) // whoever reads drains it then
+	_ = l.SetReadDeadline(time.Unix(1, 0)) // a reader then drains it
 	if !reading {
 		go l.drain()
 	}

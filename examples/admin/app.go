@@ -77,7 +77,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.closers = append(a.closers, a.db.Close)
-	// The record of tenants; each change leaves an entry in the audit, and an event for whoever follows.
+	// The record of tenants; each change leaves an entry in the audit, and an event for those who follow.
 	if a.trail, err = audit.New(a.db, nil); err != nil {
 		return a, err
 	}
@@ -209,7 +209,7 @@ func (a *app) handler() http.Handler {
 	return a.recorder.Handler(standard(mux))
 }
 
-// visitor is whoever asks: this demo has no users of its own.
+// visitor is the one who asks: this demo has no users of its own.
 func visitor(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 	return &middleware.Principal{Tenant: t.ID}, nil
 }

@@ -19,7 +19,7 @@ func keysOf(used func(tenancy.ID, string, time.Time)) middleware.Authenticator {
 	return keys
 }
 
-// stranger is whoever shows no key.
+// stranger is a caller without a key.
 func stranger(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 	return &middleware.Principal{Tenant: t.ID}, nil
 }

@@ -36,7 +36,7 @@ func (p *pace) add(at, visit time.Duration) {
 	}
 }
 
-// apart is the time from one visit to the next; for ever, when there was one at
+// apart is the time from one visit to the next; forever, when there was one at
 // most.
 func (p *pace) apart(at time.Duration) time.Duration {
 	if p.visits < 2 {

@@ -84,7 +84,7 @@ type Details struct {
 	Detail string `json:"detail"`
 	// Contact is whom to ask, where the operator says it.
 	Contact string `json:"contact,omitempty"`
-	// RequestID is the request's own, for whoever asks about it.
+	// RequestID is the request's own, for those who ask about it.
 	RequestID string `json:"request_id,omitempty"`
 	// RetryAfter is for the header of that name; zero means none.
 	RetryAfter time.Duration `json:"-"`

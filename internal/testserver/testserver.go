@@ -47,7 +47,7 @@ func (e Engine) Package() string {
 }
 
 // Find reports whether the engine's programs are installed. If not, its error
-// unwraps to [ErrNotInstalled] and says which program was missed.
+// wraps [ErrNotInstalled] and says which program was missed.
 func (e Engine) Find() error {
 	_, err := e.recipe("")
 	return err
@@ -100,7 +100,7 @@ func StartRedis(ctx context.Context, dir string) (*Server, error) {
 //
 // ctx and a limit of two minutes bound the start, not the life of the server.
 // After an error nothing is left behind. Programs that are missing make an error
-// that unwraps to [ErrNotInstalled].
+// that wraps [ErrNotInstalled].
 func Start(ctx context.Context, e Engine, dir string, opts *Options) (*Server, error) {
 	return startIn(ctx, e, dir, nil, opts)
 }

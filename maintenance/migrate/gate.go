@@ -50,7 +50,7 @@ type GateOptions struct {
 	// RetryAfter is when clients are told to come back, and how long a schema that is
 	// too old is taken to be so without another look. Default: 5 seconds.
 	RetryAfter time.Duration
-	// Logger is told of requests that are refused. Default: [slog.Default].
+	// Logger records requests that are refused. Default: [slog.Default].
 	Logger *slog.Logger
 }
 

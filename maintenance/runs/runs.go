@@ -71,11 +71,11 @@ type Options struct {
 	// Retention is how long a run is kept after it ended. Negative: forever.
 	// Default: 90 days.
 	Retention time.Duration
-	// Audit is told of plans, starts, pauses, resumes, cancellations and retries, in the
+	// Audit records plans, starts, pauses, resumes, cancellations and retries, in the
 	// transactions that make them. It must write to the same database through the same
 	// *sql.DB; see [tenancy.CheckAuditor]. Default: none.
 	Audit tenancy.Auditor
-	// Logger is told of failures. Default: [slog.Default].
+	// Logger records failures. Default: [slog.Default].
 	Logger *slog.Logger
 }
 

@@ -15,7 +15,7 @@
 // naive, a *sql.DB for each tenant with the two idle connections that database/sql
 // keeps; and bare, a *sql.DB for each tenant that keeps its part of the budget for
 // itself, the most that is possible when there are few tenants. Each has the same
-// budget of server connections, but for naive, which knows none, and for bare when
+// budget of server connections, except for naive, which knows none, and for bare when
 // there are more tenants than connections. All run the same one-row query, and check that the answer is the
 // tenant's own. Everything shares the machine, so the CPU that PgBouncer takes
 // counts on its side.
