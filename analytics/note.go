@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // Longest texts of an activity: bytes, except for the description's characters.
@@ -82,7 +83,7 @@ func (rec *Recorder) note(ctx context.Context, a Activity) {
 	a.ActorKind, a.ActorID = plain(string(actor.Kind), 16), plain(actor.ID, maxActor)
 	a.UserAgent, a.RequestID = plain(actor.UserAgent, maxAgent), plain(actor.RequestID, maxRequest)
 	if actor.Address.IsValid() {
-		a.Address = actor.Address.Unmap().WithZone("").String()
+		a.Address = ipnet.Plain(actor.Address).String()
 	}
 	rec.notes.add(rec.id, a)
 }

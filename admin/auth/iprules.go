@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // IPRules say from which addresses the console may be used: by all, by operators with a role, and by single operators, by their ID. An
@@ -27,8 +27,7 @@ func (r *IPRules) admits(role, operator string, addr netip.Addr) bool {
 
 // within reports whether the address is in one of the prefixes, or there are none.
 func within(allow []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	return len(allow) == 0 || slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return len(allow) == 0 || ipnet.Contains(allow, ipnet.Plain(addr))
 }
 
 // maxRules is how many prefixes a list has at most.
@@ -41,7 +40,7 @@ func (a *Auth) validateRules(r *IPRules) error {
 			return &FieldError{field, "range", fmt.Errorf("%w: %d prefixes, want at most %d", tenancy.ErrInvalid, len(list), maxRules)}
 		}
 		for _, p := range list {
-			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+			if !canonical(p) {
 				return &FieldError{field, "malformed", fmt.Errorf("%w: prefix %v", tenancy.ErrInvalid, p)}
 			}
 		}

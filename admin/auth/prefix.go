@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // ParsePrefix reads an address or a prefix of addresses as people write it: 192.0.2.7 is a prefix of one address, the bits behind the length
@@ -18,18 +19,20 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 		if err != nil || addr.Zone() != "" {
 			return netip.Prefix{}, wrong
 		}
-		addr = addr.Unmap()
+		addr = ipnet.Plain(addr)
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
 		return netip.Prefix{}, wrong
 	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, wrong
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	if p = ipnet.Prefix(p); !p.IsValid() {
+		return netip.Prefix{}, wrong
 	}
 	return p.Masked(), nil
+}
+
+// canonical reports whether a prefix is in the form of [ParsePrefix].
+func canonical(p netip.Prefix) bool {
+	return p.IsValid() && p == p.Masked() && p == ipnet.Prefix(p)
 }

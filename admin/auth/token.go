@@ -197,7 +197,7 @@ func checkToken(t *Token, ttl time.Duration) error {
 		return &FieldError{"step_up", "malformed", fmt.Errorf("%w: a permission that the token lacks", tenancy.ErrInvalid)}
 	case t.Scope.IsZero():
 		return &FieldError{"scope", "malformed", fmt.Errorf("%w: the scope of nobody", tenancy.ErrInvalid)}
-	case len(t.Allow) > maxRules || slices.ContainsFunc(t.Allow, func(p netip.Prefix) bool { return !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() }):
+	case len(t.Allow) > maxRules || slices.ContainsFunc(t.Allow, func(p netip.Prefix) bool { return !canonical(p) }):
 		return &FieldError{"allow", "malformed", tenancy.ErrInvalid}
 	}
 	return nil
