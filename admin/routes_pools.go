@@ -28,7 +28,7 @@ type pool struct {
 	Server      string  `json:"server"`
 	Breaker     string  `json:"breaker"`
 	Budget      int     `json:"budget"`
-	Lent        int     `json:"lent"`
+	Borrowed    int     `json:"borrowed"`
 	Conns       int     `json:"conns"`
 	InUse       int     `json:"in_use"`
 	Idle        int     `json:"idle"`

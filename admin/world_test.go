@@ -15,7 +15,7 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-// changing is what differs from one world to the next whoever looks: times, random IDs, and what is made of them.
+// changing is what differs from one world to the next for every operator: times, random IDs, and what is made of them.
 var changing = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z|\b01[0-9a-z]{24}\b|[A-Z2-7]{26}|\b1[79]\d{14}\b|\b1\.[79]\d{8,}e\+15|"points":\[[^\]]*\]`)
 
 // world is a service with tenant A and, perhaps, B, which has a part in everything. names are values of the paths' parameters.
@@ -86,7 +86,7 @@ func between(text, begin string) string {
 	return out
 }
 
-// Whoever is scoped to A gets the same answers from every route, whether there is a tenant B or not, and whatever B has a part in.
+// An operator with the scope A gets the same answers from every route, whether there is a tenant B or not, and whatever B has a part in.
 func TestTheWorldWithAndWithoutB(t *testing.T) {
 	t.Parallel()
 	for i, scope := range []tenancy.Scope{tenancy.ByIDs("t-aaa"), tenancy.ByTags("eu")} {

@@ -48,8 +48,8 @@ func (c *conditions) in(condition string, values any) {
 func (c *conditions) String() string { return strings.Join(c.all, ` AND `) }
 
 // scoped returns the conditions on the tenants' table t of a scope and, if there are
-// any, of the tenants to choose from. The rows of no tenant are those of whoever may see
-// all, and asks for them.
+// any, of the tenants to choose from. The rows of no tenant are those of operators who may see
+// all, and who ask for them.
 func scoped(scope tenancy.Scope, ids []tenancy.ID) *conditions {
 	c := &conditions{none: scope.IsZero()}
 	if len(ids) > maxIDs || len(scope.IDs()) > maxIDs {

@@ -90,7 +90,7 @@ func (u *upkeep) sums(ctx context.Context) error {
 // tenantsAtOnce is of how many tenants long rows and sums are made in one transaction.
 const tenantsAtOnce = 500
 
-// sumAll makes the sums of a group up to that time. Whoever reads finds those before until
+// sumAll makes the sums of a group up to that time. A reader finds those before until
 // all are made.
 func (u *upkeep) sumAll(ctx context.Context, g sumGroup, to time.Time, state *State, was time.Time) error {
 	ranges, err := u.ranges(ctx)

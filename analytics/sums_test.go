@@ -178,7 +178,7 @@ func TestSums(t *testing.T) {
 	})
 }
 
-// Reports of whole spans say the same whether they read sums or add up, but for the times of
+// Reports of whole spans say the same whether they read sums or add up, except for the times of
 // measuring; and they say which period they are of.
 func TestReportsOfSums(t *testing.T) {
 	t.Parallel()

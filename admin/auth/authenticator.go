@@ -62,7 +62,7 @@ type trustedHeader struct {
 }
 
 // TrustedHeader returns the sign-in of an application behind a proxy that signs people in and names them in a header, such as
-// X-Forwarded-Email. The header counts in requests that come from one of the proxies themselves, and in no others: whoever reaches the
+// X-Forwarded-Email. The header counts in requests that come from one of the proxies themselves, and in no others: a client that reaches the
 // console past the proxy is nobody. The proxy must remove the header from what clients send.
 //
 // who returns the operator with that name, or an error that wraps [tenancy.ErrUnauthenticated]. If it leaves AuthenticatedAt at the zero

@@ -92,7 +92,7 @@ func (a *Auth) Invite(ctx context.Context, by *Operator, spec OperatorSpec) (tok
 }
 
 // Accept makes the operator of an invitation, with that password, and signs them in. Of many calls with one token one wins. An invitation
-// that does not work, also because whoever invited could not do so any more, is an error that wraps [tenancy.ErrUnauthenticated]; a weak
+// that does not work, also because the inviter may not invite any more, is an error that wraps [tenancy.ErrUnauthenticated]; a weak
 // password is a [*FieldError], and the invitation can be used again.
 func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password tenancy.Secret) (*Identity, error) {
 	const op = "auth.Auth.Accept"

@@ -12,8 +12,8 @@ import (
 )
 
 // Rescue returns a token for an owner who cannot get in any more, by whatever cause: a lost password, a lost second factor, or rules about
-// addresses. It works once, for 15 minutes, with [Auth.UseRescue]. Whoever can call it, as a command on the service's own machine does,
-// owns the database in any case; the entry in the audit names the context's actor, and [Auth.Rescues] lists it for a week. An
+// addresses. It works once, for 15 minutes, with [Auth.UseRescue]. A program that can call it, such as a command on the service's own machine,
+// has the database in any case; the entry in the audit names the context's actor, and [Auth.Rescues] lists it for a week. An
 // address that is no owner's is an error that wraps [tenancy.ErrNotFound].
 func (a *Auth) Rescue(ctx context.Context, email string) (token tenancy.Secret, expires time.Time, err error) {
 	const op = "auth.Auth.Rescue"

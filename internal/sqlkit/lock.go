@@ -17,7 +17,7 @@ import (
 const unlockTimeout = 5 * time.Second
 
 // newLocker returns the lock that lets one session at a time migrate a
-// database. Whoever dies holding it gives it up: it belongs to a session of the
+// database. A process that dies gives it up: it belongs to a session of the
 // server, or to an open file.
 func newLocker(drv driver.Driver, d Dialect, table string) lock.SessionLocker {
 	switch d {
@@ -30,7 +30,7 @@ func newLocker(drv driver.Driver, d Dialect, table string) lock.SessionLocker {
 	}
 }
 
-// exclusiveLocker returns the lock of [Exclusive]. Whoever holds it may take the
+// exclusiveLocker returns the lock of [Exclusive]. Its holder may take the
 // others: it is outside of them.
 func exclusiveLocker(db *sql.DB, d Dialect, database string) lock.SessionLocker {
 	switch d {

@@ -158,7 +158,7 @@ func (l *Lifecycle) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 	if err != nil {
 		return nil, err
 	}
-	// A name that is new and random is known to nobody but whoever saw the record
+	// A name that is new and random is known only to those who saw the record
 	// and resumed the creation.
 	w := &work{Lifecycle: l, tenant: t, mayClaim: !chosen}
 	active, err := w.orUndo(ctx, "its creation")
@@ -209,7 +209,7 @@ func (l *Lifecycle) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 			if err == nil || !errors.Is(err, tenancy.ErrNotFound) {
 				return found, err
 			}
-			// Whoever created it gave it up.
+			// Its creator gave it up.
 		case errors.Is(err, tenancy.ErrNotFound):
 			created++
 			found, err = l.Create(ctx, t)
@@ -251,7 +251,7 @@ func (l *Lifecycle) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 		active, err = w.do(ctx)
 		if w.made && errors.Is(err, tenancy.ErrNotFound) {
 			if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
-				err = errors.Join(err, w.undo(ctx, nil)) // whoever created the tenant gave it up meanwhile
+				err = errors.Join(err, w.undo(ctx, nil)) // its creator gave it up meanwhile
 			}
 		}
 		return err

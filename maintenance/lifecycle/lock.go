@@ -159,7 +159,7 @@ func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func
 }
 
 // Fence returns the number of the lock of the tenant that ctx holds: larger than that of
-// every holder before. Whoever writes to something that lives on after a lost lock keeps
+// every holder before. A holder that writes to something that lives on after a lost lock keeps
 // the number beside it, and refuses a smaller one. It is 0 when ctx holds none.
 func (l *Locks) Fence(ctx context.Context, id tenancy.ID) int64 {
 	if held, ok := ctx.Value(lockKey{l, id}).(*heldLock); ok && !held.released.Load() {

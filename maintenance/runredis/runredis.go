@@ -16,7 +16,7 @@ import (
 )
 
 // Bell is a [runs.Bell] on Redis 5 or later, alone or a cluster. It uses the channel
-// tenancy:runs:NAMESPACE:bell and no keys. Whoever may publish there can show a wrong
+// tenancy:runs:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
 // progress for a moment, and nothing more: runs themselves are in SQL. A user of Redis
 // needs PUBLISH and SUBSCRIBE on it.
 type Bell struct {

@@ -357,6 +357,7 @@ export type Plan = {
 };
 
 export type Pool = {
+  borrowed: number;
   breaker: string;
   budget: number;
   conns: number;
@@ -368,7 +369,6 @@ export type Pool = {
   idle: number;
   in_use: number;
   lag_seconds: number;
-  lent: number;
   refused: number;
   requests: number;
   server: string;

@@ -82,7 +82,7 @@ func percentile(all []float64, p float64) float64 {
 	return all[min(len(all)-1, int(p*float64(len(all))))]
 }
 
-// TestMeasure prints what the page costs, beside the simplest page that shows the same. Its verdicts are for whoever reads them.
+// TestMeasure prints what the page costs, beside the simplest page that shows the same. It judges nothing: people read its figures.
 func TestMeasure(t *testing.T) {
 	address := owned(t, "-tenants", "30", "-rate", "30")
 	p := open(t, "light")

@@ -37,7 +37,7 @@ export function Connections() {
               { title: "Breaker", cell: (p) => <State name={p.breaker || "closed"} /> },
               { title: "Used of the budget", cell: (p) => <Share of={p.conns} whole={p.budget} label={`${p.conns} of ${p.budget}`} /> },
               value("Budget", (p) => p.budget), value("In use", (p) => p.in_use), value("Idle", (p) => p.idle), value("Dialling", (p) => p.dialing), value("Waiting", (p) => p.waiting),
-              value("Borrowed", (p) => p.lent), value("Lag", (p) => p.lag_seconds, "seconds"),
+              value("Borrowed", (p) => p.borrowed), value("Lag", (p) => p.lag_seconds, "seconds"),
             ]} />
           </section>
           <section>
