@@ -135,6 +135,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt
 	}
 	e := c.note(query)
 	in := c.harmless("dbpool.prepare")
+	in.text = query
 	var s sqldriver.Stmt
 	var err error
 	if c.prepare == nil {
@@ -146,7 +147,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt
 	if err != nil {
 		return nil, c.done(ctx, in, err)
 	}
-	return newStmt(s, c, e, took), nil
+	return newStmt(s, c, query, e, took), nil
 }
 
 // Begin implements [sqldriver.Conn].
@@ -176,7 +177,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sqldriv
 		}
 		return nil, c.done(ctx, in, err)
 	}
-	c.observe(ctx, since(in.began), nil)
+	c.observe(ctx, "", since(in.began), nil)
 	return &tx{inner, c, ctx, !opts.ReadOnly}, nil
 }
 
@@ -197,6 +198,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 		defer c.stopWriting()
 	}
 	in := c.call("dbpool.exec")
+	in.text = query
 	res, err = c.exec.ExecContext(ctx, query, args)
 	return res, c.done(ctx, in, err)
 }
@@ -215,6 +217,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.
 		return nil, err
 	}
 	in := c.call("dbpool.query")
+	in.text = query
 	inner, err := c.query.QueryContext(ctx, query, args)
 	return c.read(ctx, in, inner, ends, err)
 }

@@ -22,6 +22,8 @@ type call struct {
 	final bool
 	// began is when it did, if somebody observes the connection.
 	began time.Time
+	// text is that of the statement; empty for the begin and the end of a transaction.
+	text string
 }
 
 // unknownSent is what a connection has sent of which that is not known.

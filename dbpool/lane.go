@@ -51,6 +51,7 @@ type lane struct {
 	keep       bool                                 // what a session holds, for the next user
 	onSession  func(context.Context, Session) error // nil: none
 	observer   Observer                             // nil: none
+	texts      TextObserver                         // nil: the observer wants none
 	log        *slog.Logger
 	writer     writer // nil: many may write at a time, or nobody does
 
@@ -92,6 +93,7 @@ func (p *Pool) newLane(s *server, connector sqldriver.Connector, tenant tenancy.
 	}
 	if tenant != "" { // or it is the pool's own
 		l.observer = p.opts.Observer
+		l.texts, _ = l.observer.(TextObserver)
 	}
 	l.findAbilities(s.engine)
 	return l

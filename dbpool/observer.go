@@ -32,6 +32,17 @@ type Observer interface {
 	ObserveRelease(tenant tenancy.ID, held time.Duration)
 }
 
+// TextObserver is an optional interface for an [Observer] that wants the texts of
+// statements, too.
+type TextObserver interface {
+	// ObserveText reports the text of a statement, after ObserveStatement has reported the
+	// statement with the same time and error. The begin and the end of a transaction have
+	// no text. The driver's name, as an engine's DriverName has it, says how to read the text: pgx,
+	// mysql, sqlite. A text may hold literals, and in them secrets: an observer must not
+	// show or store it as it is.
+	ObserveText(tenant tenancy.ID, driver, text string, took time.Duration, err error)
+}
+
 // observe reports a request for a connection, which began at that time.
 func (s *connector) observe(ctx context.Context, c *conn, began time.Time, err error) {
 	var wait time.Duration
@@ -68,13 +79,18 @@ func since(began time.Time) time.Duration {
 func (c *conn) done(ctx context.Context, in call, err error) error {
 	took := since(in.began)
 	err = c.failed(ctx, in, err)
-	c.observe(ctx, took, err)
+	c.observe(ctx, in.text, took, err)
 	return err
 }
 
-// observe reports a statement, unless the driver left it to another of its methods.
-func (c *conn) observe(ctx context.Context, took time.Duration, err error) {
-	if o := c.lane.observer; o != nil && !errors.Is(err, sqldriver.ErrSkip) {
-		o.ObserveStatement(ctx, c.lane.tenant, took, c.lane.files != nil, err)
+// observe reports a statement and its text, if it has one, unless the driver left it to another of its methods.
+func (c *conn) observe(ctx context.Context, text string, took time.Duration, err error) {
+	l := c.lane
+	if l.observer == nil || errors.Is(err, sqldriver.ErrSkip) {
+		return
+	}
+	l.observer.ObserveStatement(ctx, l.tenant, took, l.files != nil, err)
+	if l.texts != nil && text != "" {
+		l.texts.ObserveText(l.tenant, l.engine.DriverName(), text, took, err)
 	}
 }

@@ -24,6 +24,7 @@ type seen struct {
 	took   time.Duration
 	local  bool
 	err    error
+	text   string
 }
 
 type whoKey struct{}
@@ -46,15 +47,19 @@ func (w *watching) add(s seen) {
 }
 
 func (w *watching) ObserveWait(ctx context.Context, id tenancy.ID, wait time.Duration, err error) {
-	w.add(seen{"wait", who(ctx), id, wait, false, err})
+	w.add(seen{"wait", who(ctx), id, wait, false, err, ""})
 }
 
 func (w *watching) ObserveStatement(ctx context.Context, id tenancy.ID, took time.Duration, local bool, err error) {
-	w.add(seen{"statement", who(ctx), id, took, local, err})
+	w.add(seen{"statement", who(ctx), id, took, local, err, ""})
 }
 
 func (w *watching) ObserveRelease(id tenancy.ID, held time.Duration) {
-	w.add(seen{"release", "", id, held, false, nil})
+	w.add(seen{"release", "", id, held, false, nil, ""})
+}
+
+func (w *watching) ObserveText(id tenancy.ID, driver, text string, took time.Duration, err error) {
+	w.add(seen{"text", driver, id, took, false, err, text})
 }
 
 // take returns what was observed since the last take.
@@ -155,13 +160,14 @@ func observedStatements(ctx context.Context, t *testing.T, w *watching, db *sqlx
 		name         string
 		do           func() error
 		want, failed int
+		texts        []string
 	}{
-		{"exec", func() error { _, err := db.ExecContext(ctx, `CREATE TABLE notes (n INT)`); return err }, 1, 0},
+		{"exec", func() error { _, err := db.ExecContext(ctx, `CREATE TABLE notes (n INT)`); return err }, 1, 0, []string{`CREATE TABLE notes (n INT)`}},
 		{"exec with arguments", func() error {
 			_, err := db.ExecContext(ctx, db.Rebind(`INSERT INTO notes (n) VALUES (?), (?), (?)`), 1, 2, 3)
 			return err
-		}, 1, 0},
-		{"query of one row", func() error { return db.GetContext(ctx, new(int), `SELECT COUNT(*) FROM notes`) }, 1, 0},
+		}, 1, 0, []string{db.Rebind(`INSERT INTO notes (n) VALUES (?), (?), (?)`)}},
+		{"query of one row", func() error { return db.GetContext(ctx, new(int), `SELECT COUNT(*) FROM notes`) }, 1, 0, []string{`SELECT COUNT(*) FROM notes`}},
 		{"query of rows", func() error {
 			var all []int
 			err := db.SelectContext(ctx, &all, db.Rebind(`SELECT n FROM notes WHERE n > ?`), 0)
@@ -169,7 +175,7 @@ func observedStatements(ctx context.Context, t *testing.T, w *watching, db *sqlx
 				err = fmt.Errorf("got %v", all)
 			}
 			return err
-		}, 1, 0},
+		}, 1, 0, []string{db.Rebind(`SELECT n FROM notes WHERE n > ?`)}},
 		{"rows that are left", func() error {
 			rows, err := db.QueryContext(ctx, `SELECT n FROM notes`)
 			if err != nil {
@@ -178,7 +184,7 @@ func observedStatements(ctx context.Context, t *testing.T, w *watching, db *sqlx
 			defer rows.Close() // a second time
 			rows.Next()
 			return errors.Join(rows.Err(), rows.Close())
-		}, 1, 0},
+		}, 1, 0, []string{`SELECT n FROM notes`}},
 		{"prepared", func() (err error) {
 			st, err := db.PrepareContext(ctx, db.Rebind(`INSERT INTO notes (n) VALUES (?)`))
 			if err != nil {
@@ -191,35 +197,45 @@ func observedStatements(ctx context.Context, t *testing.T, w *watching, db *sqlx
 				}
 			}
 			return nil
-		}, 2, 0},
+		}, 2, 0, slices.Repeat([]string{db.Rebind(`INSERT INTO notes (n) VALUES (?)`)}, 2)},
 		{"transaction", func() error {
 			tx, err := db.BeginTxx(ctx, nil)
 			if err == nil {
 				_, err = tx.ExecContext(ctx, `DELETE FROM notes`)
 			}
 			return errors.Join(err, tx.Commit())
-		}, 3, 0},
+		}, 3, 0, []string{`DELETE FROM notes`}},
 		{"taken back", func() error {
 			tx, err := db.BeginTxx(ctx, nil)
 			return errors.Join(err, tx.Rollback())
-		}, 2, 0},
+		}, 2, 0, nil},
 		{"an error", func() error {
 			if _, err := db.ExecContext(ctx, `INSERT INTO nothing (n) VALUES (1)`); err == nil {
 				return errors.New("no error")
 			}
 			return nil
-		}, 1, 1},
+		}, 1, 1, []string{`INSERT INTO nothing (n) VALUES (1)`}},
 		{"an error of a query", func() error {
 			if err := db.GetContext(ctx, new(int), db.Rebind(`SELECT n FROM nothing WHERE n = ?`), 1); err == nil {
 				return errors.New("no error")
 			}
 			return nil
-		}, 1, 1},
+		}, 1, 1, []string{db.Rebind(`SELECT n FROM nothing WHERE n = ?`)}},
 	} {
 		if err := tt.do(); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		got := w.take("statement")
+		var texts []string
+		for _, each := range w.take("text") {
+			if !slices.ContainsFunc(got, func(s seen) bool { return s.took == each.took && s.tenant == each.tenant && errors.Is(each.err, s.err) }) || each.who != db.DriverName() {
+				t.Errorf("%s: got a text %+v beside %+v", tt.name, each, got)
+			}
+			texts = append(texts, each.text)
+		}
+		if !slices.Equal(texts, tt.texts) {
+			t.Errorf("%s: got the texts %q, want %q", tt.name, texts, tt.texts)
+		}
 		failed := 0
 		for _, each := range got {
 			if each.err != nil {

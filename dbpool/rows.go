@@ -13,6 +13,7 @@ import (
 type rows struct {
 	sqldriver.Rows
 	conn *conn
+	text string
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
 	done bool // all have been read
@@ -41,7 +42,7 @@ func (c *conn) read(ctx context.Context, in call, inner sqldriver.Rows, ends boo
 		}
 		return nil, c.done(ctx, in, err)
 	}
-	return &rows{Rows: inner, conn: c, ctx: ctx, ends: ends, took: since(in.began)}, nil
+	return &rows{Rows: inner, conn: c, text: in.text, ctx: ctx, ends: ends, took: since(in.began)}, nil
 }
 
 func (r *rows) failed(err error) error {
@@ -76,7 +77,7 @@ func (r *rows) Close() error {
 	err := r.failed(r.Rows.Close())
 	if r.took += since(began); !r.told {
 		r.told = true
-		r.conn.observe(r.ctx, r.took, r.err)
+		r.conn.observe(r.ctx, r.text, r.took, r.err)
 	}
 	return err
 }

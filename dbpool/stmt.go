@@ -14,6 +14,7 @@ import (
 type stmt struct {
 	sqldriver.Stmt
 	conn   *conn
+	text   string
 	effect sqltext.Effect
 	exec   sqldriver.StmtExecContext  // nil if the driver has no such ability
 	query  sqldriver.StmtQueryContext // likewise
@@ -27,8 +28,8 @@ var (
 	_ sqldriver.NamedValueChecker = (*stmt)(nil)
 )
 
-func newStmt(inner sqldriver.Stmt, c *conn, e sqltext.Effect, took time.Duration) *stmt {
-	s := &stmt{Stmt: inner, conn: c, effect: e, took: took}
+func newStmt(inner sqldriver.Stmt, c *conn, text string, e sqltext.Effect, took time.Duration) *stmt {
+	s := &stmt{Stmt: inner, conn: c, text: text, effect: e, took: took}
 	s.exec, _ = inner.(sqldriver.StmtExecContext)
 	s.query, _ = inner.(sqldriver.StmtQueryContext)
 	s.check, _ = inner.(sqldriver.NamedValueChecker)
@@ -86,7 +87,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (r
 func (s *stmt) call(op string) call {
 	in := s.conn.call(op)
 	in.began = in.began.Add(-s.took) // both are zero if nobody observes
-	s.took = 0
+	in.text, s.took = s.text, 0
 	return in
 }
 
