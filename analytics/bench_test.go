@@ -34,7 +34,7 @@ func (f finder) Find(context.Context, tenancy.Ref) (*tenancy.Tenant, error) { re
 func BenchmarkHandler(b *testing.B) {
 	tenant := tenancytest.NewTenant("acme")
 	resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
-	chain := middleware.Standard(finder{tenant}, resolve, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	chain := tenancy.Must(middleware.Standard(finder{tenant}, resolve, nil))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	store, err := analytics.NewMemory(nil)
 	if err != nil {
 		b.Fatal(err)

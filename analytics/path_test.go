@@ -73,7 +73,7 @@ func TestFromRequestToReport(t *testing.T) {
 		cat := tenancytest.NewCatalog(t, acme, globex, closed)
 		rec := newRecorder(t, store, &analytics.Options{Counts: []string{"emails"}})
 		resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
-		chain := middleware.Standard(cat, resolve, &middleware.StandardOptions{Optional: true})
+		chain := tenancy.Must(middleware.Standard(cat, resolve, &middleware.StandardOptions{Optional: true}))
 		h := rec.Handler(chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			if r.URL.Path == "/broken" {

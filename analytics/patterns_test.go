@@ -48,7 +48,7 @@ func TestPatterns(t *testing.T) {
 		})
 		mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
 		resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
-		h := rec.Handler(middleware.Standard(tenancytest.NewCatalog(t, acme), resolve, &middleware.StandardOptions{Optional: true})(mux))
+		h := rec.Handler(tenancy.Must(middleware.Standard(tenancytest.NewCatalog(t, acme), resolve, &middleware.StandardOptions{Optional: true}))(mux))
 		send := func(path string) {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "http://acme.localhost"+path, nil))
 		}

@@ -7,7 +7,8 @@
 //	gate, err := maintenance.NewGate(cat, &maintenance.GateOptions{DB: db, Client: proxies.Client})
 //	...
 //	go gate.Run(ctx)
-//	handler := middleware.Tenant(cache, resolve, nil)(gate.Guard(mux))
+//	tenantOnly, err := middleware.Tenant(cache, resolve, nil)
+//	handler := tenantOnly(gate.Guard(mux))
 //	...
 //	err = gate.Tenant(acme.ID).Begin(ctx, tenancy.Maintenance{Message: "Back at six."})
 //	err = gate.Tenant(acme.ID).Drain(ctx)

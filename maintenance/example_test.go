@@ -33,7 +33,7 @@ func ExampleGate() {
 	}
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
-	service := middleware.Tenant(cat, bySubdomain, nil)(gate.Guard(hello))
+	service := tenancy.Must(middleware.Tenant(cat, bySubdomain, nil))(gate.Guard(hello))
 	get := func(path string, cookies ...*http.Cookie) []*http.Cookie {
 		r := httptest.NewRequest(http.MethodGet, "https://acme.example.com"+path, nil)
 		for _, c := range cookies {

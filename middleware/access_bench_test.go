@@ -39,7 +39,7 @@ func benchmarkAccess(b *testing.B, n int) {
 	run := func(name, path string, g func(http.Handler) http.Handler) {
 		b.Run(name, func(b *testing.B) {
 			w := blackHole{http.Header{}}
-			h := middleware.Tenant(find, bySubdomain, quiet)(g(empty))
+			h := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(g(empty))
 			r := benchRequest("", path, http.Header{"X-Key": {""}})
 			b.ReportAllocs()
 			i := 0
@@ -64,7 +64,7 @@ func benchmarkAccess(b *testing.B, n int) {
 			}
 			return ratelimit.Rate{}, false
 		}
-		return middleware.RateLimit(ratelimit.NewMemory(nil), &opts)
+		return tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &opts))
 	}
 
 	run("Tenant", "/notes/7", func(h http.Handler) http.Handler { return h })
@@ -80,8 +80,8 @@ func benchmarkAccess(b *testing.B, n int) {
 	run("RateLimit, of the tenant, no headers", "/notes/7", limit(middleware.RateLimitOptions{HideHeaders: true}, ratelimit.Tenant))
 	run("RateLimit, of tenant and address", "/notes/7", limit(middleware.RateLimitOptions{}, ratelimit.Tenant, ratelimit.Address))
 	run("RateLimit, of tenant, key and address", "/notes/7", limit(middleware.RateLimitOptions{}, ratelimit.Tenant, ratelimit.Key, ratelimit.Address))
-	run("AllowIPs", "/notes/7", middleware.AllowIPs(nil))
+	run("AllowIPs", "/notes/7", tenancy.Must(middleware.AllowIPs(nil)))
 	run("Concurrency", "/notes/7", middleware.Concurrency(nil))
-	run("Skip", "/notes/7", middleware.Skip([]string{"/assets/", "/favicon.ico"}))
-	run("Homepage", "/", middleware.Homepage("/login", nil))
+	run("Skip", "/notes/7", tenancy.Must(middleware.Skip([]string{"/assets/", "/favicon.ico"})))
+	run("Homepage", "/", tenancy.Must(middleware.Homepage("/login", nil)))
 }

@@ -33,13 +33,21 @@ type AllowIPsOptions struct {
 // denies a malformed prefix denies all: a catalog refuses such a record, and a finder
 // of the application may not.
 //
-// It panics if a prefix of the application is malformed.
-func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
+// A malformed prefix in Allow or Deny is an error that wraps [tenancy.ErrInvalid].
+func AllowIPs(opts *AllowIPsOptions) (func(http.Handler) http.Handler, error) {
+	const op = "middleware.AllowIPs"
 	var o AllowIPsOptions
 	if opts != nil {
 		o = *opts
 	}
-	allow, deny := prefixes(o.Allow), prefixes(o.Deny)
+	allow, err := prefixes(o.Allow)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: Allow: %w", tenancy.ErrInvalid, err))
+	}
+	deny, err := prefixes(o.Deny)
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: Deny: %w", tenancy.ErrInvalid, err))
+	}
 	return guard(&o.Options, func(r *http.Request) error {
 		var id tenancy.ID
 		var tenantAllow, tenantDeny []netip.Prefix
@@ -63,20 +71,20 @@ func AllowIPs(opts *AllowIPsOptions) func(http.Handler) http.Handler {
 		default:
 			return nil
 		}
-		return tenancy.Wrap("middleware.AllowIPs", id, fmt.Errorf("%w: %s: %v", tenancy.ErrForbidden, why, addr))
-	})
+		return tenancy.Wrap(op, id, fmt.Errorf("%w: %s: %v", tenancy.ErrForbidden, why, addr))
+	}), nil
 }
 
 // prefixes returns a copy with IPv4 addresses in the form that clients have.
-func prefixes(in []netip.Prefix) []netip.Prefix {
+func prefixes(in []netip.Prefix) ([]netip.Prefix, error) {
 	out := make([]netip.Prefix, len(in))
 	for i, p := range in {
 		if malformed(p) {
-			panic(fmt.Sprintf("middleware: prefix %v of addresses", p))
+			return nil, fmt.Errorf("malformed prefix %v", p)
 		}
 		out[i] = ipnet.Prefix(p)
 	}
-	return out
+	return out, nil
 }
 
 // malformed reports whether no address can be in the prefix.

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -100,9 +101,9 @@ func TestAllowIPs(t *testing.T) {
 			t.Parallel()
 			tenant := newTenant("acme", tenancy.StatusActive)
 			tenant.Access.Allow, tenant.Access.Deny = prefixList(tt.tenant.allow), prefixList(tt.tenant.deny)
-			allow := middleware.AllowIPs(&middleware.AllowIPsOptions{
+			allow := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{
 				Options: *quiet, Proxies: someProxies(t), Allow: prefixList(tt.host.allow), Deny: prefixList(tt.host.deny),
-			})
+			}))
 			want := answer{403, "forbidden", ""}
 			if tt.passes {
 				want = passed
@@ -124,7 +125,7 @@ func TestAllowIPsMalformedRecord(t *testing.T) {
 	good := netip.MustParsePrefix("192.0.2.0/24")
 	for _, bad := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("::ffff:192.0.2.0"), 90), netip.PrefixFrom(good.Addr(), 33)} {
 		var b bytes.Buffer
-		allow := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b)})
+		allow := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b)}))
 		tenant := newTenant("acme", tenancy.StatusActive)
 		tenant.Access.Allow = []netip.Prefix{bad}
 		if w := serveTo(as(tenant, allow(&spy{})), from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden {
@@ -140,14 +141,14 @@ func TestAllowIPsMalformedRecord(t *testing.T) {
 
 func TestAllowIPsWithoutATenant(t *testing.T) {
 	t.Parallel()
-	h := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *quiet, Deny: prefixList("192.0.2.0/24")})(&spy{})
+	h := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *quiet, Deny: prefixList("192.0.2.0/24")}))(&spy{})
 	for remote, want := range map[string]int{"192.0.2.1:80": 403, "203.0.113.1:80": 204} {
 		if w := serveTo(h, from(remote, "/")); w.Code != want {
 			t.Errorf("%s: got %d, want %d", remote, w.Code, want)
 		}
 	}
 	// Nobody's word is taken unless the application says whose.
-	h = middleware.AllowIPs(nil)(&spy{})
+	h = tenancy.Must(middleware.AllowIPs(nil))(&spy{})
 	if w := serveTo(h, from("@", "/")); w.Code != 204 {
 		t.Errorf("no options: got %d, want 204", w.Code)
 	}
@@ -156,7 +157,7 @@ func TestAllowIPsWithoutATenant(t *testing.T) {
 func TestAllowIPsLogsTheAddress(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	h := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b), Deny: prefixList("192.0.2.0/24")})(&spy{})
+	h := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *logTo(&b), Deny: prefixList("192.0.2.0/24")}))(&spy{})
 	w := serveTo(h, from("192.0.2.66:80", "/"))
 	if !strings.Contains(b.String(), "the address is denied: 192.0.2.66") || strings.Contains(w.Body.String(), "192.0.2") {
 		t.Errorf("got the log %s and the answer %s, want the address in the log alone", &b, w.Body)
@@ -166,23 +167,20 @@ func TestAllowIPsLogsTheAddress(t *testing.T) {
 func TestAllowIPsListsAreCopied(t *testing.T) {
 	t.Parallel()
 	deny := prefixList("192.0.2.0/24")
-	h := middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *quiet, Deny: deny})(&spy{})
+	h := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{Options: *quiet, Deny: deny}))(&spy{})
 	deny[0] = netip.MustParsePrefix("203.0.113.0/24")
 	if w := serveTo(h, from("192.0.2.1:80", "/")); w.Code != http.StatusForbidden {
 		t.Errorf("got %d, want 403", w.Code)
 	}
 }
 
-func TestAllowIPsPanics(t *testing.T) {
+func TestAllowIPsRefusesMalformedPrefixes(t *testing.T) {
 	t.Parallel()
 	for _, p := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("::ffff:192.0.2.0"), 90)} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%v: got no panic", p)
-				}
-			}()
-			middleware.AllowIPs(&middleware.AllowIPsOptions{Allow: []netip.Prefix{p}})
-		}()
+		for name, opts := range map[string]*middleware.AllowIPsOptions{"Allow": {Allow: []netip.Prefix{p}}, "Deny": {Deny: []netip.Prefix{p}}} {
+			if m, err := middleware.AllowIPs(opts); m != nil || !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s %v: got %v, want ErrInvalid that names the list, and no middleware", name, p, err)
+			}
+		}
 	}
 }

@@ -86,18 +86,20 @@ var (
 // An application that lets strangers in adds to [FirstOf], as the last, a function that
 // returns a principal of the tenant with neither subject nor ID. That of an API key has
 // an ID.
-func Authenticate(by Authenticator, opts *Options) func(http.Handler) http.Handler {
+//
+// A nil authenticator is an error that wraps [tenancy.ErrInvalid].
+func Authenticate(by Authenticator, opts *Options) (func(http.Handler) http.Handler, error) {
 	return newAuthenticate(by, opts, false)
 }
 
 // newAuthenticate is Authenticate, which puts the principal into the room that the
 // context has for it if it may.
-func newAuthenticate(by Authenticator, opts *Options, room bool) func(http.Handler) http.Handler {
-	if by == nil {
-		panic("middleware: want an authenticator")
-	}
+func newAuthenticate(by Authenticator, opts *Options, room bool) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.Authenticate"
-	o := opts.withDefaults()
+	if by == nil {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no authenticator", tenancy.ErrInvalid))
+	}
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			t, err := tenantOf(r, op)
@@ -125,7 +127,7 @@ func newAuthenticate(by Authenticator, opts *Options, room bool) func(http.Handl
 			}
 			o.refuseAt(slog.LevelInfo, w, r, tenancy.Wrap(op, t.ID, err))
 		})
-	}
+	}, nil
 }
 
 // challenge tells a client what credentials are wanted, unless the application does.
@@ -184,22 +186,24 @@ func PrincipalOf(ctx context.Context) (*Principal, bool) {
 }
 
 // RequireScope lets a request pass whose principal has the scope, behind
-// [Authenticate]; others are refused with [tenancy.ErrForbidden]. It panics if the
-// scope is none: one or more printable ASCII characters without space, quote and
-// backslash (RFC 6749, section 3.3).
-func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
+// [Authenticate]; others are refused with [tenancy.ErrForbidden].
+//
+// A scope is one or more printable ASCII characters without space, quote and backslash
+// (RFC 6749, section 3.3). Anything else is an error that wraps [tenancy.ErrInvalid].
+func RequireScope(scope string, opts *Options) (func(http.Handler) http.Handler, error) {
+	const op = "middleware.RequireScope"
 	if !credential.IsScope(scope) {
-		panic(fmt.Sprintf("middleware: %q is no scope", scope))
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: scope %q", tenancy.ErrInvalid, scope))
 	}
 	text := `Bearer error="insufficient_scope", scope="` + scope + `"`
 	refusal := fmt.Errorf("%w: without the scope %s", tenancy.ErrForbidden, scope)
-	return guardPrincipal("middleware.RequireScope", opts, func(w http.ResponseWriter, _ *http.Request, p *Principal, _ *tenancy.Tenant) error {
+	return guardPrincipal(op, opts, func(w http.ResponseWriter, _ *http.Request, p *Principal, _ *tenancy.Tenant) error {
 		if p.Can(scope) {
 			return nil
 		}
 		challenge(w, text)
 		return refusal
-	})
+	}), nil
 }
 
 // Authorize lets a request pass that the function has no error for, behind
@@ -208,18 +212,21 @@ func RequireScope(scope string, opts *Options) func(http.Handler) http.Handler {
 // error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal,
 // [tenancy.ErrUnauthenticated] one of a stranger who may come back with credentials,
 // and [tenancy.ErrNotFound] one that tells the log alone that there is such a tenant.
-func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) func(http.Handler) http.Handler {
+//
+// A nil function is an error that wraps [tenancy.ErrInvalid].
+func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) (func(http.Handler) http.Handler, error) {
+	const op = "middleware.Authorize"
 	if may == nil {
-		panic("middleware: want a function that says who may")
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no function that says who may", tenancy.ErrInvalid))
 	}
-	return guardPrincipal("middleware.Authorize", opts, func(_ http.ResponseWriter, r *http.Request, p *Principal, t *tenancy.Tenant) error {
+	return guardPrincipal(op, opts, func(_ http.ResponseWriter, r *http.Request, p *Principal, t *tenancy.Tenant) error {
 		return may(r.Context(), p, t)
-	})
+	}), nil
 }
 
 // guardPrincipal is guard for what stands behind Authenticate.
 func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *http.Request, *Principal, *tenancy.Tenant) error) func(http.Handler) http.Handler {
-	o := opts.withDefaults()
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			t, err := tenantOf(r, op)

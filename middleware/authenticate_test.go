@@ -124,7 +124,7 @@ func TestAPIKeys(t *testing.T) {
 	// Right in form, with an ID that there is; made by somebody who can compute checksums.
 	forged := forge(s.acme.ID, id)
 
-	h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, nil), quiet))
+	h := through(tenancy.Must(middleware.Tenant(s, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), quiet)))
 	const auth, header = "Authorization", "X-Api-Key"
 	const none, bad = "Bearer", `Bearer error="invalid_token"`
 	for _, tt := range []struct {
@@ -203,7 +203,7 @@ func TestAPIKeysLog(t *testing.T) {
 		far + "x":               "not authenticated: a malformed API key",
 	} {
 		var b bytes.Buffer
-		h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, nil), logTo(&b)))
+		h := through(tenancy.Must(middleware.Tenant(s, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), logTo(&b))))
 		h(&spy{}).ServeHTTP(httptest.NewRecorder(), at(s.acme, "X-API-Key", sent))
 		if got, want := readRecord(t, &b).Error, "middleware.Authenticate: tenant id-acme: "+want; got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -226,7 +226,7 @@ func TestAPIKeysExpire(t *testing.T) {
 		if _, _, err := s.keys.Rotate(t.Context(), s.acme.ID, oldID, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
+		h := through(tenancy.Must(middleware.Tenant(s, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), quiet)))(&spy{})
 		check := func(want answer) {
 			t.Helper()
 			for _, text := range []string{key, old} {
@@ -271,8 +271,8 @@ func TestAPIKeysAddress(t *testing.T) {
 		{"Unix socket", "@", []string{"198.51.100.7"}, forbidden},
 		{"none", "", nil, forbidden},
 	} {
-		h := through(middleware.Tenant(s, bySubdomain, quiet),
-			middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Proxies: proxies}), quiet))(&spy{})
+		h := through(tenancy.Must(middleware.Tenant(s, bySubdomain, quiet)),
+			tenancy.Must(middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Proxies: proxies}), quiet)))(&spy{})
 		r := at(s.acme, "X-API-Key", key)
 		r.RemoteAddr = tt.peer
 		r.Header["X-Forwarded-For"] = tt.forwarded
@@ -294,7 +294,7 @@ func TestAPIKeysTellOfUses(t *testing.T) {
 		}
 		got = append(got, string(tenant)+" "+key)
 	}
-	h := through(middleware.Tenant(s, bySubdomain, quiet), middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Used: used}), quiet))(&spy{})
+	h := through(tenancy.Must(middleware.Tenant(s, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, &middleware.KeyAuthenticatorOptions{Used: used}), quiet)))(&spy{})
 	for _, text := range []string{key, "", far, forge(s.acme.ID, id), key} {
 		ask(t, h, at(s.acme, "X-API-Key", text))
 	}
@@ -358,7 +358,7 @@ func TestKeyAtAnotherTenant(t *testing.T) {
 	keys[s.acme], _ = s.issue(t, s.acme, catalog.APIKeySpec{})
 	keys[s.globex], _ = s.issue(t, s.globex, catalog.APIKeySpec{})
 	byKey := tenancy.Must(resolver.NewAPIKey("test"))
-	guard := middleware.Authenticate(newKeys(t, nil), quiet)
+	guard := tenancy.Must(middleware.Authenticate(newKeys(t, nil), quiet))
 	for name, strategy := range strategies(t) {
 		for _, to := range []*tenancy.Tenant{s.acme, s.globex} {
 			for of, key := range keys {
@@ -373,11 +373,11 @@ func TestKeyAtAnotherTenant(t *testing.T) {
 					want answer
 				}{
 					"alone": {strategy.by, want},
-					"agree": {resolver.Agree(s, strategy.by, byKey), agreed},
+					"agree": {tenancy.Must(resolver.Agree(s, strategy.by, byKey)), agreed},
 					"first": {resolver.First(strategy.by, byKey), want},
 				} {
 					next := &spy{}
-					if got := ask(t, through(middleware.Tenant(s, tt.by, quiet), guard)(next), r); got != tt.want {
+					if got := ask(t, through(tenancy.Must(middleware.Tenant(s, tt.by, quiet)), guard)(next), r); got != tt.want {
 						t.Errorf("%s, %s: %s's key at %s: got %+v, want %+v", name, how, of.Slug, to.Slug, got, tt.want)
 					}
 					if len(next.got) > 0 && tt.want != passed {
@@ -390,7 +390,7 @@ func TestKeyAtAnotherTenant(t *testing.T) {
 	// The key alone names its tenant.
 	for of, key := range keys {
 		var seen *tenancy.Tenant
-		h := through(middleware.Tenant(s, byKey, quiet), guard)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		h := through(tenancy.Must(middleware.Tenant(s, byKey, quiet)), guard)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			seen, _ = tenancy.FromContext(r.Context())
 		}))
 		r := get("/")
@@ -413,7 +413,7 @@ func TestKeysAreNotShown(t *testing.T) {
 	gone := credential.NewKey("test", "nobody").Text
 	resolvers := map[string]resolver.Resolver{
 		"subdomain": bySubdomain, "key": tenancy.Must(resolver.NewAPIKey("test")),
-		"agree": resolver.Agree(s, bySubdomain, tenancy.Must(resolver.NewAPIKey("test"))),
+		"agree": tenancy.Must(resolver.Agree(s, bySubdomain, tenancy.Must(resolver.NewAPIKey("test")))),
 	}
 	for how, by := range resolvers {
 		for _, find := range []tenancy.Finder{s, failing(tenancy.ErrUnavailable), newFinder()} {
@@ -428,7 +428,7 @@ func TestKeysAreNotShown(t *testing.T) {
 						refused = err
 						middleware.Problem(w, r, err)
 					}
-					h := through(middleware.Tenant(find, by, opts), middleware.Authenticate(newKeys(t, nil), opts), middleware.RequireScope("admin", opts))
+					h := through(tenancy.Must(middleware.Tenant(find, by, opts)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), opts)), tenancy.Must(middleware.RequireScope("admin", opts)))
 					w := httptest.NewRecorder()
 					h(&spy{}).ServeHTTP(w, at(s.acme, header...))
 					secret := sent[len(sent)-30:]
@@ -462,7 +462,7 @@ func TestFloodOfKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = cache.Close() }()
-		h := through(middleware.Tenant(cache, tenancy.Must(resolver.NewAPIKey("test")), quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
+		h := through(tenancy.Must(middleware.Tenant(cache, tenancy.Must(resolver.NewAPIKey("test")), quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), quiet)))(&spy{})
 		flood := func(ids ...tenancy.ID) (asked int64, took time.Duration) {
 			finds.Store(0)
 			start := time.Now()
@@ -524,7 +524,7 @@ func TestAuthenticate(t *testing.T) {
 	} {
 		next := &spy{}
 		w := httptest.NewRecorder()
-		through(middleware.Tenant(find, bySubdomain, quiet), middleware.Authenticate(tt.by, quiet))(next).ServeHTTP(w, at(acme))
+		through(tenancy.Must(middleware.Tenant(find, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(tt.by, quiet)))(next).ServeHTTP(w, at(acme))
 		if got := answerOf(t, w); got != tt.want || w.Header().Get("WWW-Authenticate") != tt.challenge {
 			t.Errorf("%s: got %+v %q, want %+v %q", tt.name, got, w.Header().Get("WWW-Authenticate"), tt.want, tt.challenge)
 		}
@@ -544,12 +544,12 @@ func TestChallengeOfTheHost(t *testing.T) {
 	t.Parallel()
 	acme := newTenant("acme", tenancy.StatusActive)
 	for name, guard := range map[string]func(http.Handler) http.Handler{
-		"Authenticate": middleware.Authenticate(by(nil, tenancy.ErrUnauthenticated), quiet),
-		"RequireScope": through(middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID}, nil), quiet), middleware.RequireScope("x", quiet)),
+		"Authenticate": tenancy.Must(middleware.Authenticate(by(nil, tenancy.ErrUnauthenticated), quiet)),
+		"RequireScope": through(tenancy.Must(middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID}, nil), quiet)), tenancy.Must(middleware.RequireScope("x", quiet))),
 	} {
 		w := httptest.NewRecorder()
 		w.Header().Set("WWW-Authenticate", "DPoP")
-		through(middleware.Tenant(newFinder(acme), bySubdomain, quiet), guard)(&spy{}).ServeHTTP(w, at(acme))
+		through(tenancy.Must(middleware.Tenant(newFinder(acme), bySubdomain, quiet)), guard)(&spy{}).ServeHTTP(w, at(acme))
 		if got := w.Header().Values("WWW-Authenticate"); w.Code == http.StatusOK || len(got) != 1 || got[0] != "DPoP" {
 			t.Errorf("%s: got %d with %q, want a refusal with the host's", name, w.Code, got)
 		}
@@ -569,10 +569,10 @@ func TestAuthenticateWithoutTenant(t *testing.T) {
 		return nil
 	}
 	for name, guard := range map[string]func(http.Handler) http.Handler{
-		"Authenticate": middleware.Authenticate(never, quiet), "RequireScope": middleware.RequireScope("x", quiet), "Authorize": middleware.Authorize(may, quiet),
+		"Authenticate": tenancy.Must(middleware.Authenticate(never, quiet)), "RequireScope": tenancy.Must(middleware.RequireScope("x", quiet)), "Authorize": tenancy.Must(middleware.Authorize(may, quiet)),
 	} {
 		r := get("/")
-		if got := ask(t, through(middleware.Optional(find, bySubdomain, quiet), guard)(&spy{}), r); got != unresolved {
+		if got := ask(t, through(tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), guard)(&spy{}), r); got != unresolved {
 			t.Errorf("%s, central: got %+v, want %+v", name, got, unresolved)
 		}
 		if got := ask(t, guard(&spy{}), r); got != internal {
@@ -580,9 +580,9 @@ func TestAuthenticateWithoutTenant(t *testing.T) {
 		}
 	}
 	for name, guard := range map[string]func(http.Handler) http.Handler{
-		"RequireScope": middleware.RequireScope("x", quiet), "Authorize": middleware.Authorize(may, quiet),
+		"RequireScope": tenancy.Must(middleware.RequireScope("x", quiet)), "Authorize": tenancy.Must(middleware.Authorize(may, quiet)),
 	} {
-		if got := ask(t, through(middleware.Tenant(find, bySubdomain, quiet), guard)(&spy{}), at(newTenant("acme", ""))); got != internal {
+		if got := ask(t, through(tenancy.Must(middleware.Tenant(find, bySubdomain, quiet)), guard)(&spy{}), at(newTenant("acme", ""))); got != internal {
 			t.Errorf("%s without Authenticate: got %+v, want %+v", name, got, internal)
 		}
 	}
@@ -593,7 +593,7 @@ func TestPrincipalOf(t *testing.T) {
 	t.Parallel()
 	acme, globex := newTenant("acme", tenancy.StatusActive), newTenant("globex", tenancy.StatusActive)
 	next := &spy{}
-	through(middleware.Tenant(newFinder(acme), bySubdomain, quiet), middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID}, nil), quiet))(next).
+	through(tenancy.Must(middleware.Tenant(newFinder(acme), bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID}, nil), quiet)))(next).
 		ServeHTTP(httptest.NewRecorder(), at(acme))
 	ctx := next.got[0].Context()
 	if p, ok := middleware.PrincipalOf(ctx); !ok || p.Tenant != acme.ID {
@@ -622,9 +622,9 @@ func TestRequireScope(t *testing.T) {
 		{[]string{"notes:read notes:write"}, forbidden},
 	} {
 		w := httptest.NewRecorder()
-		through(middleware.Tenant(newFinder(acme), bySubdomain, quiet),
-			middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID, Scopes: tt.has}, nil), quiet),
-			middleware.RequireScope("notes:write", quiet))(&spy{}).ServeHTTP(w, at(acme))
+		through(tenancy.Must(middleware.Tenant(newFinder(acme), bySubdomain, quiet)),
+			tenancy.Must(middleware.Authenticate(by(&middleware.Principal{Tenant: acme.ID, Scopes: tt.has}, nil), quiet)),
+			tenancy.Must(middleware.RequireScope("notes:write", quiet)))(&spy{}).ServeHTTP(w, at(acme))
 		challenge := ""
 		if tt.want == forbidden {
 			challenge = `Bearer error="insufficient_scope", scope="notes:write"`
@@ -656,7 +656,7 @@ func TestAuthorize(t *testing.T) {
 			}
 			return tt.err
 		}
-		h := through(middleware.Tenant(newFinder(acme), bySubdomain, quiet), middleware.Authenticate(by(ann, nil), quiet), middleware.Authorize(may, quiet))
+		h := through(tenancy.Must(middleware.Tenant(newFinder(acme), bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(by(ann, nil), quiet)), tenancy.Must(middleware.Authorize(may, quiet)))
 		next := &spy{}
 		if got := ask(t, h(next), at(acme)); got != tt.want || (len(next.got) == 1) != (tt.want == passed) {
 			t.Errorf("%v: got %+v and %d calls, want %+v", tt.err, got, len(next.got), tt.want)
@@ -664,26 +664,21 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-func TestAuthenticationPanicsOnMistakes(t *testing.T) {
+func TestAuthenticationRefusesMistakes(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]func(){
-		"no authenticator": func() { middleware.Authenticate(nil, nil) },
-		"no function":      func() { middleware.Authorize(nil, nil) },
-		"no scope":         func() { middleware.RequireScope("", nil) },
-		"two scopes":       func() { middleware.RequireScope("a b", nil) },
-		"a quote":          func() { middleware.RequireScope(`a"b`, nil) },
-		"a backslash":      func() { middleware.RequireScope(`a\b`, nil) },
-		"a line":           func() { middleware.RequireScope("a\nb", nil) },
-		"no ASCII":         func() { middleware.RequireScope("é", nil) },
+	for name, make := range map[string]func() (func(http.Handler) http.Handler, error){
+		"no authenticator": func() (func(http.Handler) http.Handler, error) { return middleware.Authenticate(nil, nil) },
+		"no function":      func() (func(http.Handler) http.Handler, error) { return middleware.Authorize(nil, nil) },
+		"no scope":         func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope("", nil) },
+		"two scopes":       func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope("a b", nil) },
+		"a quote":          func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope(`a"b`, nil) },
+		"a backslash":      func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope(`a\b`, nil) },
+		"a line":           func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope("a\nb", nil) },
+		"no ASCII":         func() (func(http.Handler) http.Handler, error) { return middleware.RequireScope("é", nil) },
 	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: got no panic", name)
-				}
-			}()
-			f()
-		}()
+		if m, err := make(); m != nil || !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid and no middleware", name, err)
+		}
 	}
 	if _, err := middleware.NewKeyAuthenticator("No", nil); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a prefix that is none: got %v, want ErrInvalid", err)
@@ -721,7 +716,7 @@ func TestRevocationReachesReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := through(middleware.Tenant(there, bySubdomain, quiet), middleware.Authenticate(newKeys(t, nil), quiet))(&spy{})
+	h := through(tenancy.Must(middleware.Tenant(there, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(newKeys(t, nil), quiet)))(&spy{})
 	await := func(key string, want answer) time.Duration {
 		t.Helper()
 		since := time.Now()
@@ -756,8 +751,8 @@ func TestAuthorizeChallenges(t *testing.T) {
 		return &middleware.Principal{Tenant: t.ID}, nil
 	})
 	for err, want := range map[error]string{tenancy.ErrUnauthenticated: "Bearer", tenancy.ErrForbidden: ""} {
-		h := as(newTenant("acme", tenancy.StatusActive), middleware.Authenticate(stranger, quiet)(middleware.Authorize(
-			func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, quiet)(&spy{})))
+		h := as(newTenant("acme", tenancy.StatusActive), tenancy.Must(middleware.Authenticate(stranger, quiet))(tenancy.Must(middleware.Authorize(
+			func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, quiet))(&spy{})))
 		if w := serveTo(h, get("/")); w.Header().Get("WWW-Authenticate") != want {
 			t.Errorf("%v: got %d, WWW-Authenticate %q, want %q", err, w.Code, w.Header().Get("WWW-Authenticate"), want)
 		}

@@ -72,17 +72,17 @@ func BenchmarkTenant(b *testing.B) {
 		find := newFinder(tenants...)
 		size := fmt.Sprintf("tenants=%d/", n)
 		benchmark(b, size+"baseline", baseline(tenants[0]), hosts)
-		benchmark(b, size+"Subdomain", middleware.Tenant(find, bySubdomain, quiet)(empty), hosts)
-		benchmark(b, size+"Path", middleware.Tenant(find, byPath, quiet)(empty), paths)
+		benchmark(b, size+"Subdomain", tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(empty), hosts)
+		benchmark(b, size+"Path", tenancy.Must(middleware.Tenant(find, byPath, quiet))(empty), paths)
 		// Host and Path answer, and are looked up to be compared; Subdomain is silent.
-		benchmark(b, size+"Agree", middleware.Tenant(find, resolver.Agree(find, bySubdomain, byPath, byHost), quiet)(empty), agreeing)
+		benchmark(b, size+"Agree", tenancy.Must(middleware.Tenant(find, tenancy.Must(resolver.Agree(find, bySubdomain, byPath, byHost)), quiet))(empty), agreeing)
 	}
 }
 
 // BenchmarkRefused shows the price of a request for a tenant that is unknown.
 func BenchmarkRefused(b *testing.B) {
 	find := newFinder(newTenant("acme", tenancy.StatusActive))
-	h := middleware.Tenant(find, bySubdomain, quiet)(empty)
+	h := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(empty)
 	requests := func(accept string) (all []*http.Request) {
 		for i := range 1000 {
 			all = append(all, benchRequest(fmt.Sprintf("ghost-%d.example.com", i), "/", http.Header{"Accept": {accept}}))

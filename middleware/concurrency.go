@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"net/http"
@@ -46,17 +47,7 @@ const (
 //
 // A request without a tenant passes.
 func Concurrency(opts *ConcurrencyOptions) func(http.Handler) http.Handler {
-	var o ConcurrencyOptions
-	if opts != nil {
-		o = *opts
-	}
-	o.Options = o.withDefaults()
-	if o.Limit == nil {
-		o.Limit = func(t *tenancy.Tenant) (int64, bool) { n, ok := t.Limits["concurrency"]; return n, ok }
-	}
-	o.Max = orDefault(o.Max, defaultInFlight)
-	o.Queue = orDefault(o.Queue, defaultQueue)
-	o.Wait = orDefault(o.Wait, defaultWait)
+	o := opts.complete()
 	g := newGates()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,11 +76,19 @@ func Concurrency(opts *ConcurrencyOptions) func(http.Handler) http.Handler {
 	}
 }
 
-func orDefault[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
+func (o *ConcurrencyOptions) complete() ConcurrencyOptions {
+	var c ConcurrencyOptions
+	if o != nil {
+		c = *o
 	}
-	return v
+	c.Options = c.Options.complete()
+	if c.Limit == nil {
+		c.Limit = func(t *tenancy.Tenant) (int64, bool) { n, ok := t.Limits["concurrency"]; return n, ok }
+	}
+	c.Max = cmp.Or(c.Max, defaultInFlight)
+	c.Queue = cmp.Or(c.Queue, defaultQueue)
+	c.Wait = cmp.Or(c.Wait, defaultWait)
+	return c
 }
 
 // gates are those of all tenants that have requests under way.

@@ -33,16 +33,16 @@ func ExampleRateLimit() {
 	editAcme(cat, func(t *tenancy.Tenant) {
 		t.Limits = map[string]int64{"rate.tenant": 6000, "rate.address.login": 1}
 	})
-	limit := middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{
+	limit := tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{
 		Class: func(r *http.Request) string {
 			if r.URL.Path == "/login" {
 				return "login"
 			}
 			return ""
 		},
-	})
+	}))
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	h := middleware.Tenant(cat, bySubdomain, nil)(limit(hello))
+	h := tenancy.Must(middleware.Tenant(cat, bySubdomain, nil))(limit(hello))
 
 	for _, path := range []string{"/notes", "/login", "/login"} {
 		w := httptest.NewRecorder()
@@ -70,12 +70,12 @@ func ExampleAllowIPs() {
 	if err != nil {
 		panic(err)
 	}
-	allow := middleware.AllowIPs(&middleware.AllowIPsOptions{
+	allow := tenancy.Must(middleware.AllowIPs(&middleware.AllowIPsOptions{
 		Proxies: proxies,
 		Deny:    []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")},
-	})
+	}))
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	h := middleware.Tenant(cat, bySubdomain, nil)(allow(hello))
+	h := tenancy.Must(middleware.Tenant(cat, bySubdomain, nil))(allow(hello))
 
 	for _, client := range []string{"192.0.2.1", "192.0.2.66", "203.0.113.7", "192.0.2.1, 203.0.113.7"} {
 		r := httptest.NewRequest(http.MethodGet, "http://acme.example.com/", nil)
@@ -106,7 +106,7 @@ func ExampleConcurrency() {
 		}
 	})
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	h = middleware.Tenant(openCatalog(), bySubdomain, nil)(limit(slow))
+	h = tenancy.Must(middleware.Tenant(openCatalog(), bySubdomain, nil))(limit(slow))
 
 	fmt.Println("first:", ask("/outer"))
 	fmt.Println("afterwards:", ask("/inner"))
@@ -119,7 +119,7 @@ func ExampleConcurrency() {
 func ExampleHomepage() {
 	cat := openCatalog()
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	h := middleware.Tenant(cat, bySubdomain, nil)(middleware.Homepage("/login", nil)(hello))
+	h := tenancy.Must(middleware.Tenant(cat, bySubdomain, nil))(tenancy.Must(middleware.Homepage("/login", nil))(hello))
 	ask := func() {
 		for _, path := range []string{"/", "/notes"} {
 			w := httptest.NewRecorder()
@@ -143,7 +143,7 @@ func ExampleSkip() {
 			middleware.Problem(w, r, tenancy.ErrForbidden)
 		})
 	}
-	h := middleware.Skip([]string{"/assets/", "/favicon.ico"}, closed)(hello)
+	h := tenancy.Must(middleware.Skip([]string{"/assets/", "/favicon.ico"}, closed))(hello)
 	for _, path := range []string{"/assets/app.css", "/favicon.ico", "/admin", "/assets/..%2Fadmin", "/assets/../admin", "/assets//x"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -52,14 +52,14 @@ func ExampleTenant() {
 	stranger := middleware.AuthenticatorFunc(func(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 		return &middleware.Principal{Tenant: t.ID}, nil // of users, see the example of Authorize
 	})
-	mayUse := middleware.Authorize(func(_ context.Context, _ *middleware.Principal, t *tenancy.Tenant) error {
+	mayUse := tenancy.Must(middleware.Authorize(func(_ context.Context, _ *middleware.Principal, t *tenancy.Tenant) error {
 		if t.Slug != "acme" { // whose notes are public
 			return tenancy.ErrForbidden
 		}
 		return nil
-	}, nil)
+	}, nil))
 	byPath := tenancy.Must(resolver.NewPath("/t/", nil))
-	h := middleware.Tenant(openCatalog(), byPath, nil)(middleware.Authenticate(stranger, nil)(mayUse(mux)))
+	h := tenancy.Must(middleware.Tenant(openCatalog(), byPath, nil))(tenancy.Must(middleware.Authenticate(stranger, nil))(mayUse(mux)))
 
 	show(h, "/t/acme/notes/7")
 	show(h, "/t/ghost/notes/7")
@@ -84,7 +84,7 @@ func ExampleOptional() {
 	mux.Handle("/signup", centralOnly(say("the sign-up page")))
 	mux.Handle("/health", say("the health"))
 	bySubdomain := tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil))
-	h := middleware.Optional(openCatalog(), bySubdomain, nil)(mux)
+	h := tenancy.Must(middleware.Optional(openCatalog(), bySubdomain, nil))(mux)
 
 	for _, url := range []string{
 		"http://acme.example.com/notes", "http://example.com/signup", "http://example.com/health", "http://acme.example.com/health",
@@ -125,10 +125,10 @@ func ExampleAuthenticate() {
 		p, _ := middleware.PrincipalOf(r.Context())
 		fmt.Fprintf(w, "the notes of %s, for a key with %v", t.Name, p.Scopes)
 	})
-	mayWrite := middleware.RequireScope("notes:write", nil)
+	mayWrite := tenancy.Must(middleware.RequireScope("notes:write", nil))
 	mux.Handle("POST /notes", mayWrite(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "written") })))
 	byKey := tenancy.Must(resolver.NewAPIKey("shop_live")) // or by host, path, …: the key is verified for that tenant alone
-	h := middleware.Tenant(cat, byKey, nil)(middleware.Authenticate(authenticate, nil)(mux))
+	h := tenancy.Must(middleware.Tenant(cat, byKey, nil))(tenancy.Must(middleware.Authenticate(authenticate, nil))(mux))
 
 	acme, err := cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
 	if err != nil {
@@ -179,18 +179,18 @@ func ExampleAuthorize() {
 		}
 		return &middleware.Principal{Tenant: t.ID, Subject: user}, nil // a login is for all tenants: Authorize says for which
 	})
-	mayUse := middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
+	mayUse := tenancy.Must(middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
 		if !slices.Contains(members[p.Subject], t.Slug) {
 			return tenancy.ErrForbidden
 		}
 		return nil
-	}, nil)
+	}, nil))
 	cat := openCatalog()
 	if _, err := cat.Create(context.Background(), &tenancy.Tenant{Slug: "globex", Status: tenancy.StatusActive}); err != nil {
 		panic(err)
 	}
 	byPath := tenancy.Must(resolver.NewPath("/t/", nil))
-	h := middleware.Tenant(cat, byPath, nil)(middleware.Authenticate(byLogin, nil)(mayUse(
+	h := tenancy.Must(middleware.Tenant(cat, byPath, nil))(tenancy.Must(middleware.Authenticate(byLogin, nil))(mayUse(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p, _ := middleware.PrincipalOf(r.Context())
 			fmt.Fprint(w, "hello ", p.Subject)
@@ -222,13 +222,13 @@ func ExampleAuthorize_header() {
 		}
 		return &middleware.Principal{Tenant: t.ID, Subject: users[0]}, nil
 	})
-	mayUse := middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
+	mayUse := tenancy.Must(middleware.Authorize(func(_ context.Context, p *middleware.Principal, t *tenancy.Tenant) error {
 		if p.Subject != "ann" || t.Slug != "acme" {
 			return tenancy.ErrNotFound // nobody learns which tenants there are
 		}
 		return nil
-	}, nil)
-	h := middleware.Tenant(openCatalog(), byHeader, nil)(middleware.Authenticate(byGateway, nil)(mayUse(
+	}, nil))
+	h := tenancy.Must(middleware.Tenant(openCatalog(), byHeader, nil))(tenancy.Must(middleware.Authenticate(byGateway, nil))(mayUse(
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))))
 
 	for _, users := range [][]string{{"ann"}, {"bob"}, {}, {"ann", "bob"}} {

@@ -45,7 +45,7 @@ func CentralOnly(opts *Options) func(http.Handler) http.Handler {
 }
 
 func guard(opts *Options, check func(*http.Request) error) func(http.Handler) http.Handler {
-	o := opts.withDefaults()
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := check(r); err != nil {

@@ -23,14 +23,14 @@ func TestAccess(t *testing.T) {
 		host                 string
 		require, centralOnly answer
 	}{
-		{"Optional, tenant", middleware.Optional(find, bySubdomain, quiet), "acme.example.com", passed, unknown},
-		{"Optional, central", middleware.Optional(find, bySubdomain, quiet), "example.com", unresolved, passed},
-		{"Optional, unknown", middleware.Optional(find, bySubdomain, quiet), "ghost.example.com", unknown, unknown},
-		{"Optional, not active", middleware.Optional(find, bySubdomain, quiet), "closed.example.com", suspended, suspended},
-		{"Optional, malformed", middleware.Optional(find, bySubdomain, quiet), "a_b.example.com", invalid, invalid},
-		{"Optional, catalog down", middleware.Optional(failing(tenancy.ErrUnavailable), bySubdomain, quiet), "acme.example.com", down, down},
-		{"Tenant, tenant", middleware.Tenant(find, bySubdomain, quiet), "acme.example.com", passed, unknown},
-		{"Tenant, central", middleware.Tenant(find, bySubdomain, quiet), "example.com", unresolved, unresolved},
+		{"Optional, tenant", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), "acme.example.com", passed, unknown},
+		{"Optional, central", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), "example.com", unresolved, passed},
+		{"Optional, unknown", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), "ghost.example.com", unknown, unknown},
+		{"Optional, not active", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), "closed.example.com", suspended, suspended},
+		{"Optional, malformed", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), "a_b.example.com", invalid, invalid},
+		{"Optional, catalog down", tenancy.Must(middleware.Optional(failing(tenancy.ErrUnavailable), bySubdomain, quiet)), "acme.example.com", down, down},
+		{"Tenant, tenant", tenancy.Must(middleware.Tenant(find, bySubdomain, quiet)), "acme.example.com", passed, unknown},
+		{"Tenant, central", tenancy.Must(middleware.Tenant(find, bySubdomain, quiet)), "example.com", unresolved, unresolved},
 		{"no resolution", bare, "acme.example.com", internal, internal},
 		{"no resolution, central host", bare, "example.com", internal, internal},
 	} {
@@ -77,17 +77,17 @@ func TestRefuse(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 	}}
 	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusBlocked))
-	central := middleware.Optional(find, bySubdomain, quiet)
+	central := tenancy.Must(middleware.Optional(find, bySubdomain, quiet))
 	for name, tt := range map[string]struct {
 		h      http.Handler
 		host   string
 		want   error
 		tenant tenancy.ID
 	}{
-		"Tenant, unresolved":      {middleware.Tenant(find, bySubdomain, opts)(&spy{}), "example.com", tenancy.ErrUnresolved, ""},
-		"Tenant, not active":      {middleware.Tenant(find, bySubdomain, opts)(&spy{}), "closed.example.com", tenancy.ErrNotActive, "id-closed"},
-		"Optional, unknown":       {middleware.Optional(find, bySubdomain, opts)(&spy{}), "ghost.example.com", tenancy.ErrNotFound, ""},
-		"Optional, odd":           {middleware.Optional(failing(errOdd), bySubdomain, opts)(&spy{}), "acme.example.com", errOdd, ""},
+		"Tenant, unresolved":      {tenancy.Must(middleware.Tenant(find, bySubdomain, opts))(&spy{}), "example.com", tenancy.ErrUnresolved, ""},
+		"Tenant, not active":      {tenancy.Must(middleware.Tenant(find, bySubdomain, opts))(&spy{}), "closed.example.com", tenancy.ErrNotActive, "id-closed"},
+		"Optional, unknown":       {tenancy.Must(middleware.Optional(find, bySubdomain, opts))(&spy{}), "ghost.example.com", tenancy.ErrNotFound, ""},
+		"Optional, odd":           {tenancy.Must(middleware.Optional(failing(errOdd), bySubdomain, opts))(&spy{}), "acme.example.com", errOdd, ""},
 		"Require, central":        {central(middleware.Require(opts)(&spy{})), "example.com", tenancy.ErrUnresolved, ""},
 		"Require, bare":           {middleware.Require(opts)(&spy{}), "example.com", tenancy.ErrNoTenant, ""},
 		"CentralOnly with tenant": {central(middleware.CentralOnly(opts)(&spy{})), "acme.example.com", tenancy.ErrNotFound, "id-acme"},

@@ -20,15 +20,16 @@ import (
 // as the record is known here.
 //
 // The place is what stands here, behind [PathPrefix] if it is a path: nothing of
-// the request is in it that could lead to another host. Homepage panics if it is
-// neither a path that begins with one slash, other than "/", nor an absolute URL
-// with http or https and a host.
-func Homepage(off string, opts *Options) func(http.Handler) http.Handler {
+// the request is in it that could lead to another host. A place that is neither a path
+// that begins with one slash, other than "/", nor an absolute URL with http or https
+// and a host is an error that wraps [tenancy.ErrInvalid].
+func Homepage(off string, opts *Options) (func(http.Handler) http.Handler, error) {
+	const op = "middleware.Homepage"
 	isPath, err := place(off)
 	if err != nil {
-		panic("middleware: " + err.Error())
+		return nil, tenancy.Wrap(op, "", err)
 	}
-	o := opts.withDefaults()
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			t, ok := tenancy.FromContext(r.Context())
@@ -44,7 +45,7 @@ func Homepage(off string, opts *Options) func(http.Handler) http.Handler {
 					err = fmt.Errorf("%w: a redirect below %q, want a path", tenancy.ErrInvalid, prefix)
 				}
 				if err != nil {
-					o.refuse(w, r, tenancy.Wrap("middleware.Homepage", t.ID, err))
+					o.refuse(w, r, tenancy.Wrap(op, t.ID, err))
 					return
 				}
 				to = prefix + off
@@ -53,7 +54,7 @@ func Homepage(off string, opts *Options) func(http.Handler) http.Handler {
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusFound)
 		})
-	}
+	}, nil
 }
 
 // isHome reports whether a handler may take the request for one of "/".

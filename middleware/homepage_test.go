@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -46,7 +47,7 @@ func TestHomepage(t *testing.T) {
 		r := httptest.NewRequest(tt.method, "/", nil)
 		r.URL.Path = tt.path
 		next := &spy{}
-		w := serveTo(as(tt.tenant, middleware.Homepage("/login", quiet)(next)), r)
+		w := serveTo(as(tt.tenant, tenancy.Must(middleware.Homepage("/login", quiet))(next)), r)
 		code, to := 302, "/login"
 		if tt.passes {
 			code, to = 204, ""
@@ -65,7 +66,7 @@ func TestHomepageIsSwitched(t *testing.T) {
 	t.Parallel()
 	tenant := withHomepage("on")
 	find := newFinder(tenant)
-	h := middleware.Tenant(find, bySubdomain, quiet)(middleware.Homepage("/login", quiet)(&spy{}))
+	h := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(tenancy.Must(middleware.Homepage("/login", quiet))(&spy{}))
 	for _, tt := range []struct {
 		setting string
 		code    int
@@ -81,7 +82,7 @@ func TestHomepageIsSwitched(t *testing.T) {
 func TestHomepageIsNoOpenRedirect(t *testing.T) {
 	t.Parallel()
 	for _, off := range []string{"/login?next=%2Fnotes#x", "https://www.example.com/tenants?x=1", "http://localhost:8080"} {
-		h := as(withHomepage("off"), middleware.Homepage(off, quiet)(&spy{}))
+		h := as(withHomepage("off"), tenancy.Must(middleware.Homepage(off, quiet))(&spy{}))
 		for _, host := range []string{"evil.test", "//evil.test", "evil.test/..", "https://evil.test", `\evil`, ""} {
 			for _, path := range []string{"/", "", "//", "//.", "/%2f/.."} {
 				r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -103,7 +104,7 @@ func TestHomepageBehindAPrefix(t *testing.T) {
 	tenant := withHomepage("off")
 	find := newFinder(tenant)
 	for off, want := range map[string]string{"/login": "/t/acme/login", "https://www.example.com/": "https://www.example.com/"} {
-		w := serveTo(middleware.Tenant(find, byPath, quiet)(middleware.Homepage(off, quiet)(&spy{})), get("/t/acme/"))
+		w := serveTo(tenancy.Must(middleware.Tenant(find, byPath, quiet))(tenancy.Must(middleware.Homepage(off, quiet))(&spy{})), get("/t/acme/"))
 		if got := w.Header().Get("Location"); w.Code != 302 || got != want {
 			t.Errorf("%s: got %d to %q, want %q", off, w.Code, got, want)
 		}
@@ -115,7 +116,7 @@ func TestHomepageBehindAPrefix(t *testing.T) {
 		})
 		r := get("/")
 		r.URL.Path = prefix
-		w := serveTo(middleware.Tenant(find, by, quiet)(middleware.Homepage("/login", quiet)(&spy{})), r)
+		w := serveTo(tenancy.Must(middleware.Tenant(find, by, quiet))(tenancy.Must(middleware.Homepage("/login", quiet))(&spy{})), r)
 		if got := answerOf(t, w); got != want {
 			t.Errorf("%q: got %+v, want %+v", prefix, got, want)
 		}
@@ -127,20 +128,15 @@ func TestHomepageBehindAPrefix(t *testing.T) {
 	}
 }
 
-func TestHomepagePanics(t *testing.T) {
+func TestHomepageRefusesPlaces(t *testing.T) {
 	t.Parallel()
 	for _, off := range []string{
 		"", "/", "//", "//evil.test", "/?x", "/#x", "/.", "/x/..", `/\evil.test`, `\\evil.test`, "login", "evil.test/x", "?x", "https:", "https:///x", "https:/x",
 		"https://", "https://:80", "https:evil.test", "ftp://evil.test/", "javascript:alert(1)", "data:text/html,x", "https://user@evil.test/", "/lo\ngin", "/\t/evil.test",
 		" /login", "/login ", "https://ex\x00ample.com", "https://exämple.com", "/%zz",
 	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%q: got no panic", off)
-				}
-			}()
-			middleware.Homepage(off, nil)
-		}()
+		if m, err := middleware.Homepage(off, nil); m != nil || !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%q: got %v, want ErrInvalid and no middleware", off, err)
+		}
 	}
 }

@@ -101,7 +101,7 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 			if strings.Contains(tt.name, "prefix") && by.prefix != "/t/acme" {
 				continue
 			}
-			send := serve(t, middleware.Tenant(find, by.resolver, quiet)(tt.handler))
+			send := serve(t, tenancy.Must(middleware.Tenant(find, by.resolver, quiet))(tt.handler))
 			_, from := send("GET " + by.prefix + tt.path + " HTTP/1.1\r\nHost: example.com\r\n\r\n")
 			res, err := http.ReadResponse(from, nil)
 			if err != nil {
@@ -123,7 +123,7 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 func TestRedirectsWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet)(http.RedirectHandler("/notes", http.StatusSeeOther)).
+	tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet))(http.RedirectHandler("/notes", http.StatusSeeOther)).
 		ServeHTTP(w, get("http://acme.example.com/x"))
 	if got := w.Header().Get("Location"); got != "/notes" {
 		t.Errorf("got %q, want /notes", got)
@@ -149,7 +149,7 @@ func TestWriterBehindAPrefix(t *testing.T) {
 			return flushes && !hijacks && pushes
 		},
 	} {
-		srv := httptest.NewUnstartedServer(middleware.Tenant(find, byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		srv := httptest.NewUnstartedServer(tenancy.Must(middleware.Tenant(find, byPath, quiet))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, abilities(w), http.NewResponseController(w).Flush())
 		})))
 		srv.EnableHTTP2 = proto == "HTTP/2.0"
@@ -167,7 +167,7 @@ func TestWriterBehindAPrefix(t *testing.T) {
 	}
 	// One that can nothing.
 	bare := &writer{httptest.NewRecorder()}
-	middleware.Tenant(find, byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	tenancy.Must(middleware.Tenant(find, byPath, quiet))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, ok := w.(http.Flusher); ok {
 			t.Error("got a Flusher, want none")
 		}
@@ -182,7 +182,7 @@ func TestWriterBehindAPrefix(t *testing.T) {
 
 func TestHijackBehindAPrefix(t *testing.T) {
 	t.Parallel()
-	send := serve(t, middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	send := serve(t, tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		hijacker, ok := w.(http.Hijacker)
 		if !ok {
 			t.Errorf("got a %T, want a Hijacker", w)

@@ -46,28 +46,30 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	find := newFinder(newTenant("acme", tenancy.StatusActive), newTenant("closed", tenancy.StatusSuspended))
 	plain := func(f tenancy.Finder) func(*middleware.Options) http.Handler {
-		return func(o *middleware.Options) http.Handler { return middleware.Tenant(f, bySubdomain, o)(&spy{}) }
+		return func(o *middleware.Options) http.Handler {
+			return tenancy.Must(middleware.Tenant(f, bySubdomain, o))(&spy{})
+		}
 	}
 	central := func(guard func(*middleware.Options) func(http.Handler) http.Handler) func(*middleware.Options) http.Handler {
 		return func(o *middleware.Options) http.Handler {
-			return middleware.Optional(find, bySubdomain, quiet)(guard(o)(&spy{}))
+			return tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(guard(o)(&spy{}))
 		}
 	}
 	bare := func(o *middleware.Options) http.Handler { return middleware.Require(o)(&spy{}) }
 	behind := func(guard func(*middleware.Options) func(http.Handler) http.Handler) func(*middleware.Options) http.Handler {
 		return func(o *middleware.Options) http.Handler {
 			ann := by(&middleware.Principal{Tenant: "id-acme", Subject: "ann"}, nil)
-			return through(middleware.Tenant(find, bySubdomain, quiet), middleware.Authenticate(ann, quiet), guard(o))(&spy{})
+			return through(tenancy.Must(middleware.Tenant(find, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(ann, quiet)), guard(o))(&spy{})
 		}
 	}
 	authenticate := func(err error) func(*middleware.Options) func(http.Handler) http.Handler {
 		return func(o *middleware.Options) func(http.Handler) http.Handler {
-			return middleware.Authenticate(by(nil, err), o)
+			return tenancy.Must(middleware.Authenticate(by(nil, err), o))
 		}
 	}
 	authorize := func(err error) func(*middleware.Options) func(http.Handler) http.Handler {
 		return func(o *middleware.Options) func(http.Handler) http.Handler {
-			return middleware.Authorize(func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, o)
+			return tenancy.Must(middleware.Authorize(func(context.Context, *middleware.Principal, *tenancy.Tenant) error { return err }, o))
 		}
 	}
 	for _, tt := range []struct {
@@ -161,7 +163,7 @@ func TestAnswersHaveNothingOfTheError(t *testing.T) {
 			r.Header.Set("Accept", accept)
 			r.Header.Set("X-Secret", secret)
 			w := httptest.NewRecorder()
-			middleware.Tenant(failing(err), bySubdomain, logTo(&b))(&spy{}).ServeHTTP(w, r)
+			tenancy.Must(middleware.Tenant(failing(err), bySubdomain, logTo(&b)))(&spy{}).ServeHTTP(w, r)
 			if got := fmt.Sprint(w.Header(), w.Body); strings.Contains(got, secret) || w.Body.Len() == 0 {
 				t.Errorf("%v: got %q, want an answer without %q", err, got, secret)
 			}
@@ -193,7 +195,7 @@ func TestLogIsBounded(t *testing.T) {
 		var b bytes.Buffer
 		r := get("/")
 		r.Host, r.URL.Path = tt.host, tt.path
-		if got := ask(t, middleware.Tenant(newFinder(), tt.resolve, logTo(&b))(&spy{}), r); got.Code < 400 || got.Code > 499 {
+		if got := ask(t, tenancy.Must(middleware.Tenant(newFinder(), tt.resolve, logTo(&b)))(&spy{}), r); got.Code < 400 || got.Code > 499 {
 			t.Errorf("%s: got %+v, want a refusal", name, got)
 		}
 		if b.Len() > most {
@@ -261,7 +263,7 @@ func TestLogShowsNoSecretOfARequest(t *testing.T) {
 			secret := tt.opts.SecretPaths
 			tt.opts.Options = *logTo(&b)
 			tt.opts.SecretPaths = secret
-			h := middleware.Standard(tt.find, tt.by, &tt.opts)(http.NotFoundHandler())
+			h := tenancy.Must(middleware.Standard(tt.find, tt.by, &tt.opts))(http.NotFoundHandler())
 			r := get(tt.target)
 			if strings.Contains(tt.target, "@") {
 				r.Host = "user:SECRET@acme.example.com"
@@ -288,7 +290,7 @@ func TestLogNamesTheLimitedAddress(t *testing.T) {
 	var b bytes.Buffer
 	acme := newTenant("acme", tenancy.StatusActive)
 	acme.Limits = map[string]int64{"rate.address": 0}
-	h := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{Options: *logTo(&b)})(&spy{})
+	h := tenancy.Must(middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{Options: *logTo(&b)}))(&spy{})
 	r := get("http://acme.example.com/")
 	r.RemoteAddr = "[2001:db8::7]:9"
 	h.ServeHTTP(httptest.NewRecorder(), r)

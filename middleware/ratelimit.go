@@ -56,18 +56,13 @@ type RateLimitOptions struct {
 // are not named. When several RateLimit follow each other each adds its own.
 //
 // When the limiter cannot tell, the request is answered as unavailable.
-func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) func(http.Handler) http.Handler {
+//
+// A nil limiter is an error that wraps [tenancy.ErrInvalid].
+func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) (func(http.Handler) http.Handler, error) {
 	if limiter == nil {
-		panic("middleware: want a limiter")
+		return nil, tenancy.Wrap("middleware.RateLimit", "", fmt.Errorf("%w: no limiter", tenancy.ErrInvalid))
 	}
-	var o RateLimitOptions
-	if opts != nil {
-		o = *opts
-	}
-	o.Options = o.withDefaults()
-	if o.Rate == nil {
-		o.Rate = ratelimit.RateOf
-	}
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := counts.Get().(*count)
@@ -79,7 +74,19 @@ func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) func(http.Hand
 			}
 			next.ServeHTTP(w, r)
 		})
+	}, nil
+}
+
+func (o *RateLimitOptions) complete() RateLimitOptions {
+	var c RateLimitOptions
+	if o != nil {
+		c = *o
 	}
+	c.Options = c.Options.complete()
+	if c.Rate == nil {
+		c.Rate = ratelimit.RateOf
+	}
+	return c
 }
 
 // LimitedError says why there is too much. It wraps [tenancy.ErrLimited].

@@ -98,7 +98,7 @@ func TestRateLimitHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			next := &spy{}
-			h := as(limited("acme", tt.limits), middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil))(next))
+			h := as(limited("acme", tt.limits), tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil)))(next))
 			w := serveTo(h, tt.r)
 			if w.Code != 204 || len(next.got) != 1 {
 				t.Errorf("got %d and %d calls of the handler, want 204 and one", w.Code, len(next.got))
@@ -120,7 +120,7 @@ func TestRateLimitRefuses(t *testing.T) {
 		opts := limitOptions(nil)
 		opts.Options = *logTo(&b)
 		next := &spy{}
-		h := as(limited("acme", map[string]int64{"rate.tenant": 60, "rate.key": 2}), middleware.RateLimit(ratelimit.NewMemory(nil), opts)(next))
+		h := as(limited("acme", map[string]int64{"rate.tenant": 60, "rate.key": 2}), tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), opts))(next))
 		for i, step := range []struct {
 			wait time.Duration
 			key  string
@@ -167,7 +167,7 @@ func TestRateLimitRetryAfter(t *testing.T) {
 		"zero and another": {map[string]int64{"rate.tenant": 0, "rate.address": 1}, limited429("")},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := as(limited("acme", tt.limits), middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil))(&spy{}))
+			h := as(limited("acme", tt.limits), tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil)))(&spy{}))
 			serveTo(h, from("192.0.2.1:80", "/"))
 			if got := answerOf(t, serveTo(h, from("192.0.2.1:80", "/"))); got != tt.want {
 				t.Errorf("%s: got %+v, want %+v", name, got, tt.want)
@@ -204,7 +204,7 @@ func TestRateLimitCountsTogether(t *testing.T) {
 		"other key":                   {map[string]int64{"rate.key": 1}, from(peer, "/", "X-Key", "k"), from(peer, "/", "X-Key", "K"), false},
 		"tenant":                      {map[string]int64{"rate.tenant": 1}, from(peer, "/", "X-Key", "k"), from("192.0.2.2:80", "/"), true},
 	} {
-		h := as(limited("acme", tt.limits), middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(someProxies(t)))(&spy{}))
+		h := as(limited("acme", tt.limits), tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(someProxies(t))))(&spy{}))
 		if w := serveTo(h, tt.a); w.Code != 204 {
 			t.Errorf("%s: got %d for the first", name, w.Code)
 		}
@@ -216,7 +216,7 @@ func TestRateLimitCountsTogether(t *testing.T) {
 
 func TestRateLimitTenantsAreApart(t *testing.T) {
 	t.Parallel()
-	limit := middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil))
+	limit := tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), limitOptions(nil)))
 	limits := map[string]int64{"rate.tenant": 1, "rate.key": 1, "rate.address": 1}
 	for _, want := range []int{204, 429} {
 		for _, slug := range []string{"a", "b", "c"} {
@@ -230,14 +230,14 @@ func TestRateLimitTenantsAreApart(t *testing.T) {
 func TestRateLimitWithoutATenant(t *testing.T) {
 	t.Parallel()
 	opts := limitOptions(nil)
-	h := middleware.RateLimit(ratelimit.NewMemory(nil), opts)(&spy{})
+	h := tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), opts))(&spy{})
 	if w := serveTo(h, from("192.0.2.1:80", "/", "X-Key", "k")); w.Code != 204 || w.Header().Get("RateLimit") != "" {
 		t.Errorf("got %d with %v, want no limit", w.Code, w.Header())
 	}
 	opts.Rate = func(t *tenancy.Tenant, of ratelimit.Kind, class string) (ratelimit.Rate, bool) {
 		return ratelimit.PerSecond(1), t == nil && of == ratelimit.Address && class == ""
 	}
-	h = middleware.RateLimit(ratelimit.NewMemory(nil), opts)(&spy{})
+	h = tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), opts))(&spy{})
 	for i, want := range []string{`"address";q=1;w=1`, `"address";q=1;w=1`} {
 		w := serveTo(h, from("192.0.2.1:80", "/signup"))
 		if got := w.Header().Get("RateLimit-Policy"); got != want || (w.Code == 429) != (i == 1) {
@@ -249,10 +249,10 @@ func TestRateLimitWithoutATenant(t *testing.T) {
 func TestRateLimitsInARow(t *testing.T) {
 	t.Parallel()
 	rate := func(kind ratelimit.Kind) func(http.Handler) http.Handler {
-		return middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: *quiet,
+		return tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: *quiet,
 			Rate: func(_ *tenancy.Tenant, of ratelimit.Kind, _ string) (ratelimit.Rate, bool) {
 				return ratelimit.Rate{Limit: 5, Period: 1500 * time.Millisecond}, of == kind
-			}})
+			}}))
 	}
 	w := serveTo(as(limited("acme", nil), rate(ratelimit.Address)(rate(ratelimit.Tenant)(&spy{}))), from("192.0.2.1:80", "/"))
 	for name, want := range map[string]string{
@@ -262,7 +262,7 @@ func TestRateLimitsInARow(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
-	hidden := middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{HideHeaders: true})
+	hidden := tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{HideHeaders: true}))
 	w = serveTo(as(limited("acme", map[string]int64{"rate.tenant": 1}), hidden(&spy{})), from("192.0.2.1:80", "/"))
 	if len(w.Header()) != 0 {
 		t.Errorf("hidden: got %v", w.Header())
@@ -294,19 +294,16 @@ func TestRateLimitWhenTheLimiterFails(t *testing.T) {
 		},
 	} {
 		next := &spy{}
-		h := as(limited("acme", map[string]int64{"rate.tenant": 1, "rate.address": 1}), middleware.RateLimit(limiter, limitOptions(nil))(next))
+		h := as(limited("acme", map[string]int64{"rate.tenant": 1, "rate.address": 1}), tenancy.Must(middleware.RateLimit(limiter, limitOptions(nil)))(next))
 		if got := ask(t, h, from("192.0.2.1:80", "/")); got != want || len(next.got) != 0 {
 			t.Errorf("got %+v and %d calls of the handler, want %+v", got, len(next.got), want)
 		}
 	}
 }
 
-func TestRateLimitWithoutALimiterPanics(t *testing.T) {
+func TestRateLimitRefusesNoLimiter(t *testing.T) {
 	t.Parallel()
-	defer func() {
-		if recover() == nil {
-			t.Error("got no panic")
-		}
-	}()
-	middleware.RateLimit(nil, nil)
+	if m, err := middleware.RateLimit(nil, nil); m != nil || !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("got %v, want ErrInvalid and no middleware", err)
+	}
 }

@@ -24,11 +24,11 @@ func TestOutageIsNotCentral(t *testing.T) {
 		"resolver":      resolver.Func(func(*http.Request) (resolver.Match, error) { return resolver.Match{}, err }),
 		"Claim":         claims,
 		"First, Claim":  resolver.First(claims, bySubdomain),
-		"Agree, finder": resolver.Agree(failing(err), byHost, byPath),
+		"Agree, finder": tenancy.Must(resolver.Agree(failing(err), byHost, byPath)),
 	} {
 		r := get("/t/acme")
 		r.Host = "acme.test"
-		if got := ask(t, middleware.Optional(newFinder(), by, quiet)(middleware.CentralOnly(quiet)(&spy{})), r); got != down {
+		if got := ask(t, tenancy.Must(middleware.Optional(newFinder(), by, quiet))(middleware.CentralOnly(quiet)(&spy{})), r); got != down {
 			t.Errorf("%s: got %+v, want %+v", name, got, down)
 		}
 	}
@@ -38,11 +38,11 @@ func TestOutageIsNotCentral(t *testing.T) {
 func TestCentralOnlyRefusesATenantFromAnyMiddleware(t *testing.T) {
 	t.Parallel()
 	find := newFinder(newTenant("acme", tenancy.StatusActive))
-	h := middleware.Tenant(find, bySubdomain, quiet)(middleware.Optional(find, byPath, quiet)(middleware.CentralOnly(quiet)(&spy{})))
+	h := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(tenancy.Must(middleware.Optional(find, byPath, quiet))(middleware.CentralOnly(quiet)(&spy{})))
 	if got := ask(t, h, get("http://acme.example.com/signup")); got != unknown {
 		t.Errorf("Tenant, then Optional: got %+v, want %+v", got, unknown)
 	}
-	h = middleware.Optional(find, bySubdomain, quiet)(middleware.Tenant(find, byPath, quiet)(middleware.CentralOnly(quiet)(&spy{})))
+	h = tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(tenancy.Must(middleware.Tenant(find, byPath, quiet))(middleware.CentralOnly(quiet)(&spy{})))
 	if got := ask(t, h, get("http://example.com/t/acme")); got != unknown {
 		t.Errorf("Optional, then Tenant: got %+v, want %+v", got, unknown)
 	}
@@ -53,7 +53,7 @@ func TestLongMethodInLog(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	done := make(chan struct{})
-	h := middleware.Tenant(newFinder(), bySubdomain, logTo(&b))(&spy{})
+	h := tenancy.Must(middleware.Tenant(newFinder(), bySubdomain, logTo(&b)))(&spy{})
 	send := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r); close(done) }))
 	send(strings.Repeat("M", 900<<10) + " / HTTP/1.1\r\nHost: ghost.example.com\r\n\r\n")
 	<-done
@@ -69,7 +69,7 @@ func TestForeignPrefixIsRefused(t *testing.T) {
 		return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}, Prefix: "/t/acme"}, nil
 	})
 	next := &spy{}
-	ask(t, middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), by, quiet)(next), get("/x"))
+	ask(t, tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), by, quiet))(next), get("/x"))
 	if len(next.got) == 1 && next.got[0].URL.Path == "" {
 		t.Errorf("got the empty path in the handler, want a refusal")
 	}
@@ -89,7 +89,7 @@ func TestUnauthenticatedNamesAScheme(t *testing.T) {
 func TestCancellationThatIsNotTheClients(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	got := ask(t, middleware.Tenant(failing(context.Canceled), bySubdomain, logTo(&b))(&spy{}), get("http://acme.example.com/"))
+	got := ask(t, tenancy.Must(middleware.Tenant(failing(context.Canceled), bySubdomain, logTo(&b)))(&spy{}), get("http://acme.example.com/"))
 	if got != down || readRecord(t, &b).Level != "ERROR" {
 		t.Errorf("got %+v, %s, want %+v at ERROR", got, &b, down)
 	}
@@ -120,7 +120,7 @@ func TestAgreeOutage(t *testing.T) {
 	both := failing(errors.Join(tenancy.ErrNotFound, tenancy.ErrUnavailable))
 	r := get("/t/acme")
 	r.Host = "acme.test"
-	if got := ask(t, middleware.Tenant(both, resolver.Agree(both, byHost, byPath), quiet)(&spy{}), r); got != down {
+	if got := ask(t, tenancy.Must(middleware.Tenant(both, tenancy.Must(resolver.Agree(both, byHost, byPath)), quiet))(&spy{}), r); got != down {
 		t.Errorf("got %+v, want %+v", got, down)
 	}
 }
@@ -151,7 +151,7 @@ func TestFinderWithoutAnAnswer(t *testing.T) {
 		}
 	}()
 	none := findFunc(func(context.Context, tenancy.Ref) (*tenancy.Tenant, error) { return nil, nil })
-	ask(t, middleware.Tenant(none, bySubdomain, quiet)(&spy{}), get("http://acme.example.com/"))
+	ask(t, tenancy.Must(middleware.Tenant(none, bySubdomain, quiet))(&spy{}), get("http://acme.example.com/"))
 }
 
 // A finder cannot say that a request names nothing.
@@ -160,7 +160,7 @@ func TestFinderCannotMakeARequestCentral(t *testing.T) {
 	odd := failing(tenancy.ErrUnresolved)
 	r := get("/t/acme")
 	r.Host = "acme.test"
-	h := middleware.Optional(odd, resolver.Agree(odd, byHost, byPath), quiet)(middleware.CentralOnly(quiet)(&spy{}))
+	h := tenancy.Must(middleware.Optional(odd, tenancy.Must(resolver.Agree(odd, byHost, byPath)), quiet))(middleware.CentralOnly(quiet)(&spy{}))
 	if got := ask(t, h, r); got != down {
 		t.Errorf("got %+v, want %+v", got, down)
 	}

@@ -46,14 +46,14 @@ func copying(t *testing.T) []wrapping {
 	anybody := middleware.AuthenticatorFunc(func(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 		return &middleware.Principal{Tenant: t.ID, ID: "1"}, nil
 	})
-	tenant := middleware.Tenant(find, resolver.First(bySubdomain, byPath), quiet)
-	authenticate := middleware.Authenticate(anybody, quiet)
+	tenant := tenancy.Must(middleware.Tenant(find, resolver.First(bySubdomain, byPath), quiet))
+	authenticate := tenancy.Must(middleware.Authenticate(anybody, quiet))
 	return []wrapping{
 		{"Tenant", tenant, http.MethodPost, "http://acme.example.com/notes/7"},
 		{"Tenant, path", tenant, http.MethodPost, "http://example.com/t/acme/notes/7"},
-		{"Optional, no tenant", middleware.Optional(find, bySubdomain, quiet), http.MethodPost, "http://example.com/notes/7"},
+		{"Optional, no tenant", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), http.MethodPost, "http://example.com/notes/7"},
 		{"Authenticate", func(h http.Handler) http.Handler { return tenant(authenticate(h)) }, http.MethodPost, "http://acme.example.com/notes/7"},
-		{"Standard", middleware.Standard(find, bySubdomain, &middleware.StandardOptions{Options: *quiet, Authenticate: anybody}), http.MethodPost, "http://acme.example.com/notes/7"},
+		{"Standard", tenancy.Must(middleware.Standard(find, bySubdomain, &middleware.StandardOptions{Options: *quiet, Authenticate: anybody})), http.MethodPost, "http://acme.example.com/notes/7"},
 		{"read-only", func(h http.Handler) http.Handler { return tenant(gate.Guard(h)) }, http.MethodGet, "http://frozen.example.com/notes/7"},
 	}
 }

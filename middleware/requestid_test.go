@@ -112,7 +112,7 @@ func TestStandardHasRequestID(t *testing.T) {
 		Options: middleware.Options{Logger: slog.New(tenancy.NewLogHandler(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))},
 		Proxies: proxiesOf(t, "192.0.2.0/24"), Optional: true,
 	}
-	h := middleware.Standard(newFinder(newTenant("acme", tenancy.StatusActive), newTenant("asleep", tenancy.StatusSuspended)), bySubdomain, opts)(
+	h := tenancy.Must(middleware.Standard(newFinder(newTenant("acme", tenancy.StatusActive), newTenant("asleep", tenancy.StatusSuspended)), bySubdomain, opts))(
 		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { served, _ = tenancy.RequestFrom(r.Context()) }))
 	get := func(host string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, "http://"+host+"/", http.NoBody)

@@ -23,8 +23,8 @@ import (
 func chain(h http.Handler) http.Handler {
 	find := newFinder(newTenant("acme", tenancy.StatusActive))
 	h = middleware.Require(quiet)(h)
-	h = middleware.Optional(find, resolver.Agree(find, bySubdomain, byPath), quiet)(h)
-	return middleware.Tenant(find, bySubdomain, quiet)(h)
+	h = tenancy.Must(middleware.Optional(find, tenancy.Must(resolver.Agree(find, bySubdomain, byPath)), quiet))(h)
+	return tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(h)
 }
 
 // serve starts a server and returns what connects to it and sends a text.
@@ -142,7 +142,7 @@ func TestTheWriterIsPassedOnAsItIs(t *testing.T) {
 		}
 	})
 	chain(next).ServeHTTP(want, get("http://acme.example.com/"))
-	central := middleware.Optional(find, bySubdomain, quiet)(middleware.CentralOnly(quiet)(next))
+	central := tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(middleware.CentralOnly(quiet)(next))
 	central.ServeHTTP(want, get("http://example.com/"))
 	if calls != 2 {
 		t.Errorf("got %d calls, want 2", calls)
@@ -194,8 +194,8 @@ func TestPanicsPassThrough(t *testing.T) {
 		next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(want) })
 		for target, h := range map[string]http.Handler{
 			"http://acme.example.com/": chain(next),
-			"/t/acme":                  middleware.Tenant(find, byPath, quiet)(next),
-			"http://example.com/":      middleware.Optional(find, bySubdomain, quiet)(middleware.CentralOnly(quiet)(next)),
+			"/t/acme":                  tenancy.Must(middleware.Tenant(find, byPath, quiet))(next),
+			"http://example.com/":      tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(middleware.CentralOnly(quiet)(next)),
 		} {
 			w := httptest.NewRecorder()
 			func() {

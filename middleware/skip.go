@@ -6,11 +6,13 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // Skip lets requests for some paths, such as those of assets, pass by guards:
 //
-//	guarded := middleware.Skip([]string{"/assets/", "/favicon.ico"}, rateLimit, authenticate)
+//	guarded, err := middleware.Skip([]string{"/assets/", "/favicon.ico"}, rateLimit, authenticate)
 //	h := tenant(guarded(mux))
 //
 // A pattern that ends in a slash is that of all paths below, and another one of the
@@ -23,13 +25,14 @@ import (
 // path once more does not find itself elsewhere.
 //
 // The path is r.URL.Path as it comes here: behind [Tenant] without the prefix that
-// names the tenant. It panics if a pattern does not begin with a slash, could not be
-// a plain path, or is "/", by which everything would pass.
-func Skip(patterns []string, guards ...func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+// names the tenant. A pattern that does not begin with a slash, could not be a plain
+// path, or is "/", by which everything would pass, is an error that wraps
+// [tenancy.ErrInvalid].
+func Skip(patterns []string, guards ...func(http.Handler) http.Handler) (func(http.Handler) http.Handler, error) {
 	patterns = slices.Clone(patterns)
 	for _, p := range patterns {
 		if below := strings.TrimSuffix(p, "/"); strings.HasSuffix(below, "/") || !plain(below) {
-			panic(fmt.Sprintf("middleware: pattern %q, want a plain path that begins with a slash", p))
+			return nil, tenancy.Wrap("middleware.Skip", "", fmt.Errorf("%w: pattern %q, want a plain path that begins with a slash", tenancy.ErrInvalid, p))
 		}
 	}
 	return func(next http.Handler) http.Handler {
@@ -44,7 +47,7 @@ func Skip(patterns []string, guards ...func(http.Handler) http.Handler) func(htt
 			}
 			guarded.ServeHTTP(w, r)
 		})
-	}
+	}, nil
 }
 
 func skips(patterns []string, r *http.Request) bool {

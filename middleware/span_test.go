@@ -61,7 +61,7 @@ func TestSpansOfATenantsRequest(t *testing.T) {
 		span.End()
 		return ctx
 	}
-	h := middleware.Optional(find, bySubdomain, quiet)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if _, ok := tenancy.FromContext(ctx); !ok {
 			start(ctx, "central")

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -87,55 +88,80 @@ type StandardOptions struct {
 // that the chain reads is in the tenant's record, unless the Limiter is
 // [ratelimit.Redis].
 //
-// It panics for what one of the middlewares panics for, and for Authorize without
-// Authenticate.
-func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOptions) func(http.Handler) http.Handler {
+// What one of the middlewares refuses, and Authorize without Authenticate, is an error
+// that wraps [tenancy.ErrInvalid].
+func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOptions) (func(http.Handler) http.Handler, error) {
+	const op = "middleware.Standard"
 	var o StandardOptions
 	if opts != nil {
 		o = *opts
 	}
 	mode := tenantMode{optional: o.Optional, identity: o.Authenticate != nil, ids: newRequestIDs(o.requestID())}
-	outer := []func(http.Handler) http.Handler{newTenant(find, resolve, &o.Options, mode), AllowIPs(o.allowIPs())}
+	var all chain
+	all.add(newTenant(op, find, resolve, &o.Options, mode))
+	all.add(AllowIPs(o.allowIPs()))
 	if o.Maintenance != nil {
-		outer = append(outer, o.Maintenance)
+		all.add(o.Maintenance, nil)
 	}
 	if o.Homepage != "" {
-		outer = append(outer, Homepage(o.Homepage, &o.Options))
+		all.add(Homepage(o.Homepage, &o.Options))
 	}
-	inner := o.inner()
-	if len(o.Assets) > 0 {
-		inner = []func(http.Handler) http.Handler{Skip(o.Assets, inner...)}
+	inner, err := o.inner()
+	if err == nil && len(o.Assets) > 0 {
+		inner, err = Skip(o.Assets, inner)
 	}
-	return func(next http.Handler) http.Handler {
-		for _, wrap := range slices.Backward(append(slices.Clone(outer), inner...)) {
-			next = wrap(next)
-		}
-		return next
+	all.add(inner, err)
+	if all.err != nil {
+		return nil, tenancy.Wrap(op, "", all.err)
 	}
+	return all.wrap, nil
 }
 
-// inner returns what requests for assets pass by.
-func (o *StandardOptions) inner() (guards []func(http.Handler) http.Handler) {
-	switch {
-	case o.Authenticate != nil:
-		guards = append(guards, o.ofTenants(newAuthenticate(o.Authenticate, &o.Options, true)))
-		if o.Authorize != nil {
-			guards = append(guards, o.ofTenants(Authorize(o.Authorize, &o.Options)))
-		}
-	case o.Authorize != nil:
-		panic("middleware: Authorize without Authenticate")
-	}
+// inner returns the part of the chain that requests for assets skip.
+func (o *StandardOptions) inner() (func(http.Handler) http.Handler, error) {
 	limiter := o.Limiter
 	if limiter == nil {
 		limiter = ratelimit.NewMemory(nil)
 	}
-	return append(guards, RateLimit(limiter, o.rateLimit()), Concurrency(o.concurrency()))
+	if o.Authorize != nil && o.Authenticate == nil {
+		return nil, fmt.Errorf("%w: Authorize without Authenticate", tenancy.ErrInvalid)
+	}
+	var c chain
+	if o.Authenticate != nil {
+		c.add(o.ofTenants(newAuthenticate(o.Authenticate, &o.Options, true)))
+	}
+	if o.Authorize != nil {
+		c.add(o.ofTenants(Authorize(o.Authorize, &o.Options)))
+	}
+	c.add(RateLimit(limiter, o.rateLimit()))
+	c.add(Concurrency(o.concurrency()), nil)
+	return c.wrap, c.err
 }
 
-// ofTenants lets requests pass by the guard that name no tenant, where they may.
-func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler) func(http.Handler) http.Handler {
-	if !o.Optional {
-		return guard
+// chain is several middlewares, of which the first is the outermost.
+type chain struct {
+	all []func(http.Handler) http.Handler
+	err error // why one could not be made; the first such error
+}
+
+func (c *chain) add(m func(http.Handler) http.Handler, err error) {
+	if c.err == nil {
+		c.err = err
+	}
+	c.all = append(c.all, m)
+}
+
+func (c *chain) wrap(next http.Handler) http.Handler {
+	for _, m := range slices.Backward(c.all) {
+		next = m(next)
+	}
+	return next
+}
+
+// ofTenants makes requests that name no tenant skip the guard, where they may.
+func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler, err error) (func(http.Handler) http.Handler, error) {
+	if !o.Optional || err != nil {
+		return guard, err
 	}
 	return func(next http.Handler) http.Handler {
 		guarded := guard(next)
@@ -147,7 +173,7 @@ func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler) func(
 			}
 			guarded.ServeHTTP(w, r)
 		})
-	}
+	}, nil
 }
 
 // or returns the options with those of the chain for what they leave open.

@@ -113,8 +113,8 @@ func benchmarkStandard(b *testing.B, n int) {
 		}
 		return h
 	}
-	tenant, auth := middleware.Tenant(cache, bySubdomain, quiet), middleware.Authenticate(keys, quiet)
-	limit := middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: *quiet})
+	tenant, auth := tenancy.Must(middleware.Tenant(cache, bySubdomain, quiet)), tenancy.Must(middleware.Authenticate(keys, quiet))
+	limit := tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: *quiet}))
 	for i := range requests.hosts { // warm
 		r := benchRequest(requests.hosts[i], "/", http.Header{"X-Api-Key": {requests.keys[i]}})
 		if got := codeOf(chain(tenant, gate.Guard, auth), r); got != 0 {
@@ -128,7 +128,7 @@ func benchmarkStandard(b *testing.B, n int) {
 	run("and Maintenance", chain(tenant, gate.Guard))
 	run("and Authenticate", chain(tenant, gate.Guard, auth))
 	run("and RateLimit", chain(tenant, gate.Guard, auth, limit))
-	run("Standard", middleware.Standard(cache, bySubdomain, &middleware.StandardOptions{
+	run("Standard", tenancy.Must(middleware.Standard(cache, bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Maintenance: gate.Guard, Authenticate: keys, Homepage: "/login", Assets: []string{"/assets/"},
-	})(empty))
+	}))(empty))
 }

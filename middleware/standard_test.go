@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -61,7 +62,7 @@ func TestStandardOrder(t *testing.T) {
 	for _, each := range []*tenancy.Tenant{asleep, acme, closed, busy} {
 		each.Access.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
 	}
-	h := middleware.Standard(newFinder(asleep, acme, closed, busy), bySubdomain, &middleware.StandardOptions{
+	h := tenancy.Must(middleware.Standard(newFinder(asleep, acme, closed, busy), bySubdomain, &middleware.StandardOptions{
 		Options:      *quiet,
 		AllowIPs:     &middleware.AllowIPsOptions{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
 		Maintenance:  inMaintenance,
@@ -69,7 +70,7 @@ func TestStandardOrder(t *testing.T) {
 		Assets:       []string{"/assets/"},
 		Authenticate: middleware.AuthenticatorFunc(byName),
 		Authorize:    noEve,
-	})(&spy{})
+	}))(&spy{})
 	const somebody, denied, deniedByHost = "192.0.2.1:80", "192.0.2.66:80", "198.51.100.1:80"
 	for _, tt := range []struct {
 		name, from, url, who string
@@ -106,7 +107,7 @@ func TestStandardOptionsReachEachGuard(t *testing.T) {
 	acme.Access.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.66/32")}
 	var log bytes.Buffer
 	own := 0
-	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+	chain := tenancy.Must(middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
 		Options: middleware.Options{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Refuse: func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusTeapot) },
@@ -118,7 +119,7 @@ func TestStandardOptionsReachEachGuard(t *testing.T) {
 			own++
 			w.WriteHeader(http.StatusConflict)
 		}}},
-	})
+	}))
 	h := chain(&spy{})
 	for _, tt := range []struct {
 		url, from, who string
@@ -171,7 +172,7 @@ func TestStandardOwnOptions(t *testing.T) {
 	}
 	var log bytes.Buffer
 	limiter := &counted{Limiter: ratelimit.NewMemory(nil)}
-	h := middleware.Standard(newFinder(limited("acme", map[string]int64{"rate.key": 100, "rate.address": 1})), bySubdomain, &middleware.StandardOptions{
+	h := tenancy.Must(middleware.Standard(newFinder(limited("acme", map[string]int64{"rate.key": 100, "rate.address": 1})), bySubdomain, &middleware.StandardOptions{
 		Options:      *quiet,
 		Proxies:      someProxies(t),
 		AllowIPs:     &middleware.AllowIPsOptions{Proxies: nobody, Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")}},
@@ -182,7 +183,7 @@ func TestStandardOwnOptions(t *testing.T) {
 			Proxies: nobody,
 			Key:     func(r *http.Request) string { return "team of " + r.Header.Get("X-Name") },
 		},
-	})(&spy{})
+	}))(&spy{})
 	for i, want := range []answer{passed, {429, "limited", "60"}} { // both count to the proxy
 		r := from("10.0.0.1:80", "http://acme.example.com/", "X-Forwarded-For", fmt.Sprint("203.0.113.", i+1), "X-Name", "id-acme:jo")
 		if got := ask(t, h, r); got != want {
@@ -201,9 +202,9 @@ func TestStandardOwnOptions(t *testing.T) {
 // counts in the others.
 func TestStandardCountsHandlersTogether(t *testing.T) {
 	t.Parallel()
-	chain := middleware.Standard(newFinder(limited("acme", map[string]int64{"concurrency": 1})), bySubdomain, &middleware.StandardOptions{
+	chain := tenancy.Must(middleware.Standard(newFinder(limited("acme", map[string]int64{"concurrency": 1})), bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Concurrency: &middleware.ConcurrencyOptions{Queue: -1},
-	})
+	}))
 	other := chain(&spy{})
 	var meanwhile answer
 	h := chain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -223,7 +224,7 @@ func TestStandardCountsHandlersTogether(t *testing.T) {
 func TestStandardCountsPrincipals(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", map[string]int64{"rate.key": 2})
-	chain := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+	chain := tenancy.Must(middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
 		Options: *quiet,
 		Authenticate: middleware.AuthenticatorFunc(func(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 			p, err := byName(r, t)
@@ -233,7 +234,7 @@ func TestStandardCountsPrincipals(t *testing.T) {
 			}
 			return p, err
 		}),
-	})
+	}))
 	a, b := chain(&spy{}), chain(&spy{})
 	for i, tt := range []struct {
 		h            http.Handler
@@ -289,10 +290,10 @@ func TestStandardPrincipal(t *testing.T) {
 		<-below.Done()
 		ended = true
 	})
-	other := middleware.Tenant(find, byPath, quiet) // /t/busy/: a tenant within a tenant's request
-	h := middleware.Standard(find, bySubdomain, &middleware.StandardOptions{
+	other := tenancy.Must(middleware.Tenant(find, byPath, quiet)) // /t/busy/: a tenant within a tenant's request
+	h := tenancy.Must(middleware.Standard(find, bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Authenticate: said("X-Name"), Maintenance: note,
-	})(note(middleware.Authenticate(said("X-Strong"), quiet)(note(other(note(middleware.Authenticate(said("X-Busy"), quiet)(note(last))))))))
+	}))(note(tenancy.Must(middleware.Authenticate(said("X-Strong"), quiet))(note(other(note(tenancy.Must(middleware.Authenticate(said("X-Busy"), quiet))(note(last))))))))
 	r := from("192.0.2.1:80", "http://acme.example.com/t/busy/", "X-Name", "id-acme:jo", "X-Strong", "id-acme:root", "X-Busy", "id-busy:al")
 	if w := serveTo(h, r.WithContext(ctx)); w.Code != 200 || !ended {
 		t.Errorf("got %d, the end of the request was seen: %v", w.Code, ended)
@@ -314,10 +315,10 @@ func TestStandardPrincipalStaysBehindAuthenticate(t *testing.T) {
 	}
 	var got []string
 	note := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, who(r)) })
-	login := middleware.Authenticate(middleware.AuthenticatorFunc(byName), quiet)(note)
-	h := middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
+	login := tenancy.Must(middleware.Authenticate(middleware.AuthenticatorFunc(byName), quiet))(note)
+	h := tenancy.Must(middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Assets: []string{"/public/"}, Authenticate: middleware.AuthenticatorFunc(byName),
-	})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	}))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("X-Name", "id-acme:jo")
 		login.ServeHTTP(w, r)
 		note.ServeHTTP(w, r)
@@ -344,9 +345,9 @@ func TestStandardPrincipalStays(t *testing.T) {
 			}
 		})
 	}
-	h := middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
+	h := tenancy.Must(middleware.Standard(newFinder(limited("acme", nil)), bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Maintenance: twice, Authenticate: middleware.AuthenticatorFunc(byName),
-	})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { served = append(served, r.Context()) }))
+	}))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { served = append(served, r.Context()) }))
 	serveTo(h, get("http://acme.example.com/"))
 	for i, want := range []string{"jo", "al"} {
 		if p, ok := middleware.PrincipalOf(served[i]); !ok || p.Subject != want {
@@ -358,10 +359,10 @@ func TestStandardPrincipalStays(t *testing.T) {
 func TestStandardOptional(t *testing.T) {
 	t.Parallel()
 	acme := limited("acme", nil)
-	h := middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
+	h := tenancy.Must(middleware.Standard(newFinder(acme), bySubdomain, &middleware.StandardOptions{
 		Options: *quiet, Optional: true, Authenticate: middleware.AuthenticatorFunc(byName), Authorize: noEve, Maintenance: inMaintenance,
 		AllowIPs: &middleware.AllowIPsOptions{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
-	})(&spy{})
+	}))(&spy{})
 	for _, tt := range []struct {
 		url, from string
 		want      answer
@@ -386,8 +387,8 @@ func TestStandardOptionalWithinAnother(t *testing.T) {
 	opts := &middleware.StandardOptions{
 		Options: *quiet, Optional: true, Authenticate: middleware.AuthenticatorFunc(byName), Authorize: noEve,
 	}
-	inOptional := middleware.Optional(find, bySubdomain, quiet)(middleware.Standard(find, byPath, opts)(&spy{}))
-	inTenant := middleware.Tenant(find, bySubdomain, quiet)(middleware.Standard(find, byPath, opts)(&spy{}))
+	inOptional := tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(tenancy.Must(middleware.Standard(find, byPath, opts))(&spy{}))
+	inTenant := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(tenancy.Must(middleware.Standard(find, byPath, opts))(&spy{}))
 	for _, tt := range []struct {
 		name     string
 		h        http.Handler
@@ -407,21 +408,16 @@ func TestStandardOptionalWithinAnother(t *testing.T) {
 	}
 }
 
-func TestStandardPanics(t *testing.T) {
+func TestStandardRefusesOptions(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]*middleware.StandardOptions{
 		"Authorize alone": {Authorize: noEve},
 		"a bad homepage":  {Homepage: "//evil.example"},
 		"a bad asset":     {Assets: []string{"/"}},
 	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			middleware.Standard(newFinder(), bySubdomain, opts)
-		}()
+		if m, err := middleware.Standard(newFinder(), bySubdomain, opts); m != nil || !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid and no middleware", name, err)
+		}
 	}
 }
 
@@ -454,13 +450,13 @@ func ExampleStandard() {
 		panic(err)
 	}
 
-	standard := middleware.Standard(cat, bySubdomain, &middleware.StandardOptions{
+	standard := tenancy.Must(middleware.Standard(cat, bySubdomain, &middleware.StandardOptions{
 		Maintenance:  gate.Guard,
 		Assets:       []string{"/assets/"},
 		Authenticate: keys,
-	})
+	}))
 	mux := http.NewServeMux()
-	mux.Handle("GET /notes", middleware.RequireScope("read", nil)(hello))
+	mux.Handle("GET /notes", tenancy.Must(middleware.RequireScope("read", nil))(hello))
 	mux.Handle("GET /assets/", hello)
 	service := standard(mux)
 

@@ -2,7 +2,7 @@
 // guards handlers: tenant pages need a tenant, the service's own pages must not have one.
 //
 //	mux.Handle("/notes", notes)
-//	tenantOnly := middleware.Tenant(cat, resolve, nil)
+//	tenantOnly, err := middleware.Tenant(cat, resolve, nil)
 //	http.ListenAndServe(addr, tenantOnly(mux))
 //
 // An application with pages of its own wraps everything in [Optional], handlers for
@@ -64,14 +64,16 @@ type Options struct {
 // What a path resolver found in the path is taken off for the handler, as
 // [http.StripPrefix] does; [PathPrefix] tells what it was, and r.RequestURI
 // still has all of it.
-func Tenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
-	return newTenant(find, resolve, opts, tenantMode{})
+//
+// A nil finder or resolver is an error that wraps [tenancy.ErrInvalid].
+func Tenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options) (func(http.Handler) http.Handler, error) {
+	return newTenant("middleware.Tenant", find, resolve, opts, tenantMode{})
 }
 
 // Optional is [Tenant] for universal routes: a request that names no tenant
 // passes, without one. One that names an unknown tenant does not.
-func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) func(http.Handler) http.Handler {
-	return newTenant(find, resolve, opts, tenantMode{optional: true})
+func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) (func(http.Handler) http.Handler, error) {
+	return newTenant("middleware.Optional", find, resolve, opts, tenantMode{optional: true})
 }
 
 // tenantMode is what Tenant, Optional and Standard differ in.
@@ -81,11 +83,11 @@ type tenantMode struct {
 	ids      *requestIDs // gives requests their IDs, without a copy of its own; may be nil
 }
 
-func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mode tenantMode) func(http.Handler) http.Handler {
+func newTenant(op string, find tenancy.Finder, resolve resolver.Resolver, opts *Options, mode tenantMode) (func(http.Handler) http.Handler, error) {
 	if find == nil || resolve == nil {
-		panic("middleware: want a finder and a resolver")
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want a finder and a resolver", tenancy.ErrInvalid))
 	}
-	o := opts.withDefaults()
+	o := opts.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			base := r.Context()
@@ -119,7 +121,7 @@ func newTenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options, mo
 			request.Serve(ctx, next, behind, r, u)
 			l.locate()
 		})
-	}
+	}, nil
 }
 
 // check reports why a tenant that was found is not served.
@@ -184,7 +186,7 @@ func PathPrefix(ctx context.Context) string {
 	return prefix
 }
 
-func (o *Options) withDefaults() Options {
+func (o *Options) complete() Options {
 	var c Options
 	if o != nil {
 		c = *o
@@ -199,7 +201,7 @@ func (o *Options) withDefaults() Options {
 // of this package do. Handlers call it for errors of their own. Nil options are
 // the defaults.
 func Refuse(w http.ResponseWriter, r *http.Request, err error, opts *Options) {
-	o := opts.withDefaults()
+	o := opts.complete()
 	o.refuse(w, r, err)
 }
 

@@ -128,7 +128,9 @@ func TestTenantAndOptional(t *testing.T) {
 	broken := func(err error) resolver.Resolver {
 		return resolver.Func(func(*http.Request) (resolver.Match, error) { return resolver.Match{}, err })
 	}
-	agree := func(find tenancy.Finder) resolver.Resolver { return resolver.Agree(find, bySubdomain, byPath, byHost) }
+	agree := func(find tenancy.Finder) resolver.Resolver {
+		return tenancy.Must(resolver.Agree(find, bySubdomain, byPath, byHost))
+	}
 	wrapped := fmt.Errorf("catalog: %w", tenancy.ErrUnavailable)
 	both := errors.Join(tenancy.ErrNotFound, tenancy.ErrUnavailable)
 
@@ -173,11 +175,11 @@ func TestTenantAndOptional(t *testing.T) {
 		{"encoded segment", "example.com", "/t/%61cme", byPath, all, invalid, "", false},
 		{"dot segments", "example.com", "/t/acme/../x", byPath, all, invalid, "", false},
 
-		{"all agree", "acme.example.com", "/t/acme/x", resolver.Agree(all, bySubdomain, byPath), all, passed, "acme", false},
+		{"all agree", "acme.example.com", "/t/acme/x", tenancy.Must(resolver.Agree(all, bySubdomain, byPath)), all, passed, "acme", false},
 		{"domain and path agree", "acme.test", "/t/acme/x", agree(all), all, passed, "acme", false},
 		{"one says, two are silent", "example.com", "/t/acme/x", agree(all), all, passed, "acme", false},
 		{"all silent", "example.com", "/", agree(all), all, unresolved, "", true},
-		{"subdomain and path disagree", "acme.example.com", "/t/active", resolver.Agree(all, bySubdomain, byPath), all, invalid, "", false},
+		{"subdomain and path disagree", "acme.example.com", "/t/active", tenancy.Must(resolver.Agree(all, bySubdomain, byPath)), all, invalid, "", false},
 		{"domain and path disagree", "acme.test", "/t/active", agree(all), all, invalid, "", false},
 		{"unknown domain beside a path", "ghost.test", "/t/acme", agree(all), all, invalid, "", false},
 		{"no agreement, catalog down", "acme.test", "/t/acme", agree(failing(wrapped)), failing(wrapped), down, "", false},
@@ -196,7 +198,7 @@ func TestTenantAndOptional(t *testing.T) {
 		{"resolver's odd error", "acme.example.com", "/", broken(errOdd), all, internal, "", false},
 		{"resolver says not found", "acme.example.com", "/", broken(tenancy.ErrNotFound), all, unknown, "", false},
 	} {
-		for name, new := range map[string]func(tenancy.Finder, resolver.Resolver, *middleware.Options) func(http.Handler) http.Handler{
+		for name, new := range map[string]func(tenancy.Finder, resolver.Resolver, *middleware.Options) (func(http.Handler) http.Handler, error){
 			"Tenant": middleware.Tenant, "Optional": middleware.Optional,
 		} {
 			t.Run(tt.name+"/"+name, func(t *testing.T) {
@@ -208,7 +210,7 @@ func TestTenantAndOptional(t *testing.T) {
 				r := get(tt.path)
 				r.Host = tt.host
 				next := &spy{}
-				if got := ask(t, new(tt.find, tt.resolve, quiet)(next), r); got != want {
+				if got := ask(t, tenancy.Must(new(tt.find, tt.resolve, quiet))(next), r); got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 				}
 				if (len(next.got) == 1) != (want == passed) || len(next.got) > 1 {
@@ -242,7 +244,7 @@ func TestFindsInTheRequestsContext(t *testing.T) {
 	})
 	r := get("http://acme.example.com/")
 	next := &spy{}
-	ask(t, middleware.Tenant(find, bySubdomain, quiet)(next), r.WithContext(context.WithValue(r.Context(), key{}, "mine")))
+	ask(t, tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(next), r.WithContext(context.WithValue(r.Context(), key{}, "mine")))
 	if got != "mine" || len(next.got) != 1 || next.got[0].Context().Value(key{}) != "mine" {
 		t.Errorf("got %v in the finder and %d calls, want the request's own context everywhere", got, len(next.got))
 	}
@@ -256,20 +258,23 @@ func (f findFunc) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 
 func TestMissingArguments(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func(){
-		"Tenant without a finder":     func() { middleware.Tenant(nil, bySubdomain, nil) },
-		"Tenant without a resolver":   func() { middleware.Tenant(newFinder(), nil, nil) },
-		"Optional without a finder":   func() { middleware.Optional(nil, bySubdomain, nil) },
-		"Optional without a resolver": func() { middleware.Optional(newFinder(), nil, nil) },
+	for name, make := range map[string]func(tenancy.Finder, resolver.Resolver) (func(http.Handler) http.Handler, error){
+		"Tenant": func(f tenancy.Finder, r resolver.Resolver) (func(http.Handler) http.Handler, error) {
+			return middleware.Tenant(f, r, nil)
+		},
+		"Optional": func(f tenancy.Finder, r resolver.Resolver) (func(http.Handler) http.Handler, error) {
+			return middleware.Optional(f, r, nil)
+		},
+		"Standard": func(f tenancy.Finder, r resolver.Resolver) (func(http.Handler) http.Handler, error) {
+			return middleware.Standard(f, r, nil)
+		},
 	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: got no panic, want one", name)
-				}
-			}()
-			make()
-		}()
+		if m, err := make(nil, bySubdomain); m != nil || !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), "middleware."+name+":") {
+			t.Errorf("%s without a finder: got %v, want ErrInvalid and no middleware", name, err)
+		}
+		if m, err := make(newFinder(), nil); m != nil || !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s without a resolver: got %v, want ErrInvalid and no middleware", name, err)
+		}
 	}
 }
 
@@ -290,9 +295,9 @@ func TestPathPrefixIsTakenOff(t *testing.T) {
 		"http://h.test/t/acme/x%2Fy": {"/x/y", "/x%2Fy", "/x%2Fy", "", "/t/acme"},
 	} {
 		for name, h := range map[string]func(http.Handler) http.Handler{
-			"Tenant":   middleware.Tenant(find, byPath, quiet),
-			"Optional": middleware.Optional(find, byPath, quiet),
-			"Agree":    middleware.Tenant(find, resolver.Agree(find, bySubdomain, byPath), quiet),
+			"Tenant":   tenancy.Must(middleware.Tenant(find, byPath, quiet)),
+			"Optional": tenancy.Must(middleware.Optional(find, byPath, quiet)),
+			"Agree":    tenancy.Must(middleware.Tenant(find, tenancy.Must(resolver.Agree(find, bySubdomain, byPath)), quiet)),
 		} {
 			r := get(target)
 			before, url := r.Clone(t.Context()), r.URL
@@ -324,7 +329,7 @@ func TestPathWithTheEncodingOfAnother(t *testing.T) {
 		r := get("/")
 		r.URL.Path, r.URL.RawPath = "/t/acme/a/b", raw
 		next := &spy{}
-		if got := ask(t, middleware.Optional(find, byPath, quiet)(next), r); got != passed {
+		if got := ask(t, tenancy.Must(middleware.Optional(find, byPath, quiet))(next), r); got != passed {
 			t.Errorf("%s: got %+v, want %+v", raw, got, passed)
 			continue
 		}
@@ -342,7 +347,7 @@ func TestRoutesBehindAPathPrefix(t *testing.T) {
 		fmt.Fprint(w, middleware.PathPrefix(r.Context()), " ", r.PathValue("name"))
 	})
 	w := httptest.NewRecorder()
-	h := middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet)(mux)
+	h := tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet))(mux)
 	h.ServeHTTP(w, get("/t/acme/notes/a%2Fb"))
 	if got, want := w.Body.String(), "/t/acme a/b"; got != want {
 		t.Errorf("got %d %q, want %q", w.Code, got, want)
@@ -353,7 +358,7 @@ func TestWithoutAPathPrefix(t *testing.T) {
 	t.Parallel()
 	next := &spy{}
 	r := get("http://acme.example.com/t/acme")
-	ask(t, middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet)(next), r)
+	ask(t, tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), bySubdomain, quiet))(next), r)
 	if len(next.got) != 1 || next.got[0].URL != r.URL || middleware.PathPrefix(next.got[0].Context()) != "" {
 		t.Errorf("got %v, want the URL %v as it was, and no prefix", next.got, r.URL)
 	}
@@ -394,7 +399,7 @@ func TestSpan(t *testing.T) {
 	} {
 		s := &span{off: tt.off, got: map[attribute.Key]string{}}
 		r := get(tt.target)
-		h := middleware.Optional(find, resolver.First(bySubdomain, byPath), quiet)(&spy{})
+		h := tenancy.Must(middleware.Optional(find, resolver.First(bySubdomain, byPath), quiet))(&spy{})
 		ask(t, h, r.WithContext(trace.ContextWithSpan(r.Context(), s)))
 		if len(s.got) != len(tt.want) || len(tt.want) > 0 && !cmp.Equal(s.got, tt.want) {
 			t.Errorf("%s: got the attributes %v, want %v", tt.name, s.got, tt.want)
@@ -414,7 +419,7 @@ func TestManyTenantsAtOnce(t *testing.T) {
 			find.tenants[ref] = each
 		}
 	}
-	h := middleware.Optional(find, resolver.Agree(find, bySubdomain, byPath), quiet)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := tenancy.Must(middleware.Optional(find, tenancy.Must(resolver.Agree(find, bySubdomain, byPath)), quiet))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := "central"
 		if each, ok := tenancy.FromContext(r.Context()); ok {
 			got = each.Slug
@@ -449,7 +454,7 @@ func TestUnknownHostsLeaveNothingBehind(t *testing.T) {
 	const hosts, most = 10_000, 512 << 10 // bytes; 52 for each host
 	cat := tenancytest.NewCatalog(t, tenancytest.NewTenant("acme"))
 	next := &spy{}
-	handlers := []http.Handler{middleware.Tenant(cat, bySubdomain, quiet)(next), middleware.Optional(cat, byHost, quiet)(next)}
+	handlers := []http.Handler{tenancy.Must(middleware.Tenant(cat, bySubdomain, quiet))(next), tenancy.Must(middleware.Optional(cat, byHost, quiet))(next)}
 	flood := func(n int, prefix string) {
 		for i := range n {
 			r := get("/")
@@ -486,9 +491,9 @@ func TestProbesReachUniversalRoutes(t *testing.T) {
 	t.Parallel()
 	find := newFinder(newTenant("acme", tenancy.StatusActive))
 	for name, by := range map[string]resolver.Resolver{
-		"Host": byHost, "Subdomain": bySubdomain, "both": resolver.First(bySubdomain, byHost), "agreeing": resolver.Agree(find, bySubdomain, byHost),
+		"Host": byHost, "Subdomain": bySubdomain, "both": resolver.First(bySubdomain, byHost), "agreeing": tenancy.Must(resolver.Agree(find, bySubdomain, byHost)),
 	} {
-		send := serve(t, middleware.Optional(find, by, quiet)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })))
+		send := serve(t, tenancy.Must(middleware.Optional(find, by, quiet))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })))
 		for _, request := range []string{
 			"GET /health HTTP/1.0\r\n\r\n", "GET /health HTTP/1.0\r\nHost:\r\n\r\n", "GET /health HTTP/1.1\r\nHost:\r\n\r\n",
 			"GET /health HTTP/1.1\r\nHost: my_app:8080\r\n\r\n", "GET /health HTTP/1.1\r\nHost: my_app.my_mesh.internal\r\n\r\n",

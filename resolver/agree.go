@@ -15,10 +15,10 @@ import (
 // names another. Refs that differ, such as a domain and a slug, are looked up
 // with find, in order to compare the tenants; refs that are equal are not.
 //
-// Agree panics without a finder.
-func Agree(find tenancy.Finder, resolvers ...Resolver) Resolver {
+// A nil finder is an error that wraps [tenancy.ErrInvalid].
+func Agree(find tenancy.Finder, resolvers ...Resolver) (Resolver, error) {
 	if find == nil {
-		panic("resolver: Agree without a finder")
+		return nil, tenancy.Wrap("resolver.Agree", "", fmt.Errorf("%w: no finder", tenancy.ErrInvalid))
 	}
 	return Func(func(r *http.Request) (Match, error) {
 		var got Match
@@ -48,7 +48,7 @@ func Agree(find tenancy.Finder, resolvers ...Resolver) Resolver {
 			return Match{}, tenancy.ErrUnresolved
 		}
 		return got, nil
-	})
+	}), nil
 }
 
 func sameTenant(ctx context.Context, find tenancy.Finder, a, b tenancy.Ref) error {

@@ -2,6 +2,7 @@ package resolver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestAgree(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &finder{tenants: tenants, err: tt.down}
-			check(t, resolver.Agree(f, tt.resolvers...), get("/"), tt.want, tt.err)
+			check(t, tenancy.Must(resolver.Agree(f, tt.resolvers...)), get("/"), tt.want, tt.err)
 			if f.asked != tt.asked {
 				t.Errorf("got %d look-ups, want %d", f.asked, tt.asked)
 			}
@@ -90,7 +91,7 @@ func TestAgreeFindsInTheRequestsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	find := findFunc(func(ctx context.Context, _ tenancy.Ref) (*tenancy.Tenant, error) { return nil, ctx.Err() })
-	by := resolver.Agree(find, answer(slug("acme"), nil), answer(domain("acme.example"), nil))
+	by := tenancy.Must(resolver.Agree(find, answer(slug("acme"), nil), answer(domain("acme.example"), nil)))
 	check(t, by, get("/").WithContext(ctx), none, context.Canceled)
 }
 
@@ -100,10 +101,17 @@ func (f findFunc) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 	return f(ctx, ref)
 }
 
+func TestAgreeRefusesNoFinder(t *testing.T) {
+	t.Parallel()
+	if by, err := resolver.Agree(nil, answer(slug("acme"), nil)); by != nil || !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("got %v, want ErrInvalid and no resolver", err)
+	}
+}
+
 func TestAgreeOnRealRequests(t *testing.T) {
 	t.Parallel()
-	by := resolver.Agree(&finder{},
-		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewQuery("tenant", nil)))
+	by := tenancy.Must(resolver.Agree(&finder{},
+		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewQuery("tenant", nil))))
 	want := slug("acme")
 	want.Prefix = "/t/acme"
 	for target, tt := range map[string]struct {

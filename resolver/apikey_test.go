@@ -85,7 +85,7 @@ func TestAPIKeyAgrees(t *testing.T) {
 		find.tenants[tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)}] = tenant
 		find.tenants[tenancy.Ref{Kind: tenancy.RefSlug, Value: slug}] = tenant
 	}
-	by := resolver.Agree(find, tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewAPIKey("k")))
+	by := tenancy.Must(resolver.Agree(find, tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)), tenancy.Must(resolver.NewAPIKey("k"))))
 	r := from("192.0.2.1:9", "X-API-Key", credential.NewKey("k", "id-acme").Text)
 	r.Host = "acme.example.com"
 	check(t, by, r, slug("acme"), nil)

@@ -35,10 +35,10 @@ func (nobody) Find(context.Context, tenancy.Ref) (*tenancy.Tenant, error) {
 }
 
 func ExampleAgree() {
-	resolve := resolver.Agree(nobody{},
+	resolve := tenancy.Must(resolver.Agree(nobody{},
 		tenancy.Must(resolver.NewSubdomain([]string{"example.com"}, nil)),
 		tenancy.Must(resolver.NewPath("/t/", nil)),
-	)
+	))
 	for _, url := range []string{"https://acme.example.com/t/acme/notes", "https://acme.example.com/t/globex/notes"} {
 		m, err := resolve.Resolve(httptest.NewRequest("GET", url, nil))
 		fmt.Println(m.Ref, err)

@@ -196,16 +196,16 @@ func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 // is in front of it.
 func (a *app) handler() http.Handler {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	resolve := resolver.Agree(a.cache, tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewHeader("X-Tenant", loopback, nil)))
+	resolve := tenancy.Must(resolver.Agree(a.cache, tenancy.Must(resolver.NewPath("/t/", nil)), tenancy.Must(resolver.NewHeader("X-Tenant", loopback, nil))))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /notes", a.listNotes)
 	mux.HandleFunc("POST /notes", a.createNote)
 	mux.HandleFunc("POST /login", a.login)
-	standard := middleware.Standard(a.cache, resolve, &middleware.StandardOptions{
+	standard := tenancy.Must(middleware.Standard(a.cache, resolve, &middleware.StandardOptions{
 		Maintenance:  a.gate.Guard,
 		Authenticate: middleware.AuthenticatorFunc(visitor),
 		Authorize:    mayVisit,
-	})
+	}))
 	return a.recorder.Handler(standard(mux))
 }
 

@@ -4,20 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/middleware"
 )
-
-// keysOf authenticates by API keys.
-func keysOf(used func(tenancy.ID, string, time.Time)) middleware.Authenticator {
-	keys, err := middleware.NewKeyAuthenticator(keyPrefix, &middleware.KeyAuthenticatorOptions{Used: used})
-	if err != nil {
-		panic(err) // the prefix is constant
-	}
-	return keys
-}
 
 // stranger is a caller without a key.
 func stranger(_ *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {

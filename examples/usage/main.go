@@ -93,7 +93,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		}
 	}
 	resolve := tenancy.Must(resolver.NewSubdomain([]string{"localhost"}, nil))
-	url, err := serve(beside, &working, rec.Handler(middleware.Tenant(cat, resolve, nil)(pages(rec, pool))))
+	tenantOnly := tenancy.Must(middleware.Tenant(cat, resolve, nil))
+	url, err := serve(beside, &working, rec.Handler(tenantOnly(pages(rec, pool))))
 	if err != nil {
 		return err
 	}

@@ -497,12 +497,12 @@ func TestTokenAtAnotherTenant(t *testing.T) {
 		text, _ := issue(t, k, of, time.Hour)
 		for _, host := range []string{"acme.example.com", "globex.example.com"} {
 			for name, by := range map[string]resolver.Resolver{
-				"subdomain": bySubdomain, "agree": resolver.Agree(cat, bySubdomain, byToken), "token": byToken,
+				"subdomain": bySubdomain, "agree": tenancy.Must(resolver.Agree(cat, bySubdomain, byToken)), "token": byToken,
 			} {
 				var log bytes.Buffer
 				opts := &middleware.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 				var at tenancy.ID
-				h := middleware.Tenant(cat, by, opts)(middleware.Authenticate(k, opts)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				h := tenancy.Must(middleware.Tenant(cat, by, opts))(tenancy.Must(middleware.Authenticate(k, opts))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					tenant, _ := tenancy.FromContext(r.Context())
 					at = tenant.ID
 				})))

@@ -57,10 +57,10 @@ func service(limits bool) http.Handler {
 	})
 	if limits {
 		h = middleware.Concurrency(&middleware.ConcurrencyOptions{Options: quiet, Max: 20})(h)
-		h = middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: quiet})(h)
+		h = tenancy.Must(middleware.RateLimit(ratelimit.NewMemory(nil), &middleware.RateLimitOptions{Options: quiet}))(h)
 	}
 	by := tenancy.Must(resolver.NewHeader("X-Tenant", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil))
-	return middleware.Tenant(tenants, by, &quiet)(h)
+	return tenancy.Must(middleware.Tenant(tenants, by, &quiet))(h)
 }
 
 func measureNoisy(ctx context.Context) error {

@@ -89,7 +89,7 @@ func (g *ground) runBackends(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := middleware.Tenant(cache, subdomain, &middleware.Options{Logger: quiet})(nothing)
+	h := tenancy.Must(middleware.Tenant(cache, subdomain, &middleware.Options{Logger: quiet}))(nothing)
 	time.Sleep(g.idle / 10) // what the cache is still storing in Redis
 
 	fmt.Printf("\n%-36s %10s %9s %9s %9s %10s %12s  %s\n", "back-ends", "requests", "200", "404", "503", "SQL", "Redis", "of which, and in scripts")

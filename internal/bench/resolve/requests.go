@@ -242,14 +242,14 @@ func (g *ground) sides(cache *cache.Cache, client rueidis.Client, n int) ([]side
 				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, g.tenants[0])))
 			})
 		}},
-		{name: "Subdomain", wrap: middleware.Tenant(cache, subdomain, opts), who: ofTenancy},
-		{name: "Host", wrap: middleware.Tenant(cache, host, opts), who: ofTenancy, own: true},
+		{name: "Subdomain", wrap: tenancy.Must(middleware.Tenant(cache, subdomain, opts)), who: ofTenancy},
+		{name: "Host", wrap: tenancy.Must(middleware.Tenant(cache, host, opts)), who: ofTenancy, own: true},
 		{name: "map by hand", wrap: found(inMap), who: byHand},
 		{name: "dskit header", wrap: dskit, who: func(ctx context.Context) string { id, _ := user.ExtractOrgID(ctx); return id }},
 		{name: "DoCache", wrap: found(doCache), who: byHand},
 		{name: "Redis GET", wrap: found(get), who: byHand, slow: true},
-		{name: "SQLite", wrap: middleware.Tenant(g.inFile, subdomain, opts), who: ofTenancy, slow: true},
-		{name: "PostgreSQL", wrap: middleware.Tenant(g.inPG, subdomain, opts), who: ofTenancy, slow: true},
+		{name: "SQLite", wrap: tenancy.Must(middleware.Tenant(g.inFile, subdomain, opts)), who: ofTenancy, slow: true},
+		{name: "PostgreSQL", wrap: tenancy.Must(middleware.Tenant(g.inPG, subdomain, opts)), who: ofTenancy, slow: true},
 	}, nil
 }
 

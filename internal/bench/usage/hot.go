@@ -76,7 +76,11 @@ func hot(ctx context.Context, engine driver.Engine, dir string) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	chain := middleware.Standard(finder{acme("", "")}, resolve, nil)(mux)
+	standard, err := middleware.Standard(finder{acme("", "")}, resolve, nil)
+	if err != nil {
+		return err
+	}
+	chain := standard(mux)
 	handlers := map[string]http.Handler{"without": chain, "with": rec.Handler(chain)}
 	times, allocs := map[string][]float64{}, map[string]int64{}
 	err = bench.Interleave(hotRounds, []string{"without", "with"}, func(_ int, name string) error {
