@@ -12,13 +12,14 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 )
 
-// usageRoutes are the rows about months, routes, the room that databases take, and who logs in.
+// usageRoutes are the rows about months, routes, how figures are spread, the room that databases take, and who logs in.
 func (a *Admin) usageRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "analytics/usage", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.monthsReport},
 		{method: "GET", pattern: "analytics/usage/months/export", permission: auth.AnalyticsExport, reach: within, action: "analytics.export", part: partReports, handle: a.exportMonths},
 		{method: "GET", pattern: "analytics/patterns", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.patterns},
 		{method: "GET", pattern: "analytics/patterns/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.patterns},
+		{method: "GET", pattern: "analytics/spread", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.spreadReport},
 		{method: "GET", pattern: "analytics/storage", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.storageReport},
 		{method: "GET", pattern: "analytics/storage/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.storageReport},
 		{method: "GET", pattern: "analytics/logins/subjects", permission: auth.ActivitiesRead, reach: within, part: partReports, handle: a.loginSubjects},

@@ -32,7 +32,7 @@ func TestUsageByMonth(t *testing.T) {
 			for query, want := range map[string]int{
 				"usage": 200, "usage?filter=aaa&limit=1": 200, "usage?from=2026-01&to=2025-01": 400, "usage?from=" + month: 200, "usage?from=2020-01": 400, "usage?to=x": 400, "usage?cursor=x": 400, "usage?window=1h": 422,
 				"usage/months/export": 200, "usage/months/export?format=jsonl&from=" + month: 200, "usage/months/export?format=x": 400, "usage/months/export?from=2030-01": 400,
-				"patterns": 200, "patterns/t-aaa?sort=latency_p95&limit=5": 200, "patterns/t-bbb": 404, "patterns?sort=x": 400, "patterns?limit=0": 400, "storage": 200, "storage/t-aaa": 200, "storage/t-bbb": 404, "storage?window=90d": 200, "storage?window=1m": 400,
+				"spread": 200, "spread?names=requests,latency_p95&window=24h": 200, "spread?names=x": 400, "spread?window=90d": 400, "spread?limit=1": 422, "patterns": 200, "patterns/t-aaa?sort=latency_p95&limit=5": 200, "patterns/t-bbb": 404, "patterns?sort=x": 400, "patterns?limit=0": 400, "storage": 200, "storage/t-aaa": 200, "storage/t-bbb": 404, "storage?window=90d": 200, "storage?window=1m": 400,
 				"logins/subjects": 200, "logins/subjects?sort=-failures&limit=1&window=24h": 200, "logins/subjects?sort=x": 400, "logins/subjects?tenant=t-bbb": 404, "logins/subjects?tenant=t-aaa&subject=jo": 200, "logins/subjects?cursor=x": 400,
 			} {
 				if a := cl.do(t, "GET", "analytics/"+query, ""); a.code != want || strings.Contains(a.body, `"t-bbb"`) {

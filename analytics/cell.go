@@ -22,6 +22,9 @@ type cell struct {
 	patterns map[string]*patternTally
 	past     []pastPattern // of hours that are over
 
+	statements   []*statementHour // the last is that of the present hour
+	statementsAt int64            // the minute in which they were put into a batch
+
 	// Nanoseconds: see Recorder.tick.
 	meters *meter // of the requests and jobs in progress
 	busy   int64  // of those that have ended, since the last tick
@@ -133,7 +136,8 @@ func (c *cell) settle(now int64) (idle bool) {
 	c.tallies = kept
 	quiet := len(kept) == 0 && c.inFlight == 0
 	c.settlePatterns(now, quiet)
-	return quiet && len(c.patterns)+len(c.past) == 0 && c.meters == nil && c.busy == 0 && !c.unwritten()
+	c.settleStatements(now, quiet)
+	return quiet && len(c.patterns)+len(c.past)+len(c.statements) == 0 && c.meters == nil && c.busy == 0 && !c.unwritten()
 }
 
 // unwritten reports whether the record is to be written. The caller has the lock.

@@ -24,6 +24,9 @@
 // counts up, removes what is old, and measures databases. Call [SQL.Forget] when a tenant is
 // purged.
 //
+// Of each tenant the 20 statements with the longest executions in an hour are kept, without
+// their literals: see [StatementReport]. [Reports.Performance] and [Reports.Tenant] show them.
+//
 // As dbpool.Options.Observer a recorder counts statements, waits for connections and the time
 // that connections are held. A statement counts for the tenant that owns the database, a
 // wait for the tenant of the context that asked. Waits of work in the background

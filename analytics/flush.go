@@ -105,6 +105,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	var batched []*tally
 	var routes []*patternTally
 	b.Tenants = rec.unwritten()
+	present := rec.moment(time.Now()).minute
 	rec.cells.Range(func(key, value any) bool {
 		id, c := key.(tenancy.ID), value.(*cell)
 		c.mu.Lock()
@@ -112,12 +113,14 @@ func (rec *Recorder) flush(ctx context.Context) error {
 		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
 		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
 		patterns, counted := c.patternParts(id, rec.revision)
+		b.Statements = append(b.Statements, c.statementParts(id, present, rec.revision, rec.instance.Ended)...)
 		b.Patterns, routes = append(b.Patterns, patterns...), append(routes, counted...)
 		return true
 	})
 	asked := time.Now()
 	now, err := rec.sink.Write(ctx, b)
 	if err != nil {
+		rec.takeBackStatements(b.Statements)
 		rec.takeBack(batched, routes, errors.Is(err, ErrInDoubt))
 		return err
 	}
@@ -183,6 +186,18 @@ func (rec *Recorder) takeBack(batched []*tally, routes []*patternTally, inDoubt 
 		c.compact(present)
 		return true
 	})
+}
+
+// takeBackStatements marks what was not written to be put into the next batch.
+func (rec *Recorder) takeBackStatements(parts []StatementPart) {
+	for i := range parts {
+		if found, ok := rec.cells.Load(parts[i].Tenant); ok {
+			c := found.(*cell)
+			c.mu.Lock()
+			c.statementsAgain(&parts[i])
+			c.mu.Unlock()
+		}
+	}
 }
 
 // settle forgets what was written, and sets the clock.

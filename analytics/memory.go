@@ -39,6 +39,7 @@ type Memory struct {
 	keys       map[string]bool
 	catalog    time.Time
 	patterns   map[patternKey]*PatternPart
+	statements map[statementKey]*StatementPart
 }
 
 type patternKey struct {
@@ -71,12 +72,15 @@ var (
 	_ StorageSource = (*Memory)(nil)
 	_ LoginSource   = (*Memory)(nil)
 	_ PatternSource = (*Memory)(nil)
+
+	_ StatementSource = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
 func NewMemory(opts *MemoryOptions) (*Memory, error) {
 	m := &Memory{
 		tenants: map[tenancy.ID]*memoryTenant{}, minutes: map[int64]map[partKey]*Part{}, instances: map[int64]Instance{}, keys: map[string]bool{}, patterns: map[patternKey]*PatternPart{},
+		statements: map[statementKey]*StatementPart{},
 	}
 	if opts != nil {
 		m.opts = *opts
@@ -108,6 +112,9 @@ func (m *Memory) Write(ctx context.Context, b *Batch) (time.Time, error) {
 	}
 	for i := range b.Patterns {
 		m.putPattern(&b.Patterns[i], now)
+	}
+	for i := range b.Statements {
+		m.putStatement(&b.Statements[i], now)
 	}
 	for i := range b.Activities {
 		m.note(&b.Activities[i], now)
@@ -328,6 +335,7 @@ func (u memoryUpkeep) Retain(context.Context) error {
 		}
 	}
 	maps.DeleteFunc(u.m.patterns, func(key patternKey, _ *PatternPart) bool { return key.start < oldest })
+	maps.DeleteFunc(u.m.statements, func(key statementKey, _ *StatementPart) bool { return key.start < oldest })
 	for _, t := range u.m.tenants {
 		maps.DeleteFunc(t.days, func(at, _ int64) bool { return time.Since(time.UnixMicro(at)) > keepDays })
 	}
@@ -412,6 +420,7 @@ func (m *Memory) Forget(ctx context.Context, id tenancy.ID) error {
 	defer m.mu.Unlock()
 	delete(m.tenants, id)
 	maps.DeleteFunc(m.patterns, func(key patternKey, _ *PatternPart) bool { return key.tenant == id })
+	maps.DeleteFunc(m.statements, func(key statementKey, _ *StatementPart) bool { return key.tenant == id })
 	for start, in := range m.minutes {
 		before := len(in)
 		maps.DeleteFunc(in, func(key partKey, _ *Part) bool { return key.tenant == id })

@@ -13,7 +13,10 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-var _ dbpool.Observer = (*analytics.Recorder)(nil)
+var (
+	_ dbpool.Observer     = (*analytics.Recorder)(nil)
+	_ dbpool.TextObserver = (*analytics.Recorder)(nil)
+)
 
 // stored returns what a store has of each tenant.
 func stored(t *testing.T, rec *analytics.Recorder, store analytics.Source) map[tenancy.ID]*analytics.Counts {
@@ -97,7 +100,7 @@ func TestFromStatementToReport(t *testing.T) {
 		h := rec.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			db, err := pool.DB(r.Context())
 			if err == nil {
-				err = db.GetContext(r.Context(), new(string), `SELECT tenant_id FROM tenancy_marker`)
+				err = db.GetContext(r.Context(), new(string), `SELECT tenant_id /* a secret */ FROM tenancy_marker WHERE 'a secret' <> '' AND 1 IN (1, 2)`)
 			}
 			if err != nil {
 				t.Error(err)
@@ -125,6 +128,14 @@ func TestFromStatementToReport(t *testing.T) {
 			}
 		}
 		p, err := reports.Performance(t.Context(), tenancy.AllTenants(), analytics.Period{})
+		for name, statements := range map[string][]analytics.StatementReport{"tenant": got.Statements, "performance": p.SlowestStatements} {
+			const want = `SELECT tenant_id FROM tenancy_marker WHERE ? <> ? AND ? IN (?)`
+			if len(statements) != 1 || statements[0].Text != want || statements[0].Tenant != tenant.ID || statements[0].Calls.Value != n || statements[0].Errors.Value != 0 {
+				t.Errorf("%s: got %+v, want %d calls of %s", name, statements, n, want)
+			} else if s := statements[0]; s.Longest.Value <= 0 || s.Time.Value < s.Longest.Value || s.Time.Unit != analytics.UnitMicroseconds || s.Time.Method != analytics.Measured {
+				t.Errorf("%s: got %+v and %+v, want times", name, s.Time, s.Longest)
+			}
+		}
 		if err != nil || len(p.MostWaiting) != 1 || p.MostWaiting[0].ID != tenant.ID {
 			t.Errorf("performance: got %+v, %v, want acme to be the one that waits", p, err)
 		}

@@ -25,6 +25,9 @@ type Performance struct {
 	// MostWorsened have the p95 that grew most against Before.
 	MostWorsened []Worsened `json:"most_worsened"`
 	Before       Period     `json:"before"`
+	// SlowestStatements have the longest executions in the hours of the period. It is nil if
+	// nobody counts statements.
+	SlowestStatements []StatementReport `json:"slowest_statements"`
 }
 
 // Worsened is a tenant whose p95 grew.
@@ -79,7 +82,10 @@ func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period
 	if err != nil {
 		return nil, err
 	}
-	report.MostWorsened, err = b.worsened(ctx, before, p95)
+	if report.MostWorsened, err = b.worsened(ctx, before, p95); err != nil {
+		return nil, err
+	}
+	report.SlowestStatements, err = r.slowestStatements(ctx, scope, nil, p, f)
 	return report, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics/internal/statement"
 )
 
 // Options are the options of a [Recorder].
@@ -77,6 +78,7 @@ type Recorder struct {
 	notes notes
 
 	observes atomic.Bool // a pool
+	texts    statement.Known
 
 	sources  []BytesSource
 	flushing turn // is taken for the whole of a flush, and guards what follows, and sources

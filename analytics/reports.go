@@ -36,10 +36,11 @@ type Reports struct {
 	feed   Feed
 	opts   ReportsOptions
 
-	sizes    StorageSource // nil: the source has none
-	subjects LoginSource   // nil: the source has none
-	routes   PatternSource // nil: the source has none
-	spreads  SpreadSource  // nil: the source has none
+	sizes      StorageSource   // nil: the source has none
+	subjects   LoginSource     // nil: the source has none
+	routes     PatternSource   // nil: the source has none
+	spreads    SpreadSource    // nil: the source has none
+	statements StatementSource // nil: the source has none
 
 	loading turn      // guards what follows
 	kept    []spanned // the newest last
@@ -59,6 +60,7 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	r.subjects, _ = source.(LoginSource)
 	r.routes, _ = source.(PatternSource)
 	r.spreads, _ = source.(SpreadSource)
+	r.statements, _ = source.(StatementSource)
 	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {
 		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, and no option negative", tenancy.ErrInvalid))
 	}

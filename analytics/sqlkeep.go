@@ -132,6 +132,9 @@ func (u *upkeep) RollUp(ctx context.Context) error {
 			}
 		}
 	}
+	if err := u.rollUpStatements(ctx); err != nil {
+		return fmt.Errorf("rolling up %s: %w", statementsTable, err)
+	}
 	return u.sums(ctx)
 }
 
@@ -367,7 +370,7 @@ const (
 // Retain implements [Upkeep], some rows at a time: a transaction of many locks others
 // out.
 func (u *upkeep) Retain(ctx context.Context) error {
-	state, err := u.s.state(ctx)
+	state, values, err := u.s.marks(ctx)
 	if err != nil {
 		return err
 	}
@@ -389,6 +392,9 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{daysTable.name, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
 		{patternsTable, "tenant_key, bucket, source, pattern", "bucket", before(keepPatterns, never)},
+		{statementsTable, "tenant_key, bucket, source, fingerprint", "bucket", before(keepMinutes, fromMicros(values[stateStatements]))},
+		{statementDaysTable, "tenant_key, bucket, fingerprint", "bucket", before(keepPatterns, never)},
+		{statementTextsTable, "fingerprint", "seen_at", before(keepPatterns+2*day, never)},
 		{spreadTable, "bucket, measure", "bucket", before(keepHours, never)},
 		{storageTable, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{"tenancy_usage_instances", "id", "flushed_at", before(keepInstances, never)},
@@ -437,7 +443,7 @@ func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, a
 func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
 	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		for _, t := range []string{
-			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, patternsTable, "tenancy_activities", "tenancy_usage_tags",
+			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, patternsTable, statementsTable, statementDaysTable, "tenancy_activities", "tenancy_usage_tags",
 		} {
 			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
 				id, lastOwnKey)

@@ -76,6 +76,9 @@ func (s *SQL) write(ctx context.Context, b *Batch, how lockMode) (now time.Time,
 		if err := s.writePatterns(ctx, tx, b.Patterns, keys); err != nil {
 			return err
 		}
+		if err := s.writeStatements(ctx, tx, b.Statements, keys, now); err != nil {
+			return err
+		}
 		if err := s.writeActivities(ctx, tx, b.Activities, keys); err != nil {
 			return err
 		}
@@ -223,6 +226,9 @@ func (s *SQL) keys(ctx context.Context, tx *sqlx.Tx, b *Batch, now time.Time) (m
 	}
 	for i := range b.Patterns {
 		keys[b.Patterns[i].Tenant] = 0
+	}
+	for i := range b.Statements {
+		keys[b.Statements[i].Tenant] = 0
 	}
 	for range 2 {
 		var missing []tenancy.ID

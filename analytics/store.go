@@ -35,6 +35,8 @@ type Batch struct {
 	Parts   []Part
 	// Patterns are what was counted for the patterns of routes.
 	Patterns []PatternPart
+	// Statements are what was counted for the texts of statements.
+	Statements []StatementPart
 	// Activities are added unless they are there: see [Activity].
 	Activities []Activity
 }

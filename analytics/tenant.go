@@ -18,6 +18,9 @@ type TenantReport struct {
 	// Limits are those of the tenant's record.
 	Limits     map[string]int64 `json:"limits,omitempty"`
 	Activities []Activity       `json:"activities"`
+	// Statements have the longest executions in the hours of the period. It is nil if nobody
+	// counts statements.
+	Statements []StatementReport `json:"slowest_statements"`
 }
 
 // Tenant returns what a tenant used in the period. The zero period is the last
@@ -64,6 +67,9 @@ func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID
 			report.Own = map[string]*Figure{}
 		}
 		report.Own[name] = f.count(n)
+	}
+	if report.Statements, err = r.slowestStatements(ctx, scope, one, p, f); err != nil {
+		return nil, err
 	}
 	report.Activities, err = r.source.Activities(ctx, &ActivitiesQuery{Scope: scope, Tenants: one, Limit: r.opts.Top})
 	return report, err

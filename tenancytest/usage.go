@@ -33,6 +33,7 @@ func TestUsageStore(t *testing.T, open func(t *testing.T) UsageStore) {
 		"forgetting":                    testUsageForget,
 		"activities":                    testUsageActivities,
 		"patterns of routes":            testUsagePatterns,
+		"statements":                    testUsageStatements,
 		"instances":                     testUsageInstances,
 		"a context that has ended":      testUsageEnded,
 	} {
@@ -421,6 +422,66 @@ func testUsagePatterns(u *usageTest) {
 	rows, err := source.Patterns(u.Context(), &analytics.PatternsQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: u.now.Add(-time.Hour), To: u.now.Add(time.Hour)}})
 	if err != nil || len(rows) != 1 || rows[0].Requests != 100 {
 		u.Errorf("after forgetting: got %+v, %v", rows, err)
+	}
+}
+
+func testUsageStatements(u *usageTest) {
+	source, ok := u.store.(analytics.StatementSource)
+	if !ok {
+		u.Skip("it has no statements")
+	}
+	part := func(id tenancy.ID, ago time.Duration, source, of, revision, calls int64, longest time.Duration) analytics.StatementPart {
+		return analytics.StatementPart{
+			Tenant: id, Start: u.now.Add(-ago), Source: source, Fingerprint: of, Text: fmt.Sprintf("é %d", of), Revision: revision,
+			Calls: calls, Errors: 1, Time: time.Duration(calls) * time.Second, Longest: longest,
+		}
+	}
+	for range 2 {
+		u.write(&analytics.Batch{Instance: u.instance(1), Statements: []analytics.StatementPart{
+			part(u.acme.ID, 0, 1, 7, 2, 5, time.Second), part(u.acme.ID, 0, 2, 7, 1, 10, 3*time.Second), part(u.acme.ID, 3*time.Minute, 1, 7, 1, 100, time.Second),
+			part(u.acme.ID, 0, 1, -8, 1, 1, 2*time.Second), part(u.globex.ID, 0, 1, 7, 1, 1, 9*time.Second),
+		}})
+		u.write(&analytics.Batch{Instance: u.instance(1), Statements: []analytics.StatementPart{part(u.acme.ID, 0, 1, 7, 1, 3, time.Hour)}}) // an older one
+	}
+	query := func(q analytics.StatementsQuery) (got string) {
+		u.Helper()
+		if q.Period.To.IsZero() {
+			q.Period = analytics.Period{From: u.now.Add(-time.Hour), To: u.now.Add(time.Hour)}
+		}
+		q.Limit = max(q.Limit, 1)
+		rows, err := source.Statements(u.Context(), &q)
+		if err != nil {
+			u.Fatal(err)
+		}
+		for _, r := range rows {
+			got += fmt.Sprintf("%s %s %d: %d %d %v %v; ", r.Tenant, r.Text, r.Fingerprint, r.Calls, r.Errors, r.Time, r.Longest)
+		}
+		return got
+	}
+	acme := fmt.Sprintf("%[1]s é 7 7: 115 3 1m55s 3s; %[1]s é -8 -8: 1 1 1s 2s; ", u.acme.ID)
+	globex := fmt.Sprintf("%s é 7 7: 1 1 1s 9s; ", u.globex.ID)
+	for _, tt := range []struct {
+		name string
+		q    analytics.StatementsQuery
+		want string
+	}{
+		{"all", analytics.StatementsQuery{Scope: tenancy.AllTenants(), Limit: 9}, globex + acme},
+		{"the first", analytics.StatementsQuery{Scope: tenancy.AllTenants()}, globex},
+		{"a tag", analytics.StatementsQuery{Scope: tenancy.ByTags("eu"), Limit: 9}, acme},
+		{"a tenant", analytics.StatementsQuery{Scope: tenancy.AllTenants(), Tenants: []tenancy.ID{u.globex.ID}, Limit: 9}, globex},
+		{"outside of the scope", analytics.StatementsQuery{Scope: tenancy.ByTags("eu"), Tenants: []tenancy.ID{u.globex.ID}, Limit: 9}, ""},
+		{"nobody", analytics.StatementsQuery{Limit: 9}, ""},
+		{"a period", analytics.StatementsQuery{Scope: tenancy.AllTenants(), Period: analytics.Period{From: u.now.Add(-time.Hour), To: u.now}}, fmt.Sprintf("%s é 7 7: 100 1 1m40s 1s; ", u.acme.ID)},
+	} {
+		if got := query(tt.q); got != tt.want {
+			u.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if err := u.store.Forget(u.Context(), u.acme.ID); err != nil {
+		u.Fatal(err)
+	}
+	if got := query(analytics.StatementsQuery{Scope: tenancy.AllTenants(), Limit: 9}); got != globex {
+		u.Errorf("after forgetting: got %q, want %q", got, globex)
 	}
 }
 

@@ -327,6 +327,7 @@ export type Performance = {
   most_worsened?: { [name: string]: unknown }[] | null;
   period: Period;
   slowest: TenantUsage[] | null;
+  slowest_statements?: Statement[] | null;
 };
 
 export type Period = {
@@ -516,6 +517,27 @@ export type SignedIn = {
   operator: OperatorRef;
 };
 
+export type Spread = {
+  period: Period;
+  series: { [name: string]: {
+    at: string;
+    median: number;
+    p90: number;
+    p99: number;
+    tenants: number;
+  }[] };
+};
+
+export type Statement = {
+  calls: Figure;
+  errors: Figure;
+  fingerprint: string;
+  longest: Figure;
+  tenant_id: string;
+  text: string;
+  time: Figure;
+};
+
 export type StorageReport = {
   days: {
     bytes: number;
@@ -582,6 +604,7 @@ export type TenantReport = {
   period: Period;
   plan?: string;
   server?: string;
+  slowest_statements?: Statement[] | null;
   slug: string;
   status: string;
   tags?: string[];
@@ -714,6 +737,7 @@ export interface Reads {
   "analytics/patterns": Patterns;
   "analytics/patterns/{id}": Patterns;
   "analytics/performance": Performance;
+  "analytics/spread": Spread;
   "analytics/storage": StorageReport;
   "analytics/storage/{id}": StorageReport;
   "analytics/tenant/{id}": TenantReport;

@@ -1,4 +1,4 @@
-import type { Neighbours, Performance as Report, TenantUsage } from "../api-types";
+import type { Neighbours, Performance as Report, Statement, TenantUsage } from "../api-types";
 import { plain, time } from "../format";
 import { useGet } from "../load";
 import { Failure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
@@ -29,6 +29,15 @@ export function Performance() {
           </div>
         )}
       </section>
+      {data?.slowest_statements && (
+        <section>
+          <h2>Slowest statements, last {window}</h2>
+          <Table<Statement> label="Slowest statements" rows={data.slowest_statements} id={(s) => s.tenant_id + s.fingerprint} of={[
+            { title: "Statement", cell: (s) => <code>{s.text}</code> }, { title: "Tenant", cell: (s) => <TenantLink id={s.tenant_id} name={s.tenant_id} tab="performance" /> },
+            value("Longest", (s) => s.longest), value("Calls", (s) => s.calls), value("Errors", (s) => s.errors), value("Time of all", (s) => s.time),
+          ]} />
+        </section>
+      )}
     </Page>
   );
 }
