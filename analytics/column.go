@@ -116,8 +116,19 @@ var columnInfos = [numColumns]columnInfo{
 	CPUTime:         {"cpu_time", UnitMicroseconds, false, Estimated},
 	Jobs:            {"jobs", UnitCount, false, Measured},
 	JobErrors:       {"job_errors", UnitCount, false, Measured},
-	MemoryBytes:     {"memory_bytes", UnitBytes, true, Measured},
+	MemoryBytes:     {"memory_bytes", UnitBytes, true, Estimated},
 	LastSeen:        {"last_seen", UnitTime, true, Measured},
+}
+
+// relativeError returns by which share a value may differ from the truth.
+func (c Column) relativeError() float64 {
+	switch c {
+	case CPUTime:
+		return cpuError
+	case MemoryBytes:
+		return memoryError
+	}
+	return 0
 }
 
 // Columns returns all columns, in their order.

@@ -196,3 +196,21 @@ func (m *Memory) Storage(ctx context.Context, q *StorageQuery) ([]StorageRow, er
 	}
 	return slices.SortedFunc(maps.Values(found), func(a, b StorageRow) int { return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Day.Compare(b.Day)) }), nil
 }
+
+var _ ServerSource = (*Memory)(nil)
+
+// Servers implements [ServerSource].
+func (m *Memory) Servers(ctx context.Context, scope tenancy.Scope) (map[tenancy.ID]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	servers := map[tenancy.ID]string{}
+	for id, t := range m.tenants {
+		if server := t.record.Placement.Server; server != "" && m.includes(scope, nil, id) {
+			servers[id] = server
+		}
+	}
+	return servers, nil
+}

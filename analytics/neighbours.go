@@ -115,6 +115,30 @@ func (r *Reports) neighbours(ctx context.Context, scope tenancy.Scope, at time.T
 	return report, nil
 }
 
+// ServerSource is an optional interface for a [Source] that can say of many tenants at once
+// where they are.
+type ServerSource interface {
+	// Servers returns the servers of the scope's tenants that have one.
+	Servers(ctx context.Context, scope tenancy.Scope) (map[tenancy.ID]string, error)
+}
+
+// serversOf returns the servers of those tenants, and perhaps of others in the scope.
+func (r *Reports) serversOf(ctx context.Context, scope tenancy.Scope, rows []SumRow) (map[tenancy.ID]string, error) {
+	if s, ok := r.source.(ServerSource); ok {
+		return s.Servers(ctx, scope)
+	}
+	ids := make([]tenancy.ID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].Tenant
+	}
+	infos, err := r.infos(ctx, scope, ids)
+	servers := make(map[tenancy.ID]string, len(infos))
+	for id, info := range infos {
+		servers[id] = info.Server
+	}
+	return servers, err
+}
+
 // neighbourhood looks for neighbours.
 type neighbourhood struct {
 	r      *Reports
@@ -145,30 +169,27 @@ func (s *neighbourhood) servers(ctx context.Context) error {
 	if s.f.of(StatementTime, 0) == nil {
 		return nil
 	}
-	rows, err := s.r.source.Sum(ctx, &SumQuery{Scope: s.scope, Period: s.report.Period, ByTenant: true})
+	rows, err := s.r.source.Sum(ctx, &SumQuery{Scope: s.scope, Period: s.report.Period, ByTenant: true, Columns: []Column{Requests, StatementTime}})
 	if err != nil {
 		return err
 	}
-	ids := make([]tenancy.ID, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].Tenant
-	}
-	infos, err := s.r.infos(ctx, s.scope, ids)
+	servers, err := s.r.serversOf(ctx, s.scope, rows)
 	if err != nil {
 		return err
 	}
 	groups := map[string]*neighbourGroup{}
 	for i := range rows {
-		info := infos[rows[i].Tenant]
-		if info == nil || info.Server == "" {
+		id := rows[i].Tenant
+		server := servers[id]
+		if server == "" {
 			continue
 		}
-		g := groups[info.Server]
+		g := groups[server]
 		if g == nil {
 			g = &neighbourGroup{counts: map[tenancy.ID]*Counts{}}
-			groups[info.Server] = g
+			groups[server] = g
 		}
-		g.counts[info.ID] = &rows[i].Counts
+		g.counts[id] = &rows[i].Counts
 		g.total = add(g.total, rows[i].Counts.Get(StatementTime))
 	}
 	for server, g := range sortedGroups(groups) {
@@ -205,6 +226,7 @@ func (s *neighbourhood) instances(ctx context.Context, names map[int64]string) e
 	groups := map[int64]*neighbourGroup{}
 	for _, q := range queries {
 		q.Scope, q.Period, q.ByTenant, q.BySource = s.scope, s.report.Period, true, true
+		q.Columns = []Column{Requests, CPUTime}
 		rows, err := s.r.source.Sum(ctx, q)
 		if err != nil {
 			return err

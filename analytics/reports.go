@@ -127,11 +127,7 @@ func (f figures) of(c Column, value int64) *Figure {
 	if f.recorded&(1<<c) == 0 {
 		return nil
 	}
-	fig := &Figure{Value: float64(value), Unit: c.Unit(), Method: columnInfos[c].method, MeasuredAt: f.at, Partial: f.partial}
-	if c == CPUTime {
-		fig.Error = cpuError
-	}
-	return fig
+	return &Figure{Value: float64(value), Unit: c.Unit(), Method: columnInfos[c].method, Error: c.relativeError(), MeasuredAt: f.at, Partial: f.partial}
 }
 
 // count returns the figure of something that was counted.

@@ -156,10 +156,7 @@ func (m measure) error() float64 {
 	if m.percentile > 0 {
 		return bucketError
 	}
-	if m.column == CPUTime {
-		return cpuError
-	}
-	return 0
+	return m.column.relativeError()
 }
 
 // value returns the measure of counts, or nil if there is none.

@@ -244,3 +244,30 @@ func scanTenant(r *sql.Rows, by field) (row TenantRow, err error) {
 	}
 	return row, err
 }
+
+var _ ServerSource = (*SQL)(nil)
+
+// Servers implements [ServerSource].
+func (s *SQL) Servers(ctx context.Context, scope tenancy.Scope) (map[tenancy.ID]string, error) {
+	c := scoped(scope, nil)
+	servers := map[tenancy.ID]string{}
+	if c.none || c.err != nil {
+		return servers, wrap("analytics.SQL.Servers", c.err)
+	}
+	names := map[string]string{} // of few servers, not of each tenant
+	err := s.each(ctx, s.db, `SELECT t.id, t.server FROM tenancy_usage_tenants t WHERE t.server <> '' AND `+c.String(), c.args, func(r *sql.Rows) error {
+		var id tenancy.ID
+		var server sql.RawBytes
+		if err := r.Scan(&id, &server); err != nil {
+			return err
+		}
+		name, ok := names[string(server)]
+		if !ok {
+			name = string(server)
+			names[name] = name
+		}
+		servers[id] = name
+		return nil
+	})
+	return servers, wrap("analytics.SQL.Servers", err)
+}

@@ -73,6 +73,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
+	rec.Attach(pool)
 	stopWatching := cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
 	defer stopWatching()
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))

@@ -19,7 +19,7 @@ func pages(rec *analytics.Recorder, pool *dbpool.Pool) http.Handler {
 		db, err := pool.DB(r.Context())
 		var databases int
 		if err == nil {
-			err = db.GetContext(r.Context(), &databases, `SELECT COUNT(*) FROM tenancy_marker`)
+			err = db.GetContext(r.Context(), &databases, `SELECT COUNT(*) FROM tenancy_marker WHERE 1 < 2 -- literals and comments are in no report`)
 		}
 		if err != nil {
 			middleware.Refuse(w, r, err, nil)

@@ -55,6 +55,9 @@ func show(ctx context.Context, out io.Writer, reports *analytics.Reports) error 
 	for _, a := range t.Activities[:min(2, len(t.Activities))] {
 		fmt.Fprintf(out, "  %s: %s\n", a.Type, a.Description)
 	}
+	if err := showMore(ctx, out, reports, t); err != nil {
+		return err
+	}
 	live, err := reports.Live(ctx, all, 0)
 	if err != nil {
 		return err
