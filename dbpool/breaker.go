@@ -2,10 +2,10 @@ package dbpool
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/circuit"
 )
 
 // breaker keeps from dialling what does not answer. After trip failures in a row
@@ -21,7 +21,7 @@ type breaker struct {
 }
 
 const (
-	shortestPause = 100 * time.Millisecond
+	shortestPause = circuit.ShortestPause
 	longestPause  = 10 * time.Second
 	serverTrip    = 3 // tenants
 	// askTimeout bounds asking a server whether it works.
@@ -67,14 +67,9 @@ func (b *breaker) failed(now time.Time, err error) {
 	b.retryAt = b.pause(now)
 }
 
-// pause returns when the next try may be. It has jitter, so that instances do not
-// all come back at the same moment.
+// pause returns when the next try may be.
 func (b *breaker) pause(now time.Time) time.Time {
-	pause := longestPause
-	if n := b.failures - b.trip; n < 7 {
-		pause = shortestPause << max(n, 0)
-	}
-	return now.Add(pause/2 + rand.N(pause/2)) //nolint:gosec // not a secret
+	return now.Add(circuit.Pause(b.failures-b.trip, longestPause))
 }
 
 func (b *breaker) succeeded() { *b = breaker{trip: b.trip} }

@@ -2,7 +2,6 @@
 package circuit
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -23,8 +22,6 @@ type Circuit struct {
 	retryAt  int64
 	asking   bool // since it is open one was let through
 }
-
-const shortestPause = 100 * time.Millisecond
 
 // Asks reports whether to ask.
 func (c *Circuit) Asks(now int64) bool {
@@ -61,14 +58,9 @@ func (c *Circuit) Failed(now int64) bool {
 	return c.failures == c.Trip
 }
 
-// pause sets when to ask again. Jitter keeps instances apart. The caller has the
-// lock.
+// pause sets when to ask again. The caller has the lock.
 func (c *Circuit) pause(now int64) {
-	d := c.Longest
-	if n := c.failures - c.Trip; n < 7 {
-		d = min(d, shortestPause<<max(n, 0))
-	}
-	c.retryAt = now + int64(d/2+rand.N(d/2)) // not a secret
+	c.retryAt = now + int64(Pause(c.failures-c.Trip, c.Longest))
 }
 
 // Answered closes the circuit, and reports whether it was open.
