@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // connector is the [sqldriver.Connector] of one handle: what database/sql asks for a
@@ -17,7 +20,7 @@ type connector struct {
 	driver   sqldriver.Driver
 	tenant   tenancy.ID // "": the server itself
 	observer Observer   // nil: none
-	lane     atomic.Pointer[lane]
+	to       atomic.Pointer[wire.Database]
 	closed   atomic.Bool
 }
 
@@ -34,8 +37,8 @@ func (s *connector) Driver() sqldriver.Driver { return s.driver }
 // Connect implements [sqldriver.Connector]. It refuses a context that the handle does
 // not serve.
 func (s *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	if l := s.lane.Load(); l != nil {
-		if err := l.allows(ctx); err != nil {
+	if d := s.to.Load(); d != nil {
+		if err := d.Allows(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -43,9 +46,9 @@ func (s *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if s.observer != nil {
 		began = time.Now()
 	}
-	c, err := s.connect(ctx)
+	c, waited, err := s.connect(ctx)
 	if s.observer != nil {
-		s.observe(ctx, c, began, err)
+		s.observe(ctx, c, waited, began, err)
 	}
 	if err != nil {
 		return nil, err
@@ -53,93 +56,71 @@ func (s *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	return c, nil
 }
 
-// connect returns a connection. One that was idle is checked. One that was just
-// dialled needs no check.
-func (s *connector) connect(ctx context.Context) (*conn, error) {
+// connect returns a connection that can be used, and whether the request waited for it.
+func (s *connector) connect(ctx context.Context) (*wire.Conn, bool, error) {
 	for again := false; ; again = true {
-		l := s.lane.Load()
-		if l == nil {
-			return nil, tenancy.ErrClosed
+		d := s.to.Load()
+		if d == nil {
+			return nil, again, tenancy.ErrClosed
 		}
-		c, err := l.budget.acquire(ctx, l)
-		if errors.Is(err, errMoved) {
+		c, waited, err := d.Acquire(ctx)
+		if errors.Is(err, sched.ErrMoved) {
 			continue
 		}
 		if err != nil {
-			return nil, tenancy.Wrap("dbpool.acquire", l.tenant, err)
+			return nil, waited, tenancy.Wrap("dbpool.acquire", d.Tenant, err)
 		}
-		if c.uses == 1 && time.Since(c.idleSince) < fileTime || c.usable(ctx) {
-			c.waited = c.waited || again
-			return c, nil
+		if usable, asked := c.Usable(ctx); usable {
+			return c, waited || asked || again, nil
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, waited, err
 		}
 	}
 }
 
-// errMoved tells a request that its lane is not the tenant's any more.
-var errMoved = errors.New("the tenant has moved")
+// position asks the server how far it is, over a connection of the lane.
+func (s *connector) position(ctx context.Context) (driver.Position, error) {
+	c, _, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	return c.Position(ctx)
+}
 
-// point makes the handle use another lane from now on.
-func (s *connector) point(to *lane) {
-	old := s.lane.Swap(to)
-	if old != nil {
-		old.leave()
+// point makes the handle use another database from now on.
+func (s *connector) point(to *wire.Database) {
+	if old := s.to.Swap(to); old != nil {
+		old.Lane.Leave()
 	}
 }
 
-// resize sets how many connections the tenant may have from now on. It closes idle
-// ones that are too many; the others are closed when they come back.
-func (s *connector) resize(c conns) {
-	l := s.lane.Load()
-	if l == nil {
-		return
-	}
-	b := l.budget
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l.conns = c
-	for n := l.live - l.closing - c.most; n > 0 && len(l.idle) > 0; n-- {
-		c := l.idle[0]
-		b.removeIdle(c)
-		b.discard(c, nil)
-	}
-}
-
-// renew lets all connections that are there end.
-func (s *connector) renew() {
-	if l := s.lane.Load(); l != nil {
-		l.renew()
-	}
-}
-
-// detach leaves the handle without a lane.
+// detach leaves the handle without a database.
 func (s *connector) detach() {
-	if l := s.lane.Swap(nil); l != nil {
-		l.leave()
+	if d := s.to.Swap(nil); d != nil {
+		d.Lane.Leave()
 	}
 }
 
-// leave sends the waiters elsewhere, and lets all connections end.
-func (l *lane) leave() {
-	l.budget.mu.Lock()
-	l.moved = true
-	l.budget.failAll(l, errMoved)
-	l.budget.mu.Unlock()
-	l.renew()
+// lane returns the lane that the handle uses, or nil.
+func (s *connector) lane() *sched.Lane {
+	if d := s.to.Load(); d != nil {
+		return d.Lane
+	}
+	return nil
 }
 
-// renew begins a new generation: connections of the one before end, those in use
-// after their current use. Waiters stay.
-func (l *lane) renew() {
-	b := l.budget
-	b.mu.Lock()
-	l.generation++
-	gone := append([]*conn(nil), l.idle...)
-	for _, c := range gone {
-		b.removeIdle(c)
-		b.discard(c, nil)
+// renew closes all connections that are there, those in use after their current use.
+func (s *connector) renew() {
+	if l := s.lane(); l != nil {
+		l.Renew()
 	}
-	b.mu.Unlock()
+}
+
+// resize sets how many connections the tenant may have from now on.
+func (s *connector) resize(c sched.Conns) {
+	if l := s.lane(); l != nil {
+		l.Resize(c)
+	}
 }

@@ -172,10 +172,8 @@ func (p *Pool) made(id tenancy.ID, err error) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if h := p.handles[id]; h != nil {
-		if l := h.connector.lane.Load(); l != nil {
-			l.budget.mu.Lock()
-			l.breaker.succeeded()
-			l.budget.mu.Unlock()
+		if l := h.connector.lane(); l != nil {
+			l.Retry()
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -22,6 +23,7 @@ import (
 // goroutines at once.
 type Pool struct {
 	opts    Options
+	wire    wire.Options
 	metrics *metrics // nil: none
 
 	mu         sync.RWMutex                // guards what follows, and is never held across I/O
@@ -108,6 +110,7 @@ func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 	if err := p.opts.complete(); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
+	p.wire = p.opts.wire()
 	if len(servers) == 0 {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no server", tenancy.ErrInvalid))
 	}
@@ -168,6 +171,14 @@ func (o *Options) complete() error {
 		o.Logger = slog.Default()
 	}
 	return nil
+}
+
+// wire returns what the options say of each connection.
+func (o *Options) wire() wire.Options {
+	return wire.Options{
+		Keep: o.KeepSessions, Wait: o.MaxWait, Observer: o.Observer, OnSession: o.hook(), Log: o.Logger,
+		Busy: busy, WrongDatabase: wrongDatabase,
+	}
 }
 
 // DB returns the database of the tenant that the context carries. It does no
@@ -276,7 +287,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 			err = errors.Join(err, p.repoint(h, s)) // readers, too, until they are asked for again
 			return
 		}
-		h.connector.resize(c.or(h.server.conns))
+		h.connector.resize(orElse(c, h.server.conns))
 		if migrated {
 			h.connector.renew()
 		}
@@ -352,7 +363,7 @@ func (p *Pool) Close() error {
 	p.handles = map[tenancy.ID]*handle{}
 	p.mu.Unlock()
 	for _, g := range p.budgets() {
-		g.close()
+		g.Close()
 	}
 	var errs []error
 	if p.metrics != nil {

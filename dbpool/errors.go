@@ -6,6 +6,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // IdentityError says that a connection reached another database than the tenant's.
@@ -67,3 +68,13 @@ func (e *DownError) RetryAfter() time.Duration { return e.After }
 
 // Unwrap returns the error of the last attempt.
 func (e *DownError) Unwrap() error { return e.Err }
+
+func busy(reason string, after time.Duration) error { return &BusyError{Reason: reason, After: after} }
+
+func down(failures int, after time.Duration, err error) error {
+	return &DownError{failures, after, err}
+}
+
+func wrongDatabase(want *wire.Database, got driver.Identity) error {
+	return &IdentityError{Tenant: want.Tenant, Database: want.Name, Got: got}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // NewFakeServer returns an engine whose connections only count. It fails the
@@ -115,24 +116,13 @@ func (r *FakeReplica) Identify(ctx context.Context, c sqldriver.Conn) (driver.Id
 
 // ContextCheck returns what compares a context with a tenant's handle.
 func ContextCheck(t testing.TB, e driver.Engine, id tenancy.ID) func(context.Context) {
-	to := &lane{engine: e, tenant: id}
+	to := wire.Database{Target: wire.Target{Engine: e, Tenant: id}}
 	return func(ctx context.Context) {
-		if err := to.allows(ctx); err != nil {
+		if err := to.Allows(ctx); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// Age makes the idle connections of a server look as if they had been idle for
-// longer.
-func (p *Pool) Age(server string, by time.Duration) {
-	for _, g := range p.budgets() {
-		g.mu.Lock()
-		for _, c := range g.idle {
-			if c.lane.server.name == server {
-				c.idleSince = c.idleSince.Add(-by)
-			}
-		}
-		g.mu.Unlock()
-	}
-}
+// RestTime is for how long a connection is idle before it is asked for a sign of life.
+const RestTime = wire.RestTime

@@ -10,7 +10,9 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // handle is the database of one tenant, at the place that the record of that
@@ -19,12 +21,12 @@ type handle struct {
 	tenant    tenancy.ID
 	placement tenancy.Placement
 	version   int64
-	schema    int64     // of the database, as that record says
-	created   time.Time // when that record was made
-	conns     conns     // what the application says
-	server    *server   // whose lane it uses
-	reads     bool      // it is for reading
-	readOnly  bool      // it cannot do anything else
+	schema    int64       // of the database, as that record says
+	created   time.Time   // when that record was made
+	conns     sched.Conns // what the application says
+	server    *server     // whose lane it uses
+	reads     bool        // it is for reading
+	readOnly  bool        // it cannot do anything else
 	connector *connector
 	db        *sqlx.DB
 	readers   map[string]*handle // by the server's name
@@ -67,13 +69,13 @@ func (h *handle) has(db *sqlx.DB) bool {
 
 // newHandle returns a handle to a database at a server. The caller has the lock, as
 // for the functions below.
-func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*handle, error) {
+func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c sched.Conns, reads bool) (*handle, error) {
 	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, created: t.CreatedAt, conns: c, reads: reads}
-	to, err := p.laneTo(s, h)
+	to, err := p.databaseOf(h, s)
 	if err != nil {
 		return nil, err
 	}
-	h.connector = &connector{driver: to.connector.Driver(), tenant: h.tenant, observer: p.opts.Observer}
+	h.connector = &connector{driver: to.Connector.Driver(), tenant: h.tenant, observer: p.opts.Observer}
 	h.server = s
 	h.connector.point(to)
 	db := sql.OpenDB(h.connector)
@@ -85,7 +87,7 @@ func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c conns, reads bool) (*ha
 // repoint makes the handle use a server from now on. It cannot follow to another
 // driver: then it has no lane any more.
 func (p *Pool) repoint(h *handle, s *server) error {
-	to, err := p.laneTo(s, h)
+	to, err := p.databaseOf(h, s)
 	if err != nil {
 		return err
 	}
@@ -98,8 +100,9 @@ func (p *Pool) repoint(h *handle, s *server) error {
 	return nil
 }
 
-// laneTo returns a new lane for a handle at a server. A handle that cannot write stays so.
-func (p *Pool) laneTo(s *server, h *handle) (*lane, error) {
+// databaseOf returns the database of a handle at a server, with a new lane. A handle that cannot
+// write stays so.
+func (p *Pool) databaseOf(h *handle, s *server) (*wire.Database, error) {
 	connect := s.engine.Connector
 	if h.reads {
 		r, ok := s.engine.(driver.ReadOnly)
@@ -114,7 +117,15 @@ func (p *Pool) laneTo(s *server, h *handle) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.newLane(s, c, h.tenant, h.placement.Database, h.readOnly, h.conns.or(s.conns)), nil
+	at := wire.Target{Connector: c, Tenant: h.tenant, Name: h.placement.Database, ReadOnly: h.readOnly}
+	return p.newDatabase(s, at, orElse(h.conns, s.conns)), nil
+}
+
+// newDatabase returns what a connector of the server's engine leads to, with a new lane. The caller has
+// the lock.
+func (p *Pool) newDatabase(s *server, at wire.Target, c sched.Conns) *wire.Database {
+	at.Engine, at.Era = s.engine, s.era
+	return wire.New(at, s.Server, c, p.statementsOf(s.engine), &p.wire)
 }
 
 func errWrites() error {

@@ -42,7 +42,7 @@ func (p *Pool) Handler() http.Handler {
 		}{map[string]figures{}, p.Tenants(n)}
 		for _, s := range p.allServers() {
 			stat := s.snapshot()
-			answer.Servers[s.name] = figures{stat, stat.DialsPerRequest()}
+			answer.Servers[s.Name()] = figures{stat, stat.DialsPerRequest()}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")

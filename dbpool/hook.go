@@ -3,10 +3,9 @@ package dbpool
 import (
 	"context"
 	sqldriver "database/sql/driver"
-	"fmt"
-	"runtime/debug"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // Session is a new session of a connection, for [Options.OnSession].
@@ -19,26 +18,12 @@ type Session struct {
 	Conn sqldriver.Conn
 }
 
-// begun calls the application's hook with a new session. A panic of the hook becomes
-// an error.
-func (l *lane) begun(ctx context.Context, conn sqldriver.Conn) (err error) {
-	if l.onSession == nil {
+// hook returns what calls the application's hook, or nil if there is none.
+func (o *Options) hook() func(context.Context, *wire.Database, sqldriver.Conn) error {
+	if o.OnSession == nil {
 		return nil
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = &hookError{fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
-		}
-	}()
-	if err := l.onSession(ctx, Session{l.tenant, l.server.name, l.database, l.readOnly, driversOwn(conn)}); err != nil {
-		return &hookError{err}
+	return func(ctx context.Context, d *wire.Database, conn sqldriver.Conn) error {
+		return o.OnSession(ctx, Session{d.Tenant, d.Lane.Server().Name(), d.Name, d.ReadOnly, conn})
 	}
-	return nil
 }
-
-// hookError is an error of the application's hook. It says nothing of the server,
-// which has answered before.
-type hookError struct{ err error }
-
-func (e *hookError) Error() string { return "OnSession: " + e.err.Error() }
-func (e *hookError) Unwrap() error { return e.err }

@@ -14,10 +14,3 @@ func LowPriority(ctx context.Context) context.Context {
 
 // IsLowPriority reports whether a context is of [LowPriority].
 func IsLowPriority(ctx context.Context) bool { return urgency.IsLowPriority(ctx) }
-
-func classOf(ctx context.Context) class {
-	if IsLowPriority(ctx) {
-		return background
-	}
-	return foreground
-}

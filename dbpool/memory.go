@@ -1,6 +1,8 @@
 package dbpool
 
 import (
+	"time"
+
 	"github.com/artflow-studio/tenancy"
 
 	"github.com/artflow-studio/tenancy/dbpool/driver"
@@ -25,14 +27,11 @@ func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {
 	held := map[tenancy.ID]int64{}
 	p.eachHandle(func(h *handle) {
 		h.all(func(h *handle) {
-			l := h.connector.lane.Load()
+			l := h.connector.lane()
 			if l == nil {
 				return
 			}
-			l.budget.mu.Lock()
-			n := l.live
-			l.budget.mu.Unlock()
-			if n > 0 {
+			if n := l.Stat(time.Now()).Conns; n > 0 {
 				held[h.tenant] += int64(n) * connBytes(h.server.engine)
 			}
 		})

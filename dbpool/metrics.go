@@ -6,9 +6,9 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-)
 
-const scope = "github.com/artflow-studio/tenancy/dbpool" // of metrics and spans
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
+)
 
 // metrics are the instruments of a pool. Those that are only observed are not
 // here.
@@ -40,7 +40,7 @@ var observed = []struct {
 // newMetrics makes the instruments, which read the pool's figures when somebody
 // collects them.
 func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
-	m := provider.Meter(scope)
+	m := provider.Meter(sched.Scope)
 	var err error
 	keep := func(e error) {
 		if err == nil {
@@ -88,7 +88,7 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	}
 	registration, err := m.RegisterCallback(func(_ context.Context, to metric.Observer) error {
 		for _, b := range p.budgets() {
-			s, budget := b.snapshot(), b.attribute
+			s, budget := statOf(b), poolName(b.Name())
 			for i, o := range observed {
 				to.ObserveInt64(all[i], o.value(s), metric.WithAttributeSet(budget))
 			}
@@ -98,8 +98,8 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		}
 		now := time.Now()
 		for _, s := range p.allServers() {
-			name := metric.WithAttributes(attribute.String("tenancy.server", s.name))
-			to.ObserveInt64(tripped, b2i(!s.up()), name)
+			name := metric.WithAttributes(attribute.String("tenancy.server", s.Name()))
+			to.ObserveInt64(tripped, b2i(!s.Up()), name)
 			if d, ok := s.lag(now); ok {
 				to.ObserveFloat64(lag, d.Seconds(), name)
 			}
@@ -127,16 +127,19 @@ func b2i(b bool) int64 {
 	return 0
 }
 
-// waited records how long a request waited for a connection that it got.
-func (b *budget) waited(d time.Duration) {
-	if b.metrics != nil {
-		b.metrics.wait.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(b.attribute))
-	}
+// poolName returns the attribute of the metrics of a budget.
+func poolName(budget string) attribute.Set {
+	return attribute.NewSet(attribute.String("db.client.connection.pool.name", budget))
 }
 
-// dialled records how long a connection took to make.
-func (b *budget) dialled(d time.Duration) {
-	if b.metrics != nil {
-		b.metrics.create.Record(context.Background(), d.Seconds(), metric.WithAttributeSet(b.attribute))
+// timings returns what records how long the requests and dials of a budget took.
+func (m *metrics) timings(budget string) sched.Timings {
+	if m == nil {
+		return sched.Timings{}
 	}
+	name := metric.WithAttributeSet(poolName(budget))
+	record := func(to metric.Float64Histogram) func(time.Duration) {
+		return func(d time.Duration) { to.Record(context.Background(), d.Seconds(), name) }
+	}
+	return sched.Timings{Waited: record(m.wait), Dialed: record(m.create)}
 }

@@ -2,11 +2,10 @@ package dbpool
 
 import (
 	"context"
-	sqldriver "database/sql/driver"
-	"errors"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // Observer learns what tenants ask of their databases. Package analytics has one.
@@ -44,53 +43,15 @@ type TextObserver interface {
 }
 
 // observe reports a request for a connection, which began at that time.
-func (s *connector) observe(ctx context.Context, c *conn, began time.Time, err error) {
+func (s *connector) observe(ctx context.Context, c *wire.Conn, waited bool, began time.Time, err error) {
 	var wait time.Duration
-	if c != nil {
-		c.taken = began
+	held := began
+	if err != nil || waited {
+		held = time.Now()
+		wait = max(1, held.Sub(began))
 	}
-	if err != nil || c.waited {
-		now := time.Now()
-		wait = max(1, now.Sub(began))
-		if c != nil {
-			c.taken = now
-		}
+	if c != nil {
+		c.HeldSince(held)
 	}
 	s.observer.ObserveWait(ctx, s.tenant, wait, err)
-}
-
-// clock returns the present, or the zero time if nobody observes the connection.
-func (c *conn) clock() time.Time {
-	if c.lane.observer == nil {
-		return time.Time{}
-	}
-	return time.Now()
-}
-
-// since returns the time since clock returned began.
-func since(began time.Time) time.Duration {
-	if began.IsZero() {
-		return 0
-	}
-	return time.Since(began)
-}
-
-// done is failed for the end of a statement, which it reports.
-func (c *conn) done(ctx context.Context, in call, err error) error {
-	took := since(in.began)
-	err = c.failed(ctx, in, err)
-	c.observe(ctx, in.text, took, err)
-	return err
-}
-
-// observe reports a statement and its text, if it has one, unless the driver left it to another of its methods.
-func (c *conn) observe(ctx context.Context, text string, took time.Duration, err error) {
-	l := c.lane
-	if l.observer == nil || errors.Is(err, sqldriver.ErrSkip) {
-		return
-	}
-	l.observer.ObserveStatement(ctx, l.tenant, took, l.files != nil, err)
-	if l.texts != nil && text != "" {
-		l.texts.ObserveText(l.tenant, l.engine.DriverName(), text, took, err)
-	}
 }

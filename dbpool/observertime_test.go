@@ -2,81 +2,22 @@ package dbpool
 
 import (
 	"context"
-	sqldriver "database/sql/driver"
-	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 
-// slowConn takes a second for a query, and for each row and the end of the rows.
-type slowConn struct {
-	sqldriver.Conn
-	left int
-}
-
-func (c *slowConn) QueryContext(context.Context, string, []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	time.Sleep(time.Second)
-	return c, nil
-}
-
-func (c *slowConn) Columns() []string { return []string{"n"} }
-
-func (c *slowConn) Next([]sqldriver.Value) error {
-	time.Sleep(time.Second)
-	if c.left--; c.left < 0 {
-		return io.EOF
-	}
-	return nil
-}
-
-func (c *slowConn) Close() error { return nil }
-
-// timing keeps the times of statements.
-type timing []time.Duration
-
-func (o *timing) ObserveWait(context.Context, tenancy.ID, time.Duration, error) {}
-func (o *timing) ObserveRelease(tenancy.ID, time.Duration)                      {}
-func (o *timing) ObserveStatement(_ context.Context, _ tenancy.ID, took time.Duration, _ bool, _ error) {
-	*o = append(*o, took)
-}
-
-// A statement's time has that of its rows, and not what the application does between.
-func TestObserverTakesTheDriversTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		o := &timing{}
-		inner := &slowConn{left: 2}
-		c := &conn{
-			inner: inner, query: inner,
-			lane: &lane{observer: o, tenant: "acme", statements: sqltext.New("sqlite")},
-		}
-		rows, err := c.QueryContext(t.Context(), `SELECT n FROM notes`, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next(nil) == nil {
-			time.Sleep(time.Minute) // the application's
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if len(*o) != 1 || (*o)[0] != 4*time.Second {
-			t.Errorf("got %v, want 4s once: the query, two rows and their end", *o)
-		}
-	})
-}
-
-// waits keeps the waits for connections.
+// waits keeps the waits for connections, and for how long those were held.
 type waits struct {
-	timing
 	all, held []time.Duration
 	errs      int
 }
+
+func (o *waits) ObserveStatement(context.Context, tenancy.ID, time.Duration, bool, error) {}
 
 func (o *waits) ObserveWait(_ context.Context, _ tenancy.ID, wait time.Duration, err error) {
 	o.all = append(o.all, wait)
@@ -92,12 +33,16 @@ func TestObserverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &waits{}
-		h := newHarness(t, 1, limits{budget: 1, dials: 1, queue: 10, wait: 5 * time.Second})
-		defer h.close()
-		h.server.delay = func() time.Duration { return time.Second }
-		h.lanes[0].observer = o
-		s := &connector{tenant: "t0", observer: o}
-		s.lane.Store(h.lanes[0])
+		engine, _ := NewFakeServer(t, 1, time.Second)
+		p, err := New(map[string]driver.Engine{"main": engine}, &Options{Budget: 1, MaxDials: 1, MaxQueue: 10, MaxWait: 5 * time.Second, Observer: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.Close() }()
+		if _, err := p.For(t.Context(), &tenancy.Tenant{ID: "t0", Placement: tenancy.Placement{Server: "main", Database: "t0"}}); err != nil {
+			t.Fatal(err)
+		}
+		s := p.handles["t0"].connector
 		for range 2 {
 			c, err := s.Connect(t.Context())
 			if err != nil {

@@ -2,7 +2,6 @@ package dbpool
 
 import (
 	"context"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -76,7 +75,7 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 // reader returns the database for reading at a server, or nil if none was opened, or
 // none that can do nothing else.
 func (h *handle) reader(s *server, readOnly bool) *sqlx.DB {
-	if r := h.readers[s.name]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.connector.closed.Load() {
+	if r := h.readers[s.Name()]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.connector.closed.Load() {
 		return r.db
 	}
 	return nil
@@ -112,7 +111,7 @@ func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
 
 // read returns the database for reading at a server. The caller has the lock.
 func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
-	if r := h.readers[s.name]; r != nil {
+	if r := h.readers[s.Name()]; r != nil {
 		switch {
 		case r.connector.closed.Load():
 			r.connector.detach()
@@ -130,7 +129,7 @@ func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 	if h.readers == nil {
 		h.readers = map[string]*handle{}
 	}
-	h.readers[s.name] = r
+	h.readers[s.Name()] = r
 	return r.db, nil
 }
 
@@ -158,7 +157,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 		if lag, ok := r.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
 			continue
 		}
-		if r.up() {
+		if r.Up() {
 			return r
 		}
 	}
@@ -185,22 +184,6 @@ func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
 	}
 	pos, err := h.connector.position(ctx)
 	return pos, tenancy.Wrap(op, t.ID, err)
-}
-
-// position asks a server over a connection of the lane.
-func (s *connector) position(ctx context.Context) (driver.Position, error) {
-	c, err := s.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = c.Close() }()
-	e, ok := c.lane.engine.(driver.Replication)
-	if !ok {
-		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
-	}
-	pos, err := e.Position(ctx, c.inner)
-	c.bad = err != nil
-	return pos, err
 }
 
 // history is where a primary was at which times, ascending.
@@ -256,12 +239,12 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 	for _, r := range primary.replicas {
 		all.Go(func() {
 			every(ctx, followInterval, func(ctx context.Context) {
-				if !r.up() {
+				if !r.Up() {
 					r.self.renew() // nobody is led there: a connection that is new shows that it is up again
 				}
 				p.mu.RLock()
 				engine, _ := r.engine.(driver.Replication)
-				asked := r.self.lane.Load()
+				asked := r.self.to.Load()
 				p.mu.RUnlock()
 				at, err := r.self.position(ctx)
 				if err != nil {
@@ -269,7 +252,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 				}
 				fresh, ok := past.latest(engine, at)
 				p.mu.RLock()
-				if ok && r.self.lane.Load() == asked { // or SetServer gave it another engine
+				if ok && r.self.to.Load() == asked { // or SetServer gave it another engine
 					r.progress.Store(&progress{engine, at, fresh})
 				}
 				p.mu.RUnlock()

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 )
 
 // Run does what the pool does beside requests, until the context ends: it
@@ -39,10 +41,10 @@ func (p *Pool) allServers() []*server {
 }
 
 // budgets returns the budgets of all servers, in no order.
-func (p *Pool) budgets() []*budget {
-	seen := map[*budget]bool{}
+func (p *Pool) budgets() []*sched.Budget {
+	seen := map[*sched.Budget]bool{}
 	for _, s := range p.allServers() {
-		seen[s.budget] = true
+		seen[s.Budget()] = true
 	}
 	return slices.Collect(maps.Keys(seen))
 }

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
+	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
 // ServerOptions are the options of one server. Zero means what [Options] say.
@@ -30,36 +31,14 @@ type ServerOptions struct {
 
 // server is one of the pool's servers.
 type server struct {
-	name   string
-	budget *budget
-	conns  conns // of its tenants
+	*sched.Server
+	conns sched.Conns // of its tenants
 
 	engine   driver.Engine // guarded by Pool.mu, as era
 	era      int           // how many engines it had before
 	replicas []*server
 	self     *connector               // reaches the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a replica
-
-	// What follows is guarded by the budget's lock.
-	breaker   breaker
-	switching breaker // keeps from switching connections where that fails
-	dialing   int
-}
-
-func newServer(name string, e driver.Engine, b *budget, c conns) *server {
-	return &server{name: name, engine: e, budget: b, conns: c, breaker: breaker{trip: serverTrip}, switching: breaker{trip: serverTrip}}
-}
-
-// mayDial reports whether the breaker lets a dial of the lane's tenant through.
-func (s *server) mayDial(l *lane, now time.Time) bool {
-	return !s.breaker.tripped() || s.dialing == 0 && !now.Before(s.breaker.probeAt(l.breaker.failing(now)))
-}
-
-// up reports whether the server's breaker is closed.
-func (s *server) up() bool {
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	return !s.breaker.tripped()
 }
 
 // addServers makes the servers of [New]: those with a budget of their own first,
@@ -98,32 +77,32 @@ func (p *Pool) makeServer(name string, e driver.Engine, o ServerOptions) (*serve
 	if o.Budget < 0 || o.Shared < 0 || o.MaxConns < 0 || o.BudgetOf != "" && (o.Budget != 0 || o.Shared != 0) {
 		return nil, fmt.Errorf("%w: server %q: negative numbers, or two budgets", tenancy.ErrInvalid, name)
 	}
-	b, err := p.groupFor(name, o)
+	b, err := p.budgetFor(name, o)
 	if err != nil {
 		return nil, err
 	}
-	all := b.limits.budget + b.loan.total
-	c := conns{most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, all/2)), reserve: p.opts.MinIdle}
-	return newServer(name, e, b, c), nil
+	all := b.Slots()
+	c := sched.Conns{Most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, all/2)), Reserve: p.opts.MinIdle}
+	return &server{Server: sched.NewServer(name, b), engine: e, conns: c}, nil
 }
 
-func (p *Pool) groupFor(name string, o ServerOptions) (*budget, error) {
+func (p *Pool) budgetFor(name string, o ServerOptions) (*sched.Budget, error) {
 	if o.BudgetOf != "" {
 		of, ok := p.servers[o.BudgetOf]
 		if !ok || p.opts.Servers[o.BudgetOf].BudgetOf != "" {
 			return nil, fmt.Errorf("%w: server %q: no server with a budget of its own is called %q", tenancy.ErrInvalid, name, o.BudgetOf)
 		}
-		return of.budget, nil
+		return of.Budget(), nil
 	}
-	b := newBudget(name, limits{
-		budget: cmp.Or(o.Budget, p.opts.Budget), dials: p.opts.MaxDials, queue: p.opts.MaxQueue, wait: p.opts.MaxWait,
-		life: max(0, p.opts.MaxLifetime), idle: max(0, p.opts.MaxIdleTime),
-	})
+	opts := sched.Options{
+		Slots: cmp.Or(o.Budget, p.opts.Budget), Dials: p.opts.MaxDials, Queue: p.opts.MaxQueue, Wait: p.opts.MaxWait,
+		Life: max(0, p.opts.MaxLifetime), Idle: max(0, p.opts.MaxIdleTime),
+		Errors: sched.Errors{Busy: busy, Down: down}, Timings: p.metrics.timings(name),
+	}
 	if p.opts.Lender != nil {
-		b.loan.total = cmp.Or(o.Shared, p.opts.Shared)
+		opts.Lent = cmp.Or(o.Shared, p.opts.Shared)
 	}
-	b.metrics = p.metrics
-	return b, nil
+	return sched.New(name, opts), nil
 }
 
 // replicate makes servers the replicas of another.
@@ -135,7 +114,7 @@ func (p *Pool) replicate(s *server, names []string) error {
 	for _, name := range names {
 		r, ok := p.servers[name]
 		if !ok || slices.Contains(all, r) || r.engine.DriverName() != s.engine.DriverName() {
-			return fmt.Errorf("%w: server %q: %q is no replica of it", tenancy.ErrInvalid, s.name, name)
+			return fmt.Errorf("%w: server %q: %q is no replica of it", tenancy.ErrInvalid, s.Name(), name)
 		}
 		all = append(all, r)
 	}
@@ -152,7 +131,7 @@ func (p *Pool) replicate(s *server, names []string) error {
 func (p *Pool) follows(s *server) error {
 	e, ok := s.engine.(driver.Replication)
 	if !ok {
-		return fmt.Errorf("%w: server %q cannot tell how far its data is", tenancy.ErrInvalid, s.name)
+		return fmt.Errorf("%w: server %q cannot tell how far its data is", tenancy.ErrInvalid, s.Name())
 	}
 	c, err := e.Server()
 	if err != nil {
@@ -161,7 +140,7 @@ func (p *Pool) follows(s *server) error {
 	if s.self == nil {
 		s.self = &connector{driver: c.Driver()}
 	}
-	s.self.point(p.newLane(s, c, "", "", false, conns{most: 1}))
+	s.self.point(p.newDatabase(s, wire.Target{Connector: c}, sched.Conns{Most: 1}))
 	return nil
 }
 
@@ -217,22 +196,20 @@ func (p *Pool) SetServer(name string, e driver.Engine) error {
 		}
 		p.mu.Unlock()
 	}
-	s.budget.mu.Lock()
-	s.breaker = breaker{trip: serverTrip} // the one before said nothing of this engine
-	s.budget.mu.Unlock()
+	s.Retry() // the failures of before said nothing of this engine
 	return tenancy.Wrap(op, "", err)
 }
 
 // connsOf returns what the application says of a tenant's connections.
-func (p *Pool) connsOf(t *tenancy.Tenant) conns {
+func (p *Pool) connsOf(t *tenancy.Tenant) sched.Conns {
 	if p.opts.TenantConns == nil {
-		return conns{}
+		return sched.Conns{}
 	}
 	least, most := p.opts.TenantConns(t)
-	return conns{most: max(0, most), reserve: max(0, least)}
+	return sched.Conns{Most: max(0, most), Reserve: max(0, least)}
 }
 
-// or returns c with zeros replaced.
-func (c conns) or(otherwise conns) conns {
-	return conns{most: cmp.Or(c.most, otherwise.most), reserve: cmp.Or(c.reserve, otherwise.reserve)}
+// orElse returns c with zeros replaced.
+func orElse(c, otherwise sched.Conns) sched.Conns {
+	return sched.Conns{Most: cmp.Or(c.Most, otherwise.Most), Reserve: cmp.Or(c.Reserve, otherwise.Reserve)}
 }

@@ -206,7 +206,7 @@ func TestIdleConnectionsDie(t *testing.T) {
 		if st := pool.Stat(s.Name); st.Idle != n {
 			t.Fatalf("got %+v, want %d idle connections", st, n)
 		}
-		pool.Age(s.Name, time.Hour)
+		time.Sleep(dbpool.RestTime) // they are idle for so long that they are checked
 		proxy.InjectOpen(testserver.Fault{Silent: true})
 		db, err := pool.DB(ctx)
 		if err != nil {
@@ -243,7 +243,7 @@ func TestIdleConnectionsLive(t *testing.T) {
 			if err := db.GetContext(ctx, new(int), `SELECT 1`); err != nil {
 				t.Fatal(err)
 			}
-			pool.Age(s.Name, time.Hour)
+			time.Sleep(dbpool.RestTime) // it is idle for so long that it is checked
 			// It answers later than a request waits for it; nobody else is there.
 			proxy.InjectOpen(testserver.Fault{Delayed: 300 * time.Millisecond})
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 )
 
 // Stat is what a server's connections are and did, since the pool was made.
@@ -73,23 +74,22 @@ func (p *Pool) Stat(server string) Stat {
 
 func (s *server) snapshot() Stat {
 	now := time.Now()
-	out := s.budget.snapshot()
-	s.budget.mu.Lock()
-	out.Breaker = s.breaker.state(s.dialing, now)
-	s.budget.mu.Unlock()
+	out := statOf(s.Budget())
+	out.Breaker = s.Breaker(now)
 	if lag, ok := s.lag(now); ok {
 		out.Lag = lag
 	}
 	return out
 }
 
-func (b *budget) snapshot() Stat {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := b.stat
-	out.Borrowed = b.ceiling(time.Now()) - b.limits.budget
-	out.Conns, out.Idle, out.Dialing = b.live, len(b.idle), b.dialing
-	return out
+// statOf returns what a budget has and did.
+func statOf(b *sched.Budget) Stat {
+	s := b.Stat()
+	return Stat{
+		Budget: s.Budget, Borrowed: s.Borrowed, Conns: s.Conns, InUse: s.InUse, Idle: s.Idle, Dialing: s.Dialing, Waiting: s.Waiting,
+		Requests: s.Requests, Waits: s.Waits, WaitTime: s.WaitTime, HandOvers: s.HandOvers, Refused: s.Refused, GaveUp: s.GaveUp,
+		Dials: s.Dials, Failures: s.Failures, Evictions: s.Evictions, Switches: s.Switches,
+	}
 }
 
 // TenantStat is what one tenant has of its server's connections now.
@@ -138,16 +138,14 @@ func (p *Pool) Tenant(id tenancy.ID) (TenantStat, bool) {
 // stat returns what the tenant has, or false if it has no lane. The caller has the
 // pool's lock.
 func (h *handle) stat(now time.Time) (TenantStat, bool) {
-	l := h.connector.lane.Load()
+	l := h.connector.lane()
 	if l == nil {
 		return TenantStat{}, false
 	}
-	l.budget.mu.Lock()
-	defer l.budget.mu.Unlock()
+	has := l.Stat(now)
 	return TenantStat{
-		Tenant: h.tenant, Server: h.server.name, Database: h.placement.Database,
-		Conns: l.live, Idle: len(l.idle), Waiting: l.waiters[foreground].len() + l.waiters[background].len(),
-		Heat: math.Round(100*l.heatNow(now)) / 100, Down: l.breaker.tripped(),
+		Tenant: h.tenant, Server: h.server.Name(), Database: h.placement.Database,
+		Conns: has.Conns, Idle: has.Idle, Waiting: has.Waiting, Heat: math.Round(100*has.Heat) / 100, Down: has.Down,
 	}, true
 }
 
@@ -166,14 +164,11 @@ func (p *Pool) InUse(id tenancy.ID) int {
 	if h == nil {
 		return n
 	}
+	now := time.Now()
 	h.all(func(h *handle) {
-		l := h.connector.lane.Load()
-		if l == nil {
-			return
+		if l := h.connector.lane(); l != nil {
+			n += l.Stat(now).InUse
 		}
-		l.budget.mu.Lock()
-		n += max(l.live-len(l.idle)-l.closing, 0)
-		l.budget.mu.Unlock()
 	})
 	return n
 }

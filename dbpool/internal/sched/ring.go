@@ -1,0 +1,182 @@
+package sched
+
+import "time"
+
+// plan is what schedule decided: a connection to make in the place of another,
+// or of none.
+type plan struct {
+	lane       *Lane
+	generation uint64
+	victim     *Conn
+	switches   bool // the victim may become the tenant's
+	renews     bool // the victim is the tenant's own, and old
+}
+
+// schedule decides which dials begin. It counts their slots at once; the caller
+// runs them when it has given up the lock.
+func (b *Budget) schedule(now time.Time) []plan {
+	var start []plan
+	for class := foreground; class < classes; class++ {
+		for b.dialing < b.opts.Dials {
+			l := b.nextInRing(class, now)
+			if l == nil {
+				break
+			}
+			var victim *Conn
+			switches := false
+			if excess := b.live - b.ceiling(now); excess > 0 {
+				break // it is coming down
+			} else if excess == 0 {
+				victim = b.victim(l, now)
+				b.loan.missed++
+				b.removeIdle(victim)
+				victim.lane.live--
+				b.stat.Evictions++
+				switches = l.server == victim.lane.server && !l.server.switching.open(now) && l.db.MaySwitch(victim.Wire)
+			} else {
+				b.live++
+			}
+			d := plan{lane: l, generation: l.generation, victim: victim, switches: switches}
+			b.begin(d)
+			start = append(start, d)
+		}
+	}
+	b.watch()
+	return start
+}
+
+// begin counts a dial, whose slot is counted already.
+func (b *Budget) begin(d plan) {
+	l := d.lane
+	l.leaveRing()
+	l.dialing = true
+	l.live++
+	l.server.dialing++
+	b.dialing++
+	b.tasks++
+	if !d.switches {
+		b.stat.Dials++
+	}
+}
+
+// nextInRing returns the lane to dial for, or nil. It is the one with most
+// waiters, since a dial serves them all; but the one that has stood in the ring
+// longest goes first when it has waited twice as long as taking turns would
+// have made it. A tenant that has a connection counts as one with one waiter.
+func (b *Budget) nextInRing(class class, now time.Time) *Lane {
+	ring := &b.ring[class]
+	overdue := patientTurns * b.cost * time.Duration(1+ring.len()/b.opts.Dials)
+	full := b.live >= b.ceiling(now)
+	var best *Lane
+	most := 0
+	for l := range ring.all() {
+		if !l.wantsDial(now) { // any more
+			l.leaveRing()
+			continue
+		}
+		if !l.server.mayDial(l, now) || full && len(l.idle) == len(b.idle) { // it would take its own place
+			continue
+		}
+		if best == nil && now.Sub(l.next().since) > overdue {
+			return l
+		}
+		n := 1
+		if l.live == 0 {
+			n = l.waiting()
+		}
+		if n > most {
+			best, most = l, n
+		}
+	}
+	return best
+}
+
+// want puts the lane into the ring, in the class of its foremost waiter, when it wants a dial.
+func (l *Lane) want(now time.Time) {
+	w := l.next()
+	if l.wants != nil && w != nil && w.class != l.wantsClass {
+		l.leaveRing() // a request came to background work, or has gone
+	}
+	if l.wants == nil && l.wantsDial(now) {
+		l.wantsClass = w.class
+		l.wants = l.budget.ring[w.class].push(l)
+	}
+}
+
+func (l *Lane) leaveRing() {
+	if l.wants != nil {
+		l.budget.ring[l.wantsClass].remove(l.wants)
+		l.wants = nil
+	}
+}
+
+// wantsDial reports whether another connection would serve the lane better
+// than waiting for its own.
+func (l *Lane) wantsDial(now time.Time) bool {
+	w := l.next()
+	if w == nil || l.dialing || l.live >= l.conns.Most || l.breaker.open(now) {
+		return false
+	}
+	return l.live == 0 || l.waiting() > crowd*l.live || now.Sub(w.since) >= patience
+}
+
+// watch sets the timer by which lanes that wait in vain for their own
+// connections come to want another.
+func (b *Budget) watch() {
+	if b.timed || b.waiting.len() == 0 || b.closed {
+		return
+	}
+	b.timed = true
+	if b.timer == nil {
+		b.timer = time.AfterFunc(patience, b.tick)
+	} else {
+		b.timer.Reset(patience)
+	}
+}
+
+func (b *Budget) tick() {
+	b.mu.Lock()
+	b.timed = false
+	now := time.Now()
+	for l := range b.waiting.all() {
+		l.want(now)
+	}
+	start := b.schedule(now)
+	b.mu.Unlock()
+	b.run(start)
+}
+
+// estimate is how long a dial that is wanted now will take, with those before it,
+// and whether it is the first and may begin.
+func (b *Budget) estimate(class class, now time.Time) (wait time.Duration, first bool) {
+	ahead := b.dialing
+	for c := foreground; c <= class; c++ {
+		ahead += b.ring[c].len()
+	}
+	if b.live < b.ceiling(now) || len(b.idle) > 0 {
+		return b.cost * time.Duration(1+ahead/b.opts.Dials), ahead == 0
+	}
+	return b.cost * time.Duration(1+turn+ahead/b.opts.Dials), false
+}
+
+// turnIsOver reports whether a tenant has had its share in a row of a
+// connection whose slot others wait for.
+func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
+	if b.live < b.ceiling(now) || b.dialing >= b.opts.Dials || len(b.idle) > 0 || !b.othersWant(c.lane) {
+		c.turnBegan = time.Time{}
+		return false
+	}
+	if c.turnBegan.IsZero() {
+		c.turnBegan = now
+		return false
+	}
+	return now.Sub(c.turnBegan) > turn*b.cost
+}
+
+func (b *Budget) othersWant(l *Lane) bool {
+	n := b.ring[foreground].len()
+	if l.wants != nil && l.wantsClass == foreground {
+		n--
+	}
+	return n > 0
+}
