@@ -155,28 +155,26 @@
 //
 // # How it works inside
 //
-// Five nouns, from the outside in:
+// Five nouns, from the outside in, in three packages:
 //
 //   - A pool ([Pool]) has the servers, by name, and a handle for each tenant that was asked for.
 //   - A handle (handle.go) is a tenant's *sqlx.DB. database/sql keeps no connection for it, and
-//     asks its connector (connector.go) for one at each statement. The connector points to a lane.
-//   - A lane (lane.go) is one tenant's way to one server: what the engine can do there, the
-//     tenant's idle connections, and the requests that wait. A tenant that moves gets a new lane;
-//     the old one sends its waiters on and closes what comes back.
-//   - A budget (budget.go) has the slots of a server and the lock of all its lanes. plan.go decides
-//     who gets the next free slot, and dial.go does it; internal/nextuse says which idle
-//     connection is least worth keeping; breaker.go what is not tried; borrow.go what instances share; age.go
-//     which connections are too old; kill.go how sessions end that a server runs on.
-//   - A connection (conn.go, with stmt.go, rows.go, tx.go, writer.go) is what database/sql gets. It
-//     notes what statements leave behind (internal/sqltext), classifies errors (failure.go), and
-//     its Close gives it back to the budget. open.go dials, checks, switches, cleans and closes it.
+//     asks its connector (connector.go) for one at each statement. The connector points to the
+//     tenant's database (wire.Database), which has a lane.
+//   - A lane (sched.Lane) is one tenant's way to one server: its idle connections, and the
+//     requests that wait. A tenant that moves gets a new lane; the old one sends its waiters on and
+//     closes what comes back.
+//   - A budget (sched.Budget) has the slots of a server and the lock of all its lanes.
+//   - A connection (wire.Conn) is what database/sql gets. It has a place in the budget (sched.Conn),
+//     and its Close gives it back.
 //
-// Who gets the next slot? A connection that comes back goes to the first waiter of its own lane,
-// requests before [LowPriority] work, unless that lane has had its turn and others want the slot.
-// A free slot, or the one of the idle connection that is least worth keeping, goes to a lane of the
-// ring: the one with most waiters, since one dial serves them all, but first the one that has stood
-// there longest when it has waited twice as long as taking turns would have made it. Lanes whose
-// breaker is open, that dial already, or that have all they may have, do not stand in the ring.
+// Package internal/sched decides who gets the next connection, and says in its package comment who
+// that is and why. It knows no database: it is given what dials, switches and hangs up, and has
+// tests that need none. Package internal/wire is one physical connection: it dials and checks, passes
+// statements on, notes what they leave behind (internal/sqltext), classifies errors, cleans, switches
+// and closes. This package is what applications see: it knows tenants' records, servers and
+// replicas, asks lenders, and reports figures. It imports the other two, and wire imports sched;
+// none imports what is above it.
 //
 // Rules that all of this keeps: a slot is counted before the dial begins and until the server has
 // no session of the connection any more; no lock is held across I/O; a connection has one owner at

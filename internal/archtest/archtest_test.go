@@ -31,6 +31,8 @@ const (
 	unknownRoom  = "no rule for this folder"
 	upwards      = "what is below does not import what is above it"
 	driverOnly   = "engines and what is below the pool do not import the pool"
+	poolInside   = "only the pool imports what it is made of"
+	noDatabase   = "who gets the next connection is decided without knowing a database"
 )
 
 // rooms are the peers: they import the root, internal, their own subtree and
@@ -46,6 +48,13 @@ var above = map[string][]string{
 	"catalog/audit":      {"catalog", "catalog/cache", "catalog/stream"},
 	"middleware/session": {"middleware"},
 	"internal/problem":   {"internal/rediskit", "internal/sqlkit"},
+}
+
+// inside names what package dbpool is made of, and who imports that.
+var inside = map[string][]string{
+	"dbpool/internal/sched":   {"dbpool", "dbpool/internal/wire"},
+	"dbpool/internal/wire":    {"dbpool"},
+	"dbpool/internal/sqltext": {"dbpool", "dbpool/internal/wire"},
 }
 
 // violation says why a file of the package in dir, "." for the root, may not
@@ -79,8 +88,14 @@ func violation(dir, importPath string, testFile bool) string {
 	if !isRoom && !slices.Contains([]string{"internal", "admin", "tenancytest", "examples"}, room) {
 		return unknownRoom
 	}
+	if dir == "dbpool/internal/sched" && (within(importPath, "database/sql") || target == "dbpool/driver") {
+		return noDatabase
+	}
 	if !own {
 		return ""
+	}
+	if by, ok := inside[target]; ok && to == room && !slices.Contains(by, dir) {
+		return poolInside
 	}
 	if slices.Contains(above[dir], target) {
 		return upwards
@@ -244,6 +259,25 @@ func TestViolation(t *testing.T) {
 		{"dbpool/postgres", "/dbpool/driver", ""},
 		{"dbpool/internal/sqltext", "/dbpool", driverOnly},
 		{"dbpool/driver", "/dbpool", driverOnly},
+		{"dbpool/internal/sched", "/dbpool", driverOnly},
+		{"dbpool/internal/sched", "/dbpool/driver", noDatabase},
+		{"dbpool/internal/sched", "database/sql", noDatabase},
+		{"dbpool/internal/sched", "database/sql/driver", noDatabase},
+		{"dbpool/internal/sched", "/dbpool/internal/wire", poolInside},
+		{"dbpool/internal/sched", "/dbpool/internal/sqltext", poolInside},
+		{"dbpool/internal/sched", "/internal/nextuse", ""},
+		{"dbpool/internal/sched", "/", ""},
+		{"dbpool/internal/wire", "/dbpool", driverOnly},
+		{"dbpool/internal/wire", "/dbpool/internal/sched", ""},
+		{"dbpool/internal/wire", "/dbpool/internal/sqltext", ""},
+		{"dbpool/internal/wire", "/dbpool/driver", ""},
+		{"dbpool/internal/wire", "database/sql/driver", ""},
+		{"dbpool/internal/sqltext", "/dbpool/internal/wire", poolInside},
+		{"dbpool/driver", "/dbpool/internal/sched", poolInside},
+		{"dbpool/mysql", "/dbpool/internal/wire", poolInside},
+		{"dbpool/lease", "/dbpool/internal/sched", poolInside},
+		{"dbpool", "/dbpool/internal/sched", ""},
+		{"dbpool", "/dbpool/internal/wire", ""},
 		{"dbpool/lease", "/dbpool", ""},
 		{"dbpool", "/dbpool/driver", ""},
 		{"dbpool/postgres", "github.com/jackc/pgx/v5", ""},
@@ -388,6 +422,12 @@ func TestWalkFindsEachPlantedViolation(t *testing.T) {
 		{"internal/hostname/planted.go", module + "/catalog", internalUses},
 		{"resolver/planted.go", module + "/dbpool", peers},
 		{"dbpool/sqlite/planted.go", module + "/catalog", peers},
+		{"dbpool/sqlite/planted.go", module + "/dbpool", driverOnly},
+		{"dbpool/sqlite/planted.go", module + "/dbpool/internal/wire", poolInside},
+		{"dbpool/internal/sched/planted.go", module + "/dbpool/driver", noDatabase},
+		{"dbpool/internal/sched/planted.go", "database/sql/driver", noDatabase},
+		{"dbpool/internal/sched/planted.go", module + "/dbpool/internal/wire", poolInside},
+		{"dbpool/internal/wire/planted.go", module + "/dbpool", driverOnly},
 		{"catalog/planted.go", module + "/middleware", peers},
 		{"maintenance/migrate/planted.go", module + "/dbpool", peers},
 		{"analytics/planted.go", module + "/maintenance", peers},
