@@ -8,9 +8,9 @@ import (
 	"github.com/artflow-studio/tenancy/internal/circuit"
 )
 
-// breaker keeps from dialling what does not answer. After trip failures in a row
+// breaker stops dials to what does not answer. After trip failures in a row
 // it is open, and requests fail at once; after a pause, which doubles with each
-// failure, one dial is let through, and if that succeeds the breaker closes.
+// failure, it lets one dial through, and closes if that succeeds.
 type breaker struct {
 	trip     int
 	failures int

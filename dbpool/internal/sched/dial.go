@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// dialTimeout bounds a dial, if requests do not wait for longer.
+const dialTimeout = 10 * time.Second
+
 // run begins dials, each in a goroutine that ends with it.
 func (b *Budget) run(start []plan) {
 	for _, d := range start {

@@ -1,13 +1,11 @@
 package sched
 
 import (
-	"context"
 	"math"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/nextuse"
-	"github.com/artflow-studio/tenancy/internal/urgency"
 )
 
 // Lane is one tenant's way to a server: its idle connections and its waiters.
@@ -46,50 +44,8 @@ func NewLane(s *Server, tenant tenancy.ID, db Database, killer any, c Conns) *La
 	return &Lane{server: s, budget: s.budget, tenant: tenant, db: db, killer: killer, conns: c, breaker: breaker{trip: 1}}
 }
 
-// waiter is a request that waits for a connection.
-type waiter struct {
-	got   chan grant // of capacity 1
-	since time.Time
-	class class
-	node  *node[*waiter] // in Lane.waiters, nil when served
-}
-
-// grant is what a waiter gets.
-type grant struct {
-	conn *Conn
-	err  error
-}
-
-func classOf(ctx context.Context) class {
-	if urgency.IsLowPriority(ctx) {
-		return background
-	}
-	return foreground
-}
-
-// waiting returns how many requests wait. The caller has the lock.
-func (l *Lane) waiting() int { return l.waiters[foreground].len() + l.waiters[background].len() }
-
-// next returns the waiter to serve, or nil.
-func (l *Lane) next() *waiter {
-	for class := range l.waiters {
-		if n := l.waiters[class].head; n != nil {
-			return n.value
-		}
-	}
-	return nil
-}
-
-// remove takes a waiter out.
-func (l *Lane) remove(w *waiter) {
-	l.waiters[w.class].remove(w.node)
-	w.node = nil
-	if l.waits != nil && l.next() == nil {
-		l.budget.waiting.remove(l.waits)
-		l.waits = nil
-		l.leaveRing()
-	}
-}
+// Server returns the server to which the lane leads.
+func (l *Lane) Server() *Server { return l.server }
 
 // popIdle takes the connection that was used last, which is the likeliest to be
 // warm, and leaves the others to grow cold.
@@ -177,6 +133,3 @@ func (l *Lane) touch(now time.Time) {
 func (l *Lane) heatNow(now time.Time) float64 {
 	return l.heat * math.Exp2(-now.Sub(l.heatAt).Seconds()/halfLife.Seconds())
 }
-
-// Server returns the server to which the lane leads.
-func (l *Lane) Server() *Server { return l.server }

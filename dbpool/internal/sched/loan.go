@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// loanInterval is the longest time between two asks of a lender,
-	// and PressingInterval that while somebody waits for the answer.
+	// loanInterval is the longest time between two requests to a lender.
 	loanInterval = time.Second
-	// PressingInterval is how often [Budget.Due] wants to be called.
+	// PressingInterval is the time between two requests while one instance wants what another has. So
+	// often the caller asks [Budget.Due].
 	PressingInterval = 50 * time.Millisecond
 )
 

@@ -2,6 +2,47 @@ package sched
 
 import "time"
 
+const (
+	// patience is how long a tenant with connections waits for one of them
+	// before it wants another.
+	patience = 5 * time.Millisecond
+	// crowd is how many waiters for each of its connections make a tenant want
+	// another at once.
+	crowd = 4
+	// patientTurns is for how many rounds of the ring a tenant is passed by
+	// others with more waiters.
+	patientTurns = 2
+)
+
+// want puts the lane into the ring, in the class of its foremost waiter, when it wants a dial.
+func (l *Lane) want(now time.Time) {
+	w := l.next()
+	if l.wants != nil && w != nil && w.class != l.wantsClass {
+		l.leaveRing() // a request came to background work, or has gone
+	}
+	if l.wants == nil && l.wantsDial(now) {
+		l.wantsClass = w.class
+		l.wants = l.budget.ring[w.class].push(l)
+	}
+}
+
+// wantsDial reports whether another connection would serve the lane better
+// than waiting for its own.
+func (l *Lane) wantsDial(now time.Time) bool {
+	w := l.next()
+	if w == nil || l.dialing || l.live >= l.conns.Most || l.breaker.open(now) {
+		return false
+	}
+	return l.live == 0 || l.waiting() > crowd*l.live || now.Sub(w.since) >= patience
+}
+
+func (l *Lane) leaveRing() {
+	if l.wants != nil {
+		l.budget.ring[l.wantsClass].remove(l.wants)
+		l.wants = nil
+	}
+}
+
 // plan is what schedule decided: a connection to make in the place of another,
 // or of none.
 type plan struct {
@@ -45,20 +86,6 @@ func (b *Budget) schedule(now time.Time) []plan {
 	return start
 }
 
-// begin counts a dial, whose slot is counted already.
-func (b *Budget) begin(d plan) {
-	l := d.lane
-	l.leaveRing()
-	l.dialing = true
-	l.live++
-	l.server.dialing++
-	b.dialing++
-	b.tasks++
-	if !d.switches {
-		b.stat.Dials++
-	}
-}
-
 // nextInRing returns the lane to dial for, or nil. It is the one with most
 // waiters, since a dial serves them all; but the one that has stood in the ring
 // longest goes first when it has waited twice as long as taking turns would
@@ -91,33 +118,18 @@ func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 	return best
 }
 
-// want puts the lane into the ring, in the class of its foremost waiter, when it wants a dial.
-func (l *Lane) want(now time.Time) {
-	w := l.next()
-	if l.wants != nil && w != nil && w.class != l.wantsClass {
-		l.leaveRing() // a request came to background work, or has gone
+// begin counts a dial, whose slot is counted already.
+func (b *Budget) begin(d plan) {
+	l := d.lane
+	l.leaveRing()
+	l.dialing = true
+	l.live++
+	l.server.dialing++
+	b.dialing++
+	b.tasks++
+	if !d.switches {
+		b.stat.Dials++
 	}
-	if l.wants == nil && l.wantsDial(now) {
-		l.wantsClass = w.class
-		l.wants = l.budget.ring[w.class].push(l)
-	}
-}
-
-func (l *Lane) leaveRing() {
-	if l.wants != nil {
-		l.budget.ring[l.wantsClass].remove(l.wants)
-		l.wants = nil
-	}
-}
-
-// wantsDial reports whether another connection would serve the lane better
-// than waiting for its own.
-func (l *Lane) wantsDial(now time.Time) bool {
-	w := l.next()
-	if w == nil || l.dialing || l.live >= l.conns.Most || l.breaker.open(now) {
-		return false
-	}
-	return l.live == 0 || l.waiting() > crowd*l.live || now.Sub(w.since) >= patience
 }
 
 // watch sets the timer by which lanes that wait in vain for their own
@@ -144,39 +156,4 @@ func (b *Budget) tick() {
 	start := b.schedule(now)
 	b.mu.Unlock()
 	b.run(start)
-}
-
-// estimate is how long a dial that is wanted now will take, with those before it,
-// and whether it is the first and may begin.
-func (b *Budget) estimate(class class, now time.Time) (wait time.Duration, first bool) {
-	ahead := b.dialing
-	for c := foreground; c <= class; c++ {
-		ahead += b.ring[c].len()
-	}
-	if b.live < b.ceiling(now) || len(b.idle) > 0 {
-		return b.cost * time.Duration(1+ahead/b.opts.Dials), ahead == 0
-	}
-	return b.cost * time.Duration(1+turn+ahead/b.opts.Dials), false
-}
-
-// turnIsOver reports whether a tenant has had its share in a row of a
-// connection whose slot others wait for.
-func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
-	if b.live < b.ceiling(now) || b.dialing >= b.opts.Dials || len(b.idle) > 0 || !b.othersWant(c.lane) {
-		c.turnBegan = time.Time{}
-		return false
-	}
-	if c.turnBegan.IsZero() {
-		c.turnBegan = now
-		return false
-	}
-	return now.Sub(c.turnBegan) > turn*b.cost
-}
-
-func (b *Budget) othersWant(l *Lane) bool {
-	n := b.ring[foreground].len()
-	if l.wants != nil && l.wantsClass == foreground {
-		n--
-	}
-	return n > 0
 }

@@ -8,18 +8,21 @@
 // connections, and the requests that wait for one. No request dials. It takes an idle
 // connection of its lane, or waits there, and is served by whichever comes first:
 //
-//   - A connection that comes back ([Conn.Release]) goes to the first waiter of its own lane,
-//     requests before work of low priority. Three go before: a session that must be killed
-//     over another connection (orphan.go); the end of a connection that is too old, of an old
-//     generation, or too many; and other tenants that want the slot, when this one has handed
-//     the connection on for the time of turn dials (Budget.turnIsOver).
-//   - A dial goes to a lane in the ring (ring.go), where those lanes stand that want one more
-//     connection than they have. Next is the lane with most waiters, because one dial serves
-//     them all; but the lane that has stood there longest goes first when it has waited twice
-//     as long as taking turns would have cost it. Work of low priority has a ring of its own,
-//     which is served when the other is empty. A lane does not stand there while it dials, has all
-//     the connections it may have, or has a database that failed just now (breaker.go); and it is
-//     passed by while its server is taken to be down, or while only its own connection could
+//   - A connection that comes back (release.go) goes to the first waiter of its own lane,
+//     requests before work of low priority. There are three exceptions. A session that must be
+//     killed over another connection gets it before (orphan.go, helper.go). A connection that is
+//     too old, of an old generation, or one too many is closed. And when the tenant has handed it
+//     on for the time of a few dials while others want its slot, its turn is over: the
+//     connection becomes idle, and has to give up its slot if a dial wants that.
+//   - A dial goes to a lane in the ring (ring.go). There stand the lanes that want one more
+//     connection: those that have waiters and no connection, and those whose waiters are many
+//     or wait for some milliseconds already. Next is the lane with most waiters, because one
+//     dial serves them all (a lane that has a connection counts as one with a single waiter); but
+//     the lane that has stood there longest goes first when it has waited twice as long as
+//     taking turns would have cost it. Work of low priority has a ring of its own, whose turn
+//     comes when nobody in the other can be served. A lane does not stand there while it dials, has
+//     all the connections it may have, or has a database that failed just now (breaker.go). It is
+//     passed by while its server is taken to be down, or while only its own connections could
 //     make room.
 //   - The dial takes a free slot. Without one it takes the slot of the idle connection that
 //     is least worth keeping (evict.go): never one that is in use, and last those that a tenant
@@ -45,8 +48,8 @@ type Database interface {
 	// Dial makes a connection that is ready for use, for a place in the budget, within a
 	// time. Nobody in particular waits for it: it may serve any request of the lane.
 	Dial(at *Conn, within time.Duration) (Wire, error)
-	// MaySwitch reports whether Switch may be tried with an idle connection of another lane.
-	// It does no I/O.
+	// MaySwitch reports whether Switch may be tried with an idle connection of another lane of
+	// the same server. It does no I/O: the budget's lock is held.
 	MaySwitch(from Wire) bool
 	// Switch makes of a connection of another lane one of this lane, faster than Dial. After
 	// an error the budget hangs the connection up and dials. [ErrNotSwitchable] says that
@@ -120,13 +123,3 @@ const Scope = "github.com/artflow-studio/tenancy/dbpool"
 type Conns struct {
 	Most, Reserve int
 }
-
-// class is the rank of a waiter. Work of low priority is served when no request of the same
-// tenant waits, and is dialled for when no tenant's requests want a dial.
-type class uint8
-
-const (
-	foreground class = iota
-	background
-	classes
-)

@@ -9,7 +9,7 @@ type Server struct {
 
 	// What follows is guarded by the budget's lock.
 	breaker   breaker
-	switching breaker // keeps from switching connections where that fails
+	switching breaker // stops switching connections where that fails
 	dialing   int
 }
 

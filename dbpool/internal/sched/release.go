@@ -1,0 +1,91 @@
+package sched
+
+import "time"
+
+// turn is for how many dials' time a tenant may hand a connection on while
+// others wait for a slot.
+const turn = 4
+
+// release takes a connection back, and hands it to the waiter who is next.
+func (b *Budget) release(c *Conn, reusable bool) {
+	now := time.Now()
+	b.mu.Lock()
+	if reusable && b.orphans.wait.head != nil && b.orphans.hand(helper{wire: c.Wire, conn: c}, c.lane.killer) {
+		b.mu.Unlock()
+		return
+	}
+	b.stat.InUse--
+	l := c.lane
+	tooMany := l.live-l.closing > l.conns.Most || b.live-b.closing > b.ceiling(now)
+	if !reusable || b.closed || tooMany || c.generation != l.generation {
+		b.discard(c, nil)
+		b.mu.Unlock()
+		return
+	}
+	if d, ok := b.renewal(c, now); ok {
+		b.mu.Unlock()
+		b.run([]plan{d})
+		return
+	}
+	if w := l.next(); w != nil && !b.turnIsOver(c, now) {
+		b.handOver(w, c, now)
+		b.mu.Unlock()
+		return
+	}
+	l.pushIdle(c, now)
+	start := b.schedule(now)
+	b.serve(l, now)
+	b.mu.Unlock()
+	b.run(start)
+}
+
+// serve gives a lane's idle connections to its waiters.
+func (b *Budget) serve(l *Lane, now time.Time) {
+	for len(l.idle) > 0 {
+		w := l.next()
+		if w == nil {
+			return
+		}
+		b.handOver(w, l.popIdle(), now)
+	}
+}
+
+// handOver gives a connection to a waiter.
+func (b *Budget) handOver(w *waiter, c *Conn, now time.Time) {
+	c.lane.remove(w)
+	b.stat.Waiting--
+	b.stat.WaitTime += now.Sub(w.since)
+	b.stat.HandOvers++
+	b.markUsed(c, now)
+	w.got <- grant{conn: c}
+}
+
+// markUsed marks a connection as in use.
+func (b *Budget) markUsed(c *Conn, now time.Time) {
+	c.lane.touch(now)
+	b.visits.Used(&c.lane.visits, c.uses == 0, b.cost, now)
+	c.uses++
+	b.stat.InUse++
+}
+
+// turnIsOver reports whether a tenant has had its share in a row of a
+// connection whose slot others wait for.
+func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
+	if b.live < b.ceiling(now) || b.dialing >= b.opts.Dials || len(b.idle) > 0 || !b.othersWant(c.lane) {
+		c.turnBegan = time.Time{}
+		return false
+	}
+	if c.turnBegan.IsZero() {
+		c.turnBegan = now
+		return false
+	}
+	return now.Sub(c.turnBegan) > turn*b.cost
+}
+
+func (b *Budget) othersWant(l *Lane) bool {
+	n := b.ring[foreground].len()
+	if l.wants != nil && l.wantsClass == foreground {
+		n--
+	}
+	return n > 0
+}
