@@ -18,9 +18,9 @@ import (
 // could never be collected if its connector had a way back to it; see closeUnused.
 type connector struct {
 	driver   sqldriver.Driver
-	tenant   tenancy.ID // "": the server itself
-	observer Observer   // nil: none
-	to       atomic.Pointer[wire.Database]
+	tenant   tenancy.ID                    // "": the server itself
+	observer Observer                      // nil: none
+	to       atomic.Pointer[wire.Database] // nil: it leads nowhere any more
 	closed   atomic.Bool
 }
 

@@ -69,6 +69,8 @@ func (e *DownError) RetryAfter() time.Duration { return e.After }
 // Unwrap returns the error of the last attempt.
 func (e *DownError) Unwrap() error { return e.Err }
 
+// busy, down and wrongDatabase make these errors for the packages inside, which do not know the types.
+
 func busy(reason string, after time.Duration) error { return &BusyError{Reason: reason, After: after} }
 
 func down(failures int, after time.Duration, err error) error {

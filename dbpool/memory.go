@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
-
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 )
 

@@ -9,7 +9,7 @@ import "github.com/artflow-studio/tenancy/dbpool/internal/wire"
 // otherwise. Any other value is returned as it is.
 func Unwrap(raw any) any {
 	if c, ok := raw.(*wire.Conn); ok {
-		return c.ForDriversUser()
+		return c.Raw()
 	}
 	return raw
 }

@@ -100,8 +100,8 @@ type Options struct {
 	Timings Timings
 }
 
-// Errors make the errors of requests that get no connection. The caller knows what
-// applications call them.
+// Errors make the errors of requests that get no connection, which applications know. They are
+// called under the budget's lock.
 type Errors struct {
 	// Busy says that too many want one, and after what time to try again.
 	Busy func(reason string, after time.Duration) error

@@ -247,14 +247,14 @@ func (c *Conn) note(query string) sqltext.Effect {
 // Unwrap returns the engine's connection, for those who only ask it what it is.
 func (c *Conn) Unwrap() sqldriver.Conn { return c.inner }
 
-// ForDriversUser returns the driver's own connection, for what only the driver can do. What happens to the
+// Raw returns the driver's own connection, for what only the driver can do. What happens to the
 // session there is not seen, so it is cleaned afterwards.
-func (c *Conn) ForDriversUser() sqldriver.Conn {
+func (c *Conn) Raw() sqldriver.Conn {
 	c.state = true
 	return driversOwn(c.inner)
 }
 
-// HeldSince says when the connection's user got it, if somebody observes it.
+// HeldSince notes when the connection's user got it, for the observer. The zero time is nobody's.
 func (c *Conn) HeldSince(at time.Time) { c.taken = at }
 
 // Position asks the server how far its data is.
