@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	sqldriver "database/sql/driver"
 	"errors"
@@ -20,8 +21,9 @@ import (
 type fakeEngine struct {
 	dials   int
 	refuses map[string]error  // what dials of some databases fail with
-	leads   map[string]string // to which databases dials and switches of some lead instead
+	leads   map[string]string // to which databases dials of some lead instead
 	fate    func() error      // of a switch
+	strays  map[string]string // to which databases switches to some lead instead
 }
 
 type fakeConnector struct {
@@ -46,21 +48,14 @@ func (e *fakeEngine) Identify(_ context.Context, c sqldriver.Conn) (driver.Ident
 	return driver.Identity{Database: name, Tenant: tenancy.ID(name)}, nil
 }
 
-// reaches returns the database that a connection for one reaches.
-func (e *fakeEngine) reaches(name string) string {
-	if other := e.leads[name]; other != "" {
-		return other
-	}
-	return name
-}
-
 func (e *fakeEngine) Switch(_ context.Context, c sqldriver.Conn, to sqldriver.Connector) error {
 	if e.fate != nil {
 		if err := e.fate(); err != nil {
 			return err
 		}
 	}
-	c.(*fakeConn).name = e.reaches(to.(fakeConnector).name)
+	name := to.(fakeConnector).name
+	c.(*fakeConn).name = cmp.Or(e.strays[name], name)
 	return nil
 }
 
@@ -72,7 +67,7 @@ func (c fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	if err := c.engine.refuses[c.name]; err != nil {
 		return nil, err
 	}
-	return &fakeConn{name: c.engine.reaches(c.name)}, nil
+	return &fakeConn{name: cmp.Or(c.engine.leads[c.name], c.name)}, nil
 }
 
 func (c *fakeConn) Close() error {
