@@ -140,11 +140,29 @@ func (c *busyConn) Close() error {
 	return nil
 }
 
+// lockedBuffer is a buffer that a logger writes to while somebody reads.
+type lockedBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // A session that cannot be killed is logged after ten minutes, and its slot is free then.
 func TestSessionsThatStayAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		engine := &busyServer{t: t, refuses: errors.New("no")}
 		p, err := New(map[string]driver.Engine{"main": engine}, &Options{Budget: 2, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
@@ -162,13 +180,13 @@ func TestSessionsThatStayAreLogged(t *testing.T) {
 		_ = held.Close()
 		time.Sleep(9 * time.Minute)
 		synctest.Wait()
-		if st := p.Stat("main"); st.Conns != 1 || log.Len() != 0 {
-			t.Errorf("after nine minutes: got %d connections counted, and log %q, want 1 and none", st.Conns, &log)
+		if st := p.Stat("main"); st.Conns != 1 || log.String() != "" {
+			t.Errorf("after nine minutes: got %d connections counted, and log %q, want 1 and none", st.Conns, log.String())
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if st := p.Stat("main"); st.Conns != 0 || !strings.Contains(log.String(), "server=main tenant=t0 database=t0") {
-			t.Errorf("after eleven minutes: got %d connections counted, and log %q, want none and the tenant", st.Conns, &log)
+			t.Errorf("after eleven minutes: got %d connections counted, and log %q, want none and the tenant", st.Conns, log.String())
 		}
 		time.Sleep(time.Hour)
 		if err := p.Close(); err != nil {
