@@ -32,6 +32,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/failure"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -102,7 +103,7 @@ type Options struct {
 	// MeterProvider gets the metrics tenancy.admin.*: durations of requests, sign-ins by their result, streams, exports, and entries of the
 	// audit that are not sealed yet. Default: none.
 	MeterProvider metric.MeterProvider
-	// Logger gets what no answer says. Default: [slog.Default].
+	// Logger gets what no answer says. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -166,9 +167,7 @@ func newAdmin(db *sqlx.DB, cat *catalog.Catalog, opts *Options, more ...route) (
 // complete fills in the defaults and checks the rest.
 func (a *Admin) complete() error {
 	o := &a.opts
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = logs.Or(o.Logger)
 	o.Auth.Auditor, o.Auth.Proxies = nil, o.Proxies
 	if o.Audit != nil {
 		o.Auth.Auditor = o.Audit

@@ -189,6 +189,12 @@ func (c *Catalog) Migrate(ctx context.Context) error {
 	return wrap("catalog.Catalog.Migrate", "", c.migrator.Migrate(ctx))
 }
 
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the store does not answer. It reads one record.
+func (c *Catalog) Check(ctx context.Context) error {
+	_, err := c.store.List(ctx, tenancy.Filter{Limit: 1})
+	return wrap("catalog.Catalog.Check", "", err)
+}
+
 // Create adds a tenant and returns its record. Only the slug is required. An
 // empty ID is filled in, an empty name is the slug, the status is
 // [tenancy.StatusProvisioning] unless it is set, domains may be spelled in any

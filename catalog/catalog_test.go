@@ -65,3 +65,29 @@ func TestNoTenantIsInvalid(t *testing.T) {
 		t.Errorf("got %v and %v, want ErrInvalid", create, update)
 	}
 }
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		c, err := catalog.New(db, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("without tables: got %v, want ErrUnavailable", err)
+		}
+		if err := c.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(t.Context()); err != nil {
+			t.Errorf("with tables: got %v, want nil", err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("a closed database: got %v, want ErrUnavailable", err)
+		}
+	})
+}

@@ -37,7 +37,7 @@ const useAge = time.Minute
 // are none. An error of fn ends it.
 func (c *Catalog) Dangling(ctx context.Context, fn func(kind string, tenant tenancy.ID, name string) error) error {
 	if s, ok := c.store.(DanglingStore); ok {
-		return wrap("catalog.Dangling", "", s.Dangling(ctx, fn))
+		return wrap("catalog.Catalog.Dangling", "", s.Dangling(ctx, fn))
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (c *Catalog) Dangling(ctx context.Context, fn func(kind string, tenant tena
 // by now.
 func (c *Catalog) RemoveDangling(ctx context.Context, kind string, tenant tenancy.ID, name string) error {
 	if s, ok := c.store.(DanglingStore); ok {
-		return wrap("catalog.RemoveDangling", tenant, s.RemoveDangling(ctx, kind, tenant, name))
+		return wrap("catalog.Catalog.RemoveDangling", tenant, s.RemoveDangling(ctx, kind, tenant, name))
 	}
 	return nil
 }

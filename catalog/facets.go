@@ -35,7 +35,7 @@ type FacetStore interface {
 // The errors are those of [Catalog.List].
 func (c *Catalog) Facets(ctx context.Context, f tenancy.Filter) (*Facets, error) {
 	out, err := c.facets(ctx, f, false)
-	return out, wrap("catalog.Facets", "", err)
+	return out, wrap("catalog.Catalog.Facets", "", err)
 }
 
 // Count returns how many tenants the filter selects, whatever its order, cursor and limit.
@@ -43,7 +43,7 @@ func (c *Catalog) Facets(ctx context.Context, f tenancy.Filter) (*Facets, error)
 func (c *Catalog) Count(ctx context.Context, f tenancy.Filter) (int64, error) {
 	out, err := c.facets(ctx, f, true)
 	if err != nil {
-		return 0, wrap("catalog.Count", "", err)
+		return 0, wrap("catalog.Catalog.Count", "", err)
 	}
 	return out.Total, nil
 }

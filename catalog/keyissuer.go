@@ -12,6 +12,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/credential"
+	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
 // KeyIssuer issues and revokes the API keys of tenants, which are part of their
@@ -40,7 +41,7 @@ type KeyIssuerOptions struct {
 	// Every is how often [KeyIssuer.Run] writes down which keys were used. Default: 5
 	// seconds.
 	Every time.Duration
-	// Logger records when that fails. Default: [slog.Default].
+	// Logger records when that fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -78,21 +79,27 @@ func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer
 	if err := credential.CheckPrefix(prefix); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	if opts == nil {
-		opts = &KeyIssuerOptions{}
+	var o KeyIssuerOptions
+	if opts != nil {
+		o = *opts
 	}
-	every := opts.Every
-	if every == 0 {
-		every = 5 * time.Second
+	if err := o.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
-	if every < 0 {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: Every %v", tenancy.ErrInvalid, every))
-	}
-	k := &KeyIssuer{catalog: c, prefix: prefix, log: cmp.Or(opts.Logger, slog.Default())}
+	k := &KeyIssuer{catalog: c, prefix: prefix, log: o.Logger}
 	if store, ok := c.store.(UseStore); ok {
-		k.uses = newUses(store, every)
+		k.uses = newUses(store, o.Every)
 	}
 	return k, nil
+}
+
+func (o *KeyIssuerOptions) complete() error {
+	o.Every = cmp.Or(o.Every, 5*time.Second)
+	if o.Every < 0 {
+		return fmt.Errorf("%w: Every %v", tenancy.ErrInvalid, o.Every)
+	}
+	o.Logger = logs.Or(o.Logger)
+	return nil
 }
 
 // Issue makes a key of the tenant and returns its text, which nobody can be told

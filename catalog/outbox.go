@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -86,7 +87,7 @@ type OutboxOptions struct {
 	// Late is how old the oldest event may be that was not delivered before
 	// [Outbox.Check] complains. Default: 1 minute.
 	Late time.Duration
-	// Logger records what fails. Default: [slog.Default].
+	// Logger records what fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -110,7 +111,7 @@ func (o *OutboxOptions) complete() error {
 	o.Parallel = cmp.Or(o.Parallel, 16)
 	o.RetryMost = max(o.RetryMost, o.RetryFrom)
 	o.Keep = cmp.Or(o.Keep, 7*24*time.Hour)
-	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Logger = logs.Or(o.Logger)
 	return nil
 }
 

@@ -152,7 +152,7 @@ func (g *Gate) drainThere(ctx context.Context, d Drain) (missing []string, err e
 		switch {
 		case err != nil:
 			sure = 0
-			g.log().WarnContext(ctx, "maintenance: drain request failed; trying again", slog.Any("error", err))
+			g.opts.Logger.WarnContext(ctx, "maintenance: drain request failed; trying again", slog.Any("error", err))
 		default:
 			missing = missing[:0]
 			for instance, its := range all {
@@ -222,7 +222,7 @@ func (g *Gate) attend(ctx context.Context) {
 	for {
 		drains, err := g.heartbeat(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			g.log().WarnContext(ctx, "maintenance: heartbeat failed; drains of other instances do not wait for this one", slog.Any("error", err))
+			g.opts.Logger.WarnContext(ctx, "maintenance: heartbeat failed; drains of other instances do not wait for this one", slog.Any("error", err))
 		}
 		failing = err != nil
 		asked := map[string]bool{}
@@ -270,7 +270,7 @@ func (g *Gate) sayDone(ctx context.Context, d Drain) {
 	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
 	if err := g.opts.Drains.Done(ctx, d, g.instance); err != nil && !errors.Is(err, context.Canceled) {
-		g.log().WarnContext(ctx, "maintenance: a drain is done here, but the other instances could not be told; trying again", slog.Any("error", err))
+		g.opts.Logger.WarnContext(ctx, "maintenance: a drain is done here, but the other instances could not be told; trying again", slog.Any("error", err))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/ipnet"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/signed"
 )
@@ -124,7 +125,7 @@ type GateOptions struct {
 	// minute.
 	Settle time.Duration
 	// Logger gets a line for each refused request, and when the service's record cannot be
-	// read. Default: [slog.Default], asked at each use.
+	// read. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -197,14 +198,8 @@ func (o *GateOptions) complete() error {
 	if o.Refuse == nil {
 		o.Refuse = problem.Write
 	}
+	o.Logger = logs.Or(o.Logger)
 	return nil
-}
-
-func (g *Gate) log() *slog.Logger {
-	if g.opts.Logger != nil {
-		return g.opts.Logger
-	}
-	return slog.Default()
 }
 
 // Migrate makes the table of the service's record or brings it up to date. Call it
@@ -277,11 +272,11 @@ func (g *Gate) saw(ctx context.Context, ticket uint64, began time.Time, m *tenan
 	changed, windows := g.set(m, version)
 	g.mu.Unlock()
 	if again {
-		g.log().InfoContext(ctx, "maintenance: reading the service's record works again")
+		g.opts.Logger.InfoContext(ctx, "maintenance: reading the service's record works again")
 	}
 	g.unreadable(ctx, "", windows)
 	if changed && err != nil {
-		g.log().ErrorContext(ctx, "maintenance: the service's record cannot be read; the service is closed until somebody begins or ends maintenance", slog.Any("error", err))
+		g.opts.Logger.ErrorContext(ctx, "maintenance: the service's record cannot be read; the service is closed until somebody begins or ends maintenance", slog.Any("error", err))
 	}
 }
 
@@ -320,7 +315,7 @@ func (g *Gate) failed(ctx context.Context, ticket uint64, err error) {
 	if g.service.Load() == nil {
 		what = "maintenance: cannot read the service's record; refusing all requests until it can be read"
 	}
-	g.log().ErrorContext(ctx, what, slog.Any("error", err))
+	g.opts.Logger.ErrorContext(ctx, what, slog.Any("error", err))
 }
 
 // set makes the record the one that is enforced, and reports whether it was another.
@@ -341,7 +336,7 @@ func (g *Gate) set(m *tenancy.Maintenance, version int64) (changed bool, err err
 // unreadable says why the windows of a record cannot be read, if they cannot.
 func (g *Gate) unreadable(ctx context.Context, id tenancy.ID, err error) {
 	if err != nil {
-		g.log().ErrorContext(ctx, "maintenance: cannot read the windows of a record; maintenance is in force until somebody corrects or ends it", slog.Any("error", err), slog.String("tenant", string(id)))
+		g.opts.Logger.ErrorContext(ctx, "maintenance: cannot read the windows of a record; maintenance is in force until somebody corrects or ends it", slog.Any("error", err), slog.String("tenant", string(id)))
 	}
 }
 

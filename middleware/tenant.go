@@ -33,6 +33,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/internal/request"
 	"github.com/artflow-studio/tenancy/internal/witness"
@@ -46,7 +47,7 @@ type Options struct {
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 	// Logger gets one line for each refused request: at level error when the
 	// service is at fault, at info when the client is, at debug when the request
-	// names an unknown tenant. Default: [slog.Default], asked at each request.
+	// names an unknown tenant. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 	// SecretPaths are paths that are followed by secrets, such as "/reset-password": what
 	// follows, behind any prefix, is not logged. A maintenance.GateOptions.BypassPath of
@@ -128,7 +129,7 @@ func newTenant(op string, find tenancy.Finder, resolve resolver.Resolver, opts *
 func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	switch {
 	case t == nil:
-		return fmt.Errorf("middleware.Tenant: the finder returned no tenant and no error for %v", match.Ref)
+		return tenancy.Wrap("middleware.Tenant", "", fmt.Errorf("the finder returned no tenant and no error for %v", match.Ref))
 	case t.Status != tenancy.StatusActive:
 		return tenancy.Wrap("middleware.Tenant", t.ID, &tenancy.StatusError{Status: t.Status, Tenant: t})
 	case !strings.HasPrefix(r.URL.Path, match.Prefix):
@@ -194,6 +195,7 @@ func (o *Options) complete() Options {
 	if c.Refuse == nil {
 		c.Refuse = Problem
 	}
+	c.Logger = logs.Or(c.Logger)
 	return c
 }
 

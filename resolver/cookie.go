@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -45,8 +46,8 @@ func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, e
 	if opts != nil {
 		c.opts = *opts
 	}
-	if c.opts.MaxAge == 0 {
-		c.opts.MaxAge = 30 * 24 * time.Hour
+	if err := c.opts.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
 	for _, k := range append([]tenancy.Secret{key}, c.opts.OldKeys...) {
 		if err := signed.CheckKey("cookie key", k); err != nil {
@@ -54,14 +55,19 @@ func NewCookie(name string, key tenancy.Secret, opts *CookieOptions) (*Cookie, e
 		}
 		c.keys = append(c.keys, k)
 	}
-	if c.opts.MaxAge < time.Second {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: MaxAge %v, want at least a second", tenancy.ErrInvalid, c.opts.MaxAge))
-	}
 	probe := http.Cookie{Name: name, Value: "x", Domain: c.opts.Domain}
 	if err := probe.Valid(); err != nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: cookie %q: %w", tenancy.ErrInvalid, name, err))
 	}
 	return c, nil
+}
+
+func (o *CookieOptions) complete() error {
+	o.MaxAge = cmp.Or(o.MaxAge, 30*24*time.Hour)
+	if o.MaxAge < time.Second {
+		return fmt.Errorf("%w: MaxAge %v, want at least a second", tenancy.ErrInvalid, o.MaxAge)
+	}
+	return nil
 }
 
 // New returns a cookie that names the tenant, to be set on a response.

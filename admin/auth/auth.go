@@ -24,6 +24,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -66,7 +67,7 @@ type Options struct {
 	URL string
 	// Limiter counts sign-ins. Instances that share one in Redis count together. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
-	// Logger gets what no answer says. Default: [slog.Default].
+	// Logger gets what no answer says. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -93,9 +94,7 @@ func (o *Options) complete(db *sqlx.DB) error {
 	if o.Limiter == nil {
 		o.Limiter = ratelimit.NewMemory(nil)
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = logs.Or(o.Logger)
 	roles := builtinRoles()
 	for name, set := range o.Roles {
 		if _, builtin := roles[name]; builtin || name == "" || len(name) > 64 || !AllPermissions().Includes(set) {

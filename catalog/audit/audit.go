@@ -34,6 +34,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/failure"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -80,7 +81,7 @@ type Options struct {
 	// same one again, and it may get one twice. Default: they are in their table
 	// alone.
 	Sink func(ctx context.Context, c Checkpoint) error
-	// Logger records when sealing fails. Default: [slog.Default].
+	// Logger records when sealing fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -105,7 +106,7 @@ func (o *Options) complete() error {
 	}
 	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
 	o.SealEvery = cmp.Or(o.SealEvery, 500*time.Millisecond)
-	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Logger = logs.Or(o.Logger)
 	return nil
 }
 

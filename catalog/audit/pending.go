@@ -2,11 +2,27 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/artflow-studio/tenancy"
 )
 
-// Pending returns how many entries are not sealed yet, and when the oldest of them was written. Some are always there for a moment: an
-// oldest one of more than a minute says that no instance seals.
+// sealedWithin is how long an entry may wait for its seal, beyond two intervals of the sealer.
+const sealedWithin = time.Minute
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer, or if an entry has waited for its seal for more
+// than a minute and twice [Options.SealEvery]: no instance calls [Trail.Run], or sealing fails, and then the log says why.
+func (t *Trail) Check(ctx context.Context) error {
+	n, oldest, err := t.Pending(ctx)
+	if age := time.Since(oldest); err == nil && n > 0 && age > sealedWithin+2*t.opts.SealEvery {
+		err = fmt.Errorf("%w: %d entries are not sealed, the oldest for %v", tenancy.ErrUnavailable, n, age.Round(time.Second))
+	}
+	return wrap("audit.Trail.Check", err)
+}
+
+// Pending returns the number of entries that are not sealed yet, and when the oldest of them was written. Some entries are always pending for
+// a moment.
 func (t *Trail) Pending(ctx context.Context) (n int64, oldest time.Time, err error) {
 	var row struct {
 		N      int64  `db:"n"`

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
 // Options are the options of [New] and [NewRedis].
@@ -36,7 +37,8 @@ type Options struct {
 	// MaxAgeUnsynced replaces TTL while the cache may miss changes, because Redis does
 	// not answer or [Cache.Run] does not run. Default: 5 seconds.
 	MaxAgeUnsynced time.Duration
-	// Logger gets a line when the origin or Redis fails, and when it answers again. Default: [slog.Default].
+	// Logger gets a line when the origin or Redis fails, and when it answers again.
+	// Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 	// MeterProvider gets the metrics that the package comment lists. Default:
 	// none are kept.
@@ -78,8 +80,6 @@ func (o *Options) complete() error {
 		*each.d = max(*each.d, 0)
 	}
 	o.MaxAgeUnsynced = min(o.MaxAgeUnsynced, o.TTL)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = logs.Or(o.Logger)
 	return nil
 }

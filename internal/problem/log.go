@@ -22,17 +22,14 @@ const BypassPath = "/.maintenance/bypass"
 const redacted = "[redacted]"
 
 // Log logs that a request goes no further because of err: at the level that err has, or
-// at least at the given one unless the client went away. A nil logger is
-// [slog.Default]. It is the only function that logs requests.
+// at least at the given one unless the client went away. It is the only function that
+// logs requests.
 //
 // Nothing of the query is logged. Of a path, what follows [BypassPath] or one of the
 // other paths with secrets is not: in any letter case, behind any prefix, encoded or
 // with doubled slashes, because what is nearly the secret's path has nearly been
 // accepted. The error's own text must not hold more of the request than that.
 func Log(logger *slog.Logger, least slog.Level, r *http.Request, err error, secret ...string) {
-	if logger == nil {
-		logger = slog.Default()
-	}
 	p := classify(r, err)
 	level, what := p.level, "request refused"
 	if p.code != statusClientClosed {

@@ -63,6 +63,17 @@ var (
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
+// checkTimeout bounds how long Check waits for Redis.
+const checkTimeout = 5 * time.Second
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within 5 seconds.
+func (c *Channel) Check(ctx context.Context) error {
+	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
+		return c.client.Do(ctx, c.client.B().Zcard().Key(c.prefix+"instances").Build())
+	}).Error()
+	return failure("Check", err)
+}
+
 // Heartbeat implements [maintenance.DrainChannel]. It leaves out a drain that it cannot read: the instance that requested it waits until its
 // context ends.
 func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance.Drain, error) {

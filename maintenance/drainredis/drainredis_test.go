@@ -115,11 +115,14 @@ func TestRedis(t *testing.T) {
 	if got, err := r.Heartbeat(t.Context(), "a"); err != nil || len(got) != 2 {
 		t.Errorf("got %v, %v, want two drains", got, err)
 	}
+	if err := r.Check(t.Context()); err != nil {
+		t.Errorf("Check: got %v, want nil", err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = r.Heartbeat(ended, "a")
 	_, _, whoErr := r.Status(ended, maintenance.Drain{ID: "x"})
-	for _, err := range []error{err, whoErr, r.Request(ended, maintenance.Drain{ID: "x"}), r.Done(ended, maintenance.Drain{ID: "x"}, "a")} {
+	for _, err := range []error{err, whoErr, r.Request(ended, maintenance.Drain{ID: "x"}), r.Done(ended, maintenance.Drain{ID: "x"}, "a"), r.Check(ended)} {
 		if !errors.Is(err, tenancy.ErrUnavailable) {
 			t.Errorf("no answer: got %v, want ErrUnavailable", err)
 		}

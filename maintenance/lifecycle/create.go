@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,9 +117,7 @@ func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) 
 }
 
 func (o *Options) complete() {
-	if o.Grace == 0 {
-		o.Grace = defaultGrace
-	}
+	o.Grace = cmp.Or(o.Grace, defaultGrace)
 	o.Forget = slices.Clone(o.Forget)
 }
 

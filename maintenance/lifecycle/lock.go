@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -65,18 +66,23 @@ func NewLocks(db *sqlx.DB, opts *LocksOptions) (*Locks, error) {
 	if opts != nil {
 		l.opts = *opts
 	}
-	if l.opts.TTL == 0 {
-		l.opts.TTL = 30 * time.Second
+	err := l.opts.complete()
+	if err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
-	if l.opts.TTL < 0 {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: locks for %v", tenancy.ErrInvalid, l.opts.TTL))
-	}
-	var err error
 	l.leases, err = sqlkit.NewLeases(db, locksTable)
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	return l, nil
+}
+
+func (o *LocksOptions) complete() error {
+	o.TTL = cmp.Or(o.TTL, 30*time.Second)
+	if o.TTL < 0 {
+		return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, o.TTL)
+	}
+	return nil
 }
 
 // Migrate makes the table of locks or brings it up to date. Call it on every start;

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
@@ -50,7 +52,7 @@ type GateOptions struct {
 	// RetryAfter is when clients are told to come back, and how long a schema that is
 	// too old is taken to be so without another look. Default: 5 seconds.
 	RetryAfter time.Duration
-	// Logger records requests that are refused. Default: [slog.Default].
+	// Logger records requests that are refused. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -80,19 +82,25 @@ func NewGate(m *Migrator, opts *GateOptions) (*Gate, error) {
 	if opts != nil {
 		g.opts = *opts
 	}
-	if g.opts.Required == 0 {
-		g.opts.Required = Latest
+	err := g.opts.complete()
+	if m == nil {
+		err = fmt.Errorf("%w: no migrator", tenancy.ErrInvalid)
 	}
-	if g.opts.Timeout == 0 {
-		g.opts.Timeout = time.Minute
-	}
-	if g.opts.RetryAfter == 0 {
-		g.opts.RetryAfter = 5 * time.Second
-	}
-	if m == nil || g.opts.Required < 0 || g.opts.Timeout < 0 || g.opts.RetryAfter < 0 {
-		return nil, tenancy.Wrap("migrate.NewGate", "", fmt.Errorf("%w: want a migrator, and nothing negative", tenancy.ErrInvalid))
+	if err != nil {
+		return nil, tenancy.Wrap("migrate.NewGate", "", err)
 	}
 	return g, nil
+}
+
+func (o *GateOptions) complete() error {
+	o.Required = cmp.Or(o.Required, Latest)
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.RetryAfter = cmp.Or(o.RetryAfter, 5*time.Second)
+	o.Logger = logs.Or(o.Logger)
+	if o.Required < 0 || o.Timeout < 0 || o.RetryAfter < 0 {
+		return fmt.Errorf("%w: Required %d, Timeout %v, RetryAfter %v, want none negative", tenancy.ErrInvalid, o.Required, o.Timeout, o.RetryAfter)
+	}
+	return nil
 }
 
 // Guard returns a handler that serves tenants whose schema is new enough, and requests

@@ -118,8 +118,7 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	if opts != nil {
 		m.opts = *opts
 	}
-	m.opts.Table = cmp.Or(m.opts.Table, "tenancy_schema_version")
-	err := sqlkit.ValidateTable(m.opts.Table)
+	err := m.opts.complete()
 	if databases == nil || fsys == nil {
 		err = fmt.Errorf("%w: want databases and files", tenancy.ErrInvalid)
 	}
@@ -133,6 +132,11 @@ func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 		return nil, tenancy.Wrap("migrate.New", "", err)
 	}
 	return m, nil
+}
+
+func (o *Options) complete() error {
+	o.Table = cmp.Or(o.Table, "tenancy_schema_version")
+	return sqlkit.ValidateTable(o.Table)
 }
 
 // Up applies the migrations that the tenant's database lacks. It is [Migrator.UpTo] with

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -18,7 +19,7 @@ import (
 // Bell is a [runs.Bell] on Redis 5 or later, alone or a cluster. It uses the channel
 // tenancy:runs:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
 // progress for a moment, and nothing more: runs themselves are in SQL. A user of Redis
-// needs PUBLISH and SUBSCRIBE on it.
+// needs PUBLISH and SUBSCRIBE on it, and PING for [Bell.Check].
 type Bell struct {
 	client  rueidis.Client
 	channel string
@@ -37,6 +38,18 @@ func New(client rueidis.Client, namespace string) (*Bell, error) {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	return &Bell{client, prefix + "bell"}, nil
+}
+
+// checkTimeout bounds how long Check waits for Redis.
+const checkTimeout = 5 * time.Second
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within 5 seconds. Runs go on without Redis: news of them
+// then takes [runs.Options].Poll.
+func (b *Bell) Check(ctx context.Context) error {
+	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
+		return b.client.Do(ctx, b.client.B().Ping().Build())
+	}).Error()
+	return failure("runredis.Bell.Check", err)
 }
 
 // Ring implements [runs.Bell].

@@ -32,6 +32,20 @@ func TestBell(t *testing.T) {
 	})
 }
 
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	client, namespace := tenancytest.Redis(t)
+	bell := newBell(t, client, namespace)
+	if err := bell.Check(t.Context()); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := bell.Check(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ended: got %v, want Canceled", err)
+	}
+}
+
 // Two processes and one that follows share a run through Redis: nobody looks into the
 // database by itself.
 func TestFollow(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -75,7 +76,7 @@ type Options struct {
 	// transactions that make them. It must write to the same database through the same
 	// *sql.DB; see [tenancy.CheckAuditor]. Default: none.
 	Audit tenancy.Auditor
-	// Logger records failures. Default: [slog.Default].
+	// Logger records failures. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
@@ -105,9 +106,7 @@ func (o *Options) complete() error {
 	if o.Context == nil {
 		o.Context = func(ctx context.Context) context.Context { return ctx }
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = logs.Or(o.Logger)
 	o.Tasks = maps.Clone(o.Tasks)
 	for name, task := range o.Tasks {
 		if err := validateTaskName(name); err != nil {

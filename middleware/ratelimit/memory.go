@@ -63,17 +63,22 @@ var _ Limiter = (*Memory)(nil)
 // NewMemory returns a limiter that has seen no request. Nil options are the
 // defaults.
 func NewMemory(opts *MemoryOptions) *Memory {
-	keys := defaultKeys
-	if opts != nil && opts.Keys > 0 {
-		keys = min(opts.Keys, maxKeys)
-	}
-	places := 1 << bits.Len(uint(2*keys-1)/placeSize) // twice the room, because places fill up unevenly
+	o := opts.complete()
+	places := 1 << bits.Len(uint(2*o.Keys-1)/placeSize) // twice the room, because places fill up unevenly
 	m := &Memory{began: time.Now(), seed: maphash.MakeSeed(), ways: min(maxShards, places)}
 	m.places = places / m.ways
 	for k := range m.shards {
 		m.shards[k] = make([]shard, m.ways)
 	}
 	return m
+}
+
+func (o *MemoryOptions) complete() MemoryOptions {
+	c := MemoryOptions{Keys: defaultKeys}
+	if o != nil && o.Keys > 0 {
+		c.Keys = min(o.Keys, maxKeys)
+	}
+	return c
 }
 
 // account is a limit that is being counted.

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the script
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/circuit"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
@@ -81,33 +83,42 @@ func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Red
 	if opts != nil {
 		r.opts = *opts
 	}
-	o := &r.opts
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
+	err := r.opts.complete()
+	if err == nil {
+		r.prefix, err = rediskit.Prefix("ratelimit", namespace)
 	}
-	if o.Instances == 0 {
-		o.Instances = 1
-	}
-	prefix, err := rediskit.Prefix("ratelimit", namespace)
-	switch {
-	case client == nil:
+	if client == nil {
 		err = fmt.Errorf("%w: no client", tenancy.ErrInvalid)
-	case o.Timeout < 0:
-		err = fmt.Errorf("%w: timeout %v", tenancy.ErrInvalid, o.Timeout)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap("ratelimit.NewRedis", "", err)
 	}
-	r.prefix = prefix
-	if o.Instances > 0 {
-		r.local = NewMemory(o.Local)
+	if r.opts.Instances > 0 {
+		r.local = NewMemory(r.opts.Local)
 	}
-	r.down.Trip, r.down.Longest, r.down.Answer = 3, 10*time.Second, o.Timeout
+	r.down.Trip, r.down.Longest, r.down.Answer = 3, 10*time.Second, r.opts.Timeout
 	return r, nil
 }
 
-// Down reports whether Redis did not answer of late, and is not asked.
-func (r *Redis) Down() bool { return r.down.Open() }
+func (o *RedisOptions) complete() error {
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
+	o.Instances = cmp.Or(o.Instances, 1)
+	o.Logger = logs.Or(o.Logger)
+	if o.Timeout < 0 {
+		return fmt.Errorf("%w: Timeout %v", tenancy.ErrInvalid, o.Timeout)
+	}
+	return nil
+}
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] while the circuit is open, because Redis did not
+// answer. It does not ask Redis: it reports what the last requests saw. Rates still hold meanwhile, as
+// [RedisOptions.Instances] says, so this is no reason to stop sending requests to the instance.
+func (r *Redis) Check(context.Context) error {
+	if !r.down.Open() {
+		return nil
+	}
+	return tenancy.Wrap("ratelimit.Redis.Check", "", fmt.Errorf("%w: redis does not answer; this instance counts by itself", tenancy.ErrUnavailable))
+}
 
 // Take implements [Limiter]. It takes no longer than [RedisOptions.Timeout], beside
 // what the goroutines of a busy process wait for each other. A tenant whose ID is
@@ -211,21 +222,14 @@ func (r *Redis) key(ctx context.Context, l *Limit) (string, error) {
 
 func (r *Redis) now() int64 { return int64(time.Since(r.began)) }
 
-func (r *Redis) logger() *slog.Logger {
-	if r.opts.Logger != nil {
-		return r.opts.Logger
-	}
-	return slog.Default()
-}
-
 func (r *Redis) failed(ctx context.Context, err error) {
 	if r.down.Failed(r.now()) {
-		r.logger().ErrorContext(ctx, "ratelimit: redis does not answer; circuit open, limits are counted in this process", slog.Any("error", err))
+		r.opts.Logger.ErrorContext(ctx, "ratelimit: redis does not answer; circuit open, limits are counted in this process", slog.Any("error", err))
 	}
 }
 
 func (r *Redis) answered(ctx context.Context) {
 	if r.down.Answered() {
-		r.logger().InfoContext(ctx, "ratelimit: redis answers again; circuit closed")
+		r.opts.Logger.InfoContext(ctx, "ratelimit: redis answers again; circuit closed")
 	}
 }

@@ -336,7 +336,7 @@ func TestRedisIsSlow(t *testing.T) {
 	const timeout = time.Second
 	r := newRedis(t, client, alone, ratelimit.RedisOptions{Timeout: timeout, Instances: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	passed(t, r, 1, hourly(100))
-	if r.Down() {
+	if down(r) {
 		t.Fatal("down before it was slow")
 	}
 	slowDown(t, proxy)
@@ -351,7 +351,7 @@ func TestRedisIsSlow(t *testing.T) {
 			count++
 		}
 	}
-	if !r.Down() {
+	if !down(r) {
 		t.Error("not down after 200 requests")
 	}
 	if count != 25 {
@@ -368,11 +368,16 @@ func TestRedisIsSlow(t *testing.T) {
 	proxy.Inject(testserver.Fault{})
 	await(t, func() bool {
 		_, err := r.Take(acme(t), hourly(100))
-		return err == nil && !r.Down()
+		return err == nil && !down(r)
 	})
 	if !strings.Contains(log.String(), "answers again") {
 		t.Errorf("got no message that Redis is back: %s", &log)
 	}
+}
+
+// down reports whether Check says that Redis does not answer.
+func down(r *ratelimit.Redis) bool {
+	return errors.Is(r.Check(context.Background()), tenancy.ErrUnavailable)
 }
 
 func await(t *testing.T, done func() bool) {
@@ -415,7 +420,7 @@ func TestRedisIsKilled(t *testing.T) {
 	for _, r := range []*ratelimit.Redis{local, strict} {
 		await(t, func() bool {
 			ok, err := r.Take(acme(t), hourly(1000))
-			return ok && err == nil && !r.Down()
+			return ok && err == nil && !down(r)
 		})
 	}
 }
@@ -432,7 +437,7 @@ func TestRedisMalformedTenant(t *testing.T) {
 			t.Errorf("got %t, %v, want %v", ok, err, tenancy.ErrInvalid)
 		}
 	}
-	if r.Down() {
+	if down(r) {
 		t.Error("down for all because of one tenant")
 	}
 }
@@ -455,7 +460,7 @@ func TestRedisContextEnds(t *testing.T) {
 			t.Errorf("took %v", d)
 		}
 	}
-	if r.Down() {
+	if down(r) {
 		t.Error("down because requests ended")
 	}
 }

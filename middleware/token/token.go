@@ -12,6 +12,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -85,19 +86,16 @@ type master struct {
 // [tenancy.ErrInvalid].
 func New(issuer string, keys []Key, opts *Options) (*Tokens, error) {
 	const op = "token.New"
-	if opts == nil {
-		opts = &Options{}
+	var o Options
+	if opts != nil {
+		o = *opts
 	}
-	t := &Tokens{issuer: issuer, ttl: opts.TTL, leeway: opts.Leeway}
-	if t.ttl == 0 {
-		t.ttl = 15 * time.Minute
+	if err := o.complete(); err != nil {
+		return nil, tenancy.Wrap(op, "", err)
 	}
-	if t.leeway == 0 {
-		t.leeway = 10 * time.Second
-	}
-	t.leeway = max(t.leeway, 0)
-	if issuer == "" || !utf8.ValidString(issuer) || len(keys) == 0 || t.ttl < time.Second {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want an issuer, a key, and a TTL of at least a second", tenancy.ErrInvalid))
+	t := &Tokens{issuer: issuer, ttl: o.TTL, leeway: o.Leeway}
+	if issuer == "" || !utf8.ValidString(issuer) || len(keys) == 0 {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: want an issuer and a key", tenancy.ErrInvalid))
 	}
 	for _, k := range keys {
 		m, err := newMaster(k)
@@ -112,6 +110,15 @@ func New(issuer string, keys []Key, opts *Options) (*Tokens, error) {
 	t.parser = jwt.NewParser(jwt.WithValidMethods([]string{alg}), jwt.WithStrictDecoding(), jwt.WithIssuer(issuer),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(t.leeway))
 	return t, nil
+}
+
+func (o *Options) complete() error {
+	o.TTL = cmp.Or(o.TTL, 15*time.Minute)
+	o.Leeway = max(cmp.Or(o.Leeway, 10*time.Second), 0)
+	if o.TTL < time.Second {
+		return fmt.Errorf("%w: TTL %v, want at least a second", tenancy.ErrInvalid, o.TTL)
+	}
+	return nil
 }
 
 func newMaster(k Key) (master, error) {
