@@ -14,26 +14,24 @@ import (
 // AllowIPsOptions are the options of [AllowIPs].
 type AllowIPsOptions struct {
 	Options
-	// Proxies say from which address a request comes. Default: that of who is
-	// connected, and no forwarding header counts.
+	// Proxies are the reverse proxies whose word on the client's address is trusted. Default: none; the address
+	// is that of the connected peer.
 	Proxies *resolver.Proxies
-	// Allow and Deny are the application's own, for requests of all tenants and of none.
-	// An empty Allow is all. Deny outweighs it. Default: none.
+	// Allow and Deny are the application's own lists. They apply to requests of every tenant and to requests
+	// without one. An empty Allow allows every address. Deny wins over Allow. Default: empty.
 	Allow, Deny []netip.Prefix
 }
 
-// AllowIPs lets a request pass that comes from an address that the application and the
-// tenant's [tenancy.Access] both allow, and neither denies. Others are answered as
-// forbidden. Where neither has a list, every request passes; where one has, so does
-// none of which the address is not known: over a Unix socket, or when a trusted
-// proxy passed on what is none.
+// AllowIPs serves requests whose client address is allowed by the application's lists and by the tenant's
+// [tenancy.Access], and refuses all others with [tenancy.ErrForbidden]. Without any list it serves every
+// request. With a list it also refuses requests whose client address is unknown: over a Unix socket, or when a
+// trusted proxy passed on a malformed address.
 //
-// IPv4 addresses that are written in IPv6 are IPv4 addresses, and zones do not
-// count; a prefix of one family has no address of the other in it. A tenant that
-// denies a malformed prefix denies all: a catalog refuses such a record, and a finder
-// of the application may not.
+// An IPv4 address written as IPv6 is treated as IPv4. Zones are ignored. A prefix of one family never contains
+// an address of the other. A malformed prefix in a tenant's Deny list denies every address; a catalog refuses
+// such a record, but a finder of the application may return one.
 //
-// A malformed prefix in Allow or Deny is an error that wraps [tenancy.ErrInvalid].
+// A malformed prefix in the options is an error that wraps [tenancy.ErrInvalid].
 func AllowIPs(opts *AllowIPsOptions) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.AllowIPs"
 	var o AllowIPsOptions

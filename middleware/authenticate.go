@@ -15,13 +15,13 @@ import (
 	"github.com/artflow-studio/tenancy/internal/request"
 )
 
-// Principal is who sent a request, as far as the tenant is concerned.
+// Principal is the sender of a request, as one tenant knows it.
 //
-// A *Principal that came from a context is shared and must not be modified.
+// A *Principal from a context is shared and must not be modified.
 type Principal struct {
 	// Tenant is the tenant that the credentials belong to.
 	Tenant tenancy.ID
-	// ID is that of the key, token or session. It is not secret.
+	// ID is the ID of the key, token or session. It is not secret.
 	ID string
 	// Subject is the tenant's user, or "" for credentials that belong to no user, such
 	// as an API key.
@@ -32,7 +32,7 @@ type Principal struct {
 	ExpiresAt time.Time
 }
 
-// Can reports whether the scope is among those of the principal.
+// Can reports whether the principal has the scope.
 func (p *Principal) Can(scope string) bool { return slices.Contains(p.Scopes, scope) }
 
 // Authenticator finds out who sent a request, by credentials of one kind.
@@ -47,7 +47,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error)
 }
 
-// AuthenticatorFunc is a function that is an [Authenticator].
+// AuthenticatorFunc is an [Authenticator] made of a function.
 type AuthenticatorFunc func(r *http.Request, t *tenancy.Tenant) (*Principal, error)
 
 // Authenticate calls f.
@@ -77,23 +77,22 @@ var (
 	errNoPrincipal   = errors.New("no principal in the context: want Authenticate in front")
 )
 
-// Authenticate lets a request pass whose sender is known to the tenant in the
-// context, and which the handler finds with [PrincipalOf]. It stands behind [Tenant]
-// or [Optional]. Requests without credentials, with some that are not valid, and with
-// those of another tenant are refused with [tenancy.ErrUnauthenticated]; the answer
-// does not say which of them it was, the log does.
+// Authenticate serves requests whose sender the authenticator knows. The handler finds the sender with
+// [PrincipalOf]. Put Authenticate behind [Tenant] or [Optional].
 //
-// An application that lets strangers in adds to [FirstOf], as the last, a function that
-// returns a principal of the tenant with neither subject nor ID. That of an API key has
-// an ID.
+// It refuses requests without credentials, with invalid ones, and with credentials of another tenant, each with
+// [tenancy.ErrUnauthenticated]. The log says which of the three it was; the answer does not.
+//
+// To serve requests without credentials too, end [FirstOf] with a function that returns a principal with the
+// tenant's ID and neither subject nor ID of its own. The principal of an API key always has an ID.
 //
 // A nil authenticator is an error that wraps [tenancy.ErrInvalid].
 func Authenticate(by Authenticator, opts *Options) (func(http.Handler) http.Handler, error) {
 	return newAuthenticate(by, opts, false)
 }
 
-// newAuthenticate is Authenticate, which puts the principal into the room that the
-// context has for it if it may.
+// newAuthenticate is Authenticate. With room set it stores the principal in the [identity] of the context, if
+// there is one, and saves a copy of the request.
 func newAuthenticate(by Authenticator, opts *Options, room bool) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.Authenticate"
 	if by == nil {
@@ -130,8 +129,7 @@ func newAuthenticate(by Authenticator, opts *Options, room bool) (func(http.Hand
 	}, nil
 }
 
-// challenge tells a client what credentials are wanted, unless the application does.
-// Source: RFC 6750, section 3.
+// challenge sets WWW-Authenticate, unless the application has set it. Source: RFC 6750, section 3.
 func challenge(w http.ResponseWriter, text string) {
 	if h := w.Header(); h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", text)
@@ -143,23 +141,22 @@ type (
 	identityKey  struct{}
 )
 
-// intoRoom puts the principal into the context if it has room for it, as that of a
-// tenant in [Standard] has, and reports whether it did.
+// intoRoom stores the principal in the [identity] of the context, and reports whether the context has an empty
+// one.
 func intoRoom(ctx context.Context, p *Principal) bool {
 	c, ok := ctx.Value(identityKey{}).(*identity)
 	return ok && c.principal.CompareAndSwap(nil, p)
 }
 
-// identity is a context with room for the principal that [Standard] finds, so that
-// the request need not be copied again for it: that is a third of what the whole
-// chain takes from memory. Others, who may stand where the chain did not ask, do not
-// use it: all that happens in this context would be their principal's.
+// identity is a context with room for the principal that [Standard] finds. It saves the copy of the request
+// that a new context would need: a third of the memory that the whole chain allocates. Only Standard uses it:
+// whatever happens in this context happens for that principal.
 type identity struct {
 	context.Context
 	principal atomic.Pointer[Principal]
 }
 
-// Value returns the principal, once there is one, and what the context has.
+// Value returns the principal, if there is one, and the values of the parent context.
 func (c *identity) Value(key any) any {
 	switch key {
 	case principalKey{}:
@@ -172,8 +169,8 @@ func (c *identity) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// PrincipalOf returns the principal that [Authenticate] found, if the context is
-// still one of the principal's own tenant.
+// PrincipalOf returns the principal that [Authenticate] found. It returns none if the context has meanwhile got
+// another tenant.
 func PrincipalOf(ctx context.Context) (*Principal, bool) {
 	p, ok := ctx.Value(principalKey{}).(*Principal)
 	if !ok {
@@ -185,11 +182,11 @@ func PrincipalOf(ctx context.Context) (*Principal, bool) {
 	return p, true
 }
 
-// RequireScope lets a request pass whose principal has the scope, behind
-// [Authenticate]; others are refused with [tenancy.ErrForbidden].
+// RequireScope serves requests whose principal has the scope, and refuses others with [tenancy.ErrForbidden].
+// Put it behind [Authenticate].
 //
-// A scope is one or more printable ASCII characters without space, quote and backslash
-// (RFC 6749, section 3.3). Anything else is an error that wraps [tenancy.ErrInvalid].
+// A scope is one or more printable ASCII characters without space, quote and backslash (RFC 6749, section 3.3).
+// Anything else is an error that wraps [tenancy.ErrInvalid].
 func RequireScope(scope string, opts *Options) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.RequireScope"
 	if !credential.IsScope(scope) {
@@ -206,12 +203,13 @@ func RequireScope(scope string, opts *Options) (func(http.Handler) http.Handler,
 	}), nil
 }
 
-// Authorize lets a request pass that the function has no error for, behind
-// [Authenticate]. It is where an application says whether this user may use this tenant:
-// that a request names one, in a path or a header, says nothing about that. The
-// error is answered as [Problem] says; [tenancy.ErrForbidden] is a refusal,
-// [tenancy.ErrUnauthenticated] one of a stranger who may come back with credentials,
-// and [tenancy.ErrNotFound] one that tells the log alone that there is such a tenant.
+// Authorize serves requests for which may returns nil. Put it behind [Authenticate]. Here the application
+// decides whether this user may use this tenant: a request that names a tenant in its path or in a header
+// proves nothing about its sender.
+//
+// The error of may is answered as [Problem] says. Return [tenancy.ErrForbidden] to refuse,
+// [tenancy.ErrUnauthenticated] if the sender should come back with credentials, and [tenancy.ErrNotFound] if
+// only the log may show that the tenant exists.
 //
 // A nil function is an error that wraps [tenancy.ErrInvalid].
 func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) error, opts *Options) (func(http.Handler) http.Handler, error) {
@@ -224,7 +222,7 @@ func Authorize(may func(ctx context.Context, p *Principal, t *tenancy.Tenant) er
 	}), nil
 }
 
-// guardPrincipal is guard for what stands behind Authenticate.
+// guardPrincipal is guard for middleware that needs a principal.
 func guardPrincipal(op string, opts *Options, check func(http.ResponseWriter, *http.Request, *Principal, *tenancy.Tenant) error) func(http.Handler) http.Handler {
 	o := opts.complete()
 	return func(next http.Handler) http.Handler {

@@ -14,16 +14,15 @@ import (
 // ConcurrencyOptions are the options of [Concurrency].
 type ConcurrencyOptions struct {
 	Options
-	// Limit returns how many requests of a tenant may be under way at once, and
-	// whether there is such a number for it: zero is none, and a negative one has
-	// no limit. Default: the record's [tenancy.Tenant.Limits] "concurrency".
+	// Limit returns how many requests of the tenant may run at once, and false if the tenant has no limit of
+	// its own. Zero serves no request; a negative number is no limit. Default: [tenancy.Tenant.Limits]
+	// "concurrency".
 	Limit func(t *tenancy.Tenant) (int64, bool)
-	// Max is how many may be under way for which there is no such number. Default:
-	// 100; negative: no limit.
+	// Max is the limit of tenants without one of their own. Negative: no limit. Default: 100.
 	Max int
-	// Queue is how many of a tenant may wait. Default: 100; negative: none.
+	// Queue is how many requests of one tenant may wait. Negative: none. Default: 100.
 	Queue int
-	// Wait is how long each may wait. Default: a second; negative: not at all.
+	// Wait is how long a request may wait. Negative: not at all. Default: 1 second.
 	Wait time.Duration
 }
 
@@ -33,19 +32,16 @@ const (
 	defaultWait     = time.Second
 )
 
-// Concurrency lets as many requests of a tenant pass at once, in this process, so
-// that one tenant cannot take all its goroutines, connections and memory. A few
-// more wait, in the order in which they came, until others are done; one for which
-// there is no room, or no end of the waiting in time, is answered as limited, and
-// one whose client goes away meanwhile as cancelled.
+// Concurrency limits how many requests of one tenant run at once in this process, so that one tenant cannot
+// take all goroutines, connections and memory. A few more requests wait in the order of their arrival. A
+// request that finds the queue full, or waits for too long, is refused with [tenancy.ErrLimited]. A request
+// whose client goes away while it waits ends as canceled.
 //
-// A request is under way until the handler returns or panics. One that streams, or
-// whose connection the handler has hijacked for a websocket, takes its place for as
-// long as the handler runs; a handler that leaves the connection to another
-// goroutine and returns gives the place back. Applications with long-lived requests give
-// these a chain of their own, with another limit.
+// A request runs until its handler returns or panics. A handler that streams, or that has hijacked the
+// connection for a websocket, holds its place until it returns; one that passes the connection to another
+// goroutine and returns gives its place back. Give long-lived requests a chain of their own with another limit.
 //
-// A request without a tenant passes.
+// A request without a tenant is not limited.
 func Concurrency(opts *ConcurrencyOptions) func(http.Handler) http.Handler {
 	o := opts.complete()
 	g := newGates()
@@ -91,7 +87,7 @@ func (o *ConcurrencyOptions) complete() ConcurrencyOptions {
 	return c
 }
 
-// gates are those of all tenants that have requests under way.
+// gates holds a gate for each tenant with running requests.
 type gates struct {
 	seed   maphash.Seed
 	shards [64]gateShard
@@ -103,14 +99,14 @@ type gateShard struct {
 	free []*gate
 }
 
-// gate is that of one tenant.
+// gate is the gate of one tenant.
 type gate struct {
 	limit   int64 // as of the last request
 	running int64
 	waiting []*waiter // in the order in which they came
 }
 
-// waiter is told when the place of another is its own.
+// waiter is a waiting request. Its channel is closed when it gets a place.
 type waiter struct{ mine chan struct{} }
 
 func newGates() *gates {
@@ -125,7 +121,7 @@ func (g *gates) of(id tenancy.ID) *gateShard {
 	return &g.shards[maphash.String(g.seed, string(id))%uint64(len(g.shards))]
 }
 
-// enter returns when the request has a place, or says why it has none.
+// enter returns when the request has a place, or returns why it gets none.
 func (s *gateShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue int, wait time.Duration) (*gate, error) {
 	s.mu.Lock()
 	g := s.open[id]
@@ -184,7 +180,7 @@ func (s *gateShard) leave(id tenancy.ID, g *gate) {
 	s.done(id, g)
 }
 
-// next gives those who wait the places that there are. The caller has the lock.
+// next gives free places to those who wait. The caller holds the lock.
 func (s *gateShard) next(g *gate) {
 	for len(g.waiting) > 0 && g.running < g.limit {
 		g.running++
@@ -193,7 +189,7 @@ func (s *gateShard) next(g *gate) {
 	}
 }
 
-// quit ends the waiting and reports true, or false if there was a place meanwhile.
+// quit stops waiting and reports true. It reports false if the request has got a place meanwhile.
 func (s *gateShard) quit(id tenancy.ID, g *gate, me *waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +203,7 @@ func (s *gateShard) quit(id tenancy.ID, g *gate, me *waiter) bool {
 	return false
 }
 
-// take returns a gate that nobody uses. The caller has the lock.
+// take returns an unused gate. The caller holds the lock.
 func (s *gateShard) take() *gate {
 	n := len(s.free)
 	if n == 0 {
@@ -218,7 +214,7 @@ func (s *gateShard) take() *gate {
 	return g
 }
 
-// done forgets a gate that nobody uses any more. The caller has the lock.
+// done forgets a gate that nobody uses. The caller holds the lock.
 func (s *gateShard) done(id tenancy.ID, g *gate) {
 	const most = 16 // kept for others
 	if g.running > 0 || len(g.waiting) > 0 {

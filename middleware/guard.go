@@ -6,10 +6,9 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Require lets a request pass whose context carries a tenant. Behind [Optional],
-// a request that names none is answered as unresolved. A handler that no
-// resolution came before is a mistake of the application, and is answered as an
-// internal error.
+// Require serves requests with a tenant in their context. Behind [Optional] it refuses a request that names no
+// tenant with [tenancy.ErrUnresolved]. Without [Tenant] or [Optional] in front it answers every request with an
+// internal error, because the application is assembled wrongly.
 func Require(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
 		_, err := tenantOf(r, "middleware.Require")
@@ -17,8 +16,7 @@ func Require(opts *Options) func(http.Handler) http.Handler {
 	})
 }
 
-// tenantOf returns the tenant that the request's context carries, or why there is
-// none.
+// tenantOf returns the tenant in the request's context, or why there is none.
 func tenantOf(r *http.Request, op string) (*tenancy.Tenant, error) {
 	if t, ok := tenancy.FromContext(r.Context()); ok {
 		return t, nil
@@ -29,9 +27,9 @@ func tenantOf(r *http.Request, op string) (*tenancy.Tenant, error) {
 	return nil, tenancy.Wrap(op, "", tenancy.ErrNoTenant)
 }
 
-// CentralOnly lets a request pass that names no tenant, behind [Optional]. One
-// that names a tenant is answered as not found. A handler that no resolution
-// came before is a mistake of the application, and is answered as an internal error.
+// CentralOnly serves requests that name no tenant. Put it behind [Optional]. It refuses a request that names a
+// tenant with [tenancy.ErrNotFound]. Without [Optional] in front it answers every request with an internal
+// error, because the application is assembled wrongly.
 func CentralOnly(opts *Options) func(http.Handler) http.Handler {
 	return guard(opts, func(r *http.Request) error {
 		if t, ok := tenancy.FromContext(r.Context()); ok {

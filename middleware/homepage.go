@@ -10,19 +10,17 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Homepage redirects requests for the page "/" of a tenant whose homepage is off to
-// another place: a path of the tenant's, such as "/login", or the absolute URL of a
-// page of the application. All else passes: other pages, methods other than GET and
-// HEAD, and requests without a tenant.
+// Homepage redirects GET and HEAD requests for the page "/" of a tenant whose homepage is off. It redirects to
+// off: a path of the tenant, such as "/login", or the absolute URL of a page of the application. All other
+// requests pass, those without a tenant included.
 //
-// The homepage is on unless the record's [tenancy.Tenant.Settings] have a
-// "homepage" that is neither "on" nor empty, such as "off"; a change counts as soon
-// as the record is known here.
+// A homepage is off if the record's [tenancy.Tenant.Settings] have a "homepage" that is neither empty nor "on".
 //
-// The place is what stands here, behind [PathPrefix] if it is a path: nothing of
-// the request is in it that could lead to another host. A place that is neither a path
-// that begins with one slash, other than "/", nor an absolute URL with http or https
-// and a host is an error that wraps [tenancy.ErrInvalid].
+// A path is redirected to behind [PathPrefix]. Nothing of the request gets into the redirect that could lead to
+// another host.
+//
+// An off that is neither a path that begins with exactly one slash, and is not "/" itself, nor an absolute http
+// or https URL with a host, is an error that wraps [tenancy.ErrInvalid].
 func Homepage(off string, opts *Options) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.Homepage"
 	isPath, err := place(off)
@@ -57,7 +55,7 @@ func Homepage(off string, opts *Options) (func(http.Handler) http.Handler, error
 	}, nil
 }
 
-// isHome reports whether a handler may take the request for one of "/".
+// isHome reports whether a handler may take the request for a request of "/".
 func isHome(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -75,9 +73,9 @@ func isOn(t *tenancy.Tenant) bool {
 	return setting == "" || setting == "on"
 }
 
-// place checks where to redirect to, and reports whether it is a path. Browsers
-// take a backslash for a slash, two slashes for the beginning of a host, and do not
-// see tabs and line feeds. Source: https://url.spec.whatwg.org/#concept-basic-url-parser
+// place validates a redirect, and reports whether it is a path. Browsers read a backslash as a slash, read two
+// slashes as the beginning of a host, and ignore tabs and line feeds. Source:
+// https://url.spec.whatwg.org/#concept-basic-url-parser
 func place(to string) (isPath bool, err error) {
 	invalid := fmt.Errorf("%w: a redirect to %q, want a path, or a URL with http or https and a host", tenancy.ErrInvalid, to)
 	for i := range len(to) {

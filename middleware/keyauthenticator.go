@@ -12,13 +12,12 @@ import (
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
-// KeyAuthenticator authenticates by the API keys in the tenant's record, which catalog.KeyIssuer
-// issues, so that it asks nobody. A request brings its key as [resolver.APIKey] says;
-// whether the tenant was found by that or in another way makes no difference.
+// KeyAuthenticator authenticates requests by API keys that catalog.KeyIssuer has issued. It compares them with
+// the keys in the tenant's record and asks no server. [resolver.APIKey] says where in a request the key stands.
+// Any resolver may find the tenant.
 //
-// The principal's ID is that of the key, and the request of a key has no subject.
-// Shared caches keep no answers to requests with Authorization, but know nothing of
-// X-API-Key: answers want a Cache-Control header that says private or no-store.
+// The principal's ID is the ID of the key; it has no subject. Shared caches do not store answers to requests
+// with Authorization, but they do not know X-API-Key: set Cache-Control to private or no-store in your answers.
 type KeyAuthenticator struct {
 	prefix string
 	opts   KeyAuthenticatorOptions
@@ -26,17 +25,16 @@ type KeyAuthenticator struct {
 
 // KeyAuthenticatorOptions are the options of [NewKeyAuthenticator].
 type KeyAuthenticatorOptions struct {
-	// Proxies say which address a request came from, for keys that may be used
-	// from some only. Default: the address that is connected.
+	// Proxies are the reverse proxies whose word on the client's address is trusted. It matters for keys that
+	// are restricted to some addresses. Default: none; the address is that of the connected peer.
 	Proxies *resolver.Proxies
-	// Used is called for each request whose key was good, before it is served, and
-	// must not block: catalog.KeyIssuer.Used. Default: nothing is called.
+	// Used is called with each valid key before its request is served, and must not block. Pass
+	// catalog.KeyIssuer.Used. Default: nothing is called.
 	Used func(tenant tenancy.ID, key string, at time.Time)
 }
 
-// NewKeyAuthenticator returns an authenticator by API keys with that prefix. One that no key
-// may have (see [resolver.NewAPIKey]) is an error that wraps
-// [tenancy.ErrInvalid].
+// NewKeyAuthenticator returns an authenticator for API keys with that prefix. A prefix that
+// [resolver.NewAPIKey] refuses is an error that wraps [tenancy.ErrInvalid].
 func NewKeyAuthenticator(prefix string, opts *KeyAuthenticatorOptions) (*KeyAuthenticator, error) {
 	if err := credential.CheckPrefix(prefix); err != nil {
 		return nil, tenancy.Wrap("middleware.NewKeyAuthenticator", "", err)
@@ -48,9 +46,9 @@ func NewKeyAuthenticator(prefix string, opts *KeyAuthenticatorOptions) (*KeyAuth
 	return k, nil
 }
 
-// Authenticate implements [Authenticator]. A key that is malformed, unknown, expired
-// or another tenant's is [tenancy.ErrUnauthenticated]. One that is good, but not from
-// this address, is [tenancy.ErrForbidden]. Two keys are [tenancy.ErrInvalid].
+// Authenticate implements [Authenticator]. A malformed, unknown or expired key, and one of another tenant, are
+// [tenancy.ErrUnauthenticated]. A valid key from an address that it may not be used from is
+// [tenancy.ErrForbidden]. Two keys in one request are [tenancy.ErrInvalid].
 func (k *KeyAuthenticator) Authenticate(r *http.Request, t *tenancy.Tenant) (*Principal, error) {
 	sent, err := credential.KeyOf(r, k.prefix)
 	if resolver.Unresolved(err) {

@@ -21,9 +21,8 @@ type locator struct {
 	wrote  bool     // the header, or as good as
 }
 
-// behindPrefix returns a writer with the abilities of w: those that the server's own
-// writers have, in the combinations that they have them in. After the handler, the
-// caller calls locate, for a handler that wrote nothing.
+// behindPrefix returns a writer with the abilities of w, in the combinations that the server's own writers
+// have. The caller calls locate after the handler, in case the handler wrote nothing.
 func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind http.ResponseWriter, l *locator) {
 	l = &locator{ResponseWriter: w, prefix: prefix, seen: seen}
 	_, flushes := w.(http.Flusher)
@@ -51,7 +50,7 @@ func (l *locator) WriteHeader(code int) {
 	l.ResponseWriter.WriteHeader(code)
 }
 
-// Write writes the header, if that was not done, and the data.
+// Write writes the header, if nobody has, and the data.
 func (l *locator) Write(p []byte) (int, error) {
 	l.locate()
 	l.wrote = true
@@ -78,9 +77,8 @@ func (l *locator) locate() {
 	}
 }
 
-// place returns where a reference of the handler's leads the client: behind the prefix,
-// unless it begins with the prefix already, or names a scheme or a host. It does not
-// climb out of the prefix by dots.
+// place returns a handler's Location as the client needs it: behind the prefix, unless it has the prefix
+// already or names a scheme or a host. Dots do not lead out of the prefix.
 func (l *locator) place(to string) string {
 	ref, err := url.Parse(to)
 	if err != nil || ref.Scheme != "" || ref.Host != "" || strings.HasPrefix(to, "//") {
@@ -121,7 +119,7 @@ type flushLocator struct{ *locator }
 // Flush implements [http.Flusher].
 func (l flushLocator) Flush() { _ = l.FlushError() }
 
-// http1Locator is a locator with what a writer of HTTP/1 can.
+// http1Locator is a locator with the abilities of an HTTP/1 writer.
 type http1Locator struct{ flushLocator }
 
 // Hijack implements [http.Hijacker].
@@ -137,7 +135,7 @@ func (l http1Locator) ReadFrom(r io.Reader) (int64, error) {
 	return l.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 }
 
-// http2Locator is a locator with what a writer of HTTP/2 can.
+// http2Locator is a locator with the abilities of an HTTP/2 writer.
 type http2Locator struct{ flushLocator }
 
 // Push implements [http.Pusher].

@@ -16,46 +16,41 @@ import (
 // RateLimitOptions are the options of [RateLimit].
 type RateLimitOptions struct {
 	Options
-	// Rate returns the rate for requests of a class to a tenant, and whether there
-	// is one. The tenant is nil for a request without one. A class that has no rate
-	// counts with the requests of no class, at their rate. Default:
-	// [ratelimit.RateOf], which reads the tenant's record; without a rate there, the
-	// requests are not limited. Rates for all tenants that have none of their own are
-	// a function that asks RateOf first.
+	// Rate returns the rate for requests of a class to a tenant, and false if there is none. The tenant is nil
+	// for a request without one. Requests of a class without a rate count with the requests of no class, at
+	// their rate. Default: [ratelimit.RateOf], which reads the tenant's record. To give other tenants a rate
+	// too, write a function that asks RateOf first.
 	Rate func(t *tenancy.Tenant, of ratelimit.Kind, class string) (ratelimit.Rate, bool)
-	// Class names what a request is for: "search", "login". It is one of a few
-	// names of the application. Default: none.
+	// Class returns what a request is for, such as "search" or "login": one of a few names of the application.
+	// Default: no class.
 	Class func(r *http.Request) string
-	// Key names who asks, after that was checked: the ID of an API key or of a
-	// user; empty is nobody. Default: nobody.
+	// Key returns the verified sender of a request: the ID of an API key or of a user, or empty. Default:
+	// empty.
 	Key func(r *http.Request) string
-	// Proxies say from which address a request comes. Default: that of who is
-	// connected, and no forwarding header counts.
+	// Proxies are the reverse proxies whose word on the client's address is trusted. Default: none; the address
+	// is that of the connected peer.
 	Proxies *resolver.Proxies
-	// HideHeaders leaves out RateLimit and RateLimit-Policy.
+	// HideHeaders leaves out the headers RateLimit and RateLimit-Policy. Default: false.
 	HideHeaders bool
 }
 
-// RateLimit lets a request pass while its tenant, who asks, and the address it
-// comes from stay within their rates; beyond, it is answered as limited, with the
-// time after which it would pass in Retry-After. A request that it refuses counts
-// to none of the three. An address is counted for each tenant by itself, and IPv6
-// by its /64; requests of which no address is known count together.
+// RateLimit serves requests while their tenant, their sender and their client address stay within their rates.
+// Beyond a rate it refuses with [tenancy.ErrLimited], and Retry-After says when the request would pass. A
+// refused request counts towards none of the three rates. Addresses are counted for each tenant separately,
+// IPv6 addresses by their /64; all requests with an unknown address count together.
 //
-// Behind [Tenant] or [Optional] a tenant's rates are those of its record: see
-// [ratelimit.RateOf]. A request without a tenant has no rates by default.
+// Behind [Tenant] or [Optional] the rates are those of the tenant's record: see [ratelimit.RateOf]. A request
+// without a tenant has no rates by default.
 //
-// Answers, refused or not, say how much is left, in the form of
-// draft-ietf-httpapi-ratelimit-headers-10:
+// Every answer says how much is left, in the form of draft-ietf-httpapi-ratelimit-headers-10:
 //
 //	RateLimit-Policy: "tenant";q=6000;w=60, "address.login";q=5;w=60
 //	RateLimit: "tenant";r=5999;t=1, "address.login";r=4;t=12
 //
-// where q is how many requests may come in w seconds, r how many may come at once
-// now, and t in how many seconds there will be one more. Rates that let all pass
-// are not named. When several RateLimit follow each other each adds its own.
+// q requests may come in w seconds; r more may come at once now; in t seconds there will be one more. Unlimited
+// rates are left out. Several RateLimit in a row each add their own.
 //
-// When the limiter cannot tell, the request is answered as unavailable.
+// If the limiter fails, the request is refused with the limiter's error, such as [tenancy.ErrUnavailable].
 //
 // A nil limiter is an error that wraps [tenancy.ErrInvalid].
 func RateLimit(limiter ratelimit.Limiter, opts *RateLimitOptions) (func(http.Handler) http.Handler, error) {
@@ -89,13 +84,13 @@ func (o *RateLimitOptions) complete() RateLimitOptions {
 	return c
 }
 
-// LimitedError says why there is too much. It wraps [tenancy.ErrLimited].
+// LimitedError says which limit was reached. It wraps [tenancy.ErrLimited].
 type LimitedError struct {
-	// Limit names what was reached: "tenant", "address.login", "concurrency".
+	// Limit is the name of the limit: "tenant", "address.login", "concurrency".
 	Limit string
-	// Address is the client's, where the rate of its address was reached.
+	// Address is the client's, if the rate of its address was reached.
 	Address netip.Addr
-	// After is when to come back; zero is not known.
+	// After is when to come back; zero if that is not known.
 	After time.Duration
 }
 
@@ -111,10 +106,10 @@ func (e *LimitedError) Error() string {
 // Unwrap returns [tenancy.ErrLimited].
 func (e *LimitedError) Unwrap() error { return tenancy.ErrLimited }
 
-// RetryAfter returns when to come back; zero is not known.
+// RetryAfter returns when to come back; zero if that is not known.
 func (e *LimitedError) RetryAfter() time.Duration { return e.After }
 
-// count is what one request is counted with.
+// count is scratch space for counting one request.
 type count struct {
 	limits [3]ratelimit.Limit
 	text   []byte
@@ -127,8 +122,7 @@ func (c *count) release() {
 	counts.Put(c)
 }
 
-// take counts the request and writes the headers. It returns why the request goes
-// no further.
+// take counts the request and writes the headers. It returns why the request is refused.
 func (o *RateLimitOptions) take(limiter ratelimit.Limiter, w http.ResponseWriter, r *http.Request, c *count) error {
 	const op = "middleware.RateLimit"
 	ctx := r.Context()
@@ -189,7 +183,7 @@ func (o *RateLimitOptions) add(limits []ratelimit.Limit, t *tenancy.Tenant, of r
 	return append(limits, ratelimit.Limit{Kind: of, Class: class, Rate: rate})
 }
 
-// limitedBy returns the error of limits of which one is exceeded or more.
+// limitedBy returns the error for limits of which at least one is exceeded.
 func limitedBy(limits []ratelimit.Limit, client netip.Addr) error {
 	e := &LimitedError{}
 	known := true
@@ -258,8 +252,8 @@ func appendItem(b []byte, l *ratelimit.Limit, next bool) []byte {
 	return append(b, '"')
 }
 
-// appendName appends the kind and the class, of which the characters count that
-// need no escape anywhere.
+// appendName appends the kind and the class. Characters of the class that would need an escape become
+// underscores.
 func appendName(b []byte, l *ratelimit.Limit) []byte {
 	b = append(b, l.Kind.String()...)
 	if l.Class == "" {

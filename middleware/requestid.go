@@ -18,24 +18,21 @@ import (
 type RequestIDOptions struct {
 	// Header is the header of requests and answers. Default: "X-Request-Id".
 	Header string
-	// Proxies say from which address a request comes, and are the only ones whose
-	// requests may bring an ID. Default: the address that is connected, and each
-	// request gets a new ID.
+	// Proxies are the reverse proxies whose word on the client's address is trusted, and whose requests may
+	// bring an ID. Default: none; the address is that of the connected peer, and each request gets a new ID.
 	Proxies *resolver.Proxies
 }
 
-// maxRequestID is the length of the longest ID that is taken from a request.
+// maxRequestID is the length of the longest ID that a request may bring.
 const maxRequestID = 128
 
-// RequestID gives each request an ID, which is in the header of the answer, in its
-// context ([tenancy.RequestFrom]) with the client's address and user agent, in the
-// attribute tenancy.request.id of the context's span, in problem documents, in the
-// audit, and in logs through [tenancy.NewLogHandler]. It stands outermost; [Standard]
-// has it.
+// RequestID gives each request an ID. The ID is in the answer's header, in the context ([tenancy.RequestFrom],
+// with the client's address and user agent), in the attribute tenancy.request.id of the context's span, in
+// problem documents, in the audit, and in logs through [tenancy.NewLogHandler]. Put RequestID outermost;
+// [Standard] contains it.
 //
-// A request from a trusted proxy keeps the ID that it brings: one of 1 to 128 ASCII
-// letters, digits and "-_.:+/=". Any other gets a random one. Where the context has a
-// request with an ID already, nothing is changed.
+// A request from a trusted proxy keeps the ID that it brings: 1 to 128 ASCII letters, digits and "-_.:+/=". Any
+// other request gets a random ID. RequestID changes nothing if the context has a request with an ID already.
 func RequestID(opts *RequestIDOptions) func(http.Handler) http.Handler {
 	ids := newRequestIDs(opts)
 	return func(next http.Handler) http.Handler {
@@ -80,7 +77,7 @@ func (ids *requestIDs) context(w http.ResponseWriter, r *http.Request) context.C
 	return tenancy.WithRequest(ctx, info)
 }
 
-// brought returns the ID that a trusted proxy sent, if it is one.
+// brought returns the ID that a trusted proxy sent, or "".
 func (ids *requestIDs) brought(r *http.Request) string {
 	values := r.Header[ids.header]
 	if len(values) != 1 || !ids.proxies.Trusts(r) {

@@ -10,24 +10,22 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Skip lets requests for some paths, such as those of assets, pass by guards:
+// Skip serves GET and HEAD requests for some paths, such as those of assets, without the middlewares:
 //
 //	guarded, err := middleware.Skip([]string{"/assets/", "/favicon.ico"}, rateLimit, authenticate)
-//	h := tenant(guarded(mux))
+//	h := tenantOnly(guarded(mux))
 //
-// A pattern that ends in a slash is that of all paths below, and another one of the
-// path itself. All other requests pass the guards, the first of them first.
+// A pattern with a final slash stands for all paths below it, any other pattern for one path. All other
+// requests go through the middlewares, the first one first.
 //
-// Whatever is not plainly such a path passes the guards: methods other than GET and
-// HEAD; paths with a doubled slash, a dot segment, a backslash, a percent sign or a
-// semicolon in them, or that end in a slash; and those that are encoded where they
-// need not be, such as one with %2F or %2e. A handler that decodes or cleans the
-// path once more does not find itself elsewhere.
+// A request skips the middlewares only if every router and proxy must read its path alike. Paths with a doubled
+// slash, a dot segment, a backslash, a percent sign or a semicolon do not skip, nor do paths with a final slash
+// or with needless encoding such as %2F or %2e. So a handler that decodes or cleans the path once more still
+// finds itself below the pattern.
 //
-// The path is r.URL.Path as it comes here: behind [Tenant] without the prefix that
-// names the tenant. A pattern that does not begin with a slash, could not be a plain
-// path, or is "/", by which everything would pass, is an error that wraps
-// [tenancy.ErrInvalid].
+// The path is r.URL.Path as it arrives here: behind [Tenant], without the prefix that names the tenant. A
+// pattern that does not begin with a slash, that no such path can match, or that is "/" itself, is an error
+// that wraps [tenancy.ErrInvalid].
 func Skip(patterns []string, guards ...func(http.Handler) http.Handler) (func(http.Handler) http.Handler, error) {
 	patterns = slices.Clone(patterns)
 	for _, p := range patterns {
@@ -62,7 +60,7 @@ func skips(patterns []string, r *http.Request) bool {
 	return false
 }
 
-// plain reports whether everybody takes the path for the same.
+// plain reports whether everybody reads the path alike.
 func plain(p string) bool {
 	return strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.ContainsAny(p, "\\%;{}\x00")
 }

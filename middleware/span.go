@@ -8,18 +8,17 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// SpanProcessor gives each span that is started in a tenant's context the
-// attributes that [Tenant] gives the request's own: those of database calls,
-// outgoing requests and background jobs among them, whichever library starts
-// them. It is a processor of OpenTelemetry's SDK, whose types the host names,
-// because this package does not import it:
+// SpanProcessor gives each span that is started in a tenant's context the attributes that [Tenant] gives the
+// request's own span. That includes spans of database calls, outgoing requests and background jobs, whichever
+// library starts them. It is a processor of OpenTelemetry's SDK. This package does not import the SDK, so the
+// application names its types:
 //
 //	trace.NewTracerProvider(
 //		trace.WithSpanProcessor(middleware.SpanProcessor[trace.ReadWriteSpan, trace.ReadOnlySpan]{}),
 //		trace.WithBatcher(exporter))
 //
-// The context's tenant outweighs attributes of the same names that the span was
-// started with. Samplers decide before the attributes are there.
+// The tenant of the context replaces attributes of the same names that the span was started with. Samplers
+// decide before the attributes are set.
 type SpanProcessor[W interface {
 	SetAttributes(...attribute.KeyValue)
 }, R any] struct{}
@@ -40,7 +39,7 @@ func (SpanProcessor[W, R]) Shutdown(context.Context) error { return nil }
 // ForceFlush does nothing.
 func (SpanProcessor[W, R]) ForceFlush(context.Context) error { return nil }
 
-// spanAttributes returns what spans say about their tenant.
+// spanAttributes returns the attributes of a tenant's spans.
 func spanAttributes(t *tenancy.Tenant) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.String("tenancy.tenant.id", string(t.ID)),

@@ -11,53 +11,47 @@ import (
 	"github.com/artflow-studio/tenancy/resolver"
 )
 
-// StandardOptions are the options of [Standard]. What is nil or empty is left out of
-// the chain, except for AllowIPs, RateLimit and Concurrency: the lists and limits in the
-// tenants' records always count.
+// StandardOptions are the options of [Standard]. A nil or empty field leaves its part out of the chain, except
+// for AllowIPs, RateLimit and Concurrency: the lists and limits in the tenants' records always apply.
 type StandardOptions struct {
 	// Options are those of every middleware in the chain that has none of its own.
 	Options
-	// Optional lets requests pass that name no tenant, as [Optional] does; behind
-	// it, handlers for tenants are wrapped in [Require]. Nobody authenticates such
-	// requests: credentials are a tenant's.
+	// Optional serves requests that name no tenant, as the function [Optional] does. Wrap handlers for tenants
+	// in [Require] then. Such requests are not authenticated: credentials belong to a tenant. Default: false.
 	Optional bool
-	// Proxies say from which address a request comes, for AllowIPs and RateLimit if
-	// they have none of their own, and for RequestID. What is made before the chain is told by itself:
-	// the resolvers, [KeyAuthenticatorOptions.Proxies] and maintenance.GateOptions.Client.
-	// Default: the address that is connected.
+	// Proxies are the reverse proxies whose word on the client's address is trusted, for RequestID, and for
+	// AllowIPs and RateLimit unless they have their own. Parts that you make before the chain need it too: the
+	// resolvers, [KeyAuthenticatorOptions.Proxies] and maintenance.GateOptions.Client. Default: none; the
+	// address is that of the connected peer.
 	Proxies *resolver.Proxies
-	// RequestID says which header has the ID of a request. Default: that of
-	// [RequestID], with Proxies.
+	// RequestID says which header has the ID of a request. Default: the defaults of [RequestID], with Proxies.
 	RequestID *RequestIDOptions
-	// AllowIPs has the application's own lists of addresses. Those of tenants count in any
+	// AllowIPs has the application's own lists of addresses. Default: none; the lists of tenants apply in any
 	// case.
 	AllowIPs *AllowIPsOptions
-	// Maintenance is the method Guard of a maintenance.Gate, which has options of its
-	// own.
+	// Maintenance is the method Guard of a maintenance.Gate. Default: no maintenance mode.
 	Maintenance func(http.Handler) http.Handler
-	// Homepage is where requests for the page "/" of a tenant are led whose homepage
-	// is off. See [Homepage].
+	// Homepage is where [Homepage] redirects to. Default: no redirects.
 	Homepage string
-	// Assets are paths that everybody may have, without credentials or limits. See
-	// [Skip] for their form.
+	// Assets are the paths that everybody may read without credentials or limits. See [Skip] for their form.
+	// Default: none.
 	Assets []string
-	// Authenticate finds out who is asking, and Authorize says whether they may use
-	// this tenant. Authorize needs Authenticate.
+	// Authenticate finds the sender of a request, and Authorize says whether the sender may use this tenant.
+	// Authorize needs Authenticate. Default: every request is served.
 	Authenticate Authenticator
 	Authorize    func(ctx context.Context, p *Principal, t *tenancy.Tenant) error
 	// Limiter counts requests for RateLimit. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
-	// RateLimit says what is counted. Default: the rates in the tenants' records, and
-	// without them none; Key is "@" and the principal's subject if it has one, and its
-	// ID otherwise.
+	// RateLimit says what is counted. Default: the rates in the tenants' records. Its Key is by default "@" and
+	// the principal's subject, or the principal's ID if it has no subject.
 	RateLimit *RateLimitOptions
-	// Concurrency bounds what a tenant may have under way at once. Default: that of
-	// [Concurrency], 100 if the record says nothing; a Max of -1 is no bound.
+	// Concurrency limits how many requests of a tenant run at once. Default: the defaults of [Concurrency], 100
+	// if the record says nothing; a Max of -1 is no limit.
 	Concurrency *ConcurrencyOptions
 }
 
-// Standard is the recommended chain. A request passes from the top to the bottom,
-// and goes no further than to the first that refuses it:
+// Standard is the recommended chain. A request goes from top to bottom, until a part
+// refuses it:
 //
 //	request
 //	   │
@@ -74,22 +68,20 @@ type StandardOptions struct {
 //	   ├─────────────────────────────────────────────────────┘
 //	handler
 //
-// A client without credentials, or who may not use the tenant, counts to no limit of the
-// tenant's, and cannot use it up. An application whose Authenticate or Authorize is slow,
-// because it compares passwords or asks a database, puts a [RateLimit] by address in
-// front of the chain. Scopes are for the routes that want them: [RequireScope].
+// Limits come behind Authorize: a client without credentials, or one that may not use the
+// tenant, cannot use up the tenant's limits. If your Authenticate or Authorize is slow,
+// because it compares passwords or asks a database, put a [RateLimit] by address in front
+// of the chain. Check scopes at the routes that need them, with [RequireScope].
 //
-// Pages for those who have no credentials yet, or some that have expired, such as
-// /login, get a chain of their own, without Authenticate and with the same Limiter.
-// Requests that browsers send ahead without credentials (CORS) are answered in front of
-// the chain.
+// Give pages such as /login, whose visitors have no credentials yet, a chain of their own
+// without Authenticate and with the same Limiter. Answer CORS preflight requests, which
+// have no credentials, in front of the chain.
 //
-// Besides what Authenticate and Authorize do, a request that is served asks nobody: all
-// that the chain reads is in the tenant's record, unless the Limiter is
-// [ratelimit.Redis].
+// Apart from Authenticate and Authorize, serving a request needs no I/O: the chain reads
+// the tenant's record alone, unless the Limiter is [ratelimit.Redis].
 //
-// What one of the middlewares refuses, and Authorize without Authenticate, is an error
-// that wraps [tenancy.ErrInvalid].
+// Options that one of the middlewares refuses, and Authorize without Authenticate, are
+// errors that wrap [tenancy.ErrInvalid].
 func Standard(find tenancy.Finder, resolve resolver.Resolver, opts *StandardOptions) (func(http.Handler) http.Handler, error) {
 	const op = "middleware.Standard"
 	var o StandardOptions
@@ -138,10 +130,10 @@ func (o *StandardOptions) inner() (func(http.Handler) http.Handler, error) {
 	return c.wrap, c.err
 }
 
-// chain is several middlewares, of which the first is the outermost.
+// chain is several middlewares, the outermost first.
 type chain struct {
 	all []func(http.Handler) http.Handler
-	err error // why one could not be made; the first such error
+	err error // the first error of a constructor
 }
 
 func (c *chain) add(m func(http.Handler) http.Handler, err error) {
@@ -176,7 +168,7 @@ func (o *StandardOptions) ofTenants(guard func(http.Handler) http.Handler, err e
 	}, nil
 }
 
-// or returns the options with those of the chain for what they leave open.
+// or fills in what own leaves open with the options of the chain.
 func (o *StandardOptions) or(own Options) Options {
 	if own.Refuse == nil {
 		own.Refuse = o.Refuse
@@ -228,8 +220,8 @@ func (o *StandardOptions) rateLimit() *RateLimitOptions {
 	return &c
 }
 
-// keyOfPrincipal names who asks, for [RateLimitOptions.Key]. No subject is the ID of an
-// API key.
+// keyOfPrincipal is the default of [RateLimitOptions.Key] in the chain. The "@" keeps subjects apart from IDs
+// of API keys.
 func keyOfPrincipal(r *http.Request) string {
 	p, ok := PrincipalOf(r.Context())
 	switch {

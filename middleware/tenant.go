@@ -8,18 +8,19 @@
 // An application with pages of its own wraps everything in [Optional], handlers for
 // tenants in [Require] and its own in [CentralOnly].
 //
-// Behind it, [Authenticate] finds out who is asking, for the tenant in the context alone:
-// by API keys ([KeyAuthenticator]), by tokens (package token), or by an authenticator of the
-// application. [RequireScope] and [Authorize] say who may do what.
+// Behind it, [Authenticate] finds the sender of the request, as the tenant in the context
+// knows it: by API keys ([KeyAuthenticator]), by tokens (package token), or by an
+// authenticator of the application. [RequireScope] and [Authorize] decide who may do what.
 //
 // One function turns errors into HTTP answers for every middleware: [Problem], unless
 // [Options.Refuse] names another. The client and the log get different texts. Handlers get
 // the server's own response writer, so flushing, hijacking and http.ResponseController work.
-// Behind a path prefix they get one that rewrites redirects ([PathPrefix]) and supports the same.
+// Behind a path prefix they get a writer with the same abilities that rewrites redirects
+// ([PathPrefix]).
 //
 // The span of the request's context, if it has one, gets the attributes
-// tenancy.tenant.id and tenancy.tenant.slug; with [SpanProcessor] every span
-// that is started in the tenant's context does.
+// tenancy.tenant.id and tenancy.tenant.slug. With [SpanProcessor] every span that is
+// started in the tenant's context gets them.
 package middleware
 
 import (
@@ -42,46 +43,44 @@ import (
 
 // Options are the options of every middleware in this package.
 type Options struct {
-	// Refuse answers a request that a middleware refused because of err. It must
-	// not show err's text. Default: [Problem].
+	// Refuse answers a request that a middleware refused because of err. It must not show the text of err.
+	// Default: [Problem].
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 	// Logger gets one line for each refused request: at level error when the
 	// service is at fault, at info when the client is, at debug when the request
 	// names an unknown tenant. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
-	// SecretPaths are paths that are followed by secrets, such as "/reset-password": what
-	// follows, behind any prefix, is not logged. A maintenance.GateOptions.BypassPath of
-	// your own is one. Default: that option's default, which counts in any case.
+	// SecretPaths are paths whose continuation is a secret, such as "/reset-password": what follows them,
+	// behind any prefix, is not logged. Add your own maintenance.GateOptions.BypassPath. Default: none beside
+	// the default of that option, which is never logged.
 	SecretPaths []string
 }
 
-// Tenant lets a request pass when it names an active tenant, which the handler
-// finds with [tenancy.FromContext]. Otherwise the request is refused: when it
-// names none, or an unknown one; when the tenant is not active, each status in
-// its way; when the request is malformed or contradicts itself; and when the
-// catalog does not answer. There is no case in which a request that names a
-// tenant is treated as one that names none.
+// Tenant serves requests that name an active tenant. The handler finds the tenant with [tenancy.FromContext].
 //
-// What a path resolver found in the path is taken off for the handler, as
-// [http.StripPrefix] does; [PathPrefix] tells what it was, and r.RequestURI
-// still has all of it.
+// It refuses a request that names no tenant, an unknown one or one that is not active, a request that is
+// malformed or contradicts itself, and every request that names a tenant while the catalog does not answer. A
+// request that names a tenant is never treated as one that names none.
+//
+// If a path resolver found the tenant, the handler sees the path without that prefix, as with
+// [http.StripPrefix]. [PathPrefix] returns the prefix, and r.RequestURI still has the whole path.
 //
 // A nil finder or resolver is an error that wraps [tenancy.ErrInvalid].
 func Tenant(find tenancy.Finder, resolve resolver.Resolver, opts *Options) (func(http.Handler) http.Handler, error) {
 	return newTenant("middleware.Tenant", find, resolve, opts, tenantMode{})
 }
 
-// Optional is [Tenant] for universal routes: a request that names no tenant
-// passes, without one. One that names an unknown tenant does not.
+// Optional is [Tenant] for applications with pages of their own: a request that names no tenant is served,
+// without one. A request that names an unknown tenant is refused.
 func Optional(find tenancy.Finder, resolve resolver.Resolver, opts *Options) (func(http.Handler) http.Handler, error) {
 	return newTenant("middleware.Optional", find, resolve, opts, tenantMode{optional: true})
 }
 
-// tenantMode is what Tenant, Optional and Standard differ in.
+// tenantMode is how Tenant, Optional and Standard differ.
 type tenantMode struct {
 	optional bool        // a request that names no tenant passes
-	identity bool        // there is room in the context for who is asking
-	ids      *requestIDs // gives requests their IDs, without a copy of its own; may be nil
+	identity bool        // the context has room for the principal
+	ids      *requestIDs // gives requests their IDs without another copy; may be nil
 }
 
 func newTenant(op string, find tenancy.Finder, resolve resolver.Resolver, opts *Options, mode tenantMode) (func(http.Handler) http.Handler, error) {
@@ -125,7 +124,7 @@ func newTenant(op string, find tenancy.Finder, resolve resolver.Resolver, opts *
 	}, nil
 }
 
-// check reports why a tenant that was found is not served.
+// check returns why a tenant that was found is not served.
 func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	switch {
 	case t == nil:
@@ -138,8 +137,8 @@ func check(r *http.Request, t *tenancy.Tenant, match resolver.Match) error {
 	return nil
 }
 
-// withTenant returns the context and the URL as the handler sees them; the URL is nil
-// when it is the request's.
+// withTenant returns the context and the URL as the handler sees them. The URL is nil if it is the request's
+// own.
 func withTenant(ctx context.Context, r *http.Request, t *tenancy.Tenant, prefix string, room bool) (context.Context, *url.URL) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(spanAttributes(t)...)
@@ -157,8 +156,8 @@ func withTenant(ctx context.Context, r *http.Request, t *tenancy.Tenant, prefix 
 	return context.WithValue(ctx, prefixKey{}, prefix), u
 }
 
-// strip takes a prefix off, which is the same in a path and in its encoding. It
-// returns "" for an encoding that is not that of the path.
+// strip takes the prefix off a path or off its encoding. It returns "" for an encoding that does not begin with
+// the prefix.
 func strip(path, prefix string) string {
 	rest, ok := strings.CutPrefix(path, prefix)
 	if ok && rest == "" {
@@ -175,13 +174,12 @@ type (
 	centralKey struct{}
 )
 
-// PathPrefix returns the part of the path that named the tenant and was taken
-// off, such as "/t/acme", or "". Links that a handler writes begin with it.
+// PathPrefix returns the part of the path that named the tenant and was taken off, such as "/t/acme", or "".
+// Begin the links that you write with it.
 //
-// Redirects need not: a Location or Content-Location that is a path, or relative, leads
-// to the page that the handler sees under that path. One that begins with the prefix
-// stays as it is, and so does one with a scheme or a host, which is how a handler leads
-// out of the tenant.
+// Redirects do not need it: the middleware puts the prefix in front of a Location or Content-Location that is a
+// path or relative. A Location that begins with the prefix, or has a scheme or a host, stays as it is; use one
+// of these to lead out of the tenant.
 func PathPrefix(ctx context.Context) string {
 	prefix, _ := ctx.Value(prefixKey{}).(string)
 	return prefix
@@ -199,9 +197,8 @@ func (o *Options) complete() Options {
 	return c
 }
 
-// Refuse logs why a request goes no further, and answers it, as the middlewares
-// of this package do. Handlers call it for errors of their own. Nil options are
-// the defaults.
+// Refuse logs err and answers the request as the middlewares of this package do. Call it for errors of your own
+// handlers. Nil options are the defaults.
 func Refuse(w http.ResponseWriter, r *http.Request, err error, opts *Options) {
 	o := opts.complete()
 	o.refuse(w, r, err)
@@ -211,7 +208,7 @@ func (o *Options) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	o.refuseAt(slog.LevelDebug, w, r, err)
 }
 
-// refuseAt is refuse with a log of that level at least, unless the client went away.
+// refuseAt is refuse with a level of the log of at least that, unless the client went away.
 func (o *Options) refuseAt(least slog.Level, w http.ResponseWriter, r *http.Request, err error) {
 	problem.Log(o.Logger, least, r, err, o.SecretPaths...)
 	witness.Refused(w, err)

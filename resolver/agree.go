@@ -9,11 +9,10 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Agree asks all resolvers, and all that find a tenant must name the same one.
-// Two that name different tenants are an error that wraps
-// [tenancy.ErrInvalid]; so is one that names an unknown tenant beside one that
-// names another. Refs that differ, such as a domain and a slug, are looked up
-// with find, in order to compare the tenants; refs that are equal are not.
+// Agree asks all resolvers. All of them that find a tenant must name the same one, or the request is refused
+// with an error that wraps [tenancy.ErrInvalid]. An unknown tenant agrees with nothing but itself. Agree
+// compares refs of different kinds, such as a domain and a slug, by looking both up with find; it does not look
+// up equal refs.
 //
 // A nil finder is an error that wraps [tenancy.ErrInvalid].
 func Agree(find tenancy.Finder, resolvers ...Resolver) (Resolver, error) {

@@ -7,12 +7,12 @@ import (
 	"github.com/artflow-studio/tenancy/internal/credential"
 )
 
-// APIKey resolves by an API key, whose text names the tenant that it belongs to.
-// The key stands in the header Authorization as a bearer token, or in X-API-Key.
+// APIKey resolves by an API key, whose text names the tenant that it belongs to. The key is a bearer token in
+// the header Authorization, or stands in X-API-Key.
 //
-// Only its form and its checksum are looked at: that tells typing errors and
-// truncated keys apart from keys without asking anybody. Whether the key is valid
-// is for middleware.KeyAuthenticator to say, behind the middleware that finds the tenant.
+// APIKey checks the form and the checksum alone, which tells typing errors and truncated keys from keys without
+// I/O. middleware.KeyAuthenticator, behind the middleware that finds the tenant, decides whether the key is
+// valid.
 type APIKey struct{ prefix string }
 
 // NewAPIKey returns a resolver by API keys with that prefix, such as "acme_live":
@@ -25,10 +25,9 @@ func NewAPIKey(prefix string) (*APIKey, error) {
 	return &APIKey{prefix}, nil
 }
 
-// Resolve returns the tenant that the key names. What does not begin with the
-// prefix and an underscore is no key. A malformed key is an error that wraps
-// [tenancy.ErrUnauthenticated]. Several lines of one of the headers are one that
-// wraps [tenancy.ErrInvalid], and so is a key beside another token.
+// Resolve returns the tenant that the key names. A token that does not begin with the prefix and an underscore
+// is not a key. A malformed key is an error that wraps [tenancy.ErrUnauthenticated]. Several lines of one of
+// the headers, and a key beside another token, are errors that wrap [tenancy.ErrInvalid].
 func (a *APIKey) Resolve(r *http.Request) (Match, error) {
 	key, err := credential.KeyOf(r, a.prefix)
 	if err != nil {

@@ -26,11 +26,10 @@ type ClaimOptions struct {
 	Kind tenancy.RefKind
 }
 
-// NewClaim returns a resolver by the claim of that name. The function returns
-// the claims of the request's token after it has verified the token, nil if
-// the request has none, and an error if it is not valid; that error then
-// wraps [tenancy.ErrUnauthenticated] unless it wraps another of
-// package tenancy's or of package context's itself.
+// NewClaim returns a resolver by the claim of that name. The function claims verifies the request's token and
+// returns its claims, or nil if the request has no token. If the token is not valid it returns an error, which
+// then wraps [tenancy.ErrUnauthenticated] unless it already wraps a sentinel of package tenancy or an error of
+// package context.
 func NewClaim(name string, claims func(*http.Request) (map[string]any, error), opts *ClaimOptions) (*Claim, error) {
 	const op = "resolver.NewClaim"
 	if opts == nil {
@@ -46,8 +45,8 @@ func NewClaim(name string, claims func(*http.Request) (map[string]any, error), o
 	return &Claim{name, claims, kind}, nil
 }
 
-// Resolve returns what the claim names: a text, a whole number, or a list of one of
-// these. Any other claim is an error, a list of several tenants among them.
+// Resolve returns what the claim names: a text, a whole number, or a list of exactly one of these. Any other
+// claim is an error; so is a list of several tenants.
 func (c *Claim) Resolve(r *http.Request) (Match, error) {
 	claims, err := c.claims(r)
 	if err != nil {
@@ -64,8 +63,8 @@ func (c *Claim) Resolve(r *http.Request) (Match, error) {
 	return newMatch("claim "+c.name, c.kind, text)
 }
 
-// claimText returns the text of a claim, in the types that decoders of JSON and
-// libraries for tokens make, or says what it is instead.
+// claimText returns the text of a claim in each of the types that JSON decoders and token libraries produce, or
+// says what it is instead.
 func claimText(value any) (text, problem string) {
 	switch list := value.(type) {
 	case []any:

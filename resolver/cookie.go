@@ -12,13 +12,12 @@ import (
 	"github.com/artflow-studio/tenancy/internal/signed"
 )
 
-// maxCookie bounds the value that is looked at.
+// maxCookie is the length of the longest value that is verified.
 const maxCookie = 512
 
-// Cookie resolves by a signed cookie, such as one that remembers which of their
-// tenants a person chose last. The value is "kind.value.expiry.signature", where
-// the signature is an HMAC-SHA-256 over the cookie's name and the rest: nobody
-// without the key makes one, and one made for another cookie does not pass.
+// Cookie resolves by a signed cookie, such as one that remembers which of their tenants a person chose last.
+// The value is "kind.value.expiry.signature". The signature is an HMAC-SHA-256 over the cookie's name and the
+// rest: nobody can make one without the key, and a value made for another cookie is refused.
 type Cookie struct {
 	name string
 	keys []tenancy.Secret // the first signs, all verify
@@ -27,11 +26,11 @@ type Cookie struct {
 
 // CookieOptions are the options of [NewCookie].
 type CookieOptions struct {
-	// OldKeys still verify cookies, and sign none.
+	// OldKeys still verify cookies, and sign none. Default: none.
 	OldKeys []tenancy.Secret
-	// MaxAge is how long a cookie counts. Default: 30 days.
+	// MaxAge is how long a cookie is valid. Default: 30 days.
 	MaxAge time.Duration
-	// Insecure leaves out the attribute Secure, for development without TLS.
+	// Insecure leaves out the attribute Secure, for development without TLS. Default: false.
 	Insecure bool
 	// Domain is the cookie's Domain attribute. Default: the host that set it.
 	Domain string
@@ -85,9 +84,9 @@ func (c *Cookie) New(id tenancy.ID) *http.Cookie {
 	}
 }
 
-// Resolve returns the tenant that the cookie names. An expired cookie counts as
-// none. A forged or malformed one is an error, and so are several of the name
-// with values that differ, as a neighbouring subdomain could set.
+// Resolve returns the tenant that the cookie names. An expired cookie names none. A forged or malformed cookie
+// is an error, and so are several cookies of the name with different values: a neighbouring subdomain could
+// have set one of them.
 func (c *Cookie) Resolve(r *http.Request) (Match, error) {
 	cookies := r.CookiesNamed(c.name)
 	if len(cookies) == 0 {
@@ -117,7 +116,7 @@ func (c *Cookie) parse(value string) (Match, error) {
 	if !signed.Valid(mac, c.keys, "cookie", c.name, payload) {
 		return malformed("wrong signature")
 	}
-	// Only what was signed here comes this far.
+	// From here on the payload is one that was signed with a key of ours.
 	kind, rest, _ := strings.Cut(payload, ".")
 	id, expiry, ok := strings.Cut(rest, ".")
 	until, err := strconv.ParseInt(expiry, 10, 64)

@@ -6,11 +6,11 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// First asks the resolvers in order and takes the first answer. Only
-// [tenancy.ErrUnresolved] leads on to the next one; any other error ends it.
+// First asks the resolvers in order and returns the first answer. It goes on to the next resolver only after
+// [tenancy.ErrUnresolved]; any other error is the answer.
 //
-// A client that can use two of the strategies at once decides which of them
-// counts. Where that matters, take [Agree].
+// A client that can use two of the strategies at once decides which of them counts. Where that matters, use
+// [Agree].
 func First(resolvers ...Resolver) Resolver {
 	return Func(func(r *http.Request) (Match, error) {
 		for _, each := range resolvers {

@@ -11,10 +11,9 @@ import (
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
-// Header resolves by a header that a gateway sets. It counts only when the peer
-// that is directly connected has one of the given addresses; from anybody else
-// the header is ignored. A gateway must overwrite what a client sent: behind a
-// proxy on the same machine that passes it on, "from loopback" trusts everybody.
+// Header resolves by a header that a gateway sets. The header counts only if the directly connected peer has
+// one of the given addresses; from anybody else it is ignored. The gateway must overwrite what a client sent.
+// Do not trust loopback if a proxy on the same machine passes the header on: then everybody can set it.
 type Header struct {
 	name string
 	from []netip.Prefix
@@ -57,7 +56,7 @@ func (h *Header) Resolve(r *http.Request) (Match, error) {
 	return oneOf("header "+h.name, h.kind, values)
 }
 
-// oneOf makes a match of values that must all be the same.
+// oneOf returns the match of values that must all be equal.
 func oneOf(where string, kind tenancy.RefKind, values []string) (Match, error) {
 	for _, v := range values[1:] {
 		if v != values[0] {

@@ -8,21 +8,19 @@ import (
 	"github.com/artflow-studio/tenancy/internal/hostname"
 )
 
-// HostResolver is a strategy that judges a host name alone: [Host] and
-// [Subdomain]. [Origin] uses one.
+// HostResolver is a strategy that needs the host name alone: [Host] and [Subdomain]. [Origin] uses one.
 type HostResolver interface {
 	// ResolveHost resolves a host with an optional port, in any spelling.
 	ResolveHost(host string) (Match, error)
 }
 
-// Host resolves by full domain: the host of the request is one of the tenant's
-// [tenancy.Tenant.Domains]. An IP address names no tenant, nor does a name with an
-// underscore, which no tenant's domain has, nor does a request without a host.
+// Host resolves by full domain: the host of the request is one of the tenant's [tenancy.Tenant.Domains]. A
+// request without a host names no tenant, nor does one for an IP address or for a name with an underscore,
+// which no tenant's domain has.
 //
-// Every host that is not central names a tenant here, known or not. Beside a
-// [Subdomain], put Host last: First(subdomain, host). Then reserve the base
-// domains in the catalog (catalog.Options.ReservedDomains), so that no tenant
-// gets a neighbour's subdomain as its own domain.
+// Every other host that is not central names a tenant, known or not. Put Host behind a [Subdomain]:
+// First(subdomain, host). Then reserve the base domains in the catalog (catalog.Options.ReservedDomains), so
+// that no tenant gets a neighbour's subdomain as its own domain.
 type Host struct {
 	central map[string]bool
 	proxies *Proxies
@@ -32,7 +30,7 @@ type Host struct {
 type HostOptions struct {
 	// Central lists the application's own domains, which name no tenant. Default: none.
 	Central []string
-	// Proxies are trusted to say which host the client asked for. Default: nobody.
+	// Proxies are the reverse proxies whose word on the host of a request is trusted. Default: none.
 	Proxies *Proxies
 }
 
@@ -56,7 +54,7 @@ func NewHost(opts *HostOptions) (*Host, error) {
 // Resolve returns the domain that the request names.
 func (h *Host) Resolve(r *http.Request) (Match, error) { return resolveHost(h, h.proxies, r) }
 
-// ResolveHost returns the domain, unless it is one that names no tenant.
+// ResolveHost returns the domain, unless the host names no tenant.
 func (h *Host) ResolveHost(host string) (Match, error) {
 	if host == "" { // no host is named, so no tenant is
 		return Match{}, tenancy.ErrUnresolved

@@ -9,16 +9,13 @@ import (
 	"github.com/artflow-studio/tenancy/internal/urlpath"
 )
 
-// Path resolves by the segment behind a prefix of the URL's path: with the
-// prefix "/t/", the path /t/acme/notes names acme. The middleware takes
-// "/t/acme" off, so that the handler sees /notes.
+// Path resolves by the segment behind a prefix of the URL's path: with the prefix "/t/", the path /t/acme/notes
+// names acme. The middleware takes "/t/acme" off, so that the handler sees /notes, and puts it in front of the
+// handler's redirects: see middleware.PathPrefix.
 //
-// The segment is judged as the client sent it: an encoded character in it is an
-// error, and so is a path with ".", ".." or empty segments behind the prefix,
-// because proxies and routers disagree on where such a path leads.
-//
-// The middleware puts the prefix in front of redirects of the handler, too: see
-// middleware.PathPrefix.
+// Path looks at the segment as the client sent it. An encoded character in it is an error, and so is a path
+// with ".", ".." or empty segments behind the prefix, because proxies and routers disagree on where such a path
+// leads.
 type Path struct {
 	prefix string // "/t/"
 	kind   tenancy.RefKind
@@ -88,8 +85,8 @@ func (p *Path) Resolve(r *http.Request) (Match, error) {
 	return m, nil
 }
 
-// unclean reports whether a router would redirect to another form of what is
-// behind the tenant's segment, and lose that segment on the way.
+// unclean reports whether a router would redirect a path with this tail to another form of it, and lose the
+// tenant's segment.
 func unclean(tail string) bool {
 	return strings.HasPrefix(tail, "/") || strings.Contains(tail, "//") || urlpath.HasDots(tail)
 }

@@ -13,19 +13,16 @@ import (
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
-// maxHops bounds how many entries of a forwarding header are looked at.
+// maxHops is how many entries of a forwarding header are read.
 const maxHops = 32
 
-// Proxies are the reverse proxies in front of the service, whose word on the
-// client's address and the host it asked for is taken. From everybody else
-// forwarding headers are ignored. The nil *Proxies trusts nobody.
+// Proxies are the reverse proxies in front of the service. Their word on the client's address and on the host
+// of the request is trusted; forwarding headers of anybody else are ignored. A nil *Proxies trusts nobody.
 //
-// Each proxy adds, at the right end of a header, what it saw itself. So the
-// walk begins at the right, takes one entry for each trusted proxy that vouches
-// for it, and stops at the first address that is not one; what stands further
-// left is what a client wrote. A proxy that passes on a header which it does
-// not set itself must remove it. X-Forwarded-Host does not say who wrote which
-// entry, so of it only the last counts: that of the nearest proxy.
+// Each proxy appends to a header what it saw itself. So Proxies reads a header from the right, one entry for
+// each trusted proxy, and stops at the first address that is not a trusted proxy. Entries further left were
+// written by the client. A proxy must remove a forwarding header that it does not set itself. X-Forwarded-Host
+// does not say who wrote which entry, so only its last entry counts: that of the nearest proxy.
 type Proxies struct {
 	trusted  []netip.Prefix
 	standard bool
@@ -33,14 +30,13 @@ type Proxies struct {
 
 // ProxiesOptions are the options of [NewProxies].
 type ProxiesOptions struct {
-	// Standard reads the header Forwarded (RFC 7239). Default: X-Forwarded-For
-	// and X-Forwarded-Host. The other one is never read.
+	// Standard reads the header Forwarded (RFC 7239) instead of X-Forwarded-For and X-Forwarded-Host. Default:
+	// false.
 	Standard bool
 }
 
-// NewProxies returns the proxies whose addresses lie in the prefixes. An empty
-// list, and a prefix of zero bits, which would trust every client, are errors
-// that wrap [tenancy.ErrInvalid].
+// NewProxies returns the proxies whose addresses are in the prefixes. An empty list, and a prefix of zero bits,
+// which would trust every client, are errors that wrap [tenancy.ErrInvalid].
 func NewProxies(addresses []netip.Prefix, opts *ProxiesOptions) (*Proxies, error) {
 	if opts == nil {
 		opts = &ProxiesOptions{}
@@ -83,15 +79,13 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return addr
 }
 
-// Trusts reports whether the request was handed over by a trusted proxy. A nil
-// *Proxies trusts nobody.
+// Trusts reports whether the directly connected peer is a trusted proxy.
 func (p *Proxies) Trusts(r *http.Request) bool {
 	return p != nil && ipnet.Contains(p.trusted, ipnet.Peer(r))
 }
 
-// Host returns the host that the client asked for, as it was sent: the Host
-// header, or what the trusted proxies say stood in it. A malformed forwarding
-// header from a trusted proxy is an error that wraps [tenancy.ErrInvalid].
+// Host returns the host that the client asked for, as it was sent: the Host header, or what trusted proxies say
+// was in it. A malformed forwarding header of a trusted proxy is an error that wraps [tenancy.ErrInvalid].
 func (p *Proxies) Host(r *http.Request) (string, error) {
 	if p == nil || !ipnet.Contains(p.trusted, ipnet.Peer(r)) {
 		return r.Host, nil
@@ -114,8 +108,8 @@ func (p *Proxies) Host(r *http.Request) (string, error) {
 	return host, nil
 }
 
-// hop is one entry of a forwarding header: whom a proxy received the request
-// from and, with Forwarded, for which host.
+// hop is one entry of a forwarding header: from whom a proxy received the request and, with Forwarded, for
+// which host.
 type hop struct {
 	addr      netip.Addr
 	host      string

@@ -8,9 +8,9 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Query resolves by a parameter of the URL's query: /notes?tenant=acme. The
-// form of a POST body does not count. Anybody can write such a link, and it
-// ends up in logs and in other sites' Referer: good for tools, rarely for people.
+// Query resolves by a parameter of the URL's query: /notes?tenant=acme. The body of a form does not count.
+// Anybody can write such a link, and it ends up in logs and in the Referer that other sites see: use it for
+// tools rather than for people.
 type Query struct {
 	param string
 	kind  tenancy.RefKind

@@ -1,19 +1,16 @@
 // Package resolver answers one question: which tenant does this request name?
 //
-// Each strategy is a type in a file of its own: [Host], [Subdomain], [Path],
-// [Header], [Query], [Cookie], [Origin], [Claim] and [APIKey]. [First] and [Agree]
-// combine them. A strategy reads the request and nothing else; it does not know
-// which tenants there are. Looking the tenant up is the middleware's part.
+// Each strategy is a type in a file of its own: [Host], [Subdomain], [Path], [Header], [Query], [Cookie],
+// [Origin], [Claim] and [APIKey]. [First] and [Agree] combine them. A strategy reads the request alone; it does
+// not know which tenants exist. The middleware looks the tenant up.
 //
-// A strategy tells three cases apart. The request names a tenant: a [Match].
-// It names none as far as this strategy can see: [tenancy.ErrUnresolved], and
-// the next one may be asked. It is malformed or contradicts itself: an error
-// that wraps [tenancy.ErrInvalid], and nobody guesses; of a credential, one
-// that wraps [tenancy.ErrUnauthenticated].
+// A strategy has three answers:
+//  - The request names a tenant: a [Match].
+//  - As far as this strategy can see the request names none: [tenancy.ErrUnresolved]. The next strategy may be asked.
+//  - The request is malformed or contradicts itself: an error that wraps [tenancy.ErrInvalid], or [tenancy.ErrUnauthenticated] for a credential. Nobody guesses.
 //
-// No strategy proves who is asking. That a request names a tenant says nothing
-// about whether its sender may see it: that is for middleware.Authenticate and
-// middleware.Authorize to find out.
+// No strategy authenticates. A request that names a tenant proves nothing about its sender:
+// middleware.Authenticate and middleware.Authorize decide whether the sender may use the tenant.
 package resolver
 
 import (
@@ -28,15 +25,14 @@ import (
 
 // Resolver finds out which tenant a request names.
 //
-// An implementation returns [tenancy.ErrUnresolved] when the request names
-// none, and an error that wraps [tenancy.ErrInvalid] when it is malformed;
-// it does not modify the request, does no I/O that it could avoid, and is
-// called by many goroutines at once.
+// An implementation returns [tenancy.ErrUnresolved] when the request names none, and an error that wraps
+// [tenancy.ErrInvalid] when the request is malformed. It does not modify the request and avoids I/O. Many
+// goroutines call it at once.
 type Resolver interface {
 	Resolve(r *http.Request) (Match, error)
 }
 
-// Func is a function that is a [Resolver].
+// Func is a [Resolver] made of a function.
 type Func func(r *http.Request) (Match, error)
 
 // Resolve calls f.
@@ -45,15 +41,14 @@ func (f Func) Resolve(r *http.Request) (Match, error) { return f(r) }
 // Match is what a strategy found in a request.
 type Match struct {
 	Ref tenancy.Ref
-	// Prefix is the part of the URL's path that named the tenant, such as
-	// "/t/acme", or empty. The middleware takes it off for the handler.
+	// Prefix is the part of the URL's path that named the tenant, such as "/t/acme", or empty. The middleware
+	// takes it off the path that the handler sees.
 	Prefix string
 }
 
-// Unresolved reports whether err says that the request names no tenant, and
-// nothing else. An error that also says that something is malformed or does not
-// answer is no such statement: who takes it for one lets a request pass that
-// names a tenant.
+// Unresolved reports whether err says that the request names no tenant, and nothing else. It reports false for
+// an error that also says that something is malformed or unavailable: otherwise a request that names a tenant
+// could pass as one that names none.
 func Unresolved(err error) bool {
 	if !errors.Is(err, tenancy.ErrUnresolved) {
 		return false
@@ -69,7 +64,7 @@ func Unresolved(err error) bool {
 	return true
 }
 
-// newMatch checks what a client sent and makes a match of it.
+// newMatch validates what a client sent and makes a match of it.
 func newMatch(where string, kind tenancy.RefKind, value string) (Match, error) {
 	ref, err := tenancy.NewRef(kind, value)
 	if err != nil {
@@ -78,8 +73,7 @@ func newMatch(where string, kind tenancy.RefKind, value string) (Match, error) {
 	return Match{Ref: ref}, nil
 }
 
-// kindOr returns kind, or the default of the strategies that carry a value of
-// the application's own choice. Only IDs and slugs may be chosen.
+// kindOr returns kind or, if it is zero, the default. Only IDs and slugs are allowed.
 func kindOr(kind, otherwise tenancy.RefKind) (tenancy.RefKind, error) {
 	switch kind {
 	case tenancy.RefNone:

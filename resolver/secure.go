@@ -7,8 +7,9 @@ import (
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
-// Secure reports whether the client's connection is encrypted: it ends here with TLS, or at a trusted proxy that says so with
-// X-Forwarded-Proto. Of several values the last one counts, which the nearest proxy has set. From everybody else the header is ignored.
+// Secure reports whether the client's connection is encrypted: the request came with TLS, or from a trusted
+// proxy that says so in X-Forwarded-Proto. Of several values the last one counts, which the nearest proxy has
+// set. From anybody else the header is ignored.
 func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true

@@ -24,13 +24,13 @@ type Subdomain struct {
 
 // SubdomainOptions are the options of [NewSubdomain].
 type SubdomainOptions struct {
-	// Reserved lists labels that name no tenant. Use an empty slice that is not
-	// nil to reserve none. Default: [tenancy.ReservedSlugs].
+	// Reserved are labels that name no tenant. An empty slice that is not nil reserves none. Default:
+	// [tenancy.ReservedSlugs].
 	Reserved []string
-	// AnyDepth lets eu.acme.example.com name acme too: the label next to the
-	// base counts. Default: exactly one label.
+	// AnyDepth resolves eu.acme.example.com to acme too: the label next to the base counts. Default: false;
+	// exactly one label may stand in front of the base.
 	AnyDepth bool
-	// Proxies are trusted to say which host the client asked for. Default: nobody.
+	// Proxies are the reverse proxies whose word on the host of a request is trusted. Default: none.
 	Proxies *Proxies
 }
 
@@ -119,10 +119,9 @@ func (s *Subdomain) isReserved(label string) bool {
 	return s.maybe[len(label)%len(s.maybe)]>>(label[0]%32)&1 == 1 && s.reserved[label]
 }
 
-// plain returns the label in front of a base where the host is written in canonical
-// form and the label is a slug that is not reserved, as in nearly every request. It
-// says nothing about any other host, nor where a base may be an internationalised
-// name, which says what labels may stand in front of it.
+// plain returns the label in front of a base, for a host in canonical form whose label is a slug and not
+// reserved: nearly every request. It reports false for all other hosts, and if a base may be an
+// internationalised name, because such a base decides which labels may stand in front of it.
 func (s *Subdomain) plain(host string) (label string, ok bool) {
 	if s.encoded || len(host) > hostname.MaxName {
 		return "", false

@@ -48,11 +48,11 @@ type shard struct {
 	_      [32]byte   // keeps two locks off one line of the processor's cache
 }
 
-// place is where some keys may be, whichever they are.
+// place is one of the slots of a shard; a key may be in any entry of its place.
 type place [placeSize]debt
 
-// debt says until when a key owes; who owes nothing need not be remembered. Of a
-// key only a hash is kept, with a seed that nobody knows.
+// debt is until when a key is in debt. A key without debt need not be remembered. Only a hash of the key is
+// kept, under a random seed.
 type debt struct {
 	key   uint64
 	until time.Duration
@@ -81,7 +81,7 @@ func (o *MemoryOptions) complete() MemoryOptions {
 	return c
 }
 
-// account is a limit that is being counted.
+// account is a limit while it is counted.
 type account struct {
 	limit        *Limit
 	shard        *shard
@@ -91,8 +91,8 @@ type account struct {
 	until        time.Duration
 }
 
-// Take implements [Limiter]. The errors are that of a context that has ended, and
-// one that wraps [tenancy.ErrInvalid] for limits of which two are of a kind.
+// Take implements [Limiter]. Its errors are that of a context that has ended, and one that wraps
+// [tenancy.ErrInvalid] if two limits have the same kind.
 func (m *Memory) Take(ctx context.Context, limits []Limit) (bool, error) {
 	id, err := begin(ctx, limits)
 	if err != nil {
@@ -101,7 +101,7 @@ func (m *Memory) Take(ctx context.Context, limits []Limit) (bool, error) {
 	return m.take(id, limits, 1), nil
 }
 
-// begin returns the tenant of the context, if any, and why nothing can be counted.
+// begin returns the tenant of the context, if it has one, and why nothing can be counted.
 func begin(ctx context.Context, limits []Limit) (id tenancy.ID, err error) {
 	if t, ok := tenancy.FromContext(ctx); ok {
 		id = t.ID
@@ -120,7 +120,7 @@ func begin(ctx context.Context, limits []Limit) (id tenancy.ID, err error) {
 	return id, nil
 }
 
-// take counts against one part in so many of the rates.
+// take counts towards a fraction of the rates: one part of so many.
 func (m *Memory) take(id tenancy.ID, limits []Limit, parts int64) bool {
 	var room [kinds]account
 	all := room[:0]
@@ -137,7 +137,7 @@ func (m *Memory) take(id tenancy.ID, limits []Limit, parts int64) bool {
 		a.shard = &m.shards[l.Kind][a.key>>48%uint64(m.ways)]
 		all = append(all, a)
 	}
-	// In the order of kinds, which are no two the same: nobody waits in a circle.
+	// The order of kinds keeps two calls from waiting for each other.
 	for i := 1; i < len(all); i++ {
 		for j := i; j > 0 && all[j].limit.Kind < all[j-1].limit.Kind; j-- {
 			all[j], all[j-1] = all[j-1], all[j]
@@ -152,8 +152,7 @@ func (m *Memory) take(id tenancy.ID, limits []Limit, parts int64) bool {
 		a.debt = a.shard.find(a.key, m.places)
 		a.until = now
 		if a.debt.key == a.key {
-			// No more than this rate lets anybody owe, now and from now on: it may have
-			// been another.
+			// The rate may have been another one before: no debt exceeds what the present rate allows.
 			a.debt.until = min(a.debt.until, now+a.depth)
 			a.until = max(a.debt.until, now)
 		}
@@ -171,8 +170,7 @@ func (m *Memory) take(id tenancy.ID, limits []Limit, parts int64) bool {
 	return passes
 }
 
-// find returns the debt of the key, or the one to forget for it. The caller has
-// the lock.
+// find returns the debt of the key, or the entry to evict for it. The caller holds the lock.
 func (s *shard) find(key uint64, places int) *debt {
 	if s.places == nil {
 		s.places = make([]place, places)
@@ -191,7 +189,7 @@ func (s *shard) find(key uint64, places int) *debt {
 	return first
 }
 
-// hash returns a number for what the limit counts of the tenant.
+// hash returns the hash of what the limit counts for the tenant.
 func (m *Memory) hash(id tenancy.ID, l *Limit) uint64 {
 	h := maphash.String(m.seed, string(id))
 	if l.Class != "" {
@@ -207,7 +205,7 @@ func (m *Memory) hash(id tenancy.ID, l *Limit) uint64 {
 	return max(h, 1) // a place that is empty has 0
 }
 
-// mix makes one hash of two, which are not those of two in another order.
+// mix returns a hash of two hashes that depends on their order.
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b|1)
 	return hi ^ lo ^ bits.RotateLeft64(b, 23)

@@ -1,10 +1,9 @@
-// Package ratelimit counts requests of tenants against rates: [Memory] in one
-// process, [Redis] for all instances of an application.
+// Package ratelimit counts requests of tenants against rates: [Memory] in one process, [Redis] for all
+// instances of an application.
 //
-// The limiters are of the generic cell rate algorithm, GCRA: a request costs the
-// time in which the rate yields one, and passes if the debt does not grow beyond a
-// burst. There are no windows at whose borders twice the rate would pass.
-// Source: ITU-T I.371, annex A.
+// The limiters use the generic cell rate algorithm, GCRA: a request costs the time in which the rate yields one
+// request, and passes if the debt does not exceed the burst. There are no windows at whose borders twice the
+// rate could pass. Source: ITU-T I.371, annex A.
 package ratelimit
 
 import (
@@ -19,39 +18,35 @@ import (
 
 // Limiter counts requests.
 //
-// Take counts one request to each of the limits and reports true, or counts it to
-// none and reports false if it would exceed one of them: that one has nothing
-// Remaining. It sets Remaining and After of all limits. What is counted belongs to
-// the tenant of the context, or to the application if it has none; nothing is shared
-// between two tenants, kinds, classes, keys or addresses. No two limits of a call
-// are of the same kind.
+// Take counts one request towards all the limits and returns true, or counts it towards none and returns false
+// if it would exceed one of them; that limit then has a Remaining of zero. It sets Remaining and After of all
+// limits. Counts belong to the tenant of the context, or to the application if the context has none. Two
+// tenants, kinds, classes, keys or addresses share no count. The limits of one call have different kinds.
 //
-// An error says that the limiter cannot tell: one that wraps
-// [tenancy.ErrUnavailable], or that of a context that has ended. Take is called by
-// many goroutines at once, and does not keep the limits.
+// An error says that the limiter cannot tell: it wraps [tenancy.ErrUnavailable], or is the error of a context
+// that has ended. Many goroutines call Take at once. Take does not keep the limits.
 type Limiter interface {
 	Take(ctx context.Context, limits []Limit) (bool, error)
 }
 
-// Limit is a rate, and what is counted against it.
+// Limit is a rate, what is counted, and what is left.
 type Limit struct {
 	Kind Kind
-	// Class is the application's name for some of the requests, or empty.
+	// Class is the name that the application gives to some of the requests, or empty.
 	Class string
-	// Key is what [Key] counts: a name of who asks, that was checked.
+	// Key is the verified sender, for the kind [Key].
 	Key string
-	// Address is what [Address] counts, in the form of [AddressOf].
+	// Address is the client's address in the form of [AddressOf], for the kind [Address].
 	Address netip.Addr
 	Rate    Rate
 
-	// Remaining is how many more requests may come at once now. It is that of a
-	// rate without a limit too: [math.MaxInt64].
+	// Remaining is how many more requests may come at once now. For an unlimited rate it is [math.MaxInt64].
 	Remaining int64
-	// After is when there will be one more than Remaining; zero if there never will.
+	// After is the time until Remaining grows by one; zero if it never will.
 	After time.Duration
 }
 
-// Kind is what requests are counted of.
+// Kind is what a limit counts.
 type Kind uint8
 
 const (
@@ -78,31 +73,30 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// Rate is how many requests may come in a time. The zero Rate lets none pass.
+// Rate is how many requests may come in a period. The zero Rate serves none.
 type Rate struct {
-	// Limit is how many requests may come in a period. Zero lets none pass, and a
-	// negative one all.
+	// Limit is the number of requests in a period. Zero serves none; a negative number is no limit.
 	Limit int64
-	// Period is the time. Default: a second.
+	// Period is the length of the period. Default: 1 second.
 	Period time.Duration
-	// Burst is how many may come at once. Default: Limit; negative: one.
+	// Burst is how many requests may come at once. Negative: one. Default: Limit.
 	Burst int64
 }
 
-// Unlimited lets all requests pass.
+// Unlimited is no limit.
 var Unlimited = Rate{Limit: -1}
 
-// PerSecond returns the rate of so many requests in a second.
+// PerSecond returns the rate of n requests in a second.
 func PerSecond(n int64) Rate { return Rate{Limit: n, Period: time.Second} }
 
-// PerMinute returns the rate of so many requests in a minute.
+// PerMinute returns the rate of n requests in a minute.
 func PerMinute(n int64) Rate { return Rate{Limit: n, Period: time.Minute} }
 
-// longest is the longest time that is computed with: two of them do not overflow.
+// longest is the longest time in calculations: the sum of two does not overflow.
 const longest = time.Duration(100 * 365 * 24 * time.Hour)
 
-// terms returns the time in which the rate yields a request, rounded up, and the
-// most that can be owed. The rate has a limit.
+// terms returns the time in which the rate yields one request, rounded up, and the greatest debt. The rate must
+// not be unlimited.
 func (r Rate) terms() (every, depth time.Duration) {
 	period, burst := r.Period, r.Burst
 	if period <= 0 {
@@ -119,7 +113,7 @@ func (r Rate) terms() (every, depth time.Duration) {
 	return every, every * time.Duration(burst)
 }
 
-// part returns the rate of one instance of so many.
+// part returns the share of the rate that one of several instances gets.
 func (r Rate) part(of int64) Rate {
 	if of <= 1 || r.Limit <= 0 {
 		return r
@@ -134,7 +128,7 @@ func (r Rate) part(of int64) Rate {
 	return r
 }
 
-// set enters into the limit what remains while so much is owed.
+// set sets what is left at that debt.
 func (l *Limit) set(every, depth, owed time.Duration) {
 	n := (depth - owed) / every
 	l.Remaining, l.After = int64(n), 0
@@ -143,8 +137,8 @@ func (l *Limit) set(every, depth, owed time.Duration) {
 	}
 }
 
-// setFixed enters what remains of a rate that counts nothing, and reports whether
-// it is one, and whether it lets all pass.
+// setFixed sets what is left of a rate for which nothing is counted. It reports whether the rate is of that
+// kind, and whether it serves every request.
 func (l *Limit) setFixed() (fixed, passes bool) {
 	switch {
 	case l.Rate.Limit == 0:
@@ -157,9 +151,9 @@ func (l *Limit) setFixed() (fixed, passes bool) {
 	return false, true
 }
 
-// AddressOf returns what [Address] counts of an address: an IPv4 address itself,
-// also if it is written in IPv6, and of an IPv6 address the /64, which is what one
-// customer has at the least. All addresses that are none are one.
+// AddressOf returns what the kind [Address] counts for an address: the IPv4 address itself, also if it is
+// written as IPv6, or the /64 of an IPv6 address, because one customer has at least a /64. All invalid
+// addresses count as one.
 func AddressOf(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap()
 	if !addr.Is6() {
@@ -170,18 +164,17 @@ func AddressOf(addr netip.Addr) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// RateOf returns the rate that a tenant's record has, and whether it has one. Its
-// [tenancy.Tenant.Limits] are
+// RateOf returns the rate in a tenant's record, and false if there is none. It reads these of the tenant's
+// [tenancy.Tenant.Limits]:
 //
 //	rate.tenant    requests of the tenant in a minute
-//	rate.key       requests of each key
-//	rate.address   requests from each address
-//	burst.tenant   how many may come at once; likewise burst.key, burst.address
+//	rate.key       requests of each key in a minute
+//	rate.address   requests from each address in a minute
+//	burst.tenant   how many requests may come at once; likewise burst.key, burst.address
 //
-// and those of a class have its name behind a dot, as in rate.key.search and
-// burst.key.search. A rate of zero lets no request pass, and a negative one all.
-// Without a burst as many may come at once as in a minute; one of zero or less is one
-// request. A rate that changes holds at once: nobody owes more than its burst.
+// The limits of a class have its name behind another dot, such as rate.key.search and burst.key.search. A rate
+// of zero serves no request; a negative rate is no limit. The default of a burst is the rate; a burst of zero
+// or less is one request. A changed rate applies at once: no debt is greater than the new burst.
 func RateOf(t *tenancy.Tenant, of Kind, class string) (Rate, bool) {
 	if t == nil || len(t.Limits) == 0 || of >= kinds {
 		return Rate{}, false

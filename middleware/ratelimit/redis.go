@@ -22,23 +22,21 @@ import (
 //go:embed redis.lua
 var script string
 
-// Redis is a limiter that the instances of an application share through Redis, 5 or
-// later, alone or a cluster. Many goroutines may call its methods at once.
+// Redis is a limiter that the instances of an application share through Redis, 5 or later, alone or a cluster.
+// Many goroutines may call its methods at once.
 //
-// Each request runs one script, which counts towards all its limits or towards none, on
-// the clock of Redis. The keys are tenancy:ratelimit:NAMESPACE:{TENANT}: and parts as those of a
-// [tenancy.Keyspace], so that all of a tenant are on one node, and no two tenants have
-// one; the application's own have "{@}" in the place of the tenant. They expire when nothing is owed. A user of Redis needs EVAL,
-// EVALSHA, GET, SET and TIME.
+// Each request runs one script, which counts towards all its limits or towards none, by the clock of Redis. The
+// keys begin with tenancy:ratelimit:NAMESPACE:{TENANT}: and continue like those of a [tenancy.Keyspace]. So all
+// keys of a tenant are on one node, and no two tenants share a key; the application's own keys have "{@}" in
+// place of the tenant. Keys expire when their debt is paid. A user of Redis needs EVAL, EVALSHA, GET, SET and
+// TIME.
 //
-// When Redis loses its memory, or its clock is set forward, everybody has a full
-// burst again. When the clock is set back, nobody waits longer than for a full
-// burst.
+// When Redis loses its memory, or its clock is set forward, everybody has a full burst again. When the clock is
+// set back, nobody waits longer than for a full burst.
 //
-// When Redis does not answer in time, the limiter counts in this process. After three
-// failures in a row it opens a circuit: it asks Redis again after 100 milliseconds, and
-// after up to 10 seconds if that fails, with one request at a time. See
-// [RedisOptions.Instances].
+// When Redis does not answer in time, the limiter counts in this process. After three failures in a row it
+// opens a circuit: it asks Redis again after 100 milliseconds, and after up to 10 seconds if that fails, with
+// one request at a time. See [RedisOptions.Instances].
 type Redis struct {
 	client rueidis.Client
 	prefix string // of the keys
@@ -74,10 +72,9 @@ const (
 
 var _ Limiter = (*Redis)(nil)
 
-// NewRedis returns a limiter that asks Redis through the client, which its caller
-// closes. It asks for nothing yet. Limiters with the same namespace in the same Redis
-// count together: it is that of catalog.Catalog.Namespace. The error wraps
-// [tenancy.ErrInvalid].
+// NewRedis returns a limiter that uses the client. The caller closes the client. NewRedis sends nothing to
+// Redis. Limiters with the same namespace in the same Redis count together; pass catalog.Catalog.Namespace. A
+// missing client, a malformed namespace and a negative timeout are errors that wrap [tenancy.ErrInvalid].
 func NewRedis(client rueidis.Client, namespace string, opts *RedisOptions) (*Redis, error) {
 	r := &Redis{client: client, script: rueidis.NewLuaScript(script), began: time.Now()}
 	if opts != nil {
@@ -120,10 +117,8 @@ func (r *Redis) Check(context.Context) error {
 	return tenancy.Wrap("ratelimit.Redis.Check", "", fmt.Errorf("%w: redis does not answer; this instance counts by itself", tenancy.ErrUnavailable))
 }
 
-// Take implements [Limiter]. It takes no longer than [RedisOptions.Timeout], beside
-// what the goroutines of a busy process wait for each other. A tenant whose ID is
-// malformed has no keys: that is an error that wraps [tenancy.ErrInvalid], as
-// two limits of a kind are.
+// Take implements [Limiter]. It waits for Redis no longer than [RedisOptions.Timeout]. A tenant with a
+// malformed ID, and two limits of the same kind, are errors that wrap [tenancy.ErrInvalid].
 func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 	const op = "ratelimit.Redis.Take"
 	id, err := begin(ctx, limits)
@@ -170,7 +165,7 @@ func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 
 var errLeftAlone = errors.New("it has not answered of late")
 
-// ask runs the script, which counts nothing unless the request passes so far.
+// ask runs the script. The script counts nothing if passes is false.
 func (r *Redis) ask(ctx context.Context, keys []string, asked []*Limit, passes bool) (bool, error) {
 	args := make([]string, 1, 2*len(asked)+1)
 	args[0] = "0"

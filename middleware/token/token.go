@@ -8,7 +8,7 @@
 // another. Tokens of other issuers are verified by an authenticator of the application
 // own, behind the same interface.
 //
-// Verifying asks nobody: what was revoked is in the tenant's record.
+// Verifying needs no I/O: revocations are in the tenant's record.
 package token
 
 import (
@@ -38,17 +38,17 @@ import (
 var _ middleware.Authenticator = (*Tokens)(nil)
 
 const (
-	// maxToken bounds what is looked at.
+	// maxToken is the size of the longest token that is verified, in bytes.
 	maxToken = 8 << 10
-	// typ tells these tokens from those of others.
+	// typ tells these tokens from those of other issuers.
 	typ = "tenant+jwt"
 	alg = "HS256"
 )
 
 // Key is a master key.
 type Key struct {
-	// ID stands in each token that was signed with the key: 1 to 64 letters,
-	// digits, hyphens and underscores. It is not secret.
+	// ID is in each token that the key has signed: 1 to 64 letters, digits, hyphens and underscores. It is not
+	// secret.
 	ID string
 	// Secret has at least 32 bytes and comes from a random source.
 	Secret tenancy.Secret
@@ -56,11 +56,9 @@ type Key struct {
 
 // Options are the options of [New].
 type Options struct {
-	// TTL is how long a token is valid for which nothing else is asked. Default: 15
-	// minutes.
+	// TTL is how long a token is valid if [Tokens.Issue] is not given another time. Default: 15 minutes.
 	TTL time.Duration
-	// Leeway is by how much clocks may differ. Negative: by nothing. Default: 10
-	// seconds.
+	// Leeway is how far clocks may differ. Negative: not at all. Default: 10 seconds.
 	Leeway time.Duration
 }
 
@@ -80,10 +78,9 @@ type master struct {
 	header string         // of tokens that are signed with it, encoded
 }
 
-// New returns the tokens of that issuer, a name of the service that stays. The
-// first key signs, all verify: to rotate, put a new one in front, and take the old
-// one away when its tokens have expired. What is malformed is an error that wraps
-// [tenancy.ErrInvalid].
+// New returns the tokens of the issuer, a permanent name of the service. The first key signs, all keys verify.
+// To rotate keys, put a new one in front, and remove the old one when its tokens have expired. Malformed
+// arguments are errors that wrap [tenancy.ErrInvalid].
 func New(issuer string, keys []Key, opts *Options) (*Tokens, error) {
 	const op = "token.New"
 	var o Options
@@ -171,11 +168,10 @@ func (c *claims) principal() *middleware.Principal {
 	return &middleware.Principal{Tenant: c.Tenant, ID: c.ID, Subject: c.Subject, Scopes: strings.Fields(c.Scope), ExpiresAt: c.ExpiresAt.UTC()}
 }
 
-// Issue makes a token of the tenant for one of its users, that is valid for ttl, or
-// for [Options.TTL] if that is zero; it ends at a full second. It returns the token
-// (its method Reveal returns the text) and the principal that requests with it will
-// have. Scopes are as in [middleware.RequireScope]. What is malformed is an error that wraps
-// [tenancy.ErrInvalid].
+// Issue makes a token of the tenant for one of its users. The token is valid for ttl, or for [Options.TTL] if
+// ttl is zero, and expires at a full second. Issue returns the token, whose method Reveal returns the text, and
+// the principal of requests with the token. For scopes see [middleware.RequireScope]. Malformed arguments are
+// errors that wrap [tenancy.ErrInvalid].
 func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl time.Duration) (tenancy.Secret, *middleware.Principal, error) {
 	const op = "token.Tokens.Issue"
 	if ttl == 0 {
@@ -214,8 +210,8 @@ func (k *Tokens) Issue(t *tenancy.Tenant, subject string, scopes []string, ttl t
 	return tenancy.NewSecret(text), c.principal(), nil
 }
 
-// Authenticate implements [middleware.Authenticator], by the bearer token in the
-// header Authorization. What is no token of this form is left to others.
+// Authenticate implements [middleware.Authenticator] for bearer tokens in the header Authorization. It ignores
+// tokens of another form.
 func (k *Tokens) Authenticate(r *http.Request, t *tenancy.Tenant) (*middleware.Principal, error) {
 	text, err := credential.Bearer(r)
 	if err != nil || !k.ours(text) {
@@ -224,9 +220,9 @@ func (k *Tokens) Authenticate(r *http.Request, t *tenancy.Tenant) (*middleware.P
 	return k.Verify(text, t)
 }
 
-// Verify returns whose token it is, for tokens that do not come in the header
-// Authorization. One that is not a valid token of the tenant, whatever the reason, is
-// an error that wraps [tenancy.ErrUnauthenticated] and does not show it.
+// Verify returns the principal of a token, for tokens that do not come in the header Authorization. Any text
+// that is not a valid token of the tenant is an error that wraps [tenancy.ErrUnauthenticated] and does not
+// contain the text.
 func (k *Tokens) Verify(text string, t *tenancy.Tenant) (*middleware.Principal, error) {
 	c, err := k.verify(text, t.ID)
 	switch {
@@ -240,10 +236,9 @@ func (k *Tokens) Verify(text string, t *tenancy.Tenant) (*middleware.Principal, 
 	return c.principal(), nil
 }
 
-// Claims returns what the request's token says, for resolver.NewClaim: its claim
-// "aud" is the tenant's ID. The signature and the times are verified, for that
-// tenant; whether the token was revoked is for [Tokens.Authenticate] to say. Nil is
-// returned if the request has no token of this form.
+// Claims returns the claims of the request's token, for resolver.NewClaim: the claim "aud" is the tenant's ID.
+// It verifies the signature and the times, but does not know whether the token was revoked;
+// [Tokens.Authenticate] does. Claims returns nil if the request has no token of this form.
 func (k *Tokens) Claims(r *http.Request) (map[string]any, error) {
 	text, err := credential.Bearer(r)
 	if err != nil || !k.ours(text) {
@@ -284,8 +279,7 @@ func (k *Tokens) ours(text string) bool {
 	return err == nil && json.Unmarshal(b, &h) == nil && h.Type == typ
 }
 
-// masterOf returns the key whose tokens have that header, so that what a header
-// says is never followed.
+// masterOf returns the key whose tokens have exactly this header. Nothing in a header is interpreted.
 func (k *Tokens) masterOf(header string) *master {
 	for i := range k.keys {
 		if k.keys[i].header == header {
@@ -295,7 +289,7 @@ func (k *Tokens) masterOf(header string) *master {
 	return nil
 }
 
-// verify looks at all that does not need the tenant's record.
+// verify checks everything that does not need the tenant's record.
 func (k *Tokens) verify(text string, id tenancy.ID) (*claims, error) {
 	header, _, _ := strings.Cut(text, ".")
 	m := k.masterOf(header)
@@ -328,10 +322,9 @@ type Editor interface {
 	Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error)
 }
 
-// Revoke ends the validity of the token that the principal has, as when its user
-// logs out. A principal without a subject, such as that of an API key, has none: an
-// error that wraps [tenancy.ErrInvalid]. Up to 4,096 of a tenant's tokens can be
-// revoked at a time and not have expired; more are such an error, too.
+// Revoke revokes the token of the principal, for example when its user logs out. A principal without a subject,
+// such as that of an API key, has no token: an error that wraps [tenancy.ErrInvalid]. A tenant can have up to
+// 4,096 revoked tokens that have not expired yet; one more is an error that wraps [tenancy.ErrInvalid].
 func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal) error {
 	const op = "token.Tokens.Revoke"
 	if p.ID == "" || p.Subject == "" || p.ExpiresAt.IsZero() {
@@ -349,7 +342,7 @@ func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal)
 	return tenancy.Wrap(op, p.Tenant, err)
 }
 
-// RevokeAll ends the validity of all tokens of the tenant that were issued so far.
+// RevokeAll revokes all tokens of the tenant that were issued so far.
 func (k *Tokens) RevokeAll(ctx context.Context, in Editor, id tenancy.ID) error {
 	_, err := in.Edit(ctx, id, func(t *tenancy.Tenant) error {
 		t.Access.TokenGeneration++
