@@ -5,9 +5,9 @@
 // not know which tenants exist. The middleware looks the tenant up.
 //
 // A strategy has three answers:
-//  - The request names a tenant: a [Match].
-//  - As far as this strategy can see the request names none: [tenancy.ErrUnresolved]. The next strategy may be asked.
-//  - The request is malformed or contradicts itself: an error that wraps [tenancy.ErrInvalid], or [tenancy.ErrUnauthenticated] for a credential. Nobody guesses.
+//   - The request names a tenant: a [Match].
+//   - As far as this strategy can see the request names none: [tenancy.ErrUnresolved]. The next strategy may be asked.
+//   - The request is malformed or contradicts itself: an error that wraps [tenancy.ErrInvalid], or [tenancy.ErrUnauthenticated] for a credential. Nobody guesses.
 //
 // No strategy authenticates. A request that names a tenant proves nothing about its sender:
 // middleware.Authenticate and middleware.Authorize decide whether the sender may use the tenant.
