@@ -83,7 +83,7 @@ TYPECHECK ?= $(or $(TMPDIR),/tmp)/tenancy-typecheck
 typecheck: ## tsc over the console's sources, where there is Node
 	@command -v npm >/dev/null || { echo "no Node: the types of admin/ui/src are not checked"; exit 0; }; \
 		mkdir -p $(TYPECHECK) && sed "s#{{src}}#$(CURDIR)/admin/ui/src#g" admin/ui/build/tsconfig.json >$(TYPECHECK)/tsconfig.json && \
-		cd $(TYPECHECK) && npm install --no-save --no-audit --no-fund --silent typescript@5.9.3 preact@11.2.0 @preact/signals@2.11.4 @preact/signals-core@1.14.5 uplot@1.6.32 && \
+		cd $(TYPECHECK) && npm install --no-save --no-audit --no-fund --silent typescript@5.9.3 preact@11.2.0 @preact/signals@2.11.4 @preact/signals-core@1.14.5 && \
 		node_modules/.bin/tsc -p .
 
 test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots

@@ -12,6 +12,10 @@ import (
 
 func TestMaintenance(t *testing.T) {
 	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -25,6 +29,10 @@ func TestMaintenance(t *testing.T) {
 					EndsAt  time.Time `json:"ends_at"`
 					Next    *struct {
 						StartsAt time.Time `json:"starts_at"`
+					}
+					Upcoming []struct {
+						StartsAt time.Time `json:"starts_at"`
+						EndsAt   time.Time `json:"ends_at"`
 					}
 					Record *struct {
 						Message string
@@ -66,7 +74,8 @@ func TestMaintenance(t *testing.T) {
 				if !strings.Contains(again.body, `"bypass":true`) || strings.Contains(again.body, link.Secret) || strings.Contains(again.body, tenancy.DigestOf(link.Secret).String()) {
 					t.Errorf("%s: got %s, want neither secret nor digest", of.path, again.body)
 				}
-				if s := do("POST", "", `{"windows":[{"rule":"0 3 * * 0","length":7200,"zone":"Europe/Berlin"}]}`); s.Record == nil || !s.InForce && s.Next == nil {
+				if s := do("POST", "", `{"windows":[{"rule":"0 3 * * 0","length":7200,"zone":"Europe/Berlin"}]}`); s.Record == nil || !s.InForce && s.Next == nil || len(s.Upcoming) != 5 || !s.Upcoming[4].EndsAt.Equal(s.Upcoming[4].StartsAt.Add(2*time.Hour)) ||
+					s.Upcoming[4].StartsAt.In(berlin).Weekday() != time.Sunday || s.Upcoming[4].StartsAt.In(berlin).Hour() != 3 {
 					t.Errorf("%s: got %+v, want a plan", of.path, s)
 				}
 				for _, body := range []string{`{"mode":"open"}`, `{"for":-1}`, `{"windows":[{"rule":"x","length":60}]}`, `{"windows":[{"start":"2020-01-01T00:00:00Z","end":"2020-01-02T00:00:00Z"}]}`,

@@ -53,6 +53,8 @@ type maintenanceShown struct {
 	InForce bool      `json:"in_force"`
 	EndsAt  time.Time `json:"ends_at,omitzero"`
 	Next    *nextTime `json:"next"`
+	// Upcoming are the next five times.
+	Upcoming []nextTime `json:"upcoming"`
 	// InFlight is how many requests are under way on this instance.
 	InFlight int                `json:"in_flight"`
 	Record   *maintenanceRecord `json:"record"`
@@ -89,6 +91,7 @@ func (c *call) replyMaintenance(of maintenance.Scope, s *maintenance.Status) err
 	if !s.NextAt.IsZero() {
 		out.Next = &nextTime{s.NextAt, s.NextEndsAt}
 	}
+	out.Upcoming = upcoming(*s)
 	if m := s.Record; m != nil {
 		out.Record = &maintenanceRecord{
 			Mode: m.Mode, Message: m.Message, Contact: m.Contact, Windows: []maintenanceWindow{}, Allow: append([]netip.Prefix{}, m.Allow...),
@@ -99,6 +102,22 @@ func (c *call) replyMaintenance(of maintenance.Scope, s *maintenance.Status) err
 		}
 	}
 	return c.reply(http.StatusOK, out)
+}
+
+// upcoming returns the next five times at which maintenance begins, after what is in force.
+func upcoming(s maintenance.Status) []nextTime {
+	out := []nextTime{}
+	for range 20 { // windows may touch each other
+		at := s.EndsAt
+		if !s.InForce && !s.NextAt.IsZero() {
+			out, at = append(out, nextTime{s.NextAt, s.NextEndsAt}), s.NextEndsAt
+		}
+		if at.IsZero() || len(out) == 5 {
+			break
+		}
+		s = maintenance.StatusOf(s.Record, at)
+	}
+	return out
 }
 
 func (a *Admin) showMaintenance(c *call) error {

@@ -43,7 +43,9 @@ type meSession struct {
 	ID              string    `json:"id"`
 	AuthenticatedAt time.Time `json:"authenticated_at"`
 	ExpiresAt       time.Time `json:"expires_at"`
-	Fresh           bool      `json:"fresh"`
+	// IdleAt is when the session ends if nobody uses it until then.
+	IdleAt time.Time `json:"idle_at,omitzero"`
+	Fresh  bool      `json:"fresh"`
 }
 
 // me answers at every stage of a sign-in, so that a page knows what comes next. What an operator may do it says once they are in.
@@ -51,7 +53,7 @@ func (a *Admin) me(c *call) error {
 	id := c.id
 	out := meAnswer{
 		operatorRef: refOf(id.Operator), Role: id.Operator.Role, SecondFactor: id.Operator.SecondFactor, Demo: a.opts.Demo, Version: 1, Parts: []string{}, OwnSignIn: a.auth.Own(),
-		Session: meSession{id.Session.ID, id.Session.AuthenticatedAt, id.Session.ExpiresAt, id.Fresh()},
+		Session: meSession{id.Session.ID, id.Session.AuthenticatedAt, id.Session.ExpiresAt, id.IdleAt(), id.Fresh()},
 	}
 	if t := id.Token; t != nil {
 		out.Token = &meToken{t.ID, t.Name, t.ExpiresAt}

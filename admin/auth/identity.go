@@ -30,8 +30,16 @@ type Identity struct {
 	// Address is where the request comes from.
 	Address netip.Addr
 
-	live   *live
-	stepUp time.Duration
+	live         *live
+	stepUp, idle time.Duration
+}
+
+// IdleAt is when the session ends if nobody uses it until then, to the minute. That of a token is the zero time.
+func (id *Identity) IdleAt() time.Time {
+	if id.live == nil || id.idle <= 0 {
+		return time.Time{}
+	}
+	return id.Session.LastSeenAt.Add(id.idle)
 }
 
 // Fresh reports whether credentials were shown lately enough for an action that asks for that.
@@ -134,7 +142,7 @@ func hide(err error) error {
 }
 
 func (a *Auth) identity(o *Operator, l *live, c *current, addr netip.Addr) *Identity {
-	return &Identity{Operator: o, Session: l.Session, Permissions: a.opts.Roles[o.Role], Scope: o.Scope, Settings: c.settings, Address: addr, live: l, stepUp: c.stepUp}
+	return &Identity{Operator: o, Session: l.Session, Permissions: a.opts.Roles[o.Role], Scope: o.Scope, Settings: c.settings, Address: addr, live: l, stepUp: c.stepUp, idle: c.idle}
 }
 
 // Active notes that a person is at work, at most once a minute, so that the session does not become idle. Do not call it for

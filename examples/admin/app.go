@@ -173,9 +173,13 @@ func (a *app) close() (err error) {
 
 // consoleOptions are what the console shows and does. The second factor is optional because this is a demo on one machine.
 func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
+	signIn := auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"}
+	if f.mail != "" {
+		signIn.Mail, signIn.URL = &mailFile{path: f.mail}, "http://"+f.addr+"/"
+	}
 	return &admin.Options{
 		Page:          page,
-		Auth:          auth.Options{OptionalSecondFactor: true, Name: "tenancy demo"},
+		Auth:          signIn,
 		Audit:         a.trail,
 		Reports:       a.reports,
 		Runs:          a.runner,

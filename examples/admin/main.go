@@ -26,9 +26,9 @@ import (
 
 // flags are the program's.
 type flags struct {
-	addr, appAddr, data, server, control, redis, owner, rescue string
-	tenants, rate                                              int
-	demo                                                       bool
+	addr, appAddr, data, server, control, redis, owner, rescue, mail string
+	tenants, rate                                                    int
+	demo                                                             bool
 }
 
 func main() {
@@ -41,6 +41,7 @@ func main() {
 	flag.StringVar(&f.redis, "redis", "", "host:port of a Redis by which instances hear of each other at once (default: none)")
 	flag.StringVar(&f.rescue, "rescue", "", "address of an owner who is locked out: print a link that works once, for 15 minutes, and end")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
+	flag.StringVar(&f.mail, "mail", "", "file to append mails to operators to (default: links are shown once to the operator who makes them)")
 	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300; a run makes those behind the third")
 	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
 	flag.BoolVar(&f.demo, "demo", true, "send requests to the tenants")

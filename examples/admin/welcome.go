@@ -79,9 +79,13 @@ func rescue(ctx context.Context, f *flags, operators *auth.Auth, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `This works once, until %s. It sets a new password and asks for a new second factor:
+	_, err = fmt.Fprintf(out, `This works once, until %[1]s. It sets a new password and asks for a new second factor. Open it in a browser:
 
-curl -sS -c jar --json '{"token":"%s","password":"%s"}' http://%s/api/tenancy/auth/rescue
+  http://%[4]s/#/rescue?token=%[2]s
+
+Or use the API:
+
+curl -sS -c jar --json '{"token":"%[2]s","password":"%[3]s"}' http://%[4]s/api/tenancy/auth/rescue
 `, expires.Local().Format("15:04:05"), token.Reveal(), rand.Text(), f.addr)
 	return err
 }

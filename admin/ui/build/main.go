@@ -97,15 +97,12 @@ func bundle(root string) (map[string][]byte, error) {
 		JSXImportSource:   "preact",
 		LegalComments:     api.LegalCommentsNone,
 		LogLevel:          api.LogLevelWarning,
-		Plugins:           []api.Plugin{linesOnly},
 		Alias: map[string]string{
 			"preact":               vendored("preact/preact.mjs"),
 			"preact/hooks":         vendored("preact/hooks.mjs"),
 			"preact/jsx-runtime":   vendored("preact/jsx-runtime.mjs"),
 			"@preact/signals":      vendored("signals/signals.mjs"),
 			"@preact/signals-core": vendored("signals/signals-core.mjs"),
-			"uplot":                vendored("uplot/uplot.mjs"),
-			"uplot.css":            vendored("uplot/uplot.css"),
 		},
 	})
 	if len(result.Errors) > 0 {
@@ -138,24 +135,6 @@ func bundle(root string) (map[string][]byte, error) {
 	}
 	return files, nil
 }
-
-// linesOnly leaves out of uPlot what it offers to its callers and this page does not call: bars, steps and curves. What
-// is between its constructor and its export hangs them onto the constructor, and keeps them in the bundle.
-var linesOnly = api.Plugin{Name: "lines-only", Setup: func(build api.PluginBuild) {
-	build.OnLoad(api.OnLoadOptions{Filter: `uplot\.mjs$`}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
-		text, err := os.ReadFile(args.Path)
-		if err != nil {
-			return api.OnLoadResult{}, err
-		}
-		code := string(text)
-		from, to := strings.Index(code, "\nuPlot.assign = "), strings.Index(code, "\nexport {")
-		if from < 0 || to < from {
-			return api.OnLoadResult{}, errors.New("uplot.mjs does not end as it did: see linesOnly")
-		}
-		code = code[:from] + code[to:]
-		return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
-	})
-}}
 
 // compare reports the first file in which the folder and the bundle differ.
 func compare(dist string, files map[string][]byte) error {

@@ -158,6 +158,10 @@ export type Maintenance = {
     paths: string[];
     windows: MaintenanceWindow[];
   } | null;
+  upcoming: {
+    ends_at?: string;
+    starts_at: string;
+  }[];
 };
 
 export type MaintenanceWindow = {
@@ -185,6 +189,7 @@ export type Me = {
     expires_at: string;
     fresh: boolean;
     id: string;
+    idle_at?: string;
   };
   token?: {
     expires_at: string;

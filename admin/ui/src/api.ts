@@ -86,11 +86,13 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   if (at && Math.abs(at - now()) > 2000) ahead = at - Date.now(); // the header has whole seconds
   if (!res.ok) {
     const p = await problem(res);
+    // That a password is wrong does not mean that the session has ended.
+    if (p.status === 401 && !path.startsWith("auth/")) signedOut.value = true;
     if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });
     throw p;
   }
-  const data = res.status === 204 ? undefined : await res.json();
-  return { data: data as T, etag: res.headers.get("ETag") ?? "" };
+  const text = await res.text();
+  return { data: (text ? JSON.parse(text) : undefined) as T, etag: res.headers.get("ETag") ?? "" };
 }
 
 export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal, refresh = false): Promise<T> =>
@@ -111,7 +113,7 @@ async function problem(res: Response): Promise<Problem> {
     // A proxy's page: the status says enough.
   }
   const text = (k: string) => (typeof p[k] === "string" ? (p[k] as string) : "");
-  const found = new Problem(
+  return new Problem(
     res.status,
     text("type"),
     text("title") || res.statusText,
@@ -120,6 +122,4 @@ async function problem(res: Response): Promise<Problem> {
     (Array.isArray(p.errors) ? p.errors : []) as Problem["fields"],
     Number(res.headers.get("Retry-After")) || 0,
   );
-  if (res.status === 401) signedOut.value = true;
-  return found;
 }

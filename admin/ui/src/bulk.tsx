@@ -1,10 +1,13 @@
 // Bulk actions: choose, plan, confirm by typing, then follow the run. The set of tenants is frozen by the server's plan.
 import { useState } from "preact/hooks";
-import { call, newKey } from "./api";
+import { call, newKey, now, Problem } from "./api";
 import { time } from "./format";
 import { useForm } from "./gate";
+import { useGet } from "./load";
+import type { RunRow } from "./pages/runs";
 import { Dialog, Failure, Field, KeyFigure } from "./parts";
-import { go } from "./router";
+import { go, href } from "./router";
+import { may, me } from "./session";
 
 export interface Plan {
   plan: string;
@@ -52,6 +55,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     };
     setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
   });
+  const others = useGet<{ runs: RunRow[] }>(plan && may("runs.read") ? "runs" : null, { state: "running", limit: 5 }, 5).data?.runs ?? [];
   const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
   const starting = useForm(async () => {
     const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: typed.trim() }, key, reason: f.reason })).data;
@@ -82,7 +86,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
       </Dialog>
     );
   return (
-    <Dialog title="Plan" close={close}>
+    <Dialog title="Plan" close={close} key="plan">
       <form onSubmit={starting.submit}>
         <h2>{action.title}: {plan.eligible.toLocaleString("en")} tenants</h2>
         <dl class="figures">
@@ -92,10 +96,12 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         </dl>
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
-        <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}.</p>
+        {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : (r.actor?.id ?? r.actor?.kind ?? "somebody")}.</div>)}
+        <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}. {+new Date(plan.expires_at) - now() < 60_000 && <b>It is about to expire.</b>}</p>
         <Field label={`Type "${confirm}" to start`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" autofocus />
         <Failure error={starting.error} />
         <div class="actions">
+          {starting.error instanceof Problem && <button type="button" onClick={() => { setPlan(undefined); setTyped(""); }}>Make a new plan</button>}
           <button type="button" onClick={close}>Cancel</button>
           <button class={action.danger ? "danger" : "primary"} disabled={starting.busy || typed.trim() !== confirm || plan.eligible === 0}>{action.title}</button>
         </div>

@@ -82,6 +82,21 @@ export function tick(seconds: number, span: number): string {
   return stamp({ hour: "2-digit", minute: "2-digit", second: "2-digit" }, zone.value).format(t);
 }
 
+/** Seconds between two ticks of a chart. */
+const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000, 7776000, 31536000];
+
+/** ticks are at most so many round times of the chosen zone within a span, in seconds since 1970, also where a summer time begins or ends. */
+export function ticks(from: number, to: number, most: number): number[] {
+  const step = steps.find((s) => (to - from) / s <= most) ?? 31536000;
+  const ahead = (t: number) => (zone.value === "utc" ? 0 : -60 * new Date(t * 1000).getTimezoneOffset());
+  const all: number[] = [];
+  for (let local = Math.ceil((from + ahead(from)) / step) * step; ; local += step) {
+    const t = local - ahead(local - ahead(local));
+    if (t > to) return all;
+    if (t >= from && t !== all[all.length - 1]) all.push(t);
+  }
+}
+
 export function ago(text: string | undefined | null, at = now()): string {
   if (!text) return "never";
   const s = (at - +new Date(text)) / 1000;

@@ -1,6 +1,7 @@
 // What stands before the console: setting up, signing in, the second factor.
 import { useState } from "preact/hooks";
 import { call, post, Problem, signedOut } from "./api";
+import { save } from "./download";
 import { Failure, Field } from "./parts";
 import { go, route } from "./router";
 import { again, me, refresh, signIn, signOut } from "./session";
@@ -26,35 +27,68 @@ export function useForm(run: () => Promise<void>) {
   return { busy, error, submit, of };
 }
 
-/** Setup makes the first owner, or the operator of an invitation. The token comes in the fragment and leaves the address at once. */
-export function Setup() {
-  const [invited] = useState(() => route.value.path[0] === "invitation");
+/** Each kind of link that leads here: what it is called, what it says, and which request uses it. */
+const links: { [page: string]: { title: string; text: string; button: string; path: string; token: string } } = {
+  setup: { title: "Set up the console", text: "You become its owner. The link works once, and for an hour after the start.", button: "Create the owner", path: "auth/setup", token: "The program printed it when it started." },
+  invitation: { title: "You are invited", text: "Choose a password. The link works once, for a day.", button: "Begin", path: "auth/accept", token: "It is in the link." },
+  reset: { title: "Choose a new password", text: "The link works once, for an hour. Sessions that are open end.", button: "Set the password", path: "auth/reset", token: "It is in the link." },
+  rescue: { title: "Get in again", text: "Choose a new password; then you enrol a new second factor. The link works once, for 15 minutes.", button: "Continue", path: "auth/rescue", token: "It is in the link." },
+};
+
+/** isLink reports whether a page is reached by a link with a token, whoever is signed in. */
+export const isLink = (page: string | undefined): boolean => page !== undefined && page in links;
+
+export function NewPassword({ value, set, error }: { value: string; set(v: string): void; error?: string }) {
+  return <Field label="New password" hint="15 characters or more; a sentence is good." type="password" value={value} onInput={(e) => set(e.currentTarget.value)} required minLength={15} maxLength={256} autocomplete="new-password" error={error} />;
+}
+
+/** ByLink makes the first owner or the operator of an invitation, or lets somebody in again. The token comes in the fragment and leaves the address at once. */
+export function ByLink({ page }: { page: string }) {
+  const of = links[page];
+  const setup = page === "setup";
   const [token] = useState(() => {
     const t = route.value.query.get("token") ?? "";
-    if (t) history.replaceState(null, "", invited ? "#/invitation" : "#/setup");
+    if (t) history.replaceState(null, "", "#/" + page);
     return t;
   });
   const [f, set] = useState({ token, name: "", email: "", password: "" });
+  const [done, setDone] = useState(false);
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
-  const form = useForm(async () => {
-    await (invited ? post("auth/accept", { token: f.token, password: f.password }) : post("auth/setup", f));
+  const leave = async () => {
     signedOut.value = false;
     await refresh();
-    go(["overview"]);
+    go([]);
+  };
+  const form = useForm(async () => {
+    await post(of.path, setup ? f : { token: f.token, password: f.password });
+    if (page === "reset") setDone(true);
+    else await leave();
   });
+  if (done)
+    return (
+      <main class="gate">
+        <div>
+          <h1>The password is changed</h1>
+          <p class="muted" role="status">Sign in with it.</p>
+          <button type="button" class="primary" onClick={() => void leave()} autofocus>Sign in</button>
+        </div>
+      </main>
+    );
+  const dead = form.error instanceof Problem && [401, 404, 410].includes(form.error.status);
   return (
     <main class="gate">
       <div>
-        <h1>{invited ? "You are invited" : "Set up the console"}</h1>
-        <p class="muted">{invited ? "Choose a password. The link works once, for a day." : "You become its owner. The link works once, and for an hour after the start."}</p>
+        <h1>{of.title}</h1>
+        <p class="muted">{of.text}</p>
         <form onSubmit={form.submit}>
-          {!token && <Field label="Token" hint={invited ? "It is in the link." : "The program printed it when it started."} value={f.token} onInput={on("token")} required autocomplete="off" error={form.of("token")} />}
-          {!invited && <Field label="Name" value={f.name} onInput={on("name")} required autocomplete="name" error={form.of("name")} />}
-          {!invited && <Field label="E-mail" type="email" value={f.email} onInput={on("email")} required autocomplete="username" error={form.of("email")} />}
-          <Field label="Password" hint="15 characters or more; a sentence is good." type="password" value={f.password} onInput={on("password")} required minLength={15} maxLength={256} autocomplete="new-password" error={form.of("password")} />
-          <Failure error={form.error} />
-          <button class="primary" disabled={form.busy}>{invited ? "Begin" : "Create the owner"}</button>
+          {!token && <Field label="Token" hint={of.token} value={f.token} onInput={on("token")} required autocomplete="off" error={form.of("token")} />}
+          {setup && <Field label="Name" value={f.name} onInput={on("name")} required autocomplete="name" error={form.of("name")} />}
+          {setup && <Field label="E-mail" type="email" value={f.email} onInput={on("email")} required autocomplete="username" error={form.of("email")} />}
+          <NewPassword value={f.password} set={(password) => set({ ...f, password })} error={form.of("password")} />
+          {dead ? <p class="error" role="alert">This link does not work any more: it was used, or its time is over. Ask for another.</p> : <Failure error={form.error} />}
+          <button class="primary" disabled={form.busy}>{of.button}</button>
         </form>
+        {!setup && <p><button type="button" class="plain" onClick={() => void leave()}>Sign in instead</button></p>}
       </div>
     </main>
   );
@@ -62,7 +96,9 @@ export function Setup() {
 
 export function SignIn() {
   const [f, set] = useState({ email: "", password: "" });
+  const [forgotten, setForgotten] = useState(false);
   const form = useForm(() => signIn(f.email, f.password));
+  if (forgotten) return <Forgotten email={f.email} close={() => setForgotten(false)} />;
   return (
     <main class="gate">
       <div>
@@ -78,7 +114,36 @@ export function SignIn() {
           )}
           <button class="primary" disabled={form.busy}>Sign in</button>
         </form>
-        {again.value && !signedOut.value && <p><button type="button" class="plain" onClick={() => (again.value = false)}>Not now</button></p>}
+        <p class="row">
+          <button type="button" class="plain" onClick={() => setForgotten(true)}>I forgot my password</button>
+          {again.value && !signedOut.value && <button type="button" class="plain" onClick={() => (again.value = false)}>Not now</button>}
+        </p>
+      </div>
+    </main>
+  );
+}
+
+/** Forgotten sends a link by mail. The answer says nothing about whether there is such an operator. */
+function Forgotten({ email, close }: { email: string; close(): void }) {
+  const [to, set] = useState(email);
+  const [sent, setSent] = useState(false);
+  const form = useForm(async () => {
+    await post("auth/forgot", { email: to });
+    setSent(true);
+  });
+  const byHand = form.error instanceof Problem && form.error.is("not-configured");
+  return (
+    <main class="gate">
+      <div>
+        <h1>A new password</h1>
+        {sent ? <p role="status">If there is an operator with this address, a link is on its way. It works once, for an hour.</p> : (
+          <form onSubmit={form.submit}>
+            <Field label="E-mail" type="email" value={to} onInput={(e) => set(e.currentTarget.value)} required autocomplete="username" autofocus />
+            {byHand ? <p class="error" role="alert">This console sends no mail. Ask another operator for a reset link.</p> : <Failure error={form.error} />}
+            <button class="primary" disabled={form.busy}>Send a link</button>
+          </form>
+        )}
+        <p><button type="button" class="plain" onClick={close}>Back to the sign-in</button></p>
       </div>
     </main>
   );
@@ -126,10 +191,10 @@ export function Enrol({ done }: { done?(): void }) {
       <div>
         <h1>Recovery codes</h1>
         <p class="muted">Each works once, in place of the authenticator. They are not shown again: print them, or keep them in a password manager.</p>
-        <ul class="codes">{codes.map((c) => <li key={c}>{c}</li>)}</ul>
+        <ul class="codes printed">{codes.map((c) => <li key={c}>{c}</li>)}</ul>
         <div class="row">
           <button type="button" onClick={() => print()}>Print</button>
-          <button type="button" onClick={() => save(codes)}>Download</button>
+          <button type="button" onClick={() => save("recovery-codes.txt", codes.join("\n") + "\n")}>Download</button>
           <button type="button" class="primary grow" onClick={() => void finish()}>I have kept them</button>
         </div>
       </div>
@@ -156,12 +221,4 @@ export function Enrol({ done }: { done?(): void }) {
       <button class="primary" disabled={end.busy}>Confirm</button>
     </form>
   );
-}
-
-function save(codes: string[]): void {
-  const a = document.createElement("a");
-  a.href = URL.createObjectURL(new Blob([codes.join("\n") + "\n"], { type: "text/plain" }));
-  a.download = "recovery-codes.txt";
-  a.click();
-  URL.revokeObjectURL(a.href);
 }

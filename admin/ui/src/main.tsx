@@ -2,7 +2,7 @@ import "./styles.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { signedOut } from "./api";
-import { Enrol, Factor, Setup, SignIn } from "./gate";
+import { ByLink, Enrol, Factor, isLink, SignIn } from "./gate";
 import { Failure, Waiting } from "./parts";
 import { route } from "./router";
 import { again, me, refresh, unreachable } from "./session";
@@ -15,7 +15,8 @@ function App() {
     void refresh();
   }, []);
   const who = me.value;
-  if (["setup", "invitation"].includes(route.value.path[0]) && !who) return <Setup />;
+  const page = route.value.path[0];
+  if (isLink(page) && (page !== "setup" || !who)) return <ByLink page={page} key={page} />;
   if (unreachable.value && !who)
     return (
       <main class="gate">

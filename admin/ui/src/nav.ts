@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import { newTenant } from "./newtenant";
 import type { Offer } from "./session";
+import { Addresses } from "./pages/addresses";
 import { Audit } from "./pages/audit";
 import { Compare } from "./pages/compare";
 import { Health } from "./pages/health";
@@ -15,8 +16,10 @@ import { Connections } from "./pages/pools";
 import { Run } from "./pages/run";
 import { Runs } from "./pages/runs";
 import { Schedules } from "./pages/schedules";
+import { Settings } from "./pages/settings";
 import { Tenant } from "./pages/tenant";
 import { Tenants } from "./pages/tenants";
+import { Tokens } from "./pages/tokens";
 import { UsageReport } from "./pages/usage";
 
 export interface Row extends Offer {
@@ -51,7 +54,10 @@ export const rows: Row[] = [
   { path: "maintenance", title: "Maintenance", icon: "wait", page: Service, permission: "tenants.read", part: "maintenance", everywhere: true },
   { path: "health", title: "Health", icon: "health", page: Health, permission: "health.read", everywhere: true },
   { path: "audit", title: "Audit", icon: "audit", page: Audit, permission: "audit.read", part: "audit", actions: [{ title: "Verify the audit", query: { verify: "1" }, permission: "audit.verify" }] },
-  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read", actions: [{ title: "Invite an operator", query: { new: "1" }, permission: "operators.write" }] },
+  { path: "operators", title: "Operators", icon: "operators", page: Operators, permission: "operators.read", own: true, actions: [{ title: "Invite an operator", query: { new: "1" }, permission: "operators.write" }] },
+  { path: "tokens", title: "Tokens", icon: "key", page: Tokens, permission: "tokens.write", own: true, actions: [{ title: "Issue a token", query: { new: "1" } }] },
+  { path: "addresses", title: "Addresses", icon: "lock", page: Addresses, permission: "iprules.write", everywhere: true },
+  { path: "settings", title: "Settings", icon: "settings", page: Settings, permission: "operators.read" },
   { path: "me", title: "My account", icon: "me", page: MyAccount, hidden: true },
 ];
 

@@ -67,6 +67,8 @@ const shapes: Record<string, string> = {
   memory: "M4 4h8v8H4zM6 2v2M10 2v2M6 12v2M10 12v2M2 6h2M2 10h2M12 6h2M12 10h2",
   pool: "M3 4c0-2.7 10-2.7 10 0s-10 2.7-10 0v8c0 2.7 10 2.7 10 0V4M3 8c0 2.7 10 2.7 10 0",
   schedule: "M2.5 4h11v9.5h-11zM2.5 7h11M5.5 2v3M10.5 2v3",
+  key: "M10.5 2.5a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM8.4 7.6L2.5 13.5M4.5 11.5l2 2",
+  settings: "M2 4.5h7M13 4.5h1M11 2.5v4M2 11.5h1M7 11.5h7M5 9.5v4",
   lock: "M4 7.5h8v6H4zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5",
   compare: "M4 3v10M12 3v10M2 6h4M10 10h4",
 };
@@ -85,7 +87,7 @@ const kinds: Record<string, [string, string]> = {
   running: ["ok", "wait"], pending: ["off", "wait"], provisioning: ["off", "wait"],
   blocked: ["bad", "bad"], failed: ["bad", "bad"], stopped: ["bad", "bad"], denied: ["bad", "bad"], down: ["bad", "bad"],
   done_with_failures: ["warn", "warn"], not_known: ["warn", "warn"],
-  closed: ["ok", "ok"], open: ["bad", "bad"], half_open: ["warn", "warn"], waiting: ["warn", "wait"], missing: ["bad", "warn"], unreachable: ["bad", "bad"], complete: ["ok", "ok"], "in force": ["warn", "warn"],
+  closed: ["ok", "ok"], open: ["bad", "bad"], half_open: ["warn", "warn"], waiting: ["warn", "wait"], missing: ["bad", "warn"], unreachable: ["bad", "bad"], complete: ["ok", "ok"], "in force": ["warn", "warn"], enrolled: ["ok", "lock"], yes: ["ok", "ok"], none: ["warn", "off"], disabled: ["off", "off"],
 };
 
 /** State is a word with a shape and a colour, in this order of importance. */
@@ -189,13 +191,53 @@ export function Field({ label, hint, error, ...input }: { label: string; hint?: 
   );
 }
 
+/** Choice is a field whose values are known. */
+export function Choice({ label, value, of, set, hint }: { label: string; value: string; of: (string | [value: string, text: string])[]; set(v: string): void; hint?: string }) {
+  const id = "c-" + label.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select id={id} value={value} onChange={(e) => set(e.currentTarget.value)} aria-describedby={hint ? id + "-note" : undefined}>
+        {of.map((o) => (typeof o === "string" ? [o, o] : o)).map(([v, text]) => <option key={v} value={v}>{text}</option>)}
+      </select>
+      {hint && <div class="hint" id={id + "-note"}>{hint}</div>}
+    </div>
+  );
+}
+
+/** Once shows a text that is not shown again, such as a key or a link. */
+export function Once({ title, text, children, close }: { title: string; text: string; children?: ComponentChildren; close(): void }) {
+  const [copied, setCopied] = useState(false);
+  return (
+    <Dialog title={title} close={close}>
+      <h2>{title}</h2>
+      <p class="muted">It is not shown again. {children}</p>
+      <p><code class="once">{text}</code></p>
+      <div class="actions">
+        <button type="button" onClick={() => void navigator.clipboard?.writeText(text).then(() => setCopied(true))}>{copied ? "Copied" : "Copy"}</button>
+        <button type="button" class="primary" onClick={close} autofocus>Done</button>
+      </div>
+    </Dialog>
+  );
+}
+
+/** link is an address of this page whose token is in the fragment, so that no log has it. */
+export const link = (page: string, token: string): string => new URL(`#/${page}?token=${encodeURIComponent(token)}`, location.href.split("#")[0]).toString();
+
+/** words splits what people type into a list. */
+export const split = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
+
 /** Dialog is open while it is in the document. Escape closes it. */
 export function Dialog({ title, close, children, cls }: { title: string; close(): void; children: ComponentChildren; cls?: string }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const d = ref.current!;
+    const before = document.activeElement as HTMLElement | null;
     d.showModal();
-    return () => d.close();
+    return () => {
+      d.close();
+      if (before?.isConnected) before.focus(); // the dialog has left the document, and took the focus with it
+    };
   }, []);
   return (
     <dialog ref={ref} class={cls} aria-label={title} onCancel={(e) => { e.preventDefault(); close(); }}>

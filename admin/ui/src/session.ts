@@ -13,8 +13,10 @@ export interface Me {
   scope: { all?: boolean; tags?: string[]; ids?: string[] };
   permissions: string[] | null;
   parts: string[];
-  session: { id: string; authenticated_at: string; expires_at: string; fresh: boolean };
+  session: { id: string; authenticated_at: string; expires_at: string; idle_at?: string; fresh: boolean };
   demo: boolean;
+  /** Operators, sessions and tokens are the console's own. */
+  own_sign_in: boolean;
 }
 
 /** me is undefined until the server has answered, and null while nobody is signed in. */
@@ -44,9 +46,11 @@ export interface Offer {
   part?: string;
   /** For operators whose scope is all tenants. */
   everywhere?: boolean;
+  /** Where the console signs its operators in itself. */
+  own?: boolean;
 }
 
-export const offered = (o: Offer): boolean => (!o.permission || may(o.permission)) && (!o.part || wired(o.part)) && (!o.everywhere || !!me.value?.scope.all);
+export const offered = (o: Offer): boolean => (!o.permission || may(o.permission)) && (!o.part || wired(o.part)) && (!o.everywhere || !!me.value?.scope.all) && (!o.own || !!me.value?.own_sign_in);
 
 /** again is set while somebody signs in anew, before the session ends. */
 export const again = signal(false);

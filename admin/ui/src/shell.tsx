@@ -1,9 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
-import { now } from "./api";
+import { get, now } from "./api";
 import type { Overview } from "./api-types";
 import { commands, type Command } from "./command";
 import { useFind } from "./find";
 import { setZone, time, zone } from "./format";
+import { useForm } from "./gate";
 import { useKeyboard } from "./keyboard";
 import { useGet } from "./load";
 import { health, lastFrame, newBuild } from "./live";
@@ -72,23 +73,34 @@ function useAttention(): number {
   return useGet<Overview>(seen ? "analytics/overview" : null, {}, 30).data?.attention.length ?? 0;
 }
 
-/** Ending says two minutes before the session ends that it will, and takes a new sign-in on top of the page. */
+/** Ending says two minutes before the session ends that it will. One that nobody uses goes on with a click, another with a new sign-in on top of the page. */
 function Ending() {
-  const end = +new Date(me.value?.session.expires_at ?? 0);
+  const session = me.value?.session;
+  const whole = +new Date(session?.expires_at ?? 0);
+  const idle = session?.idle_at ? +new Date(session.idle_at) : Infinity;
+  const end = Math.min(whole, idle);
   const [left, setLeft] = useState(Infinity);
+  const [asked, setAsked] = useState(0);
   useEffect(() => {
     const look = () => setLeft(Math.round((end - now()) / 1000));
     look();
     const timer = setInterval(look, 1000);
     return () => clearInterval(timer);
   }, [end]);
+  // What the page knows is as old as its last look: the operator may have worked since.
+  const near = left <= 130;
   useEffect(() => {
-    if (left <= 0) void refresh(); // the server decides
-  }, [left <= 0]);
-  if (left > 120 || left <= 0) return null;
+    if (near) void refresh().then(() => setAsked(end));
+  }, [near, left <= 0]);
+  const stay = useForm(async () => {
+    await get("roles"); // a request of the operator: me counts as none
+    await refresh();
+  });
+  if (left > 120 || left <= 0 || asked !== end) return null;
   return (
     <div class="notice warn" role="status">
-      <Icon name="wait" /> <b>Your session ends soon</b>, at {time(me.value?.session.expires_at)}. What you typed is kept. <button type="button" onClick={() => (again.value = true)}>Sign in again</button>
+      <Icon name="wait" /> <b>Your session ends soon</b>, at {time(new Date(end).toISOString())}{end === idle && end < whole ? ", because nobody uses it" : ""}. What you typed is kept.{" "}
+      {end === idle && end < whole ? <form class="inline" onSubmit={stay.submit}><button disabled={stay.busy}>Stay signed in</button></form> : <button type="button" onClick={() => (again.value = true)}>Sign in again</button>}
     </div>
   );
 }

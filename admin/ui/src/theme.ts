@@ -8,18 +8,9 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const systemDark = signal(dark.matches);
 dark.addEventListener("change", (e) => (systemDark.value = e.matches));
 
-/** shown is the theme on the screen, which charts read their colours by. */
-export const shown = signal<"light" | "dark">("light");
-
 effect(() => {
   const now = theme.value === "system" ? (systemDark.value ? "dark" : "light") : theme.value;
   document.documentElement.dataset.theme = now;
-  shown.value = now;
   if (theme.value === "system") localStorage.removeItem("theme");
   else localStorage.setItem("theme", theme.value);
 });
-
-/** colour reads one colour of the palette, such as "accent". */
-export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
-}

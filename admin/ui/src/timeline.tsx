@@ -1,5 +1,6 @@
 import { time } from "./format";
-import { href } from "./router";
+import { may } from "./session";
+import { TenantLink, useNames } from "./table";
 
 export interface Activity {
   tenant_id: string;
@@ -15,12 +16,14 @@ export interface Activity {
 
 /** Activities is a time line of what happened to tenants and within them. */
 export function Activities({ rows, tenant = true, empty }: { rows?: Activity[]; tenant?: boolean; empty?: string }) {
+  const names = useNames(tenant && may("tenants.read") ? rows?.map((a) => a.tenant_id).filter(Boolean) : undefined);
   if (!rows?.length) return <div class="empty">{empty ?? "Nothing has happened yet."}</div>;
   return (
-    <ul class="timeline">
+    <ul class={tenant ? "timeline named" : "timeline"}>
       {rows.map((a, i) => (
         <li key={a.created_at + i}>
           <time dateTime={a.created_at}>{time(a.created_at)}</time>
+          {tenant && <div>{a.tenant_id && <TenantLink id={a.tenant_id} name={names[a.tenant_id]?.name || names[a.tenant_id]?.slug || a.tenant_id.slice(-8)} />}</div>}
           <div>
             {a.login ? `${a.login.subject} ${a.login.ok ? "signed in" : "failed to sign in"}${a.login.reason ? ": " + a.login.reason : ""}` : a.description || a.activity_type}
             {!!a.times && a.times > 1 && <span class="muted"> {a.times} times</span>}
@@ -29,7 +32,6 @@ export function Activities({ rows, tenant = true, empty }: { rows?: Activity[]; 
               {a.actor_id && ` by ${a.actor_id}`}
               {a.ip_address && ` from ${a.ip_address}`}
             </span>
-            {tenant && a.tenant_id && <> <a class="small" href={href(["tenants", a.tenant_id])}>open the tenant</a></>}
           </div>
         </li>
       ))}

@@ -23,6 +23,12 @@ addEventListener("hashchange", () => (window.asked.quiet = 0));
     if (v && typeof v === "object") return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, k === "budget" ? x : twist(x, k)]));
     return v;
   };
+  const partial = (v) => {
+    if (Array.isArray(v)) return v.map(partial);
+    if (!v || typeof v !== "object") return v;
+    const of = Object.fromEntries(Object.entries(v).map(([k, x]) => [k, k === "missing" && typeof x === "boolean" ? true : partial(x)]));
+    return "value" in v && "method" in v ? { ...of, partial: true } : of;
+  };
   const empty = (v) => {
     if (Array.isArray(v)) return [];
     if (v && typeof v === "object") {
@@ -41,17 +47,18 @@ addEventListener("hashchange", () => (window.asked.quiet = 0));
     if (kind === "refused") return refuse(403, "forbidden", "Forbidden", "The permission is missing.");
     if (kind === "busy") return refuse(503, "unavailable", "Unavailable", "The service is not available.");
     if (typeof kind === "number") return refuse(kind, "test", "Refused", "A test refuses it.");
-    window.asked.pending++;
+    const byItself = !!args[1]?.headers?.["X-Refresh"];
+    if (!byItself) window.asked.pending++;
     try {
       const res = await real(...args);
       if (kind === "real" || !res.ok || res.status === 204) return res;
       const data = await res.json();
       // A thing itself is there although nothing belongs to it.
       const one = /\/(tenants|runs)\/[^/]+$/.test(path);
-      const out = kind === "hostile" ? twist(data, "") : one ? data : empty(data);
+      const out = kind === "hostile" ? twist(data, "") : kind === "partial" ? partial(data) : one ? data : empty(data);
       return new Response(JSON.stringify(out), { status: res.status, headers: res.headers });
     } finally {
-      setTimeout(() => window.asked.pending--);
+      if (!byItself) setTimeout(() => window.asked.pending--);
     }
   };
 }

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { post } from "../api";
+import { address, post } from "../api";
 import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
@@ -68,19 +68,32 @@ export function Entries({ tenant }: { tenant?: string }) {
   const [cursors, setCursors] = useState<string[]>([]);
   const action = q.get("action") ?? "";
   const result = q.get("result") ?? "";
+  const actor = q.get("actor") ?? "";
+  const from = q.get("from") ?? "";
+  const before = q.get("before") ?? "";
+  const instant = (day: string) => (day ? day + "T00:00:00Z" : "");
+  const filters = { tenant, action, result, actor, from: instant(from), before: instant(before) };
+  const choose = (change: { [name: string]: string }) => {
+    setCursors([]);
+    setQuery(change);
+  };
   const cursor = cursors[cursors.length - 1];
-  const { data, error, loading, reload } = useGet<{ entries: Entry[]; next?: string }>("audit", { tenant, action, result, cursor, limit: 50 }, cursor ? 0 : 5);
+  const { data, error, loading, reload } = useGet<{ entries: Entry[]; next?: string }>("audit", { ...filters, cursor, limit: 50 }, cursor ? 0 : 5);
   return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}>
-        <input style={{ width: "240px" }} aria-label="Action" placeholder="Action, such as tenant.status" value={action} onChange={(e) => { setCursors([]); setQuery({ action: e.currentTarget.value.trim() }); }} />
-        <select style={{ width: "auto" }} aria-label="Result" value={result} onChange={(e) => { setCursors([]); setQuery({ result: e.currentTarget.value }); }}>
+        <input style={{ width: "240px" }} aria-label="Action" placeholder="Action, such as tenant.status" value={action} onChange={(e) => choose({ action: e.currentTarget.value.trim() })} />
+        <select style={{ width: "auto" }} aria-label="Result" value={result} onChange={(e) => choose({ result: e.currentTarget.value })}>
           {["", "done", "denied", "failed", "unknown"].map((r) => <option key={r} value={r}>{r || "any result"}</option>)}
         </select>
+        <label class="dated">from <input type="date" value={from} onChange={(e) => choose({ from: e.currentTarget.value })} /></label>
+        <label class="dated">before <input type="date" value={before} onChange={(e) => choose({ before: e.currentTarget.value })} /></label>
+        {may("audit.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("audit/export", { ...filters, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>)}
+        {actor && <span class="chip">by {data?.entries.find((e) => e.actor.id === actor)?.actor.name ?? actor.slice(-8)} <button type="button" class="plain" aria-label="Of everybody" onClick={() => choose({ actor: "" })}>×</button></span>}
       </div>
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
-      <Table<Entry> label="Entries" rows={data?.entries} id={(e) => e.id} empty="No entries." of={[
+      <Table<Entry> label="Entries" rows={data?.entries} id={(e) => e.id} empty={action || result || actor || from || before ? "No entry matches." : "No entries."} of={[
         { title: "Time", muted: true, cell: (e) => time(e.time) },
         { title: "Who", cell: (e) => <>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></> },
         { title: "Action", cell: (e) => <><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</> }, { title: "Result", cell: (e) => <State name={e.result} /> },
@@ -106,6 +119,7 @@ function Change({ e }: { e: Entry }) {
       ))}
       {changes.length > 4 && <span class="muted small">and {changes.length - 4} more</span>}
       {e.problem && <div class="small">{e.problem}</div>}
+      {e.result !== "done" && e.request_id && <div class="small muted">request <code>{e.request_id}</code></div>}
       {e.reason && <div class="small muted">“{e.reason}”</div>}
     </>
   );

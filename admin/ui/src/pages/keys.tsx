@@ -4,7 +4,7 @@ import type { APIKey as Key } from "../api-types";
 import { Table } from "../table";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Dialog, Failure, Field, Waiting, When } from "../parts";
+import { Dialog, Failure, Field, Once, split, Waiting, When } from "../parts";
 
 /** Keys lists a tenant's API keys. The text of a new one is shown once. */
 export function Keys({ tenant }: { tenant: string }) {
@@ -40,17 +40,7 @@ export function Keys({ tenant }: { tenant: string }) {
       ]} />
       <p class="muted small">A key that is rotated stays valid for a day beside its successor.</p>
       {issuing && <Issue path={path} close={() => setIssuing(false)} done={(t) => { setIssuing(false); setText(t); reload(); }} />}
-      {text && (
-        <Dialog title="The key" close={() => setText("")}>
-          <h2>Copy the key now</h2>
-          <p class="muted">It is not shown again; only its hash is kept.</p>
-          <p><code style={{ overflowWrap: "anywhere" }}>{text}</code></p>
-          <div class="actions">
-            <button type="button" onClick={() => void navigator.clipboard?.writeText(text)}>Copy</button>
-            <button type="button" class="primary" onClick={() => setText("")}>Done</button>
-          </div>
-        </Dialog>
-      )}
+      {text && <Once title="Copy the key now" text={text} close={() => setText("")}>Only its hash is kept.</Once>}
     </>
   );
 }
@@ -59,7 +49,7 @@ function Issue({ path, close, done }: { path: string; close(): void; done(text: 
   const [f, set] = useState({ name: "", scopes: "", days: "" });
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const form = useForm(async () => {
-    const body = { name: f.name, scopes: f.scopes.split(/[\s,]+/).filter(Boolean), ttl: (Number(f.days) || 0) * 86400 };
+    const body = { name: f.name, scopes: split(f.scopes), ttl: (Number(f.days) || 0) * 86400 };
     done((await call<{ text: string }>(path, { body })).data.text);
   });
   return (

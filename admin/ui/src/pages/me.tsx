@@ -1,52 +1,82 @@
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { call } from "../api";
-import { time, zoneName } from "../format";
-import { Enrol, useForm } from "../gate";
-import { useGet } from "../load";
-import { Dialog, Failure, Page, Waiting, When } from "../parts";
-import { me } from "../session";
-import { Facts, Table } from "../table";
+import { askAgain, post, Problem } from "../api";
+import { setZone, time, zone, zoneName } from "../format";
+import { Enrol, NewPassword, useForm } from "../gate";
+import { Dialog, Failure, Field, Page, Segments } from "../parts";
+import { me, refresh } from "../session";
+import { theme, type Theme } from "../theme";
+import { Facts } from "../table";
 import { scopeText } from "./operators";
+import { Sessions } from "./sessions";
 
-interface Session {
-  id: string;
-  current?: boolean;
-  address?: string;
-  user_agent?: string;
-  created_at: string;
-  last_seen_at: string;
-  expires_at: string;
-}
+const themes: readonly Theme[] = ["system", "light", "dark"];
 
 export function MyAccount() {
   const who = me.value!;
-  const { data, error, loading, reload } = useGet<{ sessions: Session[] }>("sessions", {}, 15);
-  const [enrolling, setEnrolling] = useState(false);
-  const [ending, setEnding] = useState("");
-  const end = useForm(async () => {
-    await call(ending ? "sessions/" + encodeURIComponent(ending) : "sessions", { method: "DELETE" });
-    reload();
-  });
+  const [open, setOpen] = useState<"" | "factor" | "password">("");
+  const close = () => setOpen("");
+  const enrol = async () => {
+    await refresh();
+    if (me.value?.session.fresh || (await askAgain.stepUp?.())) setOpen("factor");
+  };
   return (
     <Page title="My account">
       <section>
         <Facts of={[
           ["Name", who.name], ["E-mail", who.email], ["Role", who.role], ["Scope", scopeText(who.scope)],
-          ["Second factor", <>{who.second_factor ? "enrolled" : "not enrolled"} {!who.second_factor && <button type="button" onClick={() => setEnrolling(true)}>Enrol</button>}</>],
+          ...(who.own_sign_in ? ([
+            ["Password", <button type="button" onClick={() => setOpen("password")}>Change the password</button>],
+            ["Second factor", who.second_factor ? "enrolled; who operates the console can reset it" : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
+          ] as [string, ComponentChildren][]) : []),
           ["Session ends", <>{time(who.session.expires_at)} <span class="muted">{zoneName()}</span></>],
         ]} />
       </section>
       <section>
-        <div class="head"><h2 style={{ margin: 0 }}>Sessions</h2><form onSubmit={end.submit}><button onClick={() => setEnding("")} disabled={end.busy}>End all others</button></form></div>
-        <Failure error={error ?? end.error} retry={reload} />
-        <Waiting on={loading && !data} />
-        <Table<Session> label="Sessions" rows={data?.sessions} id={(s) => s.id} of={[
-          { title: "Where", cell: (s) => <>{s.address || "–"} {s.current && <span class="tag">this one</span>}</> }, { title: "With", muted: true, wide: true, cell: (s) => s.user_agent?.slice(0, 80) },
-          { title: "Signed in", cell: (s) => <When at={s.created_at} /> }, { title: "Seen", cell: (s) => <When at={s.last_seen_at} /> },
-          { title: "Actions", hidden: true, cell: (s) => !s.current && <form onSubmit={end.submit}><button onClick={() => setEnding(s.id)} disabled={end.busy}>End</button></form> },
+        <h2>On this browser</h2>
+        <Facts of={[
+          ["Theme", <Segments label="Theme" value={theme.value} of={themes} set={(t) => (theme.value = t)} />],
+          ["Times", <><Segments label="Times" value={zone.value} of={["local", "utc"]} set={setZone} /> <span class="muted">{zoneName()}</span></>],
         ]} />
       </section>
-      {enrolling && <Dialog title="Second factor" close={() => setEnrolling(false)}><Enrol done={() => setEnrolling(false)} /></Dialog>}
+      {who.own_sign_in && (
+        <section>
+          <h2>Sessions</h2>
+          <Sessions path="sessions" end />
+        </section>
+      )}
+      {open === "factor" && <Dialog title="Second factor" close={close}><Enrol done={close} /></Dialog>}
+      {open === "password" && <Password close={close} />}
     </Page>
+  );
+}
+
+/** Password changes it, and ends all other sessions. */
+function Password({ close }: { close(): void }) {
+  const [f, set] = useState({ current: "", password: "" });
+  const [done, setDone] = useState(false);
+  const form = useForm(async () => {
+    await post("auth/password", f);
+    setDone(true);
+  });
+  if (done)
+    return (
+      <Dialog title="Password" close={close} key="done">
+        <h2>The password is changed</h2>
+        <p role="status">Your other sessions have ended.</p>
+        <div class="actions"><button type="button" class="primary" onClick={close} autofocus>Done</button></div>
+      </Dialog>
+    );
+  return (
+    <Dialog title="Change the password" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>Change the password</h2>
+        <input class="sr" type="text" autocomplete="username" value={me.value?.email} readOnly tabIndex={-1} aria-hidden="true" />
+        <Field label="Current password" type="password" required autocomplete="current-password" value={f.current} onInput={(e) => set({ ...f, current: e.currentTarget.value })} autofocus />
+        <NewPassword value={f.password} set={(password) => set({ ...f, password })} error={form.of("password")} />
+        {form.error instanceof Problem && form.error.status === 401 ? <p class="error" role="alert">The current password is wrong.</p> : <Failure error={form.error} />}
+        <div class="actions"><button type="button" onClick={close}>Cancel</button><button class="primary" disabled={form.busy}>Change</button></div>
+      </form>
+    </Dialog>
   );
 }

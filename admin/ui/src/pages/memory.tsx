@@ -1,9 +1,9 @@
 import type { MemoryReport, SeriesReport } from "../api-types";
 import { Chart } from "../chart";
 import { useGet } from "../load";
-import { Failure, KeyFigure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
+import { Failure, how, KeyFigure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
 import { route, setQuery } from "../router";
-import { whole } from "../series";
+import { whole, words } from "../series";
 import { Share, Table, TenantLink, value } from "../table";
 
 const sum = (all: (Figure | null | undefined)[]): number | null => {
@@ -23,6 +23,8 @@ export function Memory() {
   const heap = sum(instances.map((i) => i.heap));
   const accounted = data?.tenants.total?.value ?? null;
   const rest = sum(instances.map((i) => i.remainder));
+  const kinds = [...new Set(instances.flatMap((i) => Object.keys(i.kinds ?? {})))].sort();
+  const ofKind = (k: string) => sum(instances.map((i) => i.kinds?.[k]));
   type Row = { id: string; name?: string; bytes: number | null };
   const rows: Row[] = (data?.tenants.tenants ?? []).map((t) => ({ id: t.id, name: t.name, bytes: t.figure?.value ?? null }));
   if (heap !== null) rows.push({ id: "", bytes: Math.max(0, heap - rows.reduce((n, r) => n + (r.bytes ?? 0), 0)) });
@@ -50,6 +52,16 @@ export function Memory() {
               { title: "Of the heap", num: true, muted: true, cell: (r) => <Value f={heap && r.bytes !== null ? r.bytes / heap : null} unit="ratio" /> },
             ]} />
           </section>
+          {kinds.length > 0 && (
+            <section>
+              <h2>By kind</h2>
+              <Table<string> label="Memory by kind" rows={kinds} id={(k) => k} of={[
+                { title: "Kind", cell: words }, { title: "Share of the heap", cell: (k) => <Share of={ofKind(k) ?? 0} whole={heap ?? 0} label={"Share of " + k} /> },
+                value("Held now", ofKind, "bytes"), { title: "How", muted: true, cell: (k) => how(instances.map((i) => i.kinds?.[k]).find((f) => !!f) ?? undefined) || "measured" },
+                ...(instances.length > 1 && instances.length < 6 ? instances.map((i) => value<string>(i.name, (k) => i.kinds?.[k])) : []),
+              ]} />
+            </section>
+          )}
           {over && (
             <section>
               <h2>Over time</h2>

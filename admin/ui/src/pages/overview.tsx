@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Failure, KeyFigure, Page, Waiting, type Figure } from "../parts";
+import { Failure, KeyFigure, Page, Waiting, When, type Figure } from "../parts";
 import { href } from "../router";
 import { me, may } from "../session";
 import { Ranking } from "./performance";
@@ -32,7 +32,7 @@ interface OverviewReport {
   errors?: Figure;
   top_active_tenants: (TenantInfo & { usage: Record<string, Figure> })[];
   recent_activities: Activity[];
-  attention?: { kind: string; text: string; path?: string[] }[];
+  attention?: { kind: string; text: string; since?: string }[];
 }
 
 /** Now is what all instances do together in these seconds. */
@@ -79,7 +79,7 @@ export function Overview() {
           {!!o.attention?.length && (
             <section aria-label="Needs attention">
               {o.attention.map((a) => (
-                <div class="notice warn" key={a.kind + a.text}>{a.text} {a.path && <a href={href(a.path)}>Look at it</a>}</div>
+                <div class="notice warn" key={a.kind + a.text}>{a.text} {a.since && <span class="muted small"><When at={a.since} /></span>} {fixes[a.kind] && <a href={href(fixes[a.kind][0])}>{fixes[a.kind][1]}</a>}</div>
               ))}
             </section>
           )}
@@ -124,6 +124,11 @@ export function Overview() {
     </Page>
   );
 }
+
+/** Where each kind of what needs attention is dealt with. */
+const fixes: { [kind: string]: [path: string[], text: string] } = {
+  "part-unhealthy": [["health"], "See the parts"], "sealer-behind": [["health"], "See the parts"], "rescue-made": [["operators"], "See the operators"], "rescue-used": [["operators"], "See the operators"],
+};
 
 const tops: [string, "storage_usage" | "cpu_usage" | "memory_usage"][] = [["Storage", "storage_usage"], ["CPU time", "cpu_usage"], ["Memory", "memory_usage"]];
 

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
-import { post } from "../api";
+import { get, post } from "../api";
 import { time } from "../format";
+import { csv, save } from "../download";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, KeyFigure, Page, Segments, State, Waiting, When } from "../parts";
@@ -31,13 +32,23 @@ const states = ["all", "failed", "skipped", "done", "pending", "working", "cance
 export function Run({ id }: { id: string }) {
   const path = "runs/" + encodeURIComponent(id);
   const [state, setState] = useState<(typeof states)[number]>("all");
+  const [cursors, setCursors] = useState<string[]>([]);
   const run = useGet<RunRow>(path, {}, 1);
-  const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 200 }, 2);
+  const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 100, cursor: cursors[cursors.length - 1] }, 2);
   const [verb, setVerb] = useState("");
   const act = useForm(async () => {
     await post(`${path}/${verb}`);
     run.reload();
     results.reload();
+  });
+  const take = useForm(async () => {
+    const all: Result[] = [];
+    for (let cursor: string | undefined = ""; cursor !== undefined; ) {
+      const page: { tenants: Result[]; next?: string } = await get(path + "/tenants", { state: state === "all" ? undefined : state, limit: 200, cursor });
+      all.push(...page.tenants);
+      cursor = page.next || undefined;
+    }
+    save(`run-${id}.csv`, csv([["tenant", "slug", "state", "attempt", "text", "started_at", "ended_at"], ...all.map((x) => [x.tenant, x.slug, x.state, x.attempt, x.text, x.started_at, x.ended_at])]), "text/csv");
   });
   const r = run.data;
   return (
@@ -80,15 +91,20 @@ export function Run({ id }: { id: string }) {
             <div class="head" style={{ marginBottom: "12px" }}>
               <h2 style={{ margin: 0 }}>Tenants</h2>
               <div class="tools">
-                <Segments label="State" value={state} of={states} set={(s) => setState(s)} />
+                <Segments label="State" value={state} of={states} set={(s) => { setCursors([]); setState(s); }} />
+                <form onSubmit={take.submit}><button disabled={take.busy}>Export CSV</button></form>
               </div>
             </div>
-            <Failure error={results.error} />
+            <Failure error={results.error ?? take.error} />
             <Table<Result> label="Tenants of the run" rows={results.data?.tenants} id={(t) => t.tenant} empty="No tenant is in this state." of={[
               { title: "Tenant", cell: (t) => <TenantLink id={t.tenant} name={t.slug} /> }, { title: "State", cell: (t) => <State name={t.state} /> }, { title: "Attempt", num: true, cell: (t) => t.attempt || "–" },
               value("Took", (t) => (t.started_at && t.ended_at ? (+new Date(t.ended_at) - +new Date(t.started_at)) / 1000 : null), "seconds"),
               { title: "What happened", wide: true, cell: (t) => t.text }, { title: "Ended", muted: true, cell: (t) => (t.ended_at ? <When at={t.ended_at} /> : "–") },
             ]} />
+            <div class="actions">
+              {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
+              {results.data?.next && <button type="button" onClick={() => setCursors([...cursors, results.data!.next!])}>More</button>}
+            </div>
           </section>
         </>
       )}

@@ -11,7 +11,7 @@ import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, W
 import { href, route, setQuery } from "../router";
 import { may, offered, wired } from "../session";
 import { whole, words } from "../series";
-import { Facts, Table } from "../table";
+import { Facts, Table, value } from "../table";
 import { Activities, type Activity } from "../timeline";
 import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
@@ -183,15 +183,31 @@ const performanceGroups: typeof groups = [
 ];
 
 function Usage({ t, performance = false }: { t: TenantRecord; performance?: boolean }) {
-  const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
+  const q = route.value.query;
+  const window = (q.get("window") ?? "24h") as (typeof windows)[number];
+  const [from, to] = [q.get("from") ?? "", q.get("to") ?? ""];
+  const period: { [name: string]: string } = from && to ? { from, to } : { window };
+  const said = from && to ? `${time(from)} to ${time(to)}` : "last " + window;
+  const beside = q.get("beside") === "before";
   const shown = performance ? performanceGroups : groups;
+  const names = shown.flatMap((g) => g.columns).join();
   const path = "analytics/tenant/" + encodeURIComponent(t.id);
-  const { data, error, loading, reload } = useGet<Report>(path, { window }, 30);
-  const series = useGet<SeriesReport>(path + "/series", { window, names: shown.flatMap((g) => g.columns).join() }, 30);
-    return (
+  const every = from ? 0 : 30;
+  const { data, error, loading, reload } = useGet<Report>(path, period, every);
+  const series = useGet<SeriesReport>(path + "/series", { ...period, names }, every);
+  // The period before, of the same length: its points stand at the times of this one.
+  const p = series.data?.period;
+  const length = p?.from && p.to ? +new Date(p.to) - +new Date(p.from) : 0;
+  const earlier = useGet<SeriesReport>(beside && length ? path + "/series" : null, { names, from: length ? new Date(+new Date(p!.from!) - length).toISOString() : "", to: p?.from });
+  const events = useGet<{ activities: Activity[] }>(may("activities.read") ? "analytics/activities" : null, { tenant: t.id, ...period, limit: 100 }, every);
+  const marks = events.data?.activities.filter((a) => /^(tenant|maintenance|run|limit)/.test(a.activity_type)).map((a) => ({ at: +new Date(a.created_at) / 1000, text: `${time(a.created_at)}: ${a.description || a.activity_type}` }));
+  const zoom = (a: number, b: number) => setQuery({ from: new Date(a * 1000).toISOString(), to: new Date(b * 1000).toISOString() });
+  return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}>
-        <Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />
+        <Segments label="Window" value={(from ? "" : window) as typeof window} of={windows} set={(w) => setQuery({ window: w, from: "", to: "" })} />
+        {from && <span class="chip">{said} <button type="button" class="plain" aria-label="The whole window" onClick={() => setQuery({ from: "", to: "" })}>×</button></span>}
+        <label class="check inline"><input type="checkbox" checked={beside} onChange={() => setQuery({ beside: beside ? "" : "before" })} /> the period before</label>
       </div>
       <Failure error={unknown(error) ? undefined : error} retry={reload} />
       <Failure error={unknown(series.error) ? undefined : series.error} retry={series.reload} />
@@ -200,21 +216,41 @@ function Usage({ t, performance = false }: { t: TenantRecord; performance?: bool
       <h2 class="sr">Over time</h2>
       <div class="charts">
         {shown.map((g) => {
-          const drawn = g.columns.map((c) => ({ c, of: whole(series.data, c)! })).filter((d) => d.of);
+          const drawn = g.columns.map((c) => ({ c, of: whole(series.data, c)!, was: beside ? whole(earlier.data, c) : undefined })).filter((d) => d.of);
           if (!drawn.length) return null;
           return (
-            <Chart key={g.title} title={g.title} unit={drawn[0].of.unit} window={"last " + window} times={drawn[0].of.times}
-              lines={drawn.map(({ c, of }) => ({ name: words(c), points: of.values, colour: c === "errors" ? "bad" : undefined }))} />
+            <Chart key={g.title} title={g.title} unit={drawn[0].of.unit} window={said} times={drawn[0].of.times} zoom={zoom} marks={marks}
+              lines={[
+                ...drawn.map(({ c, of }) => ({ name: words(c), points: of.values, colour: c === "errors" ? "bad" : undefined })),
+                ...drawn.filter((d) => d.was).map(({ c, was, of }) => ({ name: "before" + (drawn.length > 1 ? ", " + c : ""), points: of.times.map((_, i) => was!.values[i] ?? null), colour: "control" })),
+              ]} />
           );
         })}
       </div>
+      {performance && <Routes t={t} period={period} />}
       {data && (
         <section>
-          <h2>All figures, last {window}</h2>
+          <h2>All figures, {said}</h2>
           <FiguresTable figures={{ ...data.usage, ...data.own }} />
         </section>
       )}
     </>
+  );
+}
+
+/** Routes says which routes the tenant's requests were for. */
+function Routes({ t, period }: { t: TenantRecord; period: { [name: string]: string } }) {
+  const { data, error } = useGet<Reads["analytics/patterns/{id}"]>("analytics/patterns/" + encodeURIComponent(t.id), { ...period, limit: 50 }, 30);
+  const rows = data?.patterns;
+  return (
+    <section>
+      <h2>Routes</h2>
+      <Failure error={unknown(error) ? undefined : error} />
+      <Table label="Routes" rows={rows} id={(r) => r.pattern} empty="No routes were counted in this window." of={[
+        { title: "Route", cell: (r) => <code>{r.pattern || "–"}</code> },
+        ...Object.keys(Object.assign({}, ...(rows ?? []).map((r) => r.usage)) as object).slice(0, 8).map((f) => value<NonNullable<typeof rows>[number]>(words(f), (r) => r.usage[f])),
+      ]} />
+    </section>
   );
 }
 
@@ -230,12 +266,26 @@ function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
 }
 
 function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
-  const { data, error, loading } = useGet<{ activities: Activity[] }>("analytics/" + of, { tenant: t.id, limit: 100 }, 10);
+  const type = route.value.query.get("type") ?? "";
+  const [cursors, setCursors] = useState<string[]>([]);
+  const cursor = cursors[cursors.length - 1];
+  const { data, error, loading } = useGet<{ activities: Activity[]; next?: string }>("analytics/" + of, { tenant: t.id, type, limit: 100, cursor }, cursor ? 0 : 10);
+  const [types, setTypes] = useState<string[]>([]);
+  useEffect(() => setTypes((old) => [...new Set([...old, ...(data?.activities ?? []).map((a) => a.activity_type)])].sort()), [data]);
   return (
     <>
+      {of === "activities" && (
+        <select aria-label="Kind" style={{ width: "auto", marginBottom: "16px" }} value={type} onChange={(e) => { setCursors([]); setQuery({ type: e.currentTarget.value }); }}>
+          {[...new Set(["", type, ...types])].map((x) => <option key={x} value={x}>{x || "everything"}</option>)}
+        </select>
+      )}
       <Failure error={error} />
       <Waiting on={loading && !data} />
-      {data && <Activities rows={data.activities} tenant={false} empty={of === "logins" ? "Nobody has signed in yet." : undefined} />}
+      {data && <Activities rows={data.activities} tenant={false} empty={type ? "Nothing of this kind has happened." : of === "logins" ? "Nobody has signed in yet." : undefined} />}
+      <div class="actions">
+        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
+        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>Older</button>}
+      </div>
     </>
   );
 }

@@ -1,10 +1,13 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, get, signedOut } from "../api";
+import type { Facets as FacetCounts } from "../api-types";
 import { Bulk, actions, type Action } from "../bulk";
 import { NewTenant, newTenant } from "../newtenant";
+import { useGet } from "../load";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import { may, offered, wired } from "../session";
+import { Views } from "../views";
 
 interface Row {
   id: string;
@@ -49,6 +52,8 @@ function seen(r: Row): string | undefined {
 
 const examples = ["status:active", "status:suspended", "tag:overdue", "plan:pro"];
 const page = 100;
+/** How many rows are in the document at most. */
+const most = 200;
 
 export function Tenants() {
   const q = route.value.query;
@@ -63,6 +68,9 @@ export function Tenants() {
   const [checked, setChecked] = useState<Set<string>>(new Set());
   const [all, setAll] = useState(false);
   const [action, setAction] = useState<Action>();
+  const [start, setStart] = useState(0);
+  const [order, setOrder] = useState<Row[]>(); // of the first page, when it is another than what is shown
+  const box = useRef<HTMLDivElement>(null);
   const turn = useRef(0);
   const measured = wired("reports") && may("analytics.read");
   const source = measured ? "analytics/tenants" : "tenants";
@@ -74,6 +82,8 @@ export function Tenants() {
       (l) => {
         if (mine !== turn.current) return;
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
+        setStart((old) => (cursor ? Math.max(0, (rows?.length ?? 0) + l.tenants.length - most) : cursor === undefined ? 0 : old));
+        setOrder(undefined);
         setMore({ next: l.next, count: l.total });
         setError(undefined);
         setLoading(false);
@@ -92,6 +102,34 @@ export function Tenants() {
     load();
   }, [filter, sort, window, source, out]);
   useEffect(() => setTyped(filter), [filter]);
+  const visible = rows?.slice(start, start + most);
+
+  // Values change in place. Rows keep their order while somebody points at the table, works in it, or has chosen rows.
+  const renew = useRef(() => {});
+  renew.current = () => {
+    if (document.hidden || signedOut.value || loading || !visible?.length || !measured) return;
+    const mine = turn.current;
+    const whole = rows!.length <= page;
+    const parts = whole ? [undefined] : [visible.slice(0, 100), visible.slice(100)].filter((p) => p.length);
+    Promise.all(parts.map((p) => get<Listing>(source, { filter: p ? "id:" + p.map((r) => r.id).join() : filter, sort, limit: page, window, spark: "requests" }, undefined, true))).then(
+      (lists) => {
+        if (mine !== turn.current) return;
+        const found = new Map(lists.flatMap((l) => l.tenants).map((r) => [r.id, r]));
+        setRows((old) => old?.map((r) => found.get(r.id) ?? r));
+        if (!whole) return;
+        setMore({ next: lists[0].next, count: lists[0].total });
+        const moved = lists[0].tenants.map((r) => r.id).join() !== rows!.map((r) => r.id).join();
+        const held = checked.size > 0 || all || !!box.current?.matches(":hover, :focus-within");
+        if (moved && !held) setRows(lists[0].tenants);
+        setOrder(moved && held ? lists[0].tenants : undefined);
+      },
+      () => {}, // the next turn tries again; the figures say how old they are
+    );
+  };
+  useEffect(() => {
+    const timer = setInterval(() => renew.current(), 5000);
+    return () => clearInterval(timer);
+  }, []);
 
   const search = (e: Event) => {
     e.preventDefault();
@@ -149,6 +187,8 @@ export function Tenants() {
           </select>
         )}
         <button>Filter</button>
+        <Facets filter={filter} use={(f) => setQuery({ filter: f })} />
+        <Views page="tenants" shown={{ filter, sort, columns: shown.map((c) => c.key) }} use={(v) => setQuery({ filter: v.filter, sort: v.sort, columns: v.columns.join() })} />
         <details class="menu">
           <summary class="button">Columns</summary>
           <div>
@@ -168,8 +208,10 @@ export function Tenants() {
       </div>
       <Failure error={error} retry={() => load()} />
       <Waiting on={loading && !rows} lines={5} />
+      {order && <div class="row" role="status" style={{ marginBottom: "8px" }}><span class="muted">The order has changed.</span> <button type="button" onClick={() => { setRows(order); setOrder(undefined); }}>Apply it</button></div>}
+      {start > 0 && <Edge text="Show earlier rows" reach={() => setStart(Math.max(0, start - page))} />}
       {rows && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Tenants">
+        <div class="scroll" tabIndex={0} role="region" aria-label="Tenants" ref={box}>
           <table class={dense ? "dense" : ""}>
             <thead>
               <tr>
@@ -180,7 +222,7 @@ export function Tenants() {
               </tr>
             </thead>
             <tbody>
-              {rows.map((r) => (
+              {visible!.map((r) => (
                 <tr key={r.id} aria-selected={checked.has(r.id)}>
                   {(bulk || measured) && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
                   <td class="name"><a href={href(["tenants", r.id])} title={r.slug}>{r.name || r.slug}</a></td>
@@ -192,7 +234,7 @@ export function Tenants() {
         </div>
       )}
       {rows?.length === 0 && <div class="empty">{filter ? <>No tenant matches <code>{filter}</code>. <button type="button" onClick={() => setQuery({ filter: "" })}>Clear the filter</button></> : "There are no tenants yet."}</div>}
-      {more.next && <div class="actions" style={{ justifyContent: "center" }}><button type="button" disabled={loading} onClick={() => load(more.next)}>Show more</button></div>}
+      {rows && start + most < rows.length ? <Edge text="Show later rows" reach={() => setStart(start + page)} key={"later" + start} /> : more.next && <Edge text="Show more" busy={loading} reach={() => load(more.next)} key={more.next} />}
       {(bulk || measured) && chosen > 0 && (
         <div class="bulkbar" role="region" aria-label="Bulk actions">
           <span>{chosen.toLocaleString("en")} selected</span>
@@ -205,5 +247,46 @@ export function Tenants() {
       {action && <Bulk action={action} {...(all ? { filter } : { ids: [...checked] })} close={() => setAction(undefined)} />}
       {q.get("new") && offered(newTenant) && <NewTenant close={() => setQuery({ new: "" }, true)} />}
     </Page>
+  );
+}
+
+/** Edge is a button at an end of the table, which scrolling reaches too. */
+function Edge({ text, reach, busy }: { text: string; reach(): void; busy?: boolean }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const run = useRef(reach);
+  run.current = reach;
+  useEffect(() => {
+    let scrolled = false; // what is in sight from the beginning waits for somebody to scroll
+    const on = () => (scrolled = true);
+    const seen = new IntersectionObserver(([e]) => e.isIntersecting && scrolled && run.current());
+    seen.observe(ref.current!);
+    addEventListener("scroll", on, { passive: true });
+    return () => {
+      seen.disconnect();
+      removeEventListener("scroll", on);
+    };
+  }, []);
+  return <div class="actions" style={{ justifyContent: "center" }} ref={ref}><button type="button" disabled={busy} onClick={reach}>{text}</button></div>;
+}
+
+/** Facets says how many tenants of each kind the filter selects, and adds one to it. */
+function Facets({ filter, use }: { filter: string; use(filter: string): void }) {
+  const [open, setOpen] = useState(false);
+  const { data, error } = useGet<FacetCounts>(open ? "facets" : null, { filter });
+  const groups = data ? ([["status", data.status], ["plan", data.plan], ["tag", data.tags], ["server", data.server]] as [string, { [name: string]: number }][]) : [];
+  const quote = (v: string) => (/[\s,"]/.test(v) ? JSON.stringify(v) : v);
+  return (
+    <details class="menu" onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <summary class="button">Facets</summary>
+      <div class="facets">
+        <Failure error={error} />
+        {groups.filter(([, of]) => Object.keys(of).length).map(([kind, of]) => (
+          <div key={kind}>
+            <b class="small">{kind}</b>
+            {Object.entries(of).sort((a, b) => b[1] - a[1]).slice(0, 12).map(([v, n]) => <button type="button" class="plain" key={v} disabled={!v} onClick={() => use(`${filter} ${kind}:${quote(v)}`.trim())}>{v || "none"} <span class="num">{n.toLocaleString("en")}</span></button>)}
+          </div>
+        ))}
+      </div>
+    </details>
   );
 }
