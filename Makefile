@@ -53,7 +53,7 @@ needs:
 test: needs ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
 	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...) || exit 1; done
-	$(SERVERS) sh -c '$(GO) test $(RACE) -count=1 -timeout 60m ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 ./...) || code=1; done; exit $$code'
+	$(SERVERS) sh -c '$(GO) test $(RACE) -count=1 -timeout 60m ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 -timeout 60m ./...) || code=1; done; exit $$code'
 
 test-busy: needs ## the quick tests, and all tests of the packages that deal with time, on a busy machine and on one that stops; at most an hour
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/busy" ./internal/testserver/busy && \
@@ -87,7 +87,7 @@ typecheck: ## tsc over the console's sources, where there is Node
 		node_modules/.bin/tsc -p .
 
 test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots
-	cd admin/ui/uitest && $(GO) test -count=1 -v ./...
+	cd admin/ui/uitest && $(GO) test -count=1 -timeout 60m -v ./...
 
 bench-ui: ## what the console's page costs in a browser: first load, a large table, memory, an idle tab
 	cd admin/ui/uitest && $(GO) test -count=1 -tags bench -run TestMeasure -v .

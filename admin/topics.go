@@ -8,6 +8,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
@@ -75,5 +76,15 @@ func (a *Admin) tenantNow(ctx context.Context, who *auth.Identity, id tenancy.ID
 	if !who.Scope.Includes(t) {
 		return nil, fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
 	}
-	return a.opts.Reports.Live(ctx, tenancy.ByIDs(id), 0)
+	live, err := a.opts.Reports.Live(ctx, tenancy.ByIDs(id), 0)
+	if err != nil {
+		return nil, err
+	}
+	return tenantLive{live, t.Version}, nil
+}
+
+// tenantLive is what one tenant does, and the version of its record: a page that shows another one reads the record again.
+type tenantLive struct {
+	*analytics.Live
+	Version int64 `json:"version"`
 }

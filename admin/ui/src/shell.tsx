@@ -162,7 +162,7 @@ function Palette({ close }: { close(): void }) {
   };
   return (
     <Dialog title="Find" close={close} cls="palette">
-      <input aria-label="Find a tenant, a page or an action" placeholder="Tenant, page or action" value={text} onInput={(e) => setText(e.currentTarget.value)} onKeyDown={onKey}
+      <input aria-label="Find a tenant, a page or an action" placeholder="Tenant, page or action" value={text} onInput={(e) => setText(e.currentTarget.value.replace(/^\//, ""))} onKeyDown={onKey}
         role="combobox" aria-expanded="true" aria-controls="found" aria-activedescendant={items[at] ? "found-" + at : undefined} autofocus />
       <ul id="found" role="listbox" aria-label="Found">
         {items.map((it, i) => (

@@ -3,6 +3,7 @@
 package uitest
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"math"
@@ -77,6 +78,45 @@ const synthetic = `{
 	};
 }`
 
+// until waits for something outside of the page.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// viewers open so many streams of a topic, and count the frames that come.
+func viewers(t *testing.T, address, topic string, n int) *atomic.Int64 {
+	t.Helper()
+	o := signedIn(t, address)
+	var count atomic.Int64
+	for range n {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"api/tenancy/live?topics="+topic, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range o.cookies {
+			r.AddCookie(c)
+		}
+		go func() {
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				return // the test has ended
+			}
+			defer func() { _ = res.Body.Close() }()
+			for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+				if strings.HasPrefix(lines.Text(), "data:") {
+					count.Add(1)
+				}
+			}
+		}()
+	}
+	return &count
+}
+
 func percentile(all []float64, p float64) float64 {
 	slices.Sort(all)
 	return all[min(len(all)-1, int(p*float64(len(all))))]
@@ -144,10 +184,15 @@ func TestMeasure(t *testing.T) {
 	p.until("it is live", `!!document.querySelector(".badge.live")`)
 	send(p, performance.Enable, performance.EnableParams{})
 	send(p, network.Enable, network.EnableParams{})
-	var bytes atomic.Int64
+	var bytes, frames, requests atomic.Int64
 	if err := chromedp.Listen(p.ctx, func(ev any) {
-		if e, ok := ev.(*network.EventDataReceived); ok {
+		switch e := ev.(type) {
+		case *network.EventDataReceived:
 			bytes.Add(max(e.EncodedDataLength, e.DataLength))
+		case *network.EventEventSourceMessageReceived:
+			frames.Add(1)
+		case *network.EventRequestWillBeSent:
+			requests.Add(1)
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -160,10 +205,45 @@ func TestMeasure(t *testing.T) {
 		}
 		return math.NaN()
 	}
+	bytes.Store(0)
 	before, from := busy(), time.Now()
-	time.Sleep(20 * time.Second)
+	frames.Store(0)
+	until(t, "20 frames of the stream", func() bool { return frames.Load() >= 20 })
 	took := time.Since(from).Seconds()
 	row("an idle live tab: main thread, data", fmt.Sprintf("%.1f %% of a core, %.1f kB/s", 100*(busy()-before)/took, float64(bytes.Load())/1000/took), "")
+
+	// A hidden tab: what it sends while another sees 20 frames of the same stream.
+	evaluate[any](p, `Object.defineProperty(document, "hidden", {value: true, configurable: true}); document.dispatchEvent(new Event("visibilitychange")); 0`)
+	p.until("it is paused", `!document.querySelector(".badge.live")`)
+	seen := viewers(t, address, "now", 1)
+	bytes.Store(0)
+	before, from = busy(), time.Now()
+	asked := requests.Load()
+	start := seen.Load()
+	until(t, "20 frames of another stream", func() bool { return seen.Load() >= start+20 })
+	took = time.Since(from).Seconds()
+	row("a hidden tab: main thread, data, requests", fmt.Sprintf("%.1f %% of a core, %.1f kB/s, %d", 100*(busy()-before)/took, float64(bytes.Load())/1000/took, requests.Load()-asked), "")
+	evaluate[any](p, `delete document.hidden; document.dispatchEvent(new Event("visibilitychange")); 0`)
+
+	// A change at a tenant, until it is on the screen, while 200 look at the same tenant.
+	o := signedIn(t, address)
+	id := o.tenants(1)[0]
+	watching := viewers(t, address, "tenant:"+id, 200)
+	until(t, "200 viewers", func() bool { return watching.Load() >= 200 })
+	evaluate[any](p, `location.hash = "#/tenants/`+id+`"; 0`)
+	p.until("the tenant is live", `document.querySelector("main .state") && document.querySelector(".badge.live")`)
+	var late []float64
+	for i := range 40 {
+		verb, state := "suspend", "suspended"
+		if i%2 == 1 {
+			verb, state = "activate", "active"
+		}
+		from := time.Now()
+		o.post("tenants/"+id+"/"+verb, map[string]any{})
+		p.until("the change is seen", `document.querySelector("main .state")?.textContent.trim() === "`+state+`"`)
+		late = append(late, time.Since(from).Seconds()*1000)
+	}
+	row("a change at a tenant to the screen, 200 viewers, p50, p99", fmt.Sprintf("%.0f ms, %.0f ms", percentile(late, 0.5), percentile(late, 0.99)), "a page that asks every 5 s: up to 5,000 ms")
 
 	// Heap after many changes of page.
 	heap := func() float64 {
@@ -206,4 +286,48 @@ func TestMeasure(t *testing.T) {
 		})`))
 	}
 	row("10,000 tenants: sort or filter to painted, p95", fmt.Sprintf("%.0f ms", percentile(page, 0.95)), fmt.Sprintf("%.0f ms plain table", percentile(table, 0.95)))
+
+	// Scrolling through all of them, and how long the page takes to answer clicks, on a processor that is four times slower.
+	p.slow(0, 0, 4)
+	evaluate[any](p, `location.hash = "#/tenants"; 0`)
+	p.until("the rows are there", `document.querySelectorAll("main tbody tr").length >= 100`)
+	const scrolled = `new Promise((done) => {
+		const from = performance.now();
+		let n = 0;
+		const step = () => { window.scrollBy(0, 200); ++n < 400 ? requestAnimationFrame(step) : done(1000 * n / (performance.now() - from)); };
+		requestAnimationFrame(step);
+	})`
+	fps := evaluate[float64](p, scrolled)
+	rows := evaluate[int](p, `document.querySelectorAll("main tbody tr").length`)
+	evaluate[any](p, `{ window.scrollTo(0, 0); const box = document.createElement("table"); box.id = "baseline"; for (let i = 0; i < 2000; i++) { const tr = box.insertRow(); for (let k = 0; k < 11; k++) tr.insertCell().textContent = "cell " + i + " " + k; } document.querySelector("main").replaceChildren(box); 0 }`)
+	row("10,000 tenants: scrolling, rows in the document", fmt.Sprintf("%.0f frames/s, %d", fps, rows), fmt.Sprintf("%.0f frames/s plain table", evaluate[float64](p, scrolled)))
+
+	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(address+"#/tenants"))
+	p.until("the rows are there", `document.querySelectorAll("main tbody tr").length >= 100`)
+	evaluate[any](p, `window.inp = []; new PerformanceObserver((l) => l.getEntries().forEach((e) => e.interactionId && window.inp.push(e.duration))).observe({type: "event", durationThreshold: 16, buffered: false}); 0`)
+	const clicks = 30
+	for i := range clicks {
+		p.do(chromedp.Click(fmt.Sprintf(`(//main//tbody//input[@type="checkbox"])[%d]`, i+1)))
+	}
+	slowest := evaluate[[]float64](p, `new Promise((r) => requestAnimationFrame(() => setTimeout(() => r(window.inp))))`)
+	for len(slowest) < clicks {
+		slowest = append(slowest, 16) // faster than what the browser reports
+	}
+	row("interaction to next paint, CPU 4x slower, p95", fmt.Sprintf("%.0f ms", percentile(slowest, 0.95)), "")
+	p.slow(0, 0, 1)
+
+	// The bytes of what browsers load.
+	for _, asset := range evaluate[[]string](p, `[...document.querySelectorAll("link[rel=stylesheet], script[src]")].map((e) => e.href || e.src)`) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, asset, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept-Encoding", "gzip")
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		row(asset[strings.LastIndex(asset, ".")+1:]+", compressed", fmt.Sprintf("%d bytes", res.ContentLength), "")
+	}
 }

@@ -29,6 +29,15 @@ func TestSession(t *testing.T) {
 	p.press("Sign in")
 	p.until("the page is back with its text", `!document.querySelector(".over") && document.querySelector("input[aria-label=Filter]").value === "tag:overdue"`)
 	p.until("the rows are there", `document.querySelectorAll("main tbody tr").length === 1`)
+
+	// Two minutes before a session ends that nobody uses, the page says so, and a click keeps it.
+	p.show("#/settings")
+	p.do(chromedp.SendKeys("#idle_timeout", "2.1"))
+	p.press("Save")
+	p.text("because nobody uses it")
+	p.axe("session-idle", []int64{360, 1440})
+	p.press("Stay signed in")
+	p.until("the button can be used again", `![...document.querySelectorAll("main .notice button")].some((b) => b.disabled) && !document.querySelector("main .notice.bad")`)
 }
 
 // TestFailures gives answers of each kind: each looks different, says the request's ID, and what passes is tried again.

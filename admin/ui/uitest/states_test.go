@@ -88,7 +88,7 @@ func TestStates(t *testing.T) {
 	runs := 0
 	for _, at := range places {
 		t.Run(at.name, func(t *testing.T) {
-			p := &page{t, p.ctx}
+			p := &page{t: t, ctx: p.ctx}
 			for _, s := range states {
 				p.state(in.Replace(at.hash), s.answers, s.want, at.name+" "+s.name)
 				p.look(at.name+"-"+s.name, s.name == "real")

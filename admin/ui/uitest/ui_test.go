@@ -2,6 +2,7 @@ package uitest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -66,14 +67,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// console starts the program and returns the setup link that it prints.
-func console(t *testing.T, args ...string) (link string) {
+// program is a process of the console.
+type program struct {
+	cmd *exec.Cmd
+	// address is where it answers, and link the link for its first owner, if it wants one.
+	address, link string
+}
+
+// launch starts the program and waits until it says where it answers.
+func launch(t *testing.T, args ...string) *program {
 	t.Helper()
 	bin, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), bin, append([]string{"-addr", "127.0.0.1:0", "-app-addr", "127.0.0.1:0", "-data", t.TempDir()}, args...)...)
+	cmd := exec.CommandContext(t.Context(), bin, append([]string{"-app-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -90,28 +98,46 @@ func console(t *testing.T, args ...string) (link string) {
 	links := make(chan string, 1)
 	go func() {
 		defer close(links)
-		pattern := regexp.MustCompile(`http://\S+/#/setup\S*`)
+		pattern := regexp.MustCompile(`http://\S+/#/setup\S*|^Open (http://\S+) in a browser and sign in`)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			if found := pattern.FindString(lines.Text()); found != "" {
-				links <- found
+			if found := pattern.FindStringSubmatch(lines.Text()); found != nil && len(links) == 0 {
+				links <- cmp.Or(found[1], found[0])
 			}
 		}
 	}()
 	select {
-	case link = <-links:
+	case link := <-links:
+		if link == "" {
+			break
+		}
+		p := &program{cmd: cmd, address: strings.TrimSuffix(originOf(link), "/") + "/"}
+		if strings.Contains(link, "#/setup") {
+			p.link = link
+		}
+		return p
 	case <-time.After(patience):
 	}
-	if link == "" {
+	t.Fatal("the program did not say where it answers")
+	return nil
+}
+
+// console starts the program with data of its own and returns the setup link that it prints.
+func console(t *testing.T, args ...string) (link string) {
+	t.Helper()
+	p := launch(t, append([]string{"-addr", "127.0.0.1:0", "-data", t.TempDir()}, args...)...)
+	if p.link == "" {
 		t.Fatal("the program printed no setup link")
 	}
-	return link
+	return p.link
 }
 
 // page is a tab of a browser of its own, which fails the test for errors in its console and for Content-Security-Policy reports.
 type page struct {
 	t   *testing.T
 	ctx context.Context
+	// quiet says that requests may fail.
+	quiet bool
 }
 
 func open(t *testing.T, theme string) *page {
@@ -121,7 +147,7 @@ func open(t *testing.T, theme string) *page {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WSURLReadTimeout(patience))
 	ctx, end := chromedp.NewContext(alloc)
-	p := &page{t, ctx}
+	p := &page{t: t, ctx: ctx}
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
 	if err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		// Keys go to the page whether or not its window is in front.
@@ -141,7 +167,7 @@ func open(t *testing.T, theme string) *page {
 				return
 			}
 			// The page asks who is signed in; that nobody is, the browser reports as an error.
-			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") {
+			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") && (!p.quiet || !strings.Contains(m.Text, "net::ERR_")) {
 				t.Errorf("in the browser's console: %s %s", m, m.Source)
 			}
 		}

@@ -4,7 +4,7 @@ import { plain } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Field, Page, Waiting } from "../parts";
-import { may, me } from "../session";
+import { may, me, refresh } from "../session";
 import { Facts } from "../table";
 
 interface Console { lifetime?: number; idle_timeout?: number; step_up?: number; second_factor?: boolean; bulk_threshold?: number }
@@ -26,7 +26,7 @@ export function Settings() {
     <Page title="Settings">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
-      {data && (writes ? <Edit shown={data} key={data.version} done={reload} /> : (
+      {data && (writes ? <Edit shown={data} key={data.version} done={() => { reload(); void refresh(); }} /> : (
         <Facts of={[
           ...numbers.map(([k, label, , unit]): [string, string] => [label, plain((data.settings[k] ?? data.defaults[k] ?? 0) / unit)]),
           ["Second factor", (data.settings.second_factor ?? data.defaults.second_factor) ? "every operator needs one" : "as operators like"],

@@ -50,6 +50,11 @@ export function Tenant({ id }: { id: string }) {
   const [verb, setVerb] = useState<(typeof verbs)[number]>();
   const [editing, setEditing] = useState(false);
   const report = useGet<Report>(tab === "database" && wired("reports") && may("analytics.read") ? "analytics/tenant/" + encodeURIComponent(id) : null, { window: "24h" });
+  const live = useLive<Now & { version?: number }>(wired("reports") && may("analytics.read") ? "tenant:" + id : null);
+  const version = live?.data.version;
+  useEffect(() => {
+    if (version && t && version > t.version) record.reload(); // somebody has changed it
+  }, [version]);
   const usable = t ? verbs.filter((v) => offered(v) && v.from.includes(t.status)) : [];
   const asked = route.value.query.get("do");
   useEffect(() => {
