@@ -45,6 +45,7 @@ func mariadb(home string) (*recipe, error) {
 			"--innodb-doublewrite=0",
 			"--sync-binlog=0",
 		},
+		durable: []string{"--innodb-flush-log-at-trx-commit=2"},
 		// What is in the binary log must not be lost in the tables when the
 		// process is killed, so these are written at each commit.
 		primary: []string{"--log-bin=binlog", "--log-slave-updates", "--innodb-flush-log-at-trx-commit=2"},

@@ -46,6 +46,7 @@ func postgres(home string) (*recipe, error) {
 			"-c", "full_page_writes=off",
 			"-c", "dynamic_shared_memory_type=mmap", // in the data folder, which is removed
 		},
+		durable: []string{"-c", "synchronous_commit=on"},
 		primary: []string{"-c", "full_page_writes=on"}, // replicas of replicas need it
 		replica: []string{"-c", "wal_retrieve_retry_interval=100ms"},
 		ports:   []string{"--port="},

@@ -20,6 +20,7 @@ type recipe struct {
 	data    string   // the data folder
 	install []string // the command that makes an empty data folder
 	serve   []string // the server's command, without what follows
+	durable []string // its options for a server whose commits a SIGKILL does not lose
 	primary []string // its options for a server that may have replicas
 	replica []string // its options for a replica
 	ports   []string // its options that end with the number of the port

@@ -73,6 +73,9 @@ type Options struct {
 	// Primary lets the server have replicas; see [StartReplica]. Redis has none.
 	// Default: false.
 	Primary bool
+	// Durable keeps what was committed when the server is killed: each commit is
+	// written, though not forced to the disk. Redis keeps nothing. Default: false.
+	Durable bool
 }
 
 // StartPostgres starts a PostgreSQL server. See [Start].
@@ -158,6 +161,9 @@ func start(ctx context.Context, e Engine, home string, primary *Server, opts Opt
 		return nil, err
 	}
 	install := rec.install
+	if opts.Durable {
+		rec.serve = append(rec.serve, rec.durable...)
+	}
 	if opts.Primary {
 		rec.serve = append(rec.serve, rec.primary...)
 	}

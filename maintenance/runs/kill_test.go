@@ -105,15 +105,15 @@ func TestKilledProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	kills := 5
+	kills := 3
 	if os.Getenv("TENANCY_SOAK") != "" {
 		kills = soakKills()
 	}
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) { killLoop(t, s, kills, nil) })
 }
 
-// The same while the server is restarted now and then, which ends all sessions: tenants
-// whose work was cut off have failed, and are done after a retry.
+// The same while the server is killed and started again now and then: tenants whose work
+// was cut off have failed, and are done after a retry.
 func TestKilledProcessesAndServers(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -140,7 +140,7 @@ func TestKilledProcessesAndServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			server, err := testserver.Start(t.Context(), e, dir, nil)
+			server, err := testserver.Start(t.Context(), e, dir, &testserver.Options{Durable: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,6 +155,7 @@ func TestKilledProcessesAndServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			killLoop(t, s, kills, func() {
+				server.Kill()
 				if err := server.Restart(t.Context()); err != nil {
 					t.Errorf("restarting the server: %v", err)
 				}
@@ -171,8 +172,8 @@ func soakKills() int {
 	return 200
 }
 
-// killLoop kills processes that work on one run, and calls restart after every second one
-// of the first four, and then after every tenth.
+// killLoop kills processes that work on one run, and calls restart, unless it is nil, after
+// every second one of the first four, and then after every tenth.
 func killLoop(t *testing.T, s *tenancytest.Server, kills int, restart func()) {
 	t.Helper()
 	control := s.Tenant(t, "control")
