@@ -19,8 +19,8 @@
 // Of each tenant requests are also counted by the pattern of their route, as [http.ServeMux]
 // says it: see [Reports.Patterns]. [Recorder.Attach] counts memory.
 //
-// [Recorder.Note] and [Recorder.Login] take down activities, with the actor and the request
-// of the context: package middleware's RequestID puts the request there. A [Keeper] rolls
+// [Recorder.Note] and [Recorder.Login] record activities, with the actor and the request of
+// the context: package middleware's RequestID puts the request there. A [Keeper] rolls
 // counts up, removes what is old, and measures databases. Call [SQL.Forget] when a tenant is
 // purged.
 //
@@ -50,12 +50,12 @@
 //   - [Reports.Series], [Reports.Trend], [Reports.Spread], [Reports.Forecast], [Reports.Storage]: over time, and to come
 //   - [Reports.Top], [Reports.Compare], [Reports.ComparePeriods], [Reports.Performance], [Reports.Neighbours]:
 //     tenants beside others, and beside themselves before
-//   - [Reports.Patterns]: which routes; [Reports.Memory]: what of memory
+//   - [Reports.Patterns]: routes; [Reports.Memory]: memory
 //   - [Reports.Months] and the exports: for bills and for other programs
 //   - [Reports.Activities] and [Reports.Logins]: who did what, and who logged in
 //
-// With many tenants, reports of the last hour, day, 7, 30 and 90 days are of sums that the
-// keeper makes ready; the period in the report says up to when they go. See
+// With many tenants, reports of the last hour, day, 7, 30 and 90 days read sums that the
+// keeper prepares; the period in the report says when these sums end. See
 // [SQLOptions.SumsAbove].
 //
 // # Live

@@ -12,7 +12,7 @@ type Figure struct {
 	// Unit is one of the units of this package.
 	Unit   string `json:"unit"`
 	Method Method `json:"method"`
-	// Error is by which share of the value the truth may differ. It is 0 for what was
+	// Error is the relative error: by which share of Value the true value may differ. It is 0 for what was
 	// counted.
 	Error float64 `json:"error"`
 	// MeasuredAt is when the newest part of it was measured.

@@ -18,7 +18,7 @@ type ForecastRequest struct {
 	Name string
 	// Days is how far ahead: up to 90. Default: 30.
 	Days int
-	// Limit, if it is above zero, is a value for each day of which it is asked when it is
+	// Limit, if it is above zero, is a value for each day: the forecast says when it is
 	// reached.
 	Limit float64
 }

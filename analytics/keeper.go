@@ -15,7 +15,7 @@ import (
 type Keepable interface {
 	// Hold runs fn while no other process holds the store. While somebody else does, the
 	// error wraps [tenancy.ErrLimited], and fn does not run. The context of fn ends when
-	// the store is lost; then nothing of the [Upkeep] is written any more.
+	// the lease is lost; from then on the [Upkeep] writes nothing.
 	Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error
 }
 
@@ -26,10 +26,10 @@ type Upkeep interface {
 	RollUp(ctx context.Context) error
 	// Retain removes what is kept no longer.
 	Retain(ctx context.Context) error
-	// Listed takes over a page of the catalog, whose listing began at that time of the
-	// store's clock.
+	// Listed copies a page of the catalog into the tenants' table. The listing began at that
+	// time by the store's clock.
 	Listed(ctx context.Context, page []*tenancy.Tenant, began time.Time) error
-	// ListedAll ends a listing: a tenant that was not in it is in no report any more.
+	// ListedAll ends a listing. Reports leave out tenants that were not in it.
 	ListedAll(ctx context.Context, began time.Time) error
 	// Now returns the store's clock.
 	Now(ctx context.Context) (time.Time, error)
@@ -50,17 +50,17 @@ type KeeperOptions struct {
 	// fiftieth of the time, so many databases may make it older. Default: 15 minutes.
 	// Negative: never.
 	SizeInterval time.Duration
-	// Limits says of which figures it is forecast, once a day, when a tenant reaches its
-	// limit, and under which key of the tenant's limits that is. Default: [DefaultLimits]. An
-	// empty map: of none.
+	// Limits names the figures for which the keeper forecasts, once a day, when a tenant
+	// reaches its limit, each with its key in the tenant's limits. Default: [DefaultLimits].
+	// An empty map: no forecasts.
 	Limits map[string]string
 	// Logger records what goes wrong. Default: [slog.Default], asked each time.
 	Logger *slog.Logger
 }
 
 // Keeper keeps a store: it rolls counts up, removes what is old, compares the tenants'
-// table with the catalog, measures databases, and forecasts when limits are reached. Every instance may run one; one of them works at a
-// time.
+// table with the catalog, measures databases, and forecasts when limits are reached. Every
+// instance may run a keeper; one works at a time.
 type Keeper struct {
 	store   Keepable
 	catalog Lister
@@ -104,7 +104,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// Keep does all that there is to do, once. While another instance does it, the error
+// Keep does everything once. While another instance keeps the store, the error
 // wraps [tenancy.ErrLimited].
 func (k *Keeper) Keep(ctx context.Context) error {
 	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {

@@ -25,7 +25,7 @@ type Live struct {
 	// Instances are all of them, those that are missing, too. Only who may see all
 	// tenants sees them.
 	Instances []LiveInstance `json:"instances,omitempty"`
-	// Application is what was done without a tenant, for who may see all.
+	// Application is work without a tenant. Only the scope of all tenants has it.
 	Application map[string]*Figure `json:"application,omitempty"`
 }
 

@@ -83,8 +83,8 @@ func Waiting(ctx context.Context) (done func()) {
 	return func() { m.wait(time.Since(began)) }
 }
 
-// Transport is a round tripper whose calls are waits of their contexts' requests, until
-// there is an answer's header: see [Waiting].
+// Transport is a round tripper. Until the header of the answer arrives, a call counts as a
+// wait of the request in its context: see [Waiting].
 type Transport struct {
 	// Base does the calls. Default: [http.DefaultTransport].
 	Base http.RoundTripper

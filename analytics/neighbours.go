@@ -38,8 +38,8 @@ type NoisyTenant struct {
 	// Resource is what it took: the statement time of a database server, or the processor
 	// time of an instance.
 	Resource Resource `json:"resource"`
-	// On is the server's or the instance's name. Only who may see all tenants sees the names
-	// of instances.
+	// On is the name of the server or of the instance. Names of instances appear in the
+	// scope of all tenants only.
 	On string `json:"on,omitempty"`
 	// Share is its share of the total, of the tenants of the scope.
 	Share float64 `json:"share"`
@@ -77,8 +77,8 @@ const neighboursNote = "This happened at the same time, which is no proof of a c
 // or of an instance's processor time in the five whole minutes before at, or before the
 // present if at is zero, if others there became slow: at least five of them, or a quarter,
 // had 20 requests or more whose p95 was at least twice that of the 24 hours before. Totals
-// are those of the tenants of the scope; for who may see all, an instance's has in it what
-// belongs to no tenant. What instances did is known for three hours.
+// are sums over the tenants of the scope. In the scope of all tenants the total of an instance
+// includes work that belongs to no tenant. Figures of instances are kept for three hours.
 func (r *Reports) Neighbours(ctx context.Context, scope tenancy.Scope, at time.Time) (*Neighbours, error) {
 	n, err := r.neighbours(ctx, scope, at)
 	return n, tenancy.Wrap("analytics.Reports.Neighbours", "", err)

@@ -55,6 +55,7 @@ func TestNightlyForecasts(t *testing.T) {
 			return nil
 		})
 		for ago := 40; ago > 0 && err == nil; ago-- {
+			partition(t, db, "tenancy_usage_1h", today.Add(-time.Duration(ago)*day))
 			_, err = db.ExecContext(t.Context(), db.Rebind(`INSERT INTO tenancy_usage_1h (tenant_key, bucket, requests) SELECT tenant_key, ?, ? FROM tenancy_usage_tenants WHERE id = 'requests'`),
 				today.Add(-time.Duration(ago)*day).UnixMicro(), 500-5*ago)
 		}

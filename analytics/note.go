@@ -49,7 +49,7 @@ type failures struct {
 	n      int64
 }
 
-// Note takes down something that happened to the context's tenant, or to the application:
+// Note records something that happened to the context's tenant, or to the application:
 // a.Type and a.Description. Who did it and from where is the context's: see
 // [tenancy.ActorFrom]. A text that is too long is cut, and control characters become
 // spaces. What does not fit into memory is counted and dropped.
@@ -57,7 +57,7 @@ func (rec *Recorder) Note(ctx context.Context, a Activity) {
 	rec.note(ctx, Activity{Type: plain(a.Type, maxType), Description: plainRunes(a.Description, maxDescription)})
 }
 
-// Login takes down a login of a user of the context's tenant, or an attempt at one. Of a
+// Login records a login of a user of the context's tenant, or an attempt. Of a
 // tenant's failed ones beyond 60 in a minute only the number is kept.
 func (rec *Recorder) Login(ctx context.Context, l Login) {
 	l.Subject, l.Method, l.Reason = plain(l.Subject, maxSubject), plain(l.Method, maxMethod), plain(l.Reason, maxReason)

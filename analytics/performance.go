@@ -185,24 +185,24 @@ func (r *Reports) Top(ctx context.Context, scope tenancy.Scope, req TopRequest) 
 type MemoryReport struct {
 	// Tenants is what the library can account for: see [Recorder.Attach].
 	Tenants Usage `json:"tenants"`
-	// Instances are the processes, for who may see all tenants.
+	// Instances are the processes. A scope that does not have all tenants has none.
 	Instances []MemoryInstance `json:"instances,omitempty"`
 }
 
-// memoryError is by which share of the value what a source says of its memory may differ
-// from the truth: its tests compare both, and allow twice or half.
+// memoryError is the relative error of the memory that sources report. Their tests allow
+// twice or half of the true value.
 const memoryError = 1.0
 
 // MemoryInstance is the memory of one process.
 type MemoryInstance struct {
 	Name string `json:"name"`
-	// RSS is the resident memory, Heap that of Go's heap, and Remainder what of the first
-	// is not in the second: stacks, the runtime, and what is allocated beside Go.
+	// RSS is the resident memory and Heap the size of Go's heap. Remainder is RSS without
+	// Heap: stacks, the runtime, and memory allocated outside Go.
 	RSS       *Figure `json:"rss"`
 	Heap      *Figure `json:"heap"`
 	Remainder *Figure `json:"remainder"`
-	// Kinds are what the library can account for, by kind; OfHeap is what of the heap is not
-	// in them. They are estimates, and absent unless sources are attached: see
+	// Kinds are the bytes that the library can account for, by kind. OfHeap is the rest of
+	// the heap. Both are estimates, and absent unless sources are attached: see
 	// [Recorder.Attach].
 	Kinds  map[string]*Figure `json:"kinds,omitempty"`
 	OfHeap *Figure            `json:"heap_remainder,omitempty"`

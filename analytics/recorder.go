@@ -140,9 +140,9 @@ const (
 	MemoryApplication = "application"
 )
 
-// Attach lets each flush count the bytes of the sources, and those of bodies in flight, as
-// [MemoryBytes]: a dbpool.Pool, a catalog's cache, sources of the application. Call it
-// before Run.
+// Attach adds sources of memory: a dbpool.Pool, a catalog's cache, sources of the
+// application. Each flush counts their bytes, and the bytes of bodies in flight, as
+// [MemoryBytes]. Call Attach before Run.
 func (rec *Recorder) Attach(sources ...BytesSource) {
 	_ = rec.flushing.take(context.Background()) // which does not end
 	defer rec.flushing.give()

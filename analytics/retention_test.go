@@ -40,10 +40,12 @@ func TestRetention(t *testing.T) {
 				}
 			}
 		}
-		const many = 5200 // more than one step
-		minutes := now.Truncate(time.Minute).Add(-60 * time.Hour)
+		const many = 5200                                         // more than one step
+		minutes := now.Truncate(time.Minute).Add(-80 * time.Hour) // the day's partition is over for long enough
+		partition(t, db, "tenancy_usage_1m", minutes)
 		insert(`INSERT INTO tenancy_usage_1m (tenant_key, bucket, requests)`, many, func(i int) string { return fmt.Sprintf(`(%d, %d, 1)`, 1000+i, minutes.UnixMicro()) })
 		young := now.Truncate(time.Minute).Add(-10 * time.Hour)
+		partition(t, db, "tenancy_usage_1m", young)
 		insert(`INSERT INTO tenancy_usage_1m (tenant_key, bucket, requests)`, 7, func(i int) string { return fmt.Sprintf(`(%d, %d, 1)`, 1000+i, young.UnixMicro()) })
 		insert(`INSERT INTO tenancy_usage_spread (bucket, measure, tenants, median, p90, p99)`, 10, func(i int) string {
 			return fmt.Sprintf(`(%d, 'requests', 1, 1, 1, 1)`, now.Add(-time.Duration(i*20)*day).UnixMicro())

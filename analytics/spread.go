@@ -42,8 +42,8 @@ type SpreadPoint struct {
 const maxSpread = 8 * day
 
 // Spread returns how figures were spread over the tenants of the scope in each hour of the
-// period: up to 90 days for the scope of all tenants, whose hours were added up with those
-// of tenants that are gone since, and up to 8 days for others. Names are those of
+// period: up to 90 days for the scope of all tenants, which includes tenants that have left
+// the catalog since, and up to 8 days for other scopes. Names are those of
 // [SeriesRequest]. The zero period is the last [ReportsOptions.Span].
 func (r *Reports) Spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
 	report, err := r.spread(ctx, scope, names, p)

@@ -34,9 +34,9 @@ type SQLOptions struct {
 	// Logger records rows that cannot be read. Default: [slog.Default], asked
 	// each time.
 	Logger *slog.Logger
-	// SumsAbove is with how many tenants reports of the last 1 h, 24 h, 7, 30 or 90 days read
-	// sums that the keeper makes ready, up to an hour old, instead of adding up. The
-	// report's period says up to when they go. Default: 1,000. Negative: never.
+	// SumsAbove is the number of tenants above which reports of the last 1 h, 24 h, 7, 30 or
+	// 90 days read sums that the keeper prepares, up to an hour old, instead of adding up.
+	// The report's period says when the sums end. Default: 1,000. Negative: never.
 	SumsAbove int
 }
 

@@ -146,7 +146,7 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 	step := rollUps[i]
 	var from time.Time
 	sums := map[int64]*Counts{}
-	err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	one := func(ctx context.Context, tx *sqlx.Tx) error {
 		// Writes that are under way are waited for: the rows of theirs are seen.
 		if _, err := u.s.lockState(ctx, tx, exclusive); err != nil {
 			return err
@@ -170,7 +170,8 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 			return err
 		}
 		return u.rolledUp(ctx, tx, step.to, step.done, from, sums)
-	})
+	}
+	err = u.s.withPartitions(ctx, step.to, func() []time.Time { return []time.Time{from} }, func() error { return u.tx(ctx, one) })
 	if err != nil || !more || step.upTo == "" {
 		return more, err
 	}
@@ -182,6 +183,9 @@ func (u *upkeep) rollUp(ctx context.Context, i int) (more bool, err error) {
 // again meanwhile.
 func (u *upkeep) rollUpLong(ctx context.Context, i int, from time.Time, sums map[int64]*Counts) error {
 	step := rollUps[i]
+	if err := u.s.partition(ctx, step.to, from); err != nil {
+		return err
+	}
 	ranges, err := u.ranges(ctx)
 	if err != nil {
 		return err
@@ -382,6 +386,9 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		return toMicros(done)
 	}
 	never := state.Now
+	if err := u.ahead(ctx, state.Now); err != nil {
+		return err
+	}
 	for _, r := range []struct {
 		table, keys, column string
 		before              int64
@@ -401,6 +408,12 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{"tenancy_activities", "id", "created_at", before(keepActivities, never)},
 		{"tenancy_usage_pulses", "instance", "sent_at", before(time.Minute, never)},
 	} {
+		if partitioned[r.table] != 0 && u.s.dialect == sqlkit.Postgres {
+			if err := u.drop(ctx, r.table, r.before); err != nil {
+				return fmt.Errorf("dropping old partitions of %s: %w", r.table, err)
+			}
+			continue
+		}
 		if err := u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before); err != nil {
 			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
 		}

@@ -26,12 +26,25 @@ func (s *SQL) Write(ctx context.Context, b *Batch) (now time.Time, err error) {
 	// While a roll-up waits for writes, and they for it, none is missed. Writes wait for each
 	// other only if one opens again what was rolled up.
 	for _, how := range []lockMode{share, exclusive} {
-		now, err = s.write(ctx, b, how)
+		err = s.withPartitions(ctx, partsTable, b.minutes, func() (err error) {
+			now, err = s.write(ctx, b, how)
+			return err
+		})
 		if !errors.Is(err, errReopen) {
 			break
 		}
 	}
 	return now, wrap("analytics.SQL.Write", err)
+}
+
+// minutes returns the times of the parts that are not of hours.
+func (b *Batch) minutes() (all []time.Time) {
+	for i := range b.Parts {
+		if !b.Parts[i].Hour {
+			all = append(all, b.Parts[i].Start)
+		}
+	}
+	return all
 }
 
 // lockMode is how the state is locked.

@@ -24,7 +24,7 @@ type Sink interface {
 	Write(ctx context.Context, b *Batch) (now time.Time, err error)
 }
 
-// ErrInDoubt says that a batch may have been written.
+// ErrInDoubt reports that a batch may or may not have been written.
 var ErrInDoubt = errors.New("it is not known whether it was written")
 
 // Batch is what an instance writes in one flush.
@@ -74,7 +74,7 @@ type Instance struct {
 	CPU  time.Duration `json:"cpu_ns"`
 	RSS  int64         `json:"rss"`
 	Heap int64         `json:"heap"`
-	// Memory is what of it the library can account for, by kind: see [Recorder.Attach].
+	// Memory is the memory that the library can account for, by kind: see [Recorder.Attach].
 	Memory map[string]int64 `json:"memory,omitempty"`
 	// Recorded are the columns that the instance counts. A column that nobody counts
 	// has no figure.
@@ -120,8 +120,8 @@ type State struct {
 	Tenants int64 `json:"-"`
 	// Fleet is from when on there are sums of all tenants together.
 	Fleet time.Time `json:"-"`
-	// Sums are the periods of spans of which sums of each tenant are kept ready, by the
-	// length of the span. A small store has none: it adds up.
+	// Sums are the periods of the sums that the keeper prepares for each tenant, by the length
+	// of the span. A small store has none: it adds up when asked.
 	Sums map[time.Duration]Period `json:"-"`
 	// Instances are those that wrote within the last hour.
 	Instances []Instance `json:"instances"`

@@ -54,6 +54,7 @@ func newDecades(t *testing.T, s *tenancytest.Server) *decades {
 	hour := now.Truncate(time.Hour)
 	for i := range 400 {
 		at := hour.Add(-time.Duration(3+random.IntN(24*100)) * time.Hour)
+		partition(t, d.db, "tenancy_usage_1h", at)
 		_, err := d.db.ExecContext(t.Context(), d.db.Rebind(`INSERT INTO tenancy_usage_1h (tenant_key, bucket, requests, in_flight)
 			SELECT tenant_key, ?, ?, ? FROM tenancy_usage_tenants WHERE id = ? AND NOT EXISTS (SELECT 1 FROM (SELECT 1 FROM tenancy_usage_1h h JOIN tenancy_usage_tenants k ON k.tenant_key = h.tenant_key WHERE k.id = ? AND h.bucket = ?) x)`),
 			at.UnixMicro(), 1+random.IntN(1000), random.IntN(50), d.tenants[i%3].ID, d.tenants[i%3].ID, at.UnixMicro())

@@ -77,6 +77,8 @@ const (
 	postgresDeadlock   = "40P01"
 	postgresSerialize  = "40001"
 	postgresTerminated = "57P01" // admin_shutdown
+	postgresCheck      = "23514" // check_violation
+	postgresLock       = "55P03" // lock_not_available
 )
 
 // IsUnique reports whether err is the violation of a unique key.
@@ -116,6 +118,14 @@ func IsNoSession(err error) bool { return mysqlNumber(err) == mysqlNoSession }
 // IsTerminated reports whether err says that the server ended the session on
 // somebody's order.
 func IsTerminated(err error) bool { return sqlState(err) == postgresTerminated }
+
+// IsNoPartition reports whether PostgreSQL has no partition for a row. The error is that of
+// a check that a row does not pass, so ask only of tables without checks.
+func IsNoPartition(err error) bool { return sqlState(err) == postgresCheck }
+
+// IsLockTimeout reports whether a statement ended because PostgreSQL's lock_timeout had
+// passed.
+func IsLockTimeout(err error) bool { return sqlState(err) == postgresLock }
 
 // IsDeadlock reports whether a transaction was ended by the server so that
 // another could go on. Running it again is the answer.

@@ -73,9 +73,18 @@ func (g *ground) load(ctx context.Context) error {
 		return err
 	}
 	fill := func(table string, from, to time.Time, step time.Duration, scale int) error {
-		v, r := fmt.Sprintf(values, "k", "b"), fmt.Sprintf(volume, "k", "b")
-		return g.exec(ctx, fmt.Sprintf(`INSERT INTO %s (tenant_key, bucket, %s) SELECT k, b, %s FROM (SELECT k, b, (%s) * %d AS r FROM generate_series(1001, ?) k, generate_series(?::bigint, ?::bigint, ?::bigint) b) s`,
-			table, columns, v, r, scale), buckets(), 1000+g.tenants, from.UnixMicro(), to.Add(-time.Microsecond).UnixMicro(), step.Microseconds())
+		// A partition at a time, in order of tenants, which is how each was left that is closed.
+		for span := partitionOf(table); from.Before(to); {
+			end := time.UnixMicro(from.UnixMicro() - from.UnixMicro()%span.Microseconds()).Add(span)
+			if end.After(to) {
+				end = to
+			}
+			if err := g.fill(ctx, table, from, end, step, scale); err != nil {
+				return err
+			}
+			from = end
+		}
+		return nil
 	}
 	if err := fill("tenancy_usage_1h", hour.Add(-time.Duration(g.days)*day), hour, time.Hour, 1); err != nil {
 		return err
@@ -89,6 +98,15 @@ func (g *ground) load(ctx context.Context) error {
 	}
 	if err := g.exec(ctx, `INSERT INTO tenancy_activities (activity_key, tenant_key, created_at, activity_type, description, actor_kind, actor_id, address, user_agent, request_id, times)
 		SELECT 'k' || n, 1001 + n % ?, ? - n * 1000000::bigint, 'type-' || n % 7, 'something happened ' || n, 'operator', 'jo', '192.0.2.1', 'agent', 'r' || n, 1 FROM generate_series(1, 500000) n`, g.tenants, now.UnixMicro()); err != nil {
+		return err
+	}
+	// Two hours of the slowest statements: 20 of each tenant and hour, of 100 texts.
+	if err := g.exec(ctx, `INSERT INTO tenancy_usage_texts SELECT n, 'SELECT a FROM table_' || n || ' WHERE b = ?', ? FROM generate_series(1, 100) n`, now.UnixMicro()); err != nil {
+		return err
+	}
+	if err := g.exec(ctx, `INSERT INTO tenancy_usage_statements (tenant_key, bucket, source, fingerprint, revision, calls, errors, total_time, longest)
+		SELECT k, ? - h * 3600000000::bigint, 1, 1 + (k + n) % 100, 1, 100 + n, 0, 5000 * n, (k * 7919 + n * 104729 + h) % 1000000 FROM generate_series(1001, ?) k, generate_series(0, 1) h, generate_series(1, 20) n`,
+		hour.UnixMicro(), 1000+g.tenants); err != nil {
 		return err
 	}
 	// All of them together, as roll-ups would have made it.
@@ -112,6 +130,21 @@ func (g *ground) load(ctx context.Context) error {
 	}
 	row("load", fmt.Sprintf("%d hours, %d days in %v", g.tenants*24*g.days, g.tenants*90, round(time.Since(began))), "")
 	return nil
+}
+
+// partitionOf returns the span of a partition of the table.
+func partitionOf(table string) time.Duration {
+	return map[string]time.Duration{"tenancy_usage_parts": time.Hour, "tenancy_usage_1m": day, "tenancy_usage_1h": 7 * day, "tenancy_usage_1d": 91 * day}[table]
+}
+
+// fill makes the rows of one partition, of all tenants.
+func (g *ground) fill(ctx context.Context, table string, from, to time.Time, step time.Duration, scale int) error {
+	if err := g.exec(ctx, `SELECT tenancy_usage_partition(?, ?)`, table, from.UnixMicro()); err != nil {
+		return err
+	}
+	v, r := fmt.Sprintf(values, "k", "b"), fmt.Sprintf(volume, "k", "b")
+	return g.exec(ctx, fmt.Sprintf(`INSERT INTO %s (tenant_key, bucket, %s) SELECT k, b, %s FROM (SELECT k, b, (%s) * %d AS r FROM generate_series(1001, ?) k, generate_series(?::bigint, ?::bigint, ?::bigint) b) s`,
+		table, columns, v, r, scale), buckets(), 1000+g.tenants, from.UnixMicro(), to.Add(-time.Microsecond).UnixMicro(), step.Microseconds())
 }
 
 // ids are those of all tenants.
@@ -177,6 +210,9 @@ func (g *ground) flushes(ctx context.Context) (err error) {
 		return err
 	}
 	if err := flush("SQLite", lite); err != nil {
+		return err
+	}
+	if err := g.exec(ctx, `SELECT tenancy_usage_partition('tenancy_usage_parts', 0)`); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -102,7 +102,13 @@ func hot(ctx context.Context, engine driver.Engine, dir string) error {
 	if err := statement(ctx, "PostgreSQL", engine, rec, "1.02x, 1 allocation more"); err != nil {
 		return err
 	}
-	return statement(ctx, "SQLite", files, rec, "1.05x, 1 allocation more")
+	if err := statement(ctx, "SQLite", files, rec, "1.05x, 1 allocation more"); err != nil {
+		return err
+	}
+	if err := contended(ctx); err != nil {
+		return err
+	}
+	return weight(ctx)
 }
 
 // statement measures a warm statement without an observer and with one.

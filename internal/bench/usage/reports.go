@@ -3,10 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +21,7 @@ import (
 // rollUps measures the roll-up of an hour of minutes, in which each tenant did something.
 func (g *ground) rollUps(ctx context.Context) error {
 	hour := g.now.Truncate(time.Hour).Add(-time.Hour)
-	v, r := fmt.Sprintf(values, "k", "b"), fmt.Sprintf(volume, "k", "b")
-	if err := g.exec(ctx, fmt.Sprintf(`INSERT INTO tenancy_usage_1m (tenant_key, bucket, %s) SELECT k, b, %s FROM (SELECT k, b, %s AS r FROM generate_series(1001, ?) k, generate_series(?::bigint, ?::bigint, 60000000) b) s`, columns, v, r),
-		buckets(), 1000+g.tenants, hour.UnixMicro(), hour.Add(59*time.Minute).UnixMicro()); err != nil {
+	if err := g.fill(ctx, "tenancy_usage_1m", hour, hour.Add(time.Hour), time.Minute, 1); err != nil {
 		return err
 	}
 	if err := g.exec(ctx, `UPDATE tenancy_usage_state SET value = ? WHERE name = 'hours'`, hour.UnixMicro()); err != nil {
@@ -54,9 +54,9 @@ func (g *ground) rollUp(ctx context.Context) (text string, err error) {
 
 // sizes measures the bytes of a row.
 func (g *ground) sizes(ctx context.Context) error {
-	for _, table := range []string{"tenancy_usage_1h", "tenancy_usage_sums"} {
+	for _, table := range []string{"tenancy_usage_1h", "tenancy_usage_1d", "tenancy_usage_sums"} {
 		var bytes float64
-		if err := g.db.GetContext(ctx, &bytes, `SELECT pg_total_relation_size('`+table+`')::float8 / GREATEST(1, (SELECT COUNT(*) FROM `+table+`))`); err != nil {
+		if err := g.db.GetContext(ctx, &bytes, `SELECT (SELECT SUM(pg_total_relation_size(c.oid)) FROM pg_class c WHERE c.oid = '`+table+`'::regclass OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = '`+table+`'::regclass))::float8 / GREATEST(1, (SELECT COUNT(*) FROM `+table+`))`); err != nil {
 			return err
 		}
 		row("bytes a row of "+table+", with indexes", fmt.Sprintf("%.0f", bytes), "200")
@@ -182,25 +182,33 @@ func (g *ground) exports(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
-	row(fmt.Sprintf("export of %d rows by tenant and hour", lines), fmt.Sprintf("%.0f rows/s", float64(lines)/took.Seconds()), "")
-	lines, began = 0, time.Now()
+	row(fmt.Sprintf("export of %d rows by tenant and hour", lines.n), fmt.Sprintf("%.0f rows/s, heap %d to %d MB", float64(lines.n)/took.Seconds(), lines.least>>20, lines.most>>20), "flat")
+	lines, began = counter{}, time.Now()
 	if err := reports.ExportTenants(ctx, tenancy.AllTenants(), &lines, analytics.FormatCSV, nil); err != nil {
 		return err
 	}
 	took = time.Since(began)
-	row(fmt.Sprintf("export of %d tenants", lines), fmt.Sprintf("%.0f rows/s", float64(lines)/took.Seconds()), "")
+	row(fmt.Sprintf("export of %d tenants", lines.n), fmt.Sprintf("%.0f rows/s", float64(lines.n)/took.Seconds()), "")
 	return nil
 }
 
-// counter counts lines.
-type counter int
+// counter counts lines, and looks at the heap now and then.
+type counter struct {
+	n           int
+	least, most uint64 // bytes of the heap
+}
 
 var _ io.Writer = (*counter)(nil)
 
 func (c *counter) Write(p []byte) (int, error) {
-	for _, b := range p {
-		if b == '\n' {
-			*c++
+	before := c.n
+	c.n += bytes.Count(p, []byte{'\n'})
+	if before/10_000 != c.n/10_000 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if c.most = max(c.most, m.HeapAlloc); c.least == 0 || m.HeapAlloc < c.least {
+			c.least = m.HeapAlloc
 		}
 	}
 	return len(p), nil
@@ -256,6 +264,7 @@ func (g *ground) logs(ctx context.Context) error {
 	for name, query := range map[string]string{
 		"one row for each metric: top 10 of a day":          `SELECT tenant_id, SUM(value) FROM usage_logs WHERE metric_type = 'requests' AND recorded_at >= (SELECT MAX(recorded_at) - INTERVAL '1 day' FROM usage_logs) GROUP BY tenant_id ORDER BY 2 DESC LIMIT 10`,
 		"one row for each metric: sums of a day for a page": `SELECT metric_type, SUM(value) FROM usage_logs WHERE recorded_at >= (SELECT MAX(recorded_at) - INTERVAL '1 day' FROM usage_logs) GROUP BY metric_type`,
+		"one row for each metric: one tenant, by hour":      `SELECT recorded_at, metric_type, value FROM usage_logs WHERE tenant_id = 'tenant-000001' ORDER BY recorded_at`,
 	} {
 		var times []time.Duration
 		for range 5 {
