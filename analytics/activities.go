@@ -69,7 +69,7 @@ func (r *Reports) activities(ctx context.Context, scope tenancy.Scope, req *Acti
 		}
 		us, err := strconv.ParseInt(values[0], 10, 64)
 		if err != nil || strings.ContainsRune(values[1], 0) {
-			return nil, fmt.Errorf("%w: cursor that is none", tenancy.ErrInvalid)
+			return nil, fmt.Errorf("%w: the cursor is not one of this report", tenancy.ErrInvalid)
 		}
 		q.After = &ActivityPosition{time.UnixMicro(us).UTC(), values[1]}
 	}

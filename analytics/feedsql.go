@@ -81,7 +81,7 @@ func (f *SQLFeed) pulses(ctx context.Context) ([]Pulse, error) {
 
 func parsePulse(payload []byte) (p Pulse, err error) {
 	if err = json.Unmarshal(payload, &p); err != nil {
-		err = fmt.Errorf("%w: pulse: %w", tenancy.ErrUnavailable, err)
+		err = fmt.Errorf("%w: reading a pulse: %w", tenancy.ErrUnavailable, err)
 	}
 	return p, err
 }

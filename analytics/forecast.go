@@ -79,7 +79,7 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	}
 	ahead := cmp.Or(req.Days, 30)
 	if err == nil && (m.percentile > 0 || columnInfos[m.column].largest) {
-		err = fmt.Errorf("%w: a forecast of %.60q, want what adds up", tenancy.ErrInvalid, req.Name)
+		err = fmt.Errorf("%w: no forecast of %.60q: want a figure that adds up", tenancy.ErrInvalid, req.Name)
 	}
 	if err == nil && (ahead < 1 || ahead > maxForecast || req.Limit < 0 || math.IsNaN(req.Limit)) {
 		err = fmt.Errorf("%w: a forecast of %d days with the limit %v, want 1 to %d", tenancy.ErrInvalid, ahead, req.Limit, maxForecast)
@@ -105,7 +105,7 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 		return nil, err
 	}
 	if req.Name != FigureStorage && newFigures(state).of(m.column, 0) == nil || req.Name == FigureStorage && r.sizes == nil {
-		f.Refused = "nobody counts this"
+		f.Refused = "no instance counts this figure"
 		return f, nil
 	}
 	values, gaps := daily(known, today)

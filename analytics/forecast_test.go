@@ -105,7 +105,7 @@ func TestForecastRefuses(t *testing.T) {
 		values []float64
 		want   string
 	}{
-		"nothing": {nil, "nobody counts"}, "13 days": {series(13, 0, 1, func(i int) float64 { return float64(i) }), "only 13 days"},
+		"nothing": {nil, "no instance counts"}, "13 days": {series(13, 0, 1, func(i int) float64 { return float64(i) }), "only 13 days"},
 		"gaps": {gaps, "are missing"}, "a constant": {series(60, 0, 1, func(int) float64 { return 100 }), "as yesterday"}, "a random walk": {walk, "as yesterday"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -161,7 +161,7 @@ func loginPosition(after tenancy.Cursor, listing string) (*LoginPosition, error)
 	}
 	n, err := strconv.ParseInt(values[0], 10, 64)
 	if err != nil || strings.ContainsRune(values[1]+values[2], 0) {
-		return nil, fmt.Errorf("%w: cursor that is none", tenancy.ErrInvalid)
+		return nil, fmt.Errorf("%w: the cursor is not one of this report", tenancy.ErrInvalid)
 	}
 	return &LoginPosition{n, tenancy.ID(values[1]), values[2]}, nil
 }

@@ -248,7 +248,7 @@ func (r *Reports) trend(ctx context.Context, scope tenancy.Scope, req *SeriesReq
 	}
 	s, ok := report.Series[req.Names[0]]
 	if !ok {
-		return nil, fmt.Errorf("%w: nobody counts %.60q", tenancy.ErrNotFound, req.Names[0])
+		return nil, fmt.Errorf("%w: no instance counts %.60q", tenancy.ErrNotFound, req.Names[0])
 	}
 	var x, y []float64
 	for _, p := range s.Points[:max(0, len(s.Points)-1)] {

@@ -66,7 +66,7 @@ func array(rows [][]any, column int) (kind string, values any, err error) {
 		case tenancy.Status:
 			return "text", pointers(rows, column, func(v any) string { return string(v.(tenancy.Status)) }), nil
 		default:
-			return "", nil, fmt.Errorf("a column of %T", row[column])
+			return "", nil, fmt.Errorf("a column of type %T, which no array is made of", row[column])
 		}
 	}
 	return "", nil, nil

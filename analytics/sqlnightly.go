@@ -57,7 +57,7 @@ func (u *upkeep) history(ctx context.Context, name string, keys []int64, from, t
 			return err
 		}
 		if !f.isUsage || f.span != 0 || columnInfos[f.column].largest {
-			return fmt.Errorf("%w: a forecast of %.60q, want what adds up", tenancy.ErrInvalid, name)
+			return fmt.Errorf("%w: no forecast of %.60q: want a figure that adds up", tenancy.ErrInvalid, name)
 		}
 		table, column = daysTable.name, `COALESCE(`+f.column.String()+`, 0)`
 	}

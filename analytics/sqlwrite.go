@@ -274,7 +274,7 @@ func (s *SQL) keys(ctx context.Context, tx *sqlx.Tx, b *Batch, now time.Time) (m
 			return nil, err
 		}
 	}
-	return nil, errors.New("rows of tenants vanish")
+	return nil, errors.New("rows of tenants were removed while they were read")
 }
 
 // countColumns are the columns of all tables of counts.
