@@ -101,11 +101,11 @@ func (g *ground) load(ctx context.Context) error {
 		return err
 	}
 	// Two hours of the slowest statements: 20 of each tenant and hour, of 100 texts.
-	if err := g.exec(ctx, `INSERT INTO tenancy_usage_texts SELECT n, 'SELECT a FROM table_' || n || ' WHERE b = ?', ? FROM generate_series(1, 100) n`, now.UnixMicro()); err != nil {
+	if err := g.exec(ctx, `INSERT INTO tenancy_usage_texts SELECT n, 'SELECT a FROM table_' || n || ' WHERE b = ' || chr(63), ?::bigint FROM generate_series(1, 100) n`, now.UnixMicro()); err != nil {
 		return err
 	}
 	if err := g.exec(ctx, `INSERT INTO tenancy_usage_statements (tenant_key, bucket, source, fingerprint, revision, calls, errors, total_time, longest)
-		SELECT k, ? - h * 3600000000::bigint, 1, 1 + (k + n) % 100, 1, 100 + n, 0, 5000 * n, (k * 7919 + n * 104729 + h) % 1000000 FROM generate_series(1001, ?) k, generate_series(0, 1) h, generate_series(1, 20) n`,
+		SELECT k, ?::bigint - h * 3600000000::bigint, 1, 1 + (k + n) % 100, 1, 100 + n, 0, 5000 * n, (k * 7919 + n * 104729 + h) % 1000000 FROM generate_series(1001, ?) k, generate_series(0, 1) h, generate_series(1, 20) n`,
 		hour.UnixMicro(), 1000+g.tenants); err != nil {
 		return err
 	}
