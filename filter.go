@@ -22,7 +22,8 @@ type Filter struct {
 	IDs []ID
 	// Server is the server of the placement, matched exactly.
 	Server string
-	// Text is looked for in slug, name and domains, in any case.
+	// Text holds words, in any case, of which each begins a word of slug, name or domains:
+	// see [Tenant.Words].
 	Text string
 	// CreatedFrom and CreatedBefore bound CreatedAt: from ≤ t < before.
 	CreatedFrom, CreatedBefore time.Time
@@ -51,8 +52,8 @@ type Selector interface {
 	Select(ctx context.Context, f Filter) iter.Seq2[ID, error]
 }
 
-// Sort is the order of a listing. Tenants that are equal in it are in ascending
-// order of ID.
+// Sort is the order of a listing. Tenants that are equal in it are in the order of
+// their IDs, ascending or descending as the listing.
 type Sort string
 
 // The orders of listings. With a hyphen in front, such as "-created", each is
@@ -139,6 +140,9 @@ func (f *Filter) Validate() error {
 		if err := validateText(text.what, text.value, text.most); err != nil {
 			return err
 		}
+	}
+	if err := f.validateWords(); err != nil {
+		return err
 	}
 	if !f.CreatedFrom.IsZero() && !f.CreatedBefore.IsZero() && !f.CreatedFrom.Before(f.CreatedBefore) {
 		return fmt.Errorf("%w: created from %v to %v is no time", ErrInvalid, f.CreatedFrom, f.CreatedBefore)

@@ -38,7 +38,7 @@ func (e *FilterError) Unwrap() error { return ErrInvalid }
 // created, schema, or one of the given fields, each at most once; sort:name and sort:-created
 // give the order. A comma separates values, of which one is enough. Times and numbers
 // may have >, >=, < or <= in front, or be a range such as 1..9, which includes
-// both ends. Other words are looked for in slug, name and domains. What is in double
+// both ends. Other words are [Filter.Text]. What is in double
 // quotes is one word whatever it holds, with a backslash in front of a quote or a
 // backslash. Conditions on given fields are in [Filter.Terms].
 //
@@ -63,6 +63,7 @@ type parser struct {
 	seen   map[string]bool
 	filter Filter
 	words  []string
+	first  int // where the first of them begins
 }
 
 // fail says what is wrong with the word that begins at start.
@@ -101,6 +102,9 @@ func (p *parser) parse() error {
 	if len(p.filter.Text) > maxSearch {
 		return p.fail(0, "it looks for %d bytes of text, want at most %d", len(p.filter.Text), maxSearch)
 	}
+	if err := p.filter.validateWords(); err != nil {
+		return p.fail(p.first, "%s", strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
+	}
 	return nil
 }
 
@@ -123,6 +127,9 @@ func (p *parser) word() error {
 	}
 	if word = strings.TrimSpace(word); word == "" {
 		return p.fail(start, "there is nothing in the quotes")
+	}
+	if len(p.words) == 0 {
+		p.first = start
 	}
 	p.words = append(p.words, word)
 	return nil

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -146,7 +145,6 @@ func (m *Memory) byTenant(p Period) map[tenancy.ID]*Counts {
 
 // matches reports whether the filter selects the record, whatever its terms are.
 func matches(f *tenancy.Filter, t *tenancy.Tenant) bool {
-	text := strings.ToLower(strings.TrimSpace(f.Text))
 	switch {
 	case len(f.Status) > 0 && !slices.Contains(f.Status, t.Status), f.Plan != "" && f.Plan != t.Plan,
 		f.Server != "" && f.Server != t.Placement.Server,
@@ -155,7 +153,7 @@ func matches(f *tenancy.Filter, t *tenancy.Tenant) bool {
 		t.SchemaVersion < f.SchemaFrom, f.SchemaBefore > 0 && t.SchemaVersion >= f.SchemaBefore:
 		return false
 	}
-	return text == "" || strings.Contains(searchText(t), text)
+	return f.MatchesText(t)
 }
 
 func (t *memoryTenant) row() TenantRow {

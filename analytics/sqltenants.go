@@ -40,8 +40,8 @@ func (s *SQL) tenantsWhere(ctx context.Context, q *TenantsQuery, more ...field) 
 	if len(f.Tags) > 0 {
 		c.in(`t.tenant_key IN (SELECT tenant_key FROM tenancy_usage_tags WHERE tag IN (?))`, f.Tags)
 	}
-	if text := strings.ToLower(strings.TrimSpace(f.Text)); text != "" {
-		c.and(`t.search_text LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)+"%")
+	for _, word := range f.Words() {
+		c.and(`t.search_text LIKE ? ESCAPE '!'`, "% "+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(word)+"%")
 	}
 	if !f.CreatedFrom.IsZero() {
 		c.and(`t.created_at >= ?`, f.CreatedFrom.UnixMicro())

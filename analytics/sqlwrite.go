@@ -138,10 +138,8 @@ func (s *SQL) writeInstance(ctx context.Context, tx *sqlx.Tx, i *Instance, now t
 	}})
 }
 
-// searchText is what the filter's text is looked for in.
-func searchText(t *tenancy.Tenant) string {
-	return strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
-}
+// searchText has the words by which the tenant is found, each behind a space.
+func searchText(t *tenancy.Tenant) string { return " " + strings.Join(t.Words(), " ") }
 
 var tenantColumns = []string{
 	"slug", "name", "status", "plan", "server", "database_name", "tags", "limits", "search_text", "created_at", "listed_at", "schema_version", "version",

@@ -54,8 +54,9 @@ type Store interface {
 	// Delete removes the record of that ID and version, with the same errors.
 	Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error
 	// List returns the records that the filter selects in its order, at most
-	// f.Limit. The filter is valid and without terms, its text is in lower case, its
-	// limit positive; [tenancy.Filter.Position] says where to begin.
+	// f.Limit. The filter is valid and without terms, its limit positive;
+	// [tenancy.Filter.Position] says where to begin, and [tenancy.Filter.MatchesText]
+	// what its text selects.
 	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
 }
 

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -60,7 +59,6 @@ func (c *Catalog) facets(ctx context.Context, f tenancy.Filter, totalOnly bool) 
 	if f.Scope != nil && f.Scope.IsZero() {
 		return out, nil
 	}
-	f.Text = strings.ToLower(strings.TrimSpace(f.Text))
 	if s, ok := c.store.(FacetStore); ok {
 		if totalOnly {
 			n, err := s.Count(ctx, f)

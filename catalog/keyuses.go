@@ -94,6 +94,9 @@ func (k *KeyIssuer) Run(ctx context.Context) error {
 }
 
 const (
+	// writeTimeout bounds the last writing, when the context has ended.
+	writeTimeout = 10 * time.Second
+
 	useShards = 16
 	// maxUses is how many keys are noted at a time.
 	maxUses = 100_000

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -37,7 +36,6 @@ func (c *Catalog) list(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant
 	if f.Scope != nil && f.Scope.IsZero() {
 		return nil, nil
 	}
-	f.Text = strings.ToLower(strings.TrimSpace(f.Text))
 	return c.store.List(ctx, f)
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"reflect"
 	"strings"
 	"time"
@@ -29,12 +28,13 @@ const versionTable = "tenancy_catalog_version"
 // sqlStore is the [Store] in a SQL database.
 //
 // Times are kept as microseconds since 1970, because what a driver makes of a
-// timestamp depends on its DSN and the session's time zone. What the text filter
-// looks in is kept in lower case in a column of its own, because the engines
+// timestamp depends on its DSN and the session's time zone. The words that the text
+// filter looks for are in a table of their own, in lower case, because the engines
 // fold case each in their way.
 type sqlStore struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
+	few     int
 }
 
 func newSQLStore(db *sqlx.DB) (*sqlStore, error) {
@@ -45,7 +45,7 @@ func newSQLStore(db *sqlx.DB) (*sqlStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sqlStore{db, dialect}, nil
+	return &sqlStore{db, dialect, few}, nil
 }
 
 // Migrate makes the tables or brings them up to date.
@@ -54,12 +54,11 @@ func (s *sqlStore) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable)
-	return err
+	if _, err := sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable); err != nil {
+		return err
+	}
+	return s.fillWords(ctx)
 }
-
-// writeTimeout bounds a write.
-const writeTimeout = 10 * time.Second
 
 const columns = `id, slug, name, status, server, database_name, plan, limits, settings, guards, tags, schema_version, version, created_at, updated_at`
 
@@ -70,9 +69,9 @@ func (s *sqlStore) Insert(ctx context.Context, t *tenancy.Tenant, within Within)
 	}
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.dialect.Rebind(
-			`INSERT INTO tenancy_tenants (`+columns+`, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			`INSERT INTO tenancy_tenants (`+columns+`, search_text, words_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 			t.ID, t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits, r.settings, r.guards, r.tags,
-			t.SchemaVersion, t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search)
+			t.SchemaVersion, t.Version, t.CreatedAt.UnixMicro(), t.UpdatedAt.UnixMicro(), r.search, t.Version)
 		if err != nil {
 			return exists(err, "ID %q or slug %q", t.ID, t.Slug)
 		}
@@ -91,9 +90,9 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant, within Within
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
-			settings = ?, guards = ?, tags = ?, schema_version = ?, version = ?, updated_at = ?, search_text = ? WHERE id = ? AND version = ?`),
+			settings = ?, guards = ?, tags = ?, schema_version = ?, version = ?, updated_at = ?, search_text = ?, words_version = ? WHERE id = ? AND version = ?`),
 			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
-			r.settings, r.guards, r.tags, t.SchemaVersion, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.ID, t.Version-1)
+			r.settings, r.guards, r.tags, t.SchemaVersion, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.Version, t.ID, t.Version-1)
 		if err != nil {
 			return exists(err, "slug %q", t.Slug)
 		}
@@ -128,24 +127,8 @@ func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64, wit
 
 // tx runs fn in a transaction, and again if the server ended it in favour of
 // another: InnoDB locks the gaps between domains too.
-//
-// Once begun, a write is not cut off by the context: a COMMIT that is may have
-// been carried out.
-func (s *sqlStore) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-	defer cancel()
-	const attempts = 10
-	for range attempts {
-		err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
-		if !sqlkit.IsDeadlock(err) {
-			return err
-		}
-		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
-	}
-	return err
+func (s *sqlStore) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) error {
+	return sqlkit.Write(ctx, s.db, fn)
 }
 
 // oneRow tells why a statement with a version in its condition met no row.
@@ -217,7 +200,7 @@ func newRow(t *tenancy.Tenant) (row, error) {
 	return row{limits, settings, guards, strings.Join(t.Tags, " "), searchText(t)}, nil
 }
 
-// searchText is what the filter's text is looked for in.
+// searchText is where the version of the library without a table of words looks.
 func searchText(t *tenancy.Tenant) string {
 	return strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
 }

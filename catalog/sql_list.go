@@ -3,102 +3,58 @@ package catalog
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// conditions are those of a statement, which all must hold.
-type conditions struct {
-	where []string
-	args  []any
-}
-
-func (c *conditions) and(condition string, args ...any) {
-	c.where, c.args = append(c.where, condition), append(c.args, args...)
-}
-
-// in adds a condition on one of several values, if there are any.
-func in[T any](c *conditions, condition string, values []T) error {
-	if len(values) == 0 {
-		return nil
-	}
-	query, args, err := sqlx.In(condition, values)
-	if err != nil {
-		return err
-	}
-	c.and(query, args...)
-	return nil
-}
-
-// List selects with one statement.
+// List selects with one statement, after another that counts, at most so far, what the
+// conditions select: see [sqlStore.plan].
 func (s *sqlStore) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
-	c := conditions{where: []string{`1 = 1`}}
-	if err := c.filter(&f); err != nil {
-		return nil, err
-	}
-	order, err := s.order(&c, &f)
+	all := conditionsOf(&f)
+	order, err := s.order(&f)
 	if err != nil {
 		return nil, err
 	}
-	return s.query(ctx, order, `SELECT `+columns+` FROM tenancy_tenants WHERE `+strings.Join(c.where, ` AND `)+
-		` ORDER BY `+order+` LIMIT ?`, append(c.args, f.Limit)...)
+	from, where, args, err := s.plan(ctx, all, order)
+	if err != nil {
+		return nil, err
+	}
+	if order.behind != "" {
+		where, args = append(where, order.behind), append(args, order.args...)
+	}
+	return s.query(ctx, order.by, `SELECT `+columns+` FROM `+from+and(where)+` ORDER BY `+order.by+` LIMIT ?`, append(args, f.Limit)...)
 }
 
-// filter adds the conditions of the filter and its scope.
-func (c *conditions) filter(f *tenancy.Filter) error {
-	if f.Plan != "" {
-		c.and(`plan = ?`, f.Plan)
-	}
-	if f.Server != "" {
-		c.and(`server = ?`, f.Server)
-	}
-	if f.Text != "" {
-		c.and(`search_text LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(f.Text)+"%")
-	}
-	if !f.CreatedFrom.IsZero() {
-		c.and(`created_at >= ?`, ceilMicro(f.CreatedFrom))
-	}
-	if !f.CreatedBefore.IsZero() {
-		c.and(`created_at < ?`, ceilMicro(f.CreatedBefore))
-	}
-	if f.SchemaFrom > 0 {
-		c.and(`schema_version >= ?`, f.SchemaFrom)
-	}
-	if f.SchemaBefore > 0 {
-		c.and(`schema_version < ?`, f.SchemaBefore)
-	}
-	const tagged = `id IN (SELECT tenant_id FROM tenancy_tags WHERE tag IN (?))`
-	err := cmp.Or(in(c, `status IN (?)`, f.Status), in(c, `id IN (?)`, f.IDs), in(c, tagged, f.Tags))
-	if f.Scope != nil && !f.Scope.IsAll() {
-		err = cmp.Or(err, in(c, `id IN (?)`, f.Scope.IDs()), in(c, tagged, f.Scope.Tags()))
-	}
-	return err
+// order is the order of a listing and the position at which it goes on.
+type order struct {
+	by     string // for ORDER BY
+	index  string // which has it, as MySQL calls it
+	behind string // the condition of what is behind the cursor, if there is one
+	args   []any
 }
 
-// order returns the order of the filter, and adds the condition that begins behind
-// its cursor.
-func (s *sqlStore) order(c *conditions, f *tenancy.Filter) (string, error) {
+// order returns the order of the filter.
+func (s *sqlStore) order(f *tenancy.Filter) (order, error) {
 	key, id, err := f.Position()
 	if err != nil {
-		return "", err
+		return order{}, err
 	}
 	field, descending := f.Sort.Field()
 	beyond, direction := `>`, ``
 	if descending {
 		beyond, direction = `<`, ` DESC`
 	}
-	if field == tenancy.SortID {
+	if unique := map[tenancy.Sort]string{tenancy.SortID: `PRIMARY`, tenancy.SortSlug: `slug`}; unique[field] != "" {
+		o := order{by: string(field) + direction, index: unique[field]}
 		if id != "" {
-			c.and(`id `+beyond+` ?`, id)
+			o.behind, o.args = string(field)+` `+beyond+` ?`, []any{key}
 		}
-		return `id` + direction, nil
+		return o, nil
 	}
 	column := string(field)
 	var value any = key
@@ -106,7 +62,7 @@ func (s *sqlStore) order(c *conditions, f *tenancy.Filter) (string, error) {
 	case tenancy.SortCreated, tenancy.SortUpdated:
 		column += "_at"
 		if value, err = strconv.ParseInt(cmp.Or(key, "0"), 10, 64); err != nil {
-			return "", fmt.Errorf("%w: cursor: %w", tenancy.ErrInvalid, err)
+			return order{}, fmt.Errorf("%w: cursor: %w", tenancy.ErrInvalid, err)
 		}
 	case tenancy.SortName:
 		if s.dialect == sqlkit.Postgres { // as the others have it
@@ -114,10 +70,15 @@ func (s *sqlStore) order(c *conditions, f *tenancy.Filter) (string, error) {
 		}
 	default:
 	}
-	if id != "" {
-		c.and(fmt.Sprintf(`%s %s= ? AND (%[1]s %[2]s ? OR id > ?)`, column, beyond), value, value, id)
+	o := order{by: column + direction + `, id` + direction, index: `tenancy_tenants_` + string(field)}
+	switch {
+	case id == "":
+	case s.dialect == sqlkit.MySQL: // which finds no index for pairs
+		o.behind, o.args = fmt.Sprintf(`(%s %s ? OR %[1]s = ? AND id %[2]s ?)`, column, beyond), []any{value, value, id}
+	default:
+		o.behind, o.args = fmt.Sprintf(`(%s, id) %s (?, ?)`, column, beyond), []any{value, id}
 	}
-	return column + direction + `, id`, nil
+	return o, nil
 }
 
 // ceilMicro rounds up, because what is stored has been cut to microseconds.
@@ -131,12 +92,21 @@ func ceilMicro(t time.Time) int64 {
 
 // query returns the tenants that the inner query selects, with their domains, in
 // that order, which ends with the ID, in one round trip.
-func (s *sqlStore) query(ctx context.Context, order, inner string, args ...any) (found []*tenancy.Tenant, err error) {
-	rows, err := s.db.QueryContext(ctx, s.dialect.Rebind(
-		`SELECT t.*, d.domain FROM (`+inner+`) t LEFT JOIN tenancy_domains d ON d.tenant_id = t.id ORDER BY `+order+`, d.domain`), args...)
+func (s *sqlStore) query(ctx context.Context, order, inner string, args ...any) ([]*tenancy.Tenant, error) {
+	rows, err := s.db.QueryContext(ctx, s.dialect.Rebind(withDomains(order, inner)), args...)
 	if err != nil {
 		return nil, err
 	}
+	return readTenants(rows)
+}
+
+// withDomains returns the inner query's tenants with a row for each domain.
+func withDomains(order, inner string) string {
+	return `SELECT t.*, d.domain FROM (` + inner + `) t LEFT JOIN tenancy_domains d ON d.tenant_id = t.id ORDER BY ` + order + `, d.domain`
+}
+
+// readTenants reads the rows of [withDomains], and closes them.
+func readTenants(rows *sql.Rows) (found []*tenancy.Tenant, err error) {
 	defer func() { err = cmp.Or(err, rows.Close()) }()
 	for rows.Next() {
 		t, domain, err := scan(rows)

@@ -24,6 +24,7 @@ func nameTables() []nameTable {
 	return []nameTable{
 		{"tenancy_domains", "domain", func(t *tenancy.Tenant) []string { return t.Domains }, "domains"},
 		{"tenancy_tags", "tag", func(t *tenancy.Tenant) []string { return t.Tags }, ""},
+		{"tenancy_words", "word", func(t *tenancy.Tenant) []string { return t.Words() }, ""},
 	}
 }
 
@@ -87,17 +88,25 @@ func (s *sqlStore) insertAllNames(ctx context.Context, tx *sqlx.Tx, t *tenancy.T
 }
 
 func (s *sqlStore) insertNames(ctx context.Context, tx *sqlx.Tx, table nameTable, id tenancy.ID, names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
 	args := make([]any, 0, 2*len(names))
 	for _, name := range names {
 		args = append(args, name, id)
 	}
-	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(names)), ", ")
-	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO `+table.table+` (`+table.column+`, tenant_id) VALUES `+values), args...)
+	err := s.insertPairs(ctx, tx, table.table+` (`+table.column+`, tenant_id)`, args)
 	if table.taken == "" {
 		return err
 	}
 	return exists(err, "one of the %s %q", table.taken, names)
+}
+
+// insertPairs inserts rows of two values, some hundreds at a time: engines bound the
+// number of arguments.
+func (s *sqlStore) insertPairs(ctx context.Context, tx *sqlx.Tx, into string, args []any) error {
+	for some := range slices.Chunk(args, 2*500) {
+		values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(some)/2), ", ")
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`INSERT INTO `+into+` VALUES `+values), some...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

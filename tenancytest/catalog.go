@@ -38,6 +38,7 @@ func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		"AtOnce":          testAtOnce,
 		"List":            testList,
 		"ListFilters":     testListFilters,
+		"ListWords":       testListWords,
 		"ListSorts":       testListSorts,
 		"Select":          testSelect,
 		"RecordsAreOwned": testRecordsAreOwned,
@@ -516,22 +517,24 @@ func testListFilters(t *testing.T, c *catalog.Catalog) {
 		f    tenancy.Filter
 		want []string
 	}{
-		"all":              {tenancy.Filter{}, []string{"a", "b", "c"}},
-		"status":           {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}}, []string{"a", "c"}},
-		"two statuses":     {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive, tenancy.StatusSuspended}}, []string{"a", "b", "c"}},
-		"plan":             {tenancy.Filter{Plan: "gold"}, []string{"a", "b"}},
-		"plan in case":     {tenancy.Filter{Plan: "Gold"}, nil},
-		"slug, domain":     {tenancy.Filter{Text: "ACME"}, []string{"a", "c"}},
-		"name":             {tenancy.Filter{Text: "grÖSSe"}, nil},
-		"name, folded":     {tenancy.Filter{Text: "GRÖßE"}, []string{"a"}},
-		"per cent":         {tenancy.Filter{Text: "0%"}, []string{"a"}},
-		"underscore":       {tenancy.Filter{Text: "r_s"}, []string{"b"}},
-		"backslash":        {tenancy.Filter{Text: `k\s`}, []string{"c"}},
-		"exclamation":      {tenancy.Filter{Text: "h!"}, []string{"c"}},
-		"from":             {tenancy.Filter{CreatedFrom: b.CreatedAt}, []string{"b", "c"}},
-		"from, in between": {tenancy.Filter{CreatedFrom: b.CreatedAt.Add(1)}, []string{"c"}},
-		"before":           {tenancy.Filter{CreatedBefore: b.CreatedAt}, []string{"a"}},
-		"between":          {tenancy.Filter{CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt.Add(1)}, []string{"a", "b"}},
+		"all":               {tenancy.Filter{}, []string{"a", "b", "c"}},
+		"status":            {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}}, []string{"a", "c"}},
+		"two statuses":      {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive, tenancy.StatusSuspended}}, []string{"a", "b", "c"}},
+		"plan":              {tenancy.Filter{Plan: "gold"}, []string{"a", "b"}},
+		"plan in case":      {tenancy.Filter{Plan: "Gold"}, nil},
+		"slug, domain":      {tenancy.Filter{Text: "ACME"}, []string{"a", "c"}},
+		"name":              {tenancy.Filter{Text: "grÖSSe"}, nil},
+		"name, folded":      {tenancy.Filter{Text: "GRÖßE"}, []string{"a"}},
+		"per cent":          {tenancy.Filter{Text: "100%"}, []string{"a"}},
+		"underscore":        {tenancy.Filter{Text: "r_s"}, nil},
+		"two words":         {tenancy.Filter{Text: "und SCO"}, []string{"b"}},
+		"backslash":         {tenancy.Filter{Text: `ba\s`}, []string{"c"}},
+		"label of a domain": {tenancy.Filter{Text: "example"}, []string{"c"}},
+		"inside of a word":  {tenancy.Filter{Text: "cme"}, nil},
+		"from":              {tenancy.Filter{CreatedFrom: b.CreatedAt}, []string{"b", "c"}},
+		"from, in between":  {tenancy.Filter{CreatedFrom: b.CreatedAt.Add(1)}, []string{"c"}},
+		"before":            {tenancy.Filter{CreatedBefore: b.CreatedAt}, []string{"a"}},
+		"between":           {tenancy.Filter{CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt.Add(1)}, []string{"a", "b"}},
 		"all at once": {tenancy.Filter{Status: []tenancy.Status{tenancy.StatusActive}, Plan: "gold", Text: "acme",
 			CreatedFrom: a.CreatedAt, CreatedBefore: b.CreatedAt}, []string{"a"}},
 		"one tag":         {tenancy.Filter{Tags: []string{"pilot"}}, []string{"a", "c"}},
@@ -556,6 +559,51 @@ func testListFilters(t *testing.T, c *catalog.Catalog) {
 	}
 }
 
+// testListWords finds tenants by how words of their slugs, names and domains begin, which
+// follow each change.
+func testListWords(t *testing.T, c *catalog.Catalog) {
+	long := strings.Repeat("ẞ", 200/3) // 198 bytes without an end of a word
+	many := strings.Repeat("a ", 99) + "zz"
+	acme := create(t, c, tenancy.Tenant{ID: "acme", Slug: "acme-north", Name: "Müller & Söhne (ΟΔΟΣ) O’Neil", Domains: []string{"shop.acme.example", "xn--mller-kva.example"}})
+	for id, name := range map[tenancy.ID]string{
+		"emoji": "Go🚀Fast 👩\u200d🚀", "heart": "I \u2764\ufe0f it", "long": long, "many": many, "tokyo": "東京スカイツリー", "cents": "50% off_now C++",
+	} {
+		create(t, c, tenancy.Tenant{ID: id, Slug: "s-" + string(id), Name: name})
+	}
+	wantFound := func(when string, cases map[string]string) {
+		t.Helper()
+		for text, want := range cases {
+			found, err := c.List(t.Context(), tenancy.Filter{Text: text})
+			if got := strings.Join(ids(found), " "); err != nil || got != want {
+				t.Errorf("%s: List of %q: got %q, %v, want %q", when, text, got, err, want)
+			}
+		}
+	}
+	wantFound("made", map[string]string{
+		"acme": "acme", "ACME north": "acme", "acme-n": "acme", "nor": "acme", "orth": "", "north acme": "acme", "acme south": "",
+		"MÜLL söh": "acme", "muller": "", "οδος": "acme", "οδοσ": "acme", "o'ne": "acme", "neil": "acme", "(ΟΔ": "acme",
+		"shop.acme": "acme", "exa": "acme", "hop": "", "mller": "acme", "kva.exam": "acme",
+		"🚀": "emoji", "go": "emoji", "fast🚀": "emoji", "👩": "emoji", "❤": "heart", "❤\ufe0f": "heart",
+		strings.Repeat("ß", 60): "long", long: "long", "ss": "", "zz a": "many", "東": "tokyo", "京": "tokyo", "スカイ": "tokyo", "東スカ": "",
+		"50": "cents", "50%": "cents", "now": "cents", "c++": "cents", "++": "cents", "s tok": "tokyo", "s": "acme cents emoji heart long many tokyo",
+	})
+	for _, text := range []string{"%", "-- _ .", "'", `\`, strings.Repeat("a b c d e f g h i j k l m n o p q ", 2)} {
+		_, err := c.List(t.Context(), tenancy.Filter{Text: text})
+		wantErr(t, fmt.Sprintf("List of %q", text), err, tenancy.ErrInvalid)
+	}
+	if _, err := c.Rename(t.Context(), "acme", "apex-north"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RemoveDomain(t.Context(), "acme", "shop.acme.example"); err != nil {
+		t.Fatal(err)
+	}
+	wantFound("changed", map[string]string{"acme": "", "shop": "", "apex": "acme", "north": "acme", "example": "acme", "müller": "acme"})
+	if err := c.Delete(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantFound("deleted", map[string]string{"apex": "", "müller": "", "s": "cents emoji heart long many tokyo"})
+}
+
 // testListSorts lists in each order, in pages of each size.
 func testListSorts(t *testing.T, c *catalog.Catalog) {
 	var all []*tenancy.Tenant
@@ -577,11 +625,11 @@ func testListSorts(t *testing.T, c *catalog.Catalog) {
 			_, descending := sort.Field()
 			slices.SortFunc(all, func(a, b *tenancy.Tenant) int {
 				order := strings.Compare(sort.Key(a), sort.Key(b))
-				if descending {
-					order = -order
-				}
 				if order == 0 {
 					order = strings.Compare(string(a.ID), string(b.ID))
+				}
+				if descending {
+					return -order
 				}
 				return order
 			})

@@ -162,7 +162,7 @@ func (s *Store) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, 
 	}
 	behind := func(t *tenancy.Tenant) bool { // the cursor
 		at := compare(f.Sort.Key(t), key)
-		return f.After == "" || at > 0 || at == 0 && t.ID > id
+		return f.After == "" || at > 0 || at == 0 && compare(string(t.ID), string(id)) > 0
 	}
 	var found []*tenancy.Tenant
 	for _, t := range s.tenants {
@@ -171,7 +171,7 @@ func (s *Store) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, 
 		}
 	}
 	slices.SortFunc(found, func(a, b *tenancy.Tenant) int {
-		return cmp.Or(compare(f.Sort.Key(a), f.Sort.Key(b)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(compare(f.Sort.Key(a), f.Sort.Key(b)), compare(string(a.ID), string(b.ID)))
 	})
 	return found[:min(f.Limit, len(found))], nil
 }
@@ -224,14 +224,13 @@ func (s *Store) ForgetUses(ctx context.Context, id tenancy.ID, keys []string) er
 }
 
 func selects(f tenancy.Filter, t *tenancy.Tenant) bool {
-	text := strings.ToLower(t.Slug + "\n" + t.Name + "\n" + strings.Join(t.Domains, "\n"))
 	return (len(f.Status) == 0 || slices.Contains(f.Status, t.Status)) &&
 		(len(f.IDs) == 0 || slices.Contains(f.IDs, t.ID)) &&
 		(len(f.Tags) == 0 || tenancy.ByTags(f.Tags...).Includes(t)) &&
 		(f.Scope == nil || f.Scope.Includes(t)) &&
 		(f.Plan == "" || t.Plan == f.Plan) &&
 		(f.Server == "" || t.Placement.Server == f.Server) &&
-		strings.Contains(text, f.Text) &&
+		f.MatchesText(t) &&
 		(f.CreatedFrom.IsZero() || !t.CreatedAt.Before(f.CreatedFrom)) &&
 		(f.CreatedBefore.IsZero() || t.CreatedAt.Before(f.CreatedBefore)) &&
 		t.SchemaVersion >= f.SchemaFrom && (f.SchemaBefore == 0 || t.SchemaVersion < f.SchemaBefore)

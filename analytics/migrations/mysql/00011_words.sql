@@ -1,0 +1,8 @@
+-- +goose Up
+-- Text is looked for at the beginnings of words, which stand behind a space each. Records that
+-- change get theirs from the program.
+UPDATE tenancy_usage_tenants SET search_text = CONCAT(' ', REPLACE(REPLACE(REPLACE(search_text, CHAR(10), ' '), '-', ' '), '.', ' '));
+
+-- +goose Down
+-- The words are of use to the version before, too.
+SELECT 1;
