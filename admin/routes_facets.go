@@ -77,6 +77,9 @@ func (a *Admin) lookup(c *call) error {
 		}
 		add(by.kind.String(), t)
 	}
+	if len(tenancy.Words(text)) == 0 {
+		return c.reply(http.StatusOK, map[string]any{"found": out})
+	}
 	others, err := a.catalog.List(c.ctx(), tenancy.Filter{Text: text, Scope: &c.id.Scope, Sort: tenancy.SortSlug, Limit: maxFound})
 	if err != nil {
 		return err

@@ -87,6 +87,9 @@ type OutboxOptions struct {
 	// Late is how old the oldest event may be that was not delivered before
 	// [Outbox.Check] complains. Default: 1 minute.
 	Late time.Duration
+	// Audit writes the entries of [Outbox.Skip], in its transactions: see [Options.Audit].
+	// Default: none.
+	Audit tenancy.Auditor
 	// Logger records what fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
@@ -132,6 +135,11 @@ func NewOutbox(db *sqlx.DB, opts *OutboxOptions) (*Outbox, error) {
 	var err error
 	if o.leases, err = sqlkit.NewLeases(db, "tenancy_outbox_leases"); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
+	}
+	if o.opts.Audit != nil {
+		if err := tenancy.CheckAuditor(o.opts.Audit, db.DB); err != nil {
+			return nil, tenancy.Wrap(op, "", err)
+		}
 	}
 	if o.dialect, err = sqlkit.FromDriver(db.DriverName()); err != nil {
 		return nil, tenancy.Wrap(op, "", err)

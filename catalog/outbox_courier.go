@@ -30,6 +30,8 @@ const (
 	// marksAtOnce is how many events are delivered before that is written, if the time
 	// of the next look does not come first.
 	marksAtOnce = 100
+	// skipPoll is how often events are looked for that somebody skipped, while any failed.
+	skipPoll = time.Second
 	// mostOverdue is how many calls may lose their place because they do not return.
 	mostOverdue = 1000
 )
@@ -51,6 +53,7 @@ type courier struct {
 	overdue int            // those that are
 	again   bool           // a held line ran out of events in memory
 	loaded  bool
+	asked   time.Time // when events were last looked for that somebody skipped
 	results chan result
 	ended   chan struct{} // nobody takes results any more
 
@@ -177,6 +180,12 @@ func (c *courier) step(ctx context.Context, look, tick bool) (more bool, err err
 	if tick {
 		c.again = false
 		c.hurry(ctx)
+		if time.Since(c.asked) >= skipPoll && c.holdsFailed() {
+			c.asked = time.Now()
+			if err := c.readSkipped(ctx); err != nil {
+				return false, err
+			}
+		}
 		if err := c.readDue(ctx); err != nil {
 			return false, err
 		}
@@ -247,6 +256,16 @@ func (c *courier) hold(l *line, pause time.Duration, problem error) {
 	l.events = l.events[:stay]
 }
 
+// holdsFailed reports whether an event of any line failed and is to be tried again.
+func (c *courier) holdsFailed() bool {
+	for _, l := range c.lines {
+		if l.held && l.attempts > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // hurry takes the places of calls that are beyond their time, and clears memory of
 // events behind slow ones.
 func (c *courier) hurry(ctx context.Context) {
@@ -278,7 +297,7 @@ func (c *courier) flush(ctx context.Context) error {
 		if err := c.box.mark(ctx, tx, "delivered_at", time.Now().UnixMicro(), c.done); err != nil {
 			return err
 		}
-		if err := c.box.mark(ctx, tx, "delivered_at", -1, c.parked); err != nil {
+		if err := c.box.park(ctx, tx, c.parked); err != nil {
 			return err
 		}
 		for l := range c.changed {

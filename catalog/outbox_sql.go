@@ -60,13 +60,22 @@ func (o *Outbox) write(ctx context.Context, lease *sqlkit.Lease, fn func(context
 
 // mark sets a column of the events to a value.
 func (o *Outbox) mark(ctx context.Context, tx *sqlx.Tx, column string, value int64, seqs []int64) error {
+	return o.markWhere(ctx, tx, column, value, seqs, ``)
+}
+
+// park marks that the events wait, except those that somebody skipped meanwhile.
+func (o *Outbox) park(ctx context.Context, tx *sqlx.Tx, seqs []int64) error {
+	return o.markWhere(ctx, tx, "delivered_at", -1, seqs, ` AND delivered_at <= 0`)
+}
+
+func (o *Outbox) markWhere(ctx context.Context, tx *sqlx.Tx, column string, value int64, seqs []int64, and string) error {
 	table := `tenancy_outbox`
 	if o.dialect == sqlkit.MySQL {
 		// By any other way than the key it would lock the gaps that new events want.
 		table += ` FORCE INDEX (PRIMARY)`
 	}
 	for some := range slices.Chunk(seqs, outboxPage) {
-		query, args, err := sqlx.In(`UPDATE `+table+` SET `+column+` = ? WHERE seq IN (?)`, value, some)
+		query, args, err := sqlx.In(`UPDATE `+table+` SET `+column+` = ? WHERE seq IN (?)`+and, value, some)
 		if err != nil {
 			return err
 		}

@@ -139,12 +139,26 @@ func LimitTask(e Editor) tenancy.Task {
 	}
 }
 
+// Locker keeps work apart that must not be done for one tenant at the same time. A
+// *lifecycle.Locks is one.
+type Locker interface {
+	// Lock runs fn while nobody else is in Lock with the tenant. The purpose is what
+	// others see while they wait. The context of fn ends when the lock is lost.
+	Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error
+}
+
 // SeedTask returns the task that seeds tenants' databases with what lifecycle.Options.Seed
-// does for new ones. It takes no parameters.
-func SeedTask(seed func(ctx context.Context, t *tenancy.Tenant) error) tenancy.Task {
+// does for new ones, alone with each tenant: the locks are those of its creation, purge and
+// migrations. Nil locks keep nobody away. It takes no parameters.
+func SeedTask(locks Locker, seed func(ctx context.Context, t *tenancy.Tenant) error) tenancy.Task {
 	return tenancy.Task{
 		Eligible: lives,
-		Do:       func(ctx context.Context, t *tenancy.Tenant, _ tenancy.Attempt) error { return seed(ctx, t) },
+		Do: func(ctx context.Context, t *tenancy.Tenant, _ tenancy.Attempt) error {
+			if locks == nil {
+				return seed(ctx, t)
+			}
+			return locks.Lock(ctx, t.ID, "its seed", func(ctx context.Context) error { return seed(ctx, t) })
+		},
 	}
 }
 

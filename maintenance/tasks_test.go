@@ -85,7 +85,7 @@ func TestTasksRefuse(t *testing.T) {
 			}
 		}
 	}
-	seed := maintenance.SeedTask(func(context.Context, *tenancy.Tenant) error { return nil })
+	seed := maintenance.SeedTask(nil, func(context.Context, *tenancy.Tenant) error { return nil })
 	all["seed"] = seed
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived} {
@@ -111,6 +111,30 @@ func TestTasksRefuse(t *testing.T) {
 	}
 	if err := maintenance.StatusTask(cat, tenancy.StatusInactive).Do(t.Context(), archived, tenancy.Attempt{}); !errors.As(err, &skip) {
 		t.Errorf("an archived tenant: got %v, want it skipped", err)
+	}
+}
+
+// locked is a lock that says what it is for.
+type locked func(id tenancy.ID, purpose string)
+
+func (l locked) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
+	l(id, purpose)
+	defer l(id, "")
+	return fn(ctx)
+}
+
+// A seed is alone with its tenant.
+func TestSeedTaskLocks(t *testing.T) {
+	t.Parallel()
+	var order []string
+	locks := locked(func(id tenancy.ID, purpose string) { order = append(order, string(id)+purpose) })
+	failed := errors.New("no")
+	task := maintenance.SeedTask(locks, func(context.Context, *tenancy.Tenant) error { order = append(order, "seed"); return failed })
+	if err := task.Do(t.Context(), &tenancy.Tenant{ID: "acme "}, tenancy.Attempt{}); !errors.Is(err, failed) {
+		t.Errorf("got %v, want the seed's own error", err)
+	}
+	if want := []string{"acme its seed", "seed", "acme "}; !slices.Equal(order, want) {
+		t.Errorf("got %q, want %q", order, want)
 	}
 }
 

@@ -71,7 +71,7 @@ func newLine(t *testing.T) *line {
 	tasks := runs.Tasks(maintenance.Tasks(app.Catalog))
 	tasks[cli.TaskMigrate], tasks[cli.TaskRollback] = app.Migrator.Task(), app.Migrator.RollbackTask()
 	tasks[cli.TaskMaintenanceOn], tasks[cli.TaskMaintenanceOff] = app.Gate.BeginTask(), app.Gate.EndTask()
-	tasks[cli.TaskSeed] = maintenance.SeedTask(func(_ context.Context, t *tenancy.Tenant) error {
+	tasks[cli.TaskSeed] = maintenance.SeedTask(nil, func(_ context.Context, t *tenancy.Tenant) error {
 		if t.Slug == "rotten" {
 			return errors.New("\x1b[2J gone\r\u202e\a")
 		}
