@@ -92,7 +92,8 @@ type Options struct {
 	ShownSettings []string
 	// Pool has the connections to tenants' databases. Default: none.
 	Pool *dbpool.Pool
-	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks, and "migrate" and "seed". Default: none.
+	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks,
+	// and "migrate", "seed" and "revoke-keys", where the application has them. Default: none.
 	Runs *runs.Runner
 	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
 	BulkThreshold int

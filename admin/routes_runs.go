@@ -51,6 +51,7 @@ var bulkVerbs = []bulkVerb{
 	{"archive", "archive", auth.TenantsArchive, false},
 	{"tag", "tag", auth.TenantsTag, true},
 	{"limits", "limit", auth.TenantsLimits, false},
+	{"revoke-keys", "revoke-keys", auth.TenantsKeys, false},
 	{"maintenance", "maintenance-on", auth.TenantsMaintenance, false},
 	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false},
 }

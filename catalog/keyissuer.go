@@ -110,19 +110,10 @@ func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (
 	var made credential.Key
 	do := &doing{op: "catalog.KeyIssuer.Issue", action: "key.issue"}
 	t, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, at time.Time) error {
-		if spec.TTL < 0 {
-			return fmt.Errorf("%w: TTL %v", tenancy.ErrInvalid, spec.TTL)
+		if err := spec.check(); err != nil {
+			return err
 		}
-		for _, scope := range spec.Scopes {
-			if !credential.IsScope(scope) {
-				return fmt.Errorf("%w: scope %.80q", tenancy.ErrInvalid, scope)
-			}
-		}
-		key := tenancy.APIKey{Name: spec.Name, Scopes: spec.Scopes, Allow: spec.Allow, CreatedAt: at}
-		if spec.TTL > 0 {
-			key.ExpiresAt = at.Add(spec.TTL)
-		}
-		made = k.add(t, key)
+		made = k.add(t, spec.key(at))
 		do.object = made.ID
 		return nil
 	})
@@ -242,9 +233,14 @@ func (k *KeyIssuer) add(t *tenancy.Tenant, key tenancy.APIKey) credential.Key {
 		made = credential.NewKey(k.prefix, t.ID)
 	}
 	key.ID, key.Hash = made.ID, tenancy.DigestOf(made.Text)
+	insertKey(t, key)
+	return made
+}
+
+// insertKey adds a key that is complete, in its place.
+func insertKey(t *tenancy.Tenant, key tenancy.APIKey) {
 	at, _ := slices.BinarySearchFunc(t.Access.Keys, key.ID, func(k tenancy.APIKey, id string) int { return strings.Compare(k.ID, id) })
 	t.Access.Keys = slices.Insert(t.Access.Keys, at, key)
-	return made
 }
 
 // infoOf returns what may be known of a key; of none where there is no tenant.

@@ -36,7 +36,8 @@ func (p *program) runPlan() *cobra.Command {
 		Use:   "plan <task> [tenant]...",
 		Short: "Show which tenants a run would work on, and keep that for \"run start\"",
 		Example: `  tenantctl run plan suspend --where "status:active plan:trial"
-  tenantctl run plan tag --param add=eu --all`,
+  tenantctl run plan tag --param add=eu --all
+  tenantctl run plan revoke-keys --param name=importer --param before=2026-01-31 --all`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			if err := need(p.app.Runner != nil, "runner"); err != nil {

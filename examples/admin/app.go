@@ -127,7 +127,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	}
 	// Work over many tenants.
 	tasks := runs.Tasks(maintenance.Tasks(a.catalog))
-	tasks["migrate"] = a.migrator.Task()
+	tasks["migrate"], tasks["revoke-keys"] = a.migrator.Task(), a.keys.RevokeTask()
 	tasks["maintenance-on"], tasks["maintenance-off"] = a.gate.BeginTask(), a.gate.EndTask()
 	tasks[provision] = tenancy.Task{Do: a.provision}
 	a.server = where

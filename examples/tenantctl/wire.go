@@ -58,6 +58,9 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Audit, err = audit.New(db, nil); err != nil {
 		return nil, err
 	}
+	if app.Outbox, err = catalog.NewOutbox(db, &catalog.OutboxOptions{Audit: app.Audit}); err != nil {
+		return nil, err
+	}
 	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit}); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,7 @@ func tasks(app *cli.App) runs.Tasks {
 	out := runs.Tasks(maintenance.Tasks(app.Catalog))
 	out[cli.TaskMigrate] = app.Migrator.Task()
 	out[cli.TaskRollback] = app.Migrator.RollbackTask()
+	out[cli.TaskRevokeKeys] = app.Keys.RevokeTask()
 	out[cli.TaskMaintenanceOn] = app.Gate.BeginTask()
 	out[cli.TaskMaintenanceOff] = app.Gate.EndTask()
 	return out

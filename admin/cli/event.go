@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/artflow-studio/tenancy"
+)
+
+func (p *program) event() *cobra.Command {
+	return group("event", "Events of changes that could not be delivered", p.eventStuck(), p.eventSkip())
+}
+
+func (p *program) eventStuck() *cobra.Command {
+	return &cobra.Command{
+		Use: "stuck", Short: "List the events that failed, and for which the later events of their tenants wait",
+		Example: "  tenantctl event stuck",
+		Args:    args(cobra.NoArgs),
+		RunE: p.with(func(cmd *cobra.Command, _ []string) error {
+			if err := need(p.app.Outbox != nil, "outbox"); err != nil {
+				return err
+			}
+			all, err := p.app.Outbox.Stuck(cmd.Context())
+			if err != nil {
+				return err
+			}
+			rows := newTable(cmd.OutOrStdout(), "TENANT", "EVENT", "KIND", "ATTEMPTS", "NEXT", "WAITING", "PROBLEM")
+			for _, each := range all {
+				if p.json {
+					if err := writeJSON(cmd, each); err != nil {
+						return err
+					}
+					continue
+				}
+				e := each.Event
+				rows.row(string(e.Tenant), e.ID, e.Kind, fmt.Sprint(each.Attempts), date(each.Next), fmt.Sprint(each.Waiting), harmless(each.Problem))
+			}
+			if p.json {
+				return nil
+			}
+			if len(all) == 0 {
+				return p.say(cmd, "No event is stuck.")
+			}
+			return rows.flush()
+		}),
+	}
+}
+
+func (p *program) eventSkip() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "skip <tenant> <event>", Short: "Give up an event that is stuck, so that the tenant's later events are delivered",
+		Long: `Give up an event that is stuck, so that the tenant's later events are delivered.
+
+The function that refuses it never gets it. It stays in the table of events and goes to the
+stream, if there is one. The audit gets an entry with the reason.`,
+		Example: "  tenantctl event skip acme 01kb7z3v9n2c5x8q1w4e6r7t0y --reason \"billing has it\"",
+		Args:    args(cobra.ExactArgs(2)),
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			if err := need(p.app.Outbox != nil, "outbox"); err != nil {
+				return err
+			}
+			id := tenancy.ID(args[0]) // of a tenant whose record may be gone
+			if t, err := p.find(cmd, args[0]); err == nil {
+				id = t.ID
+			}
+			ctx := cmd.Context()
+			actor := tenancy.ActorFrom(ctx)
+			actor.Reason = reason
+			if err := p.confirm(cmd, "Give up the event "+args[1]+" of tenant "+args[0]+"?", ""); err != nil {
+				return err
+			}
+			if err := p.app.Outbox.Skip(tenancy.WithActor(ctx, actor), id, args[1]); err != nil {
+				return err
+			}
+			if p.json {
+				return writeJSON(cmd, map[string]string{"tenant": string(id), "skipped": args[1]})
+			}
+			return p.say(cmd, "The event %s is skipped.", args[1])
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit")
+	return cmd
+}
