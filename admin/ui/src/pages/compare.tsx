@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../api";
-import type { Reads, SeriesReport } from "../api-types";
+import type { Reads, SeriesReport, Spread } from "../api-types";
 import { Chart, type Line } from "../chart";
 import { useFind } from "../find";
 import { plain } from "../format";
@@ -82,6 +82,7 @@ function useEach<T>(ids: string[], ask: (id: string) => [string, { [name: string
 }
 
 function Overlay({ data, ids, series, figure, mode, window, names }: { data: Comparison; ids: string[]; series: { [id: string]: SeriesReport }; figure: string; mode: (typeof modes)[number]; window: string; names: { [id: string]: string } }) {
+  const spread = useGet<Spread>("analytics/spread", { window: window === "30d" || window === "90d" ? "7d" : window, names: figure }, 60).data;
   const found = ids.map((id) => ({ id, of: whole(series[id], figure), requests: whole(series[id], "requests") })).filter((s) => s.of);
   const first = found[0]?.of;
   if (!first) return <div class="empty">Nothing was counted in this window.</div>;
@@ -102,6 +103,14 @@ function Overlay({ data, ids, series, figure, mode, window, names }: { data: Com
     }),
   }));
   if (mode !== "per request" && median && lines.length < most) lines.push({ name: "median", points: first.times.map(() => (mode === "medians" ? 1 : median)), colour: "control" });
+  // Where the hours of the window are known, so is how the tenant fares that has more than nine of ten.
+  const hours = (spread?.series[figure] ?? []).map((h) => ({ t: +new Date(h.at) / 1000, p90: h.p90 }));
+  const step = first.times.length > 1 ? first.times[1] - first.times[0] : 3600;
+  const p90 = first.times.map((t) => {
+    const hour = hours.find((h) => h.t <= t && t < h.t + 3600);
+    return hour ? hour.p90 * (adds ? step / 3600 : 1) : null;
+  });
+  if (mode === "values" && p90.some((v) => v) && lines.length < most) lines.push({ name: "p90 of all", points: p90, colour: "muted" });
   return <Chart title={words(figure)} unit={unit} window={"last " + window} times={first.times} lines={lines} height={280} />;
 }
 

@@ -67,7 +67,7 @@ export function Maintenance({ path, what, permission }: { path: string; what: st
           ]} />
         </section>
       )}
-      {data && <section><h2>What clients see</h2><Preview of={r} /></section>}
+      {r && <section><h2>What clients read</h2><Preview of={r} /></section>}
       {open === "begin" && <Begin path={path} what={what} was={r ?? undefined} close={close} />}
       {open === "extend" && <Extend path={path} ends={data?.ends_at} close={close} />}
       {open === "drain" && <Drain path={path} close={close} />}
@@ -84,16 +84,15 @@ function windowText(w: MaintenanceWindow): string {
   return [`${when} for ${plain(w.length ?? 0, "seconds")}, ${w.zone || "UTC"}`, bounds].filter(Boolean).join(", ");
 }
 
-/** Preview is in words what the answer says: the page's look is the application's. */
-function Preview({ of }: { of?: Status["record"] }) {
-  if (of?.mode === "read_only") return <p class="muted">Reading works. What would write gets 503 and the message{of.message && <>: “{of.message}”</>}.</p>;
+/** Preview is what the answer says. How a page looks that says it is the application's. */
+function Preview({ of }: { of: { mode: string; message: string; contact: string } }) {
   return (
-    <div class="preview" role="img" aria-label="The page that clients see">
+    <div class="preview">
       <Icon name="wait" />
-      <b>Under maintenance</b>
-      <div>{of?.message || "We will be back soon."}</div>
-      {of?.contact && <div class="muted small">{of.contact}</div>}
-      <div class="muted small">503, with Retry-After</div>
+      <b>{of.mode === "read_only" ? "Read-only" : "Under maintenance"}</b>
+      <div>{of.message || <span class="muted">no message</span>}</div>
+      {of.contact && <div class="muted small">{of.contact}</div>}
+      <div class="muted small">{of.mode === "read_only" ? "Reading works. What would write gets this." : "Each request gets 503, and when to try again."}</div>
     </div>
   );
 }
@@ -144,6 +143,7 @@ function Begin({ path, what, was, close }: { path: string; what: string; was?: N
         <Field label="Contact" hint="Such as an address of your support; clients read it." value={f.contact} onInput={on("contact")} error={form.of("contact")} />
         <Field label="Exempt addresses" hint="Networks such as 203.0.113.0/24 that pass by." value={f.allow} onInput={on("allow")} error={form.of("allow")} />
         <Field label="Exempt paths" hint="Such as /healthz, separated by spaces." value={f.paths} onInput={on("paths")} error={form.of("paths")} />
+        <Preview of={f} />
         <Failure error={form.error} />
         <div class="actions">
           <button type="button" onClick={close}>Cancel</button>

@@ -4,7 +4,7 @@ import { useGet } from "../load";
 import { Failure, Page, Segments, Value, Waiting, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import { may } from "../session";
-import { Table, TenantLink, value } from "../table";
+import { Table, TenantLink, useNames, value } from "../table";
 
 const lists: [keyof Report, string, string][] = [
   ["slowest", "Slowest, by p95", "latency_p95"],
@@ -16,6 +16,7 @@ const lists: [keyof Report, string, string][] = [
 export function Performance() {
   const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
   const { data, error, loading, reload } = useGet<Report>("analytics/performance", { window }, 15);
+  const names = useNames(data?.slowest_statements?.map((s) => s.tenant_id));
   return (
     <Page title="Performance" tools={<Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />}>
       <Noisy />
@@ -32,13 +33,21 @@ export function Performance() {
       {data?.slowest_statements && (
         <section>
           <h2>Slowest statements, last {window}</h2>
-          <Table<Statement> label="Slowest statements" rows={data.slowest_statements} id={(s) => s.tenant_id + s.fingerprint} of={[
-            { title: "Statement", cell: (s) => <code>{s.text}</code> }, { title: "Tenant", cell: (s) => <TenantLink id={s.tenant_id} name={s.tenant_id} tab="performance" /> },
-            value("Longest", (s) => s.longest), value("Calls", (s) => s.calls), value("Errors", (s) => s.errors), value("Time of all", (s) => s.time),
-          ]} />
+          <Statements rows={data.slowest_statements} names={names} />
         </section>
       )}
     </Page>
+  );
+}
+
+/** Statements are the slowest ones, without what was in them. */
+export function Statements({ rows, names }: { rows: Statement[]; names?: ReturnType<typeof useNames> }) {
+  return (
+    <Table<Statement> label="Slowest statements" rows={rows} id={(s) => s.tenant_id + s.fingerprint} empty="No statements were noted in this window." of={[
+      { title: "Statement", wide: true, cell: (s) => <code>{s.text}</code> },
+      names && { title: "Tenant", cell: (s) => <TenantLink id={s.tenant_id} name={names[s.tenant_id]?.name || names[s.tenant_id]?.slug} tab="performance" /> },
+      value("Longest", (s) => s.longest), value("Calls", (s) => s.calls), value("Errors", (s) => s.errors), value("Time of all", (s) => s.time),
+    ]} />
   );
 }
 

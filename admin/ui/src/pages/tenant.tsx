@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
-import type { Reads, SeriesReport, Tenant as TenantRecord } from "../api-types";
+import type { Reads, SeriesReport, Statement, Tenant as TenantRecord } from "../api-types";
 import { useCommands } from "../command";
 import { Chart } from "../chart";
 import { plain, time } from "../format";
@@ -17,11 +17,13 @@ import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
 import { Keys } from "./keys";
 import { Maintenance } from "./maintenance";
+import { Statements } from "./performance";
 import { change, Database, Details, Edit, Limits } from "./record";
 
 interface Report {
   usage: { [name: string]: Figure };
   own?: { [name: string]: Figure };
+  slowest_statements?: Statement[] | null;
   activities: Activity[];
 }
 
@@ -233,6 +235,12 @@ function Usage({ t, performance = false }: { t: TenantRecord; performance?: bool
         })}
       </div>
       {performance && <Routes t={t} period={period} />}
+      {performance && data?.slowest_statements && (
+        <section>
+          <h2>Slowest statements, {said}</h2>
+          <Statements rows={data.slowest_statements} />
+        </section>
+      )}
       {data && (
         <section>
           <h2>All figures, {said}</h2>
