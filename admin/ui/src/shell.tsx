@@ -3,7 +3,7 @@ import { get, now } from "./api";
 import type { Overview } from "./api-types";
 import { commands, type Command } from "./command";
 import { useFind } from "./find";
-import { setZone, time, zone } from "./format";
+import { setZone, tick, time, zone } from "./format";
 import { useForm } from "./gate";
 import { useKeyboard } from "./keyboard";
 import { useGet } from "./load";
@@ -112,7 +112,7 @@ function Badge() {
     case "live":
       return <span class="badge live" role="status"><span class="dot" /> live{f?.instances && missing ? `, ${f.instances - missing} instances of ${f.instances}` : ""}</span>;
     case "stale":
-      return <span class="badge stale" role="status"><span class="dot" /> stale since {time(f?.time)}</span>;
+      return <span class="badge stale" role="status"><span class="dot" /> stale{f && ` since ${tick(+new Date(f.time) / 1000, 60)}`}</span>;
     case "paused":
       return <span class="badge"><span class="dot" /> paused</span>;
     case "connecting":
