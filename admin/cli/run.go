@@ -51,7 +51,7 @@ func (p *program) runPlan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.showPlan(cmd, plan)
+			return p.showPlan(cmd, plan, false)
 		}),
 	}
 	b.flags(cmd)
@@ -59,8 +59,8 @@ func (p *program) runPlan() *cobra.Command {
 	return cmd
 }
 
-// showPlan shows what a plan found.
-func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan) error {
+// showPlan shows what a plan found, and how long it can be started unless it is a dry run.
+func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan, dry bool) error {
 	if p.json {
 		return writeJSON(cmd, plan)
 	}
@@ -85,8 +85,12 @@ func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan) error {
 	case plan.Estimate > 0:
 		estimate = "about " + plan.Estimate.Round(time.Second).String()
 	}
-	if err := pairs(w, "Run", plan.ID, "Task", plan.Task, "State", string(plan.State), "Tenants", fmt.Sprint(plan.Eligible),
-		"Left out", fmt.Sprint(plan.Total-plan.Eligible), "Waves", waves, "Time", estimate, "Start by", date(plan.ExpiresAt)); err != nil {
+	id, state, expires := plan.ID, string(plan.State), date(plan.ExpiresAt)
+	if dry {
+		id, state, expires = "", "", ""
+	}
+	if err := pairs(w, "Run", id, "Task", plan.Task, "State", state, "Tenants", fmt.Sprint(plan.Eligible),
+		"Left out", fmt.Sprint(plan.Total-plan.Eligible), "Waves", waves, "Time", estimate, "Start by", expires); err != nil {
 		return err
 	}
 	if len(plan.LeftOut) > 0 {
@@ -146,7 +150,7 @@ func (p *program) runList() *cobra.Command {
 			rows := newTable(cmd.OutOrStdout(), "RUN", "TASK", "CREATED", "STATE")
 			for _, run := range page {
 				if !p.json {
-					rows.row(run.ID, run.Task, date(run.CreatedAt), fmt.Sprintf("%s, %d/%d", run.State, run.Finished(), run.Total))
+					rows.row(run.ID, run.Task, minute(run.CreatedAt), progress(*run))
 				} else if err := writeJSON(cmd, run); err != nil {
 					return err
 				}
@@ -163,6 +167,14 @@ func (p *program) runList() *cobra.Command {
 	cmd.Flags().StringVar(&task, "task", "", "only runs of this task")
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
 	return cmd
+}
+
+// progress says in a few words how far a run is; of a run that is done, on how many tenants it worked.
+func progress(run runs.Run) string {
+	if run.State == runs.StateDone || run.State == runs.StateFailed {
+		return fmt.Sprintf("%s, %d", run.State, run.Total)
+	}
+	return fmt.Sprintf("%s, %d/%d", run.State, run.Finished(), run.Total)
 }
 
 func (p *program) runShow() *cobra.Command {

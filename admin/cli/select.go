@@ -197,7 +197,7 @@ func (b *bulk) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	if b.dryRun {
-		if err := b.p.showPlan(cmd, plan); err != nil || plan.State != runs.StatePlanned {
+		if err := b.p.showPlan(cmd, plan, plan.State == runs.StatePlanned); err != nil || plan.State != runs.StatePlanned {
 			return err
 		}
 		_, err := r.Cancel(cmd.Context(), plan.ID, "dry run")

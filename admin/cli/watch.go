@@ -46,7 +46,13 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 	if err != nil {
 		return err
 	}
-	return p.ended(cmd, last)
+	run := &last.Run
+	if work { // tenants in hand were finished after the run had stopped
+		if run, err = p.app.Runner.Get(cmd.Context(), id); err != nil {
+			return err
+		}
+	}
+	return p.ended(cmd, *run)
 }
 
 // detached says how to follow a run.
@@ -55,7 +61,7 @@ func (p *program) detached(cmd *cobra.Command, id string) error {
 		return writeJSON(cmd, map[string]string{"run": id, "detached": "true"})
 	}
 	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Detached. Instances of the application go on with the run.\nFollow it: %s run watch %s\n",
-		cmd.Root().Name(), id)
+		again(cmd), id)
 	return err
 }
 
@@ -166,8 +172,7 @@ func (v *lineView) end()              {}
 
 // ended says what became of a run, shows its failures, and returns an error if it is not
 // done.
-func (p *program) ended(cmd *cobra.Command, last runs.Progress) error {
-	run := last.Run
+func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
 	failed := &quietError{fmt.Errorf("the run is %s", run.State)}
 	if p.json {
 		if run.State == runs.StateDone {
@@ -175,7 +180,7 @@ func (p *program) ended(cmd *cobra.Command, last runs.Progress) error {
 		}
 		return failed
 	}
-	w, name := cmd.OutOrStdout(), cmd.Root().Name()
+	w, name := cmd.OutOrStdout(), again(cmd)
 	took := ""
 	if !run.EndedAt.IsZero() {
 		took = fmt.Sprintf(" (%v)", run.EndedAt.Sub(run.StartedAt).Round(10*time.Millisecond))
@@ -194,7 +199,10 @@ func (p *program) ended(cmd *cobra.Command, last runs.Progress) error {
 	case runs.StatePaused:
 		fmt.Fprintf(w, "Paused: %s.\nGo on:  %s run resume %s\n", harmless(run.Reason), name, run.ID)
 	case runs.StateStopped:
-		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again: %s run retry %s\nGo on without them:        %s run resume %s\n", harmless(run.Reason), name, run.ID, name, run.ID)
+		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again: %s run retry %s\n", harmless(run.Reason), name, run.ID)
+		if run.Finished() < run.Total {
+			fmt.Fprintf(w, "Go on without them:        %s run resume %s\n", name, run.ID)
+		}
 	case runs.StateCancelled:
 		fmt.Fprintf(w, "Cancelled: %s.\n", harmless(run.Reason))
 	case runs.StateFailed:
@@ -232,7 +240,7 @@ func (p *program) failures(cmd *cobra.Command, run runs.Run) error {
 		return err
 	}
 	if more := run.Failed - len(page); more > 0 {
-		fmt.Fprintf(cmd.OutOrStdout(), "and %d more: %s run show %s --failed\n", more, cmd.Root().Name(), run.ID)
+		fmt.Fprintf(cmd.OutOrStdout(), "and %d more: %s run show %s --failed\n", more, again(cmd), run.ID)
 	}
 	return nil
 }
