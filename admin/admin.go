@@ -124,6 +124,8 @@ type Admin struct {
 	live    live
 	metrics *metrics // nil: there are none
 	handler http.Handler
+
+	retained time.Time // when Run removed old entries last
 }
 
 // New returns the console's API over the control plane's database and the record of tenants. The caller keeps db. Nil options are
@@ -256,6 +258,7 @@ func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
 	a.lookAtAudit(ctx)
 	a.lookAtPool(time.Now().UTC())
+	a.retain(ctx, time.Now())
 	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)
 	}

@@ -116,12 +116,9 @@ func versionTag(version int64) string { return `"v` + strconv.FormatInt(version,
 // setVersion makes the ETag of the answer that of a record with that version.
 func (c *call) setVersion(version int64) { c.w.Header().Set("ETag", versionTag(version)) }
 
-// ifMatch checks that the client changes the record with this version: 428 without the header, 412 for another version.
+// ifMatch checks that the client changes the record with this version; for another it is 412.
 func (c *call) ifMatch(version int64) error {
 	sent := c.r.Header.Get("If-Match")
-	if sent == "" {
-		return problem.New(problem.Required, fmt.Errorf("%w: no If-Match", tenancy.ErrInvalid))
-	}
 	if !matches(sent, versionTag(version)) {
 		return problem.New(problem.Precondition, fmt.Errorf("%w: If-Match is %.80q, the record has version %d", tenancy.ErrConflict, sent, version))
 	}
@@ -188,6 +185,12 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(d) // a client that went away
 }
 
+// problemName is the last part of the type of the problem that err is.
+func problemName(r *http.Request, err error) string {
+	_, name, _ := strings.Cut(middleware.Describe(r, err).Type, "#")
+	return name
+}
+
 func pointerOf(field string) string {
 	if field == "" {
 		return ""
@@ -204,6 +207,8 @@ func fieldText(e *auth.FieldError) string {
 		return "Your own address is not among those that may come in: you would be locked out."
 	case "locks-out-owners":
 		return "No owner could come in any more."
+	case "not-configured":
+		return "The service is not set up for this."
 	case "range":
 		return "This is too small, too large, or too many."
 	case "unknown":
@@ -235,14 +240,28 @@ func (c *call) after(query string, n int) ([]string, error) {
 	return tenancy.Cursor(text).Values(query, n)
 }
 
-// onlyQuery refuses parameters that the row does not know, and those that are sent twice: a mistyped filter must not select
-// everything.
-func (c *call) onlyQuery(known ...string) error {
+// check refuses what the row does not take: parameters, a body, and a change that does not say of which version.
+func (c *call) check() error {
+	known := strings.Fields(c.row.query)
 	for name, values := range c.r.URL.Query() {
 		if len(values) != 1 || !slices.Contains(known, name) {
 			return problem.New(problem.Validation, fmt.Errorf("%w: parameter %.80q", tenancy.ErrInvalid, name),
 				problem.Field{Pointer: "?", Code: "unknown", Text: "A parameter is unknown or sent twice."})
 		}
+	}
+	if !c.row.changes() {
+		return nil
+	}
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	if text := bytes.TrimSpace(body); !c.row.body && len(text) > 0 && !bytes.Equal(text, []byte("{}")) {
+		return problem.New(problem.Validation, fmt.Errorf("%w: a body of %d bytes", tenancy.ErrInvalid, len(body)),
+			problem.Field{Pointer: "", Code: "unknown", Text: "This takes no body."})
+	}
+	if c.row.match && c.r.Header.Get("If-Match") == "" {
+		return problem.New(problem.Required, fmt.Errorf("%w: no If-Match", tenancy.ErrInvalid))
 	}
 	return nil
 }

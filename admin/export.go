@@ -64,7 +64,7 @@ func (e *exports) leave(operator string) {
 	}
 }
 
-// exported is the media type and the name of an export's file.
+// exported is the media type and the name of an export's file. Without a name it is no file.
 type exported struct {
 	media, name string
 }
@@ -90,16 +90,7 @@ func (a *Admin) export(c *call, as exported, write func(context.Context, *export
 	defer a.exports.leave(c.id.Subject())
 	w := &exportWriter{call: c, as: as, out: http.NewResponseController(c.w), checked: time.Now()}
 	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) })
-	switch {
-	case err != nil && w.begun:
-		a.opts.Logger.WarnContext(c.ctx(), "admin: an export broke off", "path", c.r.URL.Path, "error", err)
-		panic(http.ErrAbortHandler)
-	case err != nil:
-		return err
-	case !w.begun:
-		w.begin()
-	}
-	return nil
+	return w.end(err)
 }
 
 // exportWriter writes an export to its client.
@@ -116,8 +107,25 @@ func (w *exportWriter) begin() {
 	w.begun = true
 	h := w.call.w.Header()
 	h.Set("Content-Type", w.as.media)
-	h.Set("Content-Disposition", `attachment; filename="`+w.as.name+`"`)
+	if w.as.name != "" {
+		h.Set("Content-Disposition", `attachment; filename="`+w.as.name+`"`)
+	}
 	w.call.w.WriteHeader(http.StatusOK)
+}
+
+// end ends the answer. One that failed after its first byte is a broken transfer.
+func (w *exportWriter) end(err error) error {
+	switch {
+	case err != nil && w.begun:
+		c := w.call
+		c.admin.opts.Logger.WarnContext(c.ctx(), "admin: a download broke off", "path", c.r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		return err
+	case !w.begun:
+		w.begin()
+	}
+	return nil
 }
 
 // Write writes a part. It fails once the operator may not read it any more.

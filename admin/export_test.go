@@ -23,6 +23,10 @@ type Row struct {
 	Part            string
 	Own             bool // of the console's own sign-in
 	Machine         bool // for tokens although it has no permission
+	Idempotent      bool
+	Match           bool
+	Body            bool
+	Query           string
 }
 
 // Table returns the rows.
@@ -30,7 +34,7 @@ func (a *Admin) Table() []Row {
 	out := make([]Row, len(a.table))
 	for i := range a.table {
 		r := &a.table[i]
-		out[i] = Row{r.method, r.pattern, r.permission, r.audience == everybody, r.audience == signingIn, r.audience == signedInTo, r.reach == oneOf, r.reach == allOf, r.stepUp, r.action, r.part, r.own, r.machine}
+		out[i] = Row{r.method, r.pattern, r.permission, r.audience == everybody, r.audience == signingIn, r.audience == signedInTo, r.reach == oneOf, r.reach == allOf, r.stepUp, r.action, r.part, r.own, r.machine, r.idempotent, r.match, r.body, r.query}
 	}
 	return out
 }

@@ -223,6 +223,30 @@ func TestIdempotencyKey(t *testing.T) {
 }
 
 // What the operator may not grant, they cannot grant.
+// The answer that is kept for a key has a secret that is shown once. The database alone does not show it.
+func TestKeptAnswersAreEncrypted(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	const key = "9f1d3c0e-7a51-4c5e-8a0e-2f4c8e0b1d77"
+	first := cl.do(t, "POST", "tenants/t-aaa/keys", `{"name":"ci"}`, "Idempotency-Key", key)
+	again := cl.do(t, "POST", "tenants/t-aaa/keys", `{"name":"ci"}`, "Idempotency-Key", key)
+	secret := between(first.body, `"text":"`)
+	if first.code != 201 || again.body != first.body || secret == "" {
+		t.Fatalf("got %d %s and %d %s, want one key", first.code, first.body, again.code, again.body)
+	}
+	var kept []byte
+	if err := c.db.Get(&kept, `SELECT body FROM tenancy_admin_keys`); err != nil {
+		t.Fatal(err)
+	}
+	if len(kept) == 0 || strings.Contains(string(kept), secret[len(secret)-8:]) {
+		t.Errorf("got %q, want it encrypted", kept)
+	}
+	if a := c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants/t-aaa/keys", `{"name":"ci"}`, "Idempotency-Key", key); a.body == first.body {
+		t.Error("another operator with the same key got the first one's answer")
+	}
+}
+
 func TestNobodyGrantsMore(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)

@@ -3,6 +3,9 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
@@ -29,11 +32,25 @@ const (
 	maxKey  = 200
 )
 
-// idempotency keeps the answers to requests with an Idempotency-Key, for each operator, in SQL. Of requests with one key, on all
+// idempotency keeps the answers to requests with an Idempotency-Key, for each operator, encrypted, in SQL. Of requests with one key, on all
 // instances, one is carried out.
 type idempotency struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
+}
+
+// sealed returns the cipher of the answer to a key. Answers may have secrets that are shown once, such as a tenant's API key. What the
+// database has, the digest of who asked and the key, does not open them.
+func sealed(id, key string) (cipher.AEAD, error) {
+	secret, err := hkdf.Key(sha256.New, []byte(key), []byte(id), "tenancy admin answer", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 // kept is the row of a key.
@@ -60,12 +77,16 @@ func (k *idempotency) once(c *call, key string) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), keyRuns/2)
 	defer cancel()
 	id := tenancy.DigestOf(c.id.Subject() + "\n" + key).String()
+	seal, err := sealed(id, key)
+	if err != nil {
+		return err
+	}
 	until, err := k.claim(ctx, id, hash)
 	if err != nil {
 		return err
 	}
 	if until == 0 {
-		return k.repeat(ctx, c, id, hash)
+		return k.repeat(ctx, c, id, hash, seal)
 	}
 	rec := &recorder{header: http.Header{}}
 	outer := c.w
@@ -77,7 +98,7 @@ func (k *idempotency) once(c *call, key string) error {
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyRuns/2)
 	defer cancel()
 	if err == nil && rec.status < 500 {
-		err = k.keep(after, id, until, rec)
+		err = k.keep(after, id, until, rec, seal)
 	} else { // nothing is kept of what failed: it may be sent again
 		k.forget(after, id, until)
 	}
@@ -112,7 +133,7 @@ func (k *idempotency) claim(ctx context.Context, id, hash string) (until int64, 
 }
 
 // repeat answers as the first request with the key was answered.
-func (k *idempotency) repeat(ctx context.Context, c *call, id, hash string) error {
+func (k *idempotency) repeat(ctx context.Context, c *call, id, hash string, seal cipher.AEAD) error {
 	var row kept
 	err := k.db.GetContext(ctx, &row, k.dialect.Rebind(`SELECT request_hash, status, header, body FROM tenancy_admin_keys WHERE id = ?`), id)
 	switch {
@@ -129,19 +150,23 @@ func (k *idempotency) repeat(ctx context.Context, c *call, id, hash string) erro
 	if err := json.Unmarshal([]byte(row.Header), &rec.header); err != nil {
 		return err
 	}
-	rec.body.Write(row.Body)
+	body, err := seal.Open(nil, nil, row.Body, nil)
+	if err != nil {
+		return fmt.Errorf("the answer kept for an Idempotency-Key cannot be read: %w", err)
+	}
+	rec.body.Write(body)
 	rec.send(c.w)
 	return nil
 }
 
 // keep keeps the answer, unless another request has taken the key over.
-func (k *idempotency) keep(ctx context.Context, id string, until int64, rec *recorder) error {
+func (k *idempotency) keep(ctx context.Context, id string, until int64, rec *recorder, seal cipher.AEAD) error {
 	header, err := json.Marshal(rec.header)
 	if err != nil {
 		return err
 	}
 	_, err = k.exec(ctx, `UPDATE tenancy_admin_keys SET status = ?, header = ?, body = ? WHERE id = ? AND status = 0 AND running_until = ?`,
-		rec.status, string(header), rec.body.Bytes(), id, until)
+		rec.status, string(header), seal.Seal(nil, nil, rec.body.Bytes(), nil), id, until)
 	return unavailable(err)
 }
 

@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 
 func (a *Admin) liveRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "live", permission: auth.AnalyticsRead, reach: pageSelf, part: partReports, handle: a.stream},
+		{method: "GET", pattern: "live", permission: auth.AnalyticsRead, reach: pageSelf, query: "topics", part: partReports, handle: a.stream},
 	}
 }
 
@@ -41,7 +43,8 @@ type live struct {
 type frame struct {
 	at   time.Time
 	done chan struct{}
-	data []byte
+	data json.RawMessage
+	rows *liveRows // in place of data: the stream sends the rows that changed
 	err  error
 }
 
@@ -102,7 +105,11 @@ func (l *live) get(ctx context.Context, key string, look func(context.Context) (
 	defer cancel()
 	var v any
 	if v, f.err = look(bounded); f.err == nil {
-		f.data, f.err = json.Marshal(v)
+		if rows, ok := v.(*liveRows); ok {
+			f.rows = rows
+		} else {
+			f.data, f.err = json.Marshal(v)
+		}
 	}
 	if f.err != nil && !isUnavailable(f.err) { // nobody will ask again
 		l.mu.Lock()
@@ -114,27 +121,24 @@ func (l *live) get(ctx context.Context, key string, look func(context.Context) (
 	return f, f.err
 }
 
-// liveFrame is the data of an event.
-type liveFrame struct {
+// liveHead is what a frame has beside its data.
+type liveHead struct {
 	Topic string    `json:"topic"`
 	Time  time.Time `json:"time"`
-	Data  any       `json:"data"`
+	// Instances counts the processes that the feed knows, and Missing names those that are silent. Only who may see all tenants sees them.
+	Instances int      `json:"instances,omitempty"`
+	Missing   []string `json:"missing,omitempty"`
+	// Problem is the name of a problem, in place of data.
+	Problem string `json:"problem,omitempty"`
 }
 
-// stream sends a frame of each topic each second, as server-sent events. It looks at session, role and scope before each frame, and ends
-// when they do not allow it any more. A reader who is slow gets the newest frame when they are ready, and none in between.
+// stream sends a frame of each topic each second, as server-sent events. It looks at session, role, scope and rules about addresses before
+// each frame, and ends when they do not allow it any more. A reader who is slow gets the newest frame when they are ready, and none in
+// between. The first frame has everything, so a reader who comes back needs no Last-Event-ID.
 func (a *Admin) stream(c *call) error {
-	if err := c.onlyQuery("topics"); err != nil {
-		return err
-	}
-	topics, err := a.topicsOf(c.r)
+	topics, err := a.topicsOf(c)
 	if err != nil {
 		return err
-	}
-	for _, t := range topics {
-		if !c.id.Permissions.Has(t.permission) {
-			return fmt.Errorf("%w: topic %.80q", tenancy.ErrForbidden, t.name)
-		}
 	}
 	operator := c.id.Subject()
 	if err := a.live.enter(operator); err != nil {
@@ -142,31 +146,34 @@ func (a *Admin) stream(c *call) error {
 	}
 	defer a.live.leave(operator)
 	out := http.NewResponseController(c.w)
-	started := false
+	sent := map[string]sentRows{}
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
-	for id := c.id; ; {
-		for _, topic := range topics {
-			f, err := a.live.get(c.ctx(), topic.name+" "+viewerKey(id), func(ctx context.Context) (any, error) {
-				data, err := topic.look(ctx, id)
-				return liveFrame{topic.name, time.Now().UTC(), data}, err
-			})
-			if err != nil && !started {
+	for started := false; ; started = true {
+		events := make([][]byte, len(topics))
+		for i, t := range topics {
+			f, err := a.live.get(c.ctx(), viewerKey(c.id)+"\n"+t.key, func(ctx context.Context) (any, error) { return t.look(ctx, c.id) })
+			switch {
+			case c.ctx().Err() != nil:
+				return nil
+			case err != nil && !started:
+				return err
+			case err != nil:
+				f = &frame{at: time.Now(), err: err}
+			}
+			if events[i], err = a.event(c, t, f, sent); err != nil {
 				return err
 			}
-			if !started {
-				h := c.w.Header()
-				h.Set("Content-Type", "text/event-stream")
-				h.Set("X-Accel-Buffering", "no")
-				c.w.WriteHeader(http.StatusOK)
-				started = true
-			}
-			if err != nil { // the database does not answer: the stream stays open, without a figure
-				data, _ := json.Marshal(map[string]string{"topic": topic.name, "problem": "unavailable"})
-				f = &frame{at: time.Now(), data: data}
-			}
-			_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // a writer without deadlines is the application's
-			if _, err := fmt.Fprintf(c.w, "event: %s\nid: %d\ndata: %s\n\n", topic.event, f.at.UnixMilli(), f.data); err != nil {
+		}
+		if !started {
+			h := c.w.Header()
+			h.Set("Content-Type", "text/event-stream")
+			h.Set("X-Accel-Buffering", "no")
+			c.w.WriteHeader(http.StatusOK)
+		}
+		_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // a writer without deadlines is the application's
+		for _, e := range events {
+			if _, err := c.w.Write(e); err != nil {
 				return nil
 			}
 		}
@@ -179,36 +186,60 @@ func (a *Admin) stream(c *call) error {
 		case <-tick.C:
 		}
 		again := &call{admin: a, row: c.row, w: c.w, r: c.r}
-		if err := a.admitStream(again, topics); err != nil {
+		next, err := a.admitStream(again)
+		switch {
+		case isUnavailable(err): // a database that does not answer ends no stream
+		case err != nil:
 			_, _ = fmt.Fprint(c.w, "event: end\ndata: {}\n\n")
 			_ = out.Flush()
 			return nil
-		}
-		if again.id != nil {
-			id = again.id
+		default:
+			c.id, topics = again.id, next
 		}
 	}
 }
 
-// admitStream is admit without counting a request. A database that does not answer ends no stream.
-func (a *Admin) admitStream(c *call, topics []topic) error {
-	id, err := a.auth.Identify(c.r)
-	if isUnavailable(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	c.id = id
-	if id.Session.Stage != auth.StageFull || !id.Permissions.Has(c.row.permission) {
-		return tenancy.ErrForbidden
-	}
-	for _, t := range topics {
-		if !id.Permissions.Has(t.permission) {
-			return tenancy.ErrForbidden
+// event returns the text of a topic's event. sent is what the stream has shown of topics that have rows.
+func (a *Admin) event(c *call, t topic, f *frame, sent map[string]sentRows) ([]byte, error) {
+	head := liveHead{Topic: t.name, Time: f.at.UTC()}
+	if c.id.Scope.IsAll() {
+		for _, i := range a.opts.Reports.Instances() {
+			head.Instances++
+			if i.Missing {
+				head.Missing = append(head.Missing, i.Name)
+			}
 		}
 	}
-	return nil
+	data := f.data
+	var err error
+	switch {
+	case f.err != nil: // the stream stays open, without figures
+		head.Problem = problemName(c.r, f.err)
+	case f.rows != nil:
+		if sent[t.name] == nil {
+			sent[t.name] = sentRows{}
+		}
+		data, err = sent[t.name].changes(f.rows)
+	}
+	text, err2 := json.Marshal(head)
+	if err := cmp.Or(err, err2); err != nil {
+		return nil, err
+	}
+	if data != nil { // shared by all viewers, and not encoded again for each
+		text = slices.Concat(text[:len(text)-1], []byte(`,"data":`), data, []byte("}"))
+	}
+	return fmt.Appendf(nil, "event: %s\nid: %d\ndata: %s\n\n", t.event, f.at.UnixMilli(), text), nil
+}
+
+// admitStream is admit without counting a request. It returns the topics as they are now.
+func (a *Admin) admitStream(c *call) ([]topic, error) {
+	if err := a.identify(c); err != nil {
+		return nil, err
+	}
+	if !c.id.Permissions.Has(c.row.permission) {
+		return nil, tenancy.ErrForbidden
+	}
+	return a.topicsOf(c)
 }
 
 // viewerKey is the same for those who see the same.

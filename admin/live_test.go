@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -123,11 +124,160 @@ func TestTopicsAreInScope(t *testing.T) {
 	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
 	var p planned
 	cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`).into(t, &p)
+	mine := c.view(t, cl, `{"name":"Mine","filter":"tag:eu"}`)
 	other := c.as(t, auth.RoleOperator, tenancy.ByIDs(c.b.ID))
-	for topics, want := range map[string]int{"run:" + p.Plan: 404, "run:none": 404, "run:": 400, "overview,nothing": 400, "now": 400} {
+	for topics, want := range map[string]int{"run:" + p.Plan: 404, "run:none": 404, "run:": 400, "overview,nothing": 400, "now": 400, "overview,run:none": 404,
+		"tenants": 400, "tenants:": 400, "tenants:none": 404, "tenants:ids:": 400, "tenants:ids:t-aaa:A": 400, "tenants:" + mine: 404} {
 		if a := other.do(t, "GET", "live?topics="+topics, ""); a.code != want {
 			t.Errorf("%s: got %d %s, want %d", topics, a.code, a.body, want)
 		}
+	}
+}
+
+// serve answers for the console until the test ends. Streams that are opened afterwards are closed before it.
+func (c *console) serve(t *testing.T) *httptest.Server {
+	server := httptest.NewServer(c.Handler())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// view saves a view and returns its ID.
+func (c *console) view(t *testing.T, cl *client, body string) string {
+	t.Helper()
+	var v struct{ ID string }
+	cl.do(t, "POST", "views", body).into(t, &v)
+	return v.ID
+}
+
+// rowsFrame is a frame of a topic that has rows.
+type rowsFrame struct {
+	Topic   string
+	Problem string
+	Data    struct {
+		Total   int
+		Order   []string
+		Tenants []struct{ ID, Status string }
+	}
+}
+
+// frames calls see with each frame of the topic, until it returns false.
+func (s *stream) frames(t *testing.T, topic string, see func(rowsFrame) bool) {
+	t.Helper()
+	for s.Scan() {
+		text, isData := strings.CutPrefix(s.Text(), "data: ")
+		if !isData {
+			continue
+		}
+		var f rowsFrame
+		if err := json.Unmarshal([]byte(text), &f); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if f.Topic == topic && !see(f) {
+			return
+		}
+	}
+	t.Errorf("%s: the stream ended: %v", topic, s.Err())
+}
+
+// The topic of a view has its tenants, those in the scope alone; later frames have those that changed.
+func TestRowsAreLive(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	third := c.tenant(t, "ccc", "eu")
+	c.keep(t)
+	all := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	scoped := c.as(t, auth.RoleViewer, tenancy.ByTags("eu"))
+	server := c.serve(t)
+	everyone := "tenants:" + c.view(t, all, `{"name":"All","sort":"-slug"}`)
+	ids := "tenants:ids:t-aaa:t-bbb:t-none"
+	all.stream(t, server, everyone).frames(t, everyone, func(f rowsFrame) bool {
+		if got := strings.Join(f.Data.Order, " "); got != "t-ccc t-bbb t-aaa" || f.Data.Total != 3 || len(f.Data.Tenants) != 3 {
+			t.Errorf("got %+v, want all of them, sorted as the view is", f)
+		}
+		return false
+	})
+	scoped.stream(t, server, ids).frames(t, ids, func(f rowsFrame) bool {
+		if got := strings.Join(f.Data.Order, " "); got != "t-aaa" || f.Data.Total != 1 {
+			t.Errorf("got %+v, want the tenant of the scope alone", f)
+		}
+		return false
+	})
+	own := "tenants:" + c.view(t, scoped, `{"name":"Own","filter":"tag:eu"}`)
+	seen := 0
+	scoped.stream(t, server, own).frames(t, own, func(f rowsFrame) bool {
+		seen++
+		switch {
+		case seen == 1:
+			if len(f.Data.Tenants) != 2 || f.Data.Total != 2 {
+				t.Errorf("got %+v, want both of the scope", f)
+				return false
+			}
+			if _, err := c.cat.Edit(t.Context(), third.ID, func(t *tenancy.Tenant) error { t.Tags = nil; return nil }); err != nil {
+				t.Error(err)
+			}
+			return true
+		case len(f.Data.Order) == 2:
+			return true // it was made before the change
+		}
+		if strings.Join(f.Data.Order, " ") != "t-aaa" {
+			t.Errorf("got %+v, want the tenant gone that left the scope", f)
+		}
+		return false
+	})
+}
+
+// What was shown of a row is not sent again until it is another.
+func TestFramesHaveChanges(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	c.keep(t)
+	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	server := c.serve(t)
+	const topic = "tenants:ids:t-aaa:t-bbb"
+	first, quiet, changed := true, false, false
+	cl.stream(t, server, topic).frames(t, topic, func(f rowsFrame) bool {
+		switch {
+		case first:
+			first = false
+		case !quiet && len(f.Data.Tenants) == 0:
+			quiet = true
+			if _, err := c.cat.SetStatus(t.Context(), c.b.ID, tenancy.StatusSuspended); err != nil {
+				t.Error(err)
+			}
+		case quiet && len(f.Data.Tenants) > 0:
+			changed = len(f.Data.Tenants) == 1 && f.Data.Tenants[0].ID == "t-bbb" && f.Data.Tenants[0].Status == "suspended" && len(f.Data.Order) == 2
+			if !changed {
+				t.Errorf("got %+v, want the one that changed", f)
+			}
+			return false
+		}
+		return true
+	})
+	if !changed {
+		t.Error("got no change")
+	}
+}
+
+// A view that is shared no more ends the streams of those who saw it by that.
+func TestViewsThatAreTakenBack(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	owner, viewer := c.as(t, auth.RoleOwner, tenancy.AllTenants()), c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	view := c.view(t, owner, `{"name":"Shared","filter":"tag:eu","shared":true}`)
+	server := c.serve(t)
+	lines := viewer.stream(t, server, "tenants:"+view)
+	took, ended := false, false
+	for lines.Scan() {
+		if !took && strings.HasPrefix(lines.Text(), "data: {\"topic\"") {
+			took = true
+			if a := owner.do(t, "PUT", "views/"+view, `{"name":"Mine","filter":"tag:eu"}`, "If-Match", `"v1"`); a.code != 200 {
+				t.Errorf("got %d %s", a.code, a.body)
+			}
+		}
+		ended = ended || lines.Text() == "event: end"
+	}
+	if !took || !ended {
+		t.Errorf("got taken back %v, ended %v, want the stream to end", took, ended)
 	}
 }
 

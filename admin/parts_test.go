@@ -23,7 +23,7 @@ func TestPartsThatAreNotWired(t *testing.T) {
 		if row.Part == "" {
 			continue
 		}
-		path := strings.NewReplacer("{id}", "t-aaa", "{run}", "none", "{key}", "none", "{server}", "none", "{schedule}", "none").Replace(row.Pattern)
+		path := strings.NewReplacer("{id}", "t-aaa", "{run}", "none", "{entry}", "none", "{key}", "none", "{server}", "none", "{schedule}", "none").Replace(row.Pattern)
 		probe := &client{c: c, cookies: cl.cookies, undocumented: true}
 		if a := probe.do(t, row.Method, path, ""); a.problem() != "not-configured" {
 			t.Errorf("%s %s: got %d %s, want not-configured", row.Method, path, a.code, a.body)

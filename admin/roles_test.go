@@ -25,7 +25,7 @@ var mayDo = map[string]string{
 	"PUT tenants/{id}/tags": "oO", "PUT tenants/{id}/limits": "oO", "PUT tenants/{id}/domains/{domain}": "oO", "DELETE tenants/{id}/domains/{domain}": "oO",
 	"POST tenants/{id}/activate": "soO", "POST tenants/{id}/suspend": "soO", "POST tenants/{id}/block": "soO", "POST tenants/{id}/deactivate": "soO",
 	"POST tenants/{id}/archive": "oO", "POST tenants/{id}/restore": "oO", "POST tenants/{id}/purge": "O",
-	"GET audit": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
+	"GET audit": "soSO", "GET audit/{entry}": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",
 	"GET analytics/trends": "vsoSO", "GET analytics/activities": "soSO", "GET analytics/logins": "soSO",
@@ -93,7 +93,7 @@ func TestRoles(t *testing.T) {
 				if !strings.Contains(row.Pattern, "{id}") && id != "t-aaa" {
 					continue
 				}
-				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{session}", "none", "{key}", "none", "{schedule}", "none", "{server}", "none", "{token}", "none", "{view}", "none", "{invitation}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
+				path := strings.NewReplacer("{id}", id, "{operator}", "nobody", "{run}", "none", "{entry}", "none", "{session}", "none", "{key}", "none", "{schedule}", "none", "{server}", "none", "{token}", "none", "{view}", "none", "{invitation}", "none", "{domain}", "a.example.org").Replace(row.Pattern)
 				if path == "live" || path == "auth/sign-out" || path == "sessions" && row.Method == "DELETE" {
 					path += "?unknown=1" // would go on forever, or end what later rows need; it is admitted and then refused
 				}

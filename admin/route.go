@@ -45,6 +45,11 @@ type route struct {
 	reach      reach
 	stepUp     bool // credentials must have been shown lately
 	idempotent bool // takes an Idempotency-Key
+	match      bool // needs an If-Match
+	body       bool // takes a body; without it, one that says something is refused
+	// query names the parameters, separated by spaces. Others are refused, and those that are sent twice: a mistyped filter must not select
+	// everything.
+	query string
 	// action is what the audit calls it. Rows that change something have one.
 	action string
 	// own rows are of the console's own sign-in. With the application's there are none.
@@ -73,8 +78,8 @@ func (r *route) validate() error {
 		return wrong("a permission, a step-up or tenants without credentials that are checked")
 	case r.changes() && r.action == "":
 		return wrong("no action for the audit")
-	case !r.changes() && r.idempotent:
-		return wrong("a GET with an Idempotency-Key")
+	case !r.changes() && (r.idempotent || r.match || r.body):
+		return wrong("a GET with an Idempotency-Key, an If-Match or a body")
 	case (r.reach == oneOf) != strings.Contains(r.pattern, "{id}"):
 		return wrong("the tenant in the path")
 	}
@@ -86,7 +91,7 @@ func (a *Admin) routes() []route {
 	var all []route
 	for _, group := range []func() []route{
 		a.authRoutes, a.meRoutes, a.passwordRoutes, a.operatorRoutes, a.tokenRoutes, a.ruleRoutes, a.settingRoutes, a.viewRoutes,
-		a.tenantRoutes, a.accessRoutes, a.facetRoutes, a.tenantNowRoutes, a.keyRoutes, a.maintenanceRoutes, a.auditRoutes, a.exportRoutes, a.chainRoutes,
+		a.tenantRoutes, a.accessRoutes, a.facetRoutes, a.tenantNowRoutes, a.keyRoutes, a.maintenanceRoutes, a.auditRoutes, a.verifyRoutes, a.exportRoutes, a.chainRoutes,
 		a.analyticsRoutes, a.seriesRoutes, a.historyRoutes, a.compareRoutes, a.usageRoutes, a.tenantHealthRoutes, a.scheduleRoutes, a.poolRoutes,
 		a.runRoutes, a.liveRoutes, a.healthRoutes, a.documentRoutes,
 	} {

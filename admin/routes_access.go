@@ -16,11 +16,11 @@ import (
 func (a *Admin) accessRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "tenants/{id}/settings", permission: auth.TenantsRead, reach: oneOf, handle: func(c *call) error { return c.replySettings(c.tenant) }},
-		{method: "PATCH", pattern: "tenants/{id}/settings", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.settings", handle: a.changeSettings},
+		{method: "PATCH", pattern: "tenants/{id}/settings", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.settings", handle: a.changeSettings},
 		{method: "GET", pattern: "tenants/{id}/addresses", permission: auth.TenantsRead, reach: oneOf, handle: func(c *call) error { return c.replyAddresses(c.tenant) }},
-		{method: "PUT", pattern: "tenants/{id}/addresses", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.addresses", handle: a.changeAddresses},
+		{method: "PUT", pattern: "tenants/{id}/addresses", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.addresses", handle: a.changeAddresses},
 		{method: "GET", pattern: "tenants/{id}/homepage", permission: auth.TenantsRead, reach: oneOf, handle: func(c *call) error { return c.replyHomepage(c.tenant) }},
-		{method: "PUT", pattern: "tenants/{id}/homepage", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.settings", handle: a.changeHomepage},
+		{method: "PUT", pattern: "tenants/{id}/homepage", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.settings", handle: a.changeHomepage},
 		{method: "POST", pattern: "tenants/{id}/tokens/revoke", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, idempotent: true, action: "tenant.tokens", handle: a.revokeTokens},
 	}
 }

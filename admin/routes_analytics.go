@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,10 +18,10 @@ import (
 func (a *Admin) analyticsRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "analytics/overview", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.overview},
-		{method: "GET", pattern: "analytics/tenants", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.tenantsReport},
+		{method: "GET", pattern: "analytics/tenants", permission: auth.AnalyticsRead, reach: within, query: "filter sort spark limit cursor window from to", part: partReports, handle: a.tenantsReport},
 		{method: "GET", pattern: "analytics/memory", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.memoryReport},
-		{method: "GET", pattern: "analytics/performance", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.performanceReport},
-		{method: "GET", pattern: "analytics/tenant/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.tenantReport},
+		{method: "GET", pattern: "analytics/performance", permission: auth.AnalyticsRead, reach: within, query: "window from to", part: partReports, handle: a.performanceReport},
+		{method: "GET", pattern: "analytics/tenant/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "window from to", part: partReports, handle: a.tenantReport},
 	}
 }
 
@@ -39,9 +40,6 @@ type attention struct {
 }
 
 func (a *Admin) overview(c *call) error {
-	if err := c.onlyQuery(); err != nil {
-		return err
-	}
 	o, err := a.overviewFor(c.ctx(), c.id)
 	if err != nil {
 		return err
@@ -68,9 +66,6 @@ func (a *Admin) overviewFor(ctx context.Context, id *auth.Identity) (*overviewAn
 }
 
 func (a *Admin) tenantReport(c *call) error {
-	if err := c.onlyQuery("window", "from", "to"); err != nil {
-		return err
-	}
 	p, err := c.period()
 	if err != nil {
 		return err
@@ -87,9 +82,6 @@ func (a *Admin) tenantReport(c *call) error {
 
 // tenantsReport is a page of tenants with their usage, sorted and filtered by any figure.
 func (a *Admin) tenantsReport(c *call) error {
-	if err := c.onlyQuery("filter", "sort", "spark", "limit", "cursor", "window", "from", "to"); err != nil {
-		return err
-	}
 	q := c.r.URL.Query()
 	p, err1 := c.period()
 	f, err2 := c.filter(q.Get("filter"), "?filter", analytics.Fields()...)
@@ -108,16 +100,47 @@ func (a *Admin) tenantsReport(c *call) error {
 		}
 	}
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
+	if err == nil {
+		err = a.refresh(c.ctx(), c.id.Scope, page)
+	}
 	if err != nil {
 		return err
 	}
 	return c.reply(http.StatusOK, page)
 }
 
-func (a *Admin) memoryReport(c *call) error {
-	if err := c.onlyQuery(); err != nil {
+// refresh makes the tenants of a page what their records say now: the reports learn of changes within a minute. Those that have left the
+// scope are left out.
+func (a *Admin) refresh(ctx context.Context, scope tenancy.Scope, page *analytics.TenantsPage) error {
+	f := tenancy.Filter{Limit: len(page.Tenants)}
+	for i := range page.Tenants {
+		f.IDs = append(f.IDs, page.Tenants[i].ID)
+	}
+	if len(f.IDs) == 0 {
+		return nil
+	}
+	found, err := a.catalog.List(ctx, f)
+	if err != nil {
 		return err
 	}
+	records := make(map[tenancy.ID]*tenancy.Tenant, len(found))
+	for _, t := range found {
+		records[t.ID] = t
+	}
+	page.Tenants = slices.DeleteFunc(page.Tenants, func(e analytics.TenantEntry) bool {
+		t := records[e.ID]
+		return t != nil && !scope.Includes(t)
+	})
+	for i := range page.Tenants {
+		e := &page.Tenants[i]
+		if t := records[e.ID]; t != nil { // it is nil for one that is purged: its figures are still there
+			e.Slug, e.Name, e.Status, e.Plan, e.Server, e.Tags = t.Slug, t.Name, t.Status, t.Plan, t.Placement.Server, t.Tags
+		}
+	}
+	return nil
+}
+
+func (a *Admin) memoryReport(c *call) error {
 	m, err := a.opts.Reports.Memory(c.ctx(), c.id.Scope)
 	if err != nil {
 		return err
@@ -126,9 +149,6 @@ func (a *Admin) memoryReport(c *call) error {
 }
 
 func (a *Admin) performanceReport(c *call) error {
-	if err := c.onlyQuery("window", "from", "to"); err != nil {
-		return err
-	}
 	p, err := c.period()
 	if err != nil {
 		return err

@@ -9,9 +9,6 @@ import (
 
 // patterns says which routes requests were for, of a tenant or of all tenants of the scope together.
 func (a *Admin) patterns(c *call) error {
-	if err := c.onlyQuery("sort", "limit", "window", "from", "to"); err != nil {
-		return err
-	}
 	p, err1 := c.period()
 	limit, err2 := c.limit()
 	if err := cmp.Or(err1, err2); err != nil {

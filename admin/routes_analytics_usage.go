@@ -15,14 +15,14 @@ import (
 // usageRoutes are the rows about months, routes, how figures are spread, the room that databases take, and who logs in.
 func (a *Admin) usageRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/usage", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.monthsReport},
-		{method: "GET", pattern: "analytics/usage/months/export", permission: auth.AnalyticsExport, reach: within, action: "analytics.export", part: partReports, handle: a.exportMonths},
-		{method: "GET", pattern: "analytics/patterns", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.patterns},
-		{method: "GET", pattern: "analytics/patterns/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.patterns},
-		{method: "GET", pattern: "analytics/spread", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.spreadReport},
-		{method: "GET", pattern: "analytics/storage", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.storageReport},
-		{method: "GET", pattern: "analytics/storage/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.storageReport},
-		{method: "GET", pattern: "analytics/logins/subjects", permission: auth.ActivitiesRead, reach: within, part: partReports, handle: a.loginSubjects},
+		{method: "GET", pattern: "analytics/usage", permission: auth.AnalyticsRead, reach: within, query: "filter from to limit cursor", part: partReports, handle: a.monthsReport},
+		{method: "GET", pattern: "analytics/usage/months/export", permission: auth.AnalyticsExport, reach: within, query: "filter from to format", action: "analytics.export", part: partReports, handle: a.exportMonths},
+		{method: "GET", pattern: "analytics/patterns", permission: auth.AnalyticsRead, reach: within, query: "sort limit window from to", part: partReports, handle: a.patterns},
+		{method: "GET", pattern: "analytics/patterns/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "sort limit window from to", part: partReports, handle: a.patterns},
+		{method: "GET", pattern: "analytics/spread", permission: auth.AnalyticsRead, reach: within, query: "", part: partReports, handle: a.spreadReport},
+		{method: "GET", pattern: "analytics/storage", permission: auth.AnalyticsRead, reach: within, query: "window from to", part: partReports, handle: a.storageReport},
+		{method: "GET", pattern: "analytics/storage/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "window from to", part: partReports, handle: a.storageReport},
+		{method: "GET", pattern: "analytics/logins/subjects", permission: auth.ActivitiesRead, reach: within, query: "tenant subject sort limit cursor window from to", part: partReports, handle: a.loginSubjects},
 	}
 }
 
@@ -48,9 +48,6 @@ func (c *call) months() (*analytics.MonthsRequest, error) {
 
 // monthsReport is a page of tenants with what they used in calendar months.
 func (a *Admin) monthsReport(c *call) error {
-	if err := c.onlyQuery("filter", "from", "to", "limit", "cursor"); err != nil {
-		return err
-	}
 	req, err1 := c.months()
 	limit, err2 := c.limit()
 	if err := cmp.Or(err1, err2); err != nil {
@@ -66,9 +63,6 @@ func (a *Admin) monthsReport(c *call) error {
 
 // exportMonths writes a row for each tenant and month.
 func (a *Admin) exportMonths(c *call) error {
-	if err := c.onlyQuery("filter", "from", "to", "format"); err != nil {
-		return err
-	}
 	req, err1 := c.months()
 	format, as, err2 := c.exportAs("months")
 	if err := cmp.Or(err1, err2); err != nil {
@@ -81,9 +75,6 @@ func (a *Admin) exportMonths(c *call) error {
 
 // storageReport says how much room databases took by day.
 func (a *Admin) storageReport(c *call) error {
-	if err := c.onlyQuery("window", "from", "to"); err != nil {
-		return err
-	}
 	p, err := c.period()
 	if err != nil {
 		return err
@@ -101,9 +92,6 @@ func (a *Admin) storageReport(c *call) error {
 
 // loginSubjects sums up logins by who logged in.
 func (a *Admin) loginSubjects(c *call) error {
-	if err := c.onlyQuery("tenant", "subject", "sort", "limit", "cursor", "window", "from", "to"); err != nil {
-		return err
-	}
 	q := c.r.URL.Query()
 	p, err1 := c.period()
 	id, err2 := a.queriedTenant(c)

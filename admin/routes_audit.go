@@ -17,9 +17,9 @@ import (
 
 func (a *Admin) auditRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "audit", permission: auth.AuditRead, reach: within, part: partAudit, handle: a.listAudit},
-		{method: "GET", pattern: "tenants/{id}/audit", permission: auth.AuditRead, reach: oneOf, part: partAudit, handle: a.listAudit},
-		{method: "POST", pattern: "audit/verify", permission: auth.AuditVerify, reach: allOf, action: "audit.verify", part: partAudit, handle: a.verifyAudit},
+		{method: "GET", pattern: "audit", permission: auth.AuditRead, reach: within, query: "limit cursor action actor tenant result text from before", part: partAudit, handle: a.listAudit},
+		{method: "GET", pattern: "audit/{entry}", permission: auth.AuditRead, reach: within, part: partAudit, handle: a.readEntry},
+		{method: "GET", pattern: "tenants/{id}/audit", permission: auth.AuditRead, reach: oneOf, query: "limit cursor action actor tenant result text from before", part: partAudit, handle: a.listAudit},
 	}
 }
 
@@ -49,52 +49,52 @@ type entryActor struct {
 }
 
 func (a *Admin) listAudit(c *call) error {
-	if err := c.onlyQuery("limit", "cursor", "action", "actor", "tenant", "result", "from", "before"); err != nil {
-		return err
-	}
-	f, query, err := c.auditFilter()
-	if err != nil {
-		return err
-	}
-	limit, err1 := c.limit()
-	last, err2 := c.after(query, 2)
+	f, err1 := c.auditFilter()
+	limit, err2 := c.limit()
 	if err := cmp.Or(err1, err2); err != nil {
 		return err
 	}
-	// A page goes on behind a time and an ID: the entries of that time which come before are read again and left out.
-	lastTime, lastID := time.Time{}, ""
-	if last != nil {
-		if lastTime, err = time.Parse(time.RFC3339Nano, last[0]); err != nil {
-			return fmt.Errorf("%w: cursor", tenancy.ErrInvalid)
-		}
-		lastID = last[1]
-		if end := lastTime.Add(time.Microsecond); f.Before.IsZero() || end.Before(f.Before) {
-			f.Before = end
+	f.After, f.Limit = tenancy.Cursor(c.r.URL.Query().Get("cursor")), limit+1
+	if f.After != "" {
+		if _, _, err := f.Position(); err != nil {
+			return err
 		}
 	}
 	out, names := []entry{}, map[string]string{}
 	next := tenancy.Cursor("")
+	var last tenancy.Entry
 	for e, err := range a.opts.Audit.Entries(c.ctx(), f) {
 		if err != nil {
 			return err
 		}
-		if e.Time.Equal(lastTime) && e.ID >= lastID {
-			continue
-		}
 		if len(out) == limit {
-			last := out[len(out)-1]
-			next = tenancy.NewCursor(query, last.Time.UTC().Format(time.RFC3339Nano), last.ID)
+			next = f.Next(last)
 			break
 		}
-		out = append(out, a.entryOf(c, &e, names))
+		out, last = append(out, a.entryOf(c, &e, names)), e
 	}
 	return c.reply(http.StatusOK, map[string]any{"entries": out, "next": next})
 }
 
-// auditFilter reads the filter of a list, and returns its text for cursors. Its scope is the operator's.
-func (c *call) auditFilter() (audit.Filter, string, error) {
+// readEntry answers with one entry. One that is about a tenant outside of the scope is not found.
+func (a *Admin) readEntry(c *call) error {
+	id := c.r.PathValue("entry")
+	if tenancy.ID(id).Validate() != nil {
+		return fmt.Errorf("%w: entry %.80q", tenancy.ErrNotFound, id)
+	}
+	for e, err := range a.opts.Audit.Entries(c.ctx(), audit.Filter{ID: id, Scope: &c.id.Scope, Limit: 1}) {
+		if err != nil {
+			return err
+		}
+		return c.reply(http.StatusOK, a.entryOf(c, &e, map[string]string{}))
+	}
+	return fmt.Errorf("%w: entry %s", tenancy.ErrNotFound, id)
+}
+
+// auditFilter reads the filter of a list. Its scope is the operator's.
+func (c *call) auditFilter() (audit.Filter, error) {
 	q := c.r.URL.Query()
-	f := audit.Filter{Scope: &c.id.Scope, ActorID: q.Get("actor"), Tenant: tenancy.ID(q.Get("tenant"))}
+	f := audit.Filter{Scope: &c.id.Scope, ActorID: q.Get("actor"), Tenant: tenancy.ID(q.Get("tenant")), Text: q.Get("text")}
 	if c.tenant != nil {
 		f.Tenant = c.tenant.ID
 	}
@@ -113,13 +113,11 @@ func (c *call) auditFilter() (audit.Filter, string, error) {
 		}
 		t, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
-			return f, "", fmt.Errorf("%w: %s %.60q", tenancy.ErrInvalid, name, text)
+			return f, fmt.Errorf("%w: %s %.60q", tenancy.ErrInvalid, name, text)
 		}
 		*field = t
 	}
-	q.Del("cursor")
-	q.Del("limit")
-	return f, c.row.pattern + "?" + string(f.Tenant) + "&" + q.Encode(), nil
+	return f, nil
 }
 
 // entryOf returns the entry as the operator may see it. names keeps the operators' names of a page.
@@ -179,29 +177,4 @@ func (a *Admin) withoutSettings(changes []tenancy.FieldChange) []tenancy.FieldCh
 		}
 	}
 	return out
-}
-
-func (a *Admin) verifyAudit(c *call) error {
-	report, err := a.opts.Audit.Verify(c.ctx())
-	if report == nil && err != nil {
-		return err
-	}
-	return c.replyVerified(report, err)
-}
-
-// verified is what a verification found.
-type verified struct {
-	Whole bool `json:"whole"`
-	// UpTo is the number of the last entry that is as it was sealed.
-	UpTo    int64        `json:"up_to"`
-	Entries int64        `json:"entries"`
-	Hash    string       `json:"hash"`
-	Fault   *audit.Fault `json:"fault,omitempty"`
-}
-
-func (c *call) replyVerified(report *audit.Report, err error) error {
-	if err != nil {
-		return err
-	}
-	return c.reply(http.StatusOK, verified{report.Fault == nil, report.Number, report.Entries, report.Hash, report.Fault})
 }

@@ -12,14 +12,14 @@ import (
 // authRoutes are the rows by which operators sign in and out.
 func (a *Admin) authRoutes() []route {
 	return []route{
-		{method: "POST", pattern: "auth/setup", own: true, audience: everybody, action: "operator.create", handle: a.setup},
-		{method: "POST", pattern: "auth/accept", own: true, audience: everybody, action: "operator.create", handle: a.accept},
-		{method: "POST", pattern: "auth/sign-in", own: true, audience: everybody, action: "session.sign_in", handle: a.signIn},
+		{method: "POST", pattern: "auth/setup", body: true, own: true, audience: everybody, action: "operator.create", handle: a.setup},
+		{method: "POST", pattern: "auth/accept", body: true, own: true, audience: everybody, action: "operator.create", handle: a.accept},
+		{method: "POST", pattern: "auth/sign-in", body: true, own: true, audience: everybody, action: "session.sign_in", handle: a.signIn},
 		{method: "POST", pattern: "auth/sign-out", own: true, audience: everybody, action: "session.sign_out", handle: a.signOut},
-		{method: "POST", pattern: "auth/second-factor", own: true, audience: signingIn, action: "session.second_factor", handle: a.secondFactor},
+		{method: "POST", pattern: "auth/second-factor", body: true, own: true, audience: signingIn, action: "session.second_factor", handle: a.secondFactor},
 		{method: "POST", pattern: "auth/enrolment", own: true, audience: signingIn, action: "operator.enrol", handle: a.beginEnrolment},
-		{method: "POST", pattern: "auth/enrolment/confirm", own: true, audience: signingIn, action: "operator.enrol", handle: a.enrol},
-		{method: "POST", pattern: "auth/step-up", own: true, audience: signedInTo, action: "session.step_up", handle: a.stepUp},
+		{method: "POST", pattern: "auth/enrolment/confirm", body: true, own: true, audience: signingIn, action: "operator.enrol", handle: a.enrol},
+		{method: "POST", pattern: "auth/step-up", body: true, own: true, audience: signedInTo, action: "session.step_up", handle: a.stepUp},
 		{method: "GET", pattern: "sessions", own: true, audience: signedInTo, handle: a.listSessions},
 		{method: "DELETE", pattern: "sessions", own: true, audience: signedInTo, action: "session.end_all", handle: a.endSessions},
 		{method: "DELETE", pattern: "sessions/{session}", own: true, audience: signedInTo, action: "session.end", handle: a.endSession},

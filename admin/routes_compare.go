@@ -16,13 +16,13 @@ import (
 // compareRoutes are the rows that put figures beside others: of other tenants, of the period before, and of days to come.
 func (a *Admin) compareRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/compare", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.compare},
-		{method: "GET", pattern: "analytics/neighbours", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.neighbours},
-		{method: "GET", pattern: "analytics/top", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.top},
-		{method: "GET", pattern: "analytics/change", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.change},
-		{method: "GET", pattern: "analytics/change/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.change},
-		{method: "GET", pattern: "analytics/forecast", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.forecast},
-		{method: "GET", pattern: "analytics/forecast/{id}", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.forecast},
+		{method: "GET", pattern: "analytics/compare", permission: auth.AnalyticsRead, reach: within, query: "tenants names window from to", part: partReports, handle: a.compare},
+		{method: "GET", pattern: "analytics/neighbours", permission: auth.AnalyticsRead, reach: within, query: "at", part: partReports, handle: a.neighbours},
+		{method: "GET", pattern: "analytics/top", permission: auth.AnalyticsRead, reach: within, query: "by window from to", part: partReports, handle: a.top},
+		{method: "GET", pattern: "analytics/change", permission: auth.AnalyticsRead, reach: within, query: "names window from to", part: partReports, handle: a.change},
+		{method: "GET", pattern: "analytics/change/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "names window from to", part: partReports, handle: a.change},
+		{method: "GET", pattern: "analytics/forecast", permission: auth.AnalyticsRead, reach: within, query: "name days limit", part: partReports, handle: a.forecast},
+		{method: "GET", pattern: "analytics/forecast/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "name days limit", part: partReports, handle: a.forecast},
 	}
 }
 
@@ -36,9 +36,6 @@ func (c *call) names() []string {
 
 // compare puts two to six tenants beside each other and beside the others of the scope.
 func (a *Admin) compare(c *call) error {
-	if err := c.onlyQuery("tenants", "names", "window", "from", "to"); err != nil {
-		return err
-	}
 	p, err := c.period()
 	if err != nil {
 		return err
@@ -56,9 +53,6 @@ func (a *Admin) compare(c *call) error {
 
 // neighbours names tenants that took most of a server or an instance while others there became slow.
 func (a *Admin) neighbours(c *call) error {
-	if err := c.onlyQuery("at"); err != nil {
-		return err
-	}
 	var at time.Time
 	if text := c.r.URL.Query().Get("at"); text != "" {
 		var err error
@@ -75,9 +69,6 @@ func (a *Admin) neighbours(c *call) error {
 
 // top lists the tenants that have most of a column.
 func (a *Admin) top(c *call) error {
-	if err := c.onlyQuery("by", "window", "from", "to"); err != nil {
-		return err
-	}
 	p, err1 := c.period()
 	by, err2 := analytics.ParseColumn(cmp.Or(c.r.URL.Query().Get("by"), analytics.Requests.String()))
 	if err := cmp.Or(err1, err2); err != nil {
@@ -92,9 +83,6 @@ func (a *Admin) top(c *call) error {
 
 // change puts a period beside the one before, of a tenant or of all tenants of the scope together.
 func (a *Admin) change(c *call) error {
-	if err := c.onlyQuery("names", "window", "from", "to"); err != nil {
-		return err
-	}
 	p, err := c.period()
 	if err != nil {
 		return err
@@ -112,9 +100,6 @@ func (a *Admin) change(c *call) error {
 
 // forecast says how a figure goes on, of a tenant or of all tenants of the scope together.
 func (a *Admin) forecast(c *call) error {
-	if err := c.onlyQuery("name", "days", "limit"); err != nil {
-		return err
-	}
 	q := c.r.URL.Query()
 	req := &analytics.ForecastRequest{Name: cmp.Or(q.Get("name"), analytics.Requests.String())}
 	if c.tenant != nil {

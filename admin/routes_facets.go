@@ -13,16 +13,13 @@ import (
 // facetRoutes are the rows by which tenants are found.
 func (a *Admin) facetRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "facets", permission: auth.TenantsRead, reach: within, handle: a.facets},
-		{method: "GET", pattern: "lookup", permission: auth.TenantsRead, reach: within, handle: a.lookup},
+		{method: "GET", pattern: "facets", permission: auth.TenantsRead, reach: within, query: "filter", handle: a.facets},
+		{method: "GET", pattern: "lookup", permission: auth.TenantsRead, reach: within, query: "q", handle: a.lookup},
 	}
 }
 
 // facets counts the tenants of the scope that the filter selects.
 func (a *Admin) facets(c *call) error {
-	if err := c.onlyQuery("filter"); err != nil {
-		return err
-	}
 	f, err := c.filter(c.r.URL.Query().Get("filter"), "?filter")
 	if err != nil {
 		return err
@@ -45,9 +42,6 @@ type foundTenant struct {
 
 // lookup answers with the tenants of the scope that a text names exactly, and then with those in which it is somewhere.
 func (a *Admin) lookup(c *call) error {
-	if err := c.onlyQuery("q"); err != nil {
-		return err
-	}
 	text := strings.TrimSpace(c.r.URL.Query().Get("q"))
 	if text == "" {
 		return fmt.Errorf("%w: lookup of nothing", tenancy.ErrInvalid)

@@ -14,9 +14,9 @@ import (
 // historyRoutes are the rows about what happened: activities and logins.
 func (a *Admin) historyRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/activities", permission: auth.ActivitiesRead, reach: within, part: partReports,
+		{method: "GET", pattern: "analytics/activities", permission: auth.ActivitiesRead, reach: within, query: "tenant type subject limit cursor window from to", part: partReports,
 			handle: func(c *call) error { return a.activities(c, false) }},
-		{method: "GET", pattern: "analytics/logins", permission: auth.ActivitiesRead, reach: within, part: partReports,
+		{method: "GET", pattern: "analytics/logins", permission: auth.ActivitiesRead, reach: within, query: "tenant type subject limit cursor window from to", part: partReports,
 			handle: func(c *call) error { return a.activities(c, true) }},
 	}
 }
@@ -39,9 +39,6 @@ func (a *Admin) queriedTenant(c *call) (tenancy.ID, error) {
 
 // activities answers with what happened to the tenants of the scope, or with the logins of their users.
 func (a *Admin) activities(c *call, logins bool) error {
-	if err := c.onlyQuery("tenant", "type", "subject", "limit", "cursor", "window", "from", "to"); err != nil {
-		return err
-	}
 	q := c.r.URL.Query()
 	p, err1 := c.period()
 	id, err2 := a.queriedTenant(c)

@@ -14,9 +14,9 @@ import (
 func (a *Admin) keyRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "tenants/{id}/keys", permission: auth.TenantsKeys, reach: oneOf, part: partKeys, handle: a.listKeys},
-		{method: "POST", pattern: "tenants/{id}/keys", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, action: "key.issue", part: partKeys, handle: a.issueKey},
+		{method: "POST", pattern: "tenants/{id}/keys", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, body: true, idempotent: true, action: "key.issue", part: partKeys, handle: a.issueKey},
 		{method: "DELETE", pattern: "tenants/{id}/keys", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, action: "key.revoke_all", part: partKeys, handle: a.revokeKeys},
-		{method: "POST", pattern: "tenants/{id}/keys/{key}/rotate", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, action: "key.rotate", part: partKeys, handle: a.rotateKey},
+		{method: "POST", pattern: "tenants/{id}/keys/{key}/rotate", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, body: true, idempotent: true, action: "key.rotate", part: partKeys, handle: a.rotateKey},
 		{method: "DELETE", pattern: "tenants/{id}/keys/{key}", permission: auth.TenantsKeys, reach: oneOf, stepUp: true, action: "key.revoke", part: partKeys, handle: a.revokeKey},
 	}
 }

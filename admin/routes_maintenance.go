@@ -14,8 +14,7 @@ import (
 	"github.com/artflow-studio/tenancy/maintenance"
 )
 
-// maintenanceRoutes are the rows about maintenance, of a tenant and of the whole service. Those that answer with a bypass take no
-// Idempotency-Key: its secret would be kept.
+// maintenanceRoutes are the rows about maintenance, of a tenant and of the whole service.
 func (a *Admin) maintenanceRoutes() []route {
 	var rows []route
 	for _, base := range []route{
@@ -31,11 +30,13 @@ func (a *Admin) maintenanceRoutes() []route {
 		read := add("GET", "", "", a.showMaintenance)
 		read.permission = auth.TenantsRead
 		begin := add("POST", "", "maintenance.begin", a.beginMaintenance)
-		begin.idempotent, begin.stepUp = true, base.reach == allOf // nobody closes the service by mistake
+		begin.idempotent, begin.body, begin.stepUp = true, true, base.reach == allOf // nobody closes the service by mistake
 		add("DELETE", "", "maintenance.end", a.endMaintenance)
-		add("POST", "/extend", "maintenance.extend", a.extendMaintenance).idempotent = true
-		add("POST", "/bypass", "maintenance.bypass", a.bypassMaintenance)
-		add("POST", "/drain", "maintenance.drain", a.drainMaintenance)
+		extend := add("POST", "/extend", "maintenance.extend", a.extendMaintenance)
+		extend.idempotent, extend.body = true, true
+		bypass := add("POST", "/bypass", "maintenance.bypass", a.bypassMaintenance)
+		bypass.idempotent = true
+		add("POST", "/drain", "maintenance.drain", a.drainMaintenance).body = true
 	}
 	return rows
 }

@@ -14,10 +14,10 @@ import (
 
 func (a *Admin) operatorRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "operators", own: true, permission: auth.OperatorsRead, handle: a.listOperators},
+		{method: "GET", pattern: "operators", query: "limit cursor", own: true, permission: auth.OperatorsRead, handle: a.listOperators},
 		{method: "GET", pattern: "operators/{operator}", own: true, permission: auth.OperatorsRead, handle: a.readOperator},
-		{method: "POST", pattern: "invitations", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.invite", handle: a.invite},
-		{method: "PATCH", pattern: "operators/{operator}", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
+		{method: "POST", pattern: "invitations", body: true, idempotent: true, own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.invite", handle: a.invite},
+		{method: "PATCH", pattern: "operators/{operator}", body: true, match: true, own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.update", handle: a.patchOperator},
 		{method: "DELETE", pattern: "operators/{operator}/sessions", own: true, permission: auth.SessionsEnd, stepUp: true, action: "session.end_all", handle: a.endOperatorSessions},
 		{method: "GET", pattern: "operators/{operator}/sessions", own: true, permission: auth.OperatorsRead, handle: a.listOperatorSessions},
 		{method: "DELETE", pattern: "operators/{operator}/sessions/{session}", own: true, permission: auth.SessionsEnd, stepUp: true, action: "session.end", handle: a.endOperatorSession},
@@ -44,9 +44,6 @@ func operatorOf(o *auth.Operator) operator {
 }
 
 func (a *Admin) listOperators(c *call) error {
-	if err := c.onlyQuery("limit", "cursor"); err != nil {
-		return err
-	}
 	const query = "operators"
 	limit, err1 := c.limit()
 	last, err2 := c.after(query, 1)

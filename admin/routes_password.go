@@ -10,11 +10,11 @@ import (
 // passwordRoutes are the rows by which passwords are changed, and operators get in again.
 func (a *Admin) passwordRoutes() []route {
 	return []route{
-		{method: "POST", pattern: "auth/password", own: true, audience: signedInTo, action: "operator.password", handle: a.changePassword},
-		{method: "POST", pattern: "auth/forgot", own: true, audience: everybody, action: "operator.reset", part: partMail, handle: a.forgot},
-		{method: "POST", pattern: "auth/reset", own: true, audience: everybody, action: "operator.password", handle: a.reset},
-		{method: "POST", pattern: "auth/rescue", own: true, audience: everybody, action: "operator.rescued", handle: a.rescue},
-		{method: "POST", pattern: "operators/{operator}/reset", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.reset", handle: a.resetOperator},
+		{method: "POST", pattern: "auth/password", body: true, own: true, audience: signedInTo, action: "operator.password", handle: a.changePassword},
+		{method: "POST", pattern: "auth/forgot", body: true, own: true, audience: everybody, action: "operator.reset", part: partMail, handle: a.forgot},
+		{method: "POST", pattern: "auth/reset", body: true, own: true, audience: everybody, action: "operator.password", handle: a.reset},
+		{method: "POST", pattern: "auth/rescue", body: true, own: true, audience: everybody, action: "operator.rescued", handle: a.rescue},
+		{method: "POST", pattern: "operators/{operator}/reset", idempotent: true, own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.reset", handle: a.resetOperator},
 	}
 }
 

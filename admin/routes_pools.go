@@ -110,7 +110,7 @@ func (a *Admin) instances(c *call) error {
 		for _, i := range live.Instances {
 			now[i.Name] = i.Usage
 		}
-	case !errors.Is(err, tenancy.ErrInvalid) && bounded.Err() == nil: // no feed, or none that answers: the rest is known
+	case !noFeed(bounded, err): // the rest is known without it
 		return err
 	}
 	out := []instance{}
@@ -122,4 +122,9 @@ func (a *Admin) instances(c *call) error {
 		out = append(out, in)
 	}
 	return c.reply(http.StatusOK, map[string]any{"instances": out, "time": o.Now})
+}
+
+// noFeed reports that the reports have no feed, or one that does not answer before bounded ends.
+func noFeed(bounded context.Context, err error) bool {
+	return errors.Is(err, tenancy.ErrInvalid) || err != nil && bounded.Err() != nil
 }

@@ -14,8 +14,8 @@ import (
 func (a *Admin) ruleRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "ip-rules", permission: auth.IPRulesWrite, reach: allOf, handle: a.showRules},
-		{method: "PUT", pattern: "ip-rules", permission: auth.IPRulesWrite, reach: allOf, stepUp: true, action: "iprules.update", handle: a.changeRules},
-		{method: "POST", pattern: "ip-rules/check", permission: auth.IPRulesWrite, reach: allOf, action: "iprules.check", handle: a.checkRules},
+		{method: "PUT", pattern: "ip-rules", permission: auth.IPRulesWrite, reach: allOf, stepUp: true, body: true, match: true, action: "iprules.update", handle: a.changeRules},
+		{method: "POST", pattern: "ip-rules/check", permission: auth.IPRulesWrite, reach: allOf, body: true, action: "iprules.check", handle: a.checkRules},
 	}
 }
 

@@ -18,16 +18,16 @@ import (
 
 func (a *Admin) runRoutes() []route {
 	rows := []route{
-		{method: "GET", pattern: "runs", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.listRuns},
+		{method: "GET", pattern: "runs", permission: auth.RunsRead, reach: within, query: "limit cursor task state", part: partRuns, handle: a.listRuns},
 		{method: "GET", pattern: "runs/{run}", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.readRun},
-		{method: "GET", pattern: "runs/{run}/tenants", permission: auth.RunsRead, reach: within, part: partRuns, handle: a.runTenants},
+		{method: "GET", pattern: "runs/{run}/tenants", permission: auth.RunsRead, reach: within, query: "limit cursor state", part: partRuns, handle: a.runTenants},
 	}
 	for verb, control := range runVerbs {
 		rows = append(rows, route{method: "POST", pattern: "runs/{run}/" + verb, permission: auth.RunsControl, reach: within, idempotent: true,
 			action: "run." + verb, part: partRuns, handle: func(c *call) error { return a.controlRun(c, control) }})
 	}
 	for _, b := range bulkVerbs {
-		rows = append(rows, route{method: "POST", pattern: "actions/bulk-" + b.verb, permission: b.permission, reach: within, idempotent: true,
+		rows = append(rows, route{method: "POST", pattern: "actions/bulk-" + b.verb, permission: b.permission, reach: within, body: true, idempotent: true,
 			action: "run.start", part: partRuns, handle: func(c *call) error { return a.bulk(c, b) }})
 	}
 	return rows
@@ -104,9 +104,6 @@ func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
 func (a *Admin) runner(c *call) *runs.Runner { return a.opts.Runs.Within(c.id.Scope) }
 
 func (a *Admin) listRuns(c *call) error {
-	if err := c.onlyQuery("limit", "cursor", "task", "state"); err != nil {
-		return err
-	}
 	q := runs.Query{Task: c.r.URL.Query().Get("task")}
 	states := c.r.URL.Query().Get("state")
 	if states != "" {
@@ -180,9 +177,6 @@ func showResults(found []runs.Result) []runTenant {
 }
 
 func (a *Admin) runTenants(c *call) error {
-	if err := c.onlyQuery("limit", "cursor", "state"); err != nil {
-		return err
-	}
 	id, states := c.r.PathValue("run"), c.r.URL.Query().Get("state")
 	var q runs.ResultQuery
 	if states != "" {

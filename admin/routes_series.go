@@ -14,17 +14,14 @@ import (
 
 func (a *Admin) seriesRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/tenant/{id}/series", permission: auth.AnalyticsRead, reach: oneOf, part: partReports, handle: a.series},
-		{method: "GET", pattern: "analytics/trends", permission: auth.AnalyticsRead, reach: within, part: partReports, handle: a.series},
+		{method: "GET", pattern: "analytics/tenant/{id}/series", permission: auth.AnalyticsRead, reach: oneOf, query: "names points window from to", part: partReports, handle: a.series},
+		{method: "GET", pattern: "analytics/trends", permission: auth.AnalyticsRead, reach: within, query: "names points window from to", part: partReports, handle: a.series},
 	}
 }
 
 // series answers with figures over time, as charts draw them, of the tenant in the path or of all tenants of the scope together:
 // requests and errors, unless the names say others.
 func (a *Admin) series(c *call) error {
-	if err := c.onlyQuery("names", "points", "window", "from", "to"); err != nil {
-		return err
-	}
 	p, err1 := c.period()
 	points, err2 := c.points()
 	if err := cmp.Or(err1, err2); err != nil {

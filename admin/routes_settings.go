@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -14,7 +15,7 @@ import (
 func (a *Admin) settingRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "settings", permission: auth.OperatorsRead, handle: a.showSettings},
-		{method: "PUT", pattern: "settings", permission: auth.SettingsWrite, reach: allOf, stepUp: true, action: "settings.update", handle: a.changeConsole},
+		{method: "PUT", pattern: "settings", permission: auth.SettingsWrite, reach: allOf, stepUp: true, body: true, match: true, action: "settings.update", handle: a.changeConsole},
 	}
 }
 
@@ -30,6 +31,12 @@ func (a *Admin) replyConsole(c *call, s auth.Settings, version int64) error {
 	defaults := a.auth.Defaults()
 	threshold := int64(a.opts.BulkThreshold)
 	defaults.BulkThreshold = &threshold
+	if a.opts.Audit != nil {
+		if keep, _ := a.opts.Audit.Keep(); keep > 0 {
+			seconds := int64(keep / time.Second)
+			defaults.AuditRetention = &seconds
+		}
+	}
 	c.setVersion(version)
 	return c.reply(http.StatusOK, map[string]any{"settings": s, "defaults": defaults, "version": version})
 }
@@ -42,6 +49,9 @@ func (a *Admin) changeConsole(c *call) error {
 	_, version, err := a.auth.Settings(c.ctx())
 	if err == nil {
 		err = c.ifMatch(version)
+	}
+	if err == nil {
+		err = a.mayRetain(&in)
 	}
 	if err == nil {
 		err = a.auth.SetSettings(c.ctx(), version, in)

@@ -27,7 +27,7 @@ func (a *Admin) tenantNowRoutes() []route {
 		{method: "GET", pattern: "tenants/{id}/health", permission: auth.HealthRead, reach: oneOf, part: partReports, handle: a.tenantHealth},
 		{method: "GET", pattern: "tenants/{id}/pool", permission: auth.HealthRead, reach: oneOf, part: partPool, handle: a.tenantPool},
 		{method: "GET", pattern: "tenants/{id}/migrations", permission: auth.TenantsRead, reach: oneOf, part: partMigrations, handle: a.tenantMigrations},
-		{method: "GET", pattern: "tenants/{id}/runs", permission: auth.RunsRead, reach: oneOf, part: partRuns, handle: a.tenantRuns},
+		{method: "GET", pattern: "tenants/{id}/runs", permission: auth.RunsRead, reach: oneOf, query: "limit cursor", part: partRuns, handle: a.tenantRuns},
 	}
 	for _, task := range []string{"migrate", "seed"} {
 		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + task, permission: auth.TenantsMigrate, reach: oneOf, idempotent: true,
@@ -38,9 +38,6 @@ func (a *Admin) tenantNowRoutes() []route {
 
 // tenantHealth is tenantsHealth for one tenant.
 func (a *Admin) tenantHealth(c *call) error {
-	if err := c.onlyQuery(); err != nil {
-		return err
-	}
 	now := time.Now().UTC()
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, &analytics.TenantsRequest{
 		Filter: tenancy.Filter{IDs: []tenancy.ID{c.tenant.ID}, Scope: &c.id.Scope}, Limit: 1, Period: analytics.Period{From: now.Add(-healthSpan), To: now},
@@ -98,9 +95,6 @@ func (a *Admin) tenantMigrations(c *call) error {
 
 // tenantRuns lists the runs about the tenant. Their counts are of its part.
 func (a *Admin) tenantRuns(c *call) error {
-	if err := c.onlyQuery("limit", "cursor"); err != nil {
-		return err
-	}
 	query := "tenants/" + string(c.tenant.ID) + "/runs"
 	limit, err1 := c.limit()
 	last, err2 := c.after(query, 1)

@@ -14,13 +14,13 @@ import (
 
 func (a *Admin) tenantRoutes() []route {
 	rows := []route{
-		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: within, handle: a.listTenants},
-		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
+		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: within, query: "limit cursor filter", handle: a.listTenants},
+		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, body: true, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
 		{method: "GET", pattern: "tenants/{id}", permission: auth.TenantsRead, reach: oneOf, handle: a.readTenant},
-		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.update", handle: a.patchTenant},
-		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.rename", handle: a.renameTenant},
-		{method: "PUT", pattern: "tenants/{id}/tags", permission: auth.TenantsTag, reach: oneOf, action: "tenant.tag", handle: a.tagTenant},
-		{method: "PUT", pattern: "tenants/{id}/limits", permission: auth.TenantsLimits, reach: oneOf, action: "tenant.limits", handle: a.limitTenant},
+		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.update", handle: a.patchTenant},
+		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.rename", handle: a.renameTenant},
+		{method: "PUT", pattern: "tenants/{id}/tags", permission: auth.TenantsTag, reach: oneOf, body: true, match: true, action: "tenant.tag", handle: a.tagTenant},
+		{method: "PUT", pattern: "tenants/{id}/limits", permission: auth.TenantsLimits, reach: oneOf, body: true, match: true, action: "tenant.limits", handle: a.limitTenant},
 		{method: "PUT", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.addDomain},
 		{method: "DELETE", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.removeDomain},
 	}
@@ -29,7 +29,7 @@ func (a *Admin) tenantRoutes() []route {
 			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, tenancy.StatusArchived) }},
 		route{method: "POST", pattern: "tenants/{id}/restore", permission: auth.TenantsRestore, reach: oneOf, stepUp: true, idempotent: true,
 			action: "tenant.status", part: partLifecycle, handle: a.restoreTenant},
-		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, idempotent: true,
+		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true,
 			action: "tenant.purge", part: partLifecycle, handle: a.purgeTenant})
 	for verb, status := range statusVerbs {
 		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + verb, permission: auth.TenantsStatus, reach: oneOf, idempotent: true,
@@ -81,9 +81,6 @@ func (c *call) replyTenant(status int, t *tenancy.Tenant) error {
 }
 
 func (a *Admin) listTenants(c *call) error {
-	if err := c.onlyQuery("limit", "cursor", "filter"); err != nil {
-		return err
-	}
 	limit, err := c.limit()
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 
 func (a *Admin) tenantHealthRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, part: partReports, handle: a.tenantsHealth},
+		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, query: "filter sort limit cursor", part: partReports, handle: a.tenantsHealth},
 	}
 }
 
@@ -96,9 +96,6 @@ type tenantHealth struct {
 // tenantsHealth answers with the health of a page of tenants: from the figures of the last minutes, from their records, and from what
 // the pool of this instance found out. Nothing is dialled for it.
 func (a *Admin) tenantsHealth(c *call) error {
-	if err := c.onlyQuery("filter", "sort", "limit", "cursor"); err != nil {
-		return err
-	}
 	q := c.r.URL.Query()
 	f, err1 := c.filter(q.Get("filter"), "?filter", analytics.Fields()...)
 	limit, err2 := c.limit()

@@ -14,9 +14,9 @@ import (
 // tokenRoutes are the rows about tokens of machines. Those whose answers have a token's text take no Idempotency-Key: the text would be kept.
 func (a *Admin) tokenRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "tokens", own: true, permission: auth.TokensWrite, handle: a.listTokens},
-		{method: "POST", pattern: "tokens", own: true, permission: auth.TokensWrite, stepUp: true, action: "token.issue", handle: a.issueToken},
-		{method: "POST", pattern: "tokens/{token}/rotate", own: true, permission: auth.TokensWrite, stepUp: true, action: "token.rotate", handle: a.rotateToken},
+		{method: "GET", pattern: "tokens", query: "operator limit cursor", own: true, permission: auth.TokensWrite, handle: a.listTokens},
+		{method: "POST", pattern: "tokens", body: true, idempotent: true, own: true, permission: auth.TokensWrite, stepUp: true, action: "token.issue", handle: a.issueToken},
+		{method: "POST", pattern: "tokens/{token}/rotate", body: true, idempotent: true, own: true, permission: auth.TokensWrite, stepUp: true, action: "token.rotate", handle: a.rotateToken},
 		{method: "DELETE", pattern: "tokens/{token}", own: true, permission: auth.TokensWrite, stepUp: true, action: "token.revoke", handle: a.revokeToken},
 	}
 }
@@ -43,9 +43,6 @@ func tokenOf(t *auth.Token, owner *auth.Operator) machineToken {
 
 // listTokens lists the tokens of operators that may be seen.
 func (a *Admin) listTokens(c *call) error {
-	if err := c.onlyQuery("operator", "limit", "cursor"); err != nil {
-		return err
-	}
 	operator := c.r.URL.Query().Get("operator")
 	query := "tokens?" + operator
 	limit, err1 := c.limit()

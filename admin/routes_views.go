@@ -25,11 +25,11 @@ import (
 func (a *Admin) viewRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "views", audience: signedInTo, handle: a.listViews},
-		{method: "POST", pattern: "views", audience: signedInTo, idempotent: true, action: "view.create", handle: a.createView},
-		{method: "PUT", pattern: "views/{view}", audience: signedInTo, action: "view.update", handle: a.changeView},
-		{method: "DELETE", pattern: "views/{view}", audience: signedInTo, action: "view.delete", handle: a.deleteView},
+		{method: "POST", pattern: "views", audience: signedInTo, body: true, idempotent: true, action: "view.create", handle: a.createView},
+		{method: "PUT", pattern: "views/{view}", audience: signedInTo, body: true, match: true, action: "view.update", handle: a.changeView},
+		{method: "DELETE", pattern: "views/{view}", audience: signedInTo, match: true, action: "view.delete", handle: a.deleteView},
 		{method: "GET", pattern: "me/preferences", audience: signedInTo, reach: pageSelf, handle: a.showPreferences},
-		{method: "PUT", pattern: "me/preferences", audience: signedInTo, reach: pageSelf, action: "preferences.update", handle: a.changePreferences},
+		{method: "PUT", pattern: "me/preferences", audience: signedInTo, reach: pageSelf, body: true, match: true, action: "preferences.update", handle: a.changePreferences},
 	}
 }
 
@@ -144,9 +144,6 @@ func (a *Admin) viewOf(c *call, r *viewRow, owners map[string]operatorRef) (view
 }
 
 func (a *Admin) listViews(c *call) error {
-	if err := c.onlyQuery(); err != nil {
-		return err
-	}
 	var rows []viewRow
 	err := a.db.SelectContext(c.ctx(), &rows, a.dialect.Rebind(`SELECT `+viewColumns+` FROM tenancy_admin_views WHERE operator_id = ? OR shared = 1 ORDER BY name, id LIMIT 1000`), c.id.Operator.ID)
 	if err != nil {

@@ -129,15 +129,16 @@ func (a *Admin) serve(row *route) http.Handler {
 	})
 }
 
-// handleRow calls the row's handler, once for each Idempotency-Key. A body may come slowly, and meanwhile the caller may have lost the
+// handleRow checks the request and calls the row's handler, once for each Idempotency-Key. A body may come slowly, and meanwhile the caller may have lost the
 // session, the role or the tenant: what counts is what they may do when it is there.
 func (a *Admin) handleRow(c *call) error {
-	if c.row.changes() && c.id != nil {
-		_, err := c.readBody()
-		if err == nil && c.r.ContentLength != 0 {
-			if err = a.identify(c); err == nil {
-				err = a.permit(c)
-			}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.row.changes() && c.id != nil && c.r.ContentLength != 0 {
+		err := a.identify(c)
+		if err == nil {
+			err = a.permit(c)
 		}
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
@@ -19,52 +18,66 @@ const maxTopics = 8
 type topic struct {
 	name       string // as it was asked for, such as "run:01h…"
 	event      string // the event's name, such as "run"
+	key        string // the same for topics that show the same
 	permission auth.Permission
 	look       func(context.Context, *auth.Identity) (any, error)
 }
 
-// topicsOf reads the topics that a stream asks for: overview unless it says.
-func (a *Admin) topicsOf(r *http.Request) ([]topic, error) {
-	text := r.URL.Query().Get("topics")
+// topicsOf reads the topics that a stream asks for: overview unless it says. One that the operator may not see is an error.
+func (a *Admin) topicsOf(c *call) ([]topic, error) {
+	text := c.r.URL.Query().Get("topics")
 	if text == "" {
 		text = "overview"
 	}
 	var all []topic
 	for name := range strings.SplitSeq(text, ",") {
-		kind, id, _ := strings.Cut(name, ":")
-		t := topic{name: name, event: kind}
-		valid := tenancy.ID(id).Validate() == nil
-		switch {
-		case name == "overview":
-			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, id *auth.Identity) (any, error) { return a.overviewFor(ctx, id) }
-		case name == "now":
-			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, id *auth.Identity) (any, error) {
-				return a.opts.Reports.Live(ctx, id.Scope, 0)
-			}
-		case kind == "tenant" && valid:
-			t.permission, t.look = auth.AnalyticsRead, func(ctx context.Context, who *auth.Identity) (any, error) {
-				return a.tenantNow(ctx, who, tenancy.ID(id))
-			}
-		case kind == "run" && valid:
-			if a.opts.Runs == nil {
-				return nil, problem.New(problem.NotConfigured, fmt.Errorf("%w: runs are not wired", tenancy.ErrNotFound))
-			}
-			t.permission, t.look = auth.RunsRead, func(ctx context.Context, who *auth.Identity) (any, error) {
-				run, err := a.opts.Runs.Within(who.Scope).Get(ctx, id)
-				if err != nil {
-					return nil, err
-				}
-				return a.showRun(ctx, run), nil
-			}
-		default:
-			return nil, fmt.Errorf("%w: topic %.80q", tenancy.ErrInvalid, name)
+		if len(all) == maxTopics {
+			return nil, fmt.Errorf("%w: more than %d topics", tenancy.ErrInvalid, maxTopics)
+		}
+		t, err := a.topicOf(c, name)
+		if err != nil {
+			return nil, err
+		}
+		if !c.id.Permissions.Has(t.permission) {
+			return nil, fmt.Errorf("%w: topic %.80q", tenancy.ErrForbidden, name)
 		}
 		all = append(all, t)
 	}
-	if len(all) > maxTopics {
-		return nil, fmt.Errorf("%w: %d topics, want at most %d", tenancy.ErrInvalid, len(all), maxTopics)
-	}
 	return all, nil
+}
+
+func (a *Admin) topicOf(c *call, name string) (topic, error) {
+	kind, rest, _ := strings.Cut(name, ":")
+	t := topic{name: name, event: kind, key: name, permission: auth.AnalyticsRead}
+	valid := tenancy.ID(rest).Validate() == nil
+	switch {
+	case name == "overview":
+		t.look = func(ctx context.Context, who *auth.Identity) (any, error) { return a.overviewFor(ctx, who) }
+	case name == "now":
+		t.look = func(ctx context.Context, who *auth.Identity) (any, error) {
+			return a.opts.Reports.Live(ctx, who.Scope, 0)
+		}
+	case kind == "tenant" && valid:
+		t.look = func(ctx context.Context, who *auth.Identity) (any, error) {
+			return a.tenantNow(ctx, who, tenancy.ID(rest))
+		}
+	case kind == "tenants" && rest != "":
+		return a.tenantsTopic(c, t, rest)
+	case kind == "run" && valid:
+		if a.opts.Runs == nil {
+			return t, problem.New(problem.NotConfigured, fmt.Errorf("%w: runs are not wired", tenancy.ErrNotFound))
+		}
+		t.permission, t.look = auth.RunsRead, func(ctx context.Context, who *auth.Identity) (any, error) {
+			run, err := a.opts.Runs.Within(who.Scope).Get(ctx, rest)
+			if err != nil {
+				return nil, err
+			}
+			return a.showRun(ctx, run), nil
+		}
+	default:
+		return t, fmt.Errorf("%w: topic %.80q", tenancy.ErrInvalid, name)
+	}
+	return t, nil
 }
 
 // tenantNow returns what one tenant does in these seconds. A tenant outside of the operator's scope is like one that does not exist.

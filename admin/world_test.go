@@ -38,7 +38,7 @@ func world(t *testing.T, withB bool) (c *console, names map[string][]string) {
 		return a
 	}
 	names = map[string][]string{"id": {"t-aaa", "t-bbb"}, "domain": {"of-b.example.org"}, "session": {"none"}, "schedule": {"monthly"}, "server": {"server-of-b"},
-		"run": {"none"}, "operator": {"none"}, "token": {"none"}, "view": {"none"}, "invitation": {"none"}, "key": {"none"}}
+		"run": {"none"}, "operator": {"none"}, "token": {"none"}, "view": {"none"}, "invitation": {"none"}, "key": {"none"}, "entry": {"none"}}
 	plan := func(ids ...tenancy.ID) string {
 		p, err := c.runner.Plan(tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorSystem, ID: "demo"}), "suspend", runs.Spec{IDs: ids})
 		must(err)
@@ -56,6 +56,7 @@ func world(t *testing.T, withB bool) (c *console, names map[string][]string) {
 		must(err)
 		names["key"] = []string{between(do("POST", "tenants/t-bbb/keys", `{"name":"key-of-b"}`).body, `"id":"`)}
 		do("POST", "tenants/t-bbb/maintenance", `{"message":"message-of-b"}`)
+		names["entry"] = []string{between(do("GET", "tenants/t-bbb/audit", "").body, `"id":"`)}
 		names["run"] = []string{plan(c.b.ID), plan(c.a.ID, c.b.ID)}
 		do("POST", "invitations", `{"email":"invited-of-b@example.com","role":"viewer","scope":{"ids":["t-bbb"]}}`)
 		o, err := c.Auth().CreateOperator(t.Context(), auth.OperatorSpec{Email: "operator-of-b@example.com", Role: auth.RoleViewer, Scope: tenancy.ByIDs("t-bbb"), Password: password})

@@ -124,6 +124,22 @@ func (r *Reports) Live(ctx context.Context, scope tenancy.Scope, after int64) (*
 	}
 }
 
+// Instances returns the instances of the newest snapshot, those that are missing, too,
+// without waiting for one. There are none without a feed, or while nobody has looked. A
+// call counts as one of [Reports.Live] for [Reports.Run]. The caller must not change them.
+func (r *Reports) Instances() []LiveInstance {
+	if r.feed == nil {
+		return nil
+	}
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	r.hub.asked = time.Now()
+	if s := r.hub.current; s != nil && time.Since(s.at) < silentTime {
+		return s.instances
+	}
+	return nil
+}
+
 // Run makes the snapshots of [Reports.Live], while somebody waits for them, until ctx ends.
 func (r *Reports) Run(ctx context.Context) error {
 	if r.feed == nil {

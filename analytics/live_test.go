@@ -172,6 +172,9 @@ func TestLive(t *testing.T) {
 			t.Errorf("after one is gone: got %+v, want it named, and the figures partial", l)
 		}
 		near("requests of the other", l.Total["requests"], 20)
+		if now := s.reports.Instances(); len(now) != 2 || !now[1].Missing {
+			t.Errorf("got the instances %+v, want those of the newest snapshot", now)
+		}
 
 		time.Sleep(20 * time.Second)
 		if watched, err := s.feed.Watched(ctx); err != nil || watched {

@@ -20,6 +20,8 @@ type Settings struct {
 	SecondFactor *bool `json:"second_factor,omitempty"`
 	// BulkThreshold is the number of tenants above which an action asks for fresh credentials.
 	BulkThreshold *int64 `json:"bulk_threshold,omitempty"`
+	// AuditRetention is for how long entries of the audit are kept: 30 days at least, so that nobody removes what they have just done.
+	AuditRetention *int64 `json:"audit_retention,omitempty"`
 }
 
 // validate refuses settings by which nobody could work, or sessions would last forever. The error is a [*FieldError].
@@ -30,7 +32,7 @@ func (s *Settings) validate() error {
 		least, most time.Duration
 	}{
 		{"lifetime", s.Lifetime, 5 * time.Minute, 30 * 24 * time.Hour}, {"idle_timeout", s.IdleTimeout, time.Minute, 24 * time.Hour},
-		{"step_up", s.StepUp, time.Minute, time.Hour},
+		{"step_up", s.StepUp, time.Minute, time.Hour}, {"audit_retention", s.AuditRetention, 30 * 24 * time.Hour, 10 * 366 * 24 * time.Hour},
 	} {
 		if f.value != nil && (*f.value < int64(f.least/time.Second) || *f.value > int64(f.most/time.Second)) {
 			return &FieldError{f.name, "range", fmt.Errorf("%w: %d s, want %v to %v", tenancy.ErrInvalid, *f.value, f.least, f.most)}

@@ -217,6 +217,10 @@ func (t *Trail) Written(ctx context.Context, id string) (bool, error) {
 	return n > 0, wrap("audit.Trail.Written", err)
 }
 
+// Keep returns for how long entries are kept, as [Options.Keep] says, and whether
+// [Trail.Cut] can remove old ones: it needs [Options.Key]. Zero: for ever.
+func (t *Trail) Keep() (keep time.Duration, cuts bool) { return t.opts.Keep, t.opts.Key != nil }
+
 // Stat is what a [Trail] did in this process.
 type Stat struct {
 	// Lost is how many entries of what was not done could not be written.

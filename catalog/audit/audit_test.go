@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -400,7 +401,7 @@ func TestEntriesFilters(t *testing.T) {
 		} {
 			e.Time = time.Date(2030, 1, i+1, 0, 0, 0, 0, time.UTC)
 			if i == 1 {
-				e.Result = tenancy.AuditDenied
+				e.Result, e.Object, e.Actor.Reason = tenancy.AuditDenied, "50%_Key", "Größe"
 			}
 			if err := trail.Audit(ctx, nil, e); err != nil {
 				t.Fatal(err)
@@ -425,6 +426,12 @@ func TestEntriesFilters(t *testing.T) {
 			"scope of nobody": {catalog.AuditFilter{Scope: scope(tenancy.Scope{})}, "[]"},
 			"scope of IDs":    {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme", "none"))}, "[key.issue tenant.create]"},
 			"scope of tags":   {catalog.AuditFilter{Scope: scope(tenancy.ByTags("of-bolt", "none"))}, "[key.revoke tenant.create]"},
+			"text":            {catalog.AuditFilter{Text: "KEY.RE"}, "[key.revoke]"},
+			"text of several": {catalog.AuditFilter{Text: "acme"}, "[key.issue tenant.create]"},
+			"text, wildcards": {catalog.AuditFilter{Text: "0%_k"}, "[key.revoke]"},
+			"text, not ASCII": {catalog.AuditFilter{Text: "größe"}, "[key.revoke]"},
+			"text of no one":  {catalog.AuditFilter{Text: "k_y"}, "[]"},
+			"ID of no one":    {catalog.AuditFilter{ID: "none"}, "[]"},
 			"scope, tenant":   {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme")), Tenant: "bolt"}, "[]"},
 		} {
 			actions := []string{}
@@ -435,9 +442,16 @@ func TestEntriesFilters(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", what, got, tt.want)
 			}
 		}
+		one := list(t, cat, catalog.AuditFilter{Actions: []string{"key.issue"}})[0]
+		if got := list(t, cat, catalog.AuditFilter{ID: one.ID}); len(got) != 1 || got[0].ID != one.ID {
+			t.Errorf("one ID: got %+v, want %s", got, one.ID)
+		}
+		if got := list(t, cat, catalog.AuditFilter{ID: one.ID, Scope: scope(tenancy.ByIDs("bolt"))}); len(got) != 0 {
+			t.Errorf("one ID outside of the scope: got %+v", got)
+		}
 		for what, f := range map[string]catalog.AuditFilter{
 			"tenant": {Tenant: "A"}, "result": {Results: []tenancy.AuditResult{"odd"}}, "kind": {ActorKind: "root"}, "actor": {ActorID: "\xff"},
-			"action": {Actions: []string{"'"}}, "limit": {Limit: -1},
+			"action": {Actions: []string{"'"}}, "limit": {Limit: -1}, "text": {Text: "\xff"}, "NUL": {Text: "\x00"}, "long": {Text: strings.Repeat("a", 201)},
 		} {
 			for _, err := range cat.Audit(t.Context(), f) {
 				if !errors.Is(err, tenancy.ErrInvalid) {

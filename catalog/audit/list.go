@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
@@ -16,6 +17,8 @@ import (
 
 // Filter selects entries. A zero field does not restrict.
 type Filter struct {
+	// ID is that of one entry.
+	ID string
 	// Tenant is the tenant that the entries are about.
 	Tenant tenancy.ID
 	// Scope selects the entries about the tenants in it. A scope other than all
@@ -29,6 +32,10 @@ type Filter struct {
 	Actions []string
 	// Results lists results.
 	Results []tenancy.AuditResult
+	// Text is a part of the action, the object, the tenant's ID, the problem, the
+	// reason, or the actor's ID, address or request ID, whatever the case of its ASCII
+	// letters. It does not look into changes.
+	Text string
 	// From and Before bound the time: from ≤ t < before.
 	From, Before time.Time
 	// OldestFirst turns the order around, which is the newest first.
@@ -69,9 +76,12 @@ func (f *Filter) query() string {
 	if f.Scope != nil {
 		scope = f.Scope.String()
 	}
-	return fmt.Sprintf("audit %q %q %q %q %q %q %d %d %t", f.Tenant, scope, f.ActorKind, f.ActorID, f.Actions, f.Results,
+	return fmt.Sprintf("audit %q %q %q %q %q %q %q %q %d %d %t", f.ID, f.Tenant, scope, f.ActorKind, f.ActorID, f.Actions, f.Results, f.Text,
 		ceilMicro(f.From), ceilMicro(f.Before), f.OldestFirst)
 }
+
+// maxText is the length of the longest text that is looked for.
+const maxText = 200
 
 // listPage is how many entries are read at a time.
 const listPage = 500
@@ -151,6 +161,25 @@ func (f *Filter) where() (where []string, args []any, err error) {
 			beyond = `>`
 		}
 		and(fmt.Sprintf(`time %s= ? AND (time %[1]s ? OR id %[1]s ?)`, beyond), n, n, id)
+	}
+	if f.ID != "" {
+		and(`id = ?`, f.ID)
+	}
+	if f.Text != "" {
+		if len(f.Text) > maxText || !utf8.ValidString(f.Text) || strings.ContainsRune(f.Text, 0) {
+			return nil, nil, fmt.Errorf("%w: text of %d bytes, want UTF-8 of at most %d", tenancy.ErrInvalid, len(f.Text), maxText)
+		}
+		like := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(f.Text)) + "%"
+		var conditions []string
+		var values []any
+		columns := []string{"object", "reason", "actor_id", "actor_address", "request_id"}
+		if !strings.ContainsFunc(f.Text, func(r rune) bool { return r >= utf8.RuneSelf }) { // MySQL refuses to compare ASCII columns with other text
+			columns = append(columns, "action", "tenant_id", "problem")
+		}
+		for _, column := range columns {
+			conditions, values = append(conditions, `LOWER(`+column+`) LIKE ? ESCAPE '!'`), append(values, like)
+		}
+		and(`(`+strings.Join(conditions, ` OR `)+`)`, values...)
 	}
 	if f.Tenant != "" {
 		if err := f.Tenant.Validate(); err != nil {

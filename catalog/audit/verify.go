@@ -74,18 +74,34 @@ func (f *Fault) Error() string {
 // tell that they are true, or the first fault. It needs little memory however long the
 // audit is. An error says that it could not be read; then the report is nil.
 func (t *Trail) Verify(ctx context.Context) (*Report, error) {
-	report, err := t.verify(ctx)
+	report, err := t.verify(ctx, func(Progress) error { return nil })
 	return report, wrap("audit.Trail.Verify", err)
 }
 
+// Progress says how far a verification has come.
+type Progress struct {
+	// Number is that of the last entry that was found as it was sealed, and Last that of
+	// the last entry there is.
+	Number int64 `json:"number"`
+	Last   int64 `json:"last"`
+}
+
+// VerifyEach is [Trail.Verify], and calls progress before each part of the
+// audit that it reads. An error of progress ends the verification and is returned. Progress goes
+// back to the beginning if the audit is cut meanwhile.
+func (t *Trail) VerifyEach(ctx context.Context, progress func(Progress) error) (*Report, error) {
+	report, err := t.verify(ctx, progress)
+	return report, wrap("audit.Trail.VerifyEach", err)
+}
+
 // verify begins again when the audit was cut while it was read.
-func (t *Trail) verify(ctx context.Context) (*Report, error) {
+func (t *Trail) verify(ctx context.Context, progress func(Progress) error) (*Report, error) {
 	for {
 		from, err := t.lastCut(ctx, t.db)
 		if err != nil {
 			return nil, err
 		}
-		report, err := t.verifyFrom(ctx, from)
+		report, err := t.verifyFrom(ctx, from, progress)
 		if err != nil || report.Fault == nil {
 			return report, err
 		}
@@ -99,7 +115,7 @@ func (t *Trail) verify(ctx context.Context) (*Report, error) {
 	}
 }
 
-func (t *Trail) verifyFrom(ctx context.Context, from *Cut) (*Report, error) {
+func (t *Trail) verifyFrom(ctx context.Context, from *Cut, progress func(Progress) error) (*Report, error) {
 	report := &Report{Hash: genesis}
 	if from != nil {
 		report.Hash, report.Number, report.Cut = from.Hash, from.Number, from.Number
@@ -114,7 +130,7 @@ func (t *Trail) verifyFrom(ctx context.Context, from *Cut) (*Report, error) {
 	}
 	if err := t.runOnce(ctx); err != nil {
 		// A fault may be what keeps the sealer from sealing.
-		fault, checked := t.check(ctx, report, from, before)
+		fault, checked := t.check(ctx, report, from, before, progress)
 		if checked != nil || fault == nil {
 			return nil, err
 		}
@@ -125,7 +141,7 @@ func (t *Trail) verifyFrom(ctx context.Context, from *Cut) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report.Fault, err = t.check(ctx, report, from, last)
+	report.Fault, err = t.check(ctx, report, from, last, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +149,7 @@ func (t *Trail) verifyFrom(ctx context.Context, from *Cut) (*Report, error) {
 }
 
 // check compares the entries up to the head with their hashes.
-func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head) (*Fault, error) {
+func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head, progress func(Progress) error) (*Fault, error) {
 	var checkpoints []Checkpoint
 	keys := t.opts.publicKeys()
 	if len(keys) > 0 {
@@ -162,6 +178,9 @@ func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head)
 	}
 	var line []byte
 	for report.Number < last.Number {
+		if err := progress(Progress{report.Number, last.Number}); err != nil {
+			return nil, err
+		}
 		page, err := t.read(ctx, t.db, `number > ? AND number <= ? ORDER BY number LIMIT ?`, report.Number, last.Number, verifyPage)
 		if err != nil && !errors.Is(err, errUnreadable) {
 			return nil, err
