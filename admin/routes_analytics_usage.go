@@ -19,7 +19,7 @@ func (a *Admin) usageRoutes() []route {
 		{method: "GET", pattern: "analytics/usage/months/export", permission: auth.AnalyticsExport, reach: within, query: "filter from to format", action: "analytics.export", part: partReports, handle: a.exportMonths},
 		{method: "GET", pattern: "analytics/patterns", permission: auth.AnalyticsRead, reach: within, query: "sort limit window from to", part: partReports, handle: a.patterns},
 		{method: "GET", pattern: "analytics/patterns/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "sort limit window from to", part: partReports, handle: a.patterns},
-		{method: "GET", pattern: "analytics/spread", permission: auth.AnalyticsRead, reach: within, query: "", part: partReports, handle: a.spreadReport},
+		{method: "GET", pattern: "analytics/spread", permission: auth.AnalyticsRead, reach: within, query: "names window from to", part: partReports, handle: a.spreadReport},
 		{method: "GET", pattern: "analytics/storage", permission: auth.AnalyticsRead, reach: within, query: "window from to", part: partReports, handle: a.storageReport},
 		{method: "GET", pattern: "analytics/storage/{id}", permission: auth.AnalyticsRead, reach: oneOf, query: "window from to", part: partReports, handle: a.storageReport},
 		{method: "GET", pattern: "analytics/logins/subjects", permission: auth.ActivitiesRead, reach: within, query: "tenant subject sort limit cursor window from to", part: partReports, handle: a.loginSubjects},
