@@ -123,8 +123,9 @@ bench-limits: ## the limiters beside others, how exact they are, and a noisy nei
 bench-runs: ## runs beside loops over goose, many tenants, killed workers, live traffic, followers, with the options RUNS
 	$(SERVERS) $(GO) run ./internal/bench/runs $(RUNS)
 
-bench-audit: ## what the audit and the outbox cost: changes, seal lag, verification, floods, delivery
+bench-audit: ## what the audit and the outbox cost: changes, seal lag, verification, floods, delivery; pages of 10,000 tenants (TENANCY_BENCH_TENANTS=100000)
 	$(SERVERS) $(GO) test -run '^$$' -bench . -benchtime 1x -v ./internal/bench/audit
+	$(SERVERS) $(GO) test -run '^$$' -bench ListPages -benchtime 1x -timeout 60m -v ./catalog
 
 bench-admin: ## the console: its routes at 2,000 tenants on three engines, sign-ins, the audit (TENANCY_MEASURE_TENANTS=10000)
 	TENANCY_MEASURE=1 $(SERVERS) $(GO) test -count=1 -timeout 60m -run 'TestMeasure$$' ./admin
