@@ -16,8 +16,7 @@ func (b *Budget) release(c *Conn, reusable bool) {
 	}
 	b.stat.InUse--
 	l := c.lane
-	tooMany := l.live-l.closing > l.conns.Most || b.live-b.closing > b.ceiling(now)
-	if !reusable || b.closed || tooMany || c.generation != l.generation {
+	if !reusable || b.closed || c.generation != l.generation || b.tooMany(l, now) {
 		b.discard(c, nil)
 		b.mu.Unlock()
 		return
@@ -37,6 +36,11 @@ func (b *Budget) release(c *Conn, reusable bool) {
 	b.serve(l, now)
 	b.mu.Unlock()
 	b.run(start)
+}
+
+// tooMany reports whether a lane has more connections than it may, or the budget has.
+func (b *Budget) tooMany(l *Lane, now time.Time) bool {
+	return l.live-l.closing > l.conns.Most || b.live-b.closing > b.ceiling(now)
 }
 
 // serve gives a lane's idle connections to its waiters.
@@ -82,6 +86,7 @@ func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
 	return now.Sub(c.turnBegan) > turn*b.cost
 }
 
+// othersWant reports whether requests of other lanes want a dial.
 func (b *Budget) othersWant(l *Lane) bool {
 	n := b.ring[foreground].len()
 	if l.wants != nil && l.wantsClass == foreground {

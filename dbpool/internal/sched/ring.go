@@ -53,37 +53,41 @@ type plan struct {
 	renews     bool // the victim is the tenant's own, and old
 }
 
-// schedule decides which dials begin. It counts their slots at once; the caller
-// runs them when it has given up the lock.
+// schedule decides which dials begin, those for requests before those for work of low
+// priority. It counts their slots at once; the caller runs the plans when it has given up the lock.
 func (b *Budget) schedule(now time.Time) []plan {
 	var start []plan
 	for class := foreground; class < classes; class++ {
 		for b.dialing < b.opts.Dials {
 			l := b.nextInRing(class, now)
-			if l == nil {
+			if l == nil || b.live > b.ceiling(now) { // or it is coming down
 				break
 			}
-			var victim *Conn
-			switches := false
-			if excess := b.live - b.ceiling(now); excess > 0 {
-				break // it is coming down
-			} else if excess == 0 {
-				victim = b.victim(l, now)
-				b.loan.missed++
-				b.removeIdle(victim)
-				victim.lane.live--
-				b.stat.Evictions++
-				switches = l.server == victim.lane.server && !l.server.switching.open(now) && l.db.MaySwitch(victim.Wire)
-			} else {
-				b.live++
-			}
-			d := plan{lane: l, generation: l.generation, victim: victim, switches: switches}
+			d := b.slotFor(l, now)
 			b.begin(d)
 			start = append(start, d)
 		}
 	}
 	b.watch()
 	return start
+}
+
+// slotFor returns the plan of a dial for a lane: in a free slot or, without one, in that of
+// the idle connection that is least worth keeping.
+func (b *Budget) slotFor(l *Lane, now time.Time) plan {
+	d := plan{lane: l, generation: l.generation}
+	if b.live < b.ceiling(now) {
+		b.live++
+		return d
+	}
+	c := b.victim(l, now)
+	b.loan.missed++
+	b.removeIdle(c)
+	c.lane.live--
+	b.stat.Evictions++
+	d.victim = c
+	d.switches = l.server == c.lane.server && !l.server.switching.open(now) && l.db.MaySwitch(c.Wire)
+	return d
 }
 
 // nextInRing returns the lane to dial for, or nil. It is the one with most
