@@ -184,7 +184,7 @@ func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(driver.Databases)
 	s, err := p.server(t)
 	var engine driver.Engine
 	if err == nil {
-		engine = s.engine
+		engine = s.engine.Engine
 	}
 	p.mu.RUnlock()
 	if err != nil {

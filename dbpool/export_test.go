@@ -116,7 +116,7 @@ func (r *FakeReplica) Identify(ctx context.Context, c sqldriver.Conn) (driver.Id
 
 // ContextCheck returns what compares a context with a tenant's handle.
 func ContextCheck(t testing.TB, e driver.Engine, id tenancy.ID) func(context.Context) {
-	to := wire.Database{Target: wire.Target{Engine: e, Tenant: id}}
+	to := wire.Database{Target: wire.Target{Engine: wire.NewEngine(e), Tenant: id}}
 	return func(ctx context.Context) {
 		if err := to.Allows(ctx); err != nil {
 			t.Error(err)

@@ -105,7 +105,7 @@ func (p *Pool) repoint(h *handle, s *server) error {
 func (p *Pool) databaseOf(h *handle, s *server) (*wire.Database, error) {
 	connect := s.engine.Connector
 	if h.reads {
-		r, ok := s.engine.(driver.ReadOnly)
+		r, ok := s.engine.Engine.(driver.ReadOnly)
 		if !ok && h.readOnly {
 			return nil, errWrites()
 		}
@@ -124,7 +124,7 @@ func (p *Pool) databaseOf(h *handle, s *server) (*wire.Database, error) {
 // newDatabase returns what a connector of the server's engine leads to, with a new lane. The caller has
 // the lock.
 func (p *Pool) newDatabase(s *server, at wire.Target, c sched.Conns) *wire.Database {
-	at.Engine, at.Era = s.engine, s.era
+	at.Engine = s.engine
 	return wire.New(at, s.Server, c, p.statementsOf(s.engine), &p.wire)
 }
 

@@ -31,7 +31,7 @@ func (p *Pool) TenantBytes(yield func(tenancy.ID, int64) bool) {
 				return
 			}
 			if n := l.Stat(time.Now()).Conns; n > 0 {
-				held[h.tenant] += int64(n) * connBytes(h.server.engine)
+				held[h.tenant] += int64(n) * connBytes(h.server.engine.Engine)
 			}
 		})
 	})

@@ -88,7 +88,7 @@ func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB, 
 	if p.closed || h == nil || !h.has(primary) || !slices.Contains(h.server.replicas, replica) {
 		return primary, nil
 	}
-	if _, ok := replica.engine.(driver.ReadOnly); !ok && readOnly {
+	if _, ok := replica.engine.Engine.(driver.ReadOnly); !ok && readOnly {
 		return primary, nil
 	}
 	db, err := p.read(h, replica)
@@ -103,7 +103,7 @@ func (p *Pool) openReadOnly(t *tenancy.Tenant) (*sqlx.DB, error) {
 	if p.closed || h == nil {
 		return nil, tenancy.ErrClosed
 	}
-	if _, ok := h.server.engine.(driver.ReadOnly); !ok {
+	if _, ok := h.server.engine.Engine.(driver.ReadOnly); !ok {
 		return nil, errWrites()
 	}
 	return p.read(h, h.server)
@@ -243,7 +243,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 					r.self.renew() // nobody is led there: a connection that is new shows that it is up again
 				}
 				p.mu.RLock()
-				engine, _ := r.engine.(driver.Replication)
+				engine, _ := r.engine.Engine.(driver.Replication)
 				asked := r.self.to.Load()
 				p.mu.RUnlock()
 				at, err := r.self.position(ctx)

@@ -34,8 +34,7 @@ type server struct {
 	*sched.Server
 	conns sched.Conns // of its tenants
 
-	engine   driver.Engine // guarded by Pool.mu, as era
-	era      int           // how many engines it had before
+	engine   *wire.Engine // guarded by Pool.mu
 	replicas []*server
 	self     *connector               // reaches the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a replica
@@ -83,7 +82,7 @@ func (p *Pool) makeServer(name string, e driver.Engine, o ServerOptions) (*serve
 	}
 	all := b.Slots()
 	c := sched.Conns{Most: cmp.Or(o.MaxConns, p.opts.MaxConns, max(1, all/2)), Reserve: p.opts.MinIdle}
-	return &server{Server: sched.NewServer(name, b), engine: e, conns: c}, nil
+	return &server{Server: sched.NewServer(name, b), engine: wire.NewEngine(e), conns: c}, nil
 }
 
 func (p *Pool) budgetFor(name string, o ServerOptions) (*sched.Budget, error) {
@@ -129,7 +128,7 @@ func (p *Pool) replicate(s *server, names []string) error {
 
 // follows prepares a server for being followed, or for following another.
 func (p *Pool) follows(s *server) error {
-	e, ok := s.engine.(driver.Replication)
+	e, ok := s.engine.Engine.(driver.Replication)
 	if !ok {
 		return fmt.Errorf("%w: server %q cannot tell how far its data is", tenancy.ErrInvalid, s.Name())
 	}
@@ -168,8 +167,7 @@ func (p *Pool) SetServer(name string, e driver.Engine) error {
 		err = fmt.Errorf("%w: server %q has the driver %s, not %s", tenancy.ErrInvalid, name, s.engine.DriverName(), e.DriverName())
 	default:
 		before := s.engine
-		s.engine = e
-		s.era++
+		s.engine = wire.NewEngine(e)
 		s.progress.Store(nil)
 		if s.self != nil {
 			if err = p.follows(s); err != nil {

@@ -82,12 +82,12 @@ func TestSwitchAndSetServer(t *testing.T) {
 		}
 		for i := 0; ctx.Err() == nil; i++ {
 			time.Sleep(300 * time.Millisecond)
-			before, era := engines[0].dials.Load()+engines[1].dials.Load(), p.eraOf("t0")
+			before, engine := engines[0].dials.Load()+engines[1].dials.Load(), p.engineOf("t0")
 			if err := p.SetServer("main", engines[i/2%2]); err != nil { // each twice
 				t.Error(err)
 			}
-			if now := p.eraOf("t0"); now == era {
-				t.Errorf("got era %d as before, want another", now)
+			if now := p.engineOf("t0"); now == engine {
+				t.Error("got the engine of before, want another")
 			}
 			time.Sleep(100 * time.Millisecond)
 			if engines[0].dials.Load()+engines[1].dials.Load() == before && ctx.Err() == nil {
@@ -105,14 +105,14 @@ func TestSwitchAndSetServer(t *testing.T) {
 	})
 }
 
-// eraOf returns that of a tenant's connections.
-func (p *Pool) eraOf(id tenancy.ID) int {
+// engineOf returns the engine of a tenant's connections.
+func (p *Pool) engineOf(id tenancy.ID) *wire.Engine {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if h := p.handles[id]; h != nil {
-		return h.connector.to.Load().Era
+		return h.connector.to.Load().Engine
 	}
-	return -1
+	return nil
 }
 
 // cleaningServer is a switchServer that cleans sessions.

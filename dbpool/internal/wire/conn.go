@@ -259,8 +259,8 @@ func (c *Conn) HeldSince(at time.Time) { c.taken = at }
 
 // Position asks the server how far its data is.
 func (c *Conn) Position(ctx context.Context) (driver.Position, error) {
-	e, ok := c.db.Engine.(driver.Replication)
-	if !ok {
+	e := c.db.replication
+	if e == nil {
 		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
 	}
 	pos, err := e.Position(ctx, c.inner)

@@ -152,7 +152,7 @@ func TestObserverTakesTheDriversTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &timing{}
-		d := &Database{Target: Target{Tenant: "acme"}, observer: o, statements: sqltext.New("sqlite")}
+		d := &Database{Target: Target{Engine: &Engine{}, Tenant: "acme"}, observer: o, statements: sqltext.New("sqlite")}
 		rows, err := d.newConn(&slowConn{left: 2}, nil).QueryContext(t.Context(), `SELECT n FROM notes`, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -12,8 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 )
 
-// Database is a tenant's database at one server, and what the server's engine can do there. Its
-// Lane decides who gets its connections.
+// Database is a tenant's database at one server. Its Lane decides who gets its connections.
 type Database struct {
 	Target
 	Lane *sched.Lane
@@ -23,26 +22,13 @@ type Database struct {
 	texts      TextObserver // nil: the observer wants none
 	statements *sqltext.Scanner
 	writer     writer // nil: many may write at a time, or nobody does
-
-	// What the engine can do; nil if it has not the ability.
-	cleaner    driver.SessionCleaner
-	closes     driver.CloseNotifier
-	faults     driver.FaultClassifier
-	files      driver.FileBacked
-	settings   driver.SettingsChecker
-	switcher   driver.Switcher
-	killer     driver.SessionKiller
-	failures   driver.FailureClassifier
-	sends      driver.SendCounter
-	interrupts driver.Interrupter
 }
 
 var _ sched.Database = (*Database)(nil)
 
 // Target says which database it is.
 type Target struct {
-	Engine    driver.Engine
-	Era       int                 // which of the server's engines that is
+	*Engine                       // of the server, which may get another one later
 	Connector sqldriver.Connector // to the database, of that engine
 	Tenant    tenancy.ID          // "": the pool's own, to the server itself
 	Name      string
@@ -85,31 +71,15 @@ func New(t Target, at *sched.Server, c sched.Conns, statements *sqltext.Scanner,
 		d.observer = opts.Observer
 		d.texts, _ = d.observer.(TextObserver)
 	}
-	d.findAbilities()
+	if t.singleWriter && !t.ReadOnly {
+		d.writer = make(writer, 1)
+	}
 	var killer any
 	if d.killer != nil {
 		killer = d.killer
 	}
 	d.Lane = sched.NewLane(at, t.Tenant, d, killer, c)
 	return d
-}
-
-// findAbilities finds what the engine can do.
-func (d *Database) findAbilities() {
-	e := d.Engine
-	d.cleaner, _ = e.(driver.SessionCleaner)
-	d.closes, _ = e.(driver.CloseNotifier)
-	d.faults, _ = e.(driver.FaultClassifier)
-	d.files, _ = e.(driver.FileBacked)
-	d.settings, _ = e.(driver.SettingsChecker)
-	d.switcher, _ = e.(driver.Switcher)
-	d.killer, _ = e.(driver.SessionKiller)
-	d.failures, _ = e.(driver.FailureClassifier)
-	d.sends, _ = e.(driver.SendCounter)
-	d.interrupts, _ = e.(driver.Interrupter)
-	if w, ok := e.(driver.SingleWriter); ok && w.SingleWriter() && !d.ReadOnly {
-		d.writer = make(writer, 1)
-	}
 }
 
 // Acquire returns a connection of the lane, and whether the request waited for it. The caller

@@ -67,7 +67,7 @@ func TestFault(t *testing.T) {
 		"the application's hook":    {nil, fmt.Errorf("x: %w", &hookError{errServer}), true, sched.FaultDatabase, 0},
 		"an engine without classes": {nil, errEither, true, sched.FaultServer, 0},
 	} {
-		d := &Database{}
+		d := &Database{Target: Target{Engine: &Engine{}}}
 		if tt.faults != nil {
 			d.faults = tt.faults
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // fakeEngine has databases that are called as their tenants. It has only those abilities that a
-// test gives to a [Database].
+// test gives to its [Engine].
 type fakeEngine struct {
 	dials   int
 	refuses map[string]error  // what dials of some databases fail with
@@ -86,10 +86,10 @@ func newDatabases(t *testing.T, e *fakeEngine, names ...string) (*sched.Budget, 
 		Down: func(_ int, _ time.Duration, err error) error { return fmt.Errorf("not tried: %w", err) },
 	}})
 	opts := &Options{Log: slog.New(slog.DiscardHandler), WrongDatabase: func(*Database, driver.Identity) error { return errWrong }}
-	at, statements := sched.NewServer("main", b), sqltext.New("sqlite")
+	at, statements, engine := sched.NewServer("main", b), sqltext.New("sqlite"), NewEngine(e)
 	var out []*Database
 	for _, name := range names {
-		target := Target{Engine: e, Connector: fakeConnector{e, name}, Tenant: tenancy.ID(name), Name: name}
+		target := Target{Engine: engine, Connector: fakeConnector{e, name}, Tenant: tenancy.ID(name), Name: name}
 		out = append(out, New(target, at, sched.Conns{Most: 1}, statements, opts))
 	}
 	return b, out

@@ -14,7 +14,7 @@ import (
 // tenant, and no statement is known to have left anything in its session.
 func (d *Database) MaySwitch(from sched.Wire) bool {
 	c := from.(*Conn)
-	return d.switcher != nil && d.Era == c.db.Era && d.Tenant != "" && c.db.Tenant != "" &&
+	return d.switcher != nil && d.Engine == c.db.Engine && d.Tenant != "" && c.db.Tenant != "" &&
 		!c.db.opts.Keep && !c.state && !c.cleaned
 }
 

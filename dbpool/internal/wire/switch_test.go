@@ -17,7 +17,7 @@ func TestMaySwitch(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(from *Conn, to *Database){
 		"":                func(*Conn, *Database) {},
-		"later engine":    func(_ *Conn, to *Database) { to.Era++ },
+		"later engine":    func(_ *Conn, to *Database) { to.Engine = NewEngine(to.Engine.Engine) },
 		"not able":        func(_ *Conn, to *Database) { to.switcher = nil },
 		"has state":       func(from *Conn, _ *Database) { from.state = true },
 		"had state":       func(from *Conn, _ *Database) { from.cleaned = true },

@@ -1,8 +1,8 @@
 // Package wire is one physical connection, from its dial to its end: what database/sql gets of it, and
 // how it is checked, cleaned, switched and closed. Who gets it is decided by package sched.
 //
-// A [Database] is one tenant's database at one server, with what the server's engine can do
-// there. Its connections ([Conn]) have a place in the budget of that server (a [sched.Conn]).
+// A [Database] is one tenant's database at one server, whose [Engine] is what the author of an
+// engine made, with what it can do. Its connections ([Conn]) have a place in the budget of that server (a [sched.Conn]).
 //
 //   - open.go dials, and asks the server which database that is and whose.
 //   - allows.go keeps a handle of one tenant from answering in the context of another.
