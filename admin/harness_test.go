@@ -92,6 +92,7 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	gate, err := maintenance.NewGate(c.cat, &maintenance.GateOptions{DB: c.db, Audit: c.trail, Settle: time.Millisecond})
 	must(err)
 	opts := &admin.Options{Lifecycle: life, Pool: pool, Migrations: schemas{}, Keys: keys, Gate: gate, Runs: c.runner, Audit: c.trail, Reports: reports, Limiter: everything{}, Create: c.cat.Create, Auth: auth.Options{OptionalSecondFactor: true}}
+	opts.Auth.PasswordWait = 10 * time.Minute // a machine may be very busy
 	if change != nil {
 		change(opts)
 	}

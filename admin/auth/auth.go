@@ -65,6 +65,9 @@ type Options struct {
 	Mail Mailer
 	// URL is the address of the console's page, such as https://console.example.com/, as links in mails have it. It is required with Mail.
 	URL string
+	// PasswordWait is how long a sign-in waits for its turn to have a password checked: few are checked at once. Then it is refused.
+	// Default: 2 seconds.
+	PasswordWait time.Duration
 	// Limiter counts sign-ins. Instances that share one in Redis count together. Default: a [ratelimit.Memory].
 	Limiter ratelimit.Limiter
 	// Logger gets what no answer says. Default: [slog.Default], asked at each message.
@@ -77,7 +80,7 @@ func (o *Options) complete(db *sqlx.DB) error {
 		field   *time.Duration
 		is      time.Duration
 		whatFor string
-	}{{&o.Lifetime, 12 * time.Hour, "Lifetime"}, {&o.IdleTimeout, 30 * time.Minute, "IdleTimeout"}, {&o.StepUp, 10 * time.Minute, "StepUp"}} {
+	}{{&o.Lifetime, 12 * time.Hour, "Lifetime"}, {&o.IdleTimeout, 30 * time.Minute, "IdleTimeout"}, {&o.StepUp, 10 * time.Minute, "StepUp"}, {&o.PasswordWait, hashWait, "PasswordWait"}} {
 		if *d.field < 0 {
 			return fmt.Errorf("%w: negative %s", tenancy.ErrInvalid, d.whatFor)
 		}
@@ -133,7 +136,7 @@ func New(db *sqlx.DB, opts *Options) (*Auth, error) {
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	a := &Auth{store: s, hasher: newHasher(), mails: make(chan *Mail, mailQueue), forgotten: make(chan string, mailQueue)}
+	a := &Auth{store: s, mails: make(chan *Mail, mailQueue), forgotten: make(chan string, mailQueue)}
 	if opts != nil {
 		a.opts = *opts
 	}
@@ -145,7 +148,7 @@ func New(db *sqlx.DB, opts *Options) (*Auth, error) {
 			return nil, tenancy.Wrap(op, "", err)
 		}
 	}
-	a.sessions = newSessions(s, &a.opts)
+	a.hasher, a.sessions = newHasher(a.opts.PasswordWait), newSessions(s, &a.opts)
 	return a, nil
 }
 

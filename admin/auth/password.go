@@ -40,9 +40,9 @@ type hasher struct {
 	dummy string // the hash of a password that nobody has
 }
 
-func newHasher() *hasher {
+func newHasher(wait time.Duration) *hasher {
 	n := min(max(runtime.GOMAXPROCS(0)/2, 1), 4)
-	return &hasher{turns: make(chan struct{}, n), known: make(chan struct{}, 1), wait: hashWait, dummy: encodePHC(argonMemory, argonTime, make([]byte, saltLen), make([]byte, hashLen))}
+	return &hasher{turns: make(chan struct{}, n), known: make(chan struct{}, 1), wait: wait, dummy: encodePHC(argonMemory, argonTime, make([]byte, saltLen), make([]byte, hashLen))}
 }
 
 // turn waits for a turn. The error wraps [tenancy.ErrLimited] when none is free in time.

@@ -67,6 +67,8 @@ type App struct {
 	Keys     *catalog.KeyIssuer
 	Gate     *maintenance.Gate
 	Audit    *audit.Trail
+	// Operators are those of the console, whose owners "rescue" lets in. An *auth.Auth is one.
+	Operators Rescuer
 	// Outbox has the events of "event stuck" and "event skip". Its Run need not be called.
 	Outbox *catalog.Outbox
 	// Shell returns the command that opens a tenant's database for "db shell": see [Client].
@@ -131,7 +133,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.event(), p.pool(), p.doctor())
+	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.rescue(), p.event(), p.pool(), p.doctor())
 	p.prepare(root)
 	rename(root, root.Name())
 	return root

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/admin/cli"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
@@ -70,6 +71,11 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db}); err != nil {
 		return nil, err
 	}
+	operators, err := auth.New(db, &auth.Options{Auditor: app.Audit})
+	if err != nil {
+		return nil, err
+	}
+	app.Operators = operators
 	files, err := schema(where.migrations)
 	if err != nil {
 		return nil, err
@@ -91,7 +97,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, locks.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, locks.Migrate, app.Gate.Migrate, app.Runner.Migrate, operators.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}
