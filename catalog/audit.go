@@ -12,10 +12,9 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/audit"
 )
 
-// Within is what a [Store] does in the transaction of a change, after the change
-// and before the commit: it writes the entry of the audit. Stores without SQL call
-// it with a nil tx. When it fails, nothing of the change may stay. It may be nil,
-// and is called again when the transaction is.
+// Within writes the audit entry of a change. A [Store] calls it in the transaction of the change, after the
+// change and before the commit; a store without SQL passes a nil tx. If it fails, the change must not stay. It
+// may be nil. It is called again if the transaction is tried again.
 type Within func(ctx context.Context, tx *sql.Tx) error
 
 func (w Within) call(ctx context.Context, tx *sql.Tx) error {
@@ -28,9 +27,8 @@ func (w Within) call(ctx context.Context, tx *sql.Tx) error {
 // AuditFilter selects entries of the audit.
 type AuditFilter = audit.Filter
 
-// Audit yields the entries that the filter selects, the newest first. Without
-// [Options.Audit], or with an auditor that cannot list, it yields an error that
-// wraps [tenancy.ErrInvalid].
+// Audit yields the entries that the filter selects, newest first. Without [Options.Audit], or with an auditor
+// that cannot list, it yields an error that wraps [tenancy.ErrInvalid].
 func (c *Catalog) Audit(ctx context.Context, f AuditFilter) iter.Seq2[tenancy.Entry, error] {
 	reader, ok := c.auditor.(interface {
 		Entries(ctx context.Context, f AuditFilter) iter.Seq2[tenancy.Entry, error]
@@ -76,7 +74,7 @@ type doing struct {
 	edits  bool   // what the caller's function refuses is the caller's to record
 }
 
-// permit refuses changes by nobody, if [Options.RequireActor] says so.
+// permit refuses changes without an actor, if [Options.RequireActor] is set.
 func (c *Catalog) permit(ctx context.Context) error {
 	if c.requireActor && tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
 		return fmt.Errorf("%w: nobody is named who makes the change; see tenancy.WithActor", tenancy.ErrForbidden)

@@ -41,7 +41,7 @@ func ask(ctx context.Context, hook func(context.Context, Change) error, change C
 	return &refusedError{fmt.Errorf("%w: %w", tenancy.ErrForbidden, err)}
 }
 
-// hasSentinel reports whether the error says already what the caller should do.
+// hasSentinel reports whether the error already wraps a sentinel of package tenancy.
 func hasSentinel(err error) bool {
 	for _, known := range []error{
 		tenancy.ErrForbidden, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrLimited, tenancy.ErrConflict, tenancy.ErrExists, tenancy.ErrNotFound,
@@ -53,7 +53,7 @@ func hasSentinel(err error) bool {
 	return false
 }
 
-// refusedError is what a hook said, before anything was written.
+// refusedError is the error of a hook. Nothing was written.
 type refusedError struct{ err error }
 
 func (e *refusedError) Error() string { return "a hook before changes: " + e.err.Error() }

@@ -1,19 +1,17 @@
 // Package catalog keeps the record of tenants.
 //
-// [New] keeps it in a SQL database of the application, in tables whose names begin
-// with "tenancy_" and that [Catalog.Migrate] makes. The record is the control
-// plane's alone: no tenant's data is in it, and of secrets only hashes.
+// [New] keeps it in a SQL database of the application, in tables whose names begin with "tenancy_";
+// [Catalog.Migrate] makes them. The record holds no tenant's data, and only hashes of secrets.
 //
-// A Catalog is a [tenancy.Finder]. Its methods may be called by many goroutines
-// and by many processes at once; of changes that meet, one wins and the other
-// gets [tenancy.ErrConflict] or is made on top.
+// A Catalog is a [tenancy.Finder]. Many goroutines and many processes may call its methods at once. Of two
+// changes that meet, one wins; the other gets [tenancy.ErrConflict] or is made on top of it.
 //
-// [Outbox] tells others of each change, at least once and in order.
+// [Outbox] delivers an event of each change to others, at least once and in order.
 //
 // [KeyIssuer] issues, rotates and revokes the API keys in tenants' records.
 //
-// Package catalog/cache keeps records in process, in front of a Catalog, so that a
-// request asks nobody.
+// Package catalog/cache keeps records in process, in front of a Catalog, so that serving a request needs no
+// I/O.
 package catalog
 
 import (
@@ -31,32 +29,29 @@ import (
 	"github.com/artflow-studio/tenancy/internal/hostname"
 )
 
-// Store persists tenant records. [New] has one for SQL, and tenancytest one in
-// memory and the conformance suite for others. The Catalog does everything else:
-// defaults, validation, legal changes, versions.
+// Store persists tenant records. [New] uses one for SQL. Package tenancytest has one in memory, and the
+// conformance suite for others. The Catalog does the rest: defaults, validation, legal changes, versions.
 //
-// Methods are called by many goroutines at once, neither keep nor modify the
-// records they are given, and return records that are the caller's to keep. A change
-// and what its [Within] writes are made together or not at all.
-// Errors wrap the sentinels named below; any other error is taken as
+// Many goroutines call the methods at once. A method neither keeps nor modifies the records that it is given,
+// and returns records that the caller may keep. A change and what its [Within] writes are made together or not
+// at all. Errors wrap the sentinels named below; the Catalog treats any other error as
 // [tenancy.ErrUnavailable].
 type Store interface {
-	// Insert adds a record. Its ID, slug or one of its domains being taken is
-	// [tenancy.ErrExists], and nothing is added.
+	// Insert adds a record. If its ID, its slug or one of its domains is taken, it adds nothing and returns
+	// [tenancy.ErrExists].
 	Insert(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Find returns the record that the ref names, or [tenancy.ErrNotFound].
 	Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error)
-	// Replace writes the record in place of the one with the same ID and the
-	// version before: t.Version-1. Another version there is
-	// [tenancy.ErrConflict], no record [tenancy.ErrNotFound], a name that
-	// another tenant has [tenancy.ErrExists]; then nothing is written.
+	// Replace writes the record in place of the one with the same ID and the previous version, t.Version-1. If
+	// the stored version is another one it returns [tenancy.ErrConflict], if there is no such record
+	// [tenancy.ErrNotFound], and if another tenant has one of the names [tenancy.ErrExists]; then it writes
+	// nothing.
 	Replace(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Delete removes the record of that ID and version, with the same errors.
 	Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error
-	// List returns the records that the filter selects in its order, at most
-	// f.Limit. The filter is valid and without terms, its limit positive;
-	// [tenancy.Filter.Position] says where to begin, and [tenancy.Filter.MatchesText]
-	// what its text selects.
+	// List returns the records that the filter selects, in the filter's order, at most f.Limit of them. The
+	// filter is valid and has no terms, and its limit is positive. [tenancy.Filter.Position] says where to
+	// begin, and [tenancy.Filter.MatchesText] what its text selects.
 	List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error)
 }
 
@@ -86,42 +81,39 @@ type Catalog struct {
 
 // Options are the options of [New] and [NewWithStore].
 type Options struct {
-	// Reserved are slugs that no tenant may have. Use an empty slice that is
-	// not nil to reserve none. Default: [tenancy.ReservedSlugs].
+	// Reserved are slugs that no tenant may have. An empty slice that is not nil reserves none. Default:
+	// [tenancy.ReservedSlugs].
 	Reserved []string
-	// ReservedDomains are domains of the service's own, such as the bases of
-	// its subdomains: no tenant may have one of them, or one below. Without
-	// them a tenant could take another's subdomain as its own domain. Default:
+	// ReservedDomains are domains of the service, such as the bases of its subdomains. No tenant may have one
+	// of them or one below them; otherwise a tenant could take another's subdomain as its own domain. Default:
 	// none.
 	ReservedDomains []string
-	// Audit writes the entry of each change in the change's transaction; if it
-	// cannot, the change is not made. With [New] its tables must be in the same
-	// database, through the same *sql.DB: see [tenancy.CheckAuditor]. Default: none.
+	// Audit writes the entry of each change in the transaction of the change. If it fails, the change is not
+	// made. With [New] its tables must be in the same database, through the same *sql.DB: see
+	// [tenancy.CheckAuditor]. Default: none.
 	Audit tenancy.Auditor
-	// RequireActor refuses changes in contexts that name no actor, with an error
-	// that wraps [tenancy.ErrForbidden]: see [tenancy.WithActor]. Default: their
-	// entries say that the actor is unknown.
+	// RequireActor refuses changes whose context has no actor, with an error that wraps [tenancy.ErrForbidden]:
+	// see [tenancy.WithActor]. Default: false; entries of such changes say that the actor is unknown.
 	RequireActor bool
 	// SecretSettings are the settings whose values entries and events do not show.
 	// Default: none.
 	SecretSettings []string
-	// Before are asked in turn whether a change may be made: by whatever method, after it
-	// was found to be legal and before anything is written. Change.Before is nil for a
-	// new record and Change.After for a deletion. An error refuses the change and reaches
-	// the caller; one without a sentinel of package tenancy wraps
-	// [tenancy.ErrForbidden], and a panic is one that wraps [tenancy.ErrUnavailable]. A
-	// hook is asked again when somebody else changed the record meanwhile. What it does
-	// itself is not undone when the change fails later, so it should only look. For what
-	// comes after changes see [Catalog.Watch] and [Outbox]. Default: none.
+	// Before are hooks that may refuse a change. Each change calls them in order, after it was found to be
+	// legal and before anything is written. Change.Before is nil for a new record, Change.After for a deletion.
+	//
+	// An error refuses the change and is returned to the caller. An error that wraps no sentinel of package
+	// tenancy then wraps [tenancy.ErrForbidden]; a panic becomes an error that wraps [tenancy.ErrUnavailable].
+	// A hook is called again if somebody else changed the record meanwhile. A hook should only look: what it
+	// does itself is not undone when the change fails later. To react to changes see [Catalog.Watch] and
+	// [Outbox]. Default: none.
 	Before []func(ctx context.Context, change Change) error
-	// ReserveNames is for how long the slug and the domains of a tenant that was purged
-	// are kept from other tenants: links, mail and cookies for them may still be on their
-	// way. The tenant itself may have them if it is made again under its ID. A store
-	// that is no [NameReserver] is refused. Default: names are free at once.
+	// ReserveNames is how long the slug and the domains of a purged tenant are kept from other tenants: links,
+	// mail and cookies for them may still be in use. A tenant that is made again under its old ID may have
+	// them. It needs a store that is a [NameReserver]. Default: 0; names are free at once.
 	ReserveNames time.Duration
-	// Events keeps the event of each change, written in the change's transaction; if it
-	// cannot, the change is not made. With [New] it must be in the same database,
-	// through the same *sql.DB. See [NewOutbox]. Default: none.
+	// Events writes the event of each change in the transaction of the change. If it fails, the change is not
+	// made. With [New] it must be in the same database, through the same *sql.DB. See [NewOutbox]. Default:
+	// none.
 	Events EventWriter
 }
 
@@ -196,15 +188,12 @@ func (c *Catalog) Check(ctx context.Context) error {
 	return wrap("catalog.Catalog.Check", "", err)
 }
 
-// Create adds a tenant and returns its record. Only the slug is required. An
-// empty ID is filled in, an empty name is the slug, the status is
-// [tenancy.StatusProvisioning] unless it is set, domains may be spelled in any
-// way, tags in any case and order; version and times are the catalog's. A taken ID, slug or domain is an
-// error that wraps [tenancy.ErrExists], a malformed field or reserved slug
-// one that wraps [tenancy.ErrInvalid].
+// Create adds a tenant and returns its record. Only the slug is required. Create fills in an empty ID, an empty
+// name (the slug) and an empty status ([tenancy.StatusProvisioning]); it sets version and times itself, and
+// brings domains and tags into canonical form. A taken ID, slug or domain is an error that wraps
+// [tenancy.ErrExists]. A malformed field or a reserved slug is one that wraps [tenancy.ErrInvalid].
 //
-// Create makes the record alone. lifecycle.Lifecycle makes the tenant with
-// its database.
+// Create makes the record alone. lifecycle.Lifecycle makes a tenant with its database.
 func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	do := &doing{op: "catalog.Catalog.Create", action: actionCreate}
 	if t == nil {
@@ -248,8 +237,8 @@ func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) erro
 	return err
 }
 
-// Find returns the tenant that the ref names, in whatever status, or an error
-// that wraps [tenancy.ErrNotFound]. It implements [tenancy.Finder].
+// Find returns the tenant that the ref names, whatever its status, or an error that wraps
+// [tenancy.ErrNotFound]. It implements [tenancy.Finder].
 func (c *Catalog) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
 	t, err := c.find(ctx, ref)
 	if err != nil {
@@ -308,9 +297,8 @@ func (c *Catalog) Rename(ctx context.Context, id tenancy.ID, slug string) (*tena
 	return c.edit(ctx, &doing{op: "catalog.Catalog.Rename", action: "tenant.slug"}, id, func(t *tenancy.Tenant) { t.Slug = slug })
 }
 
-// AddDomain leads another domain to the tenant, in any spelling. One that leads
-// there already changes nothing. Whether the tenant owns the domain is the
-// caller's to find out.
+// AddDomain adds a domain, in any spelling, to the tenant. It changes nothing if the tenant has the domain
+// already. The caller must verify that the tenant owns the domain.
 func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
 	do := &doing{op: "catalog.Catalog.AddDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
@@ -325,8 +313,7 @@ func (c *Catalog) AddDomain(ctx context.Context, id tenancy.ID, domain string) (
 	})
 }
 
-// RemoveDomain takes a domain from the tenant. One that does not lead there
-// changes nothing.
+// RemoveDomain takes a domain from the tenant. It changes nothing if the tenant does not have it.
 func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string) (*tenancy.Tenant, error) {
 	do := &doing{op: "catalog.Catalog.RemoveDomain", action: "tenant.domains"}
 	host, err := parseDomain(domain)
@@ -339,9 +326,8 @@ func (c *Catalog) RemoveDomain(ctx context.Context, id tenancy.ID, domain string
 	})
 }
 
-// SetStatus changes the tenant's status. A change that is not legal (see
-// [tenancy.Status.CanBecome]) is an error that wraps [tenancy.ErrInvalid];
-// the status it has already changes nothing.
+// SetStatus changes the tenant's status. An illegal change (see [tenancy.Status.CanBecome]) is an error that
+// wraps [tenancy.ErrInvalid]. It changes nothing if the tenant has the status already.
 func (c *Catalog) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
 	return c.edit(ctx, &doing{op: "catalog.Catalog.SetStatus", action: "tenant.status"}, id, func(t *tenancy.Tenant) { t.Status = status })
 }
@@ -378,10 +364,9 @@ func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
 	return err
 }
 
-// Edit changes the record by what change does to a copy of it, and returns the new
-// one. When somebody else changed the record meanwhile, change is called again with
-// that. An error of change ends it and nothing is written. What [Catalog.Update]
-// refuses is refused, too.
+// Edit calls change with a copy of the record, writes the copy, and returns the new record. If somebody else
+// changed the record meanwhile, it calls change again with the new state. If change returns an error, Edit
+// writes nothing and returns it. Edit refuses what [Catalog.Update] refuses.
 func (c *Catalog) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
 	return c.editOr(ctx, &doing{op: "catalog.Catalog.Edit", action: actionUpdate, edits: true}, id, change)
 }
@@ -390,8 +375,8 @@ func (c *Catalog) edit(ctx context.Context, do *doing, id tenancy.ID, change fun
 	return c.editOr(ctx, do, id, func(t *tenancy.Tenant) error { change(t); return nil })
 }
 
-// editOr makes a change on top of whatever the record is now. Changes that come
-// between reading and writing let it start again.
+// editOr makes a change on top of the present record. It starts again if another change comes between reading
+// and writing.
 func (c *Catalog) editOr(ctx context.Context, do *doing, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
 	const attempts = 20
 	var err error
@@ -421,8 +406,7 @@ func (c *Catalog) editOr(ctx context.Context, do *doing, id tenancy.ID, change f
 	return nil, wrap(do.op, id, err)
 }
 
-// replace checks the change from old to t and writes it. A change that changes
-// nothing writes nothing.
+// replace checks the change from old to t and writes it. If nothing changes it writes nothing.
 func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	t.CreatedAt = old.CreatedAt
 	t.UpdatedAt = old.UpdatedAt
@@ -453,8 +437,8 @@ func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant
 	return t, nil
 }
 
-// normalize brings domains and tags into canonical form and checks the record. A
-// reserved slug may be kept, if the list grew after it was given.
+// normalize brings domains and tags into canonical form and checks the record. A tenant may keep a slug that
+// was reserved later.
 func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 	for i, d := range t.Domains {
 		host, err := parseDomain(d)
@@ -494,9 +478,8 @@ func parseDomain(domain string) (string, error) {
 	return host, err
 }
 
-// now is the time that a record keeps: UTC, to the microsecond, as every
-// engine can.
+// now is the time as records keep it: UTC, in whole microseconds, which every engine can store.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// wrap names errors that have no sentinel.
+// wrap returns err with op and tenant; an error without a sentinel becomes [tenancy.ErrUnavailable].
 func wrap(op string, id tenancy.ID, err error) error { return failure.Wrap(op, id, err) }

@@ -11,22 +11,21 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// watchTimeout bounds how long a change waits for those who watch.
+// watchTimeout is how long a change waits for watchers.
 const watchTimeout = time.Second
 
-// Change is a change of one tenant's record. It says what may have changed: when
-// the answer of a write was lost, a Change is told that may not have happened.
-// The records must not be modified.
+// Change is a change of one tenant's record. If the answer of a write was lost, the change may not have
+// happened: see Err. The records must not be modified.
 type Change struct {
-	// Before is nil for a record that was made.
+	// Before is nil for a new record.
 	Before *tenancy.Tenant
-	// After is nil for a record that was deleted.
+	// After is nil for a deleted record.
 	After *tenancy.Tenant
 	// Err is set if it is not known whether the change was made.
 	Err error
 }
 
-// Refs returns all refs that led to the tenant before, or lead to it after.
+// Refs returns all refs that named the tenant before the change or name it after.
 func (c Change) Refs() []tenancy.Ref {
 	var out []tenancy.Ref
 	for _, t := range []*tenancy.Tenant{c.Before, c.After} {
@@ -42,7 +41,7 @@ func (c Change) Refs() []tenancy.Ref {
 	return out
 }
 
-// RefsOf yields the refs that the record itself says lead to it.
+// RefsOf yields the refs that name the tenant, according to its record.
 func RefsOf(t *tenancy.Tenant) iter.Seq[tenancy.Ref] {
 	return func(yield func(tenancy.Ref) bool) {
 		if !yield(tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)}) {
@@ -59,7 +58,7 @@ func RefsOf(t *tenancy.Tenant) iter.Seq[tenancy.Ref] {
 	}
 }
 
-// watchers are told of changes.
+// watchers are the functions that [Catalog.Watch] was given.
 type watchers struct {
 	mu  sync.Mutex // guards writing all
 	all atomic.Pointer[[]*watcher]
@@ -69,14 +68,12 @@ type watcher struct {
 	tell func(context.Context, Change)
 }
 
-// Watch lets tell be called after each change that is made through this Catalog,
-// by the goroutine that makes it and before its method returns; also when it is
-// not known whether the change was made. What tell does cannot undo the change. Its
-// context does not end with the caller's, but after a second, and tell must
-// return then.
+// Watch calls tell after each change that is made through this Catalog, and if it is not known whether a change
+// was made. The goroutine that makes the change calls tell, before its method returns. tell cannot undo the
+// change. Its context does not end with the caller's, but after a second; tell must return by then.
 //
-// Changes that are made at the same time may be told in any order. Those of other
-// processes are not told. After stop has returned, changes that begin are not told.
+// Changes that are made at the same time may be told in any order. Changes of other processes are not told.
+// After stop has returned, tell is not called for changes that begin later.
 func (c *Catalog) Watch(tell func(context.Context, Change)) (stop func()) {
 	w := &watcher{tell}
 	c.watchers.edit(func(all []*watcher) []*watcher { return append(all, w) })
@@ -98,8 +95,7 @@ func (w *watchers) edit(change func([]*watcher) []*watcher) {
 	w.all.Store(&all)
 }
 
-// tell tells all watchers of a change that ended with err, unless the error says
-// that nothing was written.
+// tell calls all watchers for a change that ended with err, unless the error says that nothing was written.
 func (w *watchers) tell(ctx context.Context, change Change, err error) {
 	all := w.all.Load()
 	if all == nil || len(*all) == 0 {

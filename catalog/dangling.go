@@ -18,8 +18,7 @@ const (
 	DanglingKeyUse = "key use"
 )
 
-// DanglingStore is the optional ability of a [Store] to find rows of tenants or keys that
-// are gone.
+// DanglingStore is the optional ability of a [Store] to find rows whose tenant or key no longer exists.
 type DanglingStore interface {
 	// Dangling calls fn for each such row, and returns its error.
 	Dangling(ctx context.Context, fn func(kind string, tenant tenancy.ID, name string) error) error
@@ -27,14 +26,12 @@ type DanglingStore interface {
 	RemoveDangling(ctx context.Context, kind string, tenant tenancy.ID, name string) error
 }
 
-// useAge is how old the use of a key that is gone must be: a key that is being made may
-// be used before its record is read.
+// useAge is the age of a key use before it counts as dangling: a new key may be used before its record is read.
 const useAge = time.Minute
 
-// Dangling calls fn for each name and each use of a key that the store keeps of a tenant,
-// or of a key, that is gone. Nothing in the library leaves such rows; who changes the
-// tables by hand, or restores them in part, may. Without the ability [DanglingStore] there
-// are none. An error of fn ends it.
+// Dangling calls fn for each name and each key use in the store whose tenant or key no longer exists. The
+// library leaves no such rows; changing the tables by hand, or restoring some of them, may. Without the ability
+// [DanglingStore] it finds none. It stops at the first error of fn, and returns it.
 func (c *Catalog) Dangling(ctx context.Context, fn func(kind string, tenant tenancy.ID, name string) error) error {
 	if s, ok := c.store.(DanglingStore); ok {
 		return wrap("catalog.Catalog.Dangling", "", s.Dangling(ctx, fn))
@@ -42,8 +39,7 @@ func (c *Catalog) Dangling(ctx context.Context, fn func(kind string, tenant tena
 	return nil
 }
 
-// RemoveDangling removes what [Catalog.Dangling] found, unless it has a tenant and a key
-// by now.
+// RemoveDangling removes a row that [Catalog.Dangling] found, unless its tenant and key exist by now.
 func (c *Catalog) RemoveDangling(ctx context.Context, kind string, tenant tenancy.ID, name string) error {
 	if s, ok := c.store.(DanglingStore); ok {
 		return wrap("catalog.Catalog.RemoveDangling", tenant, s.RemoveDangling(ctx, kind, tenant, name))

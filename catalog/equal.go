@@ -10,7 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// equal reports whether two records say the same.
+// equal reports whether two records are equal.
 func equal(a, b *tenancy.Tenant) bool {
 	return a.ID == b.ID && a.Slug == b.Slug && a.Name == b.Name && a.Status == b.Status &&
 		a.Placement == b.Placement && a.Plan == b.Plan && a.SchemaVersion == b.SchemaVersion && a.Version == b.Version &&
@@ -26,7 +26,7 @@ func equalAccess(a, b *tenancy.Access) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// canonicalTimes makes the times of guards those that a record keeps.
+// canonicalTimes brings the times of access into the form that records keep.
 func canonicalTimes(g *tenancy.Access) {
 	canonical := func(times ...*time.Time) {
 		for _, t := range times {

@@ -10,18 +10,16 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Event says that a tenant's record was changed, to whoever follows changes: see
-// [Outbox]. It holds no secret: values of secret settings, hashes and the like are
-// the text "[redacted]", as in entries of the audit.
+// Event says that a tenant's record was changed: see [Outbox]. It holds no secret: values of secret settings,
+// hashes and the like are the text "[redacted]", as in entries of the audit.
 type Event struct {
-	// ID is the event's own, the same each time that it is delivered. It is also that
-	// of the audit's entry about the change.
+	// ID is the ID of the event, the same at each delivery. The audit's entry of the change has the same ID.
 	ID string `json:"id"`
 	// Tenant is the tenant whose record was changed.
 	Tenant tenancy.ID `json:"tenant"`
-	// Version is the version that the change gave the record, and for a deletion the
-	// version after the last one. So the events of a tenant have the versions
-	// 1, 2, 3 … without a gap, from the first change that was made with an outbox on.
+	// Version is the version that the change gave the record; for a deletion, the version after the last one.
+	// So the events of a tenant have the versions 1, 2, 3 … without a gap, from the first change that was made
+	// with an outbox.
 	Version int64 `json:"version"`
 	// Kind is what happened, in the words of the audit's actions: "tenant.create",
 	// "tenant.status", "tenant.plan", "tenant.delete" … , "key.issue"; "tenant.update"
@@ -35,16 +33,14 @@ type Event struct {
 	Changes []tenancy.FieldChange `json:"changes,omitempty"`
 }
 
-// EventWriter keeps the event of a change until it is delivered. An [Outbox] is one
-// for SQL, and tenancytest has a collector. Its methods are called by many goroutines
-// at once.
+// EventWriter keeps the event of a change until it is delivered. An [Outbox] is one for SQL; package
+// tenancytest has one that collects events. Many goroutines call the methods at once.
 //
-// An optional method Committed() is called after changes were committed, so that a
-// delivery need not wait for its next look.
+// An optional method Committed() is called after changes were committed, so that delivery need not wait for the
+// next poll.
 type EventWriter interface {
-	// WriteEvent writes the event within tx, which the caller commits or rolls back:
-	// with an error the caller must roll back. The tx is nil for stores without SQL;
-	// then the event is kept when WriteEvent returns nil.
+	// WriteEvent writes the event within tx. The caller commits or rolls back tx, and must roll back after an
+	// error. A store without SQL passes a nil tx; then the event is kept when WriteEvent returns nil.
 	WriteEvent(ctx context.Context, tx *sql.Tx, e Event) error
 }
 

@@ -7,17 +7,17 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// maxTagFacets is how many tags [Facets] has at most: those that most tenants have.
+// maxTagFacets is how many tags [Facets] has at most: the most common ones.
 const maxTagFacets = 200
 
 // Facets count the tenants that a filter selects by the fields of their records.
 type Facets struct {
 	Total  int64                    `json:"total"`
 	Status map[tenancy.Status]int64 `json:"status"`
-	// Plan and Server leave out tenants without one.
+	// Plan and Server leave out tenants without a plan or a server.
 	Plan   map[string]int64 `json:"plan"`
 	Server map[string]int64 `json:"server"`
-	// Tags has the 200 tags that most of the tenants have.
+	// Tags are the 200 most common tags.
 	Tags map[string]int64 `json:"tags"`
 }
 
@@ -30,15 +30,15 @@ type FacetStore interface {
 	Count(ctx context.Context, f tenancy.Filter) (int64, error)
 }
 
-// Facets counts the tenants that the filter selects, whatever its order, cursor and limit.
-// The errors are those of [Catalog.List].
+// Facets counts the tenants that the filter selects. It ignores order, cursor and limit. The errors are those
+// of [Catalog.List].
 func (c *Catalog) Facets(ctx context.Context, f tenancy.Filter) (*Facets, error) {
 	out, err := c.facets(ctx, f, false)
 	return out, wrap("catalog.Catalog.Facets", "", err)
 }
 
-// Count returns how many tenants the filter selects, whatever its order, cursor and limit.
-// The errors are those of [Catalog.List].
+// Count returns the number of tenants that the filter selects. It ignores order, cursor and limit. The errors
+// are those of [Catalog.List].
 func (c *Catalog) Count(ctx context.Context, f tenancy.Filter) (int64, error) {
 	out, err := c.facets(ctx, f, true)
 	if err != nil {

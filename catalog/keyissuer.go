@@ -15,8 +15,8 @@ import (
 	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
-// KeyIssuer issues and revokes the API keys of tenants, which are part of their
-// records: what it changes is seen as soon as any other change of a record. Its
+// KeyIssuer issues and revokes the API keys of tenants. Keys are part of the tenant's record,
+// so a change of them is seen as soon as any other change of the record. Its
 // methods may be called by many goroutines and processes at once.
 //
 // The text of a key is PREFIX_TENANT_ID_SECRET: the prefix, the tenant's ID, the
@@ -38,21 +38,19 @@ type KeyIssuer struct {
 
 // KeyIssuerOptions are the options of [NewKeyIssuer].
 type KeyIssuerOptions struct {
-	// Every is how often [KeyIssuer.Run] writes down which keys were used. Default: 5
-	// seconds.
+	// Every is how often [KeyIssuer.Run] writes which keys were used. Default: 5 seconds.
 	Every time.Duration
-	// Logger records when that fails. Default: [slog.Default], asked at each message.
+	// Logger records failures of [KeyIssuer.Run]. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 }
 
-// APIKeySpec is what somebody wants an API key for.
+// APIKeySpec describes a new API key.
 type APIKeySpec struct {
 	// Name is for people.
 	Name string
-	// Scopes are the application's: such as middleware.RequireScope takes, of up to 64 bytes.
+	// Scopes are names of the application of up to 64 bytes, for middleware.RequireScope.
 	Scopes []string
-	// Allow are the addresses that the key may be used from, masked, and IPv4 as
-	// such; none is all.
+	// Allow are the addresses that the key may be used from, masked, IPv4 addresses in IPv4 form. Default: all.
 	Allow []netip.Prefix
 	// TTL is how long the key is valid. Default: until it is revoked.
 	TTL time.Duration
@@ -61,16 +59,15 @@ type APIKeySpec struct {
 // APIKeyInfo is an API key without its hash.
 type APIKeyInfo struct {
 	tenancy.APIKey
-	// UsedAt is when the key was used last, to some seconds; the zero time is
-	// never, or not known.
+	// UsedAt is when the key was last used, to within some seconds; the zero time if never, or if that is not
+	// known.
 	UsedAt time.Time `json:"used_at,omitzero"`
 }
 
-// NewKeyIssuer returns the API keys of the catalog's tenants. The prefix, such as
-// "acme_live", begins all of them: 1 to 32 lower-case letters, digits and inner
-// underscores, the first a letter. Any other is an error that wraps
-// [tenancy.ErrInvalid]. Where there are several, none begins with another and an
-// underscore.
+// NewKeyIssuer returns the issuer of API keys for the catalog's tenants. All its keys begin with the prefix,
+// such as "acme_live": 1 to 32 lower-case letters, digits and inner underscores, the first a letter. Any other
+// prefix is an error that wraps [tenancy.ErrInvalid]. If you use several prefixes, none may be another one with
+// an underscore behind it.
 func NewKeyIssuer(c *Catalog, prefix string, opts *KeyIssuerOptions) (*KeyIssuer, error) {
 	const op = "catalog.NewKeyIssuer"
 	if c == nil {
@@ -102,10 +99,9 @@ func (o *KeyIssuerOptions) complete() error {
 	return nil
 }
 
-// Issue makes a key of the tenant and returns its text, which nobody can be told
-// again, and what is kept of it. A [tenancy.Secret] prints as "[redacted]": its method
-// Reveal returns the text to show to the one who asked for the key. A malformed spec, and more keys than a tenant may
-// have (256), are errors that wrap [tenancy.ErrInvalid].
+// Issue makes a key of the tenant. It returns the text of the key, which is not kept, and its record. A
+// [tenancy.Secret] prints as "[redacted]"; its method Reveal returns the text, to be shown once. A malformed
+// spec, and a tenant that has 256 keys already, are errors that wrap [tenancy.ErrInvalid].
 func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
 	do := &doing{op: "catalog.KeyIssuer.Issue", action: "key.issue"}
@@ -120,10 +116,9 @@ func (k *KeyIssuer) Issue(ctx context.Context, id tenancy.ID, spec APIKeySpec) (
 	return secretOf(made, err), infoOf(t, made.ID), err
 }
 
-// Rotate makes a key that is like the old one, and lasts as long from now on as that
-// was to last, and lets the old one expire after the given time, which may be zero.
-// Until then both are valid. A key that is not there, or has expired, is an error
-// that wraps [tenancy.ErrNotFound], and one that was rotated before
+// Rotate makes a new key like the old one, with the same lifetime counted from now, and makes the old key
+// expire after the given time, which may be zero. Until then both are valid. A key that does not exist or has
+// expired is an error that wraps [tenancy.ErrNotFound]; a key that was rotated before is one that wraps
 // [tenancy.ErrConflict].
 func (k *KeyIssuer) Rotate(ctx context.Context, id tenancy.ID, key string, after time.Duration) (tenancy.Secret, APIKeyInfo, error) {
 	var made credential.Key
@@ -154,8 +149,7 @@ func (k *KeyIssuer) Rotate(ctx context.Context, id tenancy.ID, key string, after
 	return secretOf(made, err), infoOf(t, made.ID), err
 }
 
-// Revoke ends the validity of a key. One that is not there is an error that wraps
-// [tenancy.ErrNotFound].
+// Revoke makes a key invalid. A key that does not exist is an error that wraps [tenancy.ErrNotFound].
 func (k *KeyIssuer) Revoke(ctx context.Context, id tenancy.ID, key string) error {
 	do := &doing{op: "catalog.KeyIssuer.Revoke", action: "key.revoke", object: keyObject(key)}
 	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
@@ -168,7 +162,7 @@ func (k *KeyIssuer) Revoke(ctx context.Context, id tenancy.ID, key string) error
 	return err
 }
 
-// RevokeAll ends the validity of all keys of the tenant.
+// RevokeAll makes all keys of the tenant invalid.
 func (k *KeyIssuer) RevokeAll(ctx context.Context, id tenancy.ID) error {
 	do := &doing{op: "catalog.KeyIssuer.RevokeAll", action: "key.revoke_all"}
 	_, err := k.edit(ctx, do, id, func(t *tenancy.Tenant, _ time.Time) error {
@@ -178,7 +172,7 @@ func (k *KeyIssuer) RevokeAll(ctx context.Context, id tenancy.ID) error {
 	return err
 }
 
-// List returns the keys of the tenant that have not expired, the oldest first.
+// List returns the keys of the tenant that have not expired, oldest first.
 func (k *KeyIssuer) List(ctx context.Context, id tenancy.ID) ([]APIKeyInfo, error) {
 	const op = "catalog.KeyIssuer.List"
 	t, err := k.catalog.byID(ctx, id)
@@ -243,7 +237,7 @@ func insertKey(t *tenancy.Tenant, key tenancy.APIKey) {
 	t.Access.Keys = slices.Insert(t.Access.Keys, at, key)
 }
 
-// infoOf returns what may be known of a key; of none where there is no tenant.
+// infoOf returns what may be shown of a key; nothing if there is no tenant.
 func infoOf(t *tenancy.Tenant, key string) APIKeyInfo {
 	if t == nil {
 		return APIKeyInfo{}

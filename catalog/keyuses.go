@@ -27,21 +27,20 @@ type KeyUse struct {
 	At     time.Time
 }
 
-// UseStore is the optional ability of a [Store] to keep when API keys were used
-// last. Delete of the Store forgets what it keeps of the tenant.
+// UseStore is the optional ability of a [Store] to keep when API keys were last used. The Store's Delete
+// removes the tenant's uses.
 type UseStore interface {
-	// SaveUses keeps the times to the microsecond, unless it has later ones. No
-	// key is there twice. Tenants and keys need not exist.
+	// SaveUses keeps the times, to the microsecond, unless it has later ones. No key is in the list twice.
+	// Tenants and keys need not exist.
 	SaveUses(ctx context.Context, all []KeyUse) error
-	// Uses returns what is kept of the tenant, in any order.
+	// Uses returns the uses of the tenant's keys, in any order.
 	Uses(ctx context.Context, id tenancy.ID) ([]KeyUse, error)
-	// ForgetUses forgets what is kept of those keys.
+	// ForgetUses removes the uses of those keys.
 	ForgetUses(ctx context.Context, id tenancy.ID, keys []string) error
 }
 
-// forget forgets when keys were used that are not the tenant's any more. What is
-// noted or written down afterwards is forgotten when a key is removed next, or the
-// tenant is deleted.
+// forget removes the uses of keys that are no longer the tenant's. Uses that are saved later are removed with
+// the next key, or with the tenant.
 func (k *KeyIssuer) forget(ctx context.Context, t *tenancy.Tenant, keys []string) {
 	if k.uses == nil || len(keys) == 0 {
 		return
@@ -58,20 +57,18 @@ func (k *KeyIssuer) forget(ctx context.Context, t *tenancy.Tenant, keys []string
 	}
 }
 
-// Used notes that a key was used. It keeps the last time of up to 100,000 keys, to a
-// second, until Run writes them down, of more it keeps none, and does nothing else: it
-// is for the way of each request.
+// Used notes that a key was used, to the second, until [KeyIssuer.Run] writes it. It does no I/O: call it with
+// each request. It notes up to 100,000 keys at a time and drops further ones.
 func (k *KeyIssuer) Used(tenant tenancy.ID, key string, at time.Time) {
 	if k.uses != nil && !k.uses.again(tenant, key, at.Unix()) {
 		k.uses.note(useKey{tenant, key}, at.UnixMicro())
 	}
 }
 
-// Run writes down which keys were used, every [KeyIssuerOptions.Every] and when the
-// context ends. What could not be written is tried again with the next; what was
-// noted since then is lost with the process, so that a key may seem to have been
-// used some seconds earlier than it was. If the store cannot keep it, Run does
-// nothing but wait for the end.
+// Run writes which keys were used, every [KeyIssuerOptions.Every] and once more when ctx ends; then it returns
+// nil. Failed writes are tried again with the next. If the process dies, the uses since the last write are
+// lost, so a key may seem to have been last used some seconds earlier. With a store that is no [UseStore], Run
+// only waits for the end of ctx.
 func (k *KeyIssuer) Run(ctx context.Context) error {
 	if k.uses == nil {
 		<-ctx.Done()
@@ -100,7 +97,7 @@ const (
 	useShards = 16
 	// maxUses is how many keys are noted at a time.
 	maxUses = 100_000
-	// useBatch is how many are written by one statement.
+	// useBatch is how many uses one statement writes.
 	useBatch = 500
 )
 
@@ -109,7 +106,7 @@ type useKey struct {
 	key    string
 }
 
-// uses are the keys that were used since they were written down.
+// uses are the uses that are not written yet.
 type uses struct {
 	store  UseStore
 	every  time.Duration
@@ -126,8 +123,8 @@ func newUses(store UseStore, every time.Duration) *uses {
 	return &uses{store: store, every: every, seed: maphash.MakeSeed()}
 }
 
-// again reports whether the key was noted in the same second already, and no other
-// since that has the same place among the marks. It is what a busy key costs.
+// again reports whether the key was noted in the same second already, and no other key with the same mark
+// since. A busy key costs no more than this.
 func (u *uses) again(tenant tenancy.ID, key string, second int64) bool {
 	const seconds = 1<<24 - 1 // half a year, after which they are the same again
 	h := maphash.String(u.seed, string(tenant)) ^ bits.RotateLeft64(maphash.String(u.seed, key), 32)
@@ -155,7 +152,7 @@ func (u *uses) note(key useKey, at int64) {
 	}
 }
 
-// write writes down all that was noted. What could not be written is noted again.
+// write writes all uses. Those that could not be written are noted again.
 func (u *uses) write(ctx context.Context) error {
 	var all []KeyUse
 	for i := range u.shards {
@@ -185,7 +182,7 @@ func (u *uses) write(ctx context.Context) error {
 	return nil
 }
 
-// read returns when the tenant's keys were used, as far as it was written down.
+// read returns when the tenant's keys were used, as far as that is written.
 func (u *uses) read(ctx context.Context, id tenancy.ID) (map[string]time.Time, error) {
 	all, err := u.store.Uses(ctx, id)
 	out := make(map[string]time.Time, len(all))

@@ -13,10 +13,9 @@ const selectPage = 500
 
 var _ tenancy.Selector = (*Catalog)(nil)
 
-// List returns a page of the tenants that the filter selects, in the filter's
-// order. To go on, set [tenancy.Filter.After] to the filter's Next of the last
-// tenant; a page shorter than the limit is the last. A malformed filter, a cursor of
-// another one, and one with terms, whose fields the catalog does not know, are
+// List returns a page of the tenants that the filter selects, in the filter's order. For the next page set
+// [tenancy.Filter.After] to the filter's Next of the last tenant. A page shorter than the limit is the last. A
+// malformed filter, a cursor of another filter, and a filter with terms, which the catalog does not know, are
 // errors that wrap [tenancy.ErrInvalid].
 func (c *Catalog) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
 	page, err := c.list(ctx, f)

@@ -16,24 +16,23 @@ import (
 
 // NamespaceStore is the optional ability of a [Store] to keep the catalog's namespace.
 type NamespaceStore interface {
-	// Namespace returns the name that is kept. Where none is, it keeps the given one
-	// and returns it; of callers at once all get the same.
+	// Namespace returns the kept name. If there is none, it keeps the given name and returns it; concurrent
+	// callers all get the same.
 	Namespace(ctx context.Context, otherwise string) (string, error)
-	// SetNamespace keeps the name in place of any other.
+	// SetNamespace replaces the kept name.
 	SetNamespace(ctx context.Context, name string) error
 }
 
-// Namespace returns the identity of the catalog, by which services that share a Redis
-// are kept apart: every constructor of this module that takes a Redis wants it. The
-// first call makes it, and it is kept in the catalog's tables; all instances of the
-// service get the same. Call it after [Catalog.Migrate], at start, and log it.
+// Namespace returns the identity of the catalog. It keeps services that share a Redis apart: every constructor
+// of this module with a Redis client needs it. The first call makes the identity and keeps it in the catalog's
+// tables; all instances of the service get the same one. Call Namespace at start, after [Catalog.Migrate], and
+// log it.
 //
-// A copy of the catalog's database, such as a staging environment made from a backup of
-// production, has the namespace of its original, and would read and change what the
-// original has in Redis: call [Catalog.RenewNamespace] before anything else uses the copy.
+// A copy of the catalog's database, such as a staging environment made from a backup of production, has the
+// namespace of its original, and would read and change the original's keys in Redis. Call
+// [Catalog.RenewNamespace] before anything else uses the copy.
 //
-// A store without the ability [NamespaceStore] is an error that wraps
-// [tenancy.ErrInvalid].
+// A store without the ability [NamespaceStore] is an error that wraps [tenancy.ErrInvalid].
 func (c *Catalog) Namespace(ctx context.Context) (string, error) {
 	const op = "catalog.Catalog.Namespace"
 	s, ok := c.store.(NamespaceStore)
@@ -47,9 +46,8 @@ func (c *Catalog) Namespace(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// RenewNamespace gives the catalog a new identity and returns it. It is for a copy of a
-// catalog, before the service that uses the copy starts: instances that run keep the
-// identity that they began with.
+// RenewNamespace gives the catalog a new identity and returns it. Call it for a copy of a catalog, before the
+// service that uses the copy starts: running instances keep the old identity.
 func (c *Catalog) RenewNamespace(ctx context.Context) (string, error) {
 	const op = "catalog.Catalog.RenewNamespace"
 	s, ok := c.store.(NamespaceStore)

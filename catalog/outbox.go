@@ -19,20 +19,17 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// Outbox keeps the events of changes in the catalog's database and delivers them: to a
-// function of the application, to a stream, or to both. An event is written in the
-// transaction of its change: no change is without its event, and no event is of a
-// change that was not made.
+// Outbox keeps the events of changes in the catalog's database and delivers them to a function of the
+// application, to a stream, or to both. An event is written in the transaction of its change: every change has
+// its event, and every event has its change.
 //
-// Each event is delivered at least once. Those of one tenant are delivered in the order
-// of the changes, each after the one before it succeeded. An event that fails is tried
-// again, later and later; meanwhile the later events of its tenant wait, and those of
-// others do not. What was delivered is known to the database, so a process may end at
-// any time: another one goes on, and may deliver again what was just under way.
+// Each event is delivered at least once. The events of one tenant are delivered in the order of the changes,
+// each after the one before it succeeded. An event that fails is tried again at growing intervals; meanwhile
+// the tenant's later events wait, and those of other tenants do not. The database knows what was delivered, so
+// a process may end at any time: another one goes on, and may deliver again what was under way.
 //
-// Give it to the catalog as [Options.Events], and call [Outbox.Run] in every process.
-// Its tables are made by [Catalog.Migrate]. Methods may be called by many goroutines
-// and by many processes at once.
+// Pass the outbox to the catalog as [Options.Events], and call [Outbox.Run] in every process. [Catalog.Migrate]
+// makes its tables. Many goroutines and many processes may call its methods at once.
 type Outbox struct {
 	db      *sqlx.DB
 	dialect sqlkit.Dialect
@@ -48,44 +45,38 @@ type Outbox struct {
 
 var _ EventWriter = (*Outbox)(nil)
 
-// EventStream is where other services read events, such as the Redis stream of package
-// catalog/stream.
+// EventStream is where other services read events, such as the Redis stream of package catalog/stream.
 type EventStream interface {
-	// Append adds the events in this order: all of them, or after an error none that
-	// counts, because they are given again. It is called by one goroutine at a time.
+	// Append adds the events in this order: all of them, or after an error none, because they are passed again.
+	// One goroutine at a time calls it.
 	Append(ctx context.Context, events []Event) error
 }
 
-// OutboxOptions are the options of [NewOutbox]. All processes that call [Outbox.Run]
-// have the same, for one of them works for all. A process that changes tenants and
-// never calls Run needs none.
+// OutboxOptions are the options of [NewOutbox]. All processes that call [Outbox.Run] must have the same,
+// because one of them works for all. A process that changes tenants but never calls Run needs none.
 type OutboxOptions struct {
-	// Deliver is called with each event. An error, a panic, and a call that takes
-	// longer than Timeout let the event be delivered again. The context ends after
-	// Timeout, and when Run ends; it carries no tenant and no actor. It is called by
-	// many goroutines at once, of which no two have events of the same tenant, unless
-	// one does not return when its context ends and another process goes on.
-	// Default: events are delivered to no function.
+	// Deliver is called with each event. An event is delivered again after an error, a panic, or a call that
+	// takes longer than Timeout. The context ends after Timeout and when Run ends; it carries no tenant and no
+	// actor. Many goroutines call Deliver at once. Two calls never have events of the same tenant, unless a
+	// call does not return when its context ends and another process goes on. Default: none.
 	Deliver func(ctx context.Context, e Event) error
-	// Stream gets each event. Default: there is none.
+	// Stream gets each event. Default: none.
 	Stream EventStream
-	// Poll is how often Run looks for events of other processes; it hears of those of
-	// its own. Default: 100 milliseconds.
+	// Poll is how often Run looks for events of other processes; it hears of those of its own. Default: 100
+	// milliseconds.
 	Poll time.Duration
-	// Parallel is how many calls of Deliver are under way at once. Default: 16.
+	// Parallel is how many calls of Deliver run at once. Default: 16.
 	Parallel int
-	// Timeout bounds a call of Deliver. One that does not return then loses its place to
-	// another tenant's; its own tenant's events wait until it returns. Default: 30 seconds.
+	// Timeout is how long a call of Deliver may take. A call that does not return in time loses its place to
+	// another tenant's call; its own tenant's events wait until it returns. Default: 30 seconds.
 	Timeout time.Duration
-	// RetryFrom is how long the first failure of an event lets its tenant's events
-	// wait; each further one doubles that up to RetryMost. Defaults: 1 second and 5
-	// minutes.
+	// RetryFrom is how long a tenant's events wait after the first failure of one. Each further failure doubles
+	// that, up to RetryMost. Defaults: 1 second and 5 minutes.
 	RetryFrom, RetryMost time.Duration
-	// Keep is how long delivered events are kept, for people who look. Negative: for no
-	// time. Default: 7 days.
+	// Keep is how long delivered events are kept, for people who look. Negative: they are removed at once.
+	// Default: 7 days.
 	Keep time.Duration
-	// Late is how old the oldest event may be that was not delivered before
-	// [Outbox.Check] complains. Default: 1 minute.
+	// Late is the age of the oldest waiting event at which [Outbox.Check] returns an error. Default: 1 minute.
 	Late time.Duration
 	// Audit writes the entries of [Outbox.Skip], in its transactions: see [Options.Audit].
 	// Default: none.
@@ -120,9 +111,8 @@ func (o *OutboxOptions) complete() error {
 
 const maxParallel = 1000
 
-// NewOutbox returns the outbox in the catalog's database, through the same *sqlx.DB as
-// the catalog's. The caller keeps db, and closes it. The error wraps
-// [tenancy.ErrInvalid].
+// NewOutbox returns the outbox in the catalog's database, through the same *sqlx.DB as the catalog. The caller
+// keeps db, and closes it. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func NewOutbox(db *sqlx.DB, opts *OutboxOptions) (*Outbox, error) {
 	const op = "catalog.NewOutbox"
 	o := &Outbox{db: db, toDeliver: make(chan struct{}, 1), toStream: make(chan struct{}, 1)}
@@ -171,7 +161,7 @@ func (o *Outbox) WriteEvent(ctx context.Context, tx *sql.Tx, e Event) error {
 	return err // as the database has it: one that ended the transaction is tried again
 }
 
-// Committed lets Run look for events at once.
+// Committed makes Run look for events at once.
 func (o *Outbox) Committed() {
 	for _, ch := range []chan struct{}{o.toDeliver, o.toStream} {
 		select {
@@ -181,19 +171,18 @@ func (o *Outbox) Committed() {
 	}
 }
 
-// OutboxStat is what an [Outbox] has to do and did.
+// OutboxStat is what waits in an [Outbox], and what this process has done.
 type OutboxStat struct {
-	// Deliver and Stream are what waits for the two. They are zero where there is none.
+	// Deliver and Stream are the events that wait for the function and for the stream.
 	Deliver OutboxQueue `json:"deliver"`
 	Stream  OutboxQueue `json:"stream"`
-	// Delivered and Streamed are how many events this process has delivered.
+	// Delivered and Streamed are the numbers of events that this process has delivered.
 	Delivered int64 `json:"delivered"`
 	Streamed  int64 `json:"streamed"`
-	// Failed and StreamFailed are how many attempts of this process failed.
+	// Failed and StreamFailed are the numbers of failed attempts of this process.
 	Failed       int64 `json:"failed"`
 	StreamFailed int64 `json:"stream_failed"`
-	// Overdue is how many calls of Deliver in this process have not returned although
-	// their time is over.
+	// Overdue is the number of calls of Deliver in this process that have exceeded their time and not returned.
 	Overdue int64 `json:"overdue"`
 }
 
@@ -201,14 +190,13 @@ type OutboxStat struct {
 type OutboxQueue struct {
 	// Pending is the number of events that were not delivered.
 	Pending int64 `json:"pending"`
-	// Oldest is when the change of the oldest of them was made. Zero: there is none.
+	// Oldest is when the change of the oldest pending event was made; the zero time if there is none.
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Held is the number of tenants whose events wait because one of them failed.
 	Held int64 `json:"held"`
 }
 
-// Stat returns what the outbox has to do, from the database, and what it did in this
-// process.
+// Stat returns what waits, from the database, and what this process has done.
 func (o *Outbox) Stat(ctx context.Context) (OutboxStat, error) {
 	s := OutboxStat{
 		Delivered: o.delivered.Load(), Streamed: o.streamed.Load(), Failed: o.failed.Load(), StreamFailed: o.unstreamable.Load(), Overdue: o.overdue.Load(),
@@ -239,9 +227,9 @@ func (o *Outbox) queue(ctx context.Context, where string) (q OutboxQueue, err er
 	return q, err
 }
 
-// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not
-// answer, or if an event waits for longer than [OutboxOptions.Late]: nobody calls Run,
-// or what it delivers to fails. It says which, and what failed last in this process.
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer, or if an event
+// has waited for longer than [OutboxOptions.Late]: no instance calls Run, or deliveries fail. The error says
+// where events wait, and what failed last in this process.
 func (o *Outbox) Check(ctx context.Context) error {
 	s, err := o.Stat(ctx)
 	for what, q := range map[string]OutboxQueue{"the function": s.Deliver, "the stream": s.Stream} {
@@ -255,7 +243,7 @@ func (o *Outbox) Check(ctx context.Context) error {
 	return wrap("catalog.Outbox.Check", "", err)
 }
 
-// problems are what failed last.
+// problems are the last failures.
 type problems struct {
 	mu  sync.Mutex // guards all
 	all map[string]error

@@ -160,8 +160,8 @@ func (c *courier) load(ctx context.Context) error {
 	return nil
 }
 
-// step lets events be delivered and writes which were. If it is to look, it reads new
-// events, and reports whether there are more; at a tick it also looks after the lines.
+// step starts deliveries and writes finished ones. With look it reads new events, and reports whether there are
+// more; at a tick it also looks after the lines.
 func (c *courier) step(ctx context.Context, look, tick bool) (more bool, err error) {
 	for taken := true; taken; {
 		select {
@@ -238,7 +238,7 @@ func (c *courier) take(ctx context.Context, r result) {
 		slog.String("event", first.event.ID), slog.Int("attempt", l.attempts), slog.Duration("in", pause), slog.Any("error", r.err))
 }
 
-// hold lets the line's events wait in the database, except the one of a call.
+// hold leaves the line's events in the database, except the one of a running call.
 func (c *courier) hold(l *line, pause time.Duration, problem error) {
 	l.held, l.due = true, time.Now().Add(pause)
 	l.problem = ""
@@ -266,8 +266,7 @@ func (c *courier) holdsFailed() bool {
 	return false
 }
 
-// hurry takes the places of calls that are beyond their time, and clears memory of
-// events behind slow ones.
+// hurry takes the places of calls that exceed their time, and removes events behind slow calls from memory.
 func (c *courier) hurry(ctx context.Context) {
 	for _, l := range c.lines {
 		if !l.calling {
@@ -387,7 +386,7 @@ func (c *courier) read(ctx context.Context) (more bool, err error) {
 	return len(rows) == limit, nil
 }
 
-// queue lets the line wait for a call, if it has something to deliver.
+// queue makes the line wait for a call, if it has something to deliver.
 func (c *courier) queue(l *line) {
 	if l.ready || l.calling || len(l.events) == 0 {
 		return
@@ -396,7 +395,7 @@ func (c *courier) queue(l *line) {
 	c.ready = append(c.ready, l)
 }
 
-// dispatch begins as many calls as there are places.
+// dispatch starts as many calls as there are places.
 func (c *courier) dispatch(ctx context.Context) {
 	for len(c.ready) > 0 && c.calls < c.box.opts.Parallel && ctx.Err() == nil {
 		l := c.ready[0]

@@ -17,18 +17,17 @@ import (
 const (
 	// outboxLease is how long an instance that died keeps the others from delivering.
 	outboxLease = 10 * time.Second
-	// outboxStandby is how often the others look whether it did.
+	// outboxStandby is how often the other instances look whether the lease is free.
 	outboxStandby = 2 * time.Second
-	// outboxTidy is how often delivered events are looked through for those to remove.
+	// outboxTidy is how often delivered events are removed.
 	outboxTidy = time.Minute
 	// outboxPage is how many events are read at a time.
 	outboxPage = 500
 )
 
-// Run delivers events until ctx ends; then it returns nil, after it waited up to five
-// seconds for calls of [OutboxOptions.Deliver] to return. Call it in every process: one
-// of them delivers, and another goes on when that one ends. What fails is logged and
-// tried again. An outbox with nothing to deliver to is an error that wraps
+// Run delivers events until ctx ends; then it waits up to five seconds for calls of [OutboxOptions.Deliver],
+// and returns nil. Call it in every process: one of them delivers, and another goes on when that one ends.
+// Failures are logged and tried again. An outbox without a function and a stream is an error that wraps
 // [tenancy.ErrInvalid].
 func (o *Outbox) Run(ctx context.Context) error {
 	if o.opts.Deliver == nil && o.opts.Stream == nil {

@@ -12,29 +12,27 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// Reservation says until when a name is kept from other tenants.
+// Reservation is a name that is kept from other tenants for a time.
 type Reservation struct {
 	// Name is the slug or the domain.
 	Name tenancy.Ref
-	// Tenant is the one that had it.
+	// Tenant is the tenant that had the name.
 	Tenant tenancy.ID
 	Until  time.Time
 }
 
-// NameReserver is the optional ability of a [Store] to keep the names of purged tenants
-// from others. Both methods are called by the [Within] of a change, with its tx, and what
-// they write is a part of the change.
+// NameReserver is the optional ability of a [Store] to keep the names of purged tenants from others. The
+// [Within] of a change calls both methods with its tx; what they write is part of the change.
 type NameReserver interface {
-	// Reserve keeps the names until that time, in place of an earlier reservation. It
-	// may forget those whose time was over at now.
+	// Reserve keeps the names until that time, in place of earlier reservations. It may remove reservations
+	// that had ended at now.
 	Reserve(ctx context.Context, tx *sql.Tx, names []Reservation, now time.Time) error
 	// Reserved returns which of the names are reserved at now. It sees what other
 	// transactions have committed before it is called.
 	Reserved(ctx context.Context, tx *sql.Tx, names []tenancy.Ref, now time.Time) ([]Reservation, error)
 }
 
-// newNames returns the slug and the domains that the record takes, old having been
-// there before it, or nil.
+// newNames returns the slug and the domains that the record has and old, which may be nil, has not.
 func newNames(old, t *tenancy.Tenant) (names []tenancy.Ref) {
 	for ref := range RefsOf(t) {
 		had := old != nil && (ref.Kind == tenancy.RefSlug && old.Slug == ref.Value || ref.Kind == tenancy.RefDomain && slices.Contains(old.Domains, ref.Value))

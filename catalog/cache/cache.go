@@ -199,19 +199,18 @@ func (c *Cache) unsynced() bool {
 // time.
 func soon(maxAge int64) int64 { return maxAge / 5 * 4 }
 
-// Find returns the tenant that the ref names, in whatever status, or an error that
-// wraps [tenancy.ErrNotFound] or to [tenancy.ErrUnavailable]. A tenant in
-// memory is returned whatever the context says; who waits for a load waits until
-// the context ends at the longest. The record is shared and must not be modified.
+// Find returns the tenant that the ref names, whatever its status, or an error that wraps [tenancy.ErrNotFound]
+// or [tenancy.ErrUnavailable]. It returns a tenant in memory even if ctx has ended; a load is waited for until
+// ctx ends. The record is shared and must not be modified.
 func (c *Cache) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error) {
-	if n, h := c.memory.table.look(ref); n != nil && n.loaded.Load() > c.trusted.Load() {
-		if !n.used.Load() {
-			n.used.Store(true)
+	if n, h := c.memory.table.Look(ref); n != nil && n.Loaded.Load() > c.trusted.Load() {
+		if !n.Used.Load() {
+			n.Used.Store(true)
 		}
 		if c.sampled(h) {
 			c.counts.hits.Add(samples)
 		}
-		return n.tenant, nil
+		return n.Tenant, nil
 	}
 	t, err := c.find(ctx, ref)
 	if err != nil {
@@ -229,19 +228,19 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		return nil, fmt.Errorf("%w: %w", tenancy.ErrNotFound, err)
 	}
 	now := c.now()
-	n, h := c.memory.table.look(ref)
+	n, h := c.memory.table.Look(ref)
 	if n != nil {
-		n.used.Store(true)
+		n.Used.Store(true)
 		maxAge := c.maxAge()
-		switch age := now - n.loaded.Load(); {
-		case n.loaded.Load() == distrusted:
+		switch age := now - n.Loaded.Load(); {
+		case n.Loaded.Load() == distrusted:
 		case age < soon(maxAge):
 			c.counts.hits.Add(1)
-			return n.tenant, nil
+			return n.Tenant, nil
 		case age < maxAge:
 			c.counts.hits.Add(1)
 			c.ahead(ctx, ref)
-			return n.tenant, nil
+			return n.Tenant, nil
 		}
 	} else if c.memory.unknown.has(h, now) {
 		c.counts.unknown.Add(1)
@@ -251,12 +250,12 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		return nil, err
 	}
 	c.counts.misses.Add(1)
-	if n != nil && now-n.of.loaded < int64(c.opts.MaxStale) && c.circuit.Open() {
+	if n != nil && now-n.Of.loaded < int64(c.opts.MaxStale) && c.circuit.Open() {
 		if c.circuit.Asks(now) {
 			c.ahead(ctx, ref)
 		}
 		c.counts.stale.Add(1)
-		return n.tenant, nil
+		return n.Tenant, nil
 	}
 	return c.wait(ctx, ref, n != nil || c.memory.changes.has(h, now))
 }

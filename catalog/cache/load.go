@@ -162,8 +162,8 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 // heard of a change of it and it is not too old.
 func (c *Cache) fallBack(l *load, ref tenancy.Ref) {
 	n := c.memory.find(ref)
-	if n != nil && c.now()-n.of.loaded < int64(c.opts.MaxStale) {
-		l.tenant, l.err, l.stale = n.tenant, nil, true
+	if n != nil && c.now()-n.Of.loaded < int64(c.opts.MaxStale) {
+		l.tenant, l.err, l.stale = n.Tenant, nil, true
 	}
 }
 
@@ -175,9 +175,9 @@ func (m *memory) missing(number uint64, ref tenancy.Ref, now int64) bool {
 	if m.since(number, ref) {
 		return false
 	}
-	h := m.table.hash.of(ref)
-	if n := m.table.get(h, ref); n != nil {
-		m.drop(n.of)
+	h := m.table.Hash(ref)
+	if n := m.table.Get(h, ref); n != nil {
+		m.drop(n.Of)
 	}
 	m.unknown.add(h, now)
 	m.changes.remove(h)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache/internal/table"
 )
 
 // distrusted is when a record was loaded that must not be used before it is
@@ -19,7 +20,7 @@ const distrusted = math.MinInt64
 // Each change that is heard of has a number. A load remembers the last one before
 // it began; what a change since then may have touched is not kept.
 type memory struct {
-	table table
+	table table.Table[*record]
 
 	mu      sync.Mutex // guards what follows and writing to table
 	size    int
@@ -64,14 +65,14 @@ func (r *record) refs(yield func(tenancy.Ref) bool) {
 	}
 }
 
-// leadsFrom reports whether the ref is one of those.
-func (r *record) leadsFrom(ref tenancy.Ref) bool {
+// LeadsFrom reports whether the ref is one of those. It implements [table.Record].
+func (r *record) LeadsFrom(ref tenancy.Ref) bool {
 	return names(r.tenant, ref) || slices.Contains(r.others, ref)
 }
 
 func (m *memory) init(size int) {
 	m.size = size
-	m.table.init()
+	m.table.Init()
 	m.flights = map[tenancy.Ref]*load{}
 }
 
@@ -85,7 +86,7 @@ func (m *memory) begin() uint64 {
 // since reports whether a change may have touched the ref after the one of that
 // number.
 func (m *memory) since(number uint64, ref tenancy.Ref) bool {
-	return m.lost > number || m.touched[m.table.hash.of(ref)%touchedParts] > number
+	return m.lost > number || m.touched[m.table.Hash(ref)%touchedParts] > number
 }
 
 // keep stores what a load of the ref found that began after the change of that
@@ -102,8 +103,8 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	}
 	var old *record
 	if n := m.find(id); n != nil {
-		old = n.of
-		loaded := n.loaded.Load()
+		old = n.Of
+		loaded := n.Loaded.Load()
 		later := old.loaded > r.loaded && !r.tenant.Newer(old.tenant) && loaded != distrusted
 		newer := old.tenant.Newer(r.tenant) && loaded > horizon
 		if later || newer {
@@ -118,14 +119,14 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		if each != ref && m.since(number, each) {
 			continue
 		}
-		h, used := m.table.hash.of(each), false
+		h, used := m.table.Hash(each), false
 		m.unknown.remove(h)
-		if was := m.table.get(h, each); was != nil && was.of == old {
-			used = was.used.Load() || each == ref
-		} else if was != nil && was.of != r {
-			m.drop(was.of) // the name was another tenant's
+		if was := m.table.Get(h, each); was != nil && was.Of == old {
+			used = was.Used.Load() || each == ref
+		} else if was != nil && was.Of != r {
+			m.drop(was.Of) // the name was another tenant's
 		}
-		m.table.put(h, each, r, trusted, used)
+		m.table.Put(h, each, table.Target[*record]{Record: r, Tenant: r.tenant, Loaded: trusted, Used: used})
 	}
 	if old != nil {
 		m.unlink(old)
@@ -139,15 +140,15 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	return r.tenant, true
 }
 
-func (m *memory) find(ref tenancy.Ref) *entry {
-	e, _ := m.table.look(ref)
+func (m *memory) find(ref tenancy.Ref) *table.Entry[*record] {
+	e, _ := m.table.Look(ref)
 	return e
 }
 
 // unlink removes the entries that lead to the record.
 func (m *memory) unlink(r *record) {
 	for ref := range r.refs {
-		m.table.remove(m.table.hash.of(ref), ref, r)
+		m.table.Remove(m.table.Hash(ref), ref, r)
 	}
 }
 
@@ -212,7 +213,7 @@ func (m *memory) evict() {
 		m.hand = r.newer
 		used := false
 		for ref := range r.refs {
-			if n := m.find(ref); n != nil && n.of == r && n.used.Swap(false) {
+			if n := m.find(ref); n != nil && n.Of == r && n.Used.Swap(false) {
 				used = true
 			}
 		}
@@ -231,13 +232,13 @@ func (m *memory) changed(refs []tenancy.Ref, now int64) {
 	defer m.mu.Unlock()
 	m.change++
 	for _, ref := range refs {
-		h := m.table.hash.of(ref)
+		h := m.table.Hash(ref)
 		m.touched[h%touchedParts] = m.change
 		m.unknown.remove(h)
 		m.changes.add(h, now)
 		delete(m.flights, ref)
-		if n := m.table.get(h, ref); n != nil {
-			m.drop(n.of)
+		if n := m.table.Get(h, ref); n != nil {
+			m.drop(n.Of)
 		}
 	}
 }
@@ -251,10 +252,10 @@ func (m *memory) distrust() {
 	m.unknown.clear()
 	clear(m.flights)
 	m.mu.Unlock()
-	for i := range m.table.parts {
+	for part := range m.table.Parts { // requests wait for one part at a time
 		m.mu.Lock()
-		for e := range m.table.parts[i].places.Load().all {
-			e.loaded.Store(distrusted)
+		for e := range part {
+			e.Loaded.Store(distrusted)
 		}
 		m.mu.Unlock()
 	}

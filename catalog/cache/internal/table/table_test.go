@@ -1,39 +1,50 @@
-package cache
+package table
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
 )
 
+// record is a record that knows the refs that lead to it.
+type record struct{ refs []tenancy.Ref }
+
+func (r *record) LeadsFrom(ref tenancy.Ref) bool { return slices.Contains(r.refs, ref) }
+
+func to(r *record) *Target[*record] { return &Target[*record]{Record: r, Tenant: &tenancy.Tenant{}} }
+
 // A ref without a value, which a strategy of the application may return for a header that
 // is not there, is nobody's: not even that of a long name, or of an entry that was removed.
 func TestTableNoValue(t *testing.T) {
 	t.Parallel()
-	r := &record{tenant: &tenancy.Tenant{ID: "acme-1", Slug: "acme"}}
-	var by table
-	by.init()
+	r := &record{}
+	var by Table[*record]
+	by.Init()
 	var refs []tenancy.Ref
 	for n := range 100 {
 		refs = append(refs, tenancy.Ref{Kind: tenancy.RefDomain, Value: strings.Repeat("k", n)})
 	}
-	r.others = refs
+	r.refs = refs
 	for n, ref := range refs {
-		var e entry
-		e.set(by.hash.of(ref), ref, r, 0, false)
+		var e Entry[*record]
+		e.set(by.Hash(ref), ref, to(r))
 		for m, other := range refs {
-			if got := e.is(by.hash.of(other), other); got != (n == m) {
+			if got := e.is(by.Hash(other), other); got != (n == m) {
 				t.Errorf("the entry of %d bytes is that of %d bytes: got %v", n, m, got)
 			}
 		}
-		if got, want := e.hash(&by.hash), by.hash.of(ref); got != want {
+		if got, want := e.hash(&by.hash), by.Hash(ref); got != want {
 			t.Errorf("got the hash %x of the entry of %q, want %x", got, ref.Value, want)
 		}
 	}
-	if new(entry).is(by.hash.of(tenancy.Ref{}), tenancy.Ref{}) {
+	if new(Entry[*record]).is(by.Hash(tenancy.Ref{}), tenancy.Ref{}) {
 		t.Error("an entry that was removed is that of a ref")
 	}
 }
@@ -42,8 +53,8 @@ func TestTableNoValue(t *testing.T) {
 func TestTableLongNamesThatMeet(t *testing.T) {
 	t.Parallel()
 	a, b := strings.Repeat("a", 40)+".test", strings.Repeat("b", 40)+".test"
-	var e entry
-	e.set(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: a}, &record{tenant: &tenancy.Tenant{Domains: []string{a}}}, 0, false)
+	var e Entry[*record]
+	e.set(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: a}, to(&record{refs: []tenancy.Ref{{Kind: tenancy.RefDomain, Value: a}}}))
 	if !e.is(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: a}) || e.is(7, tenancy.Ref{Kind: tenancy.RefDomain, Value: b}) {
 		t.Error("the entry of one long name is that of another")
 	}
@@ -59,8 +70,8 @@ func TestTableKinds(t *testing.T) {
 		for kind := range tenancy.RefKind(kinds + 1) {
 			ref := tenancy.Ref{Kind: kind, Value: text}
 			seen[h.of(ref)] = true
-			var e entry
-			e.set(7, ref, &record{tenant: &tenancy.Tenant{}, others: []tenancy.Ref{ref}}, 0, false)
+			var e Entry[*record]
+			e.set(7, ref, to(&record{refs: []tenancy.Ref{ref}}))
 			for other := range tenancy.RefKind(kinds + 1) {
 				if got := e.is(7, tenancy.Ref{Kind: other, Value: text}); got != (kind == other) {
 					t.Errorf("%q: the entry of a %v is that of a %v: got %v", text, kind, other, got)
@@ -133,6 +144,76 @@ func TestHasherSpreads(t *testing.T) {
 		// Of 32 each; a bucket is beyond 80 with a chance of 1 in 10^11.
 		if most := slices.Max(buckets[:]); most > 80 {
 			t.Errorf("%s: %d in one bucket of %d, want about %d", format, most, len(buckets), 2*n/len(buckets))
+		}
+	}
+}
+
+// The table does what a map does, over thousands of random changes, with short and long names, while goroutines read it.
+func TestTableIsAMap(t *testing.T) {
+	t.Parallel()
+	var by Table[*record]
+	by.Init()
+	random := rand.New(rand.NewPCG(1, 2))
+	var refs []tenancy.Ref
+	for i := range 400 {
+		refs = append(refs, tenancy.Ref{Kind: tenancy.RefKind(1 + i%3), Value: strings.Repeat("n", i%40) + strconv.Itoa(i)})
+	}
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	for range 2 {
+		reading.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ref := refs[i%len(refs)]
+				if e, _ := by.Look(ref); e != nil && !e.Of.LeadsFrom(ref) {
+					t.Errorf("%v leads to the record of %v", ref, e.Of.refs)
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	want := map[tenancy.Ref]*record{}
+	for step := range 20_000 {
+		ref := refs[random.IntN(len(refs))]
+		switch random.IntN(3) {
+		case 0:
+			by.Remove(by.Hash(ref), ref, want[ref])
+			delete(want, ref)
+		case 1:
+			by.Remove(by.Hash(ref), ref, &record{}) // another record: nothing is removed
+		default:
+			r := &record{refs: []tenancy.Ref{ref}}
+			by.Put(by.Hash(ref), ref, Target[*record]{Record: r, Tenant: &tenancy.Tenant{}, Loaded: int64(step), Used: step%2 == 0})
+			want[ref] = r
+		}
+		probe := refs[random.IntN(len(refs))]
+		e, h := by.Look(probe)
+		switch {
+		case h != by.Hash(probe):
+			t.Fatalf("step %d: Look(%v) returned another hash than Hash", step, probe)
+		case e == nil && want[probe] != nil, e != nil && e.Of != want[probe], e != by.Get(h, probe):
+			t.Fatalf("step %d: Look(%v) returned %v, want the record %v", step, probe, e, want[probe])
+		}
+	}
+	close(stop)
+	reading.Wait()
+	seen := map[*record]bool{}
+	for part := range by.Parts {
+		for e := range part {
+			seen[e.Of] = true
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("Parts yields %d records, want %d", len(seen), len(want))
+	}
+	for ref, r := range want {
+		if !seen[r] {
+			t.Errorf("Parts does not yield the record of %v", ref)
 		}
 	}
 }
