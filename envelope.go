@@ -155,8 +155,8 @@ func (e *Envelope[T]) restore(ctx context.Context, find Finder) (context.Context
 	return NewContext(ctx, t), nil
 }
 
-// refused is [Wrap] for errors of finders too, which have not found the tenant
-// and do not name it: whoever keeps the job has to know whose it is.
+// refused is [Wrap] with the ID of the tenant, which a finder that found no tenant does not name. The caller
+// that keeps the job needs the ID.
 func refused(op string, id ID, err error) error {
 	var finders *Error
 	if errors.As(err, &finders) && finders.Tenant == "" {
@@ -242,7 +242,7 @@ func (e *Envelope[T]) validate() error {
 	return e.Tenant.Validate()
 }
 
-// strictActor is an actor whose JSON has no field that is unknown, or there twice.
+// strictActor is an actor whose JSON must not have unknown or repeated fields.
 type strictActor struct{ *Actor }
 
 // UnmarshalJSON reads the actor.
@@ -260,8 +260,8 @@ func (a *strictActor) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, a.Actor)
 }
 
-// fields returns the fields of one JSON object, none of which may stand there
-// twice. encoding/json would take the last one, and names in any case.
+// fields returns the fields of a JSON object. A field that is there twice is an error: encoding/json would take
+// the last one, and accept names in any case.
 func fields(data []byte) (map[string]json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	start, err := dec.Token()

@@ -16,7 +16,7 @@ type Filter struct {
 	Status []Status
 	// Plan is matched exactly.
 	Plan string
-	// Tags lists tags, of which a tenant has at least one.
+	// Tags selects tenants that have at least one of the tags.
 	Tags []string
 	// IDs lists the tenants to include. At most 1,000.
 	IDs []ID

@@ -34,11 +34,10 @@ type Keyspace string
 // maxKeyspace is the length of the longest name of a Keyspace.
 const maxKeyspace = 64
 
-// Key returns the key for the context's tenant and the parts, of which the
-// first keeps it apart from [Keyspace.Prefix]. In a part, everything but ASCII
-// letters, digits and "-_.~" is encoded as in a URL's query. Without a tenant
-// the error is [ErrNoTenant]; a malformed name of the keyspace or ID of the
-// tenant is one that wraps [ErrInvalid].
+// Key returns the key for the context's tenant and the parts. There must be at least one part, which keeps keys
+// apart from [Keyspace.Prefix]. In a part, everything but ASCII letters, digits and "-_.~" is encoded as in a
+// URL's query. Without a tenant the error is [ErrNoTenant]. A malformed name of the keyspace or ID of the
+// tenant is an error that wraps [ErrInvalid].
 func (k Keyspace) Key(ctx context.Context, part string, parts ...string) (string, error) {
 	key, err := k.Prefix(ctx)
 	if err != nil {

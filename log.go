@@ -5,11 +5,10 @@ import (
 	"log/slog"
 )
 
-// NewLogHandler returns a [slog.Handler] that adds the attribute "tenant" with
-// the tenant's ID to each record whose context carries a tenant, and the attribute
-// "request_id" where the context knows of a request. Log with [slog.InfoContext]
-// and the like; a record without a context has neither. The attributes stand
-// outside of the groups that are opened on the new handler.
+// NewLogHandler returns a [slog.Handler] that adds the attribute "tenant" with the tenant's ID to each record
+// whose context carries a tenant, and the attribute "request_id" if the context knows the request. Log with
+// [slog.InfoContext] and the like: a record without a context gets neither. Groups that are opened on the new
+// handler do not contain the attributes.
 func NewLogHandler(h slog.Handler) slog.Handler { return &logHandler{root: h, bound: h} }
 
 // logHandler keeps what was done to the handler, because an attribute that

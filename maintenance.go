@@ -17,12 +17,11 @@ type Maintenance struct {
 	Contact string `json:"contact,omitempty"`
 	// Windows are when it is in force. None: always.
 	Windows []Window `json:"windows,omitempty"`
-	// Allow are addresses, and Paths prefixes of paths, that maintenance lets
-	// pass. A prefix "/a" stands for "/a" and all paths that begin with "/a/".
+	// Allow are client addresses, and Paths prefixes of paths, that are served during maintenance. A prefix
+	// "/a" stands for "/a" and all paths that begin with "/a/".
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	Paths []string       `json:"paths,omitempty"`
-	// Bypass is the SHA-256 of the secret that lets people pass, or zero if there
-	// is no such secret.
+	// Bypass is the SHA-256 of the secret with which people bypass maintenance, or zero if there is none.
 	Bypass Digest `json:"bypass,omitzero"`
 	// Generation is random. It changes when maintenance begins and when Bypass
 	// changes; a cookie of another generation no longer counts.
@@ -52,8 +51,7 @@ type MaintenanceMode string
 const (
 	// MaintenanceClosed serves nothing.
 	MaintenanceClosed MaintenanceMode = "closed"
-	// MaintenanceReadOnly serves what only reads: safe methods, whose contexts are
-	// [WithReadOnly].
+	// MaintenanceReadOnly serves requests with safe methods, in contexts that are [WithReadOnly].
 	MaintenanceReadOnly MaintenanceMode = "read_only"
 )
 

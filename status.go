@@ -19,7 +19,7 @@ const (
 	// StatusArchived is closed for good. Its database and its names are kept, and it
 	// can be restored.
 	StatusArchived Status = "archived"
-	// StatusPurging is a tenant whose data is being removed, which nothing takes back.
+	// StatusPurging is a tenant whose data is being removed. That cannot be undone.
 	StatusPurging Status = "purging"
 )
 

@@ -33,8 +33,7 @@ type Tenant struct {
 	Slug string `json:"slug"`
 	// Name is for people: any printable text of up to 200 bytes.
 	Name string `json:"name"`
-	// Domains are full host names that lead to this tenant alone, in lower-case
-	// ASCII and ascending order.
+	// Domains are the full host names that name this tenant, in lower-case ASCII and ascending order.
 	Domains []string `json:"domains,omitempty"`
 	Status  Status   `json:"status"`
 	// Placement says where the tenant's data lives.
@@ -65,9 +64,8 @@ type Tenant struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Placement names the server and the database that hold a tenant's data. The
-// host maps the server's name to an address and credentials, so the record
-// holds no secret.
+// Placement names the server and the database that hold a tenant's data. The application maps the server's name
+// to an address and credentials, so the record holds no secret.
 type Placement struct {
 	Server   string `json:"server"`
 	Database string `json:"database"`

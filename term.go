@@ -163,8 +163,8 @@ func parseNumber(s string) (float64, error) {
 	return n, nil
 }
 
-// parseTime returns the beginning of a day or microsecond, and that of the next, of
-// which none is after the last that has four digits of a year.
+// parseTime returns the beginning of a day or microsecond, and the beginning of the next. Neither is after the
+// last year of four digits.
 func parseTime(s string) (start, end time.Time, err error) {
 	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	if start, err = time.Parse(time.DateOnly, s); err == nil {

@@ -73,16 +73,15 @@ func (g *Gate) grant(w http.ResponseWriter, r *http.Request, plans []*plan, secr
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer") // the secret is in the URL
-	// Relative, so that it leads to the host, and the tenant's part of its paths,
-	// where the client was.
+	// A relative Location keeps the host and the prefix of the tenant under which the client asked.
 	h.Set("Location", "./"+strings.Repeat("../", strings.Count(r.URL.Path, "/")-1))
 	w.WriteHeader(http.StatusSeeOther)
 	return true
 }
 
-// cookieName returns the name of the cookie that bypasses a plan. Tenants may share
-// a host, so each has one. Browsers take a cookie whose name begins with "__Host-"
-// only over TLS, and from no other host.
+// cookieName returns the name of the cookie that bypasses a plan. Tenants may share a host, so each plan has
+// its own. A browser takes a cookie whose name begins with "__Host-" only over TLS, and only from the host
+// itself.
 func (g *Gate) cookieName(p *plan) string {
 	name := "maintenance"
 	if p.tenant != "" {
@@ -94,7 +93,7 @@ func (g *Gate) cookieName(p *plan) string {
 	return "__Host-" + name
 }
 
-// cookie returns what lets a browser bypass the plan.
+// cookie returns the cookie with which a browser bypasses the plan.
 func (g *Gate) cookie(p *plan, now time.Time) *http.Cookie {
 	expiry := strconv.FormatInt(now.Add(g.opts.BypassTTL).Unix(), 10)
 	return &http.Cookie{

@@ -48,7 +48,8 @@ func (e *DrainError) Error() string {
 // Unwrap returns the context's error.
 func (e *DrainError) Unwrap() error { return e.Err }
 
-// InFlight returns the number of requests of the scope that are in flight on this instance, leaving out those that maintenance let pass.
+// InFlight returns the number of requests of the scope that are in flight on this instance, leaving out those
+// that maintenance has admitted.
 func (s Scope) InFlight() int {
 	if !s.service && s.tenant == "" {
 		return 0
@@ -56,15 +57,15 @@ func (s Scope) InFlight() int {
 	return s.gate.flights.count(s.tenant, func(pass) bool { return true })
 }
 
-// Drain waits until no instance serves a request of the scope that maintenance would refuse now. It waits for requests that were admitted with
-// an older tenant record, and for those that an earlier maintenance let pass. It does not wait for reads during read-only maintenance, nor for
-// allowed addresses and paths.
+// Drain waits until no instance serves a request of the scope that maintenance would refuse now. It waits for
+// requests that were admitted with an older tenant record, or by an earlier maintenance. It does not wait for
+// reads during read-only maintenance, nor for allowed addresses and paths.
 //
-// Other instances say through [GateOptions.Drains] when they are done; each must run [Gate.Run]. Without that channel, Drain waits for
-// [GateOptions.Settle], and does not know what is still in flight elsewhere.
+// The other instances report through [GateOptions.Drains] when they are done; each must run [Gate.Run]. Without
+// that channel, Drain waits for [GateOptions.Settle], and does not know what is still in flight elsewhere.
 //
-// It returns an error that wraps [tenancy.ErrInvalid] if maintenance is not in force. If the context ends first, requests go on as before, and
-// the error is a [*DrainError].
+// Drain returns an error that wraps [tenancy.ErrInvalid] if maintenance is not in force. If the context ends
+// first, requests go on as before, and the error is a [*DrainError].
 func (s Scope) Drain(ctx context.Context) error {
 	return tenancy.Wrap("maintenance.Scope.Drain", s.tenant, s.drain(ctx))
 }

@@ -83,8 +83,8 @@ type GateOptions struct {
 	// Client returns the address of a request's client, such as the method of that
 	// name of resolver.Proxies. Default: the connected peer's.
 	Client func(*http.Request) netip.Addr
-	// RetryAfter is what clients are told when the end of maintenance is not known. Default:
-	// 5 minutes.
+	// RetryAfter is the Retry-After of refused requests if the end of maintenance is not known. Default: 5
+	// minutes.
 	RetryAfter time.Duration
 	// Paths always pass, during any maintenance and also before the gate knows whether there
 	// is one. List the paths of health checks, or an orchestrator restarts the instances
@@ -129,9 +129,9 @@ type GateOptions struct {
 	Logger *slog.Logger
 }
 
-// NewGate returns a gate for tenants whose records the editor changes. It reads and writes
-// nothing yet. The caller closes what it put into the options. Options that contradict
-// themselves are an error that wraps [tenancy.ErrInvalid].
+// NewGate returns a gate for tenants whose records the editor changes. It does no I/O yet. The caller closes
+// what it put into the options. Options that contradict themselves are an error that wraps
+// [tenancy.ErrInvalid].
 func NewGate(editor Editor, opts *GateOptions) (*Gate, error) {
 	const op = "maintenance.NewGate"
 	if editor == nil {
@@ -236,9 +236,9 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 }
 
-// Refresh looks at the service's record now, as Run does at once and again and
-// again. With [GateOptions.DB], until one look has succeeded, [Gate.Guard] lets no
-// request pass; when one fails later, what was known holds.
+// Refresh reads the service's record now; [Gate.Run] does the same again and again. With [GateOptions.DB],
+// [Gate.Guard] serves no request until the record was read once. If a later read fails, the last known record
+// stays in force.
 func (g *Gate) Refresh(ctx context.Context) error {
 	if g.store == nil {
 		return nil
@@ -360,8 +360,8 @@ func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
 	return p
 }
 
-// Check returns an error that wraps [tenancy.ErrUnavailable] while the
-// service's record is not looked at, for a health check.
+// Check returns an error that wraps [tenancy.ErrUnavailable] while the service's record cannot be read. It asks
+// nobody: it reports what [Gate.Run] saw last.
 func (g *Gate) Check(context.Context) error {
 	if g.store == nil {
 		return nil

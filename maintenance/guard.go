@@ -15,7 +15,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/witness"
 )
 
-// Guard lets a request pass unless its tenant or the service is under maintenance.
+// Guard serves requests unless their tenant or the service is under maintenance.
 // It stands behind middleware.Tenant or middleware.Optional, and in front of
 // whatever works on a tenant's data. A request without a tenant is the service's
 // alone.

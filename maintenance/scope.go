@@ -14,7 +14,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
-// Scope is a tenant, or the whole service, whose maintenance is begun and ended.
+// Scope is a tenant, or the whole service: what a maintenance is for.
 type Scope struct {
 	gate    *Gate
 	tenant  tenancy.ID
@@ -86,10 +86,9 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 	})
 }
 
-// Extend lets maintenance that is in force now last until the given time; what has
-// no end gets one. It is an error that wraps [tenancy.ErrInvalid] when it is
-// not in force, when that time is over, and when it lasts longer already. A bypass
-// holds on.
+// Extend makes maintenance that is in force last until the given time, also if it had no end. A bypass stays
+// valid. If no maintenance is in force, the time is past, or maintenance already lasts longer, the error wraps
+// [tenancy.ErrInvalid].
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
 	until = until.UTC().Truncate(time.Microsecond)
 	return s.change(ctx, "maintenance.Scope.Extend", actionExtend, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {

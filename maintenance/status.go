@@ -19,7 +19,8 @@ type Status struct {
 	NextAt, NextEndsAt time.Time
 }
 
-// StatusOf returns what the record, which may be nil, says about that time. Maintenance whose windows cannot be read is in force.
+// StatusOf returns what the record, which may be nil, says about that time. Maintenance with unreadable windows
+// is in force.
 func StatusOf(m *tenancy.Maintenance, at time.Time) Status {
 	if m == nil {
 		return Status{}
@@ -40,7 +41,8 @@ func StatusOf(m *tenancy.Maintenance, at time.Time) Status {
 	return out
 }
 
-// Status reads the record and returns what it says about now. For a tenant whose record is at hand, [StatusOf] reads nothing.
+// Status reads the record and returns what it says about now. If you have the tenant's record, [StatusOf] needs
+// no I/O.
 func (s Scope) Status(ctx context.Context) (Status, error) {
 	m, _, err := s.get(ctx)
 	if err != nil {

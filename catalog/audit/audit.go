@@ -67,19 +67,16 @@ type Options struct {
 	SealEvery time.Duration
 	// Key signs checkpoints. Default: none are made.
 	Key ed25519.PrivateKey
-	// OldKeys are those of checkpoints that were signed with an earlier key.
+	// OldKeys are the keys that have signed earlier checkpoints. Default: none.
 	OldKeys []ed25519.PublicKey
-	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if something
-	// happened. Default: a minute.
+	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if there are new entries. Default: 1 minute.
 	CheckpointEvery time.Duration
-	// Keep is for how long entries are kept: [Trail.Run] removes those before the last
-	// checkpoint that is older, once an hour: see [Trail.Cut]. It needs a Key. Default:
-	// forever.
+	// Keep is how long entries are kept. Once an hour [Trail.Run] removes the entries before the last
+	// checkpoint that is older: see [Trail.Cut]. It needs a Key. Default: forever.
 	Keep time.Duration
-	// Sink keeps checkpoints where the owner of the database cannot reach them: in a
-	// file, behind a webhook, in an object store. After an error it gets the
-	// same one again, and it may get one twice. Default: they are in their table
-	// alone.
+	// Sink keeps checkpoints where the owner of the database cannot reach them: in a file, behind a webhook, in
+	// an object store. After an error it gets the same checkpoint again; it may get a checkpoint twice.
+	// Default: checkpoints are kept in their table alone.
 	Sink func(ctx context.Context, c Checkpoint) error
 	// Logger records when sealing fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
@@ -110,10 +107,9 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// New returns the audit in a SQL database, whose dialect is that of
-// db.DriverName: pgx, postgres, mysql or sqlite. Those who write entries have
-// their tables in the same database, and the same *sql.DB. The caller keeps db,
-// and closes it. The error wraps [tenancy.ErrInvalid].
+// New returns the audit in a SQL database, whose dialect is that of db.DriverName: pgx, postgres, mysql or
+// sqlite. Whoever writes entries must have its tables in the same database, and use the same *sql.DB. The
+// caller keeps db, and closes it. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	const op = "audit.New"
 	t := &Trail{db: db, folder: newFolder()}
@@ -133,7 +129,7 @@ func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	return t, nil
 }
 
-// Database returns the handle to the database that the entries are in.
+// Database returns the database of the entries.
 func (t *Trail) Database() *sql.DB { return t.db.DB }
 
 // Migrate makes the audit's tables or brings them up to date. Call it on every
@@ -166,13 +162,12 @@ func (t *Trail) migrate(ctx context.Context) error {
 	return err
 }
 
-// Audit writes the entry within tx, and with a nil tx in a transaction of its own.
-// It implements [tenancy.Auditor].
+// Audit writes the entry within tx, or with a nil tx in a transaction of its own. It implements
+// [tenancy.Auditor].
 //
-// Entries of what was denied or failed, with a nil tx, are counted together: of
-// those that differ in nothing but time, request and problem, the first of a minute
-// is written at once, and [Trail.Run] writes how many more there were. Of a flood
-// of different ones, too, at most ten a second are written at once.
+// Entries without tx about what was denied or failed are folded. Of those that differ only in time, request and
+// problem, the first in a minute is written at once, and [Trail.Run] writes how many more there were. If they
+// differ, at most ten a second are written at once.
 func (t *Trail) Audit(ctx context.Context, tx *sql.Tx, e tenancy.Entry) error {
 	const op = "audit.Trail.Audit"
 	if err := e.Validate(); err != nil {
@@ -209,8 +204,7 @@ func (t *Trail) write(ctx context.Context, db sqlx.ExecerContext, e tenancy.Entr
 	return err
 }
 
-// Written reports whether the entry with that ID was written: what to ask after
-// the answer to a commit was lost.
+// Written reports whether the entry with that ID was written. Ask it when the answer to a commit was lost.
 func (t *Trail) Written(ctx context.Context, id string) (bool, error) {
 	var n int
 	err := t.db.GetContext(ctx, &n, t.dialect.Rebind(`SELECT COUNT(*) FROM tenancy_audit WHERE id = ?`), id)
@@ -221,15 +215,15 @@ func (t *Trail) Written(ctx context.Context, id string) (bool, error) {
 // [Trail.Cut] can remove old ones: it needs [Options.Key]. Zero: for ever.
 func (t *Trail) Keep() (keep time.Duration, cuts bool) { return t.opts.Keep, t.opts.Key != nil }
 
-// Stat is what a [Trail] did in this process.
+// Stat is what a [Trail] has done in this process.
 type Stat struct {
-	// Lost is how many entries of what was not done could not be written.
+	// Lost is the number of entries about denied or failed actions that could not be written.
 	Lost int64 `json:"lost"`
-	// Folding is how many kinds of entries are being counted together.
+	// Folding is the number of kinds of entries that are being counted.
 	Folding int `json:"folding"`
 }
 
-// Stat returns what the trail did.
+// Stat returns what the trail has done.
 func (t *Trail) Stat() Stat { return Stat{Lost: t.lost.Load(), Folding: t.folder.len()} }
 
 // wrap names errors that have no sentinel.

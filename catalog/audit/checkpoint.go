@@ -13,13 +13,12 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// Checkpoint is a signed statement of what the audit was up to an entry. Kept
-// where the owner of the database cannot reach it, it shows when the audit is cut or
-// computed anew.
+// Checkpoint is a signed statement about the audit up to an entry. Kept where the owner of the database cannot
+// reach it, it reveals that the audit was cut or computed anew.
 type Checkpoint struct {
 	// Trail is the random ID of the audit, made with its tables.
 	Trail string `json:"trail"`
-	// Number is that of the last entry, and Hash that of all up to it.
+	// Number is the number of the last entry, and Hash the hash of all entries up to it.
 	Number int64  `json:"number"`
 	Hash   string `json:"hash"`
 	// Time is when it was made, in UTC, to the microsecond.
@@ -28,12 +27,12 @@ type Checkpoint struct {
 	Signature string `json:"signature"`
 }
 
-// Message returns what is signed: five lines, which docs/audit.md specifies.
+// Message returns the signed text: five lines, which docs/audit.md specifies.
 func (c *Checkpoint) Message() []byte {
 	return fmt.Appendf(nil, "tenancy audit checkpoint 1\n%s\n%d\n%s\n%d\n", c.Trail, c.Number, c.Hash, c.Time.UnixMicro())
 }
 
-// SignedBy reports whether the signature is that of one of the keys.
+// SignedBy reports whether one of the keys has signed the checkpoint.
 func (c *Checkpoint) SignedBy(keys ...ed25519.PublicKey) bool {
 	signature, err := base64.StdEncoding.Strict().DecodeString(c.Signature)
 	return err == nil && slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
@@ -56,10 +55,9 @@ func (r *checkpointRow) checkpoint() Checkpoint {
 
 const selectCheckpoints = `SELECT number, trail, hash, time, signature FROM tenancy_audit_checkpoints WHERE `
 
-// Checkpoint seals what was committed and signs it, unless nothing happened since the
-// last checkpoint, and hands to [Options.Sink] what that does not have yet. Run
-// calls it each [Options.CheckpointEvery]. Without [Options.Key] the error wraps
-// [tenancy.ErrInvalid].
+// Checkpoint seals what was committed, signs it if there are new entries since the last checkpoint, and passes
+// to [Options.Sink] the checkpoints that it does not have yet. Run calls it every [Options.CheckpointEvery].
+// Without [Options.Key] the error wraps [tenancy.ErrInvalid].
 func (t *Trail) Checkpoint(ctx context.Context) error {
 	return wrap("audit.Trail.Checkpoint", t.checkpoint(ctx))
 }
@@ -92,8 +90,7 @@ func (t *Trail) checkpoint(ctx context.Context) error {
 	return t.send(ctx)
 }
 
-// send hands over the checkpoints that the sink does not have, the oldest first. One
-// may be handed over twice.
+// send passes the sink the checkpoints that it does not have, oldest first. It may pass one twice.
 func (t *Trail) send(ctx context.Context) error {
 	if t.opts.Sink == nil {
 		return nil
@@ -177,7 +174,8 @@ func (w *witness) end(number int64) *Fault {
 	return f
 }
 
-// PublicKeys returns the keys of [Trail.Checkpoints]: those of [Options.OldKeys], and last that of Options.Key.
+// PublicKeys returns the keys that verify [Trail.Checkpoints]: [Options.OldKeys], and last the public key of
+// Options.Key.
 func (t *Trail) PublicKeys() []ed25519.PublicKey { return t.opts.publicKeys() }
 
 // publicKeys returns the keys that sign, or signed, this trail's checkpoints.

@@ -28,13 +28,13 @@ const (
 	actionCut = "audit.cut"
 )
 
-// Cut is a signed statement that the entries up to a number were removed because they
-// were old. Verification begins behind it, with its hash.
+// Cut is a signed statement that the entries up to a number were removed because they were old. Verification
+// begins behind it, with its hash.
 type Cut struct {
 	// Trail is the random ID of the audit.
 	Trail string `json:"trail"`
-	// Number is that of the last entry that was removed, and Hash that of all up to it,
-	// as the checkpoint at that number has it.
+	// Number is the number of the last removed entry, and Hash the hash of all entries up to it, as in the
+	// checkpoint of that number.
 	Number int64  `json:"number"`
 	Hash   string `json:"hash"`
 	// Time is when it was made, in UTC, to the microsecond.
@@ -43,12 +43,12 @@ type Cut struct {
 	Signature string `json:"signature"`
 }
 
-// Message returns what is signed: five lines, which docs/audit.md specifies.
+// Message returns the signed text: five lines, which docs/audit.md specifies.
 func (c *Cut) Message() []byte {
 	return fmt.Appendf(nil, "tenancy audit cut 1\n%s\n%d\n%s\n%d\n", c.Trail, c.Number, c.Hash, c.Time.UnixMicro())
 }
 
-// SignedBy reports whether the signature is that of one of the keys.
+// SignedBy reports whether one of the keys has signed the cut.
 func (c *Cut) SignedBy(keys ...ed25519.PublicKey) bool {
 	signature, err := base64.StdEncoding.Strict().DecodeString(c.Signature)
 	return err == nil && slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
@@ -86,16 +86,14 @@ func (t *Trail) lastCut(ctx context.Context, q sqlx.QueryerContext) (*Cut, error
 	return &Cut{row.Trail, row.Number, row.Hash, time.UnixMicro(row.Time).UTC(), row.Signature}, nil
 }
 
-// Cut removes the entries up to the last checkpoint before that time, and returns how
-// many those were. It keeps that checkpoint, signs that it cut there, and writes an
-// entry about it, all in the transaction of the removal; a long part is removed in
-// several such steps. [Trail.Verify] finds the rest whole afterwards, and finds what
-// somebody without the key removes beyond.
+// Cut removes the entries up to the last checkpoint before that time, and returns their number. In the
+// transaction of the removal it keeps that checkpoint, signs that it has cut there, and writes an entry about
+// it; it removes many entries in several such steps. Afterwards [Trail.Verify] finds the rest whole, and
+// detects further removals by somebody without the key.
 //
-// It removes nothing behind a checkpoint that [Options.Sink] does not have. Without
-// [Options.Key] the error wraps [tenancy.ErrInvalid]; if the audit or the checkpoint is
-// not what was signed, [tenancy.ErrForbidden], and nothing is removed: call
-// [Trail.Verify].
+// Cut removes nothing behind a checkpoint that [Options.Sink] does not have. Without [Options.Key] the error
+// wraps [tenancy.ErrInvalid]. If the audit or the checkpoint is not what was signed, Cut removes nothing and
+// the error wraps [tenancy.ErrForbidden]: call [Trail.Verify].
 func (t *Trail) Cut(ctx context.Context, before time.Time) (int64, error) {
 	n, err := t.cut(ctx, before)
 	return n, wrap("audit.Trail.Cut", err)

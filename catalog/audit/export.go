@@ -21,9 +21,9 @@ type cutLine struct {
 	Cut *Cut `json:"cut"`
 }
 
-// Export seals what was committed and writes all sealed entries, the canonical form
-// of each in a line; in front of those of an audit that was cut is a line about the [Cut]. The lines and the checkpoints are all that a verification needs:
-// see [VerifyExport], and docs/audit.md for one by hand. It does not verify.
+// Export seals what was committed and writes all sealed entries, each in a line, in canonical form. If the
+// audit was cut, the first line is about the [Cut]. A verification needs the lines and the checkpoints, and
+// nothing else: see [VerifyExport], and docs/audit.md for a verification by hand. Export does not verify.
 func (t *Trail) Export(ctx context.Context, w io.Writer) error {
 	return wrap("audit.Trail.Export", t.export(ctx, w))
 }
@@ -67,11 +67,10 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 	}
 }
 
-// VerifyExport reads an export and reports whether it is what the checkpoints say,
-// which are signed by one of the keys. Without a database it cannot know how the
-// audit went on behind the last checkpoint, so [Report.Signed] says how far it is
-// proven. An error says that the export could not be read, or wraps
-// [tenancy.ErrInvalid] when there are no keys or no checkpoints.
+// VerifyExport reads an export and reports whether it is what the checkpoints, signed by one of the keys, say.
+// Without the database it cannot know what follows the last checkpoint: [Report.Signed] says up to where the
+// export is proven. An error says that the export could not be read, or wraps [tenancy.ErrInvalid] if there are
+// no keys or no checkpoints.
 func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.PublicKey) (*Report, error) {
 	const op = "audit.VerifyExport"
 	if len(keys) == 0 || len(checkpoints) == 0 {

@@ -21,11 +21,11 @@ type Filter struct {
 	ID string
 	// Tenant is the tenant that the entries are about.
 	Tenant tenancy.ID
-	// Scope selects the entries about the tenants in it. A scope other than all
-	// leaves out what is about the whole service. One of tags needs the catalog's
-	// tables in the same database, and finds tenants by the tags that they have now.
+	// Scope selects the entries about the tenants in it. Every scope but that of all tenants leaves out entries
+	// about the whole service. A scope of tags needs the catalog's tables in the same database, and goes by the
+	// present tags of tenants.
 	Scope *tenancy.Scope
-	// ActorKind and ActorID are who did it.
+	// ActorKind and ActorID select the actor.
 	ActorKind tenancy.ActorKind
 	ActorID   string
 	// Actions lists actions, such as "tenant.status".
@@ -38,7 +38,7 @@ type Filter struct {
 	Text string
 	// From and Before bound the time: from ≤ t < before.
 	From, Before time.Time
-	// OldestFirst turns the order around, which is the newest first.
+	// OldestFirst lists the oldest entries first. Default: newest first.
 	OldestFirst bool
 	// After continues a listing behind an entry: see [Filter.Next].
 	After tenancy.Cursor
@@ -46,8 +46,8 @@ type Filter struct {
 	Limit int
 }
 
-// Next returns the cursor that continues the listing behind the entry, the last of a
-// page. It counts for this filter and order alone, in pages of any size.
+// Next returns the cursor that continues the listing behind the entry, the last one of a page. The cursor is
+// valid for this filter and order only, and for pages of any size.
 func (f *Filter) Next(last tenancy.Entry) tenancy.Cursor {
 	return tenancy.NewCursor(f.query(), strconv.FormatInt(last.Time.UnixMicro(), 10), last.ID)
 }
@@ -86,11 +86,9 @@ const maxText = 200
 // listPage is how many entries are read at a time.
 const listPage = 500
 
-// Entries yields the entries that the filter selects, the newest first, whether
-// they are sealed or not. It reads them page by page, and holds no connection while
-// the caller looks at one. After an error it yields nothing more; a malformed filter
-// is one that wraps [tenancy.ErrInvalid], and so is an entry that somebody made
-// unreadable.
+// Entries yields the entries that the filter selects, newest first, sealed or not. It reads them page by page,
+// and holds no connection while the caller looks at an entry. After an error it yields nothing more. A
+// malformed filter, and an entry that somebody made unreadable, are errors that wrap [tenancy.ErrInvalid].
 func (t *Trail) Entries(ctx context.Context, f Filter) iter.Seq2[tenancy.Entry, error] {
 	const op = "audit.Trail.Entries"
 	return func(yield func(tenancy.Entry, error) bool) {

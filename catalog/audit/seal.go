@@ -21,14 +21,13 @@ const (
 	sealBatch = 500
 	// sealerLease is how long a sealer that died keeps the others from sealing.
 	sealerLease = 10 * time.Second
-	// standby is how often the others look whether it did.
+	// standby is how often the other instances look whether the lease is free.
 	standby = 2 * time.Second
 )
 
-// Run seals what was committed, each [Options.SealEvery], until ctx ends; then it
-// returns nil. Call it in every process: one of them seals, and another goes on
-// when that one ends; each writes the entries that it counted together. What fails
-// is logged and tried again.
+// Run seals what was committed, every [Options.SealEvery], until ctx ends; then it returns nil. Call it in
+// every process: one of them seals, and another goes on when that one ends; each process writes the entries
+// that it has folded. Failures are logged and tried again.
 func (t *Trail) Run(ctx context.Context) error {
 	var counting sync.WaitGroup
 	counting.Go(func() { t.foldEach(ctx) })

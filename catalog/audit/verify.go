@@ -13,13 +13,13 @@ const verifyPage = 2000
 
 // Report is what a verification found.
 type Report struct {
-	// Entries is the number of entries that were found as they were sealed.
+	// Entries is the number of entries that are as they were sealed.
 	Entries int64 `json:"entries"`
 	// Number is that of the last of them, and Hash that of all up to it.
 	Number int64  `json:"number"`
 	Hash   string `json:"hash"`
-	// Cut is the number up to which old entries were removed, and behind which the
-	// verification began. Zero: the audit was never cut.
+	// Cut is the number of the last removed entry, behind which the verification began. Zero: the audit was
+	// never cut.
 	Cut int64 `json:"cut,omitempty"`
 	// Signed is the number of the last entry that a checkpoint vouches for.
 	Signed int64 `json:"signed"`
@@ -43,20 +43,17 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	// FaultAltered is an entry that is not what was sealed: it was altered, or put
-	// in place of another.
+	// FaultAltered is an entry that was altered, or put in the place of another.
 	FaultAltered FaultKind = "altered"
 	// FaultMissing is an entry that was removed, or whose number was altered.
 	FaultMissing FaultKind = "missing"
-	// FaultAdded is an entry whose number is none that was given.
+	// FaultAdded is an entry with a number that was never assigned.
 	FaultAdded FaultKind = "added"
-	// FaultHead is a record of the last entry that contradicts that entry.
+	// FaultHead is a record of the last entry that contradicts the entry.
 	FaultHead FaultKind = "head"
-	// FaultCheckpoint is a checkpoint that the entries contradict, or that nobody
-	// known signed.
+	// FaultCheckpoint is a checkpoint that contradicts the entries, or has an unknown signature.
 	FaultCheckpoint FaultKind = "checkpoint"
-	// FaultCut is the record of a cut that nobody known signed, or that is another
-	// audit's.
+	// FaultCut is a cut of another audit, or one with an unknown signature.
 	FaultCut FaultKind = "cut"
 )
 
@@ -69,10 +66,10 @@ func (f *Fault) Error() string {
 	return s + " is " + string(f.Kind) + ": " + f.Detail
 }
 
-// Verify seals what was committed, reads the whole audit, and reports whether it
-// is as it was sealed, and as the checkpoints say where [Options.Key] or OldKeys can
-// tell that they are true, or the first fault. It needs little memory however long the
-// audit is. An error says that it could not be read; then the report is nil.
+// Verify seals what was committed, reads the whole audit, and reports the first fault, if there is one: an
+// entry that is not as it was sealed, or that contradicts a checkpoint signed with [Options.Key] or one of the
+// OldKeys. It needs little memory however long the audit is. An error says that the audit could not be read;
+// then the report is nil.
 func (t *Trail) Verify(ctx context.Context) (*Report, error) {
 	report, err := t.verify(ctx, func(Progress) error { return nil })
 	return report, wrap("audit.Trail.Verify", err)

@@ -9,10 +9,9 @@ import (
 // refBytes is about what an entry of the table takes, with its part of the table.
 const refBytes = 160
 
-// TenantBytes yields the tenants whose records are in memory, each once, with about how many
-// bytes a record and the entries that lead to it take. The record is measured by the lengths
-// of what it holds. It may be called by many goroutines at once, and yield may use the cache.
-// An analytics.Recorder counts it for each tenant: rec.Attach(cache).
+// TenantBytes yields each tenant in memory once, with the approximate number of bytes of its record and of the
+// entries that lead to it. Many goroutines may call it at once, and yield may use the cache. An
+// analytics.Recorder counts these bytes for each tenant: rec.Attach(cache).
 func (c *Cache) TenantBytes(yield func(tenancy.ID, int64) bool) {
 	for _, each := range c.memory.held() {
 		if !yield(each.tenant.ID, recordBytes(each.tenant)+int64(each.refs)*refBytes) {
@@ -21,7 +20,7 @@ func (c *Cache) TenantBytes(yield func(tenancy.ID, int64) bool) {
 	}
 }
 
-// BytesKind says what the bytes of TenantBytes are.
+// BytesKind returns the name of the bytes that TenantBytes yields.
 func (c *Cache) BytesKind() string { return "records" }
 
 // heldRecord is a record in memory, and by how many refs it is found.

@@ -21,9 +21,8 @@ import (
 	"github.com/artflow-studio/tenancy/internal/spans"
 )
 
-// Cache is a [tenancy.Finder] in front of another, usually a [catalog.Catalog]: it keeps
-// the records in process that were asked for. Its methods may be called by many
-// goroutines at once.
+// Cache is a [tenancy.Finder] in front of another, usually a [catalog.Catalog]. It keeps the records that were
+// asked for in process. Many goroutines may call its methods at once.
 type Cache struct {
 	origin tenancy.Finder
 	opts   Options
@@ -32,8 +31,8 @@ type Cache struct {
 
 	silence func() error // the metrics
 
-	// trusted is when a record must have been loaded, or later, to be used
-	// without a further look. While nothing sets it, it is never.
+	// trusted: a record that was loaded before this time needs a closer look. Until it is set, every record
+	// does.
 	trusted  atomic.Int64
 	sample   atomic.Uint64 // which hits are counted
 	memory   memory
@@ -62,9 +61,9 @@ const (
 	tick = 20 * time.Millisecond
 )
 
-// New returns a cache in front of the origin. If the origin has a method
-// Watch, as a [catalog.Catalog] has, the catalog tells the cache its changes; otherwise, or when
-// the origin only wraps a catalog, let [catalog.Catalog.Watch] tell [Cache.Changed].
+// New returns a cache in front of the origin. If the origin has a method Watch, as a [catalog.Catalog] has, the
+// cache hears of its changes. If the origin only wraps a catalog, pass [Cache.Changed] to
+// [catalog.Catalog.Watch] yourself.
 func New(origin tenancy.Finder, opts *Options) (*Cache, error) {
 	c, err := newCache(origin, nil, "", opts)
 	if err != nil {
@@ -73,11 +72,10 @@ func New(origin tenancy.Finder, opts *Options) (*Cache, error) {
 	return c, nil
 }
 
-// NewRedis is [New] for a service of several instances: through Redis the
-// caches of all instances, and of whatever else changes the catalog, tell each other of
-// changes and share records. The namespace is that of [catalog.Catalog.Namespace]; services
-// whose caches have the same one in the same Redis share records. The caller closes the
-// client, after [Cache.Run] has ended.
+// NewRedis is [New] for a service of several instances. Through Redis the caches of all instances, and of
+// everything else that changes the catalog, share records and tell each other of changes. Pass
+// [catalog.Catalog.Namespace] as the namespace: caches with the same namespace in the same Redis share records.
+// The caller closes the client, after [Cache.Run] has ended.
 func NewRedis(origin tenancy.Finder, client rueidis.Client, namespace string, opts *Options) (*Cache, error) {
 	const op = "cache.NewRedis"
 	if client == nil {
@@ -131,9 +129,8 @@ func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts 
 	return c, nil
 }
 
-// Close ends the cache: it is not told of changes any more, and Find returns an
-// error that wraps [tenancy.ErrClosed]. It waits until the origin has answered
-// the questions that are under way. It may be called again.
+// Close ends the cache: it stops watching the origin, and Find returns an error that wraps [tenancy.ErrClosed].
+// It waits for the origin's answers to running loads. It may be called again.
 func (c *Cache) Close() error {
 	c.stop()
 	c.memory.mu.Lock()
@@ -144,8 +141,8 @@ func (c *Cache) Close() error {
 	return tenancy.Wrap("cache.Cache.Close", "", c.silence())
 }
 
-// Run does what the cache does beside requests, until the context ends. Without it
-// the cache works, and looks at the clock at each request.
+// Run follows changes in Redis and keeps the cache's clock until ctx ends. Without it the cache works, but
+// misses changes of other instances (see [Options.MaxAgeUnsynced]) and reads the clock at each request.
 func (c *Cache) Run(ctx context.Context) error {
 	c.running.Add(1)
 	defer c.running.Add(-1)
@@ -279,7 +276,7 @@ func (c *Cache) wait(ctx context.Context, ref tenancy.Ref, known bool) (t *tenan
 	}
 }
 
-// ahead loads the record again while it is used, unless many others are loaded so.
+// ahead loads the record again while the old one is in use, unless many such loads run.
 func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 	select {
 	case c.refresh <- struct{}{}:
@@ -297,13 +294,12 @@ func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 	}()
 }
 
-// Changed forgets what a change may have touched. After it has returned, this
-// cache finds no record from before the change. See [catalog.Catalog.Watch].
+// Changed drops what a change may have touched. After it has returned, this cache returns no record from before
+// the change. See [catalog.Catalog.Watch].
 func (c *Cache) Changed(ctx context.Context, change catalog.Change) { c.Forget(ctx, change.Refs()...) }
 
-// Forget drops what is cached for the refs, found or not found, here and on other
-// instances. The next request for such a tenant loads it. Changes that are made through
-// the Catalog need no call of it.
+// Forget drops what is cached for the refs, found or not found, here and on other instances. The next request
+// loads it again. Changes that are made through the Catalog do not need it.
 func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	c.counts.changes.Add(1)
 	s := c.shared
@@ -332,6 +328,6 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 	}
 }
 
-// jitter is by how much a record is taken for older than it is, so that those that
-// were loaded together are not loaded again together.
+// jitter is how much older than it is a record is taken to be, so that records that were loaded together are
+// not loaded again together.
 func (c *Cache) jitter() int64 { return rand.N(int64(min(c.opts.TTL, c.opts.MaxAgeUnsynced))/10 + 1) } // not a secret

@@ -12,7 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/failure"
 )
 
-// load is one question to the origin, for which many may wait.
+// load is one load from the origin. Many callers may wait for it.
 type load struct {
 	done   chan struct{} // closed when what follows is set
 	tenant *tenancy.Tenant
@@ -20,7 +20,7 @@ type load struct {
 	stale  bool
 }
 
-// again is how often a record is loaded in vain because it changes meanwhile.
+// again is how often a record is loaded again because it has changed during the load.
 const again = 3
 
 // join returns the load of the ref that is under way, or begins one and says so.
@@ -64,7 +64,7 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 	ended = true
 }
 
-// leave lets nobody join the load any more.
+// leave removes the load from those that a caller may join.
 func (c *Cache) leave(l *load, ref tenancy.Ref) {
 	c.memory.mu.Lock()
 	defer c.memory.mu.Unlock()

@@ -10,15 +10,14 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/cache/internal/table"
 )
 
-// distrusted is when a record was loaded that must not be used before it is
-// loaded again.
+// distrusted is the load time of a record that must be loaded again before it is used.
 const distrusted = math.MinInt64
 
-// memory has the records in process: at most size of them, of which the least
-// used go first (SIEVE, https://www.usenix.org/conference/nsdi24/presentation/zhang-yazhuo).
+// memory has the records in process: at most size of them. It evicts the least used first (SIEVE,
+// https://www.usenix.org/conference/nsdi24/presentation/zhang-yazhuo).
 //
-// Each change that is heard of has a number. A load remembers the last one before
-// it began; what a change since then may have touched is not kept.
+// Each change that the cache hears of has a number. A load remembers the number of the last change before it
+// began. If a later change may have touched what it found, that is not kept.
 type memory struct {
 	table table.Table[*record]
 
@@ -89,11 +88,10 @@ func (m *memory) since(number uint64, ref tenancy.Ref) bool {
 	return m.lost > number || m.touched[m.table.Hash(ref)%touchedParts] > number
 }
 
-// keep stores what a load of the ref found that began after the change of that
-// number, and reports whether no change came meanwhile. What is stored is found by
-// all refs that the record names. A record in memory stays and is returned instead if
-// it is no older and was loaded later, unless it is distrusted, or if it is newer and
-// was loaded after the horizon.
+// keep stores the result of a load of the ref that began after the change of that number, and reports whether
+// no change came meanwhile. All refs in the record then lead to it. A record in memory stays, and is returned
+// instead, if it is at least as new and was loaded later and is not distrusted, or if it is newer and was
+// loaded after the horizon.
 func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizon int64) (*tenancy.Tenant, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,7 +150,7 @@ func (m *memory) unlink(r *record) {
 	}
 }
 
-// drop removes a record and whatever leads to it.
+// drop removes a record and all entries that lead to it.
 func (m *memory) drop(r *record) {
 	m.unlink(r)
 	if m.hand == r {
@@ -202,8 +200,8 @@ func (m *memory) takePlace(old, r *record) {
 	old.newer, old.older = nil, nil
 }
 
-// evict drops the first record from the hand on that was not used since the hand
-// came by, or, after a round, the next.
+// evict drops the first record from the hand on that was not used since the hand passed it; after a whole
+// round, the next one.
 func (m *memory) evict() {
 	for left := m.n; ; left-- {
 		r := m.hand
@@ -225,8 +223,7 @@ func (m *memory) evict() {
 	}
 }
 
-// changed forgets whatever the refs led to, and lets what is being loaded not be
-// kept.
+// changed drops the records of the refs, and keeps running loads of them from being stored.
 func (m *memory) changed(refs []tenancy.Ref, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -243,8 +240,8 @@ func (m *memory) changed(refs []tenancy.Ref, now int64) {
 	}
 }
 
-// distrust lets everything be loaded again before it is used, because changes may
-// have been missed. What is there remains for when the origin fails.
+// distrust marks all records to be loaded again before they are used, because changes may have been missed.
+// They remain for the case that the origin fails.
 func (m *memory) distrust() {
 	m.mu.Lock()
 	m.change++

@@ -13,26 +13,24 @@ import (
 
 // Options are the options of [New] and [NewRedis].
 type Options struct {
-	// Size is the most tenants that are kept in process. Default: 100,000.
+	// Size is how many tenants are kept in process. Default: 100,000.
 	Size int
-	// TTL is how old a record may become, counted from when its load from the
-	// origin began, before it is loaded again. Default: 1 minute.
+	// TTL is the age at which a record is loaded again, counted from the beginning of its load from the origin.
+	// Default: 1 minute.
 	TTL time.Duration
-	// MaxStale is how old a record may become that is used because the origin
-	// fails. Negative: none is used. Default: 1 hour.
+	// MaxStale is the greatest age of a record that is used while the origin fails. Negative: stale records are
+	// not used. Default: 1 hour.
 	MaxStale time.Duration
-	// LoadTimeout bounds one question to the origin. Default: 5 seconds.
+	// LoadTimeout is how long the origin may take to answer. Default: 5 seconds.
 	LoadTimeout time.Duration
-	// UnknownTTL is how long a ref is remembered that led to no tenant. Negative:
-	// it is not. Default: 5 seconds.
+	// UnknownTTL is how long the cache remembers that a ref names no tenant. Negative: not at all. Default: 5
+	// seconds.
 	UnknownTTL time.Duration
-	// UnknownRate is how many questions a second that lead to no tenant, or to an
-	// error, the origin is asked in the long run. UnknownBurst is how many at
-	// once, and how many questions about tenants that are not in memory are under
-	// way at a time. Defaults: 100 and 200.
+	// UnknownRate is how many loads a second may end without a tenant in the long run. UnknownBurst is how many
+	// may come at once, and how many loads of tenants that are not in memory may run at a time. Defaults: 100
+	// and 200.
 	UnknownRate, UnknownBurst int
-	// RedisTimeout bounds how long a request waits for Redis. Default: 50
-	// milliseconds.
+	// RedisTimeout is how long a request waits for Redis. Default: 50 milliseconds.
 	RedisTimeout time.Duration
 	// MaxAgeUnsynced replaces TTL while the cache may miss changes, because Redis does
 	// not answer or [Cache.Run] does not run. Default: 5 seconds.
@@ -40,8 +38,7 @@ type Options struct {
 	// Logger gets a line when the origin or Redis fails, and when it answers again.
 	// Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
-	// MeterProvider gets the metrics that the package comment lists. Default:
-	// none are kept.
+	// MeterProvider gets the metrics that the package comment lists. Default: none.
 	MeterProvider metric.MeterProvider
 }
 

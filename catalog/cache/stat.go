@@ -9,36 +9,31 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Stat is what a cache is and did, since it was made.
+// Stat is the state of a cache, and what it has done since it was made.
 type Stat struct {
-	// Tenants is how many tenants are in memory, Unknown how many refs are
-	// remembered that lead to none.
+	// Tenants is the number of tenants in memory, Unknown the number of remembered refs that name none.
 	Tenants int `json:"tenants"`
 	Unknown int `json:"unknown"`
-	// Hits counts what was found in memory; while [Cache.Run] runs this is an
-	// estimate, which is close over many seconds. UnknownHits counts what was
-	// remembered to lead to no tenant, Misses the rest: those had to wait, or got
-	// a stale record.
+	// Hits counts records found in memory; while [Cache.Run] runs it is an estimate, which is close over many
+	// seconds. UnknownHits counts refs that were remembered to name no tenant. Misses counts the rest, which
+	// had to wait or got a stale record.
 	Hits        int64 `json:"hits"`
 	UnknownHits int64 `json:"unknown_hits"`
 	Misses      int64 `json:"misses"`
-	// Loads counts questions to the origin, LoadFailures those that ended with
-	// another error than that there is no such tenant.
+	// Loads counts loads from the origin, LoadFailures those that failed for another reason than that there is
+	// no such tenant.
 	Loads        int64 `json:"loads"`
 	LoadFailures int64 `json:"load_failures"`
-	// Stale counts records that were older than they may be and were used because
-	// the origin failed.
+	// Stale counts uses of records that were too old, because the origin failed.
 	Stale int64 `json:"stale"`
 	// Refused counts loads that were refused with a [*BusyError].
 	Refused int64 `json:"refused"`
-	// Changes counts changes that the cache was told of, Evictions tenants that
-	// gave their place to others.
+	// Changes counts the changes that the cache has heard of, Evictions the tenants that were evicted.
 	Changes   int64 `json:"changes"`
 	Evictions int64 `json:"evictions"`
-	// RedisHits counts records that were found in Redis, RedisUnreadable records there that
-	// could not be read. Resets counts how often all records in memory had to be loaded
-	// again because changes may have been missed: once when the cache begins to follow
-	// changes, and each time Redis has lost its memory.
+	// RedisHits counts records found in Redis, RedisUnreadable records there that could not be read. Resets
+	// counts how often all records in memory had to be loaded again because changes may have been missed: once
+	// when the cache begins to follow changes, and each time that Redis has lost its memory.
 	RedisHits       int64 `json:"redis_hits"`
 	RedisUnreadable int64 `json:"redis_unreadable"`
 	Resets          int64 `json:"resets"`
@@ -49,7 +44,7 @@ type Stat struct {
 	Unsynced  bool `json:"unsynced"`
 	// SyncedAt is when the cache last knew of all changes; the zero time if never.
 	SyncedAt time.Time `json:"synced_at"`
-	// OriginDown is whether the origin failed when it was last asked.
+	// OriginDown reports whether the last load from the origin failed.
 	OriginDown bool `json:"origin_down"`
 }
 
@@ -80,10 +75,9 @@ func (c *Cache) Stat() Stat {
 	return s
 }
 
-// Check returns nil if the cache finds tenants and hears of changes, and otherwise
-// an error that says what fails, for pages that show a service's health. It asks
-// nobody: it says what was seen last. An instance whose cache fails still serves the
-// tenants in memory, so this is no reason to send it no requests.
+// Check returns an error that wraps [tenancy.ErrUnavailable] while the origin fails or the cache misses
+// changes. It asks nobody: it reports what was seen last. An instance whose cache fails still serves the
+// tenants in memory, so this is no reason to stop sending requests to it.
 func (c *Cache) Check(context.Context) error {
 	var err error
 	switch {

@@ -187,10 +187,10 @@ func (g *gate) serve() {
 	})
 }
 
-// BusyError says that a ref was not looked up, because too many were that
-// lead to no tenant. It wraps [tenancy.ErrUnavailable].
+// BusyError says that a ref was not looked up because too many lookups found no tenant. It wraps
+// [tenancy.ErrUnavailable].
 type BusyError struct {
-	// After is when it is worth trying again.
+	// After is when to try again.
 	After time.Duration
 }
 

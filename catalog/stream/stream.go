@@ -31,10 +31,10 @@ import (
 
 // Options are the options of [New].
 type Options struct {
-	// Length is about how many events the stream keeps; the oldest are removed.
-	// Default: 100,000.
+	// Length is the approximate number of events that the stream keeps; older ones are removed. Default:
+	// 100,000.
 	Length int64
-	// Timeout bounds how long Redis may take to add events. Default: 5 seconds.
+	// Timeout is how long Redis may take to answer. Default: 5 seconds.
 	Timeout time.Duration
 }
 
@@ -62,9 +62,8 @@ var addScript string
 
 var add = rueidis.NewLuaScript(addScript)
 
-// New returns the stream of a namespace, that of catalog.Catalog.Namespace. It asks
-// Redis for nothing. The caller closes the client. Without a client, or with a malformed
-// namespace, the error wraps [tenancy.ErrInvalid].
+// New returns the stream of a namespace; pass catalog.Catalog.Namespace. It sends nothing to Redis. The caller
+// closes the client. A missing client and a malformed namespace are errors that wrap [tenancy.ErrInvalid].
 func New(client rueidis.Client, namespace string, opts *Options) (*Stream, error) {
 	const op = "stream.New"
 	if client == nil {

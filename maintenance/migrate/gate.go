@@ -19,7 +19,7 @@ import (
 // maxKnown is how many tenants a gate remembers.
 const maxKnown = 100_000
 
-// Gate keeps requests from tenants whose schema is older than the program wants.
+// Gate keeps requests away from tenants whose schema is older than the program needs.
 type Gate struct {
 	migrator *Migrator
 	opts     GateOptions
@@ -39,18 +39,16 @@ type known struct {
 
 // GateOptions are the options of [NewGate].
 type GateOptions struct {
-	// Required is the version that a schema must have: every migration up to it.
-	// Default: [Latest].
+	// Required is the version that a schema must have. Default: [Latest].
 	Required int64
-	// Migrate brings a schema up to date that is too old, when its tenant is first
-	// used: once, whatever number of instances and requests want it. Default: such
-	// requests are refused.
+	// Migrate migrates the schema of a tenant when the tenant is first used: once, whatever number of instances
+	// and requests want it. Default: false; such requests are refused.
 	Migrate bool
-	// Timeout is the time that this may take. It goes on when the request that began
-	// it ends. Default: 1 minute.
+	// Timeout is how long a migration may take. The migration goes on when the request that began it ends.
+	// Default: 1 minute.
 	Timeout time.Duration
-	// RetryAfter is when clients are told to come back, and how long a schema that is
-	// too old is taken to be so without another look. Default: 5 seconds.
+	// RetryAfter is the Retry-After of refused requests, and how long the gate remembers that a schema is too
+	// old before it looks again. Default: 5 seconds.
 	RetryAfter time.Duration
 	// Logger records requests that are refused. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
@@ -76,7 +74,8 @@ func (e *OldSchemaError) Unwrap() error { return tenancy.ErrUnavailable }
 // RetryAfter returns when to come back.
 func (e *OldSchemaError) RetryAfter() time.Duration { return e.after }
 
-// NewGate returns a gate for the schemas that the migrator is for.
+// NewGate returns a gate for the schemas that the migrator migrates. A missing migrator and negative options
+// are errors that wrap [tenancy.ErrInvalid].
 func NewGate(m *Migrator, opts *GateOptions) (*Gate, error) {
 	g := &Gate{migrator: m, known: map[tenancy.ID]known{}}
 	if opts != nil {
@@ -103,11 +102,10 @@ func (o *GateOptions) complete() error {
 	return nil
 }
 
-// Guard returns a handler that serves tenants whose schema is new enough, and requests
-// without a tenant, by next. Others are answered 503 with Retry-After, or wait until
-// their schema is up to date; see [GateOptions.Migrate]. A tenant whose schema was new
-// enough once costs a look into memory from then on, and is not noticed when its schema
-// is rolled back.
+// Guard returns a handler that passes requests to next if their tenant's schema is new enough or if they have
+// no tenant. Other requests are answered 503 with Retry-After, or wait until the schema is migrated; see
+// [GateOptions.Migrate]. The gate remembers that a schema is new enough: later requests need no I/O, and a
+// schema that is rolled back is not noticed.
 func (g *Gate) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if t, ok := tenancy.FromContext(r.Context()); ok {
@@ -121,9 +119,8 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 	})
 }
 
-// Admit is the same for work that is no request, such as jobs from a queue: it returns
-// nil for a tenant whose schema is new enough, and otherwise an [*OldSchemaError], or why
-// that could not be found out.
+// Admit is Guard for work other than requests, such as jobs from a queue. It returns nil if the tenant's schema
+// is new enough, and otherwise an [*OldSchemaError], or the error of reading the version.
 func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
 	if k, ok := g.look(t); ok {
 		return k.err

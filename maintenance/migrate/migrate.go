@@ -90,8 +90,8 @@ type Options struct {
 	Table string
 	// Go are migrations in Go, beside the files. Default: none.
 	Go []GoMigration
-	// OutOfOrder applies files whose versions are lower than the latest that is applied,
-	// such as those of a branch that was merged late. Default: they are an error.
+	// OutOfOrder applies files with lower versions than the latest applied one, such as those of a branch that
+	// was merged late. Default: false; they are an error.
 	OutOfOrder bool
 	// Records is where [tenancy.Tenant.SchemaVersion] is corrected by what the database
 	// says, when a migration was applied or taken back, or when the two differ. The
@@ -104,15 +104,13 @@ type Options struct {
 	Locks Locker
 }
 
-// New returns a migrator for the files in the root of fsys, in the format of
-// goose (https://pressly.github.io/goose/documentation/annotations/) and with
-// names like 00001_make_notes.sql. Where fsys has a folder called postgres, mysql
-// or sqlite, tenants on such an engine get the files in there instead. An
-// embed.FS has its files in a folder: take [fs.Sub].
+// New returns a migrator for the files in the root of fsys. They have the format of goose
+// (https://pressly.github.io/goose/documentation/annotations/) and names like 00001_make_notes.sql. If fsys has
+// a folder postgres, mysql or sqlite, tenants on that engine get the files in the folder instead. For an
+// embed.FS with the files in a folder use [fs.Sub].
 //
-// No files at all, a .sql file whose name has no version or the version of
-// another, and one without "-- +goose Up" are errors that wrap
-// [tenancy.ErrInvalid].
+// An fsys without files, a .sql file whose name has no version or the version of another file, and a file
+// without "-- +goose Up" are errors that wrap [tenancy.ErrInvalid].
 func New(databases Databases, fsys fs.FS, opts *Options) (*Migrator, error) {
 	m := &Migrator{databases: databases, files: fsys}
 	if opts != nil {
