@@ -57,7 +57,7 @@ func TestPartitionsOfWhatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "PARTITION BY") {
-			continue
+			break // later ones come after it
 		}
 		if err := os.WriteFile(filepath.Join(before, filepath.Base(name)), text, 0o600); err != nil {
 			t.Fatal(err)

@@ -108,9 +108,11 @@ func (s *SQL) slowStatements(ctx context.Context, q *StatementsQuery) ([]Stateme
 			continue
 		}
 		// The longest of both pieces together are among the longest of each.
-		query := `SELECT t.id, u.fingerprint, MAX(x.text), SUM(u.calls), SUM(u.errors), SUM(u.total_time), MAX(u.longest) FROM ` + piece.table + ` u
-			JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key JOIN ` + statementTextsTable + ` x ON x.fingerprint = u.fingerprint
-			WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ? GROUP BY t.id, u.fingerprint ORDER BY MAX(u.longest) DESC, t.id, u.fingerprint LIMIT ?`
+		query := `SELECT g.id, g.fingerprint, x.text, g.calls, g.errors, g.total_time, g.longest FROM (
+				SELECT t.id AS id, u.fingerprint AS fingerprint, SUM(u.calls) AS calls, SUM(u.errors) AS errors, SUM(u.total_time) AS total_time, MAX(u.longest) AS longest
+				FROM ` + piece.table + ` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key
+				WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ? GROUP BY t.id, u.fingerprint ORDER BY MAX(u.longest) DESC, t.id, u.fingerprint LIMIT ?
+			) g JOIN ` + statementTextsTable + ` x ON x.fingerprint = g.fingerprint`
 		args := append(slices.Clone(c.args), piece.from.UnixMicro(), piece.to.UnixMicro(), q.Limit)
 		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
 			var row StatementRow
