@@ -70,7 +70,7 @@ func (h *handle) has(db *sqlx.DB) bool {
 // newHandle returns a handle to a database at a server. The caller has the lock, as
 // for the functions below.
 func (p *Pool) newHandle(t *tenancy.Tenant, s *server, c sched.Conns, reads bool) (*handle, error) {
-	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, created: t.CreatedAt, conns: c, reads: reads}
+	h := &handle{tenant: t.ID, placement: t.Placement, version: t.Version, schema: t.SchemaVersion, created: t.CreatedAt, conns: c, reads: reads}
 	to, err := p.databaseOf(h, s)
 	if err != nil {
 		return nil, err

@@ -121,7 +121,7 @@ func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 			return r.db, p.repoint(r, s) // it led elsewhere since a move
 		}
 	}
-	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version, CreatedAt: h.created}
+	at := &tenancy.Tenant{ID: h.tenant, Placement: h.placement, Version: h.version, SchemaVersion: h.schema, CreatedAt: h.created}
 	r, err := p.newHandle(at, s, h.conns, true)
 	if err != nil {
 		return nil, err

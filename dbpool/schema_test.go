@@ -12,7 +12,8 @@ func TestSchemaVersionRenews(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		pool := s.Pool(t, nil)
-		tenant := s.Tenant(t, "acme")
+		tenant := s.Tenant(t, "acme").Clone()
+		tenant.SchemaVersion = 11
 		use := func(what string, dials int64) {
 			t.Helper()
 			db, err := pool.For(t.Context(), tenant)

@@ -2,7 +2,7 @@ package sched
 
 import "time"
 
-// Conn is a connection's place in a budget: whose it is, and since when it has been idle.
+// Conn is a connection's place in a budget: whose it is, and when it was given back.
 type Conn struct {
 	Wire Wire // set once, before anybody gets the connection
 
@@ -12,13 +12,14 @@ type Conn struct {
 	uses       int64     // how often it was acquired; of the one who has it
 
 	// What follows is guarded by the budget's lock.
-	idleSince time.Time
+	idleSince time.Time // when it was dialled or given back; of one in use, before that use
 	turnBegan time.Time // when its tenant began to hand it on while others wait
 	inBudget  int       // its index in Budget.idle
 	inLane    int       // and in Lane.idle
 }
 
-// IdleSince returns when the connection became idle at last, for the one who has it now.
+// IdleSince returns when the user before gave the connection back, or when it was dialled, for the one
+// who has it now.
 func (c *Conn) IdleSince() time.Time { return c.idleSince }
 
 // FirstUse reports whether nobody had the connection before the one who has it now.

@@ -31,6 +31,7 @@ type Lane struct {
 	waits      *node[*Lane] // in Budget.waiting
 	wants      *node[*Lane] // in Budget.ring
 	wantsClass class
+	wantsSince time.Time // when it came to stand there
 
 	heat   float64   // uses, decaying
 	heatAt time.Time // when heat was right

@@ -27,6 +27,7 @@ func (b *Budget) release(c *Conn, reusable bool) {
 		return
 	}
 	if w := l.next(); w != nil && !b.turnIsOver(c, now) {
+		c.idleSince = now // though not for long
 		b.handOver(w, c, now)
 		b.mu.Unlock()
 		return

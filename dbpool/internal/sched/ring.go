@@ -21,7 +21,7 @@ func (l *Lane) want(now time.Time) {
 		l.leaveRing() // a request came to background work, or has gone
 	}
 	if l.wants == nil && l.wantsDial(now) {
-		l.wantsClass = w.class
+		l.wantsClass, l.wantsSince = w.class, now
 		l.wants = l.budget.ring[w.class].push(l)
 	}
 }
@@ -91,9 +91,9 @@ func (b *Budget) slotFor(l *Lane, now time.Time) plan {
 }
 
 // nextInRing returns the lane to dial for, or nil. It is the one with most
-// waiters, since a dial serves them all; but the one that has stood in the ring
-// longest goes first when it has waited twice as long as taking turns would
-// have made it. A tenant that has a connection counts as one with one waiter.
+// waiters, since a dial serves them all; but of those that can be served the one that
+// has stood in the ring longest goes first when that is twice as long as taking turns
+// would have made it wait. A tenant that has a connection counts as one with one waiter.
 func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 	ring := &b.ring[class]
 	overdue := patientTurns * b.cost * time.Duration(1+ring.len()/b.opts.Dials)
@@ -108,7 +108,7 @@ func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 		if !l.server.mayDial(l, now) || full && len(l.idle) == len(b.idle) { // it would take its own place
 			continue
 		}
-		if best == nil && now.Sub(l.next().since) > overdue {
+		if best == nil && now.Sub(l.wantsSince) > overdue { // those behind it came later
 			return l
 		}
 		n := 1

@@ -131,6 +131,63 @@ func TestSingleWaiterIsNotPassedByForLong(t *testing.T) {
 	})
 }
 
+// A lane that stands first in the ring, and whose own connection serves its waiters so fast
+// that none of them is old, hides nobody who stands behind it for long.
+func TestYoungWaitersHideNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const crowds = 100
+		o := testOptions(20)
+		o.Dials = 1
+		h := newHarness(t, 2+crowds, o)
+		h.server.delay = func() time.Duration { return 10 * time.Millisecond }
+		h.cost = 10 * time.Millisecond
+		var wg sync.WaitGroup
+		ask := func(tenant int, n int, hold time.Duration) {
+			for range n {
+				wg.Go(func() {
+					if err := h.use(t.Context(), tenant, hold, true); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		ask(0, 1, 0) // has a connection from now on
+		time.Sleep(20 * time.Millisecond)
+		ask(2, 5, time.Millisecond) // is being dialled for
+		busy, cancel := context.WithCancel(t.Context())
+		for range 2 * crowd {
+			wg.Go(func() {
+				for busy.Err() == nil {
+					_ = h.use(busy, 0, 100*time.Microsecond, true)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		var waited time.Duration
+		wg.Go(func() {
+			if err := h.use(t.Context(), 1, 0, true); err != nil {
+				t.Error(err)
+			}
+			waited = time.Since(began)
+		})
+		for i := 3; i < 2+crowds; i++ { // as fast as they are served
+			ask(i, 5, time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+		wg.Wait()
+		// Few lanes stand in the ring at a time: two rounds of it are some tens of milliseconds.
+		if waited > 200*time.Millisecond {
+			t.Errorf("waited %v behind a lane whose waiters are young, want 200 ms at most", waited)
+		}
+		h.settled(t)
+		h.Close()
+	})
+}
+
 // A tenant that wants another connection, and for which only its own would be
 // given up, does not keep those behind it in the ring from theirs.
 func TestRingPassesByWhoCannotBeServed(t *testing.T) {
