@@ -18,22 +18,22 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/lease"
 )
 
-// replica is a pool with a Run of its own, beside others on the same server.
-type replica struct {
+// instance is a pool with a Run of its own, beside others on the same server.
+type instance struct {
 	*dbpool.Pool
 	t    testing.TB
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-func newReplica(t testing.TB, engine driver.Engine, lender dbpool.Lender, own, shared int) *replica {
+func newInstance(t testing.TB, engine driver.Engine, lender dbpool.Lender, own, shared int) *instance {
 	t.Helper()
 	p, err := dbpool.New(map[string]driver.Engine{"main": engine}, &dbpool.Options{Budget: own, Shared: shared, Lender: lender, MaxConns: 3, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &replica{p, t, stop, make(chan struct{})}
+	r := &instance{p, t, stop, make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		if err := p.Run(ctx); err != nil {
@@ -43,8 +43,8 @@ func newReplica(t testing.TB, engine driver.Engine, lender dbpool.Lender, own, s
 	return r
 }
 
-// end stops the replica in order.
-func (r *replica) end() {
+// end stops the instance in order.
+func (r *instance) end() {
 	r.stop()
 	<-r.done
 	if err := r.Close(); err != nil {
@@ -53,7 +53,7 @@ func (r *replica) end() {
 }
 
 // work keeps some workers busy on random tenants, until the context ends.
-func (r *replica) work(ctx context.Context, workers, tenants int) *sync.WaitGroup {
+func (r *instance) work(ctx context.Context, workers, tenants int) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -69,7 +69,7 @@ func (r *replica) work(ctx context.Context, workers, tenants int) *sync.WaitGrou
 }
 
 // use has a connection of a tenant for a time.
-func (r *replica) use(ctx context.Context, tenant int, hold time.Duration) error {
+func (r *instance) use(ctx context.Context, tenant int, hold time.Duration) error {
 	name := fmt.Sprintf("t%d", tenant)
 	db, err := r.For(ctx, &tenancy.Tenant{ID: tenancy.ID(name), Placement: tenancy.Placement{Server: "main", Database: name}})
 	if err != nil {
@@ -84,15 +84,15 @@ func (r *replica) use(ctx context.Context, tenant int, hold time.Duration) error
 	return nil
 }
 
-// What an idle replica does not use a busy one has, and it comes back when the
+// What an idle instance does not use a busy one has, and it comes back when the
 // other wants it. The engine fails the test when both have too many.
-func TestReplicasShareConnections(t *testing.T) {
+func TestInstancesShareConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const own, shared = 4, 12
 		engine, open := dbpool.NewFakeServer(t, 2*own+shared, 2*time.Millisecond)
 		lender := lease.NewMemory(2 * time.Second)
-		a, b := newReplica(t, engine, lender.Replica(), own, shared), newReplica(t, engine, lender.Replica(), own, shared)
+		a, b := newInstance(t, engine, lender.Instance(), own, shared), newInstance(t, engine, lender.Instance(), own, shared)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		busy := a.work(ctx, 40, 40)
@@ -122,25 +122,25 @@ func TestReplicasShareConnections(t *testing.T) {
 	})
 }
 
-// Replicas that come, stop in order, or crash, never have more together than
+// Instances that come, stop in order, or crash, never have more together than
 // the server allows, not even when the lender loses its memory.
-func TestReplicasKeepTheBudget(t *testing.T) {
+func TestInstancesKeepTheBudget(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				const replicas, own, shared = 4, 2, 9
+				const instances, own, shared = 4, 2, 9
 				rnd := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // not a secret
-				engine, open := dbpool.NewFakeServer(t, replicas*own+shared, 3*time.Millisecond)
+				engine, open := dbpool.NewFakeServer(t, instances*own+shared, 3*time.Millisecond)
 				lender := lease.NewMemory(time.Second)
 				var most atomic.Int64
 				for range 4 {
 					ctx, cancel := context.WithCancel(t.Context())
-					var running []*replica
+					var running []*instance
 					var work []*sync.WaitGroup
-					for range replicas {
-						r := newReplica(t, engine, &flaky{Lender: lender.Replica(), rnd: rand.New(rand.NewPCG(seed, rnd.Uint64()))}, own, shared) //nolint:gosec // not a secret
+					for range instances {
+						r := newInstance(t, engine, &flaky{Lender: lender.Instance(), rnd: rand.New(rand.NewPCG(seed, rnd.Uint64()))}, own, shared) //nolint:gosec // not a secret
 						work = append(work, r.work(ctx, 1+rnd.IntN(20), 1+rnd.IntN(30)))
 						running = append(running, r)
 					}
@@ -167,7 +167,7 @@ func TestReplicasKeepTheBudget(t *testing.T) {
 					}
 					time.Sleep(50 * time.Millisecond)
 				}
-				if n := most.Load(); n <= replicas*own {
+				if n := most.Load(); n <= instances*own {
 					t.Errorf("got %d connections at most, want some lent", n)
 				}
 				if n := open(); n != 0 {
@@ -196,13 +196,13 @@ func (f *flaky) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Lo
 	return l, err
 }
 
-// Without its lender a replica comes down to its own before the loan ends.
+// Without its lender an instance comes down to its own before the loan ends.
 func TestLenderIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine, open := dbpool.NewFakeServer(t, 10, time.Millisecond)
-		down := &breakable{Lender: lease.NewMemory(10 * time.Second).Replica()}
-		r := newReplica(t, engine, down, 3, 7)
+		down := &breakable{Lender: lease.NewMemory(10 * time.Second).Instance()}
+		r := newInstance(t, engine, down, 3, 7)
 		ctx, cancel := context.WithCancel(t.Context())
 		busy := r.work(ctx, 30, 4) // who are always handed what comes back
 		time.Sleep(5 * time.Second)
@@ -248,7 +248,7 @@ func TestLenderHangsForManyServers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const servers, own, shared, ttl = 5, 1, 5, 10 * time.Second
-		down := &breakable{Lender: lease.NewMemory(ttl).Replica()}
+		down := &breakable{Lender: lease.NewMemory(ttl).Instance()}
 		engines := map[string]driver.Engine{}
 		open := map[string]func() int64{}
 		for i := range servers {

@@ -311,7 +311,7 @@ func TestReplicaThatNeverAnswers(t *testing.T) {
 func TestLenderWantsShared(t *testing.T) {
 	t.Parallel()
 	engine, _ := dbpool.NewFakeServer(t, 2, 0)
-	lender := lease.NewMemory(time.Second).Replica()
+	lender := lease.NewMemory(time.Second).Instance()
 	for name, opts := range map[string]*dbpool.Options{
 		"a lender alone": {Lender: lender}, "shared alone": {Shared: 5}, "shared by a server alone": {Servers: map[string]dbpool.ServerOptions{"main": {Shared: 5}}},
 	} {

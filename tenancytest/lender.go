@@ -10,11 +10,11 @@ import (
 )
 
 // TestLender is the conformance suite for a [dbpool.Lender]. The function returns
-// a function that makes replicas, which share with each other and with none of
+// a function that makes instances, which share with each other and with none of
 // those that were made after another call. Loans of a second make the suite
 // quick, and leave most machines the time to renew them; a test that was too slow
 // to do so is repeated.
-func TestLender(t *testing.T, open func(t *testing.T) (replica func() dbpool.Lender)) {
+func TestLender(t *testing.T, open func(t *testing.T) (instance func() dbpool.Lender)) {
 	tests := map[string]func(l *lending){
 		"Refuses":     testLenderRefuses,
 		"Alone":       testLenderAlone,
@@ -39,10 +39,10 @@ func TestLender(t *testing.T, open func(t *testing.T) (replica func() dbpool.Len
 }
 
 // TestLenderLoss is the conformance suite for a [dbpool.Lender] that may lose its
-// memory. The function returns a function that makes replicas, as that of
+// memory. The function returns a function that makes instances, as that of
 // [TestLender] does, and one that makes the lender forget all loans. While that
 // runs asks may fail.
-func TestLenderLoss(t *testing.T, open func(t *testing.T) (replica func() dbpool.Lender, lose func())) {
+func TestLenderLoss(t *testing.T, open func(t *testing.T) (instance func() dbpool.Lender, lose func())) {
 	for name, test := range map[string]func(l *lending){
 		"Kept":   testLossKept,
 		"AtOnce": testLenderAtOnce,
@@ -62,12 +62,12 @@ const (
 // lending is one run of a test of a lender.
 type lending struct {
 	*testing.T
-	replica func() dbpool.Lender
-	lose    func() // or nil
+	instance func() dbpool.Lender
+	lose     func() // or nil
 
 	mu   sync.Mutex // guards what follows
 	errs []string
-	late bool // a replica did not renew in time, so that errs tell nothing
+	late bool // an instance did not renew in time, so that errs tell nothing
 }
 
 // Errorf keeps an error until it is known whether it means anything.
@@ -88,11 +88,11 @@ func (l *lending) tooLate() {
 func repeat(t *testing.T, test func(*lending), open func() (func() dbpool.Lender, func())) {
 	for range 5 {
 		l := &lending{T: t}
-		l.replica, l.lose = open()
+		l.instance, l.lose = open()
 		wake(l)
 		test(l)
 		if l.late {
-			t.Logf("a replica did not renew in time; also: %q", l.errs)
+			t.Logf("an instance did not renew in time; also: %q", l.errs)
 			continue
 		}
 		for _, err := range l.errs {
@@ -100,17 +100,17 @@ func repeat(t *testing.T, test func(*lending), open func() (func() dbpool.Lender
 		}
 		return
 	}
-	t.Error("replicas did not renew in time: the machine is too slow, or the loans are too short")
+	t.Error("instances did not renew in time: the machine is too slow, or the loans are too short")
 }
 
 // wake waits until a lender that may have lost its memory lends.
 func wake(l *lending) {
-	b := &borrower{l: l, lender: l.replica(), server: lenderServer, total: 1}
+	b := &borrower{l: l, lender: l.instance(), server: lenderServer, total: 1}
 	b.await(0, 1, 1)
 	b.ask(0, 0)
 }
 
-// borrower is a replica that keeps to the rules.
+// borrower is an instance that keeps to the rules.
 type borrower struct {
 	l      *lending
 	lender dbpool.Lender
@@ -124,7 +124,7 @@ type borrower struct {
 func (l *lending) borrowers(n, total int) []*borrower {
 	out := make([]*borrower, n)
 	for i := range out {
-		out[i] = &borrower{l: l, lender: l.replica(), server: lenderServer, total: total}
+		out[i] = &borrower{l: l, lender: l.instance(), server: lenderServer, total: total}
 	}
 	return out
 }
@@ -173,12 +173,12 @@ func (b *borrower) await(keep, want, granted int) {
 	}
 }
 
-// wantHeld compares what replicas hold.
+// wantHeld compares what instances hold.
 func (l *lending) wantHeld(what string, all []*borrower, want ...int) {
 	l.Helper()
 	for i, b := range all {
 		if b.held != want[i] {
-			l.Errorf("%s: replica %d holds %d, want %d", what, i, b.held, want[i])
+			l.Errorf("%s: instance %d holds %d, want %d", what, i, b.held, want[i])
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func testLenderRefuses(l *lending) {
-	lender, most := l.replica(), math.MaxInt32
+	lender, most := l.instance(), math.MaxInt32
 	for what, ask := range map[string]dbpool.BorrowRequest{
 		"no server":      {Total: 1, Want: 1},
 		"negative total": {Server: lenderServer, Total: -1},
@@ -51,7 +51,7 @@ func testLenderFair(l *lending) {
 			held = append(held, b.held)
 			sum += b.held
 			if round >= 3 && (b.held < 2 || b.held > 3) {
-				l.Errorf("round %d: a replica holds %d, want 2 or 3 of 11", round, b.held)
+				l.Errorf("round %d: an instance holds %d, want 2 or 3 of 11", round, b.held)
 			}
 		}
 		if round >= 3 && sum != 11 {
@@ -161,7 +161,7 @@ func testLenderOneForThree(l *lending) {
 			}
 		}
 		if now == -1 || now == holder {
-			l.Fatalf("round %d: replica %d holds the connection, want another than %d", round, now, holder)
+			l.Fatalf("round %d: instance %d holds the connection, want another than %d", round, now, holder)
 		}
 		holder, wants[now] = now, 0 // has done with it
 	}

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	crowdSize  = 6 // replicas at a time
+	crowdSize  = 6 // instances at a time
 	crowdTotal = 7 // connections that they share
 	crowdTime  = 2 * time.Second
 )
 
-// crowd is many replicas that hold connections, crash, and come again.
+// crowd is many instances that hold connections, crash, and come again.
 type crowd struct {
 	*lending
 	end  time.Time
@@ -25,7 +25,7 @@ type crowd struct {
 	full atomic.Int64 // how often all connections were held
 }
 
-// testLenderAtOnce lets replicas ask at random and at once, and now and then
+// testLenderAtOnce lets instances ask at random and at once, and now and then
 // makes the lender lose its memory, if it can. There are never more connections
 // than there may be.
 func testLenderAtOnce(l *lending) {
@@ -50,10 +50,10 @@ func testLenderAtOnce(l *lending) {
 
 func (c *crowd) goesOn() bool { return time.Now().Before(c.end) }
 
-// live is one replica after the other.
+// live is one instance after the other.
 func (c *crowd) live() {
 	for c.goesOn() {
-		m := &member{crowd: c, lender: c.replica()}
+		m := &member{crowd: c, lender: c.instance()}
 		for c.goesOn() && !m.crashed {
 			m.step()
 		}
@@ -64,7 +64,7 @@ func (c *crowd) live() {
 	}
 }
 
-// member is a replica of a crowd.
+// member is an instance of a crowd.
 type member struct {
 	*crowd
 	lender  dbpool.Lender
@@ -74,7 +74,7 @@ type member struct {
 	crashed bool
 }
 
-// hold changes how many connections the replica holds.
+// hold changes how many connections the instance holds.
 func (m *member) hold(n int) {
 	if m.held > 0 && time.Now().After(m.ends) {
 		m.tooLate()

@@ -11,7 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-// BenchmarkRedis is one ask, of as many replicas as the name says, beside a PING
+// BenchmarkRedis is one ask, of as many instances as the name says, beside a PING
 // and a script that does nothing.
 func BenchmarkRedis(b *testing.B) {
 	client, ns := tenancytest.Redis(b)
@@ -30,10 +30,10 @@ func BenchmarkRedis(b *testing.B) {
 			}
 		}
 	})
-	for _, replicas := range []int{1, 3, 30, 300} {
-		b.Run(fmt.Sprintf("Borrow/%d", replicas), func(b *testing.B) {
-			benchmarkBorrow(b, replicas, func() dbpool.Lender {
-				l, err := lease.NewRedis(client, fmt.Sprintf("%s.%d", ns, replicas), nil)
+	for _, instances := range []int{1, 3, 30, 300} {
+		b.Run(fmt.Sprintf("Borrow/%d", instances), func(b *testing.B) {
+			benchmarkBorrow(b, instances, func() dbpool.Lender {
+				l, err := lease.NewRedis(client, fmt.Sprintf("%s.%d", ns, instances), nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -44,19 +44,19 @@ func BenchmarkRedis(b *testing.B) {
 }
 
 func BenchmarkMemory(b *testing.B) {
-	for _, replicas := range []int{1, 3, 30, 300} {
-		b.Run(fmt.Sprintf("Borrow/%d", replicas), func(b *testing.B) {
-			benchmarkBorrow(b, replicas, lease.NewMemory(0).Replica)
+	for _, instances := range []int{1, 3, 30, 300} {
+		b.Run(fmt.Sprintf("Borrow/%d", instances), func(b *testing.B) {
+			benchmarkBorrow(b, instances, lease.NewMemory(0).Instance)
 		})
 	}
 }
 
-func benchmarkBorrow(b *testing.B, replicas int, replica func() dbpool.Lender) {
+func benchmarkBorrow(b *testing.B, instances int, instance func() dbpool.Lender) {
 	b.Helper()
 	var last dbpool.Lender
 	ask := dbpool.BorrowRequest{Server: "main", Total: 100}
-	for i := range replicas {
-		last = replica()
+	for i := range instances {
+		last = instance()
 		ask.Want = i % 20
 		if _, err := last.Borrow(b.Context(), ask); err != nil {
 			b.Fatal(err)

@@ -11,42 +11,42 @@ import (
 // methods here, on the same data.
 //
 // A book that begins may take the place of one that was lost, with loans in it
-// that have not ended. Until the last of them has, it believes what replicas say in
+// that have not ended. Until the last of them has, it believes what instances say in
 // their first ask that they keep, and grants nothing beyond what was kept so: all
 // who have not asked yet hold, at the most, the rest. Later it believes nobody: a
-// replica without a loan in it keeps nothing.
+// instance without a loan in it keeps nothing.
 type book struct {
 	epoch    int64  // when the book began
 	stamp    int64  // when it was changed last
-	reported int    // what replicas kept when they first asked, until loans of before have ended
+	reported int    // what instances kept when they first asked, until loans of before have ended
 	loans    []loan // in the order of the first ask
 }
 
-// loan is what a replica has.
+// loan is what an instance has.
 type loan struct {
-	replica string
-	number  uint64 // of the ask
-	granted int
-	want    int
-	ends    int64
+	instance string
+	number   uint64 // of the ask
+	granted  int
+	want     int
+	ends     int64
 }
 
-// lend enters an ask, the replica's of that number, and returns what it is
+// lend enters an ask, the instance's of that number, and returns what it is
 // granted, and its share of that. A loan is held for so many milliseconds. It
 // reports false, and changes nothing, when a later ask came before.
-func (b *book) lend(now int64, replica string, number uint64, ask dbpool.BorrowRequest, hold int64) (granted, share int, ok bool) {
+func (b *book) lend(now int64, instance string, number uint64, ask dbpool.BorrowRequest, hold int64) (granted, share int, ok bool) {
 	if now < b.stamp { // the clock was set back: nobody knows when a loan ends
 		*b = book{epoch: now}
 	}
 	b.loans = slices.DeleteFunc(b.loans, func(l loan) bool { return l.ends <= now })
-	me := slices.IndexFunc(b.loans, func(l loan) bool { return l.replica == replica })
+	me := slices.IndexFunc(b.loans, func(l loan) bool { return l.instance == instance })
 	if me >= 0 && number < b.loans[me].number {
 		return 0, 0, false
 	}
 	starting := now < b.epoch+hold
 	if me < 0 {
 		me = len(b.loans)
-		b.loans = append(b.loans, loan{replica: replica})
+		b.loans = append(b.loans, loan{instance: instance})
 		if starting {
 			b.loans[me].granted = ask.Keep
 			b.reported += ask.Keep
@@ -70,7 +70,7 @@ func (b *book) lend(now int64, replica string, number uint64, ask dbpool.BorrowR
 	return mine.granted, min(share, mine.granted), true
 }
 
-// shares divides total among replicas: first by what they want, and of what is
+// shares divides total among instances: first by what they want, and of what is
 // left then, by what they hold beyond that.
 func shares(total int, loans []loan) []int {
 	wants, rest := make([]int, len(loans)), make([]int, len(loans))

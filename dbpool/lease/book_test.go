@@ -102,13 +102,13 @@ const testHold = 110
 // calm returns a book that takes the place of none.
 func calm() *book { return &book{epoch: -testHold} }
 
-func (b *book) ask(t *testing.T, now int64, replica string, keep, want, granted, share int) {
+func (b *book) ask(t *testing.T, now int64, instance string, keep, want, granted, share int) {
 	t.Helper()
 	number := uint64(now*1000) + uint64(b.reported)
-	gotGranted, gotShare, ok := b.lend(now, replica, number, dbpool.BorrowRequest{Server: "main", Total: 10, Keep: keep, Want: want}, testHold)
+	gotGranted, gotShare, ok := b.lend(now, instance, number, dbpool.BorrowRequest{Server: "main", Total: 10, Keep: keep, Want: want}, testHold)
 	if !ok || gotGranted != granted || gotShare != share {
 		t.Errorf("at %d, %s keeps %d, wants %d: got %d, share %d, %v, want %d, share %d",
-			now, replica, keep, want, gotGranted, gotShare, ok, granted, share)
+			now, instance, keep, want, gotGranted, gotShare, ok, granted, share)
 	}
 }
 
@@ -155,23 +155,23 @@ func TestLendWhenClockIsSetBack(t *testing.T) {
 	b.ask(t, 500+testHold, "b", 0, 9, 4, 4)
 }
 
-// world is replicas, a book and a network, all on one clock, in which everything
-// goes wrong. Replicas hold all they may.
+// world is instances, a book and a network, all on one clock, in which everything
+// goes wrong. Instances hold all they may.
 type world struct {
-	rng      *rand.Rand
-	now      int64
-	total    int
-	book     *book
-	replicas []*simulated
-	asks     []*sent // under way
-	names    int
-	log      []string
+	rng       *rand.Rand
+	now       int64
+	total     int
+	book      *book
+	instances []*simulated
+	asks      []*sent // under way
+	names     int
+	log       []string
 }
 
 const (
 	worldTTL  = 100
 	worldHold = 110
-	// slowest is how long a loan lasts by the clock of the slowest replica.
+	// slowest is how long a loan lasts by the clock of the slowest instance.
 	slowest = 109
 )
 
@@ -209,7 +209,7 @@ func newWorld(seed uint64) *world {
 
 func (w *world) join() {
 	w.names++
-	w.replicas = append(w.replicas, &simulated{name: fmt.Sprint("r", w.names)})
+	w.instances = append(w.instances, &simulated{name: fmt.Sprint("r", w.names)})
 }
 
 func (w *world) note(format string, args ...any) {
@@ -217,7 +217,7 @@ func (w *world) note(format string, args ...any) {
 }
 
 func (w *world) held() (n int) {
-	for _, r := range w.replicas {
+	for _, r := range w.instances {
 		n += r.may
 	}
 	return n
@@ -234,7 +234,7 @@ func (w *world) step() {
 		w.now += w.rng.Int64N(int64(long))
 		w.expire()
 	case p < 40:
-		if r := w.replicas[w.rng.IntN(len(w.replicas))]; !r.gone && r.call == nil {
+		if r := w.instances[w.rng.IntN(len(w.instances))]; !r.gone && r.call == nil {
 			w.send(r)
 		}
 	case p < 70:
@@ -245,16 +245,16 @@ func (w *world) step() {
 			w.arrive(s)
 		}
 	case p < 95:
-		if r := w.replicas[w.rng.IntN(len(w.replicas))]; r.call != nil {
+		if r := w.instances[w.rng.IntN(len(w.instances))]; r.call != nil {
 			w.answer(r)
 		}
 	case p < 97:
-		if r := w.replicas[w.rng.IntN(len(w.replicas))]; r.call != nil {
+		if r := w.instances[w.rng.IntN(len(w.instances))]; r.call != nil {
 			w.note("%s gives up waiting", r.name)
 			r.call = nil
 		}
 	case p < 98:
-		r := w.replicas[w.rng.IntN(len(w.replicas))]
+		r := w.instances[w.rng.IntN(len(w.instances))]
 		w.note("%s crashes with %d until %d", r.name, r.may, r.until)
 		r.gone, r.call = true, nil
 		w.join()
@@ -265,12 +265,12 @@ func (w *world) step() {
 }
 
 func (w *world) expire() {
-	for _, r := range w.replicas {
+	for _, r := range w.instances {
 		if w.now >= r.until {
 			r.may = 0
 		}
 	}
-	w.replicas = slices.DeleteFunc(w.replicas, func(r *simulated) bool { return r.gone && r.may == 0 })
+	w.instances = slices.DeleteFunc(w.instances, func(r *simulated) bool { return r.gone && r.may == 0 })
 }
 
 func (w *world) send(r *simulated) {
@@ -311,7 +311,7 @@ func (w *world) answer(r *simulated) {
 	w.note("%s has %d", r.name, r.may)
 }
 
-// TestNeverMoreThanTotal lets calls be slow, out of order or lost, replicas crash
+// TestNeverMoreThanTotal lets calls be slow, out of order or lost, instances crash
 // and books disappear. With TENANCY_SOAK set it tries more.
 func TestNeverMoreThanTotal(t *testing.T) {
 	t.Parallel()
@@ -340,7 +340,7 @@ func TestNeverMoreThanTotal(t *testing.T) {
 	}
 }
 
-// TestSharesSettle lets replicas that want much, and come down to their shares,
+// TestSharesSettle lets instances that want much, and come down to their shares,
 // renew again and again. Once all have told what they want, and have renewed twice
 // since, each has its share at its next ask: nothing moves any more, and all that
 // is wanted is lent.

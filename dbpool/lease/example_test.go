@@ -16,8 +16,8 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
 )
 
-// Each replica of the host makes a lender on a client of the Redis that all share.
-// Of a server that allows 100 connections, each of up to four replicas has ten for
+// Each instance of the application makes a lender on a client of the Redis that all share.
+// Of a server that allows 100 connections, each of up to four instances has ten for
 // itself, and all share fifty.
 func ExampleNewRedis() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{"redis.internal:6379"}})
@@ -48,7 +48,7 @@ func ExampleNewRedis() {
 // Two pools of one process share ten connections.
 func ExampleMemory() {
 	shared := lease.NewMemory(10 * time.Second)
-	first, second := shared.Replica(), shared.Replica()
+	first, second := shared.Instance(), shared.Instance()
 	show := func(name string, l dbpool.Lender, keep, want int) {
 		loan, err := l.Borrow(context.Background(), dbpool.BorrowRequest{Server: "main", Total: 10, Keep: keep, Want: want})
 		if err != nil {

@@ -2,9 +2,9 @@
 // [Redis], and [Memory] for tests and for several pools in one process.
 //
 // Both keep a book for each server of who was granted how many until when, and
-// divide alike. Of n connections that r replicas want, each gets n/r, and the
+// divide alike. Of n connections that r instances want, each gets n/r, and the
 // first n%r of them one more, in the order in which they came. With fewer
-// connections than replicas some therefore have none, for as long as those who
+// connections than instances some therefore have none, for as long as those who
 // came before them want theirs; nobody takes turns.
 package lease
 
@@ -24,8 +24,8 @@ const (
 // Options are the options of [NewRedis].
 type Options struct {
 	// TTL is how long a loan lasts, from 10 milliseconds to an hour, to the
-	// millisecond. It is the same in all replicas. It is how long others wait
-	// for the connections of a replica that has crashed, and how long nobody is
+	// millisecond. It is the same in all instances. It is how long others wait
+	// for the connections of an instance that has crashed, and how long nobody is
 	// granted more after Redis has lost its memory. Default: 10 seconds.
 	TTL time.Duration
 }
@@ -43,5 +43,5 @@ func (o *Options) complete() error {
 }
 
 // holdFor is for how many milliseconds the lender's book has a loan of ttl: longer
-// than the replica, because their clocks do not run at the same speed.
+// than the instance, because their clocks do not run at the same speed.
 func holdFor(ttl time.Duration) int64 { return (ttl + ttl/10).Milliseconds() }

@@ -10,7 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool"
 )
 
-// Memory lends connections among the replicas of one process: of tests, or of a
+// Memory lends connections among the instances of one process: of tests, or of a
 // process that has several pools. It has no wait when it starts. Its methods may be
 // called by many goroutines at once.
 type Memory struct {
@@ -32,8 +32,8 @@ func NewMemory(ttl time.Duration) *Memory {
 	return &Memory{ttl: ttl, began: time.Now(), epoch: -holdFor(ttl), books: map[string]*book{}}
 }
 
-// Replica returns a new replica.
-func (m *Memory) Replica() dbpool.Lender { return &member{memory: m, replica: rand.Text()} }
+// Instance returns a new instance.
+func (m *Memory) Instance() dbpool.Lender { return &member{memory: m, instance: rand.Text()} }
 
 // Lose forgets all loans, as Redis does when it starts anew.
 func (m *Memory) Lose() {
@@ -44,11 +44,11 @@ func (m *Memory) Lose() {
 
 func (m *Memory) now() int64 { return time.Since(m.began).Milliseconds() }
 
-// member is a replica of a Memory.
+// member is an instance of a Memory.
 type member struct {
-	memory  *Memory
-	replica string
-	number  uint64 // of the last ask; guarded by Memory.mu
+	memory   *Memory
+	instance string
+	number   uint64 // of the last ask; guarded by Memory.mu
 }
 
 // Borrow implements [dbpool.Lender].
@@ -69,6 +69,6 @@ func (r *member) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.L
 		m.books[ask.Server] = b
 	}
 	r.number++
-	granted, share, _ := b.lend(m.now(), r.replica, r.number, ask, holdFor(m.ttl)) // numbered in this order
+	granted, share, _ := b.lend(m.now(), r.instance, r.number, ask, holdFor(m.ttl)) // numbered in this order
 	return dbpool.Loan{Granted: granted, Share: share, For: m.ttl}, nil
 }

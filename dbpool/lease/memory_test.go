@@ -15,14 +15,14 @@ const testTTL = time.Second
 
 func TestMemoryConforms(t *testing.T) {
 	t.Parallel()
-	tenancytest.TestLender(t, func(*testing.T) func() dbpool.Lender { return lease.NewMemory(testTTL).Replica })
+	tenancytest.TestLender(t, func(*testing.T) func() dbpool.Lender { return lease.NewMemory(testTTL).Instance })
 }
 
 func TestMemoryConformsWhenLost(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLenderLoss(t, func(*testing.T) (func() dbpool.Lender, func()) {
 		m := lease.NewMemory(testTTL)
-		return m.Replica, m.Lose
+		return m.Instance, m.Lose
 	})
 }
 
@@ -30,7 +30,7 @@ func TestMemoryHoldsLoansLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := lease.NewMemory(0)
-		a, b := m.Replica(), m.Replica()
+		a, b := m.Instance(), m.Instance()
 		ask := dbpool.BorrowRequest{Server: "main", Total: 3, Want: 3}
 		first, err := a.Borrow(t.Context(), ask)
 		if want := (dbpool.Loan{Granted: 3, Share: 3, For: 10 * time.Second}); first != want || err != nil {

@@ -137,7 +137,7 @@ func (s *counter) serve(conn net.Conn) {
 
 var errTooLate = errors.New("held connections beyond the loan")
 
-// process is a replica in a process of its own.
+// process is an instance in a process of its own.
 func process(server string) error {
 	client, err := rueidis.NewClient(rueidis.MustParseURL(os.Getenv(tenancytest.RedisEnv)))
 	if err != nil {

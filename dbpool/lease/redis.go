@@ -24,7 +24,7 @@ var script string
 // find it lost.
 const bookLife = 24 * time.Hour
 
-// Redis is a replica that shares connections through Redis, 5 or later, alone or
+// Redis is an instance that shares connections through Redis, 5 or later, alone or
 // a cluster. Its methods may be called by many goroutines at once.
 //
 // Each server has one key, tenancy:lease:NAMESPACE:{SERVER}, which holds text, expires a day after the last ask,
@@ -34,24 +34,24 @@ const bookLife = 24 * time.Hour
 //
 // When Redis has lost its memory (an empty start, a start from a snapshot, a
 // fail-over, a flushed database, a clock that was set back), or has none yet,
-// nothing is lent but what replicas keep or have given back since, for a
+// nothing is lent but what instances keep or have given back since, for a
 // [Options.TTL] and a tenth from the first ask on.
 //
 // More than the total may be lent for a time when the clock of Redis is set
 // forward, by more than a tenth of [Options.TTL], and while two Redis servers
 // both take themselves for the primary.
 type Redis struct {
-	client  rueidis.Client
-	prefix  string // of the keys
-	opts    Options
-	script  *rueidis.Lua
-	replica string
-	number  atomic.Uint64 // of the last ask
+	client   rueidis.Client
+	prefix   string // of the keys
+	opts     Options
+	script   *rueidis.Lua
+	instance string
+	number   atomic.Uint64 // of the last ask
 }
 
 var _ dbpool.Lender = (*Redis)(nil)
 
-// NewRedis returns a new replica, which the client connects. It asks Redis for
+// NewRedis returns a new instance, which the client connects. It asks Redis for
 // nothing. The caller closes the client, after the pool that uses the lender. The
 // error wraps [tenancy.ErrInvalid].
 //
@@ -66,7 +66,7 @@ func NewRedis(client rueidis.Client, namespace string, opts *Options) (*Redis, e
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	r := &Redis{client: client, prefix: prefix, script: rueidis.NewLuaScript(script), replica: rand.Text()}
+	r := &Redis{client: client, prefix: prefix, script: rueidis.NewLuaScript(script), instance: rand.Text()}
 	if opts != nil {
 		r.opts = *opts
 	}
@@ -122,7 +122,7 @@ func (r *Redis) exec(ctx context.Context, ask dbpool.BorrowRequest) ([]int64, er
 
 func (r *Redis) args(ask dbpool.BorrowRequest) []string {
 	return []string{
-		r.replica, strconv.FormatUint(r.number.Add(1), 10),
+		r.instance, strconv.FormatUint(r.number.Add(1), 10),
 		strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want),
 		strconv.FormatInt(holdFor(r.opts.TTL), 10), strconv.FormatInt(bookLife.Milliseconds(), 10),
 	}

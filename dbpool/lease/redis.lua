@@ -5,12 +5,12 @@
 --   REPLICA NUMBER GRANTED WANT ENDS
 --
 -- A text of another form, one that another run of the server wrote (there, what
--- came after its last snapshot, or what it had not sent to its replica, is
+-- came after its last snapshot, or what it had not sent to its instance, is
 -- missing), and one from the future (the clock was set back) are lost books.
 --
 -- Returns what is granted and the share, or -1 and -1 when a later ask came before.
 
-local replica, number = ARGV[1], tonumber(ARGV[2])
+local instance, number = ARGV[1], tonumber(ARGV[2])
 local total, keep, want = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local hold, life = tonumber(ARGV[6]), tonumber(ARGV[7])
 
@@ -37,7 +37,7 @@ local function read(text)
     end
     if tonumber(ends) > now then
       table.insert(book.loans, {
-        replica = r, number = tonumber(n), granted = tonumber(granted), want = tonumber(w), line = line,
+        instance = r, number = tonumber(n), granted = tonumber(granted), want = tonumber(w), line = line,
       })
     end
   end
@@ -89,7 +89,7 @@ local book = read(redis.pcall('GET', KEYS[1])) or {epoch = now, reported = 0, lo
 
 local me
 for i, l in ipairs(book.loans) do
-  if l.replica == replica then
+  if l.instance == instance then
     me = i
   end
 end
@@ -99,7 +99,7 @@ end
 local starting = now < book.epoch + hold
 if not me then
   me = #book.loans + 1
-  book.loans[me] = {replica = replica, granted = 0}
+  book.loans[me] = {instance = instance, granted = 0}
   if starting then
     book.loans[me].granted = keep
     book.reported = book.reported + keep
@@ -119,7 +119,7 @@ for i, l in ipairs(book.loans) do
   end
 end
 mine.granted = math.max(keep, math.min(share, limit))
-mine.line = string.format('%s %.0f %.0f %.0f %.0f', replica, number, mine.granted, want, now + hold)
+mine.line = string.format('%s %.0f %.0f %.0f %.0f', instance, number, mine.granted, want, now + hold)
 
 local lines = {string.format('tenancy.lease/1 %s %.0f %.0f %.0f', run, book.epoch, now, book.reported)}
 for i, l in ipairs(book.loans) do

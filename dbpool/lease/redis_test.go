@@ -52,7 +52,7 @@ func connect(t *testing.T, address string) rueidis.Client {
 // alone is the namespace of a test that has a Redis of its own.
 const alone = "alone"
 
-func replicas(t *testing.T, client rueidis.Client, namespace string, opts lease.Options) func() dbpool.Lender {
+func instances(t *testing.T, client rueidis.Client, namespace string, opts lease.Options) func() dbpool.Lender {
 	return func() dbpool.Lender {
 		t.Helper()
 		r, err := lease.NewRedis(client, namespace, &opts)
@@ -94,7 +94,7 @@ func TestRedisConforms(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLender(t, func(t *testing.T) func() dbpool.Lender {
 		client, ns := tenancytest.Redis(t)
-		return replicas(t, client, ns, lease.Options{TTL: testTTL})
+		return instances(t, client, ns, lease.Options{TTL: testTTL})
 	})
 }
 
@@ -102,7 +102,7 @@ func TestRedisConformsWhenFlushed(t *testing.T) {
 	t.Parallel()
 	tenancytest.TestLenderLoss(t, func(t *testing.T) (func() dbpool.Lender, func()) {
 		client := connect(t, startRedis(t).URL)
-		return replicas(t, client, alone, lease.Options{TTL: testTTL}), func() {
+		return instances(t, client, alone, lease.Options{TTL: testTTL}), func() {
 			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
 				t.Error(err)
 			}
@@ -115,7 +115,7 @@ func TestRedisConformsWhenKilled(t *testing.T) {
 	tenancytest.TestLenderLoss(t, func(t *testing.T) (func() dbpool.Lender, func()) {
 		s := startRedis(t)
 		client := connect(t, s.URL)
-		return replicas(t, client, alone, lease.Options{TTL: testTTL}), func() {
+		return instances(t, client, alone, lease.Options{TTL: testTTL}), func() {
 			s.Kill()
 			restart(t, s, client)
 		}
@@ -137,8 +137,8 @@ func TestRedisStartsFromSnapshot(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	replica := replicas(t, client, alone, lease.Options{TTL: 2 * time.Second})
-	a, b := replica(), replica()
+	instance := instances(t, client, alone, lease.Options{TTL: 2 * time.Second})
+	a, b := instance(), instance()
 	await(t, a, 10, 3)
 	if err := client.Do(t.Context(), client.B().Save().Build()).Error(); err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestRedisNamespacesDoNotShare(t *testing.T) {
 	client, ns := tenancytest.Redis(t)
 	var all []dbpool.Lender
 	for _, namespace := range []string{ns + ".a", ns + ".b"} {
-		l := replicas(t, client, namespace, lease.Options{TTL: testTTL})()
+		l := instances(t, client, namespace, lease.Options{TTL: testTTL})()
 		await(t, l, 10, 1)
 		lend(t, l, 10, 0, 0)
 		all = append(all, l)
@@ -189,15 +189,15 @@ func TestRedisPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User, u.RawQuery = url.UserPassword("lender", "secret"), "client_cache=0"
-	replica := replicas(t, connect(t, u.String()), alone, lease.Options{TTL: testTTL})
-	a, b := replica(), replica()
+	instance := instances(t, connect(t, u.String()), alone, lease.Options{TTL: testTTL})
+	a, b := instance(), instance()
 	await(t, a, 10, 10)
 	began := time.Now()
 	lend(t, a, 10, 10, 10)
 	if loan := lend(t, b, 10, 0, 10); loan.Granted != 0 && time.Since(began) < testTTL {
 		t.Errorf("granted %d of what another has", loan.Granted)
 	}
-	_, err = replicas(t, connect(t, u.String()), "other", lease.Options{})().Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
+	_, err = instances(t, connect(t, u.String()), "other", lease.Options{})().Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
 	if !errors.Is(err, tenancy.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a key that the user may not use: got %v, want %v", err, tenancy.ErrUnavailable)
 	}
@@ -227,7 +227,7 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := connect(t, s.URL)
-	l := replicas(t, client, alone, lease.Options{TTL: testTTL})()
+	l := instances(t, client, alone, lease.Options{TTL: testTTL})()
 	lend(t, l, 10, 0, 0)
 	s.Kill()
 	_, err := l.Borrow(t.Context(), dbpool.BorrowRequest{Server: "main"})
@@ -262,8 +262,8 @@ func slowDown(t *testing.T, proxy *testserver.Proxy) {
 func TestRedisIsSlow(t *testing.T) {
 	t.Parallel()
 	client, proxy := slowRedis(t)
-	replica := replicas(t, client, alone, lease.Options{TTL: testTTL})
-	a, b := replica(), replica()
+	instance := instances(t, client, alone, lease.Options{TTL: testTTL})
+	a, b := instance(), instance()
 	await(t, a, 10, 4)
 	slowDown(t, proxy)
 	ask := dbpool.BorrowRequest{Server: "main", Total: 10, Keep: 2, Want: 2}
@@ -298,7 +298,7 @@ func TestRedisIsSlow(t *testing.T) {
 func TestRedisIsSlowToConnect(t *testing.T) {
 	t.Parallel()
 	client, proxy := slowRedis(t)
-	l := replicas(t, client, alone, lease.Options{TTL: testTTL})()
+	l := instances(t, client, alone, lease.Options{TTL: testTTL})()
 	lend(t, l, 10, 0, 0)
 	proxy.Stop()
 	for client.Do(t.Context(), client.B().Ping().Build()).Error() == nil { // until the client knows
@@ -313,7 +313,7 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(50*time.Millisecond, cancel)
 			began := time.Now()
-			_, err := replicas(t, client, alone, lease.Options{TTL: time.Minute})().Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
+			_, err := instances(t, client, alone, lease.Options{TTL: time.Minute})().Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
 			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > patient {
 				t.Errorf("got %v after %v, want %v", err, d, context.Canceled)
 			}

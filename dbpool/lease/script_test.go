@@ -44,10 +44,10 @@ func newScripted(t *testing.T) *scripted {
 	return &scripted{t: t, client: client, key: ns + ".book", script: rueidis.NewLuaScript(source), now: 1_800_000_000_000, run: "a1"}
 }
 
-func (s *scripted) lend(replica string, number uint64, ask dbpool.BorrowRequest) (granted, share int) {
+func (s *scripted) lend(instance string, number uint64, ask dbpool.BorrowRequest) (granted, share int) {
 	s.t.Helper()
 	args := []string{
-		replica, fmt.Sprint(number), strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want), "110", "86400000",
+		instance, fmt.Sprint(number), strconv.Itoa(ask.Total), strconv.Itoa(ask.Keep), strconv.Itoa(ask.Want), "110", "86400000",
 		fmt.Sprint(s.now / 1000), fmt.Sprint(s.now % 1000 * 1000), "# Server\r\nredis_version:7.0.15\r\nrun_id:" + s.run + "\r\ntcp_port:1\r\n",
 	}
 	got, err := s.script.Exec(s.t.Context(), s.client, []string{s.key}, args).AsIntSlice()
@@ -85,7 +85,7 @@ func (b *book) text(run string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "tenancy.lease/1 %s %d %d %d\n", run, b.epoch, b.stamp, b.reported)
 	for _, l := range b.loans {
-		fmt.Fprintf(&out, "%s %d %d %d %d\n", l.replica, l.number, l.granted, l.want, l.ends)
+		fmt.Fprintf(&out, "%s %d %d %d %d\n", l.instance, l.number, l.granted, l.want, l.ends)
 	}
 	return out.String()
 }
@@ -127,13 +127,13 @@ func TestScriptDoesWhatBookDoes(t *testing.T) {
 		if rng.IntN(10) == 0 {
 			n -= min(n, rng.Uint64N(4))
 		}
-		replica := fmt.Sprint("R", rng.IntN(8))
-		granted, share, ok := b.lend(s.now, replica, n, ask, 110)
+		instance := fmt.Sprint("R", rng.IntN(8))
+		granted, share, ok := b.lend(s.now, instance, n, ask, 110)
 		if !ok {
 			granted, share = -1, -1
 			refused++
 		}
-		gotGranted, gotShare := s.lend(replica, n, ask)
+		gotGranted, gotShare := s.lend(instance, n, ask)
 		if gotGranted != granted || gotShare != share {
 			t.Fatalf("ask %d, %+v: got %d, %d, want %d, %d", i, ask, gotGranted, gotShare, granted, share)
 		}
