@@ -28,7 +28,7 @@ func (c *Conn) Usable(ctx context.Context) (usable, asked bool) {
 	if c.place.FirstUse() && time.Since(c.place.IdleSince()) < fileTime {
 		return true, false
 	}
-	if c.reset != nil && c.reset.ResetSession(ctx) != nil || !c.sameFile() {
+	if c.begins(ctx) != nil || !c.sameFile() {
 		c.bad, c.diedIdle = true, true
 		c.place.Release(false)
 		return false, false
@@ -39,14 +39,29 @@ func (c *Conn) Usable(ctx context.Context) (usable, asked bool) {
 	return c.askPatiently(ctx), true
 }
 
+// begins tells the driver that another use begins.
+func (c *Conn) begins(ctx context.Context) (err error) {
+	if c.reset == nil {
+		return nil
+	}
+	defer caught(&err)
+	return c.reset.ResetSession(ctx)
+}
+
 // sameFile reports whether a connection's file is still there.
 func (c *Conn) sameFile() bool {
 	if c.db.files == nil || c.file == nil || time.Since(c.fileSeen) < fileTime {
 		return true
 	}
-	now, err := c.db.files.File(c.db.Name)
+	now, err := c.db.file()
 	c.fileSeen = time.Now()
 	return err == nil && os.SameFile(c.file, now)
+}
+
+// file looks at the file of a database that is one.
+func (d *Database) file() (info os.FileInfo, err error) {
+	defer caught(&err)
+	return d.files.File(d.Name)
 }
 
 // askPatiently asks for a sign of life, and reports whether one came in time. If not, the

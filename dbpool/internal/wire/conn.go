@@ -60,7 +60,7 @@ var (
 func (d *Database) newConn(inner sqldriver.Conn, at *sched.Conn) *Conn {
 	c := &Conn{inner: inner, db: d, place: at}
 	if d.files != nil {
-		c.file, _ = d.files.File(d.Name)
+		c.file, _ = d.file()
 		c.fileSeen = time.Now()
 	}
 	c.begin, _ = inner.(sqldriver.ConnBeginTx)
@@ -102,10 +102,17 @@ func (c *Conn) Works() bool {
 }
 
 // IsValid implements [sqldriver.Validator].
-func (c *Conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+func (c *Conn) IsValid() bool { return c.valid == nil || isValid(c.valid) }
+
+// isValid asks a driver. A panic counts as no.
+func isValid(v sqldriver.Validator) (valid bool) {
+	defer func() { _ = recover() }()
+	return v.IsValid()
+}
 
 // Ping implements [sqldriver.Pinger].
-func (c *Conn) Ping(ctx context.Context) error {
+func (c *Conn) Ping(ctx context.Context) (err error) {
+	defer c.caught(&err)
 	if err := c.db.Allows(ctx); err != nil {
 		return err
 	}
@@ -122,15 +129,14 @@ func (c *Conn) Prepare(query string) (sqldriver.Stmt, error) {
 }
 
 // PrepareContext implements [sqldriver.ConnPrepareContext].
-func (c *Conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
+func (c *Conn) PrepareContext(ctx context.Context, query string) (s sqldriver.Stmt, err error) {
+	defer c.caught(&err)
 	if err := c.db.Allows(ctx); err != nil {
 		return nil, err
 	}
 	e := c.note(query)
 	in := c.harmless("dbpool.prepare")
 	in.text = query
-	var s sqldriver.Stmt
-	var err error
 	if c.prepare == nil {
 		s, err = c.inner.Prepare(query)
 	} else {
@@ -227,8 +233,8 @@ func (c *Conn) CheckNamedValue(v *sqldriver.NamedValue) (err error) {
 }
 
 // caught makes a panic, such as of an argument, an error, and ends the connection:
-// database/sql loses the connection of a query, a prepared statement or a transaction
-// that panics, and would use that of another statement again.
+// database/sql loses the connection of a ping, a query, a prepared statement or a
+// transaction that panics, and would use that of another statement again.
 func (c *Conn) caught(err *error) {
 	if p := recover(); p != nil {
 		c.bad = true
@@ -258,13 +264,14 @@ func (c *Conn) Raw() sqldriver.Conn {
 func (c *Conn) HeldSince(at time.Time) { c.taken = at }
 
 // Position asks the server how far its data is.
-func (c *Conn) Position(ctx context.Context) (driver.Position, error) {
+func (c *Conn) Position(ctx context.Context) (pos driver.Position, err error) {
+	defer c.caught(&err)
 	e := c.db.replication
 	if e == nil {
 		return "", fmt.Errorf("%w: the server cannot tell how far its data is", tenancy.ErrInvalid)
 	}
-	pos, err := e.Position(ctx, c.inner)
-	c.bad = err != nil
+	pos, err = e.Position(ctx, c.inner)
+	c.bad = c.bad || err != nil
 	return pos, err
 }
 

@@ -28,8 +28,13 @@ func (d *Database) Fault(err error, ask bool) sched.Fault {
 	return sched.FaultUnclear
 }
 
-// classify classifies an error of connect without I/O.
-func (d *Database) classify(err error) driver.Fault {
+// classify classifies an error of connect without I/O. After a panic of an engine it is unclear.
+func (d *Database) classify(err error) (f driver.Fault) {
+	defer func() {
+		if recover() != nil {
+			f = driver.FaultUnclear
+		}
+	}()
 	var wrong *wrongDatabase
 	var other *driver.SettingError
 	var hook *hookError

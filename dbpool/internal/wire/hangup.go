@@ -30,13 +30,13 @@ func (c *Conn) HangUp() {
 
 // hangUp closes a connection and returns when the server no longer counts it.
 func (d *Database) hangUp(conn sqldriver.Conn, broken bool) {
-	_ = conn.Close()
+	_ = closeConn(conn)
 	timeout := endTimeout
 	if broken && d.killer != nil {
 		timeout = unknownTime
 	}
 	if d.closes != nil {
-		if ended := d.closes.Closed(conn); ended != nil {
+		if ended := closed(d.closes.Closed, conn); ended != nil {
 			select {
 			case <-ended:
 			case <-time.After(timeout):
@@ -48,11 +48,25 @@ func (d *Database) hangUp(conn sqldriver.Conn, broken bool) {
 	}
 }
 
+// closeConn closes a driver's connection. A panic becomes an error: nobody could catch it in the goroutine of
+// a task, and the process would end.
+func closeConn(conn sqldriver.Conn) (err error) {
+	defer caught(&err)
+	return conn.Close()
+}
+
+// closed asks an engine for the channel that is closed when the server has hung up on a closed
+// connection. A panic counts as none.
+func closed(ask func(sqldriver.Conn) <-chan struct{}, conn sqldriver.Conn) (ended <-chan struct{}) {
+	defer func() { _ = recover() }()
+	return ask(conn)
+}
+
 // killSession closes a connection that broke, and returns when the server has no
 // session of it, or when there is no way to know.
 func (c *Conn) killSession() {
 	d := c.db
-	_ = c.inner.Close()
+	_ = closeConn(c.inner)
 	switch c.place.KillSession(session{d, c.inner}, !c.diedIdle) {
 	case sched.SessionGone:
 	case sched.SessionHungUp:
@@ -70,7 +84,7 @@ type session struct {
 	closed sqldriver.Conn
 }
 
-func (s session) Ended() <-chan struct{} { return s.db.killer.Closed(s.closed) }
+func (s session) Ended() <-chan struct{} { return closed(s.db.killer.Closed, s.closed) }
 
 func (s session) Kill(over sched.Wire) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), helperTimeout)
@@ -111,7 +125,7 @@ type helper struct {
 // Works implements [sched.Wire].
 func (h *helper) Works() bool {
 	v, ok := h.inner.(sqldriver.Validator)
-	h.bad = ok && !v.IsValid()
+	h.bad = ok && !isValid(v)
 	return !h.bad
 }
 

@@ -44,7 +44,7 @@ func (e *fakeEngine) Connector(name string) (sqldriver.Connector, error) {
 }
 
 func (e *fakeEngine) Identify(_ context.Context, c sqldriver.Conn) (driver.Identity, error) {
-	name := c.(*fakeConn).name
+	name := c.(interface{ database() string }).database()
 	return driver.Identity{Database: name, Tenant: tenancy.ID(name)}, nil
 }
 
@@ -69,6 +69,8 @@ func (c fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	}
 	return &fakeConn{name: cmp.Or(c.engine.leads[c.name], c.name)}, nil
 }
+
+func (c *fakeConn) database() string { return c.name }
 
 func (c *fakeConn) Close() error {
 	c.closed = true

@@ -59,27 +59,38 @@ func (r *rows) failed(err error) error {
 // Next implements [sqldriver.Rows].
 func (r *rows) Next(dest []sqldriver.Value) error {
 	began := r.conn.clock()
-	err := r.Rows.Next(dest)
+	err := r.next(dest)
 	r.took += since(began)
 	r.done = err != nil
 	return r.failed(err)
 }
 
+func (r *rows) next(dest []sqldriver.Value) (err error) {
+	defer r.conn.caught(&err)
+	return r.Rows.Next(dest)
+}
+
 // Close implements [sqldriver.Rows].
-func (r *rows) Close() error {
+func (r *rows) Close() (err error) {
 	if r.ends {
 		defer r.conn.stopWriting()
 	}
+	defer r.conn.caught(&err) // of the interrupting
 	if i := r.conn.db.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
 		defer i.Interrupt(r.ctx, r.conn.inner)()
 	}
 	began := r.conn.clock()
-	err := r.failed(r.Rows.Close())
+	err = r.failed(r.close())
 	if r.took += since(began); !r.told {
 		r.told = true
 		r.conn.observe(r.ctx, r.text, r.took, r.err)
 	}
 	return err
+}
+
+func (r *rows) close() (err error) {
+	defer r.conn.caught(&err)
+	return r.Rows.Close()
 }
 
 // HasNextResultSet implements [sqldriver.RowsNextResultSet].
@@ -92,11 +103,16 @@ func (r *rows) HasNextResultSet() bool {
 func (r *rows) NextResultSet() error {
 	if can, ok := r.Rows.(sqldriver.RowsNextResultSet); ok {
 		began := r.conn.clock()
-		err := can.NextResultSet()
+		err := r.nextResultSet(can)
 		r.took += since(began)
 		return r.failed(err)
 	}
 	return io.EOF
+}
+
+func (r *rows) nextResultSet(of sqldriver.RowsNextResultSet) (err error) {
+	defer r.conn.caught(&err)
+	return of.NextResultSet()
 }
 
 // ColumnTypeDatabaseTypeName implements [sqldriver.RowsColumnTypeDatabaseTypeName].

@@ -36,6 +36,23 @@ func newStmt(inner sqldriver.Stmt, c *Conn, text string, e sqltext.Effect, took 
 	return s
 }
 
+// Close implements [sqldriver.Stmt].
+func (s *stmt) Close() (err error) {
+	defer s.conn.caught(&err)
+	return s.Stmt.Close()
+}
+
+// NumInput implements [sqldriver.Stmt]. After a panic the number is not known.
+func (s *stmt) NumInput() (n int) {
+	defer func() {
+		if recover() != nil {
+			s.conn.bad = true
+			n = -1
+		}
+	}()
+	return s.Stmt.NumInput()
+}
+
 // ExecContext implements [sqldriver.StmtExecContext].
 func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (res sqldriver.Result, err error) {
 	defer s.conn.caught(&err)
