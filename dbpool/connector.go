@@ -89,18 +89,15 @@ func (s *connector) position(ctx context.Context) (driver.Position, error) {
 	return c.Position(ctx)
 }
 
-// point makes the handle use another database from now on.
-func (s *connector) point(to *wire.Database) {
-	if old := s.to.Swap(to); old != nil {
-		old.Lane.Leave()
+// point makes the handle use another database from now on, or none, and returns the lane that it
+// left, or nil.
+func (s *connector) point(to *wire.Database) *sched.Lane {
+	old := s.to.Swap(to)
+	if old == nil {
+		return nil
 	}
-}
-
-// detach leaves the handle without a database.
-func (s *connector) detach() {
-	if d := s.to.Swap(nil); d != nil {
-		d.Lane.Leave()
-	}
+	old.Lane.Leave()
+	return old.Lane
 }
 
 // lane returns the lane that the handle uses, or nil.

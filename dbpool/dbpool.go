@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
@@ -30,6 +31,7 @@ type Pool struct {
 	statements map[string]*sqltext.Scanner // by the name of the engine's driver
 	servers    map[string]*server
 	handles    map[tenancy.ID]*handle
+	left       map[tenancy.ID][]*sched.Lane // with connections in use when their handles left them
 	closed     bool
 }
 
@@ -103,7 +105,8 @@ type Options struct {
 // negative number, it returns an error that wraps [tenancy.ErrInvalid].
 func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 	const op = "dbpool.New"
-	p := &Pool{statements: map[string]*sqltext.Scanner{}, servers: map[string]*server{}, handles: map[tenancy.ID]*handle{}}
+	p := &Pool{statements: map[string]*sqltext.Scanner{}, servers: map[string]*server{},
+		handles: map[tenancy.ID]*handle{}, left: map[tenancy.ID][]*sched.Lane{}}
 	if opts != nil {
 		p.opts = *opts
 	}
@@ -269,7 +272,7 @@ func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
 			fresh.readers, h.readers = h.readers, nil // only this one was closed
 		}
 		if h != nil {
-			h.all(func(h *handle) { h.connector.detach(); h.closeUnused() })
+			h.all(func(h *handle) { p.point(h, nil); h.closeUnused() })
 		}
 		p.handles[t.ID] = fresh
 		return fresh.db, nil
@@ -342,12 +345,17 @@ func (p *Pool) Tx(ctx context.Context, opts *sql.TxOptions, fn func(*sqlx.Tx) er
 // away. A handle that somebody holds still dials when it is used.
 func (p *Pool) Forget(id tenancy.ID) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	h := p.handles[id]
-	delete(p.handles, id)
-	p.mu.Unlock()
-	if h != nil {
-		h.all(func(h *handle) { h.connector.renew(); h.closeUnused() })
+	if h == nil {
+		return
 	}
+	delete(p.handles, id)
+	h.all(func(h *handle) {
+		h.connector.renew()
+		p.keepInUse(id, h.connector.lane())
+		h.closeUnused()
+	})
 }
 
 // Close ends all connections, those in use after their current use, and all

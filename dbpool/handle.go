@@ -93,10 +93,9 @@ func (p *Pool) repoint(h *handle, s *server) error {
 	}
 	h.server = s
 	if h.db.DriverName() != s.engine.DriverName() {
-		h.connector.detach()
-		return nil
+		to = nil
 	}
-	h.connector.point(to)
+	p.point(h, to)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (p *Pool) read(h *handle, s *server) (*sqlx.DB, error) {
 	if r := h.readers[s.Name()]; r != nil {
 		switch {
 		case r.connector.closed.Load():
-			r.connector.detach()
+			p.point(r, nil)
 		case r.server == s:
 			return r.db, nil
 		default:

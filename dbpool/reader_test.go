@@ -233,7 +233,7 @@ func TestReadersWhenServersAreDown(t *testing.T) {
 		}
 		b.Hang(true)
 		time.Sleep(3 * time.Second)
-		if x, y, z := used(); x != 0 || y != 20 || z != 0 {
+		if x, y, z := used(); x != 0 || y < 20 || z != 0 { // with checks of what was idle
 			t.Errorf("b hangs: got %d, %d and %d uses, want all of a", x, y, z)
 		}
 		main.Hang(true)

@@ -155,20 +155,3 @@ func (p *Pool) Known(id tenancy.ID) bool {
 	defer p.mu.RUnlock()
 	return p.handles[id] != nil
 }
-
-// InUse returns how many connections of the tenant are in use, in this process.
-func (p *Pool) InUse(id tenancy.ID) int {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	n, h := 0, p.handles[id]
-	if h == nil {
-		return n
-	}
-	now := time.Now()
-	h.all(func(h *handle) {
-		if l := h.connector.lane(); l != nil {
-			n += l.Stat(now).InUse
-		}
-	})
-	return n
-}

@@ -58,7 +58,7 @@ func (l *Lane) Acquire(ctx context.Context) (c *Conn, waited bool, err error) {
 
 // enqueue adds a waiter, unless its wait is hopeless.
 func (b *Budget) enqueue(ctx context.Context, l *Lane, now time.Time) (*waiter, error) {
-	if l.live == 0 {
+	if l.has() == 0 {
 		if until := l.breaker.refuses(now); !until.IsZero() {
 			return nil, b.down(&l.breaker, until.Sub(now))
 		}
@@ -71,7 +71,7 @@ func (b *Budget) enqueue(ctx context.Context, l *Lane, now time.Time) (*waiter, 
 	if n := l.waiters[class].len(); n >= b.opts.Queue {
 		return nil, b.opts.Errors.Busy(fmt.Sprintf("%d requests of the tenant wait already", n), wait)
 	}
-	if deadline, ok := ctx.Deadline(); ok && l.live == 0 && wait > deadline.Sub(now) {
+	if deadline, ok := ctx.Deadline(); ok && l.has() == 0 && wait > deadline.Sub(now) {
 		// What dials took is not believed forever: at times one begins.
 		if !first || now.Sub(b.costAt) < costTime {
 			return nil, b.opts.Errors.Busy(fmt.Sprintf("a connection is %v away, longer than the request has", wait), wait)

@@ -221,6 +221,7 @@ func TestHandOverAfterTheEndOfAContext(t *testing.T) {
 				runtime.Gosched() // it has seen the end, and wants the lock
 			}
 			h.stat.InUse--
+			q.inUse--
 			h.handOver(q.next(), hold, time.Now())
 			h.mu.Unlock()
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {

@@ -57,7 +57,7 @@ func (c *Conn) Suspects() []*Conn {
 	}
 	for _, o := range suspects {
 		b.removeIdle(o)
-		b.stat.InUse++
+		b.take(o)
 	}
 	return suspects
 }

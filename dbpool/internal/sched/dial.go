@@ -137,12 +137,12 @@ func (b *Budget) failed(l *Lane, err error, f Fault, now time.Time) {
 	}
 	if server.tripped() {
 		for other := range b.waiting.all() {
-			if other != l && other.server == l.server && other.live == 0 && (!again || other.breaker.failing(now)) {
+			if other != l && other.server == l.server && other.has() == 0 && (!again || other.breaker.failing(now)) {
 				b.failAll(other, server.err)
 			}
 		}
 	}
-	if l.live == 0 {
+	if l.has() == 0 {
 		b.failAll(l, err)
 	} else {
 		l.want(now)

@@ -69,6 +69,86 @@ func (h *harness) bother(ctx context.Context, broken int, every time.Duration) (
 	return wg.Wait
 }
 
+// A tenant whose only connection is being closed, which takes minutes when a session must be killed, has
+// none: it hears of a dial that fails, and is refused while nothing is tried.
+func TestClosingConnectionIsNone(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		most int
+		fail func(*testing.T, *harness) // makes dials of the tenant fail
+		want error
+	}{
+		"its database fails": {2, func(_ *testing.T, h *harness) { h.dbs[0].refuses = errDatabase }, errDatabase},
+		"the server fails, and the tenant may have no more": {1, func(t *testing.T, h *harness) {
+			for i := 1; i <= serverTrip; i++ {
+				go func() {
+					time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+					if err := h.use(t.Context(), i, 0, true); !errors.Is(err, errServer) {
+						t.Errorf("tenant %d: got %v, want the server's error", i, err)
+					}
+				}()
+			}
+		}, tenancy.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarnessWith(t, 1+serverTrip, testOptions(10), Conns{Most: tt.most})
+				f := &faults{}
+				for i, db := range h.dbs {
+					db.faults = f
+					if i > 0 {
+						db.refuses, db.after = errServer, time.Millisecond
+					}
+				}
+				h.server.stays = 5 * time.Minute
+				if err := h.use(t.Context(), 0, 0, false); err != nil {
+					t.Fatal(err)
+				}
+				tt.fail(t, h)
+				began := time.Now()
+				if err := h.use(t.Context(), 0, 0, true); !errors.Is(err, tt.want) || time.Since(began) > time.Second {
+					t.Errorf("got %v after %v, want %v when the dial failed", err, time.Since(began), tt.want)
+				}
+				began = time.Now()
+				var down *downError
+				if err := h.use(t.Context(), 0, 0, true); !errors.As(err, &down) || time.Since(began) != 0 {
+					t.Errorf("got %v after %v, want to be refused at once", err, time.Since(began))
+				}
+				if got := h.lanes[0].Stat(time.Now()); got.Conns != 1 || h.lanes[0].InUse() != 0 {
+					t.Errorf("got %+v, want the one that is being closed, not in use", got)
+				}
+				time.Sleep(h.server.stays)
+				h.settled(t)
+				h.Close()
+			})
+		})
+	}
+}
+
+// A dial in flight is in use by nobody.
+func TestDialIsNotInUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testOptions(1))
+		h.server.delay = func() time.Duration { return time.Second }
+		done := make(chan error)
+		go func() { done <- h.use(t.Context(), 0, time.Second, true) }()
+		for _, want := range []int{0, 1, 0} {
+			time.Sleep(900 * time.Millisecond)
+			synctest.Wait()
+			if got := h.lanes[0].InUse(); got != want {
+				t.Errorf("got %d in use, want %d", got, want)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		h.settled(t)
+		h.Close()
+	})
+}
+
 // A few broken databases, asked for all the time, keep nobody else from the server.
 func TestFewBrokenDatabases(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type fakeServer struct {
 	budget int64
 	delay  func() time.Duration // of a dial
 	fail   func() error         // of a dial
+	stays  time.Duration        // how long it takes to close a connection; 0: a millisecond
 	open   atomic.Int64
 	most   atomic.Int64
 	dials  atomic.Int64
@@ -93,7 +95,7 @@ func (w *fakeWire) HangUp() {
 	if !w.closed.CompareAndSwap(false, true) {
 		w.server.t.Error("a connection was closed twice")
 	}
-	time.Sleep(time.Millisecond)
+	time.Sleep(cmp.Or(w.server.stays, time.Millisecond))
 	w.server.open.Add(-1)
 }
 
@@ -192,7 +194,7 @@ func (h *harness) settled(t *testing.T) {
 	perLane := 0
 	for _, l := range h.lanes {
 		perLane += l.live
-		if l.next() != nil || l.dialing || l.wants != nil || l.waits != nil || l.live != len(l.idle) {
+		if l.next() != nil || l.dialing || l.wants != nil || l.waits != nil || l.inUse != 0 || l.live != len(l.idle) {
 			t.Errorf("tenant %s: got live %d, idle %d, dialing %v, in ring %v, want it at rest", l.tenant, l.live, len(l.idle), l.dialing, l.wants != nil)
 		}
 	}

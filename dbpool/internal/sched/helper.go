@@ -68,7 +68,7 @@ func (b *Budget) idleHelper(o *orphan) (via helper, ok bool) {
 	for _, c := range slices.Backward(b.idle) {
 		if c.lane.killer == o.lane.killer {
 			b.removeIdle(c)
-			b.stat.InUse++
+			b.take(c)
 			b.orphans.helping++
 			return helper{wire: c.Wire, conn: c}, true
 		}

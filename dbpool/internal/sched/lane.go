@@ -23,6 +23,7 @@ type Lane struct {
 	idle       []*Conn // the one used last at the end
 	live       int     // of the budget's connections, those of this tenant
 	closing    int     // of those, the ones that are being closed in nobody's place
+	inUse      int     // and the ones that somebody has
 	dialing    bool
 	moved      bool // nobody comes here any more
 	breaker    breaker
@@ -47,6 +48,10 @@ func NewLane(s *Server, tenant tenancy.ID, db Database, killer any, c Conns) *La
 
 // Server returns the server to which the lane leads.
 func (l *Lane) Server() *Server { return l.server }
+
+// has returns how many connections serve the tenant now or soon: without those that are being closed, which
+// may take minutes and serve nobody. The caller has the lock.
+func (l *Lane) has() int { return l.live - l.closing }
 
 // popIdle takes the connection that was used last, which is the likeliest to be
 // warm, and leaves the others to grow cold.
@@ -108,7 +113,7 @@ func (l *Lane) Resize(to Conns) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.conns = to
-	for n := l.live - l.closing - to.Most; n > 0 && len(l.idle) > 0; n-- {
+	for n := l.has() - to.Most; n > 0 && len(l.idle) > 0; n-- {
 		c := l.idle[0]
 		b.removeIdle(c)
 		b.discard(c, nil)

@@ -14,8 +14,9 @@ func (b *Budget) release(c *Conn, reusable bool) {
 		b.mu.Unlock()
 		return
 	}
-	b.stat.InUse--
 	l := c.lane
+	b.stat.InUse--
+	l.inUse--
 	if !reusable || b.closed || c.generation != l.generation || b.tooMany(l, now) {
 		b.discard(c, nil)
 		b.mu.Unlock()
@@ -41,7 +42,7 @@ func (b *Budget) release(c *Conn, reusable bool) {
 
 // tooMany reports whether a lane has more connections than it may, or the budget has.
 func (b *Budget) tooMany(l *Lane, now time.Time) bool {
-	return l.live-l.closing > l.conns.Most || b.live-b.closing > b.ceiling(now)
+	return l.has() > l.conns.Most || b.live-b.closing > b.ceiling(now)
 }
 
 // serve gives a lane's idle connections to its waiters.
@@ -70,7 +71,13 @@ func (b *Budget) markUsed(c *Conn, now time.Time) {
 	c.lane.touch(now)
 	b.visits.Used(&c.lane.visits, c.uses == 0, b.cost, now)
 	c.uses++
+	b.take(c)
+}
+
+// take counts a connection that somebody has from now on.
+func (b *Budget) take(c *Conn) {
 	b.stat.InUse++
+	c.lane.inUse++
 }
 
 // turnIsOver reports whether a tenant has had its share in a row of a

@@ -27,13 +27,14 @@ func (l *Lane) want(now time.Time) {
 }
 
 // wantsDial reports whether another connection would serve the lane better
-// than waiting for its own.
+// than waiting for its own. Those that are being closed count towards what it may have: or a tenant that
+// breaks off one long statement after another would take the whole budget.
 func (l *Lane) wantsDial(now time.Time) bool {
 	w := l.next()
 	if w == nil || l.dialing || l.live >= l.conns.Most || l.breaker.open(now) {
 		return false
 	}
-	return l.live == 0 || l.waiting() > crowd*l.live || now.Sub(w.since) >= patience
+	return l.has() == 0 || l.waiting() > crowd*l.has() || now.Sub(w.since) >= patience
 }
 
 func (l *Lane) leaveRing() {
@@ -112,7 +113,7 @@ func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 			return l
 		}
 		n := 1
-		if l.live == 0 {
+		if l.has() == 0 {
 			n = l.waiting()
 		}
 		if n > most {

@@ -27,7 +27,6 @@ func (b *Budget) Stat() Stat {
 // LaneStat is what a lane has now.
 type LaneStat struct {
 	Conns   int // those that are being dialled or closed, too
-	InUse   int
 	Idle    int
 	Waiting int
 	Heat    float64 // uses, each of which counts half as much after ten seconds
@@ -39,7 +38,14 @@ func (l *Lane) Stat(now time.Time) LaneStat {
 	l.budget.mu.Lock()
 	defer l.budget.mu.Unlock()
 	return LaneStat{
-		Conns: l.live, InUse: max(l.live-len(l.idle)-l.closing, 0), Idle: len(l.idle), Waiting: l.waiting(),
+		Conns: l.live, Idle: len(l.idle), Waiting: l.waiting(),
 		Heat: l.heatNow(now), Down: l.breaker.tripped(),
 	}
+}
+
+// InUse returns how many connections somebody has: a request, a check, or one who kills a session.
+func (l *Lane) InUse() int {
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
+	return l.inUse
 }

@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"io"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,11 +15,11 @@ import (
 // panicConn is a connection whose driver panics in one of its methods, and in that of its statements and rows.
 type panicConn struct {
 	*fakeConn
-	in *string
+	in *atomic.Value // the method's name
 }
 
 func (c *panicConn) hit(method string) {
-	if *c.in == method {
+	if c.in.Load() == method {
 		panic("on purpose")
 	}
 }
@@ -101,7 +102,7 @@ func (r *panicRows) NextResultSet() error {
 // panicConnector dials such connections, and is what database/sql asks for one.
 type panicConnector struct {
 	fakeConnector
-	in *string
+	in *atomic.Value
 	db *Database
 }
 
@@ -164,7 +165,7 @@ func TestPanicsOfDriversKeepNoSlot(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &fakeEngine{}
 				b, dbs := newDatabases(t, e, "t0")
-				in := ""
+				var in atomic.Value
 				c := &panicConnector{fakeConnector{e, "t0"}, &in, dbs[0]}
 				dbs[0].Connector = c
 				if method == "File" {
@@ -173,12 +174,12 @@ func TestPanicsOfDriversKeepNoSlot(t *testing.T) {
 				db := sql.OpenDB(usable{c})
 				db.SetMaxIdleConns(-1)
 				query(t.Context(), db) // there is a connection, which was used
-				in = method
+				in.Store(method)
 				func() {
 					defer func() { _ = recover() }()
 					use(t.Context(), db)
 				}()
-				in = ""
+				in.Store("")
 				if err := db.PingContext(t.Context()); err != nil {
 					t.Errorf("got %v after a panic, want a connection", err)
 				}
@@ -193,12 +194,12 @@ func TestPanicsOfDriversKeepNoSlot(t *testing.T) {
 }
 
 type panicFiles struct {
-	in *string
+	in *atomic.Value
 	fileAt
 }
 
 func (f panicFiles) File(name string) (os.FileInfo, error) {
-	if *f.in == "File" {
+	if f.in.Load() == "File" {
 		panic("on purpose")
 	}
 	return f.fileAt.File(name)
@@ -210,7 +211,8 @@ func TestPanicWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		b, dbs := newDatabases(t, e, "t0")
-		in := "Close"
+		var in atomic.Value
+		in.Store("Close")
 		dbs[0].Connector = &panicConnector{fakeConnector{e, "t0"}, &in, dbs[0]}
 		c := acquire(t, dbs[0])
 		c.bad = true
