@@ -8,24 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/middleware"
 )
-
-// maxBody is the most that a request's body may have.
-const maxBody = 1 << 20
 
 // call is one request that was admitted to a row.
 type call struct {
@@ -39,50 +33,6 @@ type call struct {
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
-
-// bodyWait is how long a client may take to send a body.
-const bodyWait = 30 * time.Second
-
-// readBody returns the body, which may be read many times.
-func (c *call) readBody() ([]byte, error) {
-	if c.body != nil {
-		return c.body, nil
-	}
-	in := http.NewResponseController(c.w)
-	_ = in.SetReadDeadline(time.Now().Add(bodyWait)) // a writer without deadlines is the application's
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	_ = in.SetReadDeadline(time.Time{})
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
-	}
-	c.body = body
-	return body, nil
-}
-
-// decode reads the body into v. Unknown fields, and anything behind the value, are refused.
-func (c *call) decode(v any) error {
-	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return problem.New(problem.Media, fmt.Errorf("%w: Content-Type %.80q", tenancy.ErrInvalid, c.r.Header.Get("Content-Type")))
-	}
-	body, err := c.readBody()
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: something behind the body's value", tenancy.ErrInvalid)
-	}
-	return nil
-}
 
 // reply answers with v. A GET's answer has an ETag, and is 304 for a client that has it already.
 func (c *call) reply(status int, v any) error {
@@ -243,7 +193,11 @@ func (c *call) after(query string, n int) ([]string, error) {
 // check refuses what the row does not take: parameters, a body, and a change that does not say of which version.
 func (c *call) check() error {
 	known := strings.Fields(c.row.query)
-	for name, values := range c.r.URL.Query() {
+	query, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil { // a parameter with a mistake in it would be left out: a filter that selects everything
+		return fmt.Errorf("%w: parameters: %w", tenancy.ErrInvalid, err)
+	}
+	for name, values := range query {
 		if len(values) != 1 || !slices.Contains(known, name) {
 			return problem.New(problem.Validation, fmt.Errorf("%w: parameter %.80q", tenancy.ErrInvalid, name),
 				problem.Field{Pointer: "?", Code: "unknown", Text: "A parameter is unknown or sent twice."})

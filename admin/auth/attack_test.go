@@ -199,3 +199,126 @@ func TestRightsCountInTheTransaction(t *testing.T) {
 		}
 	})
 }
+
+// Rules about addresses hold at every door: from elsewhere no link is asked for or used, and it works later from where it may.
+func TestRulesHoldForLinks(t *testing.T) {
+	t.Parallel()
+	const here, elsewhere = "127.0.0.1", "198.51.100.7"
+	mails := make(mailbox, 10)
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true, Insecure: true})
+	withMail, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{Mail: mails, URL: "https://console.example.com/", OptionalSecondFactor: true, Insecure: true})
+	makeOperator(t, a, "root@example.com", auth.RoleOwner, tenancy.AllTenants())
+	viewer := makeOperator(t, a, "view@example.com", auth.RoleViewer, tenancy.AllTenants())
+	var b browser
+	by, err := b.signIn(t, a, "root@example.com", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := func(address string) *http.Request {
+		r := (&browser{}).request(t)
+		r.RemoteAddr = address + ":1"
+		return r
+	}
+	reset := func(address string, token tenancy.Secret) error {
+		return a.Reset(from(address), token, tenancy.NewSecret(otherPassword))
+	}
+	accept := func(address string, token tenancy.Secret) error {
+		_, err := a.Accept(httptest.NewRecorder(), from(address), token, tenancy.NewSecret(otherPassword))
+		return err
+	}
+	near := prefixesOf(here + "/32")
+	for i, rules := range []auth.IPRules{
+		{All: near}, {Roles: map[string][]netip.Prefix{auth.RoleViewer: near}}, {Operators: map[string][]netip.Prefix{viewer.ID: near}},
+	} {
+		if err := a.SetIPRules(t.Context(), by, int64(i+1), rules); err != nil {
+			t.Fatal(err)
+		}
+		link, _, err := a.NewReset(t.Context(), by, viewer.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reset(elsewhere, link); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("%+v: a reset: got %v, want ErrForbidden", rules, err)
+		}
+		if err := reset(here, link); err != nil {
+			t.Errorf("%+v: a reset from where it may: %v", rules, err)
+		}
+		if rules.Operators != nil {
+			continue // whoever is invited has no rule of their own yet
+		}
+		email := []string{"one@example.com", "two@example.com"}[i]
+		invitation, _, err := a.Invite(t.Context(), by.Operator, auth.OperatorSpec{Email: email, Role: auth.RoleViewer, Scope: tenancy.AllTenants()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := accept(elsewhere, invitation); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("%+v: an invitation: got %v, want ErrForbidden", rules, err)
+		}
+		if err := accept(here, invitation); err != nil {
+			t.Errorf("%+v: an invitation from where it may: %v", rules, err)
+		}
+	}
+
+	makeOperator(t, withMail, "root@example.com", auth.RoleOwner, tenancy.AllTenants())
+	if by, err = (&browser{}).signIn(t, withMail, "root@example.com", password); err != nil {
+		t.Fatal(err)
+	}
+	if err := withMail.SetIPRules(t.Context(), by, 1, auth.IPRules{All: near}); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"root@example.com", "nobody@example.com", "no address"} {
+		if err := withMail.Forgot(from(elsewhere), email); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("a link for %s: got %v, want ErrForbidden", email, err)
+		}
+	}
+	if err := withMail.Forgot(from(here), "root@example.com"); err != nil {
+		t.Errorf("a link from where it may: %v", err)
+	}
+}
+
+// Strangers who guess at an operator's password do not keep the operator from changing it, in a browser that is known.
+func TestStrangersDoNotHinderAChange(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	a, err := auth.New(db, &auth.Options{OptionalSecondFactor: true, PasswordWait: patience}) // with limits
+	if err == nil {
+		err = a.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeOperator(t, a, "ada@example.com", auth.RoleOwner, tenancy.AllTenants())
+	var ada, stranger browser
+	if _, err := ada.signIn(t, a, "ada@example.com", password); err != nil {
+		t.Fatal(err)
+	}
+	for range 40 {
+		_, err = stranger.do(t, func(w http.ResponseWriter, r *http.Request) (*auth.Identity, error) {
+			r.RemoteAddr = "127.0.0.2:1" // another bucket of addresses
+			return a.SignIn(w, r, "ada@example.com", tenancy.NewSecret("not that password, no"))
+		})
+		if errors.Is(err, tenancy.ErrLimited) {
+			break
+		}
+	}
+	if !errors.Is(err, tenancy.ErrLimited) {
+		t.Fatalf("got %v, want the stranger limited", err)
+	}
+	if err := a.ChangePassword(httptest.NewRecorder(), ada.request(t), tenancy.NewSecret(password), tenancy.NewSecret(otherPassword)); err != nil {
+		t.Errorf("changing the password: %v", err)
+	}
+}
+
+// What cannot be an address is put aside by its length, before anything reads it.
+func TestLongAddresses(t *testing.T) {
+	t.Parallel()
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), nil)
+	long := strings.Repeat("a", 254-len("@example.com")) + "@example.com"
+	if _, err := a.CreateOperator(t.Context(), auth.OperatorSpec{Email: long, Role: auth.RoleViewer, Password: password}); err != nil {
+		t.Errorf("254 bytes: %v", err)
+	}
+	var field *auth.FieldError
+	if _, err := a.CreateOperator(t.Context(), auth.OperatorSpec{Email: "a" + long, Role: auth.RoleViewer, Password: password}); !errors.As(err, &field) || field.Field != "email" {
+		t.Errorf("255 bytes: got %v, want a FieldError", err)
+	}
+}

@@ -125,6 +125,15 @@ func (a *Auth) identify(r *http.Request) (*Identity, error) {
 // errAddress is what requests get from an address that rules leave out.
 var errAddress = fmt.Errorf("%w: the console is not to be used from this address", tenancy.ErrForbidden)
 
+// entrance refuses requests of somebody who is not known yet from an address that the rules for all leave out. It is asked before any
+// account or link is looked up, so the answer tells no more than that there is a rule.
+func (a *Auth) entrance(r *http.Request, c *current) error {
+	if !within(c.rules.All, a.Client(r)) {
+		return errAddress
+	}
+	return nil
+}
+
 // refuseAddress writes the entry of a request from an address that rules leave out.
 func (a *Auth) refuseAddress(ctx context.Context, id *Identity) error {
 	if err := a.audit(tenancy.WithActor(ctx, id.Actor()), nil, "session.address", id.Subject(), tenancy.AuditDenied); err != nil {

@@ -101,8 +101,8 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	c, err := a.current(ctx)
-	if err == nil && !within(c.rules.All, a.Client(r)) {
-		err = errAddress
+	if err == nil {
+		err = a.entrance(r, c)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
@@ -115,6 +115,9 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	err = a.store.get(ctx, a.store.db, &row, `SELECT email, name, role, scope, invited_by FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
 	if isNotFound(err) {
 		err = errInvitation
+	}
+	if err == nil && !within(c.rules.Roles[row.Role], a.Client(r)) { // the invitation can be used again, from elsewhere
+		err = errAddress
 	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
@@ -213,7 +216,7 @@ func (a *Auth) Invitations(ctx context.Context) ([]Invitation, error) {
 }
 
 // RevokeInvitation removes an invitation that an operator who asks may have made. One that is not there is an error that wraps
-// [tenancy.ErrNotFound], one to more than the operator has [tenancy.ErrForbidden].
+// [tenancy.ErrNotFound], and so is one whose scope reaches beyond the operator's; one to a role that has more is [tenancy.ErrForbidden].
 func (a *Auth) RevokeInvitation(ctx context.Context, by *Operator, id string) error {
 	const op = "auth.Auth.RevokeInvitation"
 	var hashes []string
@@ -235,6 +238,9 @@ func (a *Auth) RevokeInvitation(ctx context.Context, by *Operator, id string) er
 		var scope tenancy.Scope
 		if err := json.Unmarshal([]byte(row.Scope), &scope); err != nil {
 			return err
+		}
+		if !covers(by.Scope, scope) {
+			return fmt.Errorf("%w: invitation %.80q to more tenants than the operator may see", tenancy.ErrNotFound, id)
 		}
 		if err := a.grants(ctx, tx, by.ID, row.Role, scope); err != nil {
 			return err

@@ -107,6 +107,13 @@ func (a *Auth) Forgot(r *http.Request, email string) error {
 	if a.opts.Mail == nil {
 		return tenancy.Wrap(op, "", fmt.Errorf("%w: no mailer", tenancy.ErrNotFound))
 	}
+	c, err := a.current(r.Context())
+	if err == nil {
+		err = a.entrance(r, c)
+	}
+	if err != nil {
+		return tenancy.Wrap(op, "", err)
+	}
 	account, err := canonicalEmail(email)
 	if err != nil {
 		return tenancy.Wrap(op, "", &FieldError{"email", "malformed", err})
@@ -193,7 +200,14 @@ func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.
 	if err := a.mayCarryCredentials(r); err != nil {
 		return nil, "", "", err
 	}
-	if err := a.limit(ctx, r, "", nil); err != nil {
+	c, err := a.current(ctx)
+	if err == nil && kind != linkRescue { // a rescue passes the rules about addresses
+		err = a.entrance(r, c)
+	}
+	if err == nil {
+		err = a.limit(ctx, r, "", nil)
+	}
+	if err != nil {
 		return nil, "", "", err
 	}
 	hash = tenancy.DigestOf(token.Reveal()).String()
@@ -204,6 +218,11 @@ func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.
 	row, err = a.store.operatorBy(ctx, a.store.db, "id", operator)
 	if isNotFound(err) {
 		err = errLink
+	}
+	if err == nil && kind != linkRescue && !c.rules.admits(row.Role, row.ID, a.Client(r)) {
+		if err = a.audit(ctx, nil, "session.address", row.ID, tenancy.AuditDenied); err == nil {
+			err = errAddress
+		}
 	}
 	if err == nil {
 		err = a.checkPassword(password.Reveal(), row.Email)
@@ -231,7 +250,7 @@ func (a *Auth) changePassword(w http.ResponseWriter, r *http.Request, old, passw
 		return err
 	}
 	ctx := tenancy.WithActor(r.Context(), id.Actor())
-	if err := a.limit(ctx, r, id.Operator.Email, nil); err != nil {
+	if err := a.limit(ctx, r, id.Operator.Email, a.knownAs(ctx, r, id.Operator.ID)); err != nil {
 		return err
 	}
 	row, err := a.store.operatorBy(ctx, a.store.db, "id", id.Operator.ID)

@@ -55,8 +55,8 @@ func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secre
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	c, err := a.current(ctx)
-	if err == nil && !within(c.rules.All, a.Client(r)) {
-		err = errAddress
+	if err == nil {
+		err = a.entrance(r, c)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)

@@ -71,7 +71,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	account, err := canonicalEmail(email)
 	object := account
 	if err != nil { // it may be the password, typed too early: it is counted, and kept nowhere
-		account, object = clip(email, 254), ""
+		account, object = clip(email, maxEmail), ""
 	}
 	maybe := a.maybeKnown(r)
 	if !maybe { // strangers are counted before anything is looked up
@@ -83,8 +83,8 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err != nil {
 		return nil, err
 	}
-	if !within(c.rules.All, a.Client(r)) {
-		return nil, errAddress
+	if err := a.entrance(r, c); err != nil {
+		return nil, err
 	}
 	row, err := a.store.operatorBy(ctx, a.store.db, "email", account)
 	if isNotFound(err) {

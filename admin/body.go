@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/problem"
+)
+
+// decode reads the body into v: one JSON object, with each name once and as the document has it. encoding/json alone takes the last of two
+// values, any case of a name, null for an object, and replaces what is not UTF-8: somebody who looks at the same body in front of the
+// console, such as a proxy with rules, may see another request.
+func (c *call) decode(v any) error {
+	sent := c.r.Header.Get("Content-Type")
+	kind, params, err := mime.ParseMediaType(sent)
+	if charset := params["charset"]; err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return problem.New(problem.Media, fmt.Errorf("%w: Content-Type %.80q", tenancy.ErrInvalid, sent))
+	}
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	_, names := v.(*map[string]json.RawMessage) // names that the client chooses
+	if err := checkObject(body, names); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	return nil
+}
+
+// isFieldName reports whether a name can be one of the API's fields.
+func isFieldName(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' })
+}
+
+// checkObject reports a body that is not one JSON object, or has a name twice. Unless anyNames, its names must be as fields of the API are.
+func checkObject(body []byte, anyNames bool) error {
+	if !utf8.Valid(body) {
+		return fmt.Errorf("%w: body: not UTF-8", tenancy.ErrInvalid)
+	}
+	// level is a value that is open: an object has names, an array none.
+	type level struct {
+		names map[string]bool
+		key   bool // a name comes next
+	}
+	var open []level
+	dec := json.NewDecoder(bytes.NewReader(body))
+	for first := true; ; first = false {
+		token, err := dec.Token()
+		switch {
+		case errors.Is(err, io.EOF) && !first && len(open) == 0:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+		case first && token != json.Delim('{'):
+			return fmt.Errorf("%w: body: want an object", tenancy.ErrInvalid)
+		case !first && len(open) == 0:
+			return fmt.Errorf("%w: something behind the body's value", tenancy.ErrInvalid)
+		}
+		if n := len(open); n > 0 && open[n-1].key {
+			if name, ok := token.(string); ok {
+				if open[n-1].names[name] || n == 1 && !anyNames && !isFieldName(name) {
+					return fmt.Errorf("%w: body: the name %.80q is there twice, or none of a field", tenancy.ErrInvalid, name)
+				}
+				open[n-1].names[name], open[n-1].key = true, false
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, level{map[string]bool{}, true})
+			continue
+		case json.Delim('['):
+			open = append(open, level{})
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if n := len(open); n > 0 && open[n-1].names != nil {
+			open[n-1].key = true
+		}
+	}
+}
+
+// bodyWait is how long a client may take to send a body.
+const bodyWait = 30 * time.Second
+
+// maxBody is the most that a request's body may have.
+const maxBody = 1 << 20
+
+// readBody returns the body, which may be read many times.
+func (c *call) readBody() ([]byte, error) {
+	if c.body != nil {
+		return c.body, nil
+	}
+	in := http.NewResponseController(c.w)
+	_ = in.SetReadDeadline(time.Now().Add(bodyWait)) // a writer without deadlines is the application's
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	_ = in.SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	c.body = body
+	return body, nil
+}
