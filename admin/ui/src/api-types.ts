@@ -409,6 +409,11 @@ export type Problem = {
   type: "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#cancelled" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#unavailable" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#maintenance" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#step-up" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#validation" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#precondition" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#precondition-required" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#not-configured" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#media" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#misdirected" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#key-mismatch" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#unresolved" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#unknown" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#provisioning" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#suspended" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#blocked" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#archived" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#inactive" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#unauthenticated" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#forbidden" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#limited" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#exists" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#conflict" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#too-large" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#invalid" | "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#internal";
 };
 
+export type Progress = {
+  last: number;
+  number: number;
+};
+
 export type Run = {
   actor: {
     id?: string;
@@ -508,6 +513,7 @@ export type Setting = {
 };
 
 export type Settings = {
+  audit_retention?: number;
   bulk_threshold?: number;
   idle_timeout?: number;
   lifetime?: number;
@@ -671,6 +677,7 @@ export type Usage = {
 };
 
 export type Verified = {
+  cut?: number;
   entries: number;
   fault?: {
     detail: string;
@@ -679,6 +686,7 @@ export type Verified = {
     number: number;
   };
   hash: string;
+  signed?: number;
   up_to: number;
   whole: boolean;
 };
@@ -761,6 +769,7 @@ export interface Reads {
     checkpoints: Checkpoint[];
     public_keys: string[];
   };
+  "audit/{entry}": Entry;
   "facets": Facets;
   "health": Health;
   "instances": {
