@@ -95,7 +95,7 @@ func TestSwitchFails(t *testing.T) {
 				if st := h.Stat(); st.Dials != 2 || st.Switches != 0 || s.tries.Load() != 1 || h.server.dials.Load() != 2 {
 					t.Errorf("got %+v, want 2 dials and no switch", st)
 				}
-				if failed := h.host.switching.failures; failed > 0 != (why != ErrNotSwitchable) {
+				if failed := h.host.switching.failures; failed > 0 == errors.Is(why, ErrNotSwitchable) {
 					t.Errorf("got %d failures counted against switching", failed)
 				}
 				h.release(second, true)

@@ -39,6 +39,6 @@ func (c *Conn) observe(ctx context.Context, text string, took time.Duration, err
 	}
 	d.observer.ObserveStatement(ctx, d.Tenant, took, d.files != nil, err)
 	if d.texts != nil && text != "" {
-		d.texts.ObserveText(d.Tenant, d.Engine.DriverName(), text, took, err)
+		d.texts.ObserveText(d.Tenant, d.DriverName(), text, took, err)
 	}
 }

@@ -58,7 +58,7 @@ func (d *Database) connect(ctx context.Context) (sqldriver.Conn, error) {
 // identify returns an error unless the server says that a connection reaches the
 // tenant's database, and has the settings that it must have. The caller closes it then.
 func (d *Database) identify(ctx context.Context, conn sqldriver.Conn) error {
-	got, err := d.Engine.Identify(ctx, conn)
+	got, err := d.Identify(ctx, conn)
 	if err == nil && (got.Database != d.Name || got.Tenant != d.Tenant) {
 		err = d.wrong(ctx, got)
 	}
