@@ -27,7 +27,7 @@ func (b *Budget) release(c *Conn, reusable bool) {
 		b.run([]plan{d})
 		return
 	}
-	if w := l.next(); w != nil && !b.turnIsOver(c, now) {
+	if w := l.next(); w != nil && !b.turnIsOver(c, w, now) {
 		c.idleSince = now // though not for long
 		b.handOver(w, c, now)
 		b.mu.Unlock()
@@ -80,12 +80,17 @@ func (b *Budget) take(c *Conn) {
 	c.lane.inUse++
 }
 
-// turnIsOver reports whether a tenant has had its share in a row of a
-// connection whose slot others wait for.
-func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
-	if b.live < b.ceiling(now) || b.dialing >= b.opts.Dials || len(b.idle) > 0 || !b.othersWant(c.lane) {
+// turnIsOver reports whether a lane does not hand a connection on to its waiter, because others wait for
+// the slot: work of low priority gives it to requests at once, and otherwise a tenant has its share in a row.
+func (b *Budget) turnIsOver(c *Conn, w *waiter, now time.Time) bool {
+	requests := b.othersWant(c.lane, foreground)
+	alike := requests || w.class == background && b.othersWant(c.lane, background)
+	if !alike || b.live < b.ceiling(now) || b.dialing >= b.opts.Dials || len(b.idle) > 0 {
 		c.turnBegan = time.Time{}
 		return false
+	}
+	if requests && w.class == background {
+		return true
 	}
 	if c.turnBegan.IsZero() {
 		c.turnBegan = now
@@ -94,10 +99,10 @@ func (b *Budget) turnIsOver(c *Conn, now time.Time) bool {
 	return now.Sub(c.turnBegan) > turn*b.cost
 }
 
-// othersWant reports whether requests of other lanes want a dial.
-func (b *Budget) othersWant(l *Lane) bool {
-	n := b.ring[foreground].len()
-	if l.wants != nil && l.wantsClass == foreground {
+// othersWant reports whether waiters of a class in other lanes want a dial.
+func (b *Budget) othersWant(l *Lane, class class) bool {
+	n := b.ring[class].len()
+	if l.wants != nil && l.wantsClass == class {
 		n--
 	}
 	return n > 0

@@ -14,13 +14,15 @@ const (
 	patientTurns = 2
 )
 
-// want puts the lane into the ring, in the class of its foremost waiter, when it wants a dial.
+// want puts the lane into the ring, in the class of its foremost waiter, when it wants a dial, and takes it out
+// when it does not any more.
 func (l *Lane) want(now time.Time) {
 	w := l.next()
-	if l.wants != nil && w != nil && w.class != l.wantsClass {
-		l.leaveRing() // a request came to background work, or has gone
+	wants := l.wantsDial(now)
+	if !wants || w.class != l.wantsClass { // a request came to background work, or has gone
+		l.leaveRing()
 	}
-	if l.wants == nil && l.wantsDial(now) {
+	if wants && l.wants == nil {
 		l.wantsClass, l.wantsSince = w.class, now
 		l.wants = l.budget.ring[w.class].push(l)
 	}
@@ -99,6 +101,9 @@ func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 	ring := &b.ring[class]
 	overdue := patientTurns * b.cost * time.Duration(1+ring.len()/b.opts.Dials)
 	full := b.live >= b.ceiling(now)
+	if full && len(b.idle) == 0 {
+		return nil // whoever stands there
+	}
 	var best *Lane
 	most := 0
 	for l := range ring.all() {
