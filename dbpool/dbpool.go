@@ -64,7 +64,8 @@ type Options struct {
 	MaxDials int
 	// MaxWait is how long a request waits for a connection. Default: 10 seconds.
 	MaxWait time.Duration
-	// MaxQueue is the most requests of one tenant that wait. Default: 1,000.
+	// MaxQueue is the most requests of one tenant that wait. Its work of low priority counts apart, up to
+	// as many, and takes no place from them. Default: 1,000.
 	MaxQueue int
 	// MaxLifetime is after what time a connection is replaced when it comes back,
 	// or closed while it is idle: so a new address or primary is found. Lives are up

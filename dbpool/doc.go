@@ -41,7 +41,8 @@
 //
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
 // when the queue is full or the wait would outlast the request's deadline, the
-// error is a [*BusyError]. Work in a [LowPriority] context waits behind requests.
+// error is a [*BusyError]. Work in a [LowPriority] context waits behind requests, those of other
+// tenants too: where they want its slot, the connection it gives back does not go to more of that work.
 //
 // # What does not answer
 //
@@ -67,20 +68,20 @@
 // never a second one. A session that the server has not ended after ten minutes is
 // logged at level error, and its slot is free then; so is, after a second, that of
 // a connection whose check was broken off, and of one to the server itself that
-// asks how far a replica is. [Pool.Close] waits five seconds for such sessions.
+// asks how far a read replica is. [Pool.Close] waits five seconds for such sessions.
 //
 // A server may list a session for a few milliseconds after it has ended it.
 //
 // # Instances of the application
 //
-// Each replica of a service has a pool, and a server's limit is for all of them.
+// Each instance of the application has a pool, and a server's limit is for all of them.
 // Divide it: a budget for each. Or let them share a part: with an
-// [Options.Lender], such as that of the package lease over Redis, a replica that
+// [Options.Lender], such as that of the package lease over Redis, an instance that
 // is busy has, beyond its own budget, what the others do not use of
 // [Options.Shared]. For a server that allows 100 connections and up to four
-// replicas, Budget 10 and Shared 50 leave ten for everybody else.
+// instances, Budget 10 and Shared 50 leave ten for everybody else.
 //
-// Loans end with their replica. One that cannot reach its lender comes down to
+// Loans end with their instance. One that cannot reach its lender comes down to
 // its own budget before they end, but a query that runs longer than the rest of
 // the loan keeps its connection.
 //
@@ -111,7 +112,7 @@
 //   - Dials per request ([Stat.DialsPerRequest]) near 0: the tenants that are busy
 //     at a time fit into the budget. Above 0.1: they do not, and each request that
 //     dials costs the server as much as ten to a hundred queries. Raise the budget and
-//     the server's limit, spread tenants over more servers, or lend replicas more;
+//     the server's limit, spread tenants over more servers, or lend instances more;
 //     nothing in the application's code helps.
 //   - Evictions grow as fast as dials: the same. Dials grow and evictions do not:
 //     sessions are closed because of what statements leave in them (MySQL, under
@@ -130,9 +131,9 @@
 //   - Refused or gave up above 0: requests were answered 503. Their [*BusyError]
 //     says why.
 //   - Failures above 0, or a breaker open: the server refuses connections. With
-//     "too many clients", somebody else takes them: the budgets of all replicas,
+//     "too many clients", somebody else takes them: the budgets of all instances,
 //     and what administrators use, must fit into the server's limit.
-//   - A replica's lag above [Options.MaxLag]: readers use the primary.
+//   - A read replica's lag above [Options.MaxLag]: readers use the primary.
 //
 // # Metrics
 //
@@ -173,7 +174,7 @@
 // tests that need none. Package internal/wire is one physical connection: it dials and checks, passes
 // statements on, notes what they leave behind (internal/sqltext), classifies errors, cleans, switches
 // and closes. This package is what applications see: it knows tenants' records, servers and
-// replicas, asks lenders, and reports figures. It imports the other two, and wire imports sched;
+// read replicas, asks lenders, and reports figures. It imports the other two, and wire imports sched;
 // none imports what is above it.
 //
 // Rules that all of this keeps: a slot is counted before the dial begins and until the server has

@@ -16,7 +16,7 @@ import (
 )
 
 // handle is the database of one tenant, at the place that the record of that
-// version names, or a replica of it. Guarded by Pool.mu.
+// version names, or a read replica of it. Guarded by Pool.mu.
 type handle struct {
 	tenant    tenancy.ID
 	placement tenancy.Placement

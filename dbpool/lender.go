@@ -59,8 +59,9 @@ type BorrowRequest struct {
 	// Total is how many connections all instances share. Instances that differ
 	// in it are lent no more than each of them says.
 	Total int
-	// Keep is how many the instance holds and does not give up at once. It is
-	// never more than was granted, and zero when the loan has ended.
+	// Keep is how many the instance may hold until it is answered: all that it holds
+	// now, and of its loan those that it wants. It is never more than was granted, except for
+	// connections that are still in use when the loan has ended.
 	Keep int
 	// Want is how many it would like to hold, those in use among them. It may be
 	// less than Keep: then the rest is idle, and others may have it.

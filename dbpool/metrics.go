@@ -60,7 +60,7 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	all := make([]metric.Int64Observable, len(observed))
 	var instruments []metric.Observable
 	for i, o := range observed {
-		if o.gauge { // one that may fall, and adds up over replicas
+		if o.gauge { // one that may fall, and adds up over instances
 			all[i], e = m.Int64ObservableUpDownCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))
 		} else {
 			all[i], e = m.Int64ObservableCounter(o.name, metric.WithUnit(o.unit), metric.WithDescription(o.about))
@@ -75,7 +75,7 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		metric.WithDescription("Whether a server is taken to be down: 1, or 0."))
 	keep(e)
 	lag, e := m.Float64ObservableGauge("tenancy.dbpool.replica.lag", metric.WithUnit("s"),
-		metric.WithDescription("How far a replica is behind at the most."))
+		metric.WithDescription("How far a read replica is behind at the most."))
 	keep(e)
 	byTenant, e := m.Int64ObservableUpDownCounter("tenancy.dbpool.tenant.connections", metric.WithUnit("{connection}"),
 		metric.WithDescription("Connections of one of the busiest tenants, in use or idle."))

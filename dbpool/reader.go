@@ -22,7 +22,7 @@ const (
 	mostSamples = 4096
 )
 
-// progress is how far a replica is.
+// progress is how far a read replica is.
 type progress struct {
 	engine driver.Replication
 	at     driver.Position
@@ -38,7 +38,7 @@ func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 	return context.WithValue(ctx, positionKey{}, p)
 }
 
-// Reader returns the database of the context's tenant for reading: on a replica
+// Reader returns the database of the context's tenant for reading: on a read replica
 // of its server that is at most [Options.MaxLag] behind and has what [ReadAfter]
 // asks for, or else what [Pool.DB] returns. Ask again for each piece of work: a
 // handle that is kept uses its replica however far that falls behind.
@@ -168,7 +168,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 // committed before is included. An engine that cannot tell is an error that
 // wraps [tenancy.ErrInvalid].
 func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
-	const op = "driver.Position"
+	const op = "dbpool.Position"
 	t, err := tenancy.Require(ctx)
 	if err != nil {
 		return "", tenancy.Wrap(op, "", err)

@@ -37,7 +37,7 @@ type server struct {
 	engine   *wire.Engine // guarded by Pool.mu
 	replicas []*server
 	self     *connector               // reaches the server itself, if it follows another or is followed
-	progress atomic.Pointer[progress] // of a replica
+	progress atomic.Pointer[progress] // of a read replica
 }
 
 // addServers makes the servers of [New]: those with a budget of their own first,
@@ -168,11 +168,13 @@ func (p *Pool) SetServer(name string, e driver.Engine) error {
 	default:
 		before := s.engine
 		s.engine = wire.NewEngine(e)
-		s.progress.Store(nil)
 		if s.self != nil {
-			if err = p.follows(s); err != nil {
-				s.engine = before
-			}
+			err = p.follows(s)
+		}
+		if err != nil {
+			s.engine = before
+		} else {
+			s.progress.Store(nil)
 		}
 	}
 	var lead []*handle

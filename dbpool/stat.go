@@ -14,7 +14,7 @@ import (
 type Stat struct {
 	// Budget is the most there may be; Conns how many there are, in use, idle,
 	// being dialled and being closed.
-	// Borrowed is how many there may be beyond the budget, of those that replicas
+	// Borrowed is how many there may be beyond the budget, of those that instances
 	// share. When that falls, there may be more for a moment, until they are
 	// given back.
 	Budget   int `json:"budget"`
@@ -45,7 +45,7 @@ type Stat struct {
 	// Breaker is "closed" while the server answers, "open" while it is taken to
 	// be down, and "half-open" while one dial is tried.
 	Breaker string `json:"breaker"`
-	// Lag is how far a replica is behind at the most; 0 if that is not known.
+	// Lag is how far a read replica is behind at the most; 0 if that is not known.
 	Lag time.Duration `json:"lag_ns"`
 }
 

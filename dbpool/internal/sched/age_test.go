@@ -201,3 +201,48 @@ func TestIdleTime(t *testing.T) {
 		})
 	}
 }
+
+// Connections of a lane that break one after another, while they are used, renew it once: those of the
+// generation before say nothing of the next.
+func TestDistrustRenewsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, 1, testOptions(4))
+		var conns []*Conn
+		take := func() {
+			conns = nil
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			for range 4 {
+				wg.Go(func() {
+					time.Sleep(time.Millisecond)
+					c, err := h.acquire(t.Context(), h.lanes[0])
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					conns = append(conns, c)
+				})
+			}
+			wg.Wait()
+		}
+		take()
+		for _, c := range conns {
+			h.release(c, true)
+		}
+		take() // each is used for the second time
+		for i, c := range conns {
+			c.Distrust()
+			h.mu.Lock()
+			if got, want := h.lanes[0].generation, uint64(min(i, 1)); got != want {
+				t.Errorf("after %d connections that broke: got generation %d, want %d", i+1, got, want)
+			}
+			h.mu.Unlock()
+			h.release(c, false)
+		}
+		h.settled(t)
+		h.Close()
+	})
+}

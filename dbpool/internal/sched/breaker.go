@@ -79,7 +79,8 @@ func (b *breaker) failing(now time.Time) bool {
 
 // The methods below are of a server's breaker. It takes different tenants to show
 // that the server is at fault. A tenant that fails again says nothing new: it
-// neither trips the breaker nor lengthens the pause, and others probe before it.
+// neither trips the breaker nor lengthens the pause, and others probe before it. The pool's own
+// lane, which asks how far the server is, is no tenant: each of its failures counts.
 
 // probeAt returns when a tenant may probe the server; again is whether its last try
 // failed.

@@ -68,19 +68,19 @@ const distrustTime = 10 * time.Second
 
 // Distrust notes that the connection was no good, though it looked so when it was acquired.
 // After two such connections of a lane that had been idle, all its idle connections end: the
-// next is new.
+// next is new. One of an older generation says nothing of those since.
 func (c *Conn) Distrust() {
-	if c.uses <= 1 {
+	l, b := c.lane, c.lane.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.uses <= 1 || c.generation != l.generation {
 		return
 	}
-	l, b, now := c.lane, c.lane.budget, time.Now()
-	b.mu.Lock()
-	again := !l.distrusted.IsZero() && now.Sub(l.distrusted) < distrustTime
-	l.distrusted = now
-	b.mu.Unlock()
-	if again {
-		l.Renew()
+	now := time.Now()
+	if !l.distrusted.IsZero() && now.Sub(l.distrusted) < distrustTime {
+		l.renew()
 	}
+	l.distrusted = now
 }
 
 // Outdated notes that what the connection keeps of earlier statements is out of date: the lane
@@ -88,9 +88,8 @@ func (c *Conn) Distrust() {
 func (c *Conn) Outdated() {
 	l, b := c.lane, c.lane.budget
 	b.mu.Lock()
-	current := c.generation == l.generation
-	b.mu.Unlock()
-	if current {
-		l.Renew()
+	defer b.mu.Unlock()
+	if c.generation == l.generation {
+		l.renew()
 	}
 }

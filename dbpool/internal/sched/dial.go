@@ -68,12 +68,12 @@ func (b *Budget) perform(d plan) {
 	if err != nil {
 		fault = l.db.Fault(err, b.faultMatters(l))
 	}
+	b.mu.Lock()
 	now := time.Now()
 	c.endsAt = b.opts.endOfLife(now)
 	if switched {
 		c.endsAt = d.victim.endsAt
 	}
-	b.mu.Lock()
 	l.dialing = false
 	l.server.dialing--
 	b.dialing--

@@ -6,7 +6,7 @@ import (
 )
 
 // victim returns the idle connection to give up for a lane, of another lane than
-// that, or nil. Connections that a tenant keeps in reserve go last.
+// that, or nil: the one that is likely to be used again last, which package nextuse learns from visits. Connections that a tenant keeps in reserve go last.
 func (b *Budget) victim(l *Lane, now time.Time) *Conn {
 	if c := b.leastWorth(b.candidates(l, false), now); c != nil {
 		return c

@@ -62,10 +62,10 @@ func (b *Budget) findHelper(o *orphan, listed bool) (via helper, ok bool) {
 	}
 }
 
-// idleHelper takes the connection to the orphan's server that became idle last. The
-// caller has the lock.
+// idleHelper takes an idle connection to the orphan's server, any of them. The caller has the
+// lock.
 func (b *Budget) idleHelper(o *orphan) (via helper, ok bool) {
-	for _, c := range slices.Backward(b.idle) {
+	for _, c := range slices.Backward(b.idle) { // most of those at the end came lately
 		if c.lane.killer == o.lane.killer {
 			b.removeIdle(c)
 			b.take(c)

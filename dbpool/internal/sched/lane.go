@@ -86,24 +86,28 @@ func (l *Lane) unlinkIdle(c *Conn) {
 // after their current use.
 func (l *Lane) Leave() {
 	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
 	l.moved = true
 	l.budget.failAll(l, ErrMoved)
-	l.budget.mu.Unlock()
-	l.Renew()
+	l.renew()
 }
 
 // Renew begins a new generation: connections of the one before are closed, those in use
 // after their current use. Waiters stay.
 func (l *Lane) Renew() {
-	b := l.budget
-	b.mu.Lock()
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
+	l.renew()
+}
+
+// renew is Renew. The caller has the lock.
+func (l *Lane) renew() {
 	l.generation++
-	gone := append([]*Conn(nil), l.idle...)
-	for _, c := range gone {
-		b.removeIdle(c)
-		b.discard(c, nil)
+	for len(l.idle) > 0 {
+		c := l.idle[len(l.idle)-1]
+		l.budget.removeIdle(c)
+		l.budget.discard(c, nil)
 	}
-	b.mu.Unlock()
 }
 
 // Resize sets how many connections the tenant may have from now on. It closes idle

@@ -31,7 +31,7 @@ type loan struct {
 type BorrowRequest struct {
 	Server string // the budget's name
 	Total  int    // how many all instances share
-	Keep   int    // how many it has and does not give up at once
+	Keep   int    // how many it may have until the answer: no fewer than it has
 	Want   int    // how many it would like to have
 }
 

@@ -8,8 +8,8 @@ const turn = 4
 
 // release takes a connection back, and hands it to the waiter who is next.
 func (b *Budget) release(c *Conn, reusable bool) {
-	now := time.Now()
 	b.mu.Lock()
+	now := time.Now() // no waiter came later
 	if reusable && b.orphans.wait.head != nil && b.orphans.hand(helper{wire: c.Wire, conn: c}, c.lane.killer) {
 		b.mu.Unlock()
 		return

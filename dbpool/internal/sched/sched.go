@@ -9,11 +9,12 @@
 // connection of its lane, or waits there, and is served by whichever comes first:
 //
 //   - A connection that comes back (release.go) goes to the first waiter of its own lane,
-//     requests before work of low priority. There are three exceptions. A session that must be
+//     requests before work of low priority. There are four exceptions. A session that must be
 //     killed over another connection gets it before (orphan.go, helper.go). A connection that is
 //     too old, of an old generation, or one too many is closed. And when the tenant has handed it
 //     on for the time of a few dials while others want its slot, its turn is over: the
-//     connection becomes idle, and has to give up its slot if a dial wants that.
+//     connection becomes idle, and has to give up its slot if a dial wants that. Work of low priority
+//     has no turn while requests of others want the slot, and takes turns with work like it.
 //   - A dial goes to a lane in the ring (ring.go). There stand the lanes that want one more
 //     connection: those that have waiters and no connection, and those whose waiters are many
 //     or wait for some milliseconds already. Next is the lane with most waiters, because one
@@ -24,6 +25,9 @@
 //     all the connections it may have, or has a database that failed just now (breaker.go). It is
 //     passed by while its server is taken to be down, or while only its own connections could
 //     make room.
+//     Not everything that makes a lane want a dial puts it there at once: not a connection that is closed, a
+//     larger maximum, or time that passes. A timer looks at all lanes with waiters every five milliseconds
+//     while there are any (Budget.tick).
 //   - The dial takes a free slot. Without one it takes the slot of the idle connection that
 //     is least worth keeping (evict.go): never one that is in use, and last those that a tenant
 //     keeps in reserve. Where the database can, that connection is switched to the other tenant
