@@ -276,3 +276,52 @@ func TestRunsLeaveOneEntry(t *testing.T) {
 		}
 	}
 }
+
+// A server that does not exist is a mistake in the request, and nothing is begun for it: a client that is told to come back comes back.
+func TestTenantsOnNoServer(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	a := cl.do(t, "POST", "tenants", `{"slug":"lost","server":"nowhere"}`)
+	if a.code != 422 || !strings.Contains(a.body, `"/server"`) {
+		t.Errorf("got %d %s, want 422 about the server", a.code, a.body)
+	}
+	if a := cl.do(t, "GET", "audit?action=tenant.create&result=done&text=lost", ""); strings.Contains(a.body, `"tenant.create"`) {
+		t.Errorf("got %s, want no record made", a.body)
+	}
+}
+
+// However many views others share, with everybody or with those of another scope, an operator finds their own and those of their scope.
+func TestSharedViewsHideNone(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	wide, scoped := c.as(t, auth.RoleViewer, tenancy.AllTenants()), c.as(t, auth.RoleViewer, tenancy.ByTags("eu"))
+	other := c.as(t, auth.RoleViewer, tenancy.ByTags("eu"))
+	for cl, body := range map[*client]string{scoped: `{"name":"~ mine"}`, other: `{"name":"~ shared","shared":true}`, wide: `{"name":"! of all","shared":true}`} {
+		if a := cl.do(t, "POST", "views", body); a.code != 201 {
+			t.Fatalf("got %d %s", a.code, a.body)
+		}
+	}
+	copies := func(name string, n int) {
+		for i := range n {
+			_, err := c.db.ExecContext(t.Context(), `INSERT INTO tenancy_admin_views (id, operator_id, name, page, filter, column_list, sort, shared, scope, version, updated_at)
+				SELECT ?, operator_id, name, page, filter, column_list, sort, shared, scope, version, updated_at FROM tenancy_admin_views WHERE name = ? LIMIT 1`, fmt.Sprintf("%s-%d", strings.Trim(name, "! "), i), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	copies("! of all", 1100)
+	for _, name := range []string{"~ mine", "~ shared"} {
+		if a := scoped.do(t, "GET", "views", ""); !strings.Contains(a.body, name) || strings.Contains(a.body, "! of all") {
+			t.Errorf("got %.300s…, want %q and none of all", a.body, name)
+		}
+	}
+	if a := other.do(t, "POST", "views", `{"name":"! many","shared":true}`); a.code != 201 {
+		t.Fatalf("got %d %s", a.code, a.body)
+	}
+	copies("! many", 1100)
+	if a := scoped.do(t, "GET", "views", ""); !strings.Contains(a.body, "~ mine") {
+		t.Error("one's own view is not there behind those of others")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -143,6 +144,9 @@ func (a *Admin) createTenant(c *call) error {
 	t.Placement.Server = in.Server
 	if err := validateFields(t); err != nil {
 		return err
+	}
+	if p := a.opts.Pool; p != nil && in.Server != "" && !slices.Contains(p.Servers(), in.Server) { // not one that is down, which is worth another try
+		return invalidField("server", "There is no such server.")
 	}
 	made, err := a.opts.Create(c.ctx(), t)
 	if err != nil {

@@ -117,17 +117,24 @@ func (in *viewInput) check(c *call) error {
 	return err
 }
 
-// viewOf returns the view as the operator may see it, or false. One that somebody with a wider scope has shared may name tenants that are
-// not this operator's business.
+// seenBy reports whether the operator may see the view. One that somebody with a wider scope has shared may name tenants that are not this
+// operator's business.
+func (r *viewRow) seenBy(c *call) (bool, error) {
+	if r.Operator == c.id.Operator.ID {
+		return true, nil
+	}
+	var scope tenancy.Scope
+	err := json.Unmarshal([]byte(r.Scope), &scope)
+	return r.Shared != 0 && auth.Covers(c.id.Scope, scope), err
+}
+
+// viewOf returns the view as the operator may see it, or false.
 func (a *Admin) viewOf(c *call, r *viewRow, owners map[string]operatorRef) (view, bool, error) {
 	out := view{ID: r.ID, Name: r.Name, Page: r.Page, Filter: r.Filter, Sort: r.Sort, Columns: []string{}, Shared: r.Shared != 0, Mine: r.Operator == c.id.Operator.ID,
 		Version: r.Version, UpdatedAt: time.UnixMicro(r.UpdatedAt).UTC()}
-	var scope tenancy.Scope
-	if err := errors.Join(json.Unmarshal([]byte(r.Scope), &scope), json.Unmarshal([]byte(r.Columns), &out.Columns)); err != nil {
+	seen, err := r.seenBy(c)
+	if err := errors.Join(err, json.Unmarshal([]byte(r.Columns), &out.Columns)); err != nil || !seen {
 		return view{}, false, err
-	}
-	if !out.Mine && (!out.Shared || !auth.Covers(c.id.Scope, scope)) {
-		return view{}, false, nil
 	}
 	owner, known := owners[r.Operator]
 	if !known {
@@ -143,21 +150,44 @@ func (a *Admin) viewOf(c *call, r *viewRow, owners map[string]operatorRef) (view
 	return out, true, nil
 }
 
+// maxViewsShown is how many views of others a list has.
+const maxViewsShown = 1000
+
+// listViews answers with the operator's own views and those that others share with them. Views that the operator may not see take no place
+// of those that they may.
 func (a *Admin) listViews(c *call) error {
-	var rows []viewRow
-	err := a.db.SelectContext(c.ctx(), &rows, a.dialect.Rebind(`SELECT `+viewColumns+` FROM tenancy_admin_views WHERE operator_id = ? OR shared = 1 ORDER BY name, id LIMIT 1000`), c.id.Operator.ID)
+	out, owners, others := []view{}, map[string]operatorRef{}, 0
+	rows, err := a.db.QueryxContext(c.ctx(), a.dialect.Rebind(`SELECT `+viewColumns+` FROM tenancy_admin_views WHERE operator_id = ? OR shared = 1 ORDER BY name, id`), c.id.Operator.ID)
 	if err != nil {
 		return unavailable(err)
 	}
-	out, owners := []view{}, map[string]operatorRef{}
-	for i := range rows {
-		v, ok, err := a.viewOf(c, &rows[i], owners)
+	defer func() { _ = rows.Close() }()
+	var found []viewRow
+	for rows.Next() {
+		var row viewRow
+		if err := rows.StructScan(&row); err != nil {
+			return unavailable(err)
+		}
+		mine := row.Operator == c.id.Operator.ID
+		if seen, err := row.seenBy(c); err != nil {
+			return err
+		} else if !seen || !mine && others == maxViewsShown {
+			continue
+		}
+		if !mine {
+			others++
+		}
+		found = append(found, row)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return unavailable(err)
+	}
+	for i := range found { // a connection of its own asks for the owners
+		v, _, err := a.viewOf(c, &found[i], owners)
 		if err != nil {
 			return err
 		}
-		if ok {
-			out = append(out, v)
-		}
+		out = append(out, v)
 	}
 	return c.reply(http.StatusOK, map[string]any{"views": out})
 }
