@@ -1,6 +1,6 @@
 // The small parts that all pages are made of.
 import type { ComponentChildren, InputHTMLAttributes } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "./api";
 import { ago, figure, time } from "./format";
 import { useLater } from "./load";
@@ -230,7 +230,7 @@ export const split = (text: string): string[] => text.split(/[\s,]+/).filter(Boo
 /** Dialog is open while it is in the document. Escape closes it. */
 export function Dialog({ title, close, children, cls }: { title: string; close(): void; children: ComponentChildren; cls?: string }) {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // a key that is pressed as soon as the dialog is seen is the dialog's
     const d = ref.current!;
     const before = document.activeElement as HTMLElement | null;
     d.showModal();
@@ -240,7 +240,7 @@ export function Dialog({ title, close, children, cls }: { title: string; close()
     };
   }, []);
   return (
-    <dialog ref={ref} class={cls} aria-label={title} onCancel={(e) => { e.preventDefault(); close(); }}>
+    <dialog ref={ref} class={cls} aria-label={title} onCancel={(e) => { e.preventDefault(); close(); }} onClose={() => { if (ref.current) close(); /* browsers do not always ask */ }}>
       {children}
     </dialog>
   );

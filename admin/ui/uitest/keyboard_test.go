@@ -144,7 +144,7 @@ func TestKeyboard(t *testing.T) {
 	p.key(kb.Enter)
 	evaluate[any](p, `document.activeElement.blur(); 0`)
 	p.key("?")
-	p.until("the keys are shown", `document.querySelector("dialog .keys")`)
+	p.until("the keys are shown", `document.querySelector("dialog:modal .keys")`)
 	p.key(kb.Escape)
 	p.until("the dialog is closed", `!document.querySelector("dialog")`)
 	p.find("Sign out")
