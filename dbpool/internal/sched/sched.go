@@ -20,8 +20,8 @@
 //     or wait for some milliseconds already. Next is the lane with most waiters, because one
 //     dial serves them all (a lane that has a connection counts as one with a single waiter); but
 //     the lane that has stood there longest goes first when that is twice as long as
-//     taking turns would have cost it, however young its first waiter is. Work of low priority has a ring of its own, whose turn
-//     comes when nobody in the other can be served. A lane does not stand there while it dials, has
+//     taking turns would have cost it, however young its first waiter is. Work of low priority has
+//     a ring of its own, whose turn comes when nobody in the other can be served. A lane does not stand there while it dials, has
 //     all the connections it may have, or has a database that failed just now (breaker.go). It is
 //     passed by while its server is taken to be down, or while only its own connections could
 //     make room.
