@@ -86,8 +86,8 @@ typecheck: ## tsc over the console's sources, where there is Node
 		cd $(TYPECHECK) && npm install --no-save --no-audit --no-fund --silent typescript@5.9.3 preact@11.2.0 @preact/signals@2.11.4 @preact/signals-core@1.14.5 && \
 		node_modules/.bin/tsc -p .
 
-test-ui: ## the console's page in Chromium, with axe; its screenshots are in admin/ui/screenshots
-	cd admin/ui/uitest && $(GO) test -count=1 -timeout 60m -v ./...
+test-ui: ## the console's page in Chromium, with axe, each state in both themes at three widths; its screenshots are in admin/ui/screenshots
+	cd admin/ui/uitest && TENANCY_SOAK=1 $(GO) test -count=1 -timeout 60m -v ./...
 
 bench-ui: ## what the console's page costs in a browser: first load, a large table, memory, an idle tab
 	cd admin/ui/uitest && $(GO) test -count=1 -tags bench -run TestMeasure -v .
