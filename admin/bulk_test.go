@@ -9,6 +9,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -60,7 +61,7 @@ func TestBulk(t *testing.T) {
 			t.Errorf("somebody else's plan: got %d %s, want unknown", a.code, a.body)
 		}
 		a := cl.do(t, "POST", "actions/bulk-suspend", start)
-		if a.code != 202 || a.header.Get("Location") != api+"runs/"+p.Plan {
+		if a.code != 202 || a.header.Get("Location") != "../runs/"+p.Plan {
 			t.Fatalf("start: got %d %s, want 202", a.code, a.body)
 		}
 		var run struct{ State string }
@@ -130,5 +131,54 @@ func TestBulkNeedsRightsAtTheStart(t *testing.T) {
 	}
 	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.code != 403 {
 		t.Errorf("as a viewer: got %d %s, want 403", a.code, a.body)
+	}
+}
+
+// Keys of many tenants are revoked with fresh credentials, as those of one: few tenants in a run are no way around.
+func TestRevokingKeysWantsFreshCredentials(t *testing.T) {
+	t.Parallel()
+	var opts *admin.Options
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { opts = o })
+	var err error
+	if opts.Runs, err = runs.New(c.db, c.cat, &runs.Options{Tasks: map[string]tenancy.Task{"revoke-keys": opts.Keys.RevokeTask()}}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin, err = admin.New(c.db, c.cat, opts); err != nil {
+		t.Fatal(err)
+	}
+	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+	if a := cl.do(t, "POST", "tenants/t-aaa/keys", `{"name":"k"}`); a.code != 201 {
+		t.Fatalf("got %d %s", a.code, a.body)
+	}
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		planned
+		StepUp bool `json:"step_up"`
+	}
+	a := cl.do(t, "POST", "actions/bulk-revoke-keys", `{"dry_run":true,"ids":["t-aaa"],"params":{"all":"yes"}}`)
+	if a.into(t, &p); p.Eligible != 1 || !p.StepUp {
+		t.Fatalf("got %s, want a plan for one that asks for a step-up", a.body)
+	}
+	start := `{"plan":"` + p.Plan + `","confirm":"` + p.Confirm + `"}`
+	if a := cl.do(t, "POST", "actions/bulk-revoke-keys", start); a.problem() != "step-up" {
+		t.Errorf("got %d %s, want a step-up", a.code, a.body)
+	}
+	cl.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`)
+	if a := cl.do(t, "POST", "actions/bulk-revoke-keys", start); a.code != 202 {
+		t.Errorf("got %d %s, want it started", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "runs/"+p.Plan+"/pause", ""); a.code != 200 {
+		t.Fatalf("pause: got %d %s", a.code, a.body)
+	}
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	if a := cl.do(t, "POST", "runs/"+p.Plan+"/resume", ""); a.problem() != "step-up" {
+		t.Errorf("resume: got %d %s, want a step-up", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "runs/"+p.Plan+"/cancel", ""); a.code != 200 {
+		t.Errorf("cancel, which does no more: got %d %s", a.code, a.body)
 	}
 }

@@ -60,6 +60,12 @@ func (c *call) noContent() error {
 	return nil
 }
 
+// setLocation says where below base the thing is that was made. It is relative to the request's own address, so it is right below whatever prefix
+// the application or a proxy has taken off.
+func (c *call) setLocation(path string) {
+	c.w.Header().Set("Location", strings.Repeat("../", strings.Count(c.row.pattern, "/"))+path)
+}
+
 // versionTag returns the ETag of a record with that version.
 func versionTag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
 

@@ -1,7 +1,10 @@
 package admin_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -312,5 +315,49 @@ func TestInvitation(t *testing.T) {
 	}
 	if a := c.client().do(t, "POST", "auth/accept", `{"token":"`+made.Token+`","password":"`+password+`"}`); a.code != 401 {
 		t.Errorf("the token again: got %d %s, want 401", a.code, a.body)
+	}
+}
+
+// Below a prefix that the application takes off, the API is as it is elsewhere, and says where things are that can be asked for there.
+func TestBelowAPrefix(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	below := http.StripPrefix("/console", c.Handler())
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		below.ServeHTTP(w, cl.request(t, method, path, body))
+		return w
+	}
+	var p planned
+	if err := json.Unmarshal(send("POST", "/console/api/tenancy/actions/bulk-suspend", `{"dry_run":true,"ids":["t-aaa"]}`).Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{
+		"/console/api/tenancy/views":                     `{"name":"x"}`,
+		"/console/api/tenancy/actions/bulk-suspend":      `{"plan":"` + p.Plan + `","confirm":"` + p.Confirm + `"}`,
+		"/console/api/tenancy/tenants":                   `{"slug":"new"}`,
+		"/console/api/tenancy/schedules/monthly/trigger": "",
+	} {
+		made := send("POST", path, body)
+		at, err := url.Parse(path)
+		if err == nil {
+			at, err = at.Parse(made.Header().Get("Location"))
+		}
+		if err != nil || made.Code >= 300 || made.Header().Get("Location") == "" {
+			t.Errorf("%s: got %d %s, %v", path, made.Code, made.Body, err)
+			continue
+		}
+		if strings.Contains(path, "/views") {
+			continue // a view is in the list alone
+		}
+		if w := send("GET", at.Path, ""); w.Code != 200 {
+			t.Errorf("%s: it is said to be at %s: got %d %s", path, at, w.Code, w.Body)
+		}
+	}
+	for _, path := range []string{"/console//api/tenancy/me", "/console/api/tenancy/me/", "/console/api/tenancy/../tenancy/me", "/console/api%2ftenancy/me", "/api/tenancy/me", "/consoleapi/tenancy/me"} {
+		if w := send("GET", path, ""); w.Code != 404 {
+			t.Errorf("%s: got %d %s, want 404", path, w.Code, w.Body)
+		}
 	}
 }

@@ -24,7 +24,7 @@ func (a *Admin) runRoutes() []route {
 	}
 	for verb, control := range runVerbs {
 		rows = append(rows, route{method: "POST", pattern: "runs/{run}/" + verb, permission: auth.RunsControl, reach: within, idempotent: true,
-			action: "run." + verb, part: partRuns, handle: func(c *call) error { return a.controlRun(c, control) }})
+			action: "run." + verb, part: partRuns, handle: func(c *call) error { return a.controlRun(c, verb == "resume" || verb == "retry", control) }})
 	}
 	for _, b := range bulkVerbs {
 		rows = append(rows, route{method: "POST", pattern: "actions/bulk-" + b.verb, permission: b.permission, reach: within, body: true, idempotent: true,
@@ -38,22 +38,23 @@ type bulkVerb struct {
 	verb, task string
 	permission auth.Permission
 	allScope   bool // in the scope of all tenants only
+	stepUp     bool // with fresh credentials, however few the tenants: the same for one tenant asks for them
 }
 
 // bulkVerbs are the actions, with the tasks of the runner that do them.
 var bulkVerbs = []bulkVerb{
-	{"migrate", "migrate", auth.TenantsMigrate, false},
-	{"seed", "seed", auth.TenantsMigrate, false},
-	{"activate", "activate", auth.TenantsStatus, false},
-	{"suspend", "suspend", auth.TenantsStatus, false},
-	{"block", "block", auth.TenantsStatus, false},
-	{"deactivate", "deactivate", auth.TenantsStatus, false},
-	{"archive", "archive", auth.TenantsArchive, false},
-	{"tag", "tag", auth.TenantsTag, true},
-	{"limits", "limit", auth.TenantsLimits, false},
-	{"revoke-keys", "revoke-keys", auth.TenantsKeys, false},
-	{"maintenance", "maintenance-on", auth.TenantsMaintenance, false},
-	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false},
+	{"migrate", "migrate", auth.TenantsMigrate, false, false},
+	{"seed", "seed", auth.TenantsMigrate, false, false},
+	{"activate", "activate", auth.TenantsStatus, false, false},
+	{"suspend", "suspend", auth.TenantsStatus, false, false},
+	{"block", "block", auth.TenantsStatus, false, false},
+	{"deactivate", "deactivate", auth.TenantsStatus, false, false},
+	{"archive", "archive", auth.TenantsArchive, false, false},
+	{"tag", "tag", auth.TenantsTag, true, false},
+	{"limits", "limit", auth.TenantsLimits, false, false},
+	{"revoke-keys", "revoke-keys", auth.TenantsKeys, false, true},
+	{"maintenance", "maintenance-on", auth.TenantsMaintenance, false, false},
+	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false, false},
 }
 
 // runVerbs are what operators do to runs.
@@ -210,16 +211,26 @@ func (a *Admin) runTenants(c *call) error {
 	return c.reply(http.StatusOK, map[string]any{"tenants": showResults(found), "next": next})
 }
 
-// mayTask reports whether the operator may do what a run does. Tasks of the application's own need the permission for bulk actions.
-func mayTask(id *auth.Identity, task string) error {
-	needed, allScope := auth.BulkStart, false
+// verbOf returns the action whose task that is. Tasks of the application's own need the permission for bulk actions.
+func verbOf(task string) bulkVerb {
 	if i := slices.IndexFunc(bulkVerbs, func(b bulkVerb) bool { return b.task == task }); i >= 0 {
-		needed, allScope = bulkVerbs[i].permission, bulkVerbs[i].allScope
+		return bulkVerbs[i]
 	}
-	if !id.Permissions.Has(needed) || !id.Permissions.Has(auth.BulkStart) || allScope && !id.Scope.IsAll() {
+	return bulkVerb{task, task, auth.BulkStart, false, false}
+}
+
+// mayTask reports whether the operator may do what a run does.
+func mayTask(id *auth.Identity, task string) error {
+	b := verbOf(task)
+	if !id.Permissions.Has(b.permission) || !id.Permissions.Has(auth.BulkStart) || b.allScope && !id.Scope.IsAll() {
 		return fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, task)
 	}
 	return nil
+}
+
+// needsStepUp reports whether an action for so many tenants asks for fresh credentials.
+func (a *Admin) needsStepUp(c *call, b bulkVerb, eligible int) bool {
+	return b.stepUp || eligible > a.threshold(c)
 }
 
 // recordedRun does something to a run, with one entry: that of the runner, in the transaction of the change, if it writes some.
@@ -230,7 +241,8 @@ func (a *Admin) recordedRun(c *call, id string, do func() error) error {
 	return a.recorded(c, id, do)
 }
 
-func (a *Admin) controlRun(c *call, control func(*runs.Runner, *call, string) (*runs.Run, error)) error {
+// controlRun does something to a run. goesOn says that more tenants are worked on after it.
+func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *call, string) (*runs.Run, error)) error {
 	id := c.r.PathValue("run")
 	r, err := a.runner(c).Get(c.ctx(), id)
 	if err != nil {
@@ -238,6 +250,9 @@ func (a *Admin) controlRun(c *call, control func(*runs.Runner, *call, string) (*
 	}
 	if err := mayTask(c.id, r.Task); err != nil {
 		return err
+	}
+	if b := verbOf(r.Task); goesOn && b.stepUp && !c.id.FreshFor(b.permission) {
+		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, r.Task))
 	}
 	err = a.recordedRun(c, id, func() error {
 		r, err = control(a.runner(c), c, id)
@@ -314,7 +329,7 @@ func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 	}
 	return c.reply(http.StatusOK, planShown{
 		Plan: p.ID, Confirm: confirmation(b, p.Eligible), Eligible: p.Eligible, Skipped: p.Skipped, Sample: showResults(p.Sample), LeftOut: showResults(p.LeftOut),
-		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: p.Eligible > a.threshold(c),
+		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: a.needsStepUp(c, b, p.Eligible),
 	})
 }
 
@@ -346,7 +361,7 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
 			Text: "Repeat the action and the number of tenants of the plan."})
 	}
-	if eligible > a.threshold(c) && !c.id.FreshFor(b.permission) {
+	if a.needsStepUp(c, b, eligible) && !c.id.FreshFor(b.permission) {
 		return problem.New(problem.StepUp, fmt.Errorf("%w: %d tenants", tenancy.ErrForbidden, eligible))
 	}
 	err = a.recordedRun(c, id, func() error {
@@ -356,6 +371,6 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 	if err != nil {
 		return conflict(err)
 	}
-	c.w.Header().Set("Location", base+"runs/"+id)
+	c.setLocation("runs/" + id)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))
 }

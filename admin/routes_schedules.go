@@ -49,6 +49,6 @@ func (a *Admin) triggerSchedule(c *call) error {
 	if err != nil {
 		return conflict(err)
 	}
-	c.w.Header().Set("Location", base+"runs/"+run.ID)
+	c.setLocation("runs/" + run.ID)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), run))
 }

@@ -129,6 +129,6 @@ func (a *Admin) runForTenant(c *call, task string) error {
 	if err = a.recordedRun(c, p.ID, func() error { r, err = runner.Start(c.ctx(), p.ID); return err }); err != nil {
 		return conflict(err)
 	}
-	c.w.Header().Set("Location", base+"runs/"+p.ID)
+	c.setLocation("runs/" + p.ID)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))
 }

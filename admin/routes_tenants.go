@@ -152,7 +152,7 @@ func (a *Admin) createTenant(c *call) error {
 	if err != nil {
 		return validation(err)
 	}
-	c.w.Header().Set("Location", base+"tenants/"+string(made.ID))
+	c.setLocation("tenants/" + string(made.ID))
 	return c.replyTenant(http.StatusCreated, made)
 }
 

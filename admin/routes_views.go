@@ -256,7 +256,7 @@ func (a *Admin) createView(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.w.Header().Set("Location", base+"views/"+id)
+	c.setLocation("views/" + id)
 	c.setVersion(v.Version)
 	return c.reply(http.StatusCreated, v)
 }

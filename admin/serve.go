@@ -74,7 +74,7 @@ func (a *Admin) front(r *http.Request) error {
 	if err := a.origin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", tenancy.ErrForbidden, err)
 	}
-	if r.URL.RawPath != "" || strings.Contains(r.URL.Path, "//") || slices.ContainsFunc(strings.Split(r.URL.Path, "/"), func(s string) bool { return s == "." || s == ".." }) {
+	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") || strings.Contains(r.URL.Path, "//") || slices.ContainsFunc(strings.Split(r.URL.Path, "/"), func(s string) bool { return s == "." || s == ".." }) {
 		return fmt.Errorf("%w: a path that is not in its plain form", tenancy.ErrNotFound)
 	}
 	return nil

@@ -96,9 +96,14 @@ func (r *tokenRow) token() (*Token, error) {
 	return t, nil
 }
 
+// isTokenID reports whether a text may be the ID of a token. Databases answer others with errors.
+func isTokenID(s string) bool {
+	return len(s) <= 16 && !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+}
+
 func (a *Auth) tokenRow(ctx context.Context, on sqlx.QueryerContext, id string) (*tokenRow, error) {
 	var row tokenRow
-	if len(id) > 16 || strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	if !isTokenID(id) {
 		return nil, fmt.Errorf("%w: token %.80q", tenancy.ErrNotFound, id)
 	}
 	if err := a.store.get(ctx, on, &row, `SELECT `+tokenColumns+` FROM tenancy_auth_tokens WHERE id = ?`, id); err != nil {
@@ -119,9 +124,12 @@ func (a *Auth) Token(ctx context.Context, id string) (*Token, error) {
 }
 
 // Tokens returns a page of tokens that are valid, in ascending order of ID: at most limit of those after that ID, of that operator or, if
-// it is empty, of all.
+// it is empty, of all. What can be no ID is an error that wraps [tenancy.ErrInvalid].
 func (a *Auth) Tokens(ctx context.Context, operator, after string, limit int) ([]*Token, error) {
 	const op = "auth.Auth.Tokens"
+	if operator != "" && !isID(operator) || !isTokenID(after) {
+		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: tokens of %.80q after %.80q", tenancy.ErrInvalid, operator, after))
+	}
 	query, args := `SELECT `+tokenColumns+` FROM tenancy_auth_tokens WHERE expires_at > ? AND id > ?`, []any{micro(now()), after}
 	if operator != "" {
 		query, args = query+` AND operator_id = ?`, append(args, operator)
