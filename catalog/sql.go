@@ -137,8 +137,12 @@ func (s *sqlStore) oneRow(ctx context.Context, tx *sqlx.Tx, res sql.Result, id t
 	if err != nil || n == 1 {
 		return err
 	}
+	query := `SELECT version FROM tenancy_tenants WHERE id = ?`
+	if s.dialect == sqlkit.MySQL {
+		query += ` LOCK IN SHARE MODE` // what is there now, and not when the transaction first read
+	}
 	var version int64
-	err = tx.GetContext(ctx, &version, s.dialect.Rebind(`SELECT version FROM tenancy_tenants WHERE id = ?`), id)
+	err = tx.GetContext(ctx, &version, s.dialect.Rebind(query), id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: tenant %q", tenancy.ErrNotFound, id)
 	}
