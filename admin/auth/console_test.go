@@ -267,7 +267,11 @@ func TestTokens(t *testing.T) {
 		if _, err := a.Identify(r); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("a cookie beside a token: got %v, want ErrInvalid", err)
 		}
-		for _, wrong := range []string{"x", text.Reveal()[:len(text.Reveal())-1] + "x", strings.Replace(text.Reveal(), o.ID, by.Session.ID, 1), ""} {
+		another := "x"
+		if strings.HasSuffix(text.Reveal(), another) {
+			another = "y"
+		}
+		for _, wrong := range []string{"x", text.Reveal()[:len(text.Reveal())-1] + another, strings.Replace(text.Reveal(), o.ID, by.Session.ID, 1), ""} {
 			if _, err := a.Identify(bearer(t, tenancy.NewSecret(wrong), "127.0.0.1")); !errors.Is(err, tenancy.ErrUnauthenticated) {
 				t.Errorf("a token that is none: got %v, want ErrUnauthenticated", err)
 			}
