@@ -277,7 +277,7 @@ func TestRunsLeaveOneEntry(t *testing.T) {
 	}
 }
 
-// A server that does not exist is a mistake in the request, and nothing is begun for it: a client that is told to come back comes back.
+// An unknown server is a mistake in the request. It is answered with 422 before a record is made, and not with a 503 that asks the client to repeat it.
 func TestTenantsOnNoServer(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)

@@ -14,7 +14,7 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
-// A body says one thing, whoever reads it: what another reader may take for something else is refused.
+// A body that two JSON parsers could read differently is refused: duplicate names, names in another case, invalid UTF-8.
 func TestBodiesSayOneThing(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)

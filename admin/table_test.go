@@ -25,7 +25,7 @@ var withoutMatch = []string{
 	"tenants/{id}/domains/{domain}", // adds one of a set: it overwrites nothing that somebody else wrote
 }
 
-// Every POST takes an Idempotency-Key, and every change of a record needs an If-Match, but for the rows above. What it takes is in the document.
+// Every POST takes an Idempotency-Key and every change of a record needs an If-Match, except the rows listed above. The document lists what each row takes.
 func TestRowsAreDocumented(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)

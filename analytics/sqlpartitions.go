@@ -12,9 +12,9 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// On PostgreSQL the tables of counts are partitioned by time. What is kept no longer goes
-// with its partition, in an instant. The keeper makes partitions ahead; whoever misses one
-// makes it.
+// On PostgreSQL the tables of counts are partitioned by time. Retention
+// drops whole partitions. The keeper makes partitions ahead of time, and a writer that finds
+// none for its rows makes it.
 
 // partitioned are the tables that have partitions, with the span of one. The function
 // tenancy_usage_partition of the migrations has the same spans.

@@ -70,7 +70,7 @@ func (o *Outbox) Skip(ctx context.Context, id tenancy.ID, event string) error {
 }
 
 func (o *Outbox) skip(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, event string) error {
-	// The row is changed first, so that whoever delivers does not change it meanwhile.
+	// The update comes first. It locks the row, so that a delivery cannot change it before the commit.
 	res, err := tx.ExecContext(ctx, o.dialect.Rebind(`UPDATE tenancy_outbox_held SET attempts = 0, due_at = ?, problem = '' WHERE tenant_id = ? AND attempts > 0`), skipped, id)
 	if err != nil {
 		return err

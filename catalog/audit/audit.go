@@ -108,8 +108,8 @@ func (o *Options) complete() error {
 }
 
 // New returns the audit in a SQL database, whose dialect is that of db.DriverName: pgx, postgres, mysql or
-// sqlite. Whoever writes entries must have its tables in the same database, and use the same *sql.DB. The
-// caller keeps db, and closes it. Malformed options are errors that wrap [tenancy.ErrInvalid].
+// sqlite. A package that writes entries must keep its tables in the same database and use the same *sql.DB.
+// The caller closes db. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	const op = "audit.New"
 	t := &Trail{db: db, folder: newFolder()}

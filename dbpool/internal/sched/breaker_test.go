@@ -12,8 +12,8 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// A server that is down is left alone: requests fail at once, one dial at a time
-// is tried, and it is found again by itself.
+// While a server is down, requests fail at once and the budget dials one connection
+// at a time. When the server answers again, the breaker closes without a call.
 func TestBreakerOfTheServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -187,8 +187,8 @@ func (t *Table[R]) Get(h uint64, ref tenancy.Ref) *Entry[R] {
 	}
 }
 
-// Put makes the ref, whose hash is h, lead to the target. If the ref led to another record, a reader sees either of the two. The caller
-// holds its lock.
+// Put stores the target under the ref, whose hash is h. If the ref had another target, a concurrent reader sees the old or the new one.
+// The caller holds its own lock.
 func (t *Table[R]) Put(h uint64, ref tenancy.Ref, to Target[R]) {
 	at := t.part(h, ref.Kind)
 	p := at.places.Load()
