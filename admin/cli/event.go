@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -62,8 +63,11 @@ stream, if there is one. The audit gets an entry with the reason.`,
 				return err
 			}
 			id := tenancy.ID(args[0]) // of a tenant whose record may be gone
-			if t, err := p.find(cmd, args[0]); err == nil {
+			t, err := p.find(cmd, args[0])
+			if err == nil {
 				id = t.ID
+			} else if !errors.Is(err, tenancy.ErrNotFound) {
+				return err
 			}
 			ctx := cmd.Context()
 			actor := tenancy.ActorFrom(ctx)
