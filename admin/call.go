@@ -17,6 +17,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/gzipped"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/middleware"
 )
@@ -50,8 +51,14 @@ func (c *call) reply(status int, v any) error {
 		return nil
 	}
 	h.Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	_, _ = c.w.Write(append(body, '\n')) // a client that went away
+	body = append(body, '\n')
+	if c.r.Method == http.MethodGet {
+		// The length of what is compressed tells of its text. That helps nobody: no other site can send requests with the operator's cookie.
+		_ = gzipped.Write(c.w, c.r, status, body) // a client that went away
+		return nil
+	}
+	c.w.WriteHeader(status) // as it is: the answer to an Idempotency-Key is kept, also for a client that takes it no other way
+	_, _ = c.w.Write(body)
 	return nil
 }
 

@@ -65,6 +65,12 @@ type console struct {
 
 func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)) *console {
 	t.Helper()
+	return newConsoleWith(t, s, nil, change)
+}
+
+// newConsoleWith is newConsole with a feed of present usage.
+func newConsoleWith(t *testing.T, s *tenancytest.Server, feed analytics.Feed, change func(*admin.Options)) *console {
+	t.Helper()
 	c := &console{db: database(t, s)}
 	var err error
 	must := func(err error) {
@@ -79,7 +85,7 @@ func newConsole(t *testing.T, s *tenancytest.Server, change func(*admin.Options)
 	must(err)
 	c.store, err = analytics.NewSQL(c.db, nil)
 	must(err)
-	reports, err := analytics.NewReports(c.store, nil)
+	reports, err := analytics.NewReports(c.store, &analytics.ReportsOptions{Feed: feed})
 	must(err)
 	c.runner, err = runs.New(c.db, c.cat, &runs.Options{Tasks: maintenance.Tasks(c.cat), Poll: 50 * time.Millisecond,
 		Schedules: []runs.Schedule{{Name: "monthly", Cron: "0 3 1 * *", Task: "suspend", Spec: runs.Spec{Filter: "tag:eu"}}}})

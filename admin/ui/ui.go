@@ -14,6 +14,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/artflow-studio/tenancy/internal/gzipped"
 )
 
 //go:embed all:dist
@@ -65,7 +67,7 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cache-Control", "no-cache")
 	}
 	body := a.plain
-	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+	if gzipped.Accepted(r.Header) {
 		h.Set("Content-Encoding", "gzip")
 		body = a.gzip
 	}
@@ -74,20 +76,6 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write(body) // the client has gone
-}
-
-// acceptsGzip reads the header (RFC 9110, section 12.5.3).
-func acceptsGzip(values []string) bool {
-	for _, part := range strings.Split(strings.Join(values, ","), ",") {
-		coding, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-			continue
-		}
-		q, found := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
-		weight, err := strconv.ParseFloat(q, 64)
-		return !found || err == nil && weight > 0
-	}
-	return false
 }
 
 // load reads and compresses the files below dist.

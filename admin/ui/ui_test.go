@@ -72,17 +72,6 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-func TestAcceptsGzip(t *testing.T) {
-	t.Parallel()
-	for header, want := range map[string]bool{
-		"gzip": true, "br, GZIP;q=0.5": true, "gzip; q=0": false, "gzip;q=0.0": false, "br": false, "": false, "xgzip": false,
-	} {
-		if got := acceptsGzip([]string{header}); got != want {
-			t.Errorf("%q: got %t, want %t", header, got, want)
-		}
-	}
-}
-
 // TestSize prints what browsers load, and fails beyond the budget.
 func TestSize(t *testing.T) {
 	t.Parallel()

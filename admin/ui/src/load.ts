@@ -8,6 +8,27 @@ export interface Loaded<T> {
   reload(): void;
 }
 
+/** asked are the questions that this turn of the browser has begun: parts of the page that ask the same share the answer. Later ones ask anew. */
+const asked = new Map<string, { answer: Promise<unknown>; stop: AbortController; users: number }>();
+
+/** share asks, and returns the answer and what to call when nobody waits for it any more. */
+function share<T>(key: string, path: string, query: Call["query"], refresh: boolean): [answer: Promise<T>, leave: () => void] {
+  let one = asked.get(key);
+  if (!one) {
+    const stop = new AbortController();
+    one = { answer: get<T>(path, query, stop.signal, refresh), stop, users: 0 };
+    asked.set(key, one);
+    setTimeout(() => asked.delete(key));
+  }
+  const mine = one;
+  mine.users++;
+  return [mine.answer as Promise<T>, () => {
+    if (--mine.users > 0) return;
+    mine.stop.abort();
+    if (asked.get(key) === mine) asked.delete(key);
+  }];
+}
+
 /** useGet asks for path whenever path or query change, and each `every` seconds while the page is visible. It keeps the last answer while it asks. */
 export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0): Loaded<T> {
   const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
@@ -17,15 +38,19 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
   const shown = useRef(key);
   useEffect(() => {
     if (path === null) return;
-    const stop = new AbortController();
+    let left = false;
     shown.current = key;
     const refresh = byItself.current;
     byItself.current = false;
-    get<T>(path, query, stop.signal, refresh).then(
-      (data) => set({ key, data }),
-      (error) => stop.signal.aborted || set((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
+    const [answer, leave] = share<T>(key + refresh, path, query, refresh);
+    answer.then(
+      (data) => left || set({ key, data }),
+      (error) => left || set((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
     );
-    return () => stop.abort();
+    return () => {
+      left = true;
+      leave();
+    };
   }, [key, turn]);
   useEffect(() => {
     if (!every) return;

@@ -17,7 +17,6 @@ import { theme, type Theme } from "./theme";
 export function Shell() {
   const [palette, setPalette] = useState(false);
   const keys = useKeyboard(() => setPalette(true));
-  const attention = useAttention();
   const [first = "", id] = route.value.path;
   const row = rows.find((r) => r.path === first) ?? (first === "" || first === "setup" ? rows.find(offered) : undefined);
   const Body = row?.page;
@@ -30,7 +29,7 @@ export function Shell() {
         <button type="button" class="find" onClick={() => setPalette(true)} aria-keyshortcuts="/ Control+K"><Icon name="search" /> Find <span class="muted small">/</span></button>
         <nav aria-label="Pages">
           {rows.filter((r) => offered(r) && !r.hidden).map((r) => (
-            <a key={r.path} href={href([r.path])} aria-current={row === r ? "page" : undefined}><Icon name={r.icon} /> {r.title}{r.path === "overview" && !!attention && <span class="count">{attention}<span class="sr"> need attention</span></span>}</a>
+            <a key={r.path} href={href([r.path])} aria-current={row === r ? "page" : undefined}><Icon name={r.icon} /> {r.title}{r.path === "overview" && <Attention />}</a>
           ))}
         </nav>
         <div class="end">
@@ -67,10 +66,11 @@ function Unoffered({ of }: { of: Offer }) {
   return <div class="notice warn"><Icon name="lock" /> <b>Not allowed.</b> {of.permission && !may(of.permission) ? <>Your role “{me.value?.role}” lacks the permission <code>{of.permission}</code>.</> : "This page is for operators whose scope is all tenants."}</div>;
 }
 
-/** useAttention counts what needs attention, for who may see it. */
-function useAttention(): number {
+/** Attention counts what needs attention, for who may see it. */
+function Attention() {
   const seen = offered({ permission: "analytics.read", part: "reports" }) && offered({ permission: "health.read", everywhere: true });
-  return useGet<Overview>(seen ? "analytics/overview" : null, {}, 30).data?.attention.length ?? 0;
+  const n = useGet<Overview>(seen ? "analytics/overview" : null, {}, 30).data?.attention.length;
+  return n ? <span class="count">{n}<span class="sr"> need attention</span></span> : null;
 }
 
 /** Ending says two minutes before the session ends that it will. One that nobody uses goes on with a click, another with a new sign-in on top of the page. */

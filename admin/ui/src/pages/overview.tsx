@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
@@ -64,11 +64,12 @@ export function useRates(frame: { time: string; data: Now } | undefined, of: (no
 
 export function Overview() {
   const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
-  const live = useLive<Now>("now");
+  const live = useLive<Now>("totals");
   const points = useRates(live);
   const last = points.findLast((p) => p.rps !== null);
   const missing = live?.data.instances?.filter((i) => i.missing).map((i) => i.name) ?? [];
   const scope = me.value?.scope;
+  const below = useMemo(() => o && <Below of={o} />, [o]); // a frame of the stream changes nothing there
   const whose = scope && !scope.all ? "of your tenants" : undefined;
   return (
     <Page title="Overview">
@@ -106,22 +107,31 @@ export function Overview() {
               <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
             </div>
           </section>
-          <section>
-            <h2>Top tenants, last 24 hours</h2>
-            <div class="tops">
-              <Ranking title="Requests" rows={o.top_active_tenants} figure={(t) => t.usage?.requests} empty="Not measured yet." />
-              {tops.map(([title, of]) => <Ranking key={of} title={title} rows={o[of].tenants} figure={(t) => t.figure} empty="Not measured yet." />)}
-            </div>
-          </section>
-          {may("activities.read") && (
-            <section>
-              <h2>Recent activity</h2>
-              <Activities rows={o.recent_activities} />
-            </section>
-          )}
+          {below}
         </>
       )}
     </Page>
+  );
+}
+
+/** Below is what the report alone shows. */
+function Below({ of: o }: { of: OverviewReport }) {
+  return (
+    <>
+      <section>
+        <h2>Top tenants, last 24 hours</h2>
+        <div class="tops">
+          <Ranking title="Requests" rows={o.top_active_tenants} figure={(t) => t.usage?.requests} empty="Not measured yet." />
+          {tops.map(([title, of]) => <Ranking key={of} title={title} rows={o[of].tenants} figure={(t) => t.figure} empty="Not measured yet." />)}
+        </div>
+      </section>
+      {may("activities.read") && (
+        <section>
+          <h2>Recent activity</h2>
+          <Activities rows={o.recent_activities} />
+        </section>
+      )}
+    </>
   );
 }
 

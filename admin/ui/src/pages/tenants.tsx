@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { address, get, signedOut } from "../api";
 import type { Facets as FacetCounts } from "../api-types";
 import { Bulk, actions, type Action } from "../bulk";
@@ -142,10 +142,12 @@ export function Tenants() {
     </th>
   );
   const toggle = (id: string) => {
-    const next = new Set(checked);
-    if (!next.delete(id)) next.add(id);
     setAll(false);
-    setChecked(next);
+    setChecked((old) => {
+      const next = new Set(old);
+      if (!next.delete(id)) next.add(id);
+      return next;
+    });
   };
   const usable = actions.filter((a) => may(a.permission));
   const bulk = may("bulk.start") && wired("runs") && usable.length > 0;
@@ -153,18 +155,6 @@ export function Tenants() {
   const names = q.get("columns")?.split(",") ?? columns.filter((c) => c.first || (!measured && c.key === "created")).map((c) => c.key);
   const possible = columns.filter((c) => measured || c.plain);
   const shown = possible.filter((c) => names.includes(c.key));
-  const cell = (r: Row, c: (typeof columns)[number]) => {
-    switch (c.key) {
-      case "status": return <State name={r.status} />;
-      case "plan": return r.plan || <span class="muted">–</span>;
-      case "server": return r.server ?? r.placement?.server;
-      case "tags": return r.tags?.map((t) => <span class="tag" key={t}>{t}</span>);
-      case "spark": return <Spark points={r.spark?.requests} label={"Requests of " + r.slug} />;
-      case "last_seen": return <When at={seen(r)} />;
-      case "created": return <When at={r.created_at} />;
-    }
-    return <Value f={c.key === "mean" ? mean(r) : r.usage?.[c.key]} />;
-  };
   const chosen = all ? (more.count ?? rows?.length ?? 0) : checked.size;
 
   return (
@@ -222,13 +212,7 @@ export function Tenants() {
               </tr>
             </thead>
             <tbody>
-              {visible!.map((r) => (
-                <tr key={r.id} aria-selected={checked.has(r.id)}>
-                  {(bulk || measured) && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={all || checked.has(r.id)} onChange={() => toggle(r.id)} /></td>}
-                  <td class="name"><a href={href(["tenants", r.id])} title={r.slug}>{r.name || r.slug}</a></td>
-                  {shown.map((c) => <td class={c.num ? "num" : ""} key={c.key}>{cell(r, c)}</td>)}
-                </tr>
-              ))}
+              {visible!.map((r) => <Line key={r.id} row={r} selected={checked.has(r.id)} checked={all || checked.has(r.id)} toggle={bulk || measured ? toggle : undefined} shown={shown} />)}
             </tbody>
           </table>
         </div>
@@ -248,6 +232,33 @@ export function Tenants() {
       {q.get("new") && offered(newTenant) && <NewTenant close={() => setQuery({ new: "" }, true)} />}
     </Page>
   );
+}
+
+/** Line is a row. It is drawn again only when something in it changes: a click at one row leaves the others alone. */
+function Line({ row: r, selected, checked, toggle, shown }: { row: Row; selected: boolean; checked: boolean; toggle?: (id: string) => void; shown: typeof columns }) {
+  return useMemo(
+    () => (
+      <tr aria-selected={selected}>
+        {toggle && <td class="check"><input type="checkbox" aria-label={"Select " + r.slug} checked={checked} onChange={() => toggle(r.id)} /></td>}
+        <td class="name"><a href={href(["tenants", r.id])} title={r.slug}>{r.name || r.slug}</a></td>
+        {shown.map((c) => <td class={c.num ? "num" : ""} key={c.key}>{cell(r, c)}</td>)}
+      </tr>
+    ),
+    [r, selected, checked, !toggle, shown.map((c) => c.key).join()],
+  );
+}
+
+function cell(r: Row, c: (typeof columns)[number]) {
+  switch (c.key) {
+    case "status": return <State name={r.status} />;
+    case "plan": return r.plan || <span class="muted">–</span>;
+    case "server": return r.server ?? r.placement?.server;
+    case "tags": return r.tags?.map((t) => <span class="tag" key={t}>{t}</span>);
+    case "spark": return <Spark points={r.spark?.requests} label={"Requests of " + r.slug} />;
+    case "last_seen": return <When at={seen(r)} />;
+    case "created": return <When at={r.created_at} />;
+  }
+  return <Value f={c.key === "mean" ? mean(r) : r.usage?.[c.key]} />;
 }
 
 /** Edge is a button at an end of the table, which scrolling reaches too. */
