@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Access says which requests may reach a tenant. It is part of the tenant's record, so that a request that has the
@@ -112,10 +113,16 @@ func (g *Access) validate() error {
 		if err := validatePrefixes(k.Allow); err != nil {
 			return err
 		}
+		if err := validateTimes("a key", k.CreatedAt, k.ExpiresAt); err != nil {
+			return err
+		}
 	}
 	for i, t := range g.RevokedTokens {
-		if t.ID == "" || len(t.ID) > maxKeyID || i > 0 && g.RevokedTokens[i-1].ID >= t.ID {
-			return fmt.Errorf("%w: revoked tokens want an ID of at most %d bytes each, in ascending order of ID", ErrInvalid, maxKeyID)
+		if t.ID == "" || len(t.ID) > maxKeyID || !utf8.ValidString(t.ID) || i > 0 && g.RevokedTokens[i-1].ID >= t.ID {
+			return fmt.Errorf("%w: revoked tokens want an ID each, in UTF-8 of at most %d bytes, in ascending order of ID", ErrInvalid, maxKeyID)
+		}
+		if err := validateTimes("a revoked token", t.ExpiresAt); err != nil {
+			return err
 		}
 	}
 	if g.TokenGeneration < 0 {
@@ -131,6 +138,16 @@ func (g *Access) validate() error {
 		return nil
 	}
 	return g.Maintenance.Validate()
+}
+
+// validateTimes refuses times that JSON does not have, as which records are kept.
+func validateTimes(of string, times ...time.Time) error {
+	for _, t := range times {
+		if _, err := t.MarshalJSON(); err != nil {
+			return fmt.Errorf("%w: a time of %s: %w", ErrInvalid, of, err)
+		}
+	}
+	return nil
 }
 
 // validatePrefixes refuses prefixes that are not masked, or are IPv4 in IPv6: two

@@ -109,8 +109,8 @@ func (a Actor) Validate() error {
 			return fmt.Errorf("%w: %s: want printable UTF-8, of at most %d bytes", ErrInvalid, text.what, text.most)
 		}
 	}
-	if len(a.Address.Zone()) > maxZone {
-		return fmt.Errorf("%w: zone of the actor's address of %d bytes, want at most %d", ErrInvalid, len(a.Address.Zone()), maxZone)
+	if zone := a.Address.Zone(); zone != plainText(zone, maxZone) {
+		return fmt.Errorf("%w: zone of the actor's address: want printable UTF-8, of at most %d bytes", ErrInvalid, maxZone)
 	}
 	return nil
 }

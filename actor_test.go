@@ -59,6 +59,7 @@ func TestActorValidate(t *testing.T) {
 		"no UTF-8":          {Kind: tenancy.ActorOperator, UserAgent: "\xff"},
 		"long request ID":   {Kind: tenancy.ActorOperator, RequestID: strings.Repeat("x", 129)},
 		"long zone":         {Kind: tenancy.ActorOperator, Address: netip.MustParseAddr("fe80::1").WithZone(strings.Repeat("x", 33))},
+		"unprintable zone":  {Kind: tenancy.ActorOperator, Address: netip.MustParseAddr("fe80::1").WithZone("a\x00")},
 		"separator of text": {Kind: tenancy.ActorOperator, ID: "a\u2028b"},
 	} {
 		if err := a.Validate(); !errors.Is(err, tenancy.ErrInvalid) {

@@ -99,6 +99,8 @@ func TestParseFilterRefuses(t *testing.T) {
 		`id:../x`:                        {1, "id:../x"},
 		`sort:size`:                      {1, "sort:size"},
 		`created:yesterday`:              {1, "created:yesterday"},
+		`created:<0001-01-01`:            {1, "created:<0001-01-01"},
+		`seen:<0001-01-01T00:00:00Z`:     {1, "seen:<0001-01-01T00:00:00Z"},
 		`created:2026-13-01`:             {1, "created:2026-13-01"},
 		`created:2026-01-02..2026-01-01`: {1, "created:2026-01-02..2026-01-01"},
 		`created:2026-01-01..`:           {1, "created:2026-01-01.."},

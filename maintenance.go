@@ -94,6 +94,9 @@ func (m *Maintenance) Validate() error {
 			return fmt.Errorf("%w: path %.40q, want one that begins with a slash, of at most %d bytes", ErrInvalid, path, maxPath)
 		}
 	}
+	if err := validateTimes("maintenance", m.BeganAt); err != nil {
+		return err
+	}
 	for _, w := range m.Windows {
 		if err := w.validate(); err != nil {
 			return err

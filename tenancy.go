@@ -10,9 +10,12 @@
 //
 //   - resolver: which tenant does this request name?
 //   - middleware: func(http.Handler) http.Handler around the application's handlers
-//   - catalog: the record of tenants, in SQL
+//   - catalog: the record of tenants, in SQL; its cache, its audit, its events
 //   - dbpool: the tenant's database handle
-//   - maintenance: creating tenants and migrating their schemas
+//   - maintenance: maintenance mode; below it making and ending tenants (lifecycle), migrating
+//     their schemas (migrate), and durable work over many of them (runs)
+//   - analytics: what tenants use
+//   - admin: the console and the command line
 //   - tenancytest: fakes, fresh databases and the isolation test for applications
 package tenancy
 

@@ -174,7 +174,7 @@ func parseTime(s string) (start, end time.Time, err error) {
 		start = start.UTC().Truncate(time.Microsecond)
 		end = start.Add(time.Microsecond)
 	}
-	if err != nil || start.Year() < 1 || start.After(last) {
+	if err != nil || !start.After(time.Time{}) || start.After(last) { // the zero time bounds nothing
 		return time.Time{}, time.Time{}, fmt.Errorf("%.40q is no time: want a day such as 2026-01-31, or 2026-01-31T23:59:59Z", s)
 	}
 	if end.After(last) {

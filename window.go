@@ -30,10 +30,5 @@ func (w Window) validate() error {
 	case !w.End.IsZero() && !w.Start.Before(w.End):
 		return fmt.Errorf("%w: a window that ends before it begins", ErrInvalid)
 	}
-	for _, t := range []time.Time{w.Start, w.End} {
-		if _, err := t.MarshalJSON(); err != nil { // records are kept as JSON
-			return fmt.Errorf("%w: a window's time: %w", ErrInvalid, err)
-		}
-	}
-	return nil
+	return validateTimes("a window", w.Start, w.End)
 }
