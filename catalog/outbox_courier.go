@@ -92,7 +92,10 @@ func newCourier(o *Outbox, lease *sqlkit.Lease) *courier {
 
 // run delivers until ctx ends or the lease is lost.
 func (c *courier) run(ctx context.Context) error {
-	defer close(c.ended)
+	defer func() {
+		close(c.ended)
+		c.box.overdue.Add(-int64(c.overdue)) // nobody waits for them any more
+	}()
 	poll := time.NewTicker(c.box.opts.Poll)
 	defer poll.Stop()
 	for {
@@ -241,7 +244,6 @@ func (c *courier) take(ctx context.Context, r result) {
 // hold leaves the line's events in the database, except the one of a running call.
 func (c *courier) hold(l *line, pause time.Duration, problem error) {
 	l.held, l.due = true, time.Now().Add(pause)
-	l.problem = ""
 	if problem != nil {
 		l.problem = shortText(problem.Error(), 200)
 	}
@@ -432,7 +434,6 @@ func (o *Outbox) call(ctx context.Context, e Event) (err error) {
 // end waits for calls and marks what they delivered. What is not marked is delivered
 // again.
 func (c *courier) end(ctx context.Context) error {
-	defer func() { c.box.overdue.Add(-int64(c.overdue)) }()
 	timeout := time.After(outboxGrace)
 	for waiting := true; waiting && c.calls > 0; {
 		select {

@@ -99,9 +99,19 @@ func (o *Outbox) readHeld(ctx context.Context) (all []heldRow, err error) {
 	return all, err
 }
 
-// putHeld writes that the tenant's events wait, in place of what was written before.
+// putHeld writes that the tenant's events wait, in place of what was written before. The failure of an event that
+// somebody has skipped meanwhile is not written: readSkipped is to find the mark of the skip.
 func (o *Outbox) putHeld(ctx context.Context, tx *sqlx.Tx, h heldRow) error {
-	if err := o.removeHeld(ctx, tx, h.Tenant); err != nil {
+	if h.Attempts > 0 {
+		_, err := tx.ExecContext(ctx, o.dialect.Rebind(`DELETE FROM tenancy_outbox_held WHERE tenant_id = ? AND due_at <> ?`), h.Tenant, skipped)
+		if err != nil {
+			return err
+		}
+		var left int
+		if err := tx.GetContext(ctx, &left, o.dialect.Rebind(`SELECT COUNT(*) FROM tenancy_outbox_held WHERE tenant_id = ?`), h.Tenant); err != nil || left > 0 {
+			return err
+		}
+	} else if err := o.removeHeld(ctx, tx, h.Tenant); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, o.dialect.Rebind(`INSERT INTO tenancy_outbox_held (tenant_id, attempts, due_at, problem) VALUES (?, ?, ?, ?)`),

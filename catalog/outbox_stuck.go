@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -86,8 +88,12 @@ func (o *Outbox) skip(ctx context.Context, tx *sqlx.Tx, id tenancy.ID, event str
 		ID      string
 		Version int64
 	}
-	if err := tx.GetContext(ctx, &first, o.dialect.Rebind(
-		`SELECT seq, id, version FROM tenancy_outbox WHERE tenant_id = ? AND delivered_at <= 0 ORDER BY seq LIMIT 1`), id); err != nil {
+	err = tx.GetContext(ctx, &first, o.dialect.Rebind(
+		`SELECT seq, id, version FROM tenancy_outbox WHERE tenant_id = ? AND delivered_at <= 0 ORDER BY seq LIMIT 1`), id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: no event of the tenant waits", tenancy.ErrNotFound)
+	}
+	if err != nil {
 		return err
 	}
 	if first.ID != event {

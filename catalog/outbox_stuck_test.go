@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +81,60 @@ func TestSkipStuckEvent(t *testing.T) {
 		}
 		if len(found) != 1 || found[0].Action != "event.skip" || found[0].Object != e.Event.ID || found[0].Actor.ID != "ada" || found[0].Result != tenancy.AuditDone {
 			t.Errorf("got entries %+v, want one of the skipped event", found)
+		}
+	})
+}
+
+// An event that is skipped while it is tried once more, and fails, is given up all the same: the
+// events behind it do not wait until it would have been tried again, and none of them is stuck.
+func TestSkipDuringAnAttempt(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, server *tenancytest.Server) {
+		db := server.Database(t)
+		events := &tenancytest.Events{}
+		tried, release := make(chan struct{}, 10), make(chan struct{})
+		var again atomic.Bool
+		s := join(t, db, catalog.OutboxOptions{
+			Deliver: func(ctx context.Context, e catalog.Event) error {
+				if e.Version != 2 {
+					return events.Deliver(ctx, e)
+				}
+				if again.Load() {
+					tried <- struct{}{}
+					<-release
+				}
+				return errors.New("the consumer does not like it")
+			},
+			RetryFrom: time.Hour, RetryMost: time.Hour,
+		}, catalog.Options{})
+		id := s.create(t, "acme")
+		for _, plan := range []string{"a", "b", "c"} {
+			s.plan(t, id, plan)
+		}
+		stop := s.run(t)
+		var stuck []catalog.StuckEvent
+		eventually(t, "an event is stuck", func() (ok bool) {
+			var err error
+			stuck, err = s.box.Stuck(t.Context())
+			return err == nil && len(stuck) == 1
+		})
+		stop()
+		again.Store(true)
+		if _, err := db.ExecContext(t.Context(), `UPDATE tenancy_outbox_held SET due_at = 1`); err != nil {
+			t.Fatal(err)
+		}
+		s.run(t)
+		<-tried
+		if err := s.box.Skip(t.Context(), id, stuck[0].Event.ID); err != nil {
+			t.Fatal(err)
+		}
+		close(release)
+		s.settled(t)
+		if got := versions(events.All(), id); !slices.Equal(got, []int64{1, 3, 4}) {
+			t.Errorf("got versions %v, want 1, 3 and 4", got)
+		}
+		if n := len(tried); n != 0 {
+			t.Errorf("the event that was skipped was tried %d times more", n)
 		}
 	})
 }

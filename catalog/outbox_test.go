@@ -339,6 +339,28 @@ func TestLostLeaseMarksNothing(t *testing.T) {
 	})
 }
 
+// Calls that had lost their place count no longer when the lease is another's.
+func TestLostLeaseWithOverdueCall(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	s := join(t, db, catalog.OutboxOptions{Timeout: time.Millisecond, Deliver: func(context.Context, catalog.Event) error { <-stuck; return nil }}, catalog.Options{})
+	s.create(t, "acme")
+	s.run(t)
+	overdue := func(n int64) func() bool {
+		return func() bool {
+			stat, err := s.box.Stat(t.Context())
+			return err == nil && stat.Overdue == n
+		}
+	}
+	eventually(t, "the call is overdue", overdue(1))
+	if _, err := db.ExecContext(t.Context(), `UPDATE tenancy_outbox_leases SET token = token + 1, holder = 'another', expires_at = 9000000000000000`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nothing is overdue", overdue(0))
+}
+
 // memoryStream is a stream that fails when it is told to.
 type memoryStream struct {
 	tenancytest.Events
