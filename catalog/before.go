@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 )
 
 // askBefore asks the hooks of [Options.Before] whether the change may be made.
@@ -35,22 +36,10 @@ func ask(ctx context.Context, hook func(context.Context, Change) error, change C
 	switch {
 	case err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return err
-	case hasSentinel(err):
+	case failure.Known(err):
 		return &refusedError{err}
 	}
 	return &refusedError{fmt.Errorf("%w: %w", tenancy.ErrForbidden, err)}
-}
-
-// hasSentinel reports whether the error already wraps a sentinel of package tenancy.
-func hasSentinel(err error) bool {
-	for _, known := range []error{
-		tenancy.ErrForbidden, tenancy.ErrInvalid, tenancy.ErrUnavailable, tenancy.ErrLimited, tenancy.ErrConflict, tenancy.ErrExists, tenancy.ErrNotFound,
-	} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
 }
 
 // refusedError is the error of a hook. Nothing was written.

@@ -108,6 +108,8 @@ func TestBeforeErrors(t *testing.T) {
 		"a panic":       {func() error { panic("planted") }, tenancy.ErrUnavailable},
 		"unavailable":   {func() error { return fmt.Errorf("planted: %w", tenancy.ErrUnavailable) }, tenancy.ErrUnavailable},
 		"a conflict":    {func() error { return fmt.Errorf("planted: %w", tenancy.ErrConflict) }, tenancy.ErrConflict},
+		"a status":      {func() error { return fmt.Errorf("planted: %w", tenancy.ErrNotActive) }, tenancy.ErrNotActive},
+		"no sentinel":   {func() error { return errors.New("planted") }, tenancy.ErrForbidden},
 		"the context's": {func() error { return context.Canceled }, context.Canceled},
 	} {
 		calls, refuse := 0, false
@@ -125,6 +127,9 @@ func TestBeforeErrors(t *testing.T) {
 		_, err := cat.SetStatus(t.Context(), "acme", tenancy.StatusActive)
 		if !errors.Is(err, c.want) || calls != 1 {
 			t.Errorf("%s: got %v after %d calls, want %v after one", name, err, calls, c.want)
+		}
+		if c.want != tenancy.ErrForbidden && errors.Is(err, tenancy.ErrForbidden) { //nolint:errorlint // the table's
+			t.Errorf("%s: got %v, which forbids, want %v alone", name, err, c.want)
 		}
 		if want := c.want != context.Canceled; strings.Contains(fmt.Sprint(err), "planted") != want || len(trail.All()) == 2 != want { //nolint:errorlint // the table's
 			t.Errorf("%s: got %v and %d entries", name, err, len(trail.All()))

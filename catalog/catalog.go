@@ -393,6 +393,7 @@ func (c *Catalog) editOr(ctx context.Context, do *doing, id tenancy.ID, change f
 			}
 			return nil, tenancy.Wrap(do.op, id, err)
 		}
+		t = t.Clone() // of what change put into it and may keep
 		t.ID, t.Version = old.ID, old.Version
 		t, err = c.replace(ctx, do, old, t)
 		if err == nil {

@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -53,6 +54,42 @@ func TestReservedDomains(t *testing.T) {
 	}
 	if _, err := catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{ReservedDomains: []string{"a b"}}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a malformed domain: got %v, want ErrInvalid", err)
+	}
+}
+
+// What the function of an Edit puts into the record stays the caller's, as it was.
+func TestEditOwnsNothing(t *testing.T) {
+	t.Parallel()
+	c := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme", Slug: "acme"})
+	domains, settings := []string{"B.example", "a.example"}, map[string]string{"colour": "blue"}
+	got, err := c.Edit(t.Context(), "acme", func(t *tenancy.Tenant) error {
+		t.Domains, t.Settings = domains, settings
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(domains, []string{"B.example", "a.example"}) {
+		t.Errorf("the caller's domains: got %q, want them as they were", domains)
+	}
+	domains[0], settings["colour"] = "changed", "changed"
+	if !slices.Equal(got.Domains, []string{"a.example", "b.example"}) || got.Settings["colour"] != "blue" {
+		t.Errorf("got %q and %v, want what was stored", got.Domains, got.Settings)
+	}
+}
+
+// A negative number of tenants is not all of them.
+func TestSelectNegative(t *testing.T) {
+	t.Parallel()
+	c := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme", Slug: "acme"})
+	n := 0
+	for id, err := range c.Select(t.Context(), tenancy.Filter{Limit: -1}) {
+		if n++; !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("got %q, %v, want ErrInvalid", id, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("got %d answers, want one", n)
 	}
 }
 

@@ -1,8 +1,12 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -77,6 +81,7 @@ func (c *Catalog) facets(ctx context.Context, f tenancy.Filter, totalOnly bool) 
 			out.add(t)
 		}
 		if len(page) < f.Limit {
+			out.Tags = mostCommon(out.Tags)
 			return out, nil
 		}
 		f.After = f.Next(page[len(page)-1])
@@ -85,6 +90,18 @@ func (c *Catalog) facets(ctx context.Context, f tenancy.Filter, totalOnly bool) 
 
 func newFacets() *Facets {
 	return &Facets{Status: map[tenancy.Status]int64{}, Plan: map[string]int64{}, Server: map[string]int64{}, Tags: map[string]int64{}}
+}
+
+// mostCommon returns the most common tags, of which a store without the ability to count may have read any number.
+func mostCommon(tags map[string]int64) map[string]int64 {
+	names := slices.SortedFunc(maps.Keys(tags), func(a, b string) int {
+		return cmp.Or(cmp.Compare(tags[b], tags[a]), strings.Compare(a, b))
+	})
+	out := map[string]int64{}
+	for _, name := range names[:min(len(names), maxTagFacets)] {
+		out[name] = tags[name]
+	}
+	return out
 }
 
 func (f *Facets) add(t *tenancy.Tenant) {

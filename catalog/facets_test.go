@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,6 +11,33 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
+
+// Of many tags the most common ones are counted, whatever the store.
+func TestFacetsOfManyTags(t *testing.T) {
+	t.Parallel()
+	check := func(t *testing.T, cat *catalog.Catalog) {
+		t.Helper()
+		for i := range 4 {
+			made := &tenancy.Tenant{Slug: fmt.Sprintf("t%d", i)}
+			for j := range 60 {
+				made.Tags = append(made.Tags, fmt.Sprintf("t%d-%02d", i, j))
+			}
+			made.Tags = append(made.Tags, "z-all")
+			if _, err := cat.Create(t.Context(), made); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := cat.Facets(t.Context(), tenancy.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Tags) != 200 || got.Tags["z-all"] != 4 || got.Tags["t3-18"] != 1 || got.Tags["t3-19"] != 0 {
+			t.Errorf("got %d tags, %v, want the most common 200, and of equal ones the first", len(got.Tags), got.Tags)
+		}
+	}
+	t.Run("records", func(t *testing.T) { t.Parallel(); check(t, tenancytest.NewCatalog(t)) })
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) { check(t, open(t, s)) })
+}
 
 // Counts are of what a listing has, in the filter and in the scope, whatever the store.
 func TestFacets(t *testing.T) {

@@ -43,6 +43,10 @@ func (c *Catalog) list(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant
 func (c *Catalog) Select(ctx context.Context, f tenancy.Filter) iter.Seq2[tenancy.ID, error] {
 	return func(yield func(tenancy.ID, error) bool) {
 		left := f.Limit
+		if left < 0 {
+			yield("", wrap("catalog.Catalog.Select", "", fmt.Errorf("%w: at most %d tenants", tenancy.ErrInvalid, left)))
+			return
+		}
 		for {
 			f.Limit = selectPage
 			if left > 0 {
