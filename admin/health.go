@@ -34,8 +34,9 @@ type health struct {
 	oldest  time.Time // of them
 }
 
-// sealerLate is the age of an entry of the audit that should have been sealed.
-const sealerLate = time.Minute
+// sealerLate is the age of an entry of the audit that should have been sealed. One that counts what was refused is a
+// minute old when it is written.
+const sealerLate = 2 * time.Minute
 
 // lookAtAudit notes whether the audit is sealed.
 func (a *Admin) lookAtAudit(ctx context.Context) {

@@ -55,6 +55,7 @@ type Trail struct {
 	leases  *sqlkit.Leases
 	folder  *folder
 	lost    atomic.Int64
+	sinking chan struct{} // has one in it while a call of the sink is under way
 	opts    Options
 }
 
@@ -75,8 +76,9 @@ type Options struct {
 	// checkpoint that is older: see [Trail.Cut]. It needs a Key. Default: forever.
 	Keep time.Duration
 	// Sink keeps checkpoints where the owner of the database cannot reach them: in a file, behind a webhook, in
-	// an object store. After an error it gets the same checkpoint again; it may get a checkpoint twice.
-	// Default: checkpoints are kept in their table alone.
+	// an object store. After an error it gets the same checkpoint again; it may get a checkpoint twice. A call has
+	// 30 seconds: then its context ends, and no other call begins before it has returned. Sealing does not wait for
+	// the sink. Default: checkpoints are kept in their table alone.
 	Sink func(ctx context.Context, c Checkpoint) error
 	// Logger records when sealing fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
@@ -112,7 +114,7 @@ func (o *Options) complete() error {
 // The caller closes db. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	const op = "audit.New"
-	t := &Trail{db: db, folder: newFolder()}
+	t := &Trail{db: db, folder: newFolder(), sinking: make(chan struct{}, 1)}
 	if opts != nil {
 		t.opts = *opts
 	}

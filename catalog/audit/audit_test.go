@@ -401,7 +401,7 @@ func TestEntriesFilters(t *testing.T) {
 		} {
 			e.Time = time.Date(2030, 1, i+1, 0, 0, 0, 0, time.UTC)
 			if i == 1 {
-				e.Result, e.Object, e.Actor.Reason = tenancy.AuditDenied, "50%_Key", "Größe"
+				e.Result, e.Object, e.Actor.Reason, e.Problem = tenancy.AuditDenied, "50%_Key", "Größe ÄRGER", "für Bolt"
 			}
 			if err := trail.Audit(ctx, nil, e); err != nil {
 				t.Fatal(err)
@@ -413,26 +413,29 @@ func TestEntriesFilters(t *testing.T) {
 			f    catalog.AuditFilter
 			want string
 		}{
-			"all":             {catalog.AuditFilter{}, "[service.start key.revoke key.issue tenant.create tenant.create]"},
-			"oldest first":    {catalog.AuditFilter{OldestFirst: true, From: day(1)}, "[key.issue key.revoke service.start]"},
-			"limit":           {catalog.AuditFilter{Limit: 2}, "[service.start key.revoke]"},
-			"tenant":          {catalog.AuditFilter{Tenant: "bolt"}, "[key.revoke tenant.create]"},
-			"actor":           {catalog.AuditFilter{ActorID: "ada", ActorKind: tenancy.ActorOperator}, "[service.start key.revoke key.issue]"},
-			"kind":            {catalog.AuditFilter{ActorKind: tenancy.ActorUnknown}, "[tenant.create tenant.create]"},
-			"actions":         {catalog.AuditFilter{Actions: []string{"key.issue", "key.revoke"}}, "[key.revoke key.issue]"},
-			"result":          {catalog.AuditFilter{Results: []tenancy.AuditResult{tenancy.AuditDenied}}, "[key.revoke]"},
-			"between":         {catalog.AuditFilter{From: day(1).Add(1), Before: day(3)}, "[key.revoke]"},
-			"scope of all":    {catalog.AuditFilter{Scope: scope(tenancy.AllTenants()), From: day(1)}, "[service.start key.revoke key.issue]"},
-			"scope of nobody": {catalog.AuditFilter{Scope: scope(tenancy.Scope{})}, "[]"},
-			"scope of IDs":    {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme", "none"))}, "[key.issue tenant.create]"},
-			"scope of tags":   {catalog.AuditFilter{Scope: scope(tenancy.ByTags("of-bolt", "none"))}, "[key.revoke tenant.create]"},
-			"text":            {catalog.AuditFilter{Text: "KEY.RE"}, "[key.revoke]"},
-			"text of several": {catalog.AuditFilter{Text: "acme"}, "[key.issue tenant.create]"},
-			"text, wildcards": {catalog.AuditFilter{Text: "0%_k"}, "[key.revoke]"},
-			"text, not ASCII": {catalog.AuditFilter{Text: "größe"}, "[key.revoke]"},
-			"text of no one":  {catalog.AuditFilter{Text: "k_y"}, "[]"},
-			"ID of no one":    {catalog.AuditFilter{ID: "none"}, "[]"},
-			"scope, tenant":   {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme")), Tenant: "bolt"}, "[]"},
+			"all":                         {catalog.AuditFilter{}, "[service.start key.revoke key.issue tenant.create tenant.create]"},
+			"oldest first":                {catalog.AuditFilter{OldestFirst: true, From: day(1)}, "[key.issue key.revoke service.start]"},
+			"limit":                       {catalog.AuditFilter{Limit: 2}, "[service.start key.revoke]"},
+			"tenant":                      {catalog.AuditFilter{Tenant: "bolt"}, "[key.revoke tenant.create]"},
+			"actor":                       {catalog.AuditFilter{ActorID: "ada", ActorKind: tenancy.ActorOperator}, "[service.start key.revoke key.issue]"},
+			"kind":                        {catalog.AuditFilter{ActorKind: tenancy.ActorUnknown}, "[tenant.create tenant.create]"},
+			"actions":                     {catalog.AuditFilter{Actions: []string{"key.issue", "key.revoke"}}, "[key.revoke key.issue]"},
+			"result":                      {catalog.AuditFilter{Results: []tenancy.AuditResult{tenancy.AuditDenied}}, "[key.revoke]"},
+			"between":                     {catalog.AuditFilter{From: day(1).Add(1), Before: day(3)}, "[key.revoke]"},
+			"scope of all":                {catalog.AuditFilter{Scope: scope(tenancy.AllTenants()), From: day(1)}, "[service.start key.revoke key.issue]"},
+			"scope of nobody":             {catalog.AuditFilter{Scope: scope(tenancy.Scope{})}, "[]"},
+			"scope of IDs":                {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme", "none"))}, "[key.issue tenant.create]"},
+			"scope of tags":               {catalog.AuditFilter{Scope: scope(tenancy.ByTags("of-bolt", "none"))}, "[key.revoke tenant.create]"},
+			"text":                        {catalog.AuditFilter{Text: "KEY.RE"}, "[key.revoke]"},
+			"text of several":             {catalog.AuditFilter{Text: "acme"}, "[key.issue tenant.create]"},
+			"text, wildcards":             {catalog.AuditFilter{Text: "0%_k"}, "[key.revoke]"},
+			"text, not ASCII":             {catalog.AuditFilter{Text: "größe"}, "[key.revoke]"},
+			"text, as it is":              {catalog.AuditFilter{Text: "ÄRGER"}, "[key.revoke]"},
+			"text, ASCII in another case": {catalog.AuditFilter{Text: "Ärger"}, "[key.revoke]"},
+			"text of a problem":           {catalog.AuditFilter{Text: "für BOLT"}, "[key.revoke]"},
+			"text of no one":              {catalog.AuditFilter{Text: "k_y"}, "[]"},
+			"ID of no one":                {catalog.AuditFilter{ID: "none"}, "[]"},
+			"scope, tenant":               {catalog.AuditFilter{Scope: scope(tenancy.ByIDs("acme")), Tenant: "bolt"}, "[]"},
 		} {
 			actions := []string{}
 			for _, e := range list(t, cat, tt.f) {
@@ -451,7 +454,7 @@ func TestEntriesFilters(t *testing.T) {
 		}
 		for what, f := range map[string]catalog.AuditFilter{
 			"tenant": {Tenant: "A"}, "result": {Results: []tenancy.AuditResult{"odd"}}, "kind": {ActorKind: "root"}, "actor": {ActorID: "\xff"},
-			"action": {Actions: []string{"'"}}, "limit": {Limit: -1}, "text": {Text: "\xff"}, "NUL": {Text: "\x00"}, "long": {Text: strings.Repeat("a", 201)},
+			"action": {Actions: []string{"'"}}, "limit": {Limit: -1}, "text": {Text: "\xff"}, "ID": {ID: "é'"}, "NUL": {Text: "\x00"}, "long": {Text: strings.Repeat("a", 201)},
 		} {
 			for _, err := range cat.Audit(t.Context(), f) {
 				if !errors.Is(err, tenancy.ErrInvalid) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -100,7 +101,7 @@ func (t *Trail) send(ctx context.Context) error {
 		return err
 	}
 	for i := range rows {
-		if err := t.opts.Sink(ctx, rows[i].checkpoint()); err != nil {
+		if err := t.pass(ctx, rows[i].checkpoint()); err != nil {
 			return fmt.Errorf("the sink of checkpoints: %w", err)
 		}
 		_, err := t.db.ExecContext(ctx, t.dialect.Rebind(`UPDATE tenancy_audit_checkpoints SET sent = 1 WHERE number = ?`), rows[i].Number)
@@ -109,6 +110,41 @@ func (t *Trail) send(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sinkTimeout is how long a call of the sink may take.
+const sinkTimeout = 30 * time.Second
+
+// pass calls the sink. It does not wait for a call that outlives its context, and begins no other before that one has
+// returned.
+func (t *Trail) pass(ctx context.Context, c Checkpoint) error {
+	called, cancel := context.WithTimeout(ctx, sinkTimeout)
+	defer cancel()
+	select {
+	case t.sinking <- struct{}{}:
+	case <-called.Done():
+		return cmp.Or(ctx.Err(), fmt.Errorf("%w: an earlier call has not returned", tenancy.ErrUnavailable))
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-t.sinking }()
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("%w: panic: %v", tenancy.ErrUnavailable, p)
+			}
+		}()
+		done <- t.opts.Sink(called, c)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-called.Done():
+		err = called.Err()
+	}
+	if err != nil && ctx.Err() == nil {
+		err = failure.Inner(err)
+	}
+	return err
 }
 
 // Checkpoints returns all checkpoints, in ascending order of number.
@@ -170,9 +206,12 @@ func (w *witness) end(number int64) *Fault {
 		return nil
 	}
 	f := missing(number + 1)
-	f.Detail = fmt.Sprintf("a checkpoint was signed at entry %d", w.left[len(w.left)-1].Number)
+	f.Detail = fmt.Sprintf("a checkpoint was signed at entry %d", w.last())
 	return f
 }
+
+// last returns the number of the last checkpoint, of which one is left.
+func (w *witness) last() int64 { return w.left[len(w.left)-1].Number }
 
 // PublicKeys returns the keys that verify [Trail.Checkpoints]: [Options.OldKeys], and last the public key of
 // Options.Key.

@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,6 +102,97 @@ func TestCheckpoints(t *testing.T) {
 			wantWhole(t, trail, 6)
 		}
 	})
+}
+
+// A tail that was cut is missed also while entries come that take the numbers of those that are gone.
+func TestCutTailWhileEntriesCome(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db, trail, _ := signed(t, s, audit.Options{})
+		execute(t, db, `DELETE FROM tenancy_audit WHERE number > 2`)
+		execute(t, db, `UPDATE tenancy_audit_head SET number = 2, hash = (SELECT hash FROM tenancy_audit WHERE number = 2) WHERE id = 1`)
+		report, err := trail.VerifyEach(t.Context(), func(audit.Progress) error {
+			if err := trail.Audit(t.Context(), nil, tenancy.NewEntry(t.Context(), "tenant.status", "acme")); err != nil {
+				return err
+			}
+			return trail.Export(t.Context(), io.Discard) // which seals it
+		})
+		if err != nil || report.Fault == nil || report.Fault.Kind != audit.FaultMissing || report.Fault.Number != 3 {
+			t.Errorf("got %+v, fault %v, %v, want entry 3 missing", report, report.Fault, err)
+		}
+	})
+}
+
+// While a call of the sink does not return, entries are sealed all the same, no other call is begun, and Run ends.
+func TestSinkThatHangs(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	called, release := make(chan struct{}, 100), make(chan struct{})
+	defer close(release)
+	trail, err := audit.New(db, &audit.Options{
+		Key: key, SealEvery: time.Millisecond, CheckpointEvery: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		Sink: func(context.Context, audit.Checkpoint) error {
+			called <- struct{}{}
+			<-release
+			return nil
+		},
+	})
+	if err == nil {
+		err = trail.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- trail.Run(ctx) }()
+	add(t, trail, 1)
+	<-called
+	add(t, trail, 1)
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+		n, _, err := trail.Pending(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d entries were not sealed in two minutes", n)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+	if n := len(called); n != 0 {
+		t.Errorf("got %d more calls beside the one that hangs", n)
+	}
+}
+
+// A sink that panics is one that failed.
+func TestSinkThatPanics(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail, err := audit.New(db, &audit.Options{Key: key, Sink: func(context.Context, audit.Checkpoint) error { panic("planted") }})
+	if err == nil {
+		err = trail.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, trail, 1)
+	if err := trail.Checkpoint(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) || !strings.Contains(err.Error(), "planted") {
+		t.Errorf("got %v, want ErrUnavailable that names the panic", err)
+	}
 }
 
 // A sink that fails gets the same checkpoint again, and in order.

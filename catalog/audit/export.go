@@ -23,7 +23,8 @@ type cutLine struct {
 
 // Export seals what was committed and writes all sealed entries, each in a line, in canonical form. If the
 // audit was cut, the first line is about the [Cut]. A verification needs the lines and the checkpoints, and
-// nothing else: see [VerifyExport], and docs/audit.md for a verification by hand. Export does not verify.
+// nothing else: see [VerifyExport], and docs/audit.md for a verification by hand. Export does not verify. If
+// [Trail.Cut] removes entries meanwhile that were not written yet, the error wraps [tenancy.ErrConflict].
 func (t *Trail) Export(ctx context.Context, w io.Writer) error {
 	return wrap("audit.Trail.Export", t.export(ctx, w))
 }
@@ -34,7 +35,7 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 	}
 	out := bufio.NewWriter(w)
 	var line []byte
-	last := int64(0)
+	last, gap := int64(0), false
 	cut, err := t.lastCut(ctx, t.db)
 	if err != nil {
 		return err
@@ -55,6 +56,7 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		for i := range page {
+			gap = gap || page[i].number.Int64 != last+1
 			last = page[i].number.Int64
 			line = append(page[i].appendLine(line[:0], last), '\n')
 			if _, err := out.Write(line); err != nil {
@@ -62,9 +64,17 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 			}
 		}
 		if len(page) < verifyPage {
-			return out.Flush()
+			break
 		}
 	}
+	now, err := t.lastCut(ctx, t.db)
+	if err != nil {
+		return err
+	}
+	if now != nil && (cut == nil || *now != *cut) && (gap || now.Number > last) {
+		return fmt.Errorf("%w: entries up to %d were removed during the export; export again", tenancy.ErrConflict, now.Number)
+	}
+	return out.Flush()
 }
 
 // VerifyExport reads an export and reports whether it is what the checkpoints, signed by one of the keys, say.

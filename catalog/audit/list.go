@@ -13,11 +13,12 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
 // Filter selects entries. A zero field does not restrict.
 type Filter struct {
-	// ID is that of one entry.
+	// ID is the ID of one entry.
 	ID string
 	// Tenant is the tenant that the entries are about.
 	Tenant tenancy.ID
@@ -92,7 +93,7 @@ const listPage = 500
 func (t *Trail) Entries(ctx context.Context, f Filter) iter.Seq2[tenancy.Entry, error] {
 	const op = "audit.Trail.Entries"
 	return func(yield func(tenancy.Entry, error) bool) {
-		where, args, err := f.where()
+		where, args, err := f.where(t.dialect)
 		if err != nil {
 			yield(tenancy.Entry{}, wrap(op, err))
 			return
@@ -124,7 +125,7 @@ func (t *Trail) Entries(ctx context.Context, f Filter) iter.Seq2[tenancy.Entry, 
 			}
 			last := &page[len(page)-1]
 			f.After = f.Next(tenancy.Entry{ID: last.id, Time: time.UnixMicro(last.time)})
-			if where, args, err = f.where(); err != nil {
+			if where, args, err = f.where(t.dialect); err != nil {
 				yield(tenancy.Entry{}, wrap(op, err))
 				return
 			}
@@ -141,7 +142,7 @@ func (t *Trail) page(ctx context.Context, where []string, args []any, oldest boo
 }
 
 // where returns the conditions of the filter.
-func (f *Filter) where() (where []string, args []any, err error) {
+func (f *Filter) where(d sqlkit.Dialect) (where []string, args []any, err error) {
 	and := func(condition string, more ...any) {
 		where, args = append(where, condition), append(args, more...)
 	}
@@ -161,23 +162,17 @@ func (f *Filter) where() (where []string, args []any, err error) {
 		and(fmt.Sprintf(`time %s= ? AND (time %[1]s ? OR id %[1]s ?)`, beyond), n, n, id)
 	}
 	if f.ID != "" {
+		if err := tenancy.ID(f.ID).Validate(); err != nil {
+			return nil, nil, fmt.Errorf("entry: %w", err)
+		}
 		and(`id = ?`, f.ID)
 	}
 	if f.Text != "" {
 		if len(f.Text) > maxText || !utf8.ValidString(f.Text) || strings.ContainsRune(f.Text, 0) {
 			return nil, nil, fmt.Errorf("%w: text of %d bytes, want UTF-8 of at most %d", tenancy.ErrInvalid, len(f.Text), maxText)
 		}
-		like := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(f.Text)) + "%"
-		var conditions []string
-		var values []any
-		columns := []string{"object", "reason", "actor_id", "actor_address", "request_id"}
-		if !strings.ContainsFunc(f.Text, func(r rune) bool { return r >= utf8.RuneSelf }) { // MySQL refuses to compare ASCII columns with other text
-			columns = append(columns, "action", "tenant_id", "problem")
-		}
-		for _, column := range columns {
-			conditions, values = append(conditions, `LOWER(`+column+`) LIKE ? ESCAPE '!'`), append(values, like)
-		}
-		and(`(`+strings.Join(conditions, ` OR `)+`)`, values...)
+		condition, args := textCondition(d, f.Text)
+		and(condition, args...)
 	}
 	if f.Tenant != "" {
 		if err := f.Tenant.Validate(); err != nil {
@@ -231,6 +226,39 @@ func (f *Filter) where() (where []string, args []any, err error) {
 		}
 	}
 	return where, args, nil
+}
+
+// textCondition returns the condition of [Filter.Text]. Each engine has its own idea of what the lower case of a
+// letter beyond ASCII is, so the text is brought into the same form as the columns.
+func textCondition(d sqlkit.Dialect, text string) (condition string, args []any) {
+	lower, column := asciiLower(text), `LOWER(%s)`
+	switch d {
+	case sqlkit.Postgres:
+		column = `LOWER(%s COLLATE "C")`
+	case sqlkit.MySQL:
+		lower = strings.ToLower(text)
+	case sqlkit.SQLite:
+	}
+	columns := []string{"object", "problem", "reason", "actor_id", "actor_address", "request_id"}
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) { // MySQL refuses to compare ASCII columns with other text
+		columns = append(columns, "action", "tenant_id")
+	}
+	like := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(lower) + "%"
+	var conditions []string
+	for _, name := range columns {
+		conditions, args = append(conditions, fmt.Sprintf(column, name)+` LIKE ? ESCAPE '!'`), append(args, like)
+	}
+	return `(` + strings.Join(conditions, ` OR `) + `)`, args
+}
+
+// asciiLower returns the text with its ASCII letters in lower case.
+func asciiLower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
 }
 
 // in adds a condition on one of several values, if there are any.

@@ -8,11 +8,12 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// sealedWithin is how long an entry may wait for its seal, beyond two intervals of the sealer.
-const sealedWithin = time.Minute
+// sealedWithin is how old an entry may be before it is sealed, beyond two intervals of the sealer: one that counts
+// what was refused is written when its time of counting is over.
+const sealedWithin = foldTime + time.Minute
 
-// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer, or if an entry has waited for its seal for more
-// than a minute and twice [Options.SealEvery]: no instance calls [Trail.Run], or sealing fails, and then the log says why.
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer, or if an entry without a seal is older than
+// two minutes and twice [Options.SealEvery]: no instance calls [Trail.Run], or sealing fails, and then the log says why.
 func (t *Trail) Check(ctx context.Context) error {
 	n, oldest, err := t.Pending(ctx)
 	if age := time.Since(oldest); err == nil && n > 0 && age > sealedWithin+2*t.opts.SealEvery {

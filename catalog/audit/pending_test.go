@@ -20,6 +20,11 @@ func TestCheck(t *testing.T) {
 		if err := trail.Check(t.Context()); err != nil {
 			t.Errorf("an entry that was written now: got %v, want nil", err)
 		}
+		// One that counts what was refused is as old as its counting took.
+		execute(t, db, `UPDATE tenancy_audit SET time = ?`, time.Now().Add(-90*time.Second).UnixMicro())
+		if err := trail.Check(t.Context()); err != nil {
+			t.Errorf("an entry that was counted for a minute: got %v, want nil", err)
+		}
 		// Nobody seals, and the entry is made to look old.
 		old := time.Now().Add(-time.Hour).UnixMicro()
 		if _, err := db.Exec(db.Rebind(`UPDATE tenancy_audit SET time = ?`), old); err != nil {

@@ -83,16 +83,34 @@ func (t *Trail) writeFolded(ctx context.Context, end bool) {
 	}
 }
 
-// sealEach seals until ctx ends.
+// sealEach seals until ctx ends. What the sink and the removal of old entries take keeps no entry from being sealed.
 func (t *Trail) sealEach(ctx context.Context) error {
+	var signing sync.WaitGroup
+	defer signing.Wait()
+	if t.opts.Key != nil {
+		signing.Go(func() { t.signEach(ctx) })
+	}
 	tick := time.NewTicker(t.opts.SealEvery)
 	defer tick.Stop()
-	var signed, cut time.Time
 	for {
 		if err := t.runOnce(ctx); err != nil && ctx.Err() == nil {
 			t.opts.Logger.WarnContext(ctx, "audit: entries could not be sealed; trying again", slog.Any("error", err))
 		}
-		if t.opts.Key != nil && time.Since(signed) >= t.opts.CheckpointEvery {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// signEach makes checkpoints and removes old entries until ctx ends.
+func (t *Trail) signEach(ctx context.Context) {
+	tick := time.NewTicker(min(t.opts.SealEvery, t.opts.CheckpointEvery))
+	defer tick.Stop()
+	var signed, cut time.Time
+	for {
+		if time.Since(signed) >= t.opts.CheckpointEvery {
 			signed = time.Now()
 			if err := t.checkpoint(ctx); err != nil && ctx.Err() == nil {
 				t.opts.Logger.WarnContext(ctx, "audit: no checkpoint was made or sent; trying again", slog.Any("error", err))
@@ -106,7 +124,7 @@ func (t *Trail) sealEach(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}
