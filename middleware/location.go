@@ -22,7 +22,7 @@ type locator struct {
 }
 
 // behindPrefix returns a writer with the abilities of w, in the combinations that the server's own writers
-// have. The caller calls locate after the handler, in case the handler wrote nothing.
+// and wrappers of them have. The caller calls locate after the handler, in case the handler wrote nothing.
 func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind http.ResponseWriter, l *locator) {
 	l = &locator{ResponseWriter: w, prefix: prefix, seen: seen}
 	_, flushes := w.(http.Flusher)
@@ -31,7 +31,9 @@ func behindPrefix(w http.ResponseWriter, prefix string, seen *url.URL) (behind h
 	_, reads := w.(io.ReaderFrom)
 	switch {
 	case flushes && hijacks && reads:
-		return http1Locator{flushLocator{l}}, l
+		return http1Locator{hijackLocator{flushLocator{l}}}, l
+	case flushes && hijacks:
+		return hijackLocator{flushLocator{l}}, l
 	case flushes && pushes:
 		return http2Locator{flushLocator{l}}, l
 	case flushes:
@@ -120,10 +122,13 @@ type flushLocator struct{ *locator }
 func (l flushLocator) Flush() { _ = l.FlushError() }
 
 // http1Locator is a locator with the abilities of an HTTP/1 writer.
-type http1Locator struct{ flushLocator }
+type http1Locator struct{ hijackLocator }
+
+// hijackLocator is a locator with those that most wrappers of an HTTP/1 writer have.
+type hijackLocator struct{ flushLocator }
 
 // Hijack implements [http.Hijacker].
-func (l http1Locator) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (l hijackLocator) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	l.wrote = true
 	return l.ResponseWriter.(http.Hijacker).Hijack()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -178,6 +179,46 @@ func TestWriterBehindAPrefix(t *testing.T) {
 			t.Errorf("got %v, want ErrNotSupported", err)
 		}
 	})).ServeHTTP(bare, get("/t/acme"))
+}
+
+// wrapped is a writer of another middleware that flushes and hijacks, and can nothing else.
+type wrapped struct {
+	*httptest.ResponseRecorder
+
+	hijacked bool
+}
+
+func (w *wrapped) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.hijacked = true
+	return nil, nil, errors.New("no connection")
+}
+
+// wrapper hides the methods of a recorder that no server's writer has.
+type wrapper struct {
+	http.ResponseWriter
+	http.Flusher
+	http.Hijacker
+}
+
+// Behind a prefix and another middleware's writer, a handler still finds the Hijacker, as libraries for websockets
+// look for it.
+func TestHijackBehindAPrefixAndAWrapper(t *testing.T) {
+	t.Parallel()
+	w := &wrapped{ResponseRecorder: httptest.NewRecorder()}
+	tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), byPath, quiet))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, ok := w.(http.Flusher); !ok {
+			t.Errorf("got a %T, want a Flusher", w)
+		}
+		if _, ok := w.(io.ReaderFrom); ok {
+			t.Errorf("got a %T, want no ReaderFrom", w)
+		}
+		if hijacker, ok := w.(http.Hijacker); ok {
+			_, _, _ = hijacker.Hijack()
+		}
+	})).ServeHTTP(wrapper{w, w, w}, get("/t/acme/"))
+	if !w.hijacked {
+		t.Error("the handler found no Hijacker")
+	}
 }
 
 func TestHijackBehindAPrefix(t *testing.T) {
