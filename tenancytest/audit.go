@@ -66,6 +66,9 @@ func (a *Audit) Entries(_ context.Context, f catalog.AuditFilter) iter.Seq2[tena
 			return
 		}
 		at, id, err := f.Position()
+		if err == nil && f.Limit < 0 {
+			err = fmt.Errorf("%w: limit %d", tenancy.ErrInvalid, f.Limit)
+		}
 		if err != nil {
 			yield(tenancy.Entry{}, err)
 			return
@@ -97,10 +100,31 @@ func (a *Audit) Entries(_ context.Context, f catalog.AuditFilter) iter.Seq2[tena
 }
 
 func auditSelects(f *catalog.AuditFilter, e *tenancy.Entry) bool {
-	return (f.Tenant == "" || e.Tenant == f.Tenant) &&
+	return (f.ID == "" || e.ID == f.ID) && (f.Tenant == "" || e.Tenant == f.Tenant) && hasText(e, f.Text) &&
 		(f.Scope == nil || f.Scope.IsAll() || f.Scope.Includes(&tenancy.Tenant{ID: e.Tenant})) &&
 		(f.ActorKind == "" || e.Actor.Kind == f.ActorKind) && (f.ActorID == "" || e.Actor.ID == f.ActorID) &&
 		(len(f.Actions) == 0 || slices.Contains(f.Actions, e.Action)) &&
 		(len(f.Results) == 0 || slices.Contains(f.Results, e.Result)) &&
 		(f.From.IsZero() || !e.Time.Before(f.From)) && (f.Before.IsZero() || e.Time.Before(f.Before))
+}
+
+// hasText reports whether the text is a part of one of the fields that [catalog.AuditFilter] names.
+func hasText(e *tenancy.Entry, text string) bool {
+	address := ""
+	if e.Actor.Address.IsValid() {
+		address = e.Actor.Address.String()
+	}
+	return slices.ContainsFunc([]string{
+		e.Action, e.Object, string(e.Tenant), e.Problem, e.Actor.Reason, e.Actor.ID, address, e.Actor.RequestID,
+	}, func(field string) bool { return strings.Contains(asciiLower(field), asciiLower(text)) })
+}
+
+// asciiLower returns the text with its ASCII letters in lower case.
+func asciiLower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
 }

@@ -1,4 +1,4 @@
-// Package tenancytest helps host applications and the library itself to test:
+// Package tenancytest helps applications and the library itself to test:
 // a catalog in memory, tenants and contexts, fresh databases on real servers,
 // conformance suites for catalogs and lenders, and [TestIsolation], which shows
 // whether a handler ever answers one tenant with another's data. It is for tests
