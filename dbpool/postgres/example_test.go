@@ -1,8 +1,12 @@
 package postgres_test
 
 import (
+	"errors"
+	"fmt"
 	"log"
+	"strings"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
@@ -19,4 +23,11 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	defer func() { _ = pool.Close() }()
+}
+
+// An address that cannot be read is refused at once, and the error does not show it: a password may be in it.
+func ExampleNew_malformed() {
+	_, err := postgres.New("postgres://app:secret@db.internal:port/postgres", nil)
+	fmt.Println(errors.Is(err, tenancy.ErrInvalid), strings.Contains(err.Error(), "secret"))
+	// Output: true false
 }
