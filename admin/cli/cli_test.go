@@ -55,7 +55,9 @@ func newLine(t *testing.T) *line {
 	app := &cli.App{}
 	app.Audit, err = audit.New(db, nil)
 	must(err)
-	app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit})
+	app.Outbox, err = catalog.NewOutbox(db, &catalog.OutboxOptions{Audit: app.Audit})
+	must(err)
+	app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit, Events: app.Outbox})
 	must(err)
 	app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil)
 	must(err)

@@ -26,7 +26,8 @@ func (p *program) eventStuck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := newTable(cmd.OutOrStdout(), "TENANT", "EVENT", "KIND", "ATTEMPTS", "NEXT", "WAITING", "PROBLEM")
+			rows := newTable(cmd.OutOrStdout(), "TENANT", "EVENT", "PROBLEM")
+			rows.lines = 6
 			for _, each := range all {
 				if p.json {
 					if err := writeJSON(cmd, each); err != nil {
@@ -35,7 +36,7 @@ func (p *program) eventStuck() *cobra.Command {
 					continue
 				}
 				e := each.Event
-				rows.row(string(e.Tenant), e.ID, e.Kind, fmt.Sprint(each.Attempts), date(each.Next), fmt.Sprint(each.Waiting), harmless(each.Problem))
+				rows.row(p.slug(cmd, e.Tenant), e.ID, fmt.Sprintf("%s, attempts: %d, next %s, waiting behind it: %d. %s", e.Kind, each.Attempts, minute(each.Next), each.Waiting, each.Problem))
 			}
 			if p.json {
 				return nil

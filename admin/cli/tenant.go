@@ -122,7 +122,7 @@ func schemaVersion(t *tenancy.Tenant) string {
 	return strconv.FormatInt(t.SchemaVersion, 10)
 }
 
-// find returns the tenant that a slug, an ID or a domain names.
+// find returns the tenant that a slug, an ID or a domain names. A name of none is an error of usage that wraps [tenancy.ErrNotFound].
 func (p *program) find(cmd *cobra.Command, name string) (*tenancy.Tenant, error) {
 	for _, kind := range []tenancy.RefKind{tenancy.RefSlug, tenancy.RefID, tenancy.RefDomain} {
 		ref, err := tenancy.NewRef(kind, name)
@@ -134,7 +134,7 @@ func (p *program) find(cmd *cobra.Command, name string) (*tenancy.Tenant, error)
 			return t, err
 		}
 	}
-	return nil, usage(fmt.Errorf("no tenant has the slug, ID or domain %q", name))
+	return nil, usage(fmt.Errorf("%w: no tenant has the slug, ID or domain %q", tenancy.ErrNotFound, name))
 }
 
 // limits returns limits as a line.

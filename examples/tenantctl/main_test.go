@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,9 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -213,6 +216,55 @@ func TestFailures(t *testing.T) {
 	_, id, _ := strings.Cut(out, "run retry ")
 	if code, out := call(t, where, "run", "retry", strings.TrimSpace(id)); code != 0 || !strings.Contains(out, "5 of 5 tenants done") {
 		t.Errorf("retry: got exit code %d and\n%s", code, out)
+	}
+}
+
+// Changes by the command line have events. One that an instance refuses is listed and given up, also when its tenant is gone; not while the catalog
+// does not answer.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	where := places{data: t.TempDir()}
+	for _, args := range [][]string{{"tenant", "create", "acme"}, {"tenant", "create", "globex"}, {"tenant", "archive", "globex", "--yes"}, {"tenant", "purge", "globex", "--yes", "--now", "--reason", "a test"}} {
+		if code, out := call(t, where, args...); code != 0 {
+			t.Fatalf("%q: got exit code %d and\n%s", args, code, out)
+		}
+	}
+	db, err := catalogDatabase(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	box, err := catalog.NewOutbox(db, &catalog.OutboxOptions{RetryFrom: time.Hour, Deliver: func(context.Context, catalog.Event) error { return errors.New("no") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- box.Run(ctx) }()
+	var stuck []catalog.StuckEvent
+	for end := time.Now().Add(3 * time.Minute); len(stuck) < 2; time.Sleep(10 * time.Millisecond) {
+		if stuck, err = box.Stuck(t.Context()); err != nil || time.Now().After(end) {
+			t.Fatalf("got %+v, %v, want the first events of both tenants", stuck, err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range stuck {
+		id := string(each.Event.Tenant)
+		if code, out := call(t, where, "event", "stuck"); code != 0 || !strings.Contains(out, each.Event.ID) {
+			t.Errorf("got exit code %d and\n%s\nwant the event of %s", code, out, id)
+		}
+		if code, out := call(t, where, "--catalog", "postgres://nobody@127.0.0.1:1/control", "event", "skip", id, each.Event.ID, "--yes"); code != 3 {
+			t.Errorf("without the catalog: got exit code %d and\n%s", code, out)
+		}
+		if code, out := call(t, where, "event", "skip", id, each.Event.ID, "--yes", "--reason", "a test"); code != 0 {
+			t.Errorf("skip %s: got exit code %d and\n%s", id, code, out)
+		}
+	}
+	if code, out := call(t, where, "event", "stuck"); code != 0 || !strings.Contains(out, "No event is stuck") {
+		t.Errorf("afterwards: got exit code %d and\n%s", code, out)
 	}
 }
 

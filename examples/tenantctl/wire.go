@@ -62,7 +62,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Outbox, err = catalog.NewOutbox(db, &catalog.OutboxOptions{Audit: app.Audit}); err != nil {
 		return nil, err
 	}
-	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit}); err != nil {
+	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit, Events: app.Outbox}); err != nil {
 		return nil, err
 	}
 	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil); err != nil {
