@@ -259,7 +259,9 @@ func (a *Auth) audit(ctx context.Context, tx *sqlx.Tx, action, object string, re
 	e.Object, e.Result = clip(object, maxObject), result
 	slices.SortFunc(changes, func(x, y tenancy.FieldChange) int { return compare(x.Field, y.Field) })
 	e.Changes = changes
-	if tx == nil {
+	if tx == nil { // a client that goes away does not keep it from being written
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		defer cancel()
 		return unavailable(a.opts.Auditor.Audit(ctx, nil, e))
 	}
 	return unavailable(a.opts.Auditor.Audit(ctx, tx.Tx, e))

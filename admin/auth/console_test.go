@@ -540,3 +540,33 @@ func TestKnownBrowsers(t *testing.T) {
 		t.Errorf("a browser that is known for somebody else: got %v, want ErrLimited", err)
 	}
 }
+
+// Who rotates a token again and again, and lets the old ones be valid, does not get any number of them.
+func TestRotatedTokensAreBounded(t *testing.T) {
+	t.Parallel()
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true})
+	makeOperator(t, a, "ada@example.com", auth.RoleOwner, tenancy.AllTenants())
+	var b browser
+	by, err := b.signIn(t, a, "ada@example.com", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, made, err := a.IssueToken(t.Context(), by, auth.TokenSpec{Name: "ci", Permissions: auth.NewPermissions(auth.TenantsRead), Scope: tenancy.AllTenants(), TTL: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 1
+	for ; n < 200; n++ {
+		_, next, err := a.RotateToken(t.Context(), by, made.ID, time.Hour)
+		if errors.Is(err, tenancy.ErrConflict) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = next
+	}
+	if n != 100 {
+		t.Errorf("got %d valid tokens, want 100 at most", n)
+	}
+}

@@ -24,7 +24,7 @@ const (
 	tokenPrefix = "tenancy_console"
 	// maxTokenLife is the longest that a token is valid for.
 	maxTokenLife = 366 * 24 * time.Hour
-	// maxTokens is how many valid tokens an operator has at most.
+	// maxTokens is how many valid tokens an operator may have to make another. By rotating they get twice as many: each beside its successor.
 	maxTokens = 50
 	// usedEvery is how exact the last use of a token is.
 	usedEvery = time.Minute
@@ -161,7 +161,7 @@ func (a *Auth) IssueToken(ctx context.Context, by *Identity, spec TokenSpec) (te
 	}
 	var text tenancy.Secret
 	err := a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		// The owner's row is the lock: of two at once, the second counts the first.
+		// This row is the lock: of two at once, the second counts the first.
 		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET changes = changes + 1 WHERE id = 1`); err != nil {
 			return err
 		}
@@ -177,12 +177,8 @@ func (a *Auth) IssueToken(ctx context.Context, by *Identity, spec TokenSpec) (te
 		if owner.Disabled || by.Token != nil || !has.Has(TokensWrite) || !has.Includes(t.Permissions) || !covers(owner.Scope, t.Scope) {
 			return fmt.Errorf("%w: a token with more than its owner has", tenancy.ErrForbidden)
 		}
-		var n int
-		if err := a.store.get(ctx, tx, &n, `SELECT COUNT(*) FROM tenancy_auth_tokens WHERE operator_id = ? AND expires_at > ?`, owner.ID, micro(at)); err != nil {
+		if err := a.mayHaveMore(ctx, tx, owner.ID, maxTokens); err != nil {
 			return err
-		}
-		if n >= maxTokens {
-			return fmt.Errorf("%w: %d tokens", tenancy.ErrConflict, n)
 		}
 		text, err = a.insertToken(ctx, tx, t, "token.issue")
 		return err
@@ -191,6 +187,18 @@ func (a *Auth) IssueToken(ctx context.Context, by *Identity, spec TokenSpec) (te
 		return tenancy.Secret{}, nil, tenancy.Wrap(op, "", err)
 	}
 	return text, t, nil
+}
+
+// mayHaveMore refuses one more token of an operator who has so many valid ones.
+func (a *Auth) mayHaveMore(ctx context.Context, tx *sqlx.Tx, operator string, most int) error {
+	var n int
+	if err := a.store.get(ctx, tx, &n, `SELECT COUNT(*) FROM tenancy_auth_tokens WHERE operator_id = ? AND expires_at > ?`, operator, micro(now())); err != nil {
+		return err
+	}
+	if n >= most {
+		return fmt.Errorf("%w: %d tokens", tenancy.ErrConflict, n)
+	}
+	return nil
 }
 
 func checkToken(t *Token, ttl time.Duration) error {
@@ -255,6 +263,9 @@ func (a *Auth) RotateToken(ctx context.Context, by *Identity, id string, after t
 			err = fmt.Errorf("%w: the token was rotated before", tenancy.ErrConflict)
 		}
 		if err != nil {
+			return err
+		}
+		if err := a.mayHaveMore(ctx, tx, row.OperatorID, 2*maxTokens); err != nil {
 			return err
 		}
 		if made, err = row.token(); err != nil {
