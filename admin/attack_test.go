@@ -44,6 +44,34 @@ func TestDenialsOfHandlersAreEntries(t *testing.T) {
 	}
 }
 
+// goneAway is the application's own sign-in of somebody who may do nothing, and whose client goes away at once.
+type goneAway struct{ gone context.CancelFunc }
+
+func (g goneAway) Authenticate(*http.Request) (*auth.Principal, error) {
+	g.gone()
+	return &auth.Principal{ID: "mallory", Scope: tenancy.AllTenants()}, nil
+}
+
+// A client that does not wait for the answer leaves an entry of what it was denied.
+func TestDenialsOfClientsThatGoAway(t *testing.T) {
+	t.Parallel()
+	ctx, gone := context.WithCancel(t.Context())
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.Auth.Authenticator = goneAway{gone} })
+	c.Handler().ServeHTTP(httptest.NewRecorder(), c.client().request(t, "POST", "tenants/t-aaa/suspend", "").WithContext(ctx))
+	n := 0
+	for e, err := range c.trail.Entries(t.Context(), audit.Filter{Results: []tenancy.AuditResult{tenancy.AuditDenied}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Actor.ID == "mallory" && e.Action == "tenant.status" {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("got %d entries, want one", n)
+	}
+}
+
 // A request whose body comes slowly is carried out with the rights that the operator has when the body is there.
 func TestRightsCountOnceTheBodyIsThere(t *testing.T) {
 	t.Parallel()
@@ -163,7 +191,10 @@ func TestHostileTexts(t *testing.T) {
 				"runs?task=" + q, "runs?state=" + q, "audit?actor=" + q, "audit?action=" + q, "audit?tenant=" + q, "audit?result=" + q,
 				"tenants?filter=" + q, "tenants?filter=" + url.QueryEscape(`plan:"`+text+`"`), "analytics/tenants?filter=" + q, "analytics/tenants?sort=" + q,
 				"analytics/activities?type=" + q, "analytics/logins?subject=" + q, "analytics/logins?tenant=" + q, "analytics/trends?names=" + q,
-				"live?topics=tenant:" + q, "live?topics=run:" + q,
+				"live?topics=tenant:" + q, "live?topics=run:" + q, "live?topics=tenants:" + q, "live?topics=tenants:ids:" + q, "lookup?q=" + q, "facets?filter=" + q,
+				"audit/" + p, "audit?text=" + q, "pools/" + p, "tokens?operator=" + q, "analytics/logins/subjects?subject=" + q, "analytics/usage?filter=" + q, "analytics/spread?names=" + q,
+				"analytics/compare?tenants=" + q + ",t-aaa", "analytics/compare?tenants=t-aaa,t-bbb&names=" + q, "analytics/top?by=" + q, "analytics/neighbours?at=" + q, "analytics/forecast/t-aaa?name=" + q,
+				"tokens?cursor=" + cursor("tokens?", text), "tenants/t-aaa/runs?cursor=" + cursor("tenants/t-aaa/runs", text),
 				"operators?cursor=" + cursor("operators", text), "runs?cursor=" + cursor("runs?&", text), "audit?cursor=" + cursor("audit?&", text, text),
 			} {
 				if a := cl.do(t, "GET", path, ""); a.code >= 500 {
@@ -172,8 +203,10 @@ func TestHostileTexts(t *testing.T) {
 			}
 			for _, row := range [][2]string{
 				{"DELETE", "sessions/" + p}, {"DELETE", "operators/" + p + "/sessions"}, {"PUT", "tenants/t-aaa/domains/" + p}, {"POST", "runs/" + p + "/pause"},
+				{"DELETE", "tenants/t-aaa/domains/" + p}, {"DELETE", "tenants/t-aaa/keys/" + p}, {"DELETE", "tokens/" + p}, {"DELETE", "invitations/" + p}, {"DELETE", "views/" + p},
+				{"POST", "schedules/" + p + "/pause"}, {"POST", "schedules/" + p + "/trigger"}, {"POST", "operators/" + p + "/reset"}, {"DELETE", "operators/" + p + "/sessions/" + p},
 			} {
-				if a := cl.do(t, row[0], row[1], "", "X-Reason", p); a.code >= 500 {
+				if a := cl.do(t, row[0], row[1], "", "If-Match", `"v1", "v2", "v3"`, "X-Reason", p, "Idempotency-Key", text); a.code >= 500 {
 					t.Errorf("%s %.60q: got %d %s", row[0], row[1], a.code, a.body)
 				}
 			}
@@ -204,13 +237,13 @@ func TestHostileTexts(t *testing.T) {
 	})
 }
 
-// A period from the beginning to the end of time is refused, not computed.
+// A period from the beginning to the end of time is refused, not computed, and so is one of no time.
 func TestPeriodsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
 	for _, path := range []string{"analytics/trends", "analytics/tenants", "analytics/tenant/t-aaa", "analytics/performance", "analytics/tenant/t-aaa/series"} {
-		for _, period := range []string{"from=0001-01-02T00:00:00Z", "from=0001-01-02T00:00:00Z&to=9999-12-31T00:00:00Z", "from=1970-01-01T00:00:00Z"} {
+		for _, period := range []string{"from=0001-01-02T00:00:00Z", "from=0001-01-02T00:00:00Z&to=9999-12-31T00:00:00Z", "from=1970-01-01T00:00:00Z", "from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z"} {
 			if a := cl.do(t, "GET", path+"?"+period, ""); a.code != 400 {
 				t.Errorf("%s?%s: got %d %.200s, want 400", path, period, a.code, a.body)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
@@ -64,14 +63,13 @@ func TestBulk(t *testing.T) {
 		if a.code != 202 || a.header.Get("Location") != "../runs/"+p.Plan {
 			t.Fatalf("start: got %d %s, want 202", a.code, a.body)
 		}
-		var run struct{ State string }
-		for end := time.Now().Add(3 * time.Minute); !strings.HasPrefix(run.State, "done"); time.Sleep(20 * time.Millisecond) {
-			cl.do(t, "GET", "runs/"+p.Plan, "").into(t, &run)
-			if time.Now().After(end) {
-				t.Fatalf("the run stays %q", run.State)
+		for _, err := range c.runner.Follow(t.Context(), p.Plan) { // to its end
+			if err != nil {
+				t.Fatal(err)
 			}
 		}
-		if run.State != "done" {
+		var run struct{ State string }
+		if cl.do(t, "GET", "runs/"+p.Plan, "").into(t, &run); run.State != "done" {
 			t.Errorf("got the run %q, want done", run.State)
 		}
 		for id, want := range map[tenancy.ID]tenancy.Status{c.a.ID: tenancy.StatusSuspended, c.b.ID: tenancy.StatusActive, late.ID: tenancy.StatusActive} {

@@ -35,18 +35,18 @@ type call struct {
 
 func (c *call) ctx() context.Context { return c.r.Context() }
 
-// reply answers with v. A GET's answer has an ETag, and is 304 for a client that has it already.
+// reply answers with v. The answer to a GET or HEAD has an ETag, and is 304 for a client that has it already.
 func (c *call) reply(status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	h := c.w.Header()
-	if c.r.Method == http.MethodGet && h.Get("ETag") == "" {
+	if !c.row.changes() && h.Get("ETag") == "" {
 		sum := sha256.Sum256(body)
 		h.Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(sum[:12])+`"`)
 	}
-	if c.r.Method == http.MethodGet && status == http.StatusOK && matches(c.r.Header.Get("If-None-Match"), h.Get("ETag")) {
+	if !c.row.changes() && status == http.StatusOK && matches(c.r.Header.Get("If-None-Match"), h.Get("ETag")) {
 		c.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -1,19 +1,26 @@
 package admin
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
+// denialWait bounds the writing of an entry.
+const denialWait = 5 * time.Second
+
 // denied writes the entry of a refusal of somebody who is signed in. Those of strangers are counted by the sign-in's limits. The trail
-// counts equal ones together, so a flood of them is a few entries.
+// counts equal ones together, so a flood of them is a few entries. A client that goes away does not keep its entry from being written.
 func (a *Admin) denied(c *call, err error) {
 	if a.opts.Audit == nil || c.id == nil || !errors.Is(err, tenancy.ErrForbidden) {
 		return
 	}
-	ctx := tenancy.WithActor(c.r.Context(), c.id.Actor())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), denialWait)
+	defer cancel()
+	ctx = tenancy.WithActor(ctx, c.id.Actor())
 	action := c.row.action
 	if action == "" {
 		action = "console.read"

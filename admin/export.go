@@ -12,7 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 )
 
-// Exports of an operator, and of all, at once.
+// Exports of an operator with all their tokens, and of all, at once.
 const (
 	maxOperatorExports = 2
 	maxExports         = 8
@@ -84,10 +84,11 @@ func (c *call) exportAs(name string) (analytics.Format, exported, error) {
 // export streams what write writes. Its entry in the audit is written before. An export that fails after its first byte, or whose
 // operator may not read it any more, ends as a broken transfer, never as a file that seems whole.
 func (a *Admin) export(c *call, as exported, write func(context.Context, *exportWriter) error) error {
-	if err := a.exports.enter(c.id.Subject()); err != nil {
+	operator := c.id.Operator.ID
+	if err := a.exports.enter(operator); err != nil {
 		return err
 	}
-	defer a.exports.leave(c.id.Subject())
+	defer a.exports.leave(operator)
 	w := &exportWriter{call: c, as: as, out: http.NewResponseController(c.w), checked: time.Now()}
 	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) })
 	return w.end(err)
@@ -125,7 +126,18 @@ func (w *exportWriter) end(err error) error {
 	case !w.begun:
 		w.begin()
 	}
+	setWriteDeadline(w.out, exportWrite) // the server writes what is left once the handler has returned
 	return nil
+}
+
+// setWriteDeadline gives the client so long to take what is written next; 0 is no deadline. It is 0 while nothing is written: HTTP/2 ends a stream whose
+// deadline passes, also between two parts of which the second takes long to be made. A writer without deadlines is the application's.
+func setWriteDeadline(out *http.ResponseController, lasts time.Duration) {
+	var at time.Time
+	if lasts > 0 {
+		at = time.Now().Add(lasts)
+	}
+	_ = out.SetWriteDeadline(at)
 }
 
 // Write writes a part. It fails once the operator may not read it any more.
@@ -141,9 +153,17 @@ func (w *exportWriter) Write(b []byte) (int, error) {
 	if !w.begun {
 		w.begin()
 	}
-	_ = w.out.SetWriteDeadline(time.Now().Add(exportWrite)) // a writer without deadlines is the application's
 	w.since += len(b)
+	setWriteDeadline(w.out, exportWrite)
+	defer setWriteDeadline(w.out, 0)
 	return w.call.w.Write(b)
+}
+
+// flush sends what was written.
+func (w *exportWriter) flush() error {
+	setWriteDeadline(w.out, exportWrite)
+	defer setWriteDeadline(w.out, 0)
+	return w.out.Flush()
 }
 
 // check reports that the operator has lost the session, the permission, or a part of the scope.

@@ -190,6 +190,16 @@ var document = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
+// until waits for a condition that nothing announces, for minutes. No verdict depends on how long it takes.
+func until(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	for end := time.Now().Add(3 * time.Minute); !met(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
 // client is a browser on this machine, whose requests and answers must be as the document says.
 type client struct {
 	c       *console

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -30,8 +31,9 @@ const checkWait = 3 * time.Second
 type health struct {
 	mu      sync.Mutex // guards what follows
 	parts   map[string]partHealth
-	pending int64     // entries of the audit that are not sealed
-	oldest  time.Time // of them
+	asking  map[string]bool // whose check has not returned
+	pending int64           // entries of the audit that are not sealed
+	oldest  time.Time       // of them
 }
 
 // sealerLate is the age of an entry of the audit that should have been sealed. One that counts what was refused is a
@@ -76,9 +78,7 @@ func (a *Admin) checkHealth(ctx context.Context) {
 	var all sync.WaitGroup
 	for name, check := range checks {
 		all.Go(func() {
-			bounded, cancel := context.WithTimeout(ctx, checkWait)
-			defer cancel()
-			err := check(bounded)
+			err := a.health.ask(ctx, name, check)
 			if ctx.Err() != nil {
 				return
 			}
@@ -88,6 +88,67 @@ func (a *Admin) checkHealth(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+// checkGrace is how long a check may go on after its context has ended.
+const checkGrace = time.Second
+
+// errSilent is what a check gets that has not returned from an earlier call.
+var errSilent = errors.New("the check has not returned")
+
+// ask calls the check of a part. One that panics, or does not return although its time is over, is an error; it is not called again while it
+// runs, and holds nothing else up.
+func (h *health) ask(ctx context.Context, name string, check func(context.Context) error) error {
+	if !h.begin(name) {
+		return errSilent
+	}
+	bounded, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+			h.end(name)
+			answer <- err
+		}()
+		err = check(bounded)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-bounded.Done():
+	}
+	grace := time.NewTimer(checkGrace)
+	defer grace.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-grace.C:
+		return errSilent
+	}
+}
+
+// begin notes that a check is called, and reports whether it may be.
+func (h *health) begin(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.asking[name] {
+		return false
+	}
+	if h.asking == nil {
+		h.asking = map[string]bool{}
+	}
+	h.asking[name] = true
+	return true
+}
+
+func (h *health) end(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.asking, name)
 }
 
 // set keeps what a check found, and reports whether that is new.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -26,9 +27,9 @@ import (
 const (
 	// keyLasts is how long the answer to a key is kept.
 	keyLasts = 24 * time.Hour
-	// keyRuns is how long a request keeps its key; then another may take it over, because the instance has died. The work ends after
-	// half of that time.
-	keyRuns = 2 * time.Minute
+	// keyWork is how long a request's work may take, unless its row says. The request keeps its key for twice that time; then another may take it
+	// over, because the instance has died.
+	keyWork = time.Minute
 	maxKey  = 200
 )
 
@@ -74,14 +75,15 @@ func (k *idempotency) once(c *call, key string) error {
 	fmt.Fprintf(sum, "%s %s\n", c.r.Method, c.r.URL.RequestURI())
 	sum.Write(body)
 	hash := hex.EncodeToString(sum.Sum(nil))
-	ctx, cancel := context.WithTimeout(c.r.Context(), keyRuns/2)
+	lasts := cmp.Or(c.row.lasts, keyWork)
+	ctx, cancel := context.WithTimeout(c.r.Context(), lasts)
 	defer cancel()
 	id := tenancy.DigestOf(c.id.Subject() + "\n" + key).String()
 	seal, err := sealed(id, key)
 	if err != nil {
 		return err
 	}
-	until, err := k.claim(ctx, id, hash)
+	until, err := k.claim(ctx, id, hash, 2*lasts)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (k *idempotency) once(c *call, key string) error {
 		err = c.row.handle(c)
 	}), rec, c.r, nil)
 	c.w = outer
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyRuns/2)
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), lasts)
 	defer cancel()
 	if err == nil && rec.status < 500 {
 		err = k.keep(after, id, until, rec, seal)
@@ -109,11 +111,11 @@ func (k *idempotency) once(c *call, key string) error {
 	return nil
 }
 
-// claim takes the key for the first request with it, and returns until when; it returns 0 for others. The time also tells those apart who
-// have the key one after another.
-func (k *idempotency) claim(ctx context.Context, id, hash string) (until int64, err error) {
+// claim takes the key for the first request with it, for that time, and returns until when; it returns 0 for others. The time also tells those
+// apart who have the key one after another.
+func (k *idempotency) claim(ctx context.Context, id, hash string, lasts time.Duration) (until int64, err error) {
 	now := time.Now()
-	until = now.Add(keyRuns).UnixMicro()
+	until = now.Add(lasts).UnixMicro()
 	_, err = k.exec(ctx, `INSERT INTO tenancy_admin_keys (id, request_hash, status, header, body, running_until, expires_at) VALUES (?, ?, 0, '', ?, ?, ?)`,
 		id, hash, []byte{}, until, now.Add(keyLasts).UnixMicro())
 	if err == nil {

@@ -26,8 +26,9 @@ const (
 	liveEvery = time.Second
 	// liveWrite is how long a reader may take for a frame.
 	liveWrite = 10 * time.Second
-	// Streams of an operator, and of all.
+	// Streams of an operator with all their tokens, of one token, and of all.
 	maxOperatorStreams = 10
+	maxTokenStreams    = 5
 	maxStreams         = 1000
 )
 
@@ -48,19 +49,30 @@ type frame struct {
 	err  error
 }
 
-// enter counts a stream of the operator.
-func (l *live) enter(operator string) error {
+// enter counts a stream of the operator, and of their token if a machine asks.
+func (l *live) enter(id *auth.Identity) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= maxStreams || l.streams[operator] >= maxOperatorStreams {
-		return fmt.Errorf("%w: %d streams of the operator, %d in all", tenancy.ErrLimited, l.streams[operator], l.all)
+	if l.all >= maxStreams || l.streams[id.Operator.ID] >= maxOperatorStreams || id.Token != nil && l.streams[id.Subject()] >= maxTokenStreams {
+		return fmt.Errorf("%w: %d streams of the operator with their tokens, %d of who asks, %d in all", tenancy.ErrLimited, l.streams[id.Operator.ID], l.streams[id.Subject()], l.all)
 	}
 	if l.streams == nil {
 		l.streams, l.frames = map[string]int{}, map[string]*frame{}
 	}
-	l.streams[operator]++
+	for _, of := range holders(id) {
+		l.streams[of]++
+	}
 	l.all++
 	return nil
+}
+
+// holders are those of whom something is counted that this identity does: the operator, and the token if it is a machine's. An operator has no more
+// by making more tokens.
+func holders(id *auth.Identity) []string {
+	if id.Token == nil {
+		return []string{id.Operator.ID}
+	}
+	return []string{id.Operator.ID, id.Subject()}
 }
 
 // open returns how many streams there are.
@@ -70,12 +82,14 @@ func (l *live) open() int {
 	return l.all
 }
 
-func (l *live) leave(operator string) {
+func (l *live) leave(id *auth.Identity) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
-	if l.streams[operator]--; l.streams[operator] == 0 {
-		delete(l.streams, operator)
+	for _, of := range holders(id) {
+		if l.streams[of]--; l.streams[of] == 0 {
+			delete(l.streams, of)
+		}
 	}
 	if l.all == 0 {
 		clear(l.frames)
@@ -140,11 +154,11 @@ func (a *Admin) stream(c *call) error {
 	if err != nil {
 		return err
 	}
-	operator := c.id.Subject()
-	if err := a.live.enter(operator); err != nil {
+	asks := c.id
+	if err := a.live.enter(asks); err != nil {
 		return err
 	}
-	defer a.live.leave(operator)
+	defer a.live.leave(asks)
 	out := http.NewResponseController(c.w)
 	sent := map[string]sentRows{}
 	tick := time.NewTicker(liveEvery)
@@ -171,7 +185,7 @@ func (a *Admin) stream(c *call) error {
 			h.Set("X-Accel-Buffering", "no")
 			c.w.WriteHeader(http.StatusOK)
 		}
-		_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // a writer without deadlines is the application's
+		setWriteDeadline(out, liveWrite)
 		for _, e := range events {
 			if _, err := c.w.Write(e); err != nil {
 				return nil
@@ -180,6 +194,7 @@ func (a *Admin) stream(c *call) error {
 		if err := out.Flush(); err != nil {
 			return nil
 		}
+		setWriteDeadline(out, 0)
 		select {
 		case <-c.ctx().Done():
 			return nil
@@ -190,6 +205,7 @@ func (a *Admin) stream(c *call) error {
 		switch {
 		case isUnavailable(err): // a database that does not answer ends no stream
 		case err != nil:
+			setWriteDeadline(out, liveWrite)
 			_, _ = fmt.Fprint(c.w, "event: end\ndata: {}\n\n")
 			_ = out.Flush()
 			return nil

@@ -2,11 +2,13 @@ package admin_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -114,6 +116,96 @@ func TestStreamsAreFew(t *testing.T) {
 		}
 		if i < 10 {
 			lines.Scan() // it is counted
+		}
+	}
+}
+
+// An operator does not get more streams by making tokens, and no token takes all of them.
+func TestStreamsOfTokensAreFew(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	owner := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	server := httptest.NewServer(c.Handler())
+	defer server.CloseClientConnections()
+	open := func(cl *client, who string, want int) {
+		t.Helper()
+		s := cl.stream(t, server, "overview")
+		if s.code != want {
+			t.Fatalf("%s: got %d, want %d", who, s.code, want)
+		}
+		if want == http.StatusOK {
+			s.Scan() // it is counted
+		}
+	}
+	for i := range 2 {
+		var made struct{ Text string }
+		owner.do(t, "POST", "tokens", `{"name":"screen","permissions":["analytics.read"],"ttl":3600}`).into(t, &made)
+		screen := c.client()
+		screen.bearer = made.Text
+		for range 4 + i {
+			open(screen, "a token", http.StatusOK)
+		}
+		if i == 1 {
+			open(screen, "a token that has five", http.StatusTooManyRequests)
+		}
+	}
+	open(owner, "the operator, whose tokens have nine", http.StatusOK)
+	open(owner, "the operator, who has ten with the tokens", http.StatusTooManyRequests)
+	open(c.as(t, auth.RoleViewer, tenancy.AllTenants()), "another operator", http.StatusOK)
+}
+
+// deadlines is an answer that sees whether a deadline stands while nothing is written. HTTP/2 ends a stream when one passes, and with it what follows.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	t       *testing.T
+	set     bool
+	writes  int
+	flushed func() // after the second part
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	if d.set && !at.IsZero() {
+		d.t.Error("the deadline of the part before stood until this one")
+	}
+	d.set = !at.IsZero()
+	return nil
+}
+
+func (d *deadlines) Write(b []byte) (int, error) {
+	if !d.set {
+		d.t.Error("a part is written without a deadline")
+	}
+	d.writes++
+	return d.ResponseRecorder.Write(b)
+}
+
+func (d *deadlines) FlushError() error {
+	if !d.set {
+		d.t.Error("a part is flushed without a deadline")
+	}
+	d.ResponseRecorder.Flush()
+	if d.writes > 1 && d.flushed != nil {
+		d.flushed()
+	}
+	return nil
+}
+
+func TestDeadlinesAreOfParts(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	owner := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for method, paths := range map[string][]string{"GET": {"live", "audit/export?format=jsonl"}, "POST": {"audit/verify"}} {
+		for _, path := range paths {
+			ctx, stop := context.WithCancel(t.Context())
+			w := &deadlines{ResponseRecorder: httptest.NewRecorder(), t: t}
+			if path == "live" {
+				w.flushed = stop
+			}
+			c.Handler().ServeHTTP(w, owner.request(t, method, path, "", "Accept", "application/jsonl").WithContext(ctx))
+			stop()
+			if w.Code != http.StatusOK || w.writes < 1 {
+				t.Errorf("%s: got %d with %d parts", path, w.Code, w.writes)
+			}
 		}
 	}
 }

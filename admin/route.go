@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -45,8 +46,10 @@ type route struct {
 	reach      reach
 	stepUp     bool // credentials must have been shown lately
 	idempotent bool // takes an Idempotency-Key
-	match      bool // needs an If-Match
-	body       bool // takes a body; without it, one that says something is refused
+	// lasts is how long the row's work may take with a key. Default: a minute.
+	lasts time.Duration
+	match bool // needs an If-Match
+	body  bool // takes a body; without it, one that says something is refused
 	// query names the parameters, separated by spaces. Others are refused, and those that are sent twice: a mistyped filter must not select
 	// everything.
 	query string

@@ -179,15 +179,18 @@ func (c *call) period() (analytics.Period, error) {
 		return analytics.Period{From: now.Add(-d), To: now}, err
 	}
 	var p analytics.Period
-	for text, field := range map[string]*time.Time{from: &p.From, to: &p.To} {
-		if text == "" {
+	for _, end := range []struct {
+		text  string
+		field *time.Time
+	}{{from, &p.From}, {to, &p.To}} {
+		if end.text == "" {
 			continue
 		}
-		t, err := time.Parse(time.RFC3339Nano, text)
+		t, err := time.Parse(time.RFC3339Nano, end.text)
 		if err != nil {
-			return p, fmt.Errorf("%w: time %.60q", tenancy.ErrInvalid, text)
+			return p, fmt.Errorf("%w: time %.60q", tenancy.ErrInvalid, end.text)
 		}
-		*field = t.UTC()
+		*end.field = t.UTC()
 	}
 	return p, nil
 }

@@ -133,16 +133,19 @@ func (a *Admin) entryOf(c *call, e *tenancy.Entry, names map[string]string) entr
 	if !c.id.Scope.IsAll() {
 		out.Number = 0
 	}
-	if e.Actor.Kind == tenancy.ActorOperator || e.Actor.Kind == tenancy.ActorToken {
-		key := string(e.Actor.Kind) + " " + e.Actor.ID
-		name, ok := names[key]
-		if !ok {
-			name = a.nameOf(c.ctx(), e.Actor)
-			names[key] = name
-		}
-		out.Actor.Name = name
-	}
+	out.Actor.Name = a.nameIn(c.ctx(), e.Actor, names)
 	return out
+}
+
+// nameIn is nameOf that asks once for each of a page, whose names are kept in names.
+func (a *Admin) nameIn(ctx context.Context, who tenancy.Actor, names map[string]string) string {
+	key := string(who.Kind) + " " + who.ID
+	name, ok := names[key]
+	if !ok {
+		name = a.nameOf(ctx, who)
+		names[key] = name
+	}
+	return name
 }
 
 // nameOf returns the name of an operator or a token, or nothing.

@@ -10,7 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy/catalog"
 )
 
-// keyRoutes are the rows about API keys. Those whose answers have a key's text take no Idempotency-Key: the text would be kept.
+// keyRoutes are the rows about API keys. The text of a key is kept with the answer to an Idempotency-Key, encrypted: see sealed.
 func (a *Admin) keyRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "tenants/{id}/keys", permission: auth.TenantsKeys, reach: oneOf, part: partKeys, handle: a.listKeys},

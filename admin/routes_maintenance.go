@@ -36,7 +36,8 @@ func (a *Admin) maintenanceRoutes() []route {
 		extend.idempotent, extend.body = true, true
 		bypass := add("POST", "/bypass", "maintenance.bypass", a.bypassMaintenance)
 		bypass.idempotent = true
-		add("POST", "/drain", "maintenance.drain", a.drainMaintenance).body = true
+		drain := add("POST", "/drain", "maintenance.drain", a.drainMaintenance)
+		drain.idempotent, drain.body, drain.lasts = true, true, drainMost+drainRest
 	}
 	return rows
 }
@@ -211,6 +212,7 @@ func (a *Admin) bypassMaintenance(c *call) error {
 const (
 	drainUsual = 90 * time.Second
 	drainMost  = 5 * time.Minute
+	drainRest  = 30 * time.Second // for what is not waiting
 )
 
 // drained says how a drain ended.

@@ -88,6 +88,13 @@ type runShown struct {
 }
 
 func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
+	out := runOf(r)
+	out.Actor.Name = a.nameOf(ctx, r.Actor)
+	return out
+}
+
+// runOf is a run without the name of who made it.
+func runOf(r *runs.Run) runShown {
 	out := runShown{
 		ID: r.ID, Task: r.Task, State: r.State, Filter: r.Spec.Filter, Params: r.Spec.Params, Reason: r.Reason, Wave: r.Wave,
 		Total: r.Total, Done: r.Done, Failed: r.Failed, Skipped: r.Skipped, Cancelled: r.Cancelled,
@@ -97,7 +104,6 @@ func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
 	if out.Params == nil {
 		out.Params = tenancy.Params{}
 	}
-	out.Actor.Name = a.nameOf(ctx, r.Actor)
 	return out
 }
 
@@ -136,9 +142,10 @@ func (a *Admin) replyRuns(c *call, query string, found []*runs.Run, limit int) e
 		found = found[:limit]
 		next = tenancy.NewCursor(query, found[limit-1].ID)
 	}
-	out := make([]runShown, len(found))
+	out, names := make([]runShown, len(found)), map[string]string{}
 	for i, r := range found {
-		out[i] = a.showRun(c.ctx(), r)
+		out[i] = runOf(r)
+		out[i].Actor.Name = a.nameIn(c.ctx(), r.Actor, names)
 	}
 	return c.reply(http.StatusOK, map[string]any{"runs": out, "next": next})
 }

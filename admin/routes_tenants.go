@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/hostname"
 	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
@@ -22,8 +22,8 @@ func (a *Admin) tenantRoutes() []route {
 		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.rename", handle: a.renameTenant},
 		{method: "PUT", pattern: "tenants/{id}/tags", permission: auth.TenantsTag, reach: oneOf, body: true, match: true, action: "tenant.tag", handle: a.tagTenant},
 		{method: "PUT", pattern: "tenants/{id}/limits", permission: auth.TenantsLimits, reach: oneOf, body: true, match: true, action: "tenant.limits", handle: a.limitTenant},
-		{method: "PUT", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.addDomain},
-		{method: "DELETE", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, action: "tenant.domain", handle: a.removeDomain},
+		{method: "PUT", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, match: true, action: "tenant.domain", handle: a.addDomain},
+		{method: "DELETE", pattern: "tenants/{id}/domains/{domain}", permission: auth.TenantsWrite, reach: oneOf, match: true, action: "tenant.domain", handle: a.removeDomain},
 	}
 	rows = append(rows,
 		route{method: "POST", pattern: "tenants/{id}/archive", permission: auth.TenantsArchive, reach: oneOf, idempotent: true,
@@ -271,19 +271,27 @@ func (a *Admin) limitTenant(c *call) error {
 }
 
 func (a *Admin) addDomain(c *call) error {
-	return a.changeDomain(c, a.catalog.AddDomain)
+	return a.changeDomain(c, func(all []string, domain string) []string {
+		if slices.Contains(all, domain) {
+			return all
+		}
+		return append(all, domain)
+	})
 }
 
 func (a *Admin) removeDomain(c *call) error {
-	return a.changeDomain(c, a.catalog.RemoveDomain)
+	return a.changeDomain(c, func(all []string, domain string) []string {
+		return slices.DeleteFunc(all, func(d string) bool { return d == domain })
+	})
 }
 
-func (a *Admin) changeDomain(c *call, change func(context.Context, tenancy.ID, string) (*tenancy.Tenant, error)) error {
-	t, err := change(c.ctx(), c.tenant.ID, c.r.PathValue("domain"))
+// changeDomain changes the tenant's domains. change gets the domain of the path as records have it.
+func (a *Admin) changeDomain(c *call, change func(all []string, domain string) []string) error {
+	domain, err := hostname.Parse(c.r.PathValue("domain"))
 	if err != nil {
 		return validation(err)
 	}
-	return c.replyTenant(http.StatusOK, t)
+	return a.edit(c, func(t *tenancy.Tenant) error { t.Domains = change(t.Domains, domain); return nil })
 }
 
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {

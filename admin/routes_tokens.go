@@ -11,7 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy/admin/auth"
 )
 
-// tokenRoutes are the rows about tokens of machines. Those whose answers have a token's text take no Idempotency-Key: the text would be kept.
+// tokenRoutes are the rows about tokens of machines. The text of a token is kept with the answer to an Idempotency-Key, encrypted: see sealed.
 func (a *Admin) tokenRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "tokens", query: "operator limit cursor", own: true, permission: auth.TokensWrite, handle: a.listTokens},

@@ -61,7 +61,7 @@ func (a *Admin) verifyAudit(c *call) error {
 		if err := lines.Encode(p); err != nil {
 			return err
 		}
-		return w.out.Flush()
+		return w.flush()
 	})
 	if err == nil {
 		err = lines.Encode(verdict(report))

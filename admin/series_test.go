@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -30,13 +29,10 @@ func (c *console) keep(t *testing.T) {
 			t.Errorf("Run: got %v, want %v", err, context.Canceled)
 		}
 	}()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := reports.Tenant(t.Context(), tenancy.AllTenants(), c.a.ID, analytics.Period{}); err == nil {
-			return
-		} else if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
+	until(t, "the reports know the tenants", func() bool {
+		_, err := reports.Tenant(t.Context(), tenancy.AllTenants(), c.a.ID, analytics.Period{})
+		return err == nil
+	})
 }
 
 func TestSeries(t *testing.T) {

@@ -120,6 +120,16 @@ func TestDrain(t *testing.T) {
 	if a := cl.do(t, "POST", "tenants/t-aaa/maintenance/drain", `{"for":300}`); a.code != 200 || !strings.Contains(a.body, `"drained":true`) {
 		t.Errorf("got %d %s, want it drained", a.code, a.body)
 	}
+	// The same key gets the same answer, although a drain would be refused by now; and one with a key may take as long as one without.
+	for i, body := range []string{`{"for":300}`, `{"for":300}`, `{"for":1}`} {
+		a := cl.do(t, "POST", "tenants/t-aaa/maintenance/drain", body, "Idempotency-Key", "once")
+		if want := []int{200, 200, 422}[i]; a.code != want {
+			t.Errorf("with a key, call %d: got %d %s, want %d", i+1, a.code, a.body, want)
+		}
+		if i == 0 {
+			cl.do(t, "DELETE", "tenants/t-aaa/maintenance", "")
+		}
+	}
 }
 
 // Neither an action for many tenants nor one for a single one takes an archived tenant back.
