@@ -42,6 +42,9 @@ func (a *Admin) compare(c *call) error {
 	}
 	req := &analytics.CompareRequest{Names: c.names(), Period: p}
 	for id := range strings.SplitSeq(c.r.URL.Query().Get("tenants"), ",") {
+		if err := tenancy.ID(id).Validate(); err != nil { // databases answer others with errors
+			return err
+		}
 		req.Tenants = append(req.Tenants, tenancy.ID(id))
 	}
 	out, err := a.opts.Reports.Compare(c.ctx(), c.id.Scope, req)
