@@ -47,6 +47,8 @@ export interface Call {
   reason?: string;
   /** A key that makes repeating this POST harmless; made if it is missing. */
   key?: string;
+  /** Asks for an answer of many lines, and is called with the value of each as it comes. */
+  each?(value: unknown): void;
   signal?: AbortSignal;
 }
 
@@ -62,7 +64,7 @@ export const askAgain: { stepUp?: () => Promise<boolean> } = {};
 /** call asks the API. Its errors are Problems, also when nobody answers. */
 export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const method = c.method ?? (c.body === undefined ? "GET" : "POST");
-  const headers: Record<string, string> = { Accept: "application/json" };
+  const headers: Record<string, string> = { Accept: c.each ? "application/jsonl" : "application/json" };
   if (c.body !== undefined) headers["Content-Type"] = "application/json";
   if (c.etag) headers["If-Match"] = c.etag;
   if (c.refresh) headers["X-Refresh"] = "1";
@@ -91,8 +93,25 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });
     throw p;
   }
-  const text = await res.text();
+  if (c.each) await read(res, c.each);
+  const text = c.each ? "" : await res.text();
   return { data: (text ? JSON.parse(text) : undefined) as T, etag: res.headers.get("ETag") ?? "" };
+}
+
+/** read calls each with the value of every line of an answer. One that breaks off is a Problem. */
+async function read(res: Response, each: (value: unknown) => void): Promise<void> {
+  try {
+    const from = res.body!.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ; ) {
+      const { done, value = "" } = await from.read();
+      const all = (rest + value).split("\n");
+      rest = all.pop()!;
+      for (const line of all) each(JSON.parse(line));
+      if (done) return;
+    }
+  } catch {
+    throw new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
+  }
 }
 
 export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal, refresh = false): Promise<T> =>

@@ -4,10 +4,10 @@ import { call, newKey, now, Problem } from "./api";
 import { time } from "./format";
 import { useForm } from "./gate";
 import { useGet } from "./load";
-import type { RunRow } from "./pages/runs";
+import { by, type RunRow } from "./pages/runs";
 import { Dialog, Failure, Field, KeyFigure } from "./parts";
 import { go, href } from "./router";
-import { may, me } from "./session";
+import { may, me, type Offer } from "./session";
 
 export interface Plan {
   plan: string;
@@ -20,10 +20,9 @@ export interface Plan {
   step_up?: boolean;
 }
 
-export interface Action {
+export interface Action extends Offer {
   verb: string;
   title: string;
-  permission: string;
   danger?: boolean;
 }
 
@@ -34,19 +33,23 @@ export const actions: Action[] = [
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status" },
   { verb: "migrate", title: "Migrate", permission: "tenants.migrate" },
   { verb: "archive", title: "Archive", permission: "tenants.archive", danger: true },
+  { verb: "revoke-keys", title: "Revoke API keys", permission: "tenants.keys", part: "keys", danger: true },
 ];
 
 /** Bulk shows the plan for one action over a filter or a list of IDs, and starts it. */
 export function Bulk({ action, filter, ids, close }: { action: Action; filter?: string; ids?: string[]; close(): void }) {
-  const [f, set] = useState({ canary: "", then: "", parallel: "4", budget: "", reason: "" });
+  const [f, set] = useState({ canary: "", then: "", parallel: "4", budget: "", reason: "", name: "", before: "" });
   const [plan, setPlan] = useState<Plan>();
   const [typed, setTyped] = useState("");
   const [key] = useState(newKey);
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const path = "actions/bulk-" + action.verb;
+  const keys = action.verb === "revoke-keys";
+  const params = !keys ? undefined : f.name || f.before ? { ...(f.name && { name: f.name }), ...(f.before && { before: f.before }) } : { all: "yes" };
   const planning = useForm(async () => {
     const body = {
       dry_run: true,
+      params,
       ...(ids ? { ids } : { filter: filter || "status:active,suspended,blocked,inactive,provisioning,archived" }),
       canary: Number(f.canary) || 0,
       then: f.then.trim(),
@@ -68,6 +71,12 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         <form onSubmit={planning.submit}>
           <h2>{action.title} {ids ? `${ids.length} tenants` : "all that match"}</h2>
           {!ids && <p>Filter: <code>{filter || "all tenants of your scope"}</code></p>}
+          {keys && (
+            <div class="row">
+              <div class="grow"><Field label="Keys of this name" hint="Empty for keys of all names." value={f.name} onInput={on("name")} /></div>
+              <div class="grow"><Field label="Issued before" hint="Empty for whenever it was." type="date" value={f.before} onInput={on("before")} /></div>
+            </div>
+          )}
           <div class="row">
             <div class="grow"><Field label="Canary" hint="How many tenants go first; empty for none." inputMode="numeric" value={f.canary} onInput={on("canary")} /></div>
             <div class="grow"><Field label="Then waves of" hint="Such as 25% or 10,50; empty for all at once." value={f.then} onInput={on("then")} /></div>
@@ -96,7 +105,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         </dl>
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
-        {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : (r.actor?.id ?? r.actor?.kind ?? "somebody")}.</div>)}
+        {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : by(r)}.</div>)}
         <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}. {+new Date(plan.expires_at) - now() < 60_000 && <b>It is about to expire.</b>}</p>
         <Field label={`Type "${confirm}" to start`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" autofocus />
         <Failure error={starting.error} />

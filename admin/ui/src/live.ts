@@ -1,7 +1,7 @@
 // One stream a browser: where the browser has locks, one tab holds the stream and passes its
 // frames to the others. Without locks each visible tab has a stream of its own.
 import { effect, signal, type Signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { address, signedOut } from "./api";
 import { refresh, me } from "./session";
 
@@ -34,11 +34,22 @@ let opened = "";
 let leader = !navigator.locks || !channel;
 let lastAt = 0;
 
+/** How many topics a stream may have. */
+const most = 8;
+/** Topics that the server refuses, such as a tenant that is gone, and until when nobody asks for them again. */
+const refused = new Map<string, number>();
+/** After a stream was refused: how long to wait, and until when. */
+let pause = 0;
+let until = 0;
+
 function topics(): string[] {
   const now = Date.now();
   const all = new Set(document.hidden ? [] : wanted.keys());
-  for (const o of others.values()) if (now - o.at < 10_000) for (const t of o.topics) all.add(t);
-  return [...all].sort();
+  for (const [from, o] of others) {
+    if (now - o.at > 10_000) others.delete(from);
+    else for (const t of o.topics) all.add(t);
+  }
+  return [...all].filter((t) => (refused.get(t) ?? 0) < now).sort().slice(0, most);
 }
 
 function deliver(frame: Frame): void {
@@ -53,7 +64,7 @@ function deliver(frame: Frame): void {
 /** connect opens the stream that is wanted now, or closes it. */
 function connect(): void {
   const want = leader && me.value?.next === "" && !signedOut.value ? topics().join(",") : "";
-  if (want === opened && (!source || source.readyState !== EventSource.CLOSED)) return;
+  if (want === opened && (!source || source.readyState !== EventSource.CLOSED || Date.now() < until)) return;
   source?.close();
   source = undefined;
   opened = want;
@@ -62,6 +73,7 @@ function connect(): void {
   source = new EventSource(address("live", { topics: want }), { withCredentials: true });
   const take = (e: MessageEvent<string>) => {
     const frame = JSON.parse(e.data) as Frame;
+    pause = 0;
     if (frame.problem) return; // the badge turns stale
     deliver(frame);
     channel?.postMessage({ frame });
@@ -72,8 +84,27 @@ function connect(): void {
     void refresh(); // the session or the role does not allow it any more
   });
   source.onerror = () => {
-    if (source?.readyState === EventSource.CLOSED) void refresh(); // refused: has the session ended?
+    if (source?.readyState === EventSource.CLOSED) void findOut(want);
   };
+}
+
+/** findOut asks why a stream was refused: the session may have ended, or a topic be about what is gone. The others go on without that. */
+async function findOut(want: string): Promise<void> {
+  pause = Math.min(60_000, Math.max(2_000, 2 * pause));
+  until = Date.now() + pause;
+  await refresh();
+  if (signedOut.value) return;
+  for (const topic of want.split(",")) {
+    const stop = new AbortController();
+    try {
+      const { status } = await fetch(address("live", { topics: topic }), { credentials: "same-origin", headers: { "X-Refresh": "1" }, signal: stop.signal });
+      if (status === 400 || status === 403 || status === 404) refused.set(topic, Date.now() + 60_000);
+    } catch {
+      // It does not answer: the next turn tries again.
+    }
+    stop.abort();
+  }
+  connect();
 }
 
 channel?.addEventListener("message", (e) => {
@@ -132,6 +163,17 @@ export function useLive<T>(topic: string | null): (Frame & { data: T }) | undefi
     };
   }, [topic]);
   return topic === null ? undefined : (hold(topic, false)?.frame.value as (Frame & { data: T }) | undefined);
+}
+
+/** useFrames calls fn with every frame of a topic: those of rows have what changed since the frame before. */
+export function useFrames<T>(topic: string | null, fn: (frame: Frame & { data: T }) => void): void {
+  const now = useRef(fn);
+  now.current = fn;
+  useLive(topic);
+  useEffect(() => {
+    if (topic === null) return;
+    return hold(topic).frame.subscribe((f) => f && now.current(f as Frame & { data: T }));
+  }, [topic]);
 }
 
 function hold(topic: string, make = true) {

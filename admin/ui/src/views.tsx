@@ -21,7 +21,7 @@ export interface View {
 export interface Shown { filter: string; sort: string; columns: string[] }
 
 /** Views offers the saved views of a list, and saves what is shown. */
-export function Views({ page, shown, use }: { page: string; shown: Shown; use(v: Shown): void }) {
+export function Views({ page, shown, use }: { page: string; shown: Shown; use(v: View): void }) {
   const { data, error, reload } = useGet<{ views: View[] }>("views");
   const [saving, setSaving] = useState(false);
   const [id, setID] = useState("");

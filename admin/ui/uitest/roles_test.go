@@ -50,6 +50,9 @@ var offers = []offer{
 	{"#/tenants/{id}?tab=record", "Maintenance ", "GET", "tenants/{none}/maintenance"},
 	{"#/tenants/{id}?tab=record", "Audit ", "GET", "tenants/{none}/audit"},
 	{"#/tenants/{id}?tab=limits", "Save the limits", "PUT", "tenants/{none}/limits"},
+	{"#/tenants/{id}?tab=access", "Set", "PATCH", "tenants/{none}/settings"},
+	{"#/tenants/{id}?tab=access", "Save the addresses", "PUT", "tenants/{none}/addresses"},
+	{"#/tenants/{id}?tab=access", "Switch it off", "PUT", "tenants/{none}/homepage"},
 	{"#/audit", "Verify", "POST", "audit/verify"},
 	{"#/operators", "Invite", "POST", "invitations"},
 }

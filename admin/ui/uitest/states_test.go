@@ -49,6 +49,7 @@ var places = []place{
 	{name: "tenant-database", hash: "#/tenants/{a}?tab=database"},
 	{name: "tenant-record", hash: "#/tenants/{a}?tab=record"},
 	{name: "tenant-limits", hash: "#/tenants/{a}?tab=limits"},
+	{name: "tenant-access", hash: "#/tenants/{a}?tab=access"},
 	{name: "tenant-keys", hash: "#/tenants/{a}?tab=keys"},
 	{name: "tenant-maintenance", hash: "#/tenants/{a}?tab=maintenance"},
 	{name: "tenant-audit", hash: "#/tenants/{a}?tab=audit"},

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { address, post } from "../api";
+import { address, call } from "../api";
 import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
@@ -41,7 +41,13 @@ export function Audit() {
 
 function Verify() {
   const [found, set] = useState<Verification>();
-  const form = useForm(async () => set(await post<Verification>("audit/verify")));
+  const [at, setAt] = useState<{ number: number; last: number }>();
+  const form = useForm(async () => {
+    set(undefined);
+    setAt(undefined);
+    // The last line is the verdict, those before it say how far the verification is.
+    await call("audit/verify", { method: "POST", each: (v) => ("whole" in (v as object) ? set(v as Verification) : setAt(v as typeof at)) });
+  });
   const asked = route.value.query.get("verify");
   useEffect(() => {
     if (!asked) return;
@@ -57,6 +63,7 @@ function Verify() {
           {found.fault ? `Entry ${found.fault.number}: ${found.fault.detail}` : `${found.entries.toLocaleString("en")} entries whole up to number ${found.up_to.toLocaleString("en")}`}
         </span>
       )}
+      {form.busy && at && <progress max={Math.max(at.last, 1)} value={at.number} aria-label={`${at.number} of ${at.last} entries`} />}
       <button disabled={form.busy}>{form.busy ? "Verifying" : "Verify"}</button>
     </form>
   );

@@ -7,6 +7,7 @@ import { plain } from "../format";
 import { useGet } from "../load";
 import { Failure, Page, Segments, Value, Waiting, windows } from "../parts";
 import { route, setQuery } from "../router";
+import { me } from "../session";
 import { whole, words } from "../series";
 import { Table, TenantLink, type Column } from "../table";
 
@@ -82,34 +83,38 @@ function useEach<T>(ids: string[], ask: (id: string) => [string, { [name: string
 }
 
 function Overlay({ data, ids, series, figure, mode, window, names }: { data: Comparison; ids: string[]; series: { [id: string]: SeriesReport }; figure: string; mode: (typeof modes)[number]; window: string; names: { [id: string]: string } }) {
-  const spread = useGet<Spread>("analytics/spread", { window: window === "30d" || window === "90d" ? "7d" : window, names: figure }, 60).data;
+  const spread = useGet<Spread>("analytics/spread", { window: !me.value?.scope.all && (window === "30d" || window === "90d") ? "7d" : window, names: figure }, 60).data;
   const found = ids.map((id) => ({ id, of: whole(series[id], figure), requests: whole(series[id], "requests") })).filter((s) => s.of);
   const first = found[0]?.of;
   if (!first) return <div class="empty">Nothing was counted in this window.</div>;
   const scope = data.scope[figure];
   const adds = sums.includes(figure);
-  // The median tenant's share of one point: sums are spread over the points, the rest is what it is at each.
-  const median = scope ? scope.median / (adds ? first.times.length : 1) : 0;
+  // How the median tenant fares, and the one that has more than nine of ten, is known by the hour. Sums are spread over the points of an hour.
+  const hours = new Map((spread?.series[figure] ?? []).map((h) => [Math.floor(+new Date(h.at) / 3.6e6), h]));
+  const step = first.times.length > 1 ? first.times[1] - first.times[0] : 3600;
+  const hour = (i: number, of: "median" | "p90") => {
+    const from = Math.floor(first.times[i] / 3600);
+    const within = Array.from({ length: Math.max(1, Math.round(step / 3600)) }, (_, n) => hours.get(from + n)?.[of]).filter((v): v is number => v !== undefined);
+    return within.length ? (within.reduce((a, b) => a + b) / within.length) * (adds ? step / 3600 : 1) : null;
+  };
+  // Until the first hour is over, the median is that of the window.
+  const flat = scope ? scope.median / (adds ? first.times.length : 1) : 0;
+  const medians = first.times.map((_, i) => (hours.size ? hour(i, "median") : flat));
+  const known = medians.some((v) => v);
   const unit = mode === "medians" ? "× the median tenant" : first.unit;
   if (mode === "per request" && (!adds || figure === "requests")) return <div class="empty">{words(figure)} cannot be put per request. Choose another figure.</div>;
-  if (mode === "medians" && !median) return <div class="empty">The median tenant has none of it in this window: nothing to measure by.</div>;
+  if (mode === "medians" && !known) return <div class="empty">The median tenant has none of it in this window: nothing to measure by.</div>;
   const lines: Line[] = found.map(({ id, of, requests }) => ({
     name: names[id],
     points: of!.values.map((v, i) => {
       if (v === null || mode === "values") return v;
-      if (mode === "medians") return v / median;
+      if (mode === "medians") return medians[i] ? v / medians[i]! : null;
       const n = requests?.values[i];
       return n ? v / n : null;
     }),
   }));
-  if (mode !== "per request" && median && lines.length < most) lines.push({ name: "median", points: first.times.map(() => (mode === "medians" ? 1 : median)), colour: "control" });
-  // Where the hours of the window are known, so is how the tenant fares that has more than nine of ten.
-  const hours = (spread?.series[figure] ?? []).map((h) => ({ t: +new Date(h.at) / 1000, p90: h.p90 }));
-  const step = first.times.length > 1 ? first.times[1] - first.times[0] : 3600;
-  const p90 = first.times.map((t) => {
-    const hour = hours.find((h) => h.t <= t && t < h.t + 3600);
-    return hour ? hour.p90 * (adds ? step / 3600 : 1) : null;
-  });
+  if (mode !== "per request" && known && lines.length < most) lines.push({ name: "median", points: medians.map((m) => (mode === "medians" ? m && 1 : m)), colour: "control" });
+  const p90 = first.times.map((_, i) => hour(i, "p90"));
   if (mode === "values" && p90.some((v) => v) && lines.length < most) lines.push({ name: "p90 of all", points: p90, colour: "muted" });
   return <Chart title={words(figure)} unit={unit} window={"last " + window} times={first.times} lines={lines} height={280} />;
 }

@@ -103,11 +103,12 @@ const zones: string[] = Intl.supportedValuesOf("timeZone");
 function Begin({ path, what, was, close }: { path: string; what: string; was?: NonNullable<Status["record"]>; close(): void }) {
   const [f, set] = useState({
     mode: was?.mode ?? "closed", message: was?.message ?? "", contact: was?.contact ?? "", allow: was?.allow.join(" ") ?? "", paths: was?.paths.join(" ") ?? "",
-    when: "now", minutes: "", from: "", to: "", day: "0", at: "03:00", zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    when: was?.windows.length ? "as it is" : "now", minutes: "", from: "", to: "", day: "0", at: "03:00", zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const iso = (text: string) => (text ? new Date(text).toISOString() : undefined);
   const windows = (): MaintenanceWindow[] => {
+    if (f.when === "as it is") return was!.windows;
     const [hour, minute] = f.at.split(":").map(Number);
     if (f.when === "once") return [{ start: iso(f.from), end: iso(f.to) }];
     if (f.when === "again") return [{ rule: `${minute} ${hour} * * ${f.day}`, length: Math.round(Number(f.minutes) * 60), zone: f.zone }];
@@ -122,7 +123,7 @@ function Begin({ path, what, was, close }: { path: string; what: string; was?: N
     <Dialog title="Maintenance" close={close} cls="broad">
       <form onSubmit={form.submit}>
         <h2>Maintenance of {what}</h2>
-        <Choice label="When" value={f.when} set={(when) => set({ ...f, when })} of={[["now", "now"], ["once", "once, at a time"], ["again", "again and again"]]} />
+        <Choice label="When" value={f.when} set={(when) => set({ ...f, when })} of={[...(was?.windows.length ? [["as it is", "as it is: " + was.windows.map(windowText).join("; ")] as [string, string]] : []), ["now", "now"], ["once", "once, at a time"], ["again", "again and again"]]} />
         {f.when === "now" && <Field label="For minutes" hint="Empty: until you end it." inputMode="numeric" value={f.minutes} onInput={on("minutes")} error={form.of("for")} />}
         {f.when === "once" && (
           <div class="row">
@@ -147,7 +148,7 @@ function Begin({ path, what, was, close }: { path: string; what: string; was?: N
         <Failure error={form.error} />
         <div class="actions">
           <button type="button" onClick={close}>Cancel</button>
-          <button class="danger" disabled={form.busy}>{f.when === "now" ? "Begin" : "Plan"} maintenance of {what}</button>
+          <button class="danger" disabled={form.busy}>{f.when === "now" ? "Begin" : f.when === "as it is" ? "Change" : "Plan"} maintenance of {what}</button>
         </div>
       </form>
     </Dialog>

@@ -7,7 +7,7 @@ import { useGet } from "../load";
 import { Failure, KeyFigure, Page, Segments, State, Waiting, When } from "../parts";
 import { may } from "../session";
 import { Table, TenantLink, value } from "../table";
-import { Bar, type RunRow } from "./runs";
+import { Bar, by, type RunRow } from "./runs";
 
 interface Result {
   tenant: string;
@@ -67,7 +67,7 @@ export function Run({ id }: { id: string }) {
           <section>
             <div class="row" style={{ marginBottom: "16px" }}>
               <State name={r.state} /> {r.reason && <span class="muted">{r.reason}</span>}
-              <span class="muted small">by {r.actor?.id ?? r.actor?.kind ?? "unknown"}, created {time(r.created_at)}</span>
+              <span class="muted small">by {by(r)}, created {time(r.created_at)}</span>
             </div>
             <Bar run={r} />
             <dl class="figures" style={{ marginTop: "16px" }}>

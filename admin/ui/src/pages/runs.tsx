@@ -7,7 +7,7 @@ export interface RunRow {
   id: string;
   task: string;
   state: string;
-  actor?: { kind: string; id?: string };
+  actor?: { kind: string; id?: string; name?: string };
   reason?: string;
   wave?: number;
   total: number;
@@ -24,6 +24,9 @@ export interface RunRow {
   left_seconds?: number;
 }
 
+/** by says who made a run. */
+export const by = (r: RunRow): string => r.actor?.name || r.actor?.id || r.actor?.kind || "unknown";
+
 export function Runs() {
   const cursor = route.value.query.get("cursor") ?? "";
   const { data, error, loading, reload } = useGet<{ runs: RunRow[]; next?: string }>("runs", { cursor, limit: 50 }, 3);
@@ -35,7 +38,7 @@ export function Runs() {
         { title: "Task", cell: (r) => <><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></> },
         { title: "State", cell: (r) => <State name={r.state} /> }, { title: "Progress", cell: (r) => <Bar run={r} /> },
         value("Tenants", (r) => r.total), value("Done", (r) => r.done), value("Failed", (r) => r.failed), value("Skipped", (r) => r.skipped),
-        { title: "By", muted: true, cell: (r) => r.actor?.id ?? r.actor?.kind }, { title: "Created", muted: true, cell: (r) => <When at={r.created_at} /> },
+        { title: "By", muted: true, cell: by }, { title: "Created", muted: true, cell: (r) => <When at={r.created_at} /> },
       ]} />
       {data?.next && <div class="actions"><button type="button" onClick={() => setQuery({ cursor: data.next })}>Older</button></div>}
     </Page>

@@ -15,6 +15,7 @@ import { Facts, Table, value } from "../table";
 import { Activities, type Activity } from "../timeline";
 import { useRates, type Now } from "./overview";
 import { Entries } from "./audit";
+import { Access } from "./access";
 import { Keys } from "./keys";
 import { Maintenance } from "./maintenance";
 import { Statements } from "./performance";
@@ -73,6 +74,7 @@ export function Tenant({ id }: { id: string }) {
     "database",
     "record",
     "limits",
+    "access",
     ...(wired("keys") && may("tenants.keys") ? ["keys"] : []),
     ...(wired("maintenance") ? ["maintenance"] : []),
     ...(wired("audit") && may("audit.read") ? ["audit"] : []),
@@ -116,6 +118,7 @@ export function Tenant({ id }: { id: string }) {
           {tab === "database" && <Database t={t} size={report.data?.usage} />}
           {tab === "record" && <Details t={t} />}
           {tab === "limits" && <Limits t={t} done={record.reload} key={t.version} />}
+          {tab === "access" && <Access t={t} done={record.reload} />}
           {tab === "keys" && <Keys tenant={t.id} />}
           {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} permission="tenants.maintenance" />}
           {tab === "audit" && <Entries tenant={t.id} />}

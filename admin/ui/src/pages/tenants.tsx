@@ -3,6 +3,7 @@ import { address, get, signedOut } from "../api";
 import type { Facets as FacetCounts } from "../api-types";
 import { Bulk, actions, type Action } from "../bulk";
 import { NewTenant, newTenant } from "../newtenant";
+import { useFrames } from "../live";
 import { useGet } from "../load";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
@@ -72,6 +73,8 @@ export function Tenants() {
   const [order, setOrder] = useState<Row[]>(); // of the first page, when it is another than what is shown
   const box = useRef<HTMLDivElement>(null);
   const turn = useRef(0);
+  const fed = useRef(0); // when the stream last had the rows of the view
+  const asked = useRef(0); // when the list was last asked for beside it
   const measured = wired("reports") && may("analytics.read");
   const source = measured ? "analytics/tenants" : "tenants";
 
@@ -105,9 +108,13 @@ export function Tenants() {
   const visible = rows?.slice(start, start + most);
 
   // Values change in place. Rows keep their order while somebody points at the table, works in it, or has chosen rows.
+  const held = () => checked.size > 0 || all || !!box.current?.matches(":hover, :focus-within");
   const renew = useRef(() => {});
   renew.current = () => {
     if (document.hidden || signedOut.value || loading || !visible?.length || !measured) return;
+    const at = Date.now();
+    if (at - fed.current < 4000 && at - asked.current < 30_000) return; // the stream has all but the course of the figures
+    asked.current = at;
     const mine = turn.current;
     const whole = rows!.length <= page;
     const parts = whole ? [undefined] : [visible.slice(0, 100), visible.slice(100)].filter((p) => p.length);
@@ -119,9 +126,8 @@ export function Tenants() {
         if (!whole) return;
         setMore({ next: lists[0].next, count: lists[0].total });
         const moved = lists[0].tenants.map((r) => r.id).join() !== rows!.map((r) => r.id).join();
-        const held = checked.size > 0 || all || !!box.current?.matches(":hover, :focus-within");
-        if (moved && !held) setRows(lists[0].tenants);
-        setOrder(moved && held ? lists[0].tenants : undefined);
+        if (moved && !held()) setRows(lists[0].tenants);
+        setOrder(moved && held() ? lists[0].tenants : undefined);
       },
       () => {}, // the next turn tries again; the figures say how old they are
     );
@@ -131,11 +137,29 @@ export function Tenants() {
     return () => clearInterval(timer);
   }, []);
 
+  // A view that is shown as it was saved is live: its rows come with the stream, each second those that changed.
+  const view = q.get("view");
+  useFrames<{ total: number; order: string[]; tenants: Row[] }>(measured && view && window === "24h" ? "tenants:" + view : null, ({ data }) => {
+    if (loading || !rows || document.hidden) return;
+    fed.current = Date.now();
+    const changed = new Map(data.tenants.map((r) => [r.id, r]));
+    const now = (r: Row) => (changed.has(r.id) ? { ...r, ...changed.get(r.id) } : r);
+    setRows((old) => old?.map(now));
+    if (rows.length > page) return;
+    setMore((old) => ({ ...old, count: data.total }));
+    if (data.order.join() === rows.map((r) => r.id).join()) return setOrder(undefined);
+    const known = new Map([...changed, ...rows.map((r): [string, Row] => [r.id, now(r)])]);
+    const next = data.order.flatMap((id) => known.get(id) ?? []);
+    if (held()) setOrder(next);
+    else setRows(next);
+  });
+
+  const narrow = (change: { [name: string]: string }) => setQuery({ view: "", ...change });
   const search = (e: Event) => {
     e.preventDefault();
-    setQuery({ filter: typed.trim() });
+    narrow({ filter: typed.trim() });
   };
-  const sortBy = (key: string) => setQuery({ sort: sort === "-" + key ? key : sort === key ? "-" + key : columns.some((c) => c.key === key && (c.num || c.key === "last_seen")) ? "-" + key : key });
+  const sortBy = (key: string) => narrow({ sort: sort === "-" + key ? key : sort === key ? "-" + key : columns.some((c) => c.key === key && (c.num || c.key === "last_seen")) ? "-" + key : key });
   const header = (key: string, title: string, num = false) => (
     <th scope="col" key={key} class={num ? "num" : ""} aria-sort={sort === key ? "ascending" : sort === "-" + key ? "descending" : undefined}>
       <button type="button" onClick={() => sortBy(key)}>{title}{sort === key ? " ↑" : sort === "-" + key ? " ↓" : ""}</button>
@@ -149,7 +173,7 @@ export function Tenants() {
       return next;
     });
   };
-  const usable = actions.filter((a) => may(a.permission));
+  const usable = actions.filter(offered);
   const bulk = may("bulk.start") && wired("runs") && usable.length > 0;
   const dense = q.get("rows") === "dense";
   const names = q.get("columns")?.split(",") ?? columns.filter((c) => c.first || (!measured && c.key === "created")).map((c) => c.key);
@@ -177,8 +201,8 @@ export function Tenants() {
           </select>
         )}
         <button>Filter</button>
-        <Facets filter={filter} use={(f) => setQuery({ filter: f })} />
-        <Views page="tenants" shown={{ filter, sort, columns: shown.map((c) => c.key) }} use={(v) => setQuery({ filter: v.filter, sort: v.sort, columns: v.columns.join() })} />
+        <Facets filter={filter} use={(f) => narrow({ filter: f })} />
+        <Views page="tenants" shown={{ filter, sort, columns: shown.map((c) => c.key) }} use={(v) => setQuery({ filter: v.filter, sort: v.sort, columns: v.columns.join(), view: v.id })} />
         <details class="menu">
           <summary class="button">Columns</summary>
           <div>
@@ -192,7 +216,7 @@ export function Tenants() {
       </form>
       <div class="row small" style={{ marginBottom: "16px" }}>
         {examples.map((x) => (
-          <button type="button" class="plain" key={x} onClick={() => setQuery({ filter: filter === x ? "" : x })} aria-pressed={filter === x}>{x}</button>
+          <button type="button" class="plain" key={x} onClick={() => narrow({ filter: filter === x ? "" : x })} aria-pressed={filter === x}>{x}</button>
         ))}
         <span class="muted" role="status">{more.count !== undefined && `${more.count.toLocaleString("en")} match`}</span>
       </div>
@@ -217,7 +241,7 @@ export function Tenants() {
           </table>
         </div>
       )}
-      {rows?.length === 0 && <div class="empty">{filter ? <>No tenant matches <code>{filter}</code>. <button type="button" onClick={() => setQuery({ filter: "" })}>Clear the filter</button></> : "There are no tenants yet."}</div>}
+      {rows?.length === 0 && <div class="empty">{filter ? <>No tenant matches <code>{filter}</code>. <button type="button" onClick={() => narrow({ filter: "" })}>Clear the filter</button></> : "There are no tenants yet."}</div>}
       {rows && start + most < rows.length ? <Edge text="Show later rows" reach={() => setStart(start + page)} key={"later" + start} /> : more.next && <Edge text="Show more" busy={loading} reach={() => load(more.next)} key={more.next} />}
       {(bulk || measured) && chosen > 0 && (
         <div class="bulkbar" role="region" aria-label="Bulk actions">

@@ -1,0 +1,102 @@
+// What stands between requests and a tenant, and its settings: read and changed under the version of its record.
+import { useState } from "preact/hooks";
+import { call } from "../api";
+import type { Reads, Tenant } from "../api-types";
+import { useForm } from "../gate";
+import { useGet, type Loaded } from "../load";
+import { Failure, Field, split, Waiting } from "../parts";
+import { may } from "../session";
+import { Table } from "../table";
+
+/** Access shows and changes settings, addresses and the homepage of a tenant. */
+export function Access({ t, done }: { t: Tenant; done(): void }) {
+  const path = "tenants/" + encodeURIComponent(t.id);
+  const settings = useGet<Reads["tenants/{id}/settings"]>(path + "/settings", {}, 15);
+  const addresses = useGet<Reads["tenants/{id}/addresses"]>(path + "/addresses");
+  const homepage = useGet<Reads["tenants/{id}/homepage"]>(path + "/homepage", {}, 15);
+  const all: Loaded<unknown>[] = [settings, addresses, homepage];
+  const changed = () => {
+    for (const each of all) each.reload();
+    done();
+  };
+  return (
+    <>
+      <Failure error={all.find((each) => each.error)?.error} retry={() => all.forEach((each) => each.reload())} />
+      <Waiting on={all.some((each) => each.loading && !each.data)} lines={4} />
+      {settings.data && <Settings path={path} of={settings.data} done={changed} />}
+      {addresses.data && <Addresses path={path} of={addresses.data} done={changed} key={JSON.stringify([addresses.data.allow, addresses.data.deny])} />}
+      {homepage.data && <Homepage path={path} of={homepage.data} done={changed} />}
+    </>
+  );
+}
+
+function Settings({ path, of, done }: { path: string; of: Reads["tenants/{id}/settings"]; done(): void }) {
+  const [f, set] = useState({ name: "", value: "" });
+  const send = async (name: string, value: string | null) => {
+    await call(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: `"v${of.version}"` });
+    done();
+  };
+  const form = useForm(async () => {
+    await send(f.name.trim(), f.value);
+    set({ name: "", value: "" });
+  });
+  const [gone, setGone] = useState("");
+  const remove = useForm(() => send(gone, null));
+  return (
+    <section>
+      <h2>Settings</h2>
+      <Table label="Settings" rows={of.settings} id={(s) => s.name} empty="The tenant has no settings." of={[
+        { title: "Setting", cell: (s) => <code>{s.name}</code> },
+        { title: "Value", wide: true, cell: (s) => (s.hidden ? <span class="muted">hidden: it may be a secret</span> : s.value) },
+        may("tenants.write") && { title: "Actions", hidden: true, cell: (s) => <form onSubmit={remove.submit}><button disabled={remove.busy} aria-label={"Remove " + s.name} onClick={() => setGone(s.name)}>Remove</button></form> },
+      ]} />
+      <Failure error={remove.error} />
+      {may("tenants.write") && (
+        <form onSubmit={form.submit} style={{ maxWidth: "480px", marginTop: "16px" }}>
+          <Field label="Setting" required value={f.name} onInput={(e) => set({ ...f, name: e.currentTarget.value })} error={form.of("settings")} autocomplete="off" />
+          <Field label="Value" value={f.value} onInput={(e) => set({ ...f, value: e.currentTarget.value })} autocomplete="off" />
+          <Failure error={form.error} />
+          <button class="primary" disabled={form.busy || !f.name.trim()}>Set</button>
+        </form>
+      )}
+    </section>
+  );
+}
+
+function Addresses({ path, of, done }: { path: string; of: Reads["tenants/{id}/addresses"]; done(): void }) {
+  const was = { allow: of.allow.join(" "), deny: of.deny.join(" ") };
+  const [f, set] = useState(was);
+  const form = useForm(async () => {
+    await call(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: `"v${of.version}"` });
+    done();
+  });
+  const wrong = (name: string, text: string) => split(text).map((_, i) => form.of(`${name}/${i}`)).find(Boolean);
+  return (
+    <section>
+      <h2>Addresses</h2>
+      <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>
+        <Field label="Served alone" hint="Addresses or prefixes of clients; empty for all." disabled={!may("tenants.write")} value={f.allow} onInput={(e) => set({ ...f, allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
+        <Field label="Refused" hint="Addresses or prefixes of clients." disabled={!may("tenants.write")} value={f.deny} onInput={(e) => set({ ...f, deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
+        <Failure error={form.error} />
+        {may("tenants.write") && <button class="primary" disabled={form.busy || (f.allow === was.allow && f.deny === was.deny)}>Save the addresses</button>}
+      </form>
+    </section>
+  );
+}
+
+function Homepage({ path, of, done }: { path: string; of: Reads["tenants/{id}/homepage"]; done(): void }) {
+  const form = useForm(async () => {
+    await call(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: `"v${of.version}"` });
+    done();
+  });
+  return (
+    <section>
+      <h2>Homepage</h2>
+      <form class="row" onSubmit={form.submit}>
+        <span>{of.on ? "Served." : "Off: visitors are sent elsewhere."}</span>
+        {may("tenants.write") && <button disabled={form.busy}>{of.on ? "Switch it off" : "Switch it on"}</button>}
+      </form>
+      <Failure error={form.error} />
+    </section>
+  );
+}
