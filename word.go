@@ -31,9 +31,10 @@ func Words(text string) []string {
 		case hidden:
 			continue
 		case mark: // belongs to what stands before it
-			if kind == between {
-				continue
+			if kind != between {
+				word.WriteRune(r) // as it is: one of them is a letter in another case
 			}
+			continue
 		default:
 			if next != kind {
 				end()

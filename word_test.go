@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -55,9 +56,20 @@ func TestTextWithoutWord(t *testing.T) {
 	}
 }
 
+// Whatever the character, words are the same when they are split again.
+func TestWordsOfEachCharacter(t *testing.T) {
+	t.Parallel()
+	for r := range unicode.MaxRune + 1 {
+		words := tenancy.Words("$" + string(r) + "0a")
+		if again := tenancy.Words(strings.Join(words, " ")); !slices.Equal(again, words) {
+			t.Errorf("%U: got %q, then %q", r, words, again)
+		}
+	}
+}
+
 // Words are the same when they are split again, and whoever types a name finds it.
 func FuzzWords(f *testing.F) {
-	for _, seed := range []string{"acme-corp", "Größe İ ΟΔΟΣ", "🚀go ❤\ufe0f", "a\u0301", "\xff", "東京 ก็"} {
+	for _, seed := range []string{"acme-corp", "Größe İ ΟΔΟΣ", "🚀go ❤\ufe0f", "a\u0301", "\xff", "東京 ก็", "$\u03450"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
