@@ -31,6 +31,9 @@ import (
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t testing.TB) *testserver.Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server")
+	}
 	s, err := testserver.StartRedis(t.Context(), t.TempDir())
 	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
 		t.Skip(err)

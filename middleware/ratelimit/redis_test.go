@@ -32,6 +32,9 @@ const patient = 2 * time.Minute
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t *testing.T) *testserver.Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server")
+	}
 	s, err := testserver.StartRedis(t.Context(), t.TempDir())
 	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
 		t.Skip(err)
