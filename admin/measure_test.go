@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +34,7 @@ func TestMeasure(t *testing.T) {
 	for _, name := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(name, func(t *testing.T) { measure(t, tenancytest.NewServer(t, name), n) })
 	}
+	t.Run("viewers", measureViewers)
 	t.Run("sign-in", measureSignIn)
 }
 
@@ -189,4 +192,72 @@ func measureSignIn(t *testing.T) {
 	}
 	all.Wait()
 	fmt.Printf("50 wrong sign-ins a second for 10 s: heap in use at most %d MiB more\n", (max(peak, before.HeapInuse)-before.HeapInuse)>>20)
+}
+
+// share returns the duration that so many of a hundred do not exceed.
+func share(all []time.Duration, percent int) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)*percent/100, len(all)-1)].Round(10 * time.Microsecond)
+}
+
+// measureViewers opens 200 streams that are read and 20 that are not, and says how old frames are when they arrive, and what they cost. Processor and memory
+// are those of the console and of the viewers together.
+func measureViewers(t *testing.T) {
+	const viewers, silent, lasts = 200, 20, 15 * time.Second
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	c.keep(t)
+	server := httptest.NewServer(c.Handler())
+	defer server.Close()
+	defer server.CloseClientConnections()
+	var operators []*client
+	for range (viewers + silent + 9) / 10 {
+		operators = append(operators, c.as(t, auth.RoleViewer, tenancy.AllTenants()))
+	}
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var mu sync.Mutex
+	var took []time.Duration
+	began, used := time.Now(), processorTime(t)
+	var all sync.WaitGroup
+	for i := range viewers + silent {
+		s := operators[i/10].stream(t, server, "overview")
+		if s.code != 200 {
+			t.Fatalf("got %d", s.code)
+		}
+		if i >= viewers {
+			continue // it is never read
+		}
+		all.Go(func() {
+			for time.Since(began) < lasts && s.Scan() {
+				text, isData := strings.CutPrefix(s.Text(), "data: ")
+				var f struct{ Time time.Time }
+				if !isData || json.Unmarshal([]byte(text), &f) != nil {
+					continue
+				}
+				mu.Lock()
+				took = append(took, time.Since(f.Time))
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	spent := processorTime(t) - used
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	fmt.Printf("\n%d viewers and %d that do not read, for %v: from the frame to the client p50 %v, p99 %v of %d; %.1f %% of a core, %d KiB of heap for each, viewer and console together\n",
+		viewers, silent, lasts, share(took, 50), share(took, 99), len(took), 100*spent.Seconds()/time.Since(began).Seconds(), (max(after.HeapInuse, before.HeapInuse)-before.HeapInuse)>>10/(viewers+silent))
+}
+
+// processorTime is what this process has used of the processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
