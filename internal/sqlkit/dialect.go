@@ -67,6 +67,7 @@ const (
 	mysqlDBExists      = 1007 // ER_DB_CREATE_EXISTS
 	mysqlDBDropped     = 1008 // ER_DB_DROP_EXISTS
 	mysqlDeadlock      = 1213 // ER_LOCK_DEADLOCK
+	mysqlSnapshot      = 1020 // ER_CHECKREAD: MariaDB with innodb_snapshot_isolation, the default from 11.6 on
 	mysqlNoSession     = 1094 // ER_NO_SUCH_THREAD
 	sqliteUnique       = 2067 // SQLITE_CONSTRAINT_UNIQUE
 	sqlitePrimaryKey   = 1555 // SQLITE_CONSTRAINT_PRIMARYKEY
@@ -127,11 +128,11 @@ func IsNoPartition(err error) bool { return sqlState(err) == postgresCheck }
 // passed.
 func IsLockTimeout(err error) bool { return sqlState(err) == postgresLock }
 
-// IsDeadlock reports whether a transaction was ended by the server so that
-// another could go on. Running it again is the answer.
+// IsDeadlock reports whether a transaction was ended by the server because of what
+// another does, or has done since the transaction began to read. Running it again is the answer.
 func IsDeadlock(err error) bool {
-	state := sqlState(err)
-	return mysqlNumber(err) == mysqlDeadlock || state == postgresDeadlock || state == postgresSerialize
+	n, state := mysqlNumber(err), sqlState(err)
+	return n == mysqlDeadlock || n == mysqlSnapshot || state == postgresDeadlock || state == postgresSerialize
 }
 
 func sqlState(err error) string {

@@ -178,10 +178,7 @@ func (l *Lease) acquire(ctx context.Context) error {
 	if row.Left > 0 {
 		return &HeldError{l.name, row.Holder, time.Duration(row.Left) * time.Microsecond}
 	}
-	now := l.leases.dialect.Now()
-	_, err = l.exec(ctx, `UPDATE %s SET token = token + 1, holder = ?, expires_at = `+now+` + ? WHERE name = ? AND expires_at <= `+now,
-		l.holder, l.ttl.Microseconds(), l.name)
-	if err != nil {
+	if _, err = l.exec(ctx, l.leases.takeOver(), l.holder, l.ttl.Microseconds(), l.name); err != nil {
 		return err
 	}
 	if err := l.get(ctx, l.leases.db, &l.token, `SELECT token FROM %s WHERE name = ? AND holder = ?`, l.name, l.holder); err != nil {
@@ -189,6 +186,17 @@ func (l *Lease) acquire(ctx context.Context) error {
 	}
 	l.extend(began)
 	return nil
+}
+
+// takeOver returns the statement that takes a lease whose time is over. It waits for
+// transactions that have locked the lease: see [Lease.Lock].
+func (l *Leases) takeOver() string {
+	now := l.dialect.Now()
+	update := `UPDATE %[1]s SET token = token + 1, holder = ?, expires_at = ` + now + ` + ? WHERE `
+	if l.dialect == Postgres {
+		return update + `name = (SELECT name FROM %[1]s WHERE name = ? AND expires_at <= ` + now + ` FOR UPDATE) AND expires_at <= ` + now
+	}
+	return update + `name = ? AND expires_at <= ` + now
 }
 
 // extend notes that the lease was written in a statement that began at that time.
@@ -243,8 +251,8 @@ func (l *Lease) Release(ctx context.Context) error {
 }
 
 // Lock makes the transaction one of the lease's holder: until it ends, nobody
-// else can take the lease, even when its time is over. A lease that was lost is an
-// error that wraps [tenancy.ErrConflict], and the caller rolls back. Many
+// else can take the lease, even when its time is over or it was released. A lease that was
+// lost is an error that wraps [tenancy.ErrConflict], and the caller rolls back. Many
 // transactions of the holder may have locked the lease at once. Call it before the
 // transaction reads anything else: SQLite cannot make a transaction that has read
 // an older state of the database one that writes.
@@ -255,7 +263,16 @@ func (l *Lease) Lock(ctx context.Context, tx *sqlx.Tx) error {
 			return err
 		}
 	}
-	return l.check(ctx, tx, map[Dialect]string{Postgres: ` FOR SHARE`, MySQL: ` LOCK IN SHARE MODE`}[l.leases.dialect])
+	// In PostgreSQL a transaction may join those that have locked the row already, also while
+	// somebody waits who wants to change it: one who renews would wait without end. KEY SHARE
+	// keeps nobody from renewing; who takes the lease over locks the row FOR UPDATE.
+	return l.check(ctx, tx, map[Dialect]string{Postgres: ` FOR KEY SHARE`, MySQL: ` LOCK IN SHARE MODE`}[l.leases.dialect])
+}
+
+// Check reads the table, and returns an error if the database does not answer.
+func (l *Leases) Check(ctx context.Context) error {
+	var n int
+	return l.db.GetContext(ctx, &n, l.query(`SELECT COUNT(*) FROM %s WHERE name = ''`))
 }
 
 // Expired returns up to 100 names with that prefix whose lease was released, or whose

@@ -173,6 +173,80 @@ func TestLeaseLocksTransactions(t *testing.T) {
 	})
 }
 
+// Transactions of the holder that follow each other without a gap do not keep the holder from renewing the lease. Others wait for all of them.
+func TestLeaseIsRenewedBesideTransactions(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		if s.Name != "postgres" {
+			return // the others let one that waits come first
+		}
+		db := s.Database(t)
+		leases := leaseTable(t, db)
+		lease := acquire(t, leases)
+		begin := func() *sqlx.Tx {
+			tx, err := db.Beginx()
+			if err == nil {
+				err = lease.Lock(context.Background(), tx)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return tx
+		}
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		last := begin()
+		go func() { // at each moment a transaction has locked the lease
+			defer close(stopped)
+			for {
+				next := begin()
+				_ = last.Commit()
+				last = next
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := lease.Renew(ctx); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
+		close(stop)
+		<-stopped
+		expire(t, db)
+		taken := make(chan struct{})
+		go func() { defer close(taken); acquire(t, leases) }()
+		waitForLock(t, db)
+		select {
+		case <-taken:
+			t.Error("the lease was taken while a transaction had locked it")
+		default:
+		}
+		if err := last.Commit(); err != nil {
+			t.Error(err)
+		}
+		<-taken
+	})
+}
+
+// waitForLock waits until a session of PostgreSQL waits for a lock.
+func waitForLock(t *testing.T, db *sqlx.DB) {
+	t.Helper()
+	for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		var n int
+		err := db.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("nobody waits for a lock")
+}
+
 // lockedByOthers returns the error of a transaction that wants the lease's row for
 // itself and does not wait.
 func lockedByOthers(t *testing.T, db *sqlx.DB) error {

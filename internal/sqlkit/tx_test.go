@@ -46,3 +46,38 @@ func TestTx(t *testing.T) {
 		}
 	})
 }
+
+// MariaDB from 11.6 on, and earlier versions that are told so, do not let a transaction lock a row that changed since the transaction began to
+// read. It is run again.
+func TestWriteOnASnapshotThatIsTooOld(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "mysql")
+	db := s.Database(t)
+	conn, err := db.Connx(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(t.Context(), `SET SESSION innodb_snapshot_isolation = ON`); err != nil {
+		t.Logf("the server has no such setting: %v", err)
+		return
+	}
+	db.MustExec(`CREATE TABLE notes (id INT PRIMARY KEY) ENGINE = InnoDB`)
+	db.MustExec(`INSERT INTO notes (id) VALUES (1)`)
+	attempts := 0
+	err = sqlkit.Write(t.Context(), conn, func(ctx context.Context, tx *sqlx.Tx) error {
+		var n int
+		if err := tx.GetContext(ctx, &n, `SELECT id FROM notes`); err != nil {
+			return err
+		}
+		if attempts++; attempts == 1 {
+			db.MustExec(`UPDATE notes SET id = 2`)
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE notes SET id = id + 10`)
+		return err
+	})
+	var n int
+	if e := db.Get(&n, `SELECT id FROM notes`); err != nil || e != nil || n != 12 || attempts != 2 {
+		t.Errorf("got %d after %d attempts, %v, %v, want 12 after 2", n, attempts, err, e)
+	}
+}
