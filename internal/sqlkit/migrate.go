@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -96,12 +95,19 @@ func migrations(results []*goose.MigrationResult, err error) ([]Migration, error
 // Applied returns the versions that are applied according to the table, in ascending
 // order, in one query. Without the table there are none.
 func Applied(ctx context.Context, db *sqlx.DB, d Dialect, table string) ([]int64, error) {
+	versions, err := history(ctx, db, d, table)
+	slices.Sort(versions)
+	return versions, err
+}
+
+// history returns the versions that are applied in the order in which they were.
+func history(ctx context.Context, db *sqlx.DB, d Dialect, table string) (versions []int64, err error) {
 	var rows []struct {
 		Version int64 `db:"version_id"`
 		Applied bool  `db:"is_applied"`
 	}
 	query := `SELECT version_id, is_applied FROM ` + d.Quote(table) + ` ORDER BY id`
-	err := db.SelectContext(ctx, &rows, query)
+	err = db.SelectContext(ctx, &rows, query)
 	if err != nil && d == SQLite { // which has no code for a missing table
 		var n int
 		e := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
@@ -117,10 +123,14 @@ func Applied(ctx context.Context, db *sqlx.DB, d Dialect, table string) ([]int64
 	}
 	is := map[int64]bool{} // the last row of a version counts
 	for _, row := range rows {
-		is[row.Version] = row.Applied && row.Version > 0
+		if is[row.Version] {
+			versions = slices.DeleteFunc(versions, func(v int64) bool { return v == row.Version })
+		}
+		if is[row.Version] = row.Applied && row.Version > 0; is[row.Version] {
+			versions = append(versions, row.Version)
+		}
 	}
-	maps.DeleteFunc(is, func(_ int64, applied bool) bool { return !applied })
-	return slices.Sorted(maps.Keys(is)), err
+	return versions, err
 }
 
 // Sources returns the migrations in the root of fsys, in ascending order of version.

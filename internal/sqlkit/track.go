@@ -127,9 +127,39 @@ func (t *Track) UpTo(ctx context.Context, version int64) ([]Migration, error) {
 // Up applies all migrations.
 func (t *Track) Up(ctx context.Context) ([]Migration, error) { return t.UpTo(ctx, math.MaxInt64) }
 
-// DownTo takes back migrations that are later than that version.
+// DownTo takes back migrations that are later than that version, the last that was
+// applied first.
 func (t *Track) DownTo(ctx context.Context, version int64) ([]Migration, error) {
-	return t.run(ctx, func(p *goose.Provider) ([]*goose.MigrationResult, error) { return p.DownTo(ctx, version) })
+	applied, err := history(ctx, t.DB, t.Dialect, t.Table)
+	if err != nil {
+		return nil, err
+	}
+	return t.run(ctx, func(p *goose.Provider) ([]*goose.MigrationResult, error) {
+		if slices.IsSorted(applied) {
+			return p.DownTo(ctx, version)
+		}
+		return oneByOne(ctx, p, applied, version)
+	})
+}
+
+// oneByOne takes back what was applied out of order. goose's own DownTo begins with the last
+// that was applied, and ends at the first that is not later than the version, whatever was
+// applied before it.
+func oneByOne(ctx context.Context, p *goose.Provider, applied []int64, version int64) (done []*goose.MigrationResult, err error) {
+	for _, v := range slices.Backward(applied) {
+		if v <= version {
+			continue
+		}
+		result, err := p.ApplyVersion(ctx, v, false)
+		if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
+			err = &goose.PartialError{Applied: done, Failed: partial.Failed, Err: partial.Err}
+		}
+		if err != nil {
+			return done, err
+		}
+		done = append(done, result)
+	}
+	return done, nil
 }
 
 func (t *Track) run(ctx context.Context, do func(*goose.Provider) ([]*goose.MigrationResult, error)) ([]Migration, error) {

@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -220,6 +221,44 @@ func TestOutOfOrder(t *testing.T) {
 		res, err := m.UpTo(t.Context(), tenant, migrate.Latest)
 		if err != nil || len(res.Up) != 1 || res.Up[0].Version != 2 || res.Version != 3 {
 			t.Errorf("got %+v, %v, want version 2 applied", res, err)
+		}
+	})
+}
+
+// What was applied out of order is taken back like the rest, the last that was applied first. The last migration is the one with the
+// highest version.
+func TestTakingBackOutOfOrder(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, nil)
+		m, err := migrate.New(pool, tables(3, 0), &migrate.Options{OutOfOrder: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := tables(3, 0)
+		delete(late, "00002_t.sql")
+		for name, tt := range map[string]struct {
+			do       func(*tenancy.Tenant) (*migrate.Result, error)
+			version  int64
+			down, up []int64
+		}{
+			"Down":     {func(at *tenancy.Tenant) (*migrate.Result, error) { return m.Down(t.Context(), at) }, 2, []int64{3}, nil},
+			"Redo":     {func(at *tenancy.Tenant) (*migrate.Result, error) { return m.Redo(t.Context(), at) }, 3, []int64{3}, []int64{3}},
+			"DownTo 2": {func(at *tenancy.Tenant) (*migrate.Result, error) { return m.DownTo(t.Context(), at, 2) }, 2, []int64{3}, nil},
+			"DownTo 1": {func(at *tenancy.Tenant) (*migrate.Result, error) { return m.DownTo(t.Context(), at, 1) }, 1, []int64{2, 3}, nil},
+			"DownTo 0": {func(at *tenancy.Tenant) (*migrate.Result, error) { return m.DownTo(t.Context(), at, 0) }, 0, []int64{2, 3, 1}, nil},
+		} {
+			tenant := s.Tenant(t, strings.ToLower(strings.ReplaceAll(name, " ", "-")))
+			if err := errors.Join(migrator(t, pool, late).Up(t.Context(), tenant), m.Up(t.Context(), tenant)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := tt.do(tenant)
+			if err != nil || got.Version != tt.version || !slices.Equal(versions(got.Down), tt.down) || !slices.Equal(versions(got.Up), tt.up) {
+				t.Errorf("%s: got %+v, %v, want version %d, down %v, up %v", name, got, err, tt.version, tt.down, tt.up)
+			}
+			if st, err := m.Status(t.Context(), tenant); err != nil || st.Half != nil || st.Version != tt.version {
+				t.Errorf("%s: got %+v, %v", name, st, err)
+			}
 		}
 	})
 }

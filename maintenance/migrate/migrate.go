@@ -152,13 +152,14 @@ func (m *Migrator) UpTo(ctx context.Context, t *tenancy.Tenant, version int64) (
 	return m.change(ctx, "migrate.Migrator.UpTo", t, m.upTo(version))
 }
 
-// Down takes the last migration back that was applied, with what its file has below
-// "-- +goose Down". A database without migrations is left as it is.
+// Down takes the last migration back, the one with the highest version, with what its file has
+// below "-- +goose Down". A database without migrations is left as it is.
 func (m *Migrator) Down(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
 	return m.change(ctx, "migrate.Migrator.Down", t, m.down())
 }
 
-// DownTo takes back all migrations that are later than that version.
+// DownTo takes back all migrations that are later than that version, the last that was
+// applied first.
 func (m *Migrator) DownTo(ctx context.Context, t *tenancy.Tenant, version int64) (*Result, error) {
 	return m.change(ctx, "migrate.Migrator.DownTo", t, m.downTo(version))
 }
