@@ -48,7 +48,7 @@ type GateOptions struct {
 	// Default: 1 minute.
 	Timeout time.Duration
 	// RetryAfter is the Retry-After of refused requests, and how long the gate remembers that a schema is too
-	// old before it looks again. Default: 5 seconds.
+	// old, or that its migration failed, before it looks or tries again. Default: 5 seconds.
 	RetryAfter time.Duration
 	// Logger records requests that are refused. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
@@ -153,11 +153,9 @@ func (g *Gate) look(t *tenancy.Tenant) (known, bool) {
 // find asks the tenant's database, and migrates it if that is wanted.
 func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
 	if g.opts.Migrate {
-		if _, err := g.migrator.UpTo(ctx, t, g.opts.Required); err != nil {
-			return err
-		}
-		g.keep(t, known{created: t.CreatedAt, placement: t.Placement})
-		return nil
+		_, err := g.migrator.UpTo(ctx, t, g.opts.Required)
+		g.keep(t, known{t.CreatedAt, t.Placement, err, time.Now().Add(g.opts.RetryAfter)})
+		return err
 	}
 	s, err := g.migrator.Status(ctx, t)
 	if err != nil {

@@ -2,13 +2,17 @@ package migrate_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -148,6 +152,36 @@ func TestGateOfATenantMadeAgain(t *testing.T) {
 		var old *migrate.OldSchemaError
 		if err := g.Admit(t.Context(), again); !errors.As(err, &old) {
 			t.Errorf("got %v, want an OldSchemaError", err)
+		}
+	})
+}
+
+// A migration that fails is not tried again for each request.
+func TestGateWhoseMigrationFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int64
+		broken := migrate.GoMigration{Version: 9, Up: func(context.Context, *sql.Tx) error {
+			tries.Add(1)
+			return errors.New("the migration is broken")
+		}}
+		s := tenancytest.NewServer(t, "sqlite")
+		m, err := migrate.New(s.Pool(t, nil), tables(1, 0), &migrate.Options{Go: []migrate.GoMigration{broken}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := gate(t, m, migrate.GateOptions{Migrate: true, RetryAfter: time.Minute})
+		tenant := s.Tenant(t, "acme")
+		for range 3 {
+			for range 3 {
+				if err := g.Admit(t.Context(), tenant); err == nil || !strings.Contains(err.Error(), "is broken") {
+					t.Errorf("got %v, want the migration's error", err)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := tries.Load(); n != 3 {
+			t.Errorf("got %d attempts, want one a minute", n)
 		}
 	})
 }
