@@ -84,9 +84,10 @@ type Options struct {
 	// this instance that are in use.
 	Drain func(ctx context.Context, t *tenancy.Tenant) error
 	// BeforePurge is called before anything of a tenant is removed, such as for a last
-	// backup; its context carries the tenant. An error keeps the purge from happening.
-	// It is called again when a purge is tried again that had not got further. Default:
-	// nothing.
+	// backup; its context carries the tenant. An error keeps the purge from happening, and
+	// so does a change of the record while it runs, of which the purge's error wraps
+	// [tenancy.ErrConflict]: the tenant may have been in service again. It is called again
+	// when a purge is tried again that had not got further. Default: nothing.
 	BeforePurge func(ctx context.Context, t *tenancy.Tenant) error
 	// Forget are called when the tenant's database is gone and remove what other
 	// packages keep of it, such as the method Forget of analytics' stores. Each may be

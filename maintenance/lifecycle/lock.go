@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -95,7 +96,13 @@ func (l *Locks) Migrate(ctx context.Context) error {
 			_, err = sqlkit.Up(ctx, l.db.DB, dialect, files, versionTable)
 		}
 	}
-	return tenancy.Wrap("lifecycle.Locks.Migrate", "", err)
+	return failure.Wrap("lifecycle.Locks.Migrate", "", err)
+}
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database of the locks does not answer.
+// Nobody gets a lock then, and who holds one loses it after [LocksOptions.TTL].
+func (l *Locks) Check(ctx context.Context) error {
+	return failure.Wrap("lifecycle.Locks.Check", "", l.leases.Check(ctx))
 }
 
 // LockedError says who holds a tenant's lock. It wraps [tenancy.ErrConflict].
@@ -137,7 +144,8 @@ type heldLock struct {
 // error is returned as it is.
 //
 // While somebody else holds the lock, Lock waits within ctx and [LocksOptions.Wait]. If
-// that ends before the lock is free, the error wraps a [*LockedError].
+// that ends before the lock is free, the error wraps a [*LockedError]. If the database does
+// not answer, it wraps [tenancy.ErrUnavailable], and fn does not run.
 //
 // A context that fn was given, and those made of it, hold the lock already: Lock then
 // only runs fn.
@@ -155,7 +163,7 @@ func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func
 	}
 	lease, err := l.acquire(ctx, id, purpose)
 	if err != nil {
-		return tenancy.Wrap(op, id, err)
+		return failure.Wrap(op, id, err)
 	}
 	held := &heldLock{token: lease.Token()}
 	defer held.released.Store(true)
@@ -208,7 +216,7 @@ func (l *Locks) acquire(ctx context.Context, id tenancy.ID, purpose string) (*sq
 
 // Forget removes the row of a tenant that is gone for good, unless somebody holds the lock.
 func (l *Locks) Forget(ctx context.Context, id tenancy.ID) error {
-	return tenancy.Wrap("lifecycle.Locks.Forget", id, l.leases.Forget(ctx, string(id)))
+	return failure.Wrap("lifecycle.Locks.Forget", id, l.leases.Forget(ctx, string(id)))
 }
 
 // Task returns the task with the lock held around each tenant's work. Tasks that must not

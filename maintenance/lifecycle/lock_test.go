@@ -290,3 +290,26 @@ func TestWorkTakesTheLock(t *testing.T) {
 		}
 	})
 }
+
+// A database that does not answer is unavailable, and nobody works without a lock.
+func TestLocksWithoutTheirDatabase(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		l := locks(t, db, nil)
+		if err := l.Check(t.Context()); err != nil {
+			t.Errorf("Check: got %v, want nil", err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for what, err := range map[string]error{
+			"Check": l.Check(t.Context()), "Forget": l.Forget(t.Context(), "acme"), "Migrate": l.Migrate(t.Context()),
+			"Lock": l.Lock(t.Context(), "acme", "work", func(context.Context) error { t.Error("it ran"); return nil }),
+		} {
+			if !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("%s: got %v, want ErrUnavailable", what, err)
+			}
+		}
+	})
+}

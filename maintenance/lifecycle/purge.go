@@ -148,8 +148,16 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 	if err := l.drain(ctx, t); err != nil {
 		return nil, err
 	}
+	drained := t
 	if l.opts.BeforePurge != nil {
-		err := safely(func() error { return l.opts.BeforePurge(tenancy.NewContext(ctx, t), t) })
+		drained, err = l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
+		if err == nil {
+			err = stillArchived(drained)
+		}
+		if err != nil {
+			return nil, err
+		}
+		err := safely(func() error { return l.opts.BeforePurge(tenancy.NewContext(ctx, drained), drained.Clone()) })
 		if err != nil {
 			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays archived: %w", err)
 		}
@@ -158,12 +166,22 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		switch {
 		case t.Placement != was.Placement:
 			return errMoved()
-		case t.Status != tenancy.StatusArchived && t.Status != tenancy.StatusPurging:
-			return fmt.Errorf("%w: the tenant was restored and is %s", tenancy.ErrConflict, t.Status)
+		case t.Status == tenancy.StatusArchived && l.opts.BeforePurge != nil && t.Version != drained.Version:
+			// It may have been restored, used and archived again: the hook's backup lacks what was written then.
+			return fmt.Errorf("%w: the record was changed while the hook before the purge ran; the tenant stays archived, purge it again", tenancy.ErrConflict)
 		}
+		err := stillArchived(t)
 		t.Status = tenancy.StatusPurging
-		return nil
+		return err
 	})
+}
+
+// stillArchived refuses a tenant that somebody restored since its purge began.
+func stillArchived(t *tenancy.Tenant) error {
+	if t.Status != tenancy.StatusArchived && t.Status != tenancy.StatusPurging {
+		return fmt.Errorf("%w: the tenant was restored and is %s", tenancy.ErrConflict, t.Status)
+	}
+	return nil
 }
 
 func errMoved() error {

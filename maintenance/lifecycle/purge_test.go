@@ -214,6 +214,30 @@ func TestRestoreDuringPurge(t *testing.T) {
 	})
 }
 
+// Somebody restores the tenant while the last backup is made, works with it, and archives it again: what was written since is in no backup.
+func TestRestoreAndArchiveDuringPurge(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		instance := k.instances(t, 1)[0].lifeWith(t, lifecycle.Options{})
+		l := k.lifeWith(t, lifecycle.Options{BeforePurge: func(ctx context.Context, tenant *tenancy.Tenant) error {
+			return errors.Join(instance.Restore(ctx, tenant.ID), instance.Activate(ctx, tenant.ID), instance.Archive(ctx, tenant.ID))
+		}})
+		if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("Purge: got %v, want ErrConflict", err)
+		}
+		k.wantArchived(t, acme.ID)
+		drained := k.lifeWith(t, lifecycle.Options{Drain: func(ctx context.Context, tenant *tenancy.Tenant) error { // such as maintenance that begins
+			return instance.Rename(ctx, tenant.ID, "acme-2")
+		}})
+		if err := drained.PurgeNow(because(t), acme.ID); err != nil {
+			t.Errorf("Purge with a drain that changes the record: %v", err)
+		}
+		k.wantNothing(t, acme.ID)
+	})
+}
+
 // A record that leads to another tenant's database: that stays, and so does the record.
 func TestPurgeSparesAnothersDatabase(t *testing.T) {
 	t.Parallel()
