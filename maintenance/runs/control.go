@@ -52,6 +52,7 @@ func (r *Runner) Pause(ctx context.Context, id, reason string) (*Run, error) {
 			return nil
 		}
 		if row.State == StatePaused { // between two waves, and would go on by itself
+			row.ResumeAt, row.Reason = 0, reason
 			_, err := r.exec(ctx, tx, `UPDATE tenancy_runs SET resume_at = 0, reason = ? WHERE id = ?`, clip(reason), id)
 			return err
 		}
@@ -147,11 +148,11 @@ func (r *Runner) change(ctx context.Context, method, id string, fn func(context.
 		if err := r.mayChange(ctx, tx, id); err != nil {
 			return err
 		}
-		before := row.State
+		before := *row
 		if err := fn(ctx, tx, row); err != nil {
 			return err
 		}
-		if row.State != before {
+		if *row != before {
 			if err := r.audit(ctx, tx, "run."+strings.ToLower(method), row.ID, row.Task); err != nil {
 				return err
 			}
@@ -317,14 +318,47 @@ func decide(wave int, spec Spec, waves []waveRow) decision {
 	return decision{state: StateRunning, wave: wave + 1}
 }
 
-// remove deletes all of a run.
-func (r *Runner) remove(ctx context.Context, id string) error {
-	return sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
-		for _, table := range []string{"tenancy_runs WHERE id", "tenancy_run_waves WHERE run_id", "tenancy_run_tenants WHERE run_id"} {
-			if _, err := r.exec(ctx, tx, `DELETE FROM `+table+` = ?`, id); err != nil {
+// removeBatch is how many tenants of a run a transaction deletes.
+const removeBatch = 10_000
+
+// remove deletes all of a run, if the condition still selects it. Nobody sees the run from
+// then on; what is left when this is cut off, the sweeper removes later.
+func (r *Runner) remove(ctx context.Context, id, condition string, args ...any) error {
+	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, idem_key = NULL, expires_at = 0 WHERE id = ? AND (`+condition+`)`,
+			append([]any{statePlanning, id}, args...)...)
+		return err
+	})
+	var stays int
+	if err == nil {
+		err = r.get(ctx, r.db, &stays, `SELECT COUNT(*) FROM tenancy_runs WHERE id = ? AND (state <> ? OR expires_at > 0)`, id, statePlanning)
+	}
+	if err != nil || stays > 0 {
+		return err
+	}
+	for more := true; more; {
+		var last []int64
+		err := r.selects(ctx, r.db, &last, `SELECT seq FROM tenancy_run_tenants WHERE run_id = ? ORDER BY seq LIMIT 1 OFFSET ?`, id, removeBatch-1)
+		if err != nil {
+			return err
+		}
+		where, args := `run_id = ?`, []any{id}
+		if more = len(last) > 0; more {
+			where, args = where+` AND seq <= ?`, append(args, last[0])
+		}
+		err = sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			if _, err := r.exec(ctx, tx, `DELETE FROM tenancy_run_tenants WHERE `+where, args...); err != nil || more {
 				return err
 			}
+			if _, err := r.exec(ctx, tx, `DELETE FROM tenancy_run_waves WHERE run_id = ?`, id); err != nil {
+				return err
+			}
+			_, err := r.exec(ctx, tx, `DELETE FROM tenancy_runs WHERE id = ?`, id)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }

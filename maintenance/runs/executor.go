@@ -108,8 +108,10 @@ func (w *worker) take(ctx context.Context, ticket Ticket) (j *job, c claim, err 
 	}
 	err = sqlkit.Write(context.WithoutCancel(ctx), r.db, func(ctx context.Context, tx *sqlx.Tx) error {
 		c = claim{}
-		if err := w.lease.Lock(ctx, tx); err != nil {
+		if err := w.lease.Lock(ctx, tx); errors.Is(err, tenancy.ErrConflict) {
 			return fmt.Errorf("%w: this instance lost its lease", tenancy.ErrUnavailable)
+		} else if err != nil {
+			return err
 		}
 		row, err := r.lockRun(ctx, tx, ticket.Run)
 		if errors.Is(err, tenancy.ErrNotFound) { // retention, or a restored database

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -24,7 +25,7 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 		latest := int64(0)
 		var told *news
 		for {
-			run, at, err := r.look(ctx, id, last, told)
+			run, at, asked, err := r.look(ctx, id, last, told)
 			switch {
 			case ctx.Err() != nil:
 				yield(Progress{}, ctx.Err())
@@ -36,10 +37,10 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 				if !yield(Progress{}, wrap("runs.Runner.Follow", "", err)) {
 					return
 				}
-			case at < latest && at > 0: // a message that was overtaken
+			case !asked && at < latest: // a message that was overtaken
 			default:
 				changed := last == nil || run.State != last.State || run.Reason != last.Reason || run.Wave != last.Wave || run.Counts != last.Counts
-				last, latest = run, max(at, latest)
+				last, latest = run, cmp.Or(at, latest)
 				if changed && !yield(meter.progress(run, time.Now()), nil) || run.State.Ended() {
 					return
 				}
@@ -49,23 +50,23 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 	}
 }
 
-// look returns how a run stands, by what was told or else by the database, and the time of
-// that by the database's clock, or 0. Whoever sees only a part of the tenants is told that
-// there is news, and not what.
-func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, err error) {
+// look returns how a run stands, by what was told or else by the database, which is then
+// asked, and the time of that by the database's clock, or 0. Whoever sees only a part of the
+// tenants is told that there is news, and not what.
+func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, asked bool, err error) {
 	if last == nil || !r.scope.IsAll() {
 		run, err = r.read(ctx, r.db, id)
-		return run, 0, err
+		return run, 0, true, err
 	}
-	if told == nil || told.Run == "" {
+	if asked = told == nil || told.Run == ""; asked {
 		if told, err = r.newsOf(ctx, id); err != nil {
-			return nil, 0, err
+			return nil, 0, true, err
 		}
 		if told == nil {
-			return nil, 0, tenancy.ErrNotFound
+			return nil, 0, true, tenancy.ErrNotFound
 		}
 	}
-	return told.apply(last), told.At, nil
+	return told.apply(last), told.At, asked, nil
 }
 
 // hear waits for news, or until it is time to ask the database.

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,35 +13,33 @@ const logEvery = time.Minute
 type instance struct {
 	ears ears
 
-	mu     sync.Mutex // guards worker and its entry into wg, and logged
-	worker *worker    // of Run, while it runs
-	logged map[string]time.Time
+	mu      sync.Mutex // guards workers and the entry into their wg, and logged
+	workers []*worker  // one for each call of Run that goes on
+	logged  map[string]time.Time
 }
 
-// begin makes a worker the one that does the work of tickets.
+// begin makes a worker one that does the work of tickets.
 func (i *instance) begin(w *worker) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.worker = w
+	i.workers = append(i.workers, w)
 }
 
-// end lets nobody come in any more. Those who are in go on.
+// end lets nobody enter that worker any more. Those who are in go on.
 func (i *instance) end(w *worker) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.worker == w {
-		i.worker = nil
-	}
+	i.workers = slices.DeleteFunc(i.workers, func(each *worker) bool { return each == w })
 }
 
-// enter returns the worker, which keeps its lease until done is called, or nil.
+// enter returns a worker, which keeps its lease until done is called, or nil.
 func (i *instance) enter() (w *worker, done func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.worker == nil {
+	if len(i.workers) == 0 {
 		return nil, nil
 	}
-	w = i.worker
+	w = i.workers[len(i.workers)-1]
 	w.wg.Add(1)
 	return w, w.wg.Done
 }

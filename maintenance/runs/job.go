@@ -1,11 +1,12 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -95,13 +96,11 @@ func (j *job) attemptWithin(ctx context.Context, c claim) error {
 	case c.Attempt == 1 && !selected: // later attempts may see what the first one did
 		return tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
 	}
-	if j.task.Eligible != nil {
-		if err := j.task.Eligible(t); err != nil {
-			return tenancy.Skip(err.Error())
-		}
+	if reason, err := j.r.eligible(ctx, j.task, t); err != nil || reason != "" {
+		return cmp.Or(err, tenancy.Skip(reason))
 	}
 	attempt := tenancy.Attempt{
-		Run: j.run.ID, Number: c.Attempt, Fence: c.Fence, Params: j.run.Spec.Params, Checkpoint: c.Checkpoint,
+		Run: j.run.ID, Number: c.Attempt, Fence: c.Fence, Params: maps.Clone(j.run.Spec.Params), Checkpoint: c.Checkpoint,
 		Save: func(task context.Context, checkpoint string) error {
 			if err := task.Err(); err != nil {
 				return err
@@ -167,9 +166,7 @@ func (j *job) readAll(ctx context.Context, claims []claim) {
 func (j *job) call(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			j.r.opts.Logger.ErrorContext(ctx, "runs: a task panicked", slog.String("run", j.run.ID), slog.String("tenant", string(t.ID)),
-				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", p)
+			err = j.r.panicked(ctx, p, slog.String("run", j.run.ID), slog.String("tenant", string(t.ID)))
 		}
 	}()
 	return j.task.Do(ctx, t, a)

@@ -71,7 +71,7 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 	if errors.Is(err, tenancy.ErrExists) { // somebody else was faster with the key
 		p, err := r.planned(ctx, name, spec.Key)
 		if p == nil && err == nil {
-			err = fmt.Errorf("%w: another plan with the key %q is being made", tenancy.ErrConflict, spec.Key)
+			err = fmt.Errorf("%w: %q", errPlanning, spec.Key)
 		}
 		return p, err
 	}
@@ -79,12 +79,15 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 		if w.begun {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 			defer cancel()
-			err = errors.Join(err, r.remove(ctx, w.id)) // or the sweeper does it later
+			err = errors.Join(err, r.remove(ctx, w.id, `state IN ('planned', 'planning')`)) // or the sweeper does it later
 		}
 		return nil, err
 	}
 	return r.shownPlan(ctx, w.id)
 }
+
+// errPlanning says that a plan is being made, by another call, with the key that follows.
+var errPlanning = fmt.Errorf("%w: another plan is being made with the key", tenancy.ErrConflict)
 
 // planned returns the plan or run with that key, or nil. A plan whose time is over
 // is removed.
@@ -101,11 +104,11 @@ func (r *Runner) planned(ctx context.Context, task, key string) (*Plan, error) {
 	case err != nil:
 		return nil, err
 	case row.Expired && (row.State == StatePlanned || row.State == statePlanning):
-		return nil, r.remove(ctx, row.ID)
+		return nil, r.remove(ctx, row.ID, expired)
 	case row.Task != task:
 		return nil, fmt.Errorf("%w: a run of task %q has the key %q", tenancy.ErrConflict, row.Task, key)
 	case row.State == statePlanning:
-		return nil, fmt.Errorf("%w: another plan with the key %q is being made", tenancy.ErrConflict, key)
+		return nil, fmt.Errorf("%w: %q", errPlanning, key)
 	}
 	return r.shownPlan(ctx, row.ID)
 }
@@ -120,21 +123,20 @@ func (r *Runner) shownPlan(ctx context.Context, id string) (*Plan, error) {
 	for _, w := range run.Waves {
 		p.Eligible += w.Total
 	}
-	sample := func(condition string) (out []Result, err error) {
+	sample := func(condition, order string) (out []Result, err error) {
 		in, args := r.inScope()
 		var rows []itemRow
-		err = r.selects(ctx, r.db, &rows, `SELECT `+itemColumns+` FROM tenancy_run_tenants WHERE run_id = ? AND `+condition+` AND `+in+` LIMIT `+fmt.Sprint(planSample),
-			append([]any{id}, args...)...)
+		err = r.selects(ctx, r.db, &rows, `SELECT `+itemColumns+` FROM tenancy_run_tenants WHERE run_id = ? AND `+condition+` AND `+in+` ORDER BY `+order+` LIMIT ?`,
+			append(append([]any{id}, args...), planSample)...)
 		for i := range rows {
 			out = append(out, rows[i].result())
 		}
-		slices.SortFunc(out, func(a, b Result) int { return int(a.Number - b.Number) })
 		return out, err
 	}
-	if p.Sample, err = sample(fmt.Sprintf(`seq BETWEEN 1 AND %d`, planSample)); err != nil {
+	if p.Sample, err = sample(`seq > 0`, `seq`); err != nil {
 		return nil, err
 	}
-	if p.LeftOut, err = sample(`seq < 0`); err != nil {
+	if p.LeftOut, err = sample(`seq < 0`, `seq DESC`); err != nil {
 		return nil, err
 	}
 	p.Estimate, err = r.estimate(ctx, run, p.Eligible)
@@ -258,9 +260,10 @@ func (w *planWriter) add(ctx context.Context, t *tenancy.Tenant) error {
 	reason := ""
 	if slices.Contains(w.spec.Exclude, t.ID) {
 		reason = "excluded"
-	} else if w.task.Eligible != nil {
-		if err := w.task.Eligible(t); err != nil {
-			reason = clip(err.Error())
+	} else {
+		var err error
+		if reason, err = w.r.eligible(ctx, w.task, t); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.ID, err)
 		}
 	}
 	item := planItem{tenant: t, reason: reason}
@@ -364,7 +367,7 @@ func (w *planWriter) finish(ctx context.Context) error {
 				return err
 			}
 		}
-		n, err := w.r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, expires_at = NOW() + ? WHERE id = ? AND state = ?`,
+		n, err := w.r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, expires_at = NOW() + ? WHERE id = ? AND state = ? AND expires_at > 0`,
 			StatePlanned, w.r.opts.PlanTTL.Microseconds(), w.id, statePlanning)
 		if err == nil && n != 1 {
 			err = fmt.Errorf("%w: making the plan took longer than plans are kept", tenancy.ErrLimited)

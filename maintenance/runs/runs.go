@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -213,6 +214,13 @@ func (r *Runner) Within(scope tenancy.Scope) *Runner {
 // Audited reports whether [Options.Audit] writes the entries of what is done to runs.
 func (r *Runner) Audited() bool { return r.opts.Audit != nil }
 
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database of the runs does not answer. Work in
+// hand then goes on, and nothing new begins.
+func (r *Runner) Check(ctx context.Context) error {
+	var some []string
+	return wrap("runs.Runner.Check", "", r.selects(ctx, r.db, &some, `SELECT id FROM tenancy_runs LIMIT 1`))
+}
+
 // Tasks returns the names of the tasks that this program can do, in order.
 func (r *Runner) Tasks() []string { return slices.Sorted(maps.Keys(r.opts.Tasks)) }
 
@@ -223,4 +231,26 @@ func (r *Runner) task(name string) (tenancy.Task, error) {
 		return task, fmt.Errorf("%w: task %.80q is unknown here, want one of %q", tenancy.ErrInvalid, name, r.Tasks())
 	}
 	return task, nil
+}
+
+// eligible returns why the task cannot take the tenant, or "". A panic of the task is an error.
+func (r *Runner) eligible(ctx context.Context, task tenancy.Task, t *tenancy.Tenant) (reason string, err error) {
+	if task.Eligible == nil {
+		return "", nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = r.panicked(ctx, p, slog.String("tenant", string(t.ID)))
+		}
+	}()
+	if why := task.Eligible(t); why != nil {
+		return cmp.Or(clip(why.Error()), "the task cannot take it"), nil
+	}
+	return "", nil
+}
+
+// panicked logs a panic of a task and makes it an error.
+func (r *Runner) panicked(ctx context.Context, p any, about ...any) error {
+	r.opts.Logger.ErrorContext(ctx, "runs: a task panicked", append(about, slog.Any("panic", p), slog.String("stack", string(debug.Stack())))...)
+	return fmt.Errorf("panic: %v", p)
 }

@@ -90,11 +90,21 @@ func (t *timetable) definition() string { return t.Zone + " " + t.Cron }
 // next returns the first time behind that one.
 func (t *timetable) next(after time.Time) time.Time {
 	next := t.cron.Next(after.UTC())
-	if t.daily && clock(next.In(t.zone)) == clock(after.In(t.zone)) { // the second of two
+	for t.daily && t.repeats(next) {
 		next = t.cron.Next(next)
 	}
 	return next.UTC()
 }
 
-// clock returns what a clock on the wall shows, and the date.
-func clock(t time.Time) string { return t.Format("2006-01-02 15:04") }
+// repeats reports whether clocks show that time for the second time, because they were put
+// back.
+func (t *timetable) repeats(at time.Time) bool {
+	at = at.In(t.zone)
+	since, _ := at.ZoneBounds()
+	if since.IsZero() {
+		return false
+	}
+	_, before := since.Add(-time.Second).Zone()
+	_, now := at.Zone()
+	return at.Before(since.Add(time.Duration(before-now) * time.Second))
+}

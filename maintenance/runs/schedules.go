@@ -197,12 +197,14 @@ func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
 		by := tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "schedule:" + t.Name})
 		p, err := r.plan(by, t.Task, spec)
 		switch {
-		case errors.Is(err, tenancy.ErrConflict):
-			return nil // another instance is making the plan
-		case errors.Is(err, tenancy.ErrInvalid):
+		case errors.Is(err, errPlanning):
+			return nil // by another instance
+		case errors.Is(err, tenancy.ErrInvalid), errors.Is(err, tenancy.ErrConflict):
 			note = clip(err.Error())
 		case err != nil:
 			return err
+		case p.State == StateCancelled: // somebody was faster than the instance that was to note it
+			last = p.ID
 		default:
 			if _, err := r.Start(by, p.ID); err != nil {
 				return err

@@ -110,8 +110,7 @@ func (s *Spec) complete() error {
 			}
 		}
 	}
-	slices.Sort(s.IDs)
-	s.IDs = slices.Compact(s.IDs)
+	s.IDs = slices.Compact(slices.Sorted(slices.Values(s.IDs))) // the caller's stay as they are
 	for _, id := range s.Waves.CanaryIDs {
 		if len(s.IDs) > 0 && !slices.Contains(s.IDs, id) {
 			return fmt.Errorf("%w: the canary %q is not among the IDs", tenancy.ErrInvalid, string(id))

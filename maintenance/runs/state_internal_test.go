@@ -1,11 +1,14 @@
 package runs
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // The package comment has the transitions of the code, and no others.
@@ -84,6 +87,34 @@ func TestTimesWhenClocksChange(t *testing.T) {
 			if got := at.Format(time.RFC3339); got != want {
 				t.Errorf("%s after %s: got %s, want %s", tt.cron, tt.after, got, want)
 			}
+		}
+	}
+}
+
+// A time that clocks show twice comes once, wherever one begins to look.
+func TestTimesThatComeTwice(t *testing.T) {
+	t.Parallel()
+	nothing := Tasks{"work": {Do: func(context.Context, *tenancy.Tenant, tenancy.Attempt) error { return nil }}}
+	for _, tt := range []struct{ cron, after, want string }{
+		{"30 2 * * *", "2026-10-24T23:00:00Z", "2026-10-25T00:30:00Z"}, // before both: the first
+		{"30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}, // at the first
+		{"30 2 * * *", "2026-10-25T00:45:00Z", "2026-10-26T01:30:00Z"}, // between them
+		{"30 2 * * *", "2026-10-25T01:15:00Z", "2026-10-26T01:30:00Z"}, // in the hour that comes again
+		{"0,30 2 * * *", "2026-10-25T00:10:00Z", "2026-10-25T00:30:00Z"},
+		{"0,30 2 * * *", "2026-10-25T00:40:00Z", "2026-10-26T01:00:00Z"},
+		{"*/30 * * * *", "2026-10-25T00:40:00Z", "2026-10-25T01:00:00Z"}, // of every hour each counts
+		{"30 2 * * *", "2026-03-28T02:00:00Z", "2026-03-30T00:30:00Z"},   // one that is left out
+	} {
+		timetable, err := newTimetable(Schedule{Name: "x", Cron: tt.cron, Zone: "Europe/Berlin", Task: "work"}, nothing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := time.Parse(time.RFC3339, tt.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := timetable.next(after).Format(time.RFC3339); got != tt.want {
+			t.Errorf("%q after %s: got %s, want %s", tt.cron, tt.after, got, tt.want)
 		}
 	}
 }

@@ -97,9 +97,13 @@ func (r *Runner) resumeInTime(ctx context.Context) error {
 	return err
 }
 
+// expired selects plans that nobody started, those that were not finished, and what is left
+// of runs whose removal was cut off.
+const expired = `state IN ('planned', 'planning') AND expires_at <= NOW()`
+
 // forget removes plans that nobody started, and runs that ended too long ago.
 func (r *Runner) forget(ctx context.Context) error {
-	old := `state IN ('planned', 'planning') AND expires_at <= NOW()`
+	old := expired
 	args := []any{}
 	if r.opts.Retention > 0 {
 		old += ` OR state IN ('done', 'done_with_failures', 'cancelled', 'stopped') AND ended_at > 0 AND ended_at <= NOW() - ?`
@@ -108,7 +112,7 @@ func (r *Runner) forget(ctx context.Context) error {
 	var ids []string
 	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE `+old+` LIMIT 10`, args...)
 	for _, id := range ids {
-		err = errors.Join(err, r.remove(ctx, id))
+		err = errors.Join(err, r.remove(ctx, id, old, args...)) // somebody may have resumed it
 	}
 	return err
 }
