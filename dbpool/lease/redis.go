@@ -76,6 +76,21 @@ func NewRedis(client rueidis.Client, namespace string, opts *Options) (*Redis, e
 	return r, nil
 }
 
+// checkTimeout bounds how long Check waits for Redis.
+const checkTimeout = 5 * time.Second
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within 5 seconds. Pools go on without
+// Redis: each keeps to its own budget once its loan has ended.
+func (r *Redis) Check(ctx context.Context) error {
+	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
+		return r.client.Do(ctx, r.client.B().Time().Build())
+	}).Error()
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // a context that ended is not the caller's
+	}
+	return tenancy.Wrap("lease.Redis.Check", "", err)
+}
+
 // Borrow implements [dbpool.Lender]. A call takes no longer than a loan lasts.
 func (r *Redis) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
 	const op = "lease.Redis.Borrow"

@@ -321,3 +321,25 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestRedisCheck(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	client := connect(t, server.URL)
+	r, err := lease.NewRedis(client, alone, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Check(t.Context()); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Check(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ended: got %v, want Canceled", err)
+	}
+	server.Kill()
+	if err := r.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("without Redis: got %v, want ErrUnavailable", err)
+	}
+}

@@ -136,7 +136,7 @@ func (e *Executor) Execute(ctx context.Context, batch []runs.Ticket) error {
 	const op = "riverrun.Executor.Execute"
 	client := e.client.Load()
 	if client == nil {
-		return tenancy.Wrap(op, "", fmt.Errorf("%w: no client of River; call Use", tenancy.ErrUnavailable))
+		return tenancy.Wrap(op, "", errNoClient())
 	}
 	params := make([]river.InsertManyParams, len(batch))
 	for i, ticket := range batch {
@@ -145,12 +145,31 @@ func (e *Executor) Execute(ctx context.Context, batch []runs.Ticket) error {
 		}}
 	}
 	_, err := (*client).InsertMany(ctx, params)
-	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	default:
-		err = fmt.Errorf("%w: River: %w", tenancy.ErrUnavailable, err)
+	return tenancy.Wrap(op, "", unavailable(err))
+}
+
+// Check returns an error that wraps [tenancy.ErrUnavailable] if River's database does not answer, or [Executor.Use]
+// was not called: tenants of runs then wait. It asks for one job.
+func (e *Executor) Check(ctx context.Context) error {
+	const op = "riverrun.Executor.Check"
+	client := e.client.Load()
+	if client == nil {
+		return tenancy.Wrap(op, "", errNoClient())
 	}
-	return tenancy.Wrap(op, "", err)
+	_, err := (*client).JobList(ctx, river.NewJobListParams().Kinds(Job{}.Kind()).Queues(e.opts.Queue).First(1))
+	return tenancy.Wrap(op, "", unavailable(err))
+}
+
+func errNoClient() error {
+	return fmt.Errorf("%w: no client of River; call Use", tenancy.ErrUnavailable)
+}
+
+// unavailable names an error of River's.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: River: %w", tenancy.ErrUnavailable, err)
 }
 
 // waiting are the states of jobs that no process works on.
@@ -168,7 +187,7 @@ func (e *Executor) Waiting(ctx context.Context, tickets []runs.Ticket) (out []ru
 	const op = "riverrun.Executor.Waiting"
 	client := e.client.Load()
 	if client == nil {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client of River; call Use", tenancy.ErrUnavailable))
+		return nil, tenancy.Wrap(op, "", errNoClient())
 	}
 	asked := make(map[runs.Ticket]bool, len(tickets))
 	for _, ticket := range tickets {
@@ -178,7 +197,7 @@ func (e *Executor) Waiting(ctx context.Context, tickets []runs.Ticket) (out []ru
 	for {
 		page, err := (*client).JobList(ctx, params)
 		if err != nil {
-			return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: River: %w", tenancy.ErrUnavailable, err))
+			return nil, tenancy.Wrap(op, "", unavailable(err))
 		}
 		for _, row := range page.Jobs {
 			var job Job

@@ -233,7 +233,34 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Execute(t.Context(), []runs.Ticket{{}}); !errors.Is(err, tenancy.ErrUnavailable) {
-		t.Errorf("without a client: got %v, want ErrUnavailable", err)
+	for what, err := range map[string]error{"Execute": e.Execute(t.Context(), []runs.Ticket{{}}), "Check": e.Check(t.Context())} {
+		if !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("%s without a client: got %v, want ErrUnavailable", what, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	pool, err := p.pool(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := riverrun.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Use(client)
+	if err := e.Check(t.Context()); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+	pool.Close()
+	if err := e.Check(t.Context()); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("without River's database: got %v, want ErrUnavailable", err)
 	}
 }
