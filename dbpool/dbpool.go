@@ -17,6 +17,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -90,7 +91,7 @@ type Options struct {
 	// again which database the connection reaches, and whether it still only reads
 	// if it must.
 	KeepSessions bool
-	// Logger records connections to the wrong database. Default: [slog.Default].
+	// Logger records connections to the wrong database. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
 	// MeterProvider gets the metrics that the package comment lists. Default:
 	// none are kept.
@@ -171,9 +172,7 @@ func (o *Options) complete() error {
 	if o.MaxLag == 0 {
 		o.MaxLag = 5 * time.Second
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = logs.Or(o.Logger)
 	return nil
 }
 
