@@ -33,6 +33,7 @@ type line struct {
 	app  *cli.App
 	pool *dbpool.Pool
 	kept string // folder of last results
+	data bool   // commands have the flag --data
 }
 
 func newLine(t *testing.T) *line {
@@ -88,13 +89,16 @@ func newLine(t *testing.T) *line {
 	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
 		must(migrate(t.Context()))
 	}
-	return &line{t, app, pool, filepath.Join(dir, "results")}
+	return &line{t, app, pool, filepath.Join(dir, "results"), false}
 }
 
 // call runs a command and returns its exit code and what it wrote.
 func (l *line) call(input string, args ...string) (code int, stdout, stderr string) {
 	l.t.Helper()
 	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes", Results: l.kept})
+	if l.data {
+		root.PersistentFlags().String("data", "", "")
+	}
 	var out, err bytes.Buffer
 	root.SetArgs(args)
 	root.SetOut(&out)
@@ -310,6 +314,9 @@ func TestRunCommands(t *testing.T) {
 	if code, out, _ := l.call("", "run", "resume", run); code != 1 || !strings.Contains(out, "2 of 3 tenants done, 1 failed") || !strings.Contains(out, "globex  the seed") {
 		t.Errorf("resume again: got exit code %d and\n%s", code, out)
 	}
+	if code, out, _ := l.call("", "run", "show", run); code != 0 || !strings.Contains(out, "notes run show "+run+" --failed") {
+		t.Errorf("show: got exit code %d and\n%s, want it to say how the failures are shown", code, out)
+	}
 	if code, out, _ := l.call("", "run", "show", run, "--failed"); code != 0 || !strings.Contains(out, "globex") || strings.Contains(out, "acme") {
 		t.Errorf("show: got exit code %d and\n%s", code, out)
 	}
@@ -327,6 +334,39 @@ func TestRunCommands(t *testing.T) {
 	}
 	if code, out, _ := l.call("", "run", "cancel", listed.ID); code != 0 || !strings.Contains(out, "3 cancelled") {
 		t.Errorf("cancel: got exit code %d and\n%s", code, out)
+	}
+}
+
+// The commands that others propose are called with the same data.
+func TestProposedCommandsHaveTheFlags(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.data = true
+	for _, slug := range []string{"acme", "globex", "initech"} {
+		if code, _, errs := l.call("", "tenant", "create", slug); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	seed := []string{"db", "seed", "--all", "--budget", "0", "--parallel", "1", "--data", "it's here"}
+	if code, out, errs := l.call("", seed...); code != 1 || !strings.Contains(out, "Stopped: ") {
+		t.Fatalf("got exit code %d and\n%s%s", code, out, errs)
+	}
+	_, errs, _ := l.call("", "run", "list", "--json")
+	var listed runs.Run
+	if err := json.Unmarshal([]byte(errs), &listed); err != nil {
+		t.Fatal(err)
+	}
+	_, out, errs := l.call("", seed...)
+	for _, verb := range []string{"retry", "resume", "cancel"} {
+		if want := `notes --data='it'\''s here' run ` + verb + " " + listed.ID; !strings.Contains(errs, want) {
+			t.Errorf("got\n%s%s\nwant %s", out, errs, want)
+		}
+	}
+	if !strings.Contains(errs, "--new") {
+		t.Errorf("got\n%s, want --new", errs)
+	}
+	if _, out, _ := l.call("", "run", "show", listed.ID, "--data", "x"); !strings.Contains(out, "notes --data=x run show "+listed.ID+" --failed") {
+		t.Errorf("got\n%s, want the command that shows the failures", out)
 	}
 }
 

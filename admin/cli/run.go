@@ -215,6 +215,9 @@ func (p *program) runShow() *cobra.Command {
 				q.States = []runs.TenantState{runs.TenantFailed}
 			}
 			if !results && !failed {
+				if run.Failed > 0 && !p.json {
+					fmt.Fprintf(cmd.OutOrStdout(), "\nThose that failed, and why: %s run show %s --failed\n", again(cmd), run.ID)
+				}
 				return nil
 			}
 			return p.results(cmd, run.ID, q)

@@ -263,8 +263,9 @@ func (b *bulk) goOn(cmd *cobra.Command, run *runs.Run) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "Going on with run %s, %s, in which %d of %s are finished.\n",
 		run.ID, run.State, run.Finished(), tenants(run.Total))
 	if run.State != runs.StateRunning && run.ResumeAt.IsZero() {
-		return fmt.Errorf("the run is %s: %s; see \"run resume %s\", \"run retry %s\" and \"run cancel %s\", or give --new",
-			run.State, harmless(run.Reason), run.ID, run.ID, run.ID)
+		waysOn(cmd, cmd.ErrOrStderr(), *run)
+		fmt.Fprintf(cmd.ErrOrStderr(), "Give it up: %s run cancel %s\nBegin another one: the same command with --new\n", again(cmd), run.ID)
+		return fmt.Errorf("the run is %s: %s", run.State, harmless(run.Reason))
 	}
 	return b.p.watch(cmd, run.ID, !b.detach, b.detach)
 }

@@ -180,7 +180,7 @@ func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
 		}
 		return failed
 	}
-	w, name := cmd.OutOrStdout(), again(cmd)
+	w := cmd.OutOrStdout()
 	took := ""
 	if !run.EndedAt.IsZero() {
 		took = fmt.Sprintf(" (%v)", run.EndedAt.Sub(run.StartedAt).Round(10*time.Millisecond))
@@ -193,9 +193,20 @@ func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
 		}
 		fmt.Fprintln(w)
 	}
-	switch run.State {
-	case runs.StateDone:
+	if run.State == runs.StateDone {
 		return nil
+	}
+	if run.State == runs.StateCancelled {
+		fmt.Fprintf(w, "Cancelled: %s.\n", harmless(run.Reason))
+	}
+	waysOn(cmd, w, run)
+	return failed
+}
+
+// waysOn says why a run waits, and by which commands it goes on.
+func waysOn(cmd *cobra.Command, w io.Writer, run runs.Run) {
+	name := again(cmd)
+	switch run.State {
 	case runs.StatePaused:
 		fmt.Fprintf(w, "Paused: %s.\nGo on:  %s run resume %s\n", harmless(run.Reason), name, run.ID)
 	case runs.StateStopped:
@@ -203,12 +214,9 @@ func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
 		if run.Finished() < run.Total {
 			fmt.Fprintf(w, "Go on without them:        %s run resume %s\n", name, run.ID)
 		}
-	case runs.StateCancelled:
-		fmt.Fprintf(w, "Cancelled: %s.\n", harmless(run.Reason))
 	case runs.StateFailed:
 		fmt.Fprintf(w, "Try the failed ones again: %s run retry %s\n", name, run.ID)
 	}
-	return failed
 }
 
 // summary says how many tenants are what.
