@@ -77,7 +77,7 @@ type doing struct {
 // permit refuses changes without an actor, if [Options.RequireActor] is set.
 func (c *Catalog) permit(ctx context.Context) error {
 	if c.requireActor && tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
-		return fmt.Errorf("%w: nobody is named who makes the change; see tenancy.WithActor", tenancy.ErrForbidden)
+		return fmt.Errorf("%w: the context names no actor; see tenancy.WithActor", tenancy.ErrForbidden)
 	}
 	return nil
 }

@@ -185,7 +185,7 @@ func (o *GateOptions) complete() error {
 		o.BypassPath = problem.BypassPath
 	}
 	if o.BypassPath == "/" || strings.HasSuffix(o.BypassPath, "/") || !plain(o.BypassPath) {
-		return fmt.Errorf("%w: bypass path %q", tenancy.ErrInvalid, o.BypassPath)
+		return fmt.Errorf("%w: bypass path %q, want a cleaned one without a slash at its end", tenancy.ErrInvalid, o.BypassPath)
 	}
 	for _, p := range o.Paths {
 		if !plain(p) {
@@ -374,7 +374,7 @@ func (g *Gate) Check(context.Context) error {
 	case seen.IsZero():
 		err = fmt.Errorf("%w: it is not known whether the service is under maintenance", tenancy.ErrUnavailable)
 	case since > 2*(g.opts.Poll+readTimeout):
-		err = fmt.Errorf("%w: whether the service is under maintenance was seen %v ago", tenancy.ErrUnavailable, since)
+		err = fmt.Errorf("%w: the service's record was last read %v ago", tenancy.ErrUnavailable, since)
 	}
 	return tenancy.Wrap("maintenance.Gate.Check", "", err)
 }

@@ -71,7 +71,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, t *tenancy.Tenant, 
 	if g.tooOld(t) {
 		f.tenant.Store(nil) // nobody waits for the answer
 		g.refuse(w, r, tenancy.Wrap("maintenance.Gate.Guard", t.ID,
-			fmt.Errorf("%w: the record is from before a drain: version %d", tenancy.ErrUnavailable, t.Version)))
+			fmt.Errorf("%w: the tenant's record, version %d, is from before a drain; a cache on this instance is behind", tenancy.ErrUnavailable, t.Version)))
 		return false, false
 	}
 	plans := [2]*plan{service, g.planOf(r.Context(), t)}

@@ -12,8 +12,8 @@ import (
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
-// plan is maintenance as it is enforced. It is made once of each record, and not
-// changed but for what it knows of the time.
+// plan is maintenance as it is enforced. It is made once for each record, and only its span
+// changes later.
 type plan struct {
 	*tenancy.Maintenance
 	tenant  tenancy.ID // "": the service

@@ -76,7 +76,7 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 		return tenancy.Wrap(op, s.tenant, err)
 	}
 	if at := p.look(m.BeganAt); !at.open && at.until.IsZero() {
-		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: the windows are over", tenancy.ErrInvalid))
+		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: all windows are in the past", tenancy.ErrInvalid))
 	}
 	return s.change(ctx, op, actionBegin, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if before != nil && !m.BeganAt.After(before.BeganAt) { // by another clock: it tells them apart
@@ -199,7 +199,7 @@ func (s Scope) editService(ctx context.Context, action string, edit func(*tenanc
 		return fmt.Errorf("%w: no database for the service's maintenance", tenancy.ErrInvalid)
 	}
 	if g.opts.RequireActor && tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
-		err := fmt.Errorf("%w: nobody is named who makes the change; see tenancy.WithActor", tenancy.ErrForbidden)
+		err := fmt.Errorf("%w: the context names no actor; see tenancy.WithActor", tenancy.ErrForbidden)
 		g.store.denied(ctx, action, err)
 		return err
 	}
@@ -240,7 +240,7 @@ func masked(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	for _, p := range prefixes {
 		p = ipnet.Prefix(p)
 		if !p.IsValid() {
-			return nil, fmt.Errorf("%w: a prefix of addresses", tenancy.ErrInvalid)
+			return nil, fmt.Errorf("%w: Allow has a prefix of addresses that is not valid", tenancy.ErrInvalid)
 		}
 		out = append(out, p.Masked())
 	}

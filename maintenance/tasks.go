@@ -77,7 +77,7 @@ func TagTask(e Editor) tenancy.Task {
 				}
 			}
 			if len(add)+len(remove) == 0 {
-				return fmt.Errorf("%w: want tags to add or to remove", tenancy.ErrInvalid)
+				return fmt.Errorf("%w: want the parameter add or remove, or both, with tags", tenancy.ErrInvalid)
 			}
 			return only(p, "add", "remove")
 		},
@@ -96,7 +96,7 @@ func PlanTask(e Editor) tenancy.Task {
 		Eligible: lives,
 		Validate: func(p tenancy.Params) error {
 			if _, ok := p["to"]; !ok {
-				return fmt.Errorf("%w: want the new plan as to", tenancy.ErrInvalid)
+				return fmt.Errorf("%w: want the parameter to, the new plan", tenancy.ErrInvalid)
 			}
 			return errors.Join(probe(func(t *tenancy.Tenant) { t.Plan = p["to"] }), only(p, "to"))
 		},
@@ -129,7 +129,7 @@ func LimitTask(e Editor) tenancy.Task {
 		Eligible: lives,
 		Validate: func(p tenancy.Params) error {
 			if p["name"] == "" {
-				return fmt.Errorf("%w: want the limit's name", tenancy.ErrInvalid)
+				return fmt.Errorf("%w: want the parameter name, the limit's name", tenancy.ErrInvalid)
 			}
 			err := probe(func(t *tenancy.Tenant) { t.Limits = map[string]int64{p["name"]: 0} })
 			wrong := set(new(tenancy.Tenant), p)

@@ -92,14 +92,14 @@ func windowsOf(p tenancy.Params, now time.Time) ([]tenancy.Window, error) {
 	switch {
 	case w.Rule != "":
 		if w.Length == 0 {
-			return nil, fmt.Errorf("%w: a rule for maintenance wants to know for how long, such as 2h", tenancy.ErrInvalid)
+			return nil, fmt.Errorf("%w: maintenance with a rule needs the parameter for, its length, such as 2h", tenancy.ErrInvalid)
 		}
 		if _, err := newWindow(w); err != nil {
 			return nil, err
 		}
 		return []tenancy.Window{w}, nil
 	case w.Zone != "":
-		return nil, fmt.Errorf("%w: a time zone for maintenance without a rule", tenancy.ErrInvalid)
+		return nil, fmt.Errorf("%w: the parameter zone without a rule", tenancy.ErrInvalid)
 	case w.Length == 0 && w.Start.IsZero() && w.End.IsZero():
 		return nil, nil
 	case w.Length != 0 && !w.End.IsZero():

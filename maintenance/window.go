@@ -39,7 +39,7 @@ func newWindow(w tenancy.Window) (window, error) {
 		return window{}, fmt.Errorf("%w: rule %q: %w", tenancy.ErrInvalid, w.Rule, err)
 	}
 	if w.Zone == "Local" { // of which machine?
-		return window{}, fmt.Errorf("%w: zone %q", tenancy.ErrInvalid, w.Zone)
+		return window{}, fmt.Errorf("%w: zone %q, want a name such as Europe/Berlin", tenancy.ErrInvalid, w.Zone)
 	}
 	if out.zone, err = time.LoadLocation(w.Zone); err != nil {
 		return window{}, fmt.Errorf("%w: zone %q: %w", tenancy.ErrInvalid, w.Zone, err)

@@ -13,7 +13,7 @@ import (
 // A book that begins may take the place of one that was lost, with loans in it
 // that have not ended. Until the last of them has, it believes what instances say in
 // their first ask that they keep, and grants nothing beyond what was kept so: all
-// who have not asked yet hold, at the most, the rest. Later it believes nobody: a
+// who have not asked yet hold, at the most, the rest. Later it believes nobody: an
 // instance without a loan in it keeps nothing.
 type book struct {
 	epoch    int64  // when the book began

@@ -2,10 +2,10 @@
 -- the same as. The book is a text of one line and one more for each loan:
 --
 --   tenancy.lease/1 RUN EPOCH STAMP REPORTED
---   REPLICA NUMBER GRANTED WANT ENDS
+--   INSTANCE NUMBER GRANTED WANT ENDS
 --
 -- A text of another form, one that another run of the server wrote (there, what
--- came after its last snapshot, or what it had not sent to its instance, is
+-- came after its last snapshot, or what it had not sent to its replica, is
 -- missing), and one from the future (the clock was set back) are lost books.
 --
 -- Returns what is granted and the share, or -1 and -1 when a later ask came before.

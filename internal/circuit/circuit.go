@@ -1,4 +1,4 @@
-// Package circuit keeps from asking a server that does not answer.
+// Package circuit makes a program stop asking a server that does not answer.
 package circuit
 
 import (
@@ -6,24 +6,23 @@ import (
 	"time"
 )
 
-// Circuit keeps from asking what does not answer. After Trip failures in a row it
-// is open: nothing is asked until a pause has passed; then one question is let
-// through, and if that is answered the circuit is closed, and if it fails the pause
-// doubles. Failures of other questions, which were asked before, do not make it
-// longer. Its methods may be called by many goroutines at once. Times are those of
-// any clock that is not set back.
+// Circuit says whether to ask a server. After Trip failures in a row the circuit is open:
+// nobody asks until a pause has passed. Then one caller asks: if the server answers, the
+// circuit is closed; if not, the pause doubles. Failures of questions that were asked
+// before do not make the pause longer. Its methods may be called by many goroutines at
+// once. Times are those of any clock that is not set back.
 type Circuit struct {
 	Trip    int
-	Longest time.Duration // pause
-	Answer  time.Duration // the longest that one takes
+	Longest time.Duration // the longest pause
+	Answer  time.Duration // the longest time that an answer takes
 
 	mu       sync.Mutex // guards what follows
 	failures int
 	retryAt  int64
-	asking   bool // since it is open one was let through
+	asking   bool // a caller asks while the circuit is open
 }
 
-// Asks reports whether to ask.
+// Asks reports whether the caller is to ask. It must then call Failed or Answered.
 func (c *Circuit) Asks(now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,7 +37,7 @@ func (c *Circuit) Asks(now int64) bool {
 	return true
 }
 
-// Open reports whether the last questions were not answered.
+// Open reports whether the circuit is open.
 func (c *Circuit) Open() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,4 @@
-// Package credential reads what a request brings to show who is asking, without
-// looking anything up.
+// Package credential reads the credentials of a request. It looks nothing up.
 package credential
 
 import (

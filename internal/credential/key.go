@@ -24,8 +24,7 @@ const MaxKey = maxPrefix + 1 + 36 + 1 + tailLen
 
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// Key is an API key that has the form of one. That it has says nothing about
-// whether it is valid.
+// Key is a text in the form of an API key. Nobody has looked up yet whether it is valid.
 type Key struct {
 	// Text is all of it.
 	Text   string
@@ -33,7 +32,7 @@ type Key struct {
 	ID     string
 }
 
-// ErrMalformed is the error of what begins as a key and is none.
+// ErrMalformed is the error for a text that begins like a key and is not one.
 var ErrMalformed = fmt.Errorf("%w: a malformed API key", tenancy.ErrUnauthenticated)
 
 // CheckPrefix reports a prefix that no key may have with an error that wraps
@@ -99,8 +98,8 @@ func areDigits(s string) bool {
 	return ok == 1
 }
 
-// ParseKey takes a key apart. ok is false for what is none by its length, or by the
-// form of its prefix, ID and secret; the rest is for [Key.Genuine] to say.
+// ParseKey reads a key. ok is false if the length, or the form of the prefix, the ID or the
+// secret, is not that of a key. Ask [Key.Genuine], too.
 func ParseKey(prefix, text string) (key Key, ok bool) {
 	rest := len(text) - tailLen // where the tail begins
 	if len(text) > MaxKey || rest < len(prefix)+3 || !hasPrefix(prefix, text) || text[rest-1] != '_' || text[rest+idLen] != '_' {
@@ -121,7 +120,7 @@ func hasPrefix(prefix, text string) bool {
 }
 
 // KeyOf returns the key that the request has in Authorization, as a bearer token,
-// or in X-API-Key. What does not begin with the prefix is none:
+// or in X-API-Key. A text that does not begin with the prefix is not a key, and the error is
 // [tenancy.ErrUnresolved]. A malformed key is an error that wraps
 // [tenancy.ErrUnauthenticated]; several lines of a header, or two tokens that differ
 // and of which one begins with the prefix, one that wraps [tenancy.ErrInvalid].

@@ -1,4 +1,5 @@
-// Package failure gives a sentinel to errors that have none: what a caller cannot act on in another way does not answer, and may later.
+// Package failure gives errors without a sentinel one: about an error of a driver a caller can do no more than try again later, as
+// [tenancy.ErrUnavailable] says.
 package failure
 
 import (

@@ -1,5 +1,5 @@
 // Package hostname brings the host of a request into one canonical form, so
-// that two spellings of a name can never lead to two tenants.
+// that two spellings of a name can never be the names of two tenants.
 package hostname
 
 import (

@@ -4,8 +4,8 @@ package intern
 import "github.com/artflow-studio/tenancy"
 
 // Status returns the constant that equals a status that was read, or the status.
-// Strings at one address are found equal without a look at them, and each request
-// compares one.
+// To compare two strings at one address Go need not read them, and each request compares
+// one.
 func Status(s tenancy.Status) tenancy.Status {
 	for _, each := range tenancy.Statuses() {
 		if each == s {

@@ -8,8 +8,8 @@ import (
 )
 
 // PrefersHTML reports whether a client that sent these Accept headers would
-// rather have HTML than JSON. Only who names HTML gets it: the "*/*" of curl and
-// of most programs means JSON. Nobody who sends more than maxAccept bytes is a
+// rather have HTML than JSON. Only a client that names HTML gets it: the "*/*" of curl
+// and of most programs means JSON. A client that sends more than maxAccept bytes is no
 // browser. Source: RFC 9110, section 12.5.1.
 func PrefersHTML(accept []string) bool {
 	const maxAccept = 4 << 10

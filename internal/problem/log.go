@@ -18,7 +18,7 @@ import (
 // application chooses another.
 const BypassPath = "/.maintenance/bypass"
 
-// redacted stands for what is not shown.
+// redacted replaces a text that is not shown.
 const redacted = "[redacted]"
 
 // Log logs that a request goes no further because of err: at the level that err has, or

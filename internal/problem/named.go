@@ -2,7 +2,7 @@ package problem
 
 import "slices"
 
-// Names of the rows that no sentinel of the root leads to: an [Error] names them.
+// Names of the rows for which the root has no sentinel. An [Error] names its row.
 const (
 	StepUp        = "step-up"
 	Validation    = "validation"
@@ -14,7 +14,7 @@ const (
 	Mismatch      = "key-mismatch"
 )
 
-// Error is an error that names its row in the table, because no sentinel of the root tells it apart.
+// Error is an error that names its row in the table, for rows without a sentinel.
 type Error struct {
 	Name string
 	Err  error

@@ -86,7 +86,7 @@ var problems = []row{
 		detail: "The request is malformed or contradicts itself.", level: slog.LevelInfo},
 }
 
-// internal is what every error is that is in no row.
+// internal is the row of all errors that match no other.
 var internal = row{code: http.StatusInternalServerError, name: "internal", title: "Internal error",
 	detail: "Something went wrong on our side.", level: slog.LevelError}
 
@@ -96,7 +96,7 @@ func tooLarge(err error) bool {
 	return errors.As(err, &e)
 }
 
-// named returns what reports whether an error names the row with that name.
+// named returns a function that reports whether an error names the row with that name.
 func named(name string) func(error) bool {
 	return func(err error) bool {
 		var e *Error

@@ -1,4 +1,4 @@
-// Package rediskit has what all that ask Redis share.
+// Package rediskit has what all packages that use Redis share.
 package rediskit
 
 import (
@@ -12,8 +12,8 @@ import (
 // errSlow says that Redis did not answer in time.
 var errSlow = errors.New("redis did not answer in time")
 
-// Within asks Redis for so long. The client heeds a context only at times: not
-// while another caller's dial is under way, for example.
+// Within asks Redis, and waits no longer than the timeout. The client itself does not always
+// stop when its context ends: not while another caller's dial is under way, for example.
 func Within(ctx context.Context, timeout time.Duration, ask func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(err)

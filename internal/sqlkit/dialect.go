@@ -59,7 +59,7 @@ func SQLiteURI(path string) string {
 	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
 }
 
-// Codes of the errors that are told apart.
+// Codes of the errors that this package recognizes.
 const (
 	mysqlDuplicate     = 1062 // ER_DUP_ENTRY
 	mysqlNoTable       = 1146 // ER_NO_SUCH_TABLE

@@ -139,7 +139,7 @@ func (l *Leases) AcquireFor(ctx context.Context, name, purpose string, ttl time.
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w: lease %q: others were faster ten times", tenancy.ErrLimited, name)
+	return nil, fmt.Errorf("%w: lease %q: other processes were faster in each of 10 attempts", tenancy.ErrLimited, name)
 }
 
 // holder returns a name that no other acquisition has, by which an operator finds
@@ -223,8 +223,8 @@ func (l *Lease) Until() time.Time {
 	return l.until
 }
 
-// Renew lets the lease end ttl from now. It may be late, as long as nobody else
-// took the lease; if somebody did, or it was released, the error wraps
+// Renew extends the lease: it ends ttl from now. A late Renew is fine as long as nobody
+// else took the lease; if somebody did, or it was released, the error wraps
 // [tenancy.ErrConflict].
 func (l *Lease) Renew(ctx context.Context) error {
 	began := time.Now()
@@ -283,8 +283,8 @@ func (l *Leases) Expired(ctx context.Context, prefix string) (names []string, er
 	return names, err
 }
 
-// Forget forgets the name of a lease that nobody holds. Its tokens begin anew when the
-// name is used again, so it is for names that are not.
+// Forget deletes the row of a lease that nobody holds. When the name is used again, its
+// tokens begin with 1 again: use Forget for names that are never used again.
 func (l *Leases) Forget(ctx context.Context, name string) error {
 	_, err := l.db.ExecContext(ctx, l.query(`DELETE FROM %s WHERE name = ? AND expires_at <= `+l.dialect.Now()), name)
 	return err

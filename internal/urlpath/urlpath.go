@@ -1,4 +1,4 @@
-// Package urlpath has what is asked of paths in URLs in more than one place.
+// Package urlpath has checks of URL paths that several packages share.
 package urlpath
 
 import "strings"

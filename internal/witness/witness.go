@@ -1,6 +1,6 @@
-// Package witness is how what stands outside of all middlewares learns what
-// they find out about a request: its tenant, and why it was refused. A witness
-// is a response writer, which the middlewares pass on as it is.
+// Package witness tells a handler outside of all middlewares what they find out
+// about a request: its tenant, and why it was refused. A witness is a response
+// writer, which the middlewares pass on as it is.
 package witness
 
 import (

@@ -68,9 +68,10 @@ type Lifecycle struct {
 type Options struct {
 	// Server is where tenants go whose placement names no server. Default: "".
 	Server string
-	// Locks keeps what must be alone with a tenant apart: creation, purge, and what else
-	// takes them, such as migrations. It is asked before the lock of the tenant's own
-	// database. Default: none; then that one alone keeps creations and purges apart.
+	// Locks makes sure that creation, purge, and other work that takes the same locks, such
+	// as migrations, is alone with a tenant. The lock is taken before that of the tenant's own
+	// database. Default: none; then the lock of the database alone keeps creations and purges
+	// apart.
 	Locks Locker
 	// Seed fills a new tenant's database after the migrations; its context
 	// carries the tenant. It may run again if it was interrupted. Default: nothing.
@@ -78,10 +79,10 @@ type Options struct {
 	// Grace is how long after the last change of its record an archived tenant may be
 	// purged. To archive is such a change. Negative: at once. Default: 30 days.
 	Grace time.Duration
-	// Drain returns when no instance works for the tenant any more, before a purge: for
-	// example by maintenance of the tenant that has begun, and its Scope.Drain. An error
-	// keeps the purge from happening. Default: nothing; a purge waits for connections of
-	// this instance that are in use.
+	// Drain is called before a purge and returns when no instance works for the tenant any
+	// more. For example it begins maintenance of the tenant and calls its Scope.Drain. An
+	// error keeps the purge from happening. Default: nothing; a purge waits only for
+	// connections of this instance that are in use.
 	Drain func(ctx context.Context, t *tenancy.Tenant) error
 	// BeforePurge is called before anything of a tenant is removed, such as for a last
 	// backup; its context carries the tenant. An error keeps the purge from happening, and
@@ -89,9 +90,9 @@ type Options struct {
 	// [tenancy.ErrConflict]: the tenant may have been in service again. It is called again
 	// when a purge is tried again that had not got further. Default: nothing.
 	BeforePurge func(ctx context.Context, t *tenancy.Tenant) error
-	// Forget are called when the tenant's database is gone and remove what other
-	// packages keep of it, such as the method Forget of analytics' stores. Each may be
-	// called again, by several instances at once; after an error the purge must be
+	// Forget are functions that remove what other packages keep of the tenant, such as the
+	// method Forget of analytics' stores. They are called when its database is gone. Each may
+	// be called again, also by several instances at once; after an error the purge must be
 	// tried again. Default: none.
 	Forget []func(ctx context.Context, id tenancy.ID) error
 }

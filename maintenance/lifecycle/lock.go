@@ -27,7 +27,7 @@ const (
 	versionTable = "tenancy_lifecycle_version"
 )
 
-// Locker keeps work apart that must not be done for one tenant at the same time. A
+// Locker makes sure that only one piece of work at a time is alone with a tenant. A
 // [*Locks] is one.
 type Locker interface {
 	// Lock runs fn while nobody else is in Lock with the tenant, and returns fn's error as
@@ -37,9 +37,9 @@ type Locker interface {
 	Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error
 }
 
-// Locks are exclusive locks of tenants, one for each, as rows of a table of the
-// control-plane database. Creation, purge, migrations and seeds take them, and so does what
-// else must be alone with a tenant, such as its backup or move.
+// Locks are exclusive locks of tenants, one for each, in a table of the control-plane
+// database. Creation, purge, migrations and seeds take them, and so must all other work that
+// has to be alone with a tenant, such as its backup or move.
 //
 // A lock is a lease: it ends [LocksOptions.TTL] after its holder died, by the clock of
 // the database. Methods may be called by many goroutines and many processes at once.

@@ -43,8 +43,8 @@ func (l *Lifecycle) Archive(ctx context.Context, id tenancy.ID) error {
 
 // Restore takes an archived tenant back, as an inactive one: somebody looks at it and
 // then calls [Lifecycle.Activate]. A tenant that is not archived, nor inactive, is an
-// error that wraps [tenancy.ErrInvalid], and one that is being purged is, too. Of a
-// Restore and a Purge at the same time one wins, and the other is told.
+// error that wraps [tenancy.ErrInvalid], and so is one that is being purged. When Restore and
+// [Lifecycle.Purge] run at the same time, one wins and the other returns an error.
 func (l *Lifecycle) Restore(ctx context.Context, id tenancy.ID) error {
 	const op = "lifecycle.Lifecycle.Restore"
 	_, err := l.catalog.Edit(ctx, id, func(t *tenancy.Tenant) error {
@@ -74,9 +74,9 @@ func (l *Lifecycle) become(ctx context.Context, op string, id tenancy.ID, status
 func become(t *tenancy.Tenant, status tenancy.Status) error {
 	switch {
 	case t.Status == tenancy.StatusProvisioning && status != tenancy.StatusArchived:
-		return fmt.Errorf("%w: the tenant is being provisioned, resume that", tenancy.ErrInvalid)
+		return fmt.Errorf("%w: the tenant is still being provisioned; resume its creation first", tenancy.ErrInvalid)
 	case t.Status == tenancy.StatusArchived && status == tenancy.StatusInactive:
-		return fmt.Errorf("%w: the tenant is archived, restore it", tenancy.ErrInvalid)
+		return fmt.Errorf("%w: the tenant is archived; restore it first", tenancy.ErrInvalid)
 	}
 	t.Status = status
 	return nil

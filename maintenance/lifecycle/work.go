@@ -177,7 +177,7 @@ func (w *work) mayUndo(ctx context.Context) error {
 		return nil
 	}
 	if err == nil && now.Status != tenancy.StatusProvisioning {
-		err = fmt.Errorf("%w: it is %s by now", tenancy.ErrConflict, now.Status)
+		err = fmt.Errorf("%w: the tenant is %s by now", tenancy.ErrConflict, now.Status)
 	}
 	return err
 }

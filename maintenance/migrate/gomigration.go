@@ -45,7 +45,7 @@ func checkGo(all []GoMigration, files fs.FS) ([]sqlkit.GoMigration, error) {
 	for _, g := range all {
 		g.Name = cmp.Or(g.Name, fmt.Sprintf("%05d.go", g.Version))
 		if g.Version < 1 {
-			return nil, fmt.Errorf("%w: migration %s has version %d", tenancy.ErrInvalid, g.Name, g.Version)
+			return nil, fmt.Errorf("%w: migration %s has version %d, want 1 or more", tenancy.ErrInvalid, g.Name, g.Version)
 		}
 		if other, ok := versions[g.Version]; ok {
 			return nil, fmt.Errorf("%w: migrations %s and %s have the same version", tenancy.ErrInvalid, other, g.Name)

@@ -72,7 +72,7 @@ func (m *Migrator) downOnce(ctx context.Context, t *tenancy.Tenant, a tenancy.At
 	}
 	version, err := strconv.ParseInt(a.Checkpoint, 10, 64)
 	if err != nil {
-		return fmt.Errorf("%w: checkpoint %q", tenancy.ErrInvalid, a.Checkpoint)
+		return fmt.Errorf("%w: checkpoint %q, want a version", tenancy.ErrInvalid, a.Checkpoint)
 	}
 	_, err = m.DownTo(ctx, t, version)
 	return err

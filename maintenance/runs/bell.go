@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Bell carries the news of runs between processes at once; see maintenance/runredis. A
-// message that it loses does no harm: all that counts is in the database, and is looked for
-// now and then.
+// Bell carries news of runs between processes at once; see maintenance/runredis. A lost
+// message does no harm: the database has all that counts, and every process also polls it.
 type Bell interface {
 	// Ring sends a message to all that listen, in this process and others.
 	Ring(ctx context.Context, message []byte) error
@@ -104,7 +103,7 @@ func (r *Runner) ring(ctx context.Context, id string) {
 		}
 	}
 	if err != nil && r.instance.once("ring") {
-		r.opts.Logger.WarnContext(ctx, "runs: others could not be told how runs stand; they find out by themselves", slog.Any("error", err))
+		r.opts.Logger.WarnContext(ctx, "runs: cannot send news of runs to other processes; they see it with their next poll", slog.Any("error", err))
 	}
 }
 
@@ -221,7 +220,7 @@ func (e *ears) listen(ctx context.Context, r *Runner) {
 		e.set(ctx, false)
 		if ctx.Err() == nil {
 			if r.instance.once("listen") {
-				r.opts.Logger.WarnContext(ctx, "runs: messages about runs do not come; asking the database", slog.Any("error", err))
+				r.opts.Logger.WarnContext(ctx, "runs: cannot listen for news of runs; polling the database, and trying again", slog.Any("error", err))
 			}
 			wait(ctx, r.opts.Poll)
 		}

@@ -19,10 +19,9 @@ import (
 // cleanupTime bounds what must be done after a context has ended.
 const cleanupTime = 10 * time.Second
 
-// Start lets instances work on a plan, as the actor who planned it. A plan that was
-// started already is returned as it is, so Start may be repeated. A plan whose time is
-// over, and one that was cancelled, is an error that wraps [tenancy.ErrInvalid]; what
-// instances have not heard of, they find within [Options.Poll].
+// Start starts a plan: instances begin to work on it within [Options.Poll], as the actor who
+// planned it. A run that was started already is returned as it is, so Start may be repeated.
+// A plan that has expired or was cancelled is an error that wraps [tenancy.ErrInvalid].
 func (r *Runner) Start(ctx context.Context, id string) (*Run, error) {
 	return r.change(ctx, "Start", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		switch row.State {
@@ -60,8 +59,8 @@ func (r *Runner) Pause(ctx context.Context, id, reason string) (*Run, error) {
 	})
 }
 
-// Resume lets a run go on that is paused, or waits for approval of its next wave, or
-// was stopped. The failures that stopped it do not count to its budget any more.
+// Resume continues a run that is paused, waits for approval of its next wave, or was
+// stopped. The failures until now no longer count towards its failure budget.
 func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 	return r.change(ctx, "Resume", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State == StateRunning {
@@ -73,7 +72,7 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 			}
 		}
 		if row.State != StatePaused && row.State != StateStopped {
-			return fmt.Errorf("%w: the run is %s", tenancy.ErrInvalid, row.State)
+			return fmt.Errorf("%w: a run that is %s cannot be resumed, only one that is %s or %s", tenancy.ErrInvalid, row.State, StatePaused, StateStopped)
 		}
 		if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
 			return err
@@ -82,8 +81,8 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 	})
 }
 
-// Cancel gives a run or a plan up: tenants whose turn has not come are cancelled, and
-// those that are worked on are finished. Nothing that was done is undone.
+// Cancel ends a run or a plan for good: tenants whose turn has not come are cancelled, and
+// those that are worked on are finished. It takes nothing back that was done.
 func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
 	return r.change(ctx, "Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State == StateCancelled {
@@ -115,12 +114,12 @@ func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
 	})
 }
 
-// Retry works once more on the tenants of a run that failed, and on no others that
-// were finished. A run without failures is an error that wraps [tenancy.ErrInvalid].
+// Retry runs the task again for the tenants that failed, and for no others that were
+// finished. A run without failures is an error that wraps [tenancy.ErrInvalid].
 func (r *Runner) Retry(ctx context.Context, id string) (*Run, error) {
 	return r.change(ctx, "Retry", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
 		if row.State != StateStopped && row.State != StateFailed {
-			return fmt.Errorf("%w: the run is %s", tenancy.ErrInvalid, row.State)
+			return fmt.Errorf("%w: a run that is %s cannot be retried, only one that is %s or %s", tenancy.ErrInvalid, row.State, StateStopped, StateFailed)
 		}
 		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ?, deaths = 0 WHERE run_id = ? AND state = ?`, TenantPending, id, TenantFailed)
 		if err == nil && n == 0 {

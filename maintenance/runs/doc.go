@@ -33,13 +33,13 @@
 // # What is promised
 //
 // A task is done at least once for each tenant of a run that ends, and never by two
-// instances at a time while leases hold. Each instance that works holds one lease,
-// which it renews; what it claims belongs to the lease. When an instance dies, the
-// others take over what it had in hand after [Options.Lease], as another attempt. An
+// instances at a time while leases hold. Each instance that works holds and renews one
+// lease, and the tenants that it claims belong to that lease. When an instance dies, the
+// others take over its tenants after [Options.Lease], as another attempt. An
 // instance that cannot renew its lease ends the contexts of its tasks before the lease
 // ends, and the database refuses what it writes about runs afterwards: each
 // transaction checks and locks the lease. Only the database's clock decides. What a
-// task writes elsewhere is its own to protect, with [tenancy.Attempt.Fence].
+// task writes elsewhere it must protect itself, with [tenancy.Attempt.Fence].
 //
 // A task that does not return in time is that tenant's failure, and so are an error
 // and a panic. A task that ignores the end of its context may then still be working

@@ -12,10 +12,9 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// Executor decides where claimed tenants are worked on, for applications that have an
-// engine for jobs already; see maintenance/riverrun. Without one, each instance works on
-// what it has claimed, in goroutines of its own. tenancytest.TestExecutor shows whether an
-// executor conforms.
+// Executor connects runs to an engine for jobs that the application already has; see
+// maintenance/riverrun. The engine decides in which process a claimed tenant is worked on.
+// tenancytest.TestExecutor shows whether an executor conforms.
 type Executor interface {
 	// Execute takes a batch of tickets and returns when it is certain that
 	// [Runner.Do] will be called with each, in this process or another, soon or
@@ -95,7 +94,7 @@ func (r *Runner) Do(ctx context.Context, ticket Ticket, again bool) (TenantState
 	case TenantDone, TenantSkipped:
 		return o.state, nil
 	case TenantPending:
-		return o.state, wrap(op, ticket.Tenant, fmt.Errorf("%w: the work was interrupted", tenancy.ErrUnavailable))
+		return o.state, wrap(op, ticket.Tenant, fmt.Errorf("%w: the work was cut off, because the job, the instance or its lease ended; the tenant gets another ticket", tenancy.ErrUnavailable))
 	}
 	return o.state, tenancy.Wrap(op, ticket.Tenant, o.err)
 }
@@ -150,7 +149,7 @@ func (w *worker) take(ctx context.Context, ticket Ticket) (j *job, c claim, err 
 		_, _ = w.swap(j, givenBack([]claim{c}), 0)
 	}
 	if err == nil && j == nil {
-		err = fmt.Errorf("%w: the run does not go on", tenancy.ErrConflict)
+		err = fmt.Errorf("%w: the run is not running; the ticket is not valid any more", tenancy.ErrConflict)
 	}
 	return j, c, err
 }
@@ -179,7 +178,7 @@ func (w *worker) swap(j *job, outcomes []outcome, want int) ([]claim, error) {
 			return nil, err
 		}
 		outcomes = append(outcomes, givenBack(claims)...)
-		w.r.opts.Logger.WarnContext(w.held, "runs: what became of tenants could not be written down; trying again",
+		w.r.opts.Logger.WarnContext(w.held, "runs: cannot write the results of tenants; trying again",
 			slog.String("run", j.run.ID), slog.Int("tenants", len(outcomes)), slog.Any("error", err))
 		wait(w.held, w.r.opts.Poll)
 	}

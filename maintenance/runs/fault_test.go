@@ -53,7 +53,7 @@ func TestDatabaseGone(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		b := newBench(t, s, 4)
 		began, goOn := make(chan struct{}, 4), make(chan struct{})
-		r, log := b.logged("could not be written down", func(context.Context, *tenancy.Tenant, tenancy.Attempt) error {
+		r, log := b.logged("cannot write the results", func(context.Context, *tenancy.Tenant, tenancy.Attempt) error {
 			began <- struct{}{}
 			<-goOn
 			return nil

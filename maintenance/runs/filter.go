@@ -16,7 +16,7 @@ const selectBatch = 500
 func (r *Runner) parseFilter(text string) (tenancy.Filter, error) {
 	f, err := tenancy.ParseFilter(text, r.opts.Fields...)
 	if err == nil && len(f.Terms) > 0 && r.opts.Selector == nil {
-		err = fmt.Errorf("%w: fields without a selector that knows them", tenancy.ErrInvalid)
+		err = fmt.Errorf("%w: the filter has a condition that only a Selector can check, and Options.Selector is not set", tenancy.ErrInvalid)
 	}
 	return f, err
 }

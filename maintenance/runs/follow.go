@@ -10,12 +10,11 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Follow yields how a run stands: at once, then whenever that changes, and last when
-// the run has ended (see [State.Ended]). Any process may follow any run. It hears of
-// changes at once with [Options.Bell], and otherwise within [Options.Poll]. While the
-// database does not answer it yields the error and tries again, until the caller
-// leaves the loop; a run that does not exist, and the end of ctx, end it with their
-// error.
+// Follow yields the progress of a run: at once, then whenever it changes, and last when
+// the run has ended (see [State.Ended]). Any process may follow any run. It sees changes at
+// once with [Options.Bell], and otherwise within [Options.Poll]. While the database does
+// not answer, Follow yields the error and tries again until the caller leaves the loop. When
+// the run does not exist or ctx ends, it yields that error and ends.
 func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, error] {
 	return func(yield func(Progress, error) bool) {
 		heard, leave := r.instance.ears.join(r, id)

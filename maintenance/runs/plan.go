@@ -197,7 +197,7 @@ func (w *planWriter) write(ctx context.Context) error {
 	for _, id := range w.spec.Waves.CanaryIDs {
 		t, is, err := w.r.selected(ctx, w.filter, id)
 		if errors.Is(err, tenancy.ErrNotFound) || err == nil && !is {
-			err = fmt.Errorf("%w: the canary %q is not selected", tenancy.ErrInvalid, string(id))
+			err = fmt.Errorf("%w: the filter does not select the canary %q", tenancy.ErrInvalid, string(id))
 		}
 		if err == nil && !seen[id] {
 			err = w.add(ctx, t)
@@ -370,7 +370,7 @@ func (w *planWriter) finish(ctx context.Context) error {
 		n, err := w.r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, expires_at = NOW() + ? WHERE id = ? AND state = ? AND expires_at > 0`,
 			StatePlanned, w.r.opts.PlanTTL.Microseconds(), w.id, statePlanning)
 		if err == nil && n != 1 {
-			err = fmt.Errorf("%w: making the plan took longer than plans are kept", tenancy.ErrLimited)
+			err = fmt.Errorf("%w: making the plan took longer than plans are kept; see Options.PlanTTL", tenancy.ErrLimited)
 		}
 		if err != nil {
 			return err

@@ -6,7 +6,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Run is a plan, or what became of it. It belongs to the caller.
+// Run is a plan, or a run that was started from one. The caller may modify it.
 type Run struct {
 	ID    string        `json:"id"`
 	Task  string        `json:"task"`
@@ -37,8 +37,8 @@ type Wave struct {
 	Counts
 }
 
-// Counts say how many tenants are in which state. The others are pending or worked
-// on.
+// Counts are the numbers of tenants by state. Tenants that are pending or worked on are
+// in Total alone.
 type Counts struct {
 	Total     int `json:"total"`
 	Done      int `json:"done"`

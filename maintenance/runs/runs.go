@@ -43,21 +43,22 @@ type Options struct {
 	// checked again when a tenant's turn comes. Default: the catalog.
 	Selector tenancy.Selector
 	Fields   []tenancy.Field
-	// Workers is how many tenants this instance works on at a time, in all runs.
+	// Workers is how many tenants this instance works on at a time, in all runs together.
 	// Default: 16.
 	Workers int
-	// Context returns the context in which tasks work, for example one of
-	// dbpool.LowPriority, behind which requests come first. Default: as it is.
+	// Context makes the context that tasks get, for example dbpool.LowPriority, so that
+	// requests come first. Default: the context as it is.
 	Context func(context.Context) context.Context
-	// Executor has tenants worked on by an engine of the application's. Instances that
-	// work on the same runs should have the same. Default: each instance works on what
-	// it has claimed.
+	// Executor hands the work on tenants to the application's own engine for jobs. All
+	// instances that work on the same runs should have the same one. Default: each instance
+	// works on the tenants that it has claimed, in goroutines of its own.
 	Executor Executor
-	// Queued is how long the executor may take until it begins with a tenant, or begins
-	// again; then the tenant gets a new ticket. Default: 1 hour.
+	// Queued is how long the executor may take to begin with a tenant, or to begin again.
+	// Then the tenant gets a new ticket. Default: 1 hour.
 	Queued time.Duration
-	// Bell carries news between processes at once, for [Runner.Follow] and for
-	// instances that wait for work; see maintenance/runredis. Default: none.
+	// Bell carries news of runs to other processes at once, for [Runner.Follow] and for
+	// instances that wait for work; see maintenance/runredis. Default: none; then they
+	// look every Poll.
 	Bell Bell
 	// Poll is how often an instance looks for work that it has not heard of, and
 	// [Runner.Follow] for progress. Default: 1 second.
@@ -114,7 +115,7 @@ func (o *Options) complete() error {
 			return err
 		}
 		if task.Do == nil {
-			return fmt.Errorf("%w: task %q does nothing", tenancy.ErrInvalid, name)
+			return fmt.Errorf("%w: task %q has no function Do", tenancy.ErrInvalid, name)
 		}
 	}
 	return nil
@@ -131,7 +132,7 @@ func validateTaskName(name string) error {
 	return nil
 }
 
-// Runner plans runs, works on them, and says how they stand. Its methods may be
+// Runner plans runs, works on them, and reports their progress. Its methods may be
 // called by many goroutines and by many processes at once.
 type Runner struct {
 	db      *sqlx.DB
@@ -199,19 +200,18 @@ func (r *Runner) readSchedules() error {
 	return nil
 }
 
-// Within returns the runner as somebody sees it who may see the tenants of the scope
-// and no others. For them a run without such a tenant does not exist, and of one that
-// has others as well only these tenants are shown and counted, without its filter, its
-// IDs and its reason, which speak of the others; only runs whose tenants are all in the
-// scope can be started, paused, resumed, cancelled and retried. A tag counts that a
-// tenant had when the run was planned.
+// Within returns a runner for somebody who may see only the tenants of the scope. To them
+// a run without such a tenant does not exist. Of a run that has other tenants too, they see
+// and count only their own, and not its filter, its IDs and its reason, which may name the
+// others. They can start, pause, resume, cancel and retry only runs whose tenants are all
+// in the scope. The tags of a tenant are those that it had when the run was planned.
 func (r *Runner) Within(scope tenancy.Scope) *Runner {
 	c := *r
 	c.scope = scope
 	return &c
 }
 
-// Audited reports whether [Options.Audit] writes the entries of what is done to runs.
+// Audited reports whether there is an [Options.Audit], which records what is done to runs.
 func (r *Runner) Audited() bool { return r.opts.Audit != nil }
 
 // Check returns an error that wraps [tenancy.ErrUnavailable] if the database of the runs does not answer. Work in

@@ -12,25 +12,25 @@ import (
 )
 
 // Schedule is a run that is planned and started again and again, while some instance
-// runs [Runner.Run]. It stands in the program; that it is paused, and when it is due, is
-// kept in SQL.
+// runs [Runner.Run]. The program defines it; the database keeps when it is due and whether
+// it is paused.
 type Schedule struct {
-	// Name is the schedule's own: 1 to 64 lower-case letters, digits and hyphens.
+	// Name identifies the schedule: 1 to 64 lower-case letters, digits and hyphens.
 	Name string
 	// Cron says when: minute, hour, day of month, month, day of week, such as
 	// "30 2 * * *", or a word such as "@daily". See https://pkg.go.dev/github.com/robfig/cron/v3.
 	Cron string
-	// Zone is the time zone of Cron, such as "Europe/Berlin". A time that is left out
-	// when clocks are put forward is not made up; one that comes twice is run once.
-	// Default: UTC.
+	// Zone is the time zone of Cron, such as "Europe/Berlin". When clocks are put forward,
+	// a time that they skip starts no run; when they are put back, a time that they show
+	// twice starts one run. Default: UTC.
 	Zone string
 	// Jitter is the most by which each time is late, at random. Default: none.
 	Jitter time.Duration
-	// SkipMissed leaves times out at which no instance ran, or none could reach the
-	// database. Default: all that were missed are made up for by one run.
+	// SkipMissed drops the times at which no instance ran, or none could reach the
+	// database. Default: one run makes up for all that were missed.
 	SkipMissed bool
 	Task       string
-	// Spec is that of the runs. Its key must be empty.
+	// Spec is the spec of each run. Its key must be empty: the runner makes the keys.
 	Spec Spec
 }
 
@@ -55,7 +55,7 @@ func newTimetable(s Schedule, tasks Tasks) (*timetable, error) {
 	}
 	zone, err := time.LoadLocation(s.Zone)
 	if err != nil || s.Zone == "Local" {
-		return nil, fmt.Errorf("%w: schedule %s: time zone %.80q", tenancy.ErrInvalid, s.Name, s.Zone)
+		return nil, fmt.Errorf("%w: schedule %s: time zone %.80q, want a name such as Europe/Berlin", tenancy.ErrInvalid, s.Name, s.Zone)
 	}
 	c, err := cron.ParseStandard("CRON_TZ=" + s.Zone + " " + s.Cron)
 	if err == nil && strings.Contains(s.Cron, "=") { // the zone has a field of its own
@@ -68,13 +68,13 @@ func newTimetable(s Schedule, tasks Tasks) (*timetable, error) {
 		return nil, fmt.Errorf("%w: schedule %s: %q is never due", tenancy.ErrInvalid, s.Name, s.Cron)
 	}
 	if s.Jitter < 0 {
-		return nil, fmt.Errorf("%w: schedule %s: jitter %v", tenancy.ErrInvalid, s.Name, s.Jitter)
+		return nil, fmt.Errorf("%w: schedule %s: jitter %v, want 0 or more", tenancy.ErrInvalid, s.Name, s.Jitter)
 	}
 	if _, ok := tasks[s.Task]; !ok {
 		return nil, fmt.Errorf("%w: schedule %s: unknown task %.80q", tenancy.ErrInvalid, s.Name, s.Task)
 	}
 	if s.Spec.Key != "" {
-		return nil, fmt.Errorf("%w: schedule %s: its spec has a key", tenancy.ErrInvalid, s.Name)
+		return nil, fmt.Errorf("%w: schedule %s: its spec has a key, want none", tenancy.ErrInvalid, s.Name)
 	}
 	if err := s.Spec.complete(); err != nil {
 		return nil, fmt.Errorf("schedule %s: %w", s.Name, err)

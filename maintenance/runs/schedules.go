@@ -15,14 +15,14 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-// ScheduleStatus says how a schedule stands.
+// ScheduleStatus says when a schedule is due, and what came of its last time.
 type ScheduleStatus struct {
 	Name   string `json:"name"`
 	Cron   string `json:"cron"`
 	Zone   string `json:"zone"`
 	Task   string `json:"task"`
 	Paused bool   `json:"paused"`
-	// NextAt is when it is due next.
+	// NextAt is when the next run is due.
 	NextAt time.Time `json:"next_at"`
 	// LastRun is the ID of the last run, and LastAt the time that it was for.
 	LastRun string    `json:"last_run,omitempty"`
@@ -63,12 +63,14 @@ func (r *Runner) Schedules(ctx context.Context) ([]ScheduleStatus, error) {
 	return out, nil
 }
 
-// PauseSchedule keeps a schedule from being due, on all instances.
+// PauseSchedule pauses a schedule on all instances: it starts no run until
+// [Runner.ResumeSchedule]. A schedule that does not exist is an error that wraps
+// [tenancy.ErrNotFound], here and in the methods below.
 func (r *Runner) PauseSchedule(ctx context.Context, name string) error {
 	return wrap("runs.Runner.PauseSchedule", "", r.setPaused(ctx, name, true))
 }
 
-// ResumeSchedule lets a schedule be due again. Times that passed meanwhile are missed.
+// ResumeSchedule ends the pause of a schedule. Times that passed meanwhile are not made up for.
 func (r *Runner) ResumeSchedule(ctx context.Context, name string) error {
 	return wrap("runs.Runner.ResumeSchedule", "", r.setPaused(ctx, name, false))
 }
@@ -97,8 +99,8 @@ func flag(is bool) int {
 	return 0
 }
 
-// Trigger plans and starts a run of the schedule now, as the actor of the context. It
-// changes nothing about the next time.
+// Trigger plans and starts a run of the schedule now, as the actor of the context. The next
+// time of the schedule stays as it is.
 func (r *Runner) Trigger(ctx context.Context, name string) (*Run, error) {
 	const op = "runs.Runner.Trigger"
 	t, err := r.timetable(name)

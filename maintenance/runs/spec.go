@@ -17,7 +17,7 @@ type Spec struct {
 	// Params are the task's parameters.
 	Params tenancy.Params `json:"params,omitempty"`
 	// Filter selects the tenants, in the form of [tenancy.ParseFilter], such as
-	// "status:active plan:pro". Default: all tenants that can take part.
+	// "status:active plan:pro". Default: all tenants that the task can take.
 	Filter string `json:"filter,omitempty"`
 	// IDs are the tenants, instead of a filter.
 	IDs []tenancy.ID `json:"ids,omitempty"`
@@ -56,13 +56,13 @@ type Waves struct {
 	Approval bool `json:"approval,omitempty"`
 }
 
-// Budget is how many tenants may fail before the run stops, each as a number or as
-// a share, which is rounded up: "5" or "2%". With "0" the first failure stops it.
+// Budget is how many tenants may fail before the run stops. Each field is a number, such as
+// "5", or a share, such as "2%", which is rounded up. With "0" the first failure stops the run.
 // Default: no limit.
 type Budget struct {
-	// InAll is for the whole run.
+	// InAll counts the failures of the whole run.
 	InAll string `json:"in_all,omitempty"`
-	// PerWave is for each wave, a share being one of the wave's tenants.
+	// PerWave counts the failures of each wave. A share is one of the wave's tenants.
 	PerWave string `json:"per_wave,omitempty"`
 }
 
@@ -95,7 +95,7 @@ func (s *Spec) complete() error {
 		}
 	}
 	if s.Waves.Pause < 0 {
-		return fmt.Errorf("%w: pause of %v between waves", tenancy.ErrInvalid, s.Waves.Pause)
+		return fmt.Errorf("%w: a pause of %v between waves, want 0 or more", tenancy.ErrInvalid, s.Waves.Pause)
 	}
 	if len(s.Key) > maxKey || strings.ContainsFunc(s.Key, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return fmt.Errorf("%w: idempotency key %.40q, want up to %d printable ASCII characters", tenancy.ErrInvalid, s.Key, maxKey)

@@ -15,13 +15,13 @@ import (
 // workerPrefix is what the names of the instances' leases begin with.
 const workerPrefix = "worker/"
 
-// Run works on runs until ctx ends, and then until the tenants in hand are finished or
-// [Options.Grace] is over; a tenant that is not finished then is given back and is
-// nobody's failure. It also takes over what instances have left that died, lets runs
-// go on that wait for a time, and removes those that are too old. While the database
-// does not answer it tries again and says so in the log. It returns nil.
+// Run works on runs until ctx ends. Then it finishes the tenants in hand, for at most
+// [Options.Grace]; a tenant that is not finished by then is given back, and has not failed.
+// Run also takes over the tenants of instances that died, starts the runs of schedules that
+// are due, continues runs whose pause between two waves is over, and removes runs that are
+// too old. While the database does not answer, it tries again and logs that. It returns nil.
 //
-// Any number of instances may run it, each any number of times.
+// Any number of instances may call Run, each any number of times.
 func (r *Runner) Run(ctx context.Context) error {
 	// What is in hand outlives ctx by the grace.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -93,7 +93,7 @@ func (w *worker) serve(ctx context.Context) {
 	defer context.AfterFunc(ctx, stop)()
 	for looking.Err() == nil {
 		if err := w.look(ctx, looking); err != nil && looking.Err() == nil {
-			w.r.opts.Logger.WarnContext(ctx, "runs: looking for work failed; trying again", slog.Any("error", err), slog.Duration("in", w.r.opts.Poll))
+			w.r.opts.Logger.WarnContext(ctx, "runs: cannot look for work; trying again", slog.Any("error", err), slog.Duration("in", w.r.opts.Poll))
 		}
 		select {
 		case <-looking.Done():
@@ -116,7 +116,7 @@ func (w *worker) look(ctx, looking context.Context) error {
 		j, why := read(row)
 		if why != nil {
 			if !w.unknown[row.ID] {
-				w.r.opts.Logger.WarnContext(ctx, "runs: this program leaves a run to others",
+				w.r.opts.Logger.WarnContext(ctx, "runs: this program cannot work on a run, and leaves it to other instances",
 					slog.String("run", row.ID), slog.String("task", row.Task), slog.Any("error", why))
 			}
 			w.unknown[row.ID] = true
@@ -215,7 +215,7 @@ func (w *worker) work(ctx, held context.Context, job *job) {
 				finished = finished[:0] // others have the tenants, or the run is gone
 			default:
 				finished = append(finished, givenBack(claims)...)
-				w.r.opts.Logger.WarnContext(ctx, "runs: what became of tenants could not be written down; trying again",
+				w.r.opts.Logger.WarnContext(ctx, "runs: cannot write the results of tenants; trying again",
 					slog.String("run", run.ID), slog.Int("tenants", len(finished)), slog.Any("error", err))
 				wait(held, w.r.opts.Poll)
 				if inHand == 0 && len(finished) > 0 && held.Err() == nil {
