@@ -275,12 +275,18 @@ func (l *Leases) Check(ctx context.Context) error {
 	return l.db.GetContext(ctx, &n, l.query(`SELECT COUNT(*) FROM %s WHERE name = ''`))
 }
 
-// Expired returns up to 100 names with that prefix whose lease was released, or whose
-// time is over and nobody took it since.
-func (l *Leases) Expired(ctx context.Context, prefix string) (names []string, err error) {
-	err = l.db.SelectContext(ctx, &names, l.query(`SELECT name FROM %s WHERE name >= ? AND name < ? AND expires_at <= `+l.dialect.Now()+` LIMIT 100`),
+// Expired is a lease that was released, or whose time is over and nobody took it since.
+type Expired struct {
+	// Name is the lease's. Holder is what [Lease.Holder] returned to its last holder, or
+	// empty if that released it.
+	Name, Holder string
+}
+
+// Expired returns up to 100 of the leases whose names have that prefix.
+func (l *Leases) Expired(ctx context.Context, prefix string) (expired []Expired, err error) {
+	err = l.db.SelectContext(ctx, &expired, l.query(`SELECT name, holder FROM %s WHERE name >= ? AND name < ? AND expires_at <= `+l.dialect.Now()+` LIMIT 100`),
 		prefix, prefix+"\U0010ffff")
-	return names, err
+	return expired, err
 }
 
 // Forget deletes the row of a lease that nobody holds. When the name is used again, its

@@ -210,7 +210,14 @@ func (r *Runner) claim(ctx context.Context, tx *sqlx.Tx, row *runRow, lease *sql
 		on[w.Server] = w.N
 		total += w.N
 	}
-	want = min(want, run.Spec.Parallel-total)
+	// What the waves count says how many are left, without a look at all of them.
+	var open int
+	err = r.get(ctx, tx, &open, `SELECT COALESCE(SUM(total - done - failed - skipped - cancelled), 0) FROM tenancy_run_waves WHERE run_id = ? AND wave BETWEEN 1 AND ?`,
+		row.ID, row.Wave)
+	if err != nil {
+		return nil, err
+	}
+	want = min(want, run.Spec.Parallel-total, open-total)
 	var out []claim
 	for want > 0 {
 		found, err := r.candidates(ctx, tx, row, run.Spec.PerServer, on, want)

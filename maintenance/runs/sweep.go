@@ -21,18 +21,27 @@ func (r *Runner) sweep(ctx context.Context) error {
 
 // takeOver gives back what instances had in hand whose lease has ended.
 func (r *Runner) takeOver(ctx context.Context) error {
-	names, err := r.leases.Expired(ctx, workerPrefix)
-	for _, name := range names {
-		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error { return r.takeOverFrom(ctx, tx, name) })
+	leases, err := r.leases.Expired(ctx, workerPrefix)
+	for _, lease := range leases {
+		tenants := 0
+		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+			tenants, err = r.takeOverFrom(ctx, tx, lease.Name)
+			return err
+		})
+		if e == nil && tenants > 0 {
+			r.opts.Logger.WarnContext(ctx, "runs: took over tenants from an instance that died or could not reach the database in time",
+				slog.String("instance", lease.Holder), slog.Int("tenants", tenants))
+		}
 		err = errors.Join(err, e)
 	}
 	return err
 }
 
-func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) error {
+// takeOverFrom returns how many tenants the holder of the lease had in hand.
+func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) (int, error) {
 	ours, err := r.leases.Remove(ctx, tx, name)
 	if err != nil || !ours {
-		return err // somebody was faster, or the instance lives
+		return 0, err // somebody was faster, or the instance lives
 	}
 	var left []struct {
 		Run    string `db:"run_id"`
@@ -42,7 +51,7 @@ func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) err
 	}
 	err = r.selects(ctx, tx, &left, `SELECT run_id, seq, fence, deaths FROM tenancy_run_tenants WHERE worker = ? AND state = ? ORDER BY run_id, seq`, name, TenantWorking)
 	if err != nil || len(left) == 0 {
-		return err
+		return 0, err
 	}
 	byRun := map[string][]outcome{}
 	for _, item := range left {
@@ -53,7 +62,7 @@ func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) err
 		byRun[item.Run] = append(byRun[item.Run], o)
 	}
 	if _, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET deaths = deaths + 1 WHERE worker = ? AND state = ?`, name, TenantWorking); err != nil {
-		return err
+		return 0, err
 	}
 	for i, item := range left {
 		if i > 0 && left[i-1].Run == item.Run {
@@ -67,11 +76,10 @@ func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) err
 			err = r.advance(ctx, tx, row)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	r.opts.Logger.WarnContext(ctx, "runs: an instance died or lost the database; others take over what it worked on", slog.Int("tenants", len(left)))
-	return nil
+	return len(left), nil
 }
 
 // resumeInTime lets runs go on whose pause between two waves is over.
