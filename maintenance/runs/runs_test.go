@@ -234,7 +234,7 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.State != runs.StatePlanned || p.Eligible != 21 || len(p.Sample) != 10 || len(p.LeftOut) != 4 || p.Sample[0].Slug != "t-03" || p.LeftOut[3].Text != "archived" {
+		if p.State != runs.StatePlanned || p.Eligible != 21 || len(p.Sample) != 10 || len(p.LeftOut) != 4 || p.Sample[0].Slug != "t-03" || p.LeftOut[0].Text != "archived" || p.LeftOut[3].Text != "excluded" {
 			t.Errorf("got plan %+v", p)
 		}
 		b.create(99) // came later, and is not touched
