@@ -183,7 +183,7 @@ func (d *deadlines) FlushError() error {
 	if !d.set {
 		d.t.Error("a part is flushed without a deadline")
 	}
-	d.ResponseRecorder.Flush()
+	d.Flush()
 	if d.writes > 1 && d.flushed != nil {
 		d.flushed()
 	}

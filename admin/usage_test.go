@@ -51,3 +51,22 @@ func TestUsageByMonth(t *testing.T) {
 		})
 	}
 }
+
+// A tenant that was made a moment ago has reports, without figures.
+func TestUsageOfFreshTenant(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleViewer, tenancy.ByTags("eu"))
+	for query, want := range map[string]string{
+		"tenant/t-aaa": `"usage":{}`, "tenant/t-aaa/series": `"series":{}`, "patterns/t-aaa": `"patterns":[]`, "storage/t-aaa": `"days":[]`, "forecast/t-aaa": `"refused":`,
+		"change/t-aaa?names=requests": `"now":null`, "compare?tenants=t-aaa,t-bbb&names=requests": `not_found`, "tenant/t-bbb": `not_found`,
+	} {
+		status := 200
+		if want == "not_found" {
+			status = 404
+		}
+		if a := cl.do(t, "GET", "analytics/"+query, ""); a.code != status || !strings.Contains(strings.ReplaceAll(a.body, "not-found", "not_found"), want) {
+			t.Errorf("%s: got %d %s, want %d and %s", query, a.code, a.body, status, want)
+		}
+	}
+}

@@ -38,30 +38,16 @@ type tally struct {
 	at      moment
 	hour    bool
 	changed bool // since it was last put into a batch
+	sent    bool // it is in the batch that is being written
 	stored  bool // the store has a row of it, or may have
 	values  [numColumns]int64
-	latency [numBuckets]uint32
+	latency sparse
 	own     []int64 // by the index of the name in the options
 }
 
 // moment is where a count belongs: a minute since 1970, by the store's clock, of a
 // source.
 type moment struct{ minute, source int64 }
-
-// update calls fn with what is counted at the moment, and notes the newer record.
-// It reports false if the cell is gone.
-func (c *cell) update(at moment, t *tenancy.Tenant, fn func(*cell, *tally)) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone {
-		return false
-	}
-	c.see(t)
-	n := c.tally(at)
-	fn(c, n)
-	n.changed = true
-	return true
-}
 
 // note notes the newer record. It reports false if the cell is gone.
 func (c *cell) note(t *tenancy.Tenant) bool {
@@ -106,20 +92,33 @@ func (c *cell) tally(at moment) *tally {
 }
 
 // parts returns what has changed as rows, and marks it as put into a batch.
-func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Part, batched []*tally) {
+func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Part) {
 	for _, n := range c.tallies {
 		if !n.changed {
 			continue
 		}
-		n.changed = false
-		batched = append(batched, n)
+		n.changed, n.sent = false, true
 		p := Part{Tenant: id, Start: time.UnixMicro(n.at.minute * minute).UTC(), Hour: n.hour, Source: n.at.source, Revision: revision, Counts: n.counts(names)}
 		if n.hour {
 			p.Source = ^p.Source // or its first minute would have the same key
 		}
 		parts = append(parts, p)
 	}
-	return parts, batched
+	return parts
+}
+
+// takeBack marks what was put into a batch to be put into the next one. If the batch may
+// have been written, the store may have rows of it.
+func (c *cell) takeBack(inDoubt bool) {
+	for _, n := range c.tallies {
+		n.changed, n.stored, n.sent = n.changed || n.sent, n.stored || n.sent && inDoubt, false
+	}
+	for _, p := range c.patterns {
+		p.changed, p.sent = p.changed || p.sent, false
+	}
+	for _, p := range c.past {
+		p.tally.changed, p.tally.sent = p.tally.changed || p.tally.sent, false
+	}
 }
 
 // settle forgets minutes before now that were written. It reports whether nothing
@@ -127,8 +126,8 @@ func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Par
 func (c *cell) settle(now int64) (idle bool) {
 	kept := c.tallies[:0]
 	for _, n := range c.tallies {
+		n.stored, n.sent = n.stored || n.sent, false
 		if n.changed || n.at.minute >= now {
-			n.stored = n.stored || !n.changed
 			kept = append(kept, n)
 		}
 	}
@@ -184,8 +183,8 @@ func (n *tally) merge(o *tally) {
 			n.values[i] = add(n.values[i], v)
 		}
 	}
-	for i, k := range o.latency {
-		n.latency[i] += k
+	for _, b := range o.latency {
+		n.latency.count(b.bucket, b.n)
 	}
 	if n.own == nil && o.own != nil {
 		n.own = make([]int64, len(o.own))
@@ -204,8 +203,8 @@ func (n *tally) counts(names []string) Counts {
 			c.Values[i] = min(c.Values[i], most)
 		}
 	}
-	for i, each := range n.latency {
-		c.Latency[i] = int64(each)
+	for _, b := range n.latency {
+		c.Latency[b.bucket] = int64(b.n)
 	}
 	for i, each := range n.own {
 		if each == 0 {

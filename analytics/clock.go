@@ -27,13 +27,17 @@ func (rec *Recorder) setClock(now, asked time.Time) {
 		}
 	}
 	if offset.Abs() > maxOffset {
-		logger(rec.opts.Logger).Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
+		rec.opts.Logger.Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
 	}
 }
 
+// micros returns the time in microseconds since 1970, by the store's clock.
+func (rec *Recorder) micros(t time.Time) int64 { return t.UnixMicro() + rec.clock.Load().offset }
+
 // moment returns where a count of now belongs. Time does not go back within a
-// source: a row that was written and forgotten must not be begun again. A clock that
-// goes back by minutes begins another source.
+// source: a row that was written and forgotten must not be begun again. So whoever counts
+// asks for the moment with the lock of the cell. A clock that goes back by minutes begins
+// another source.
 func (rec *Recorder) moment(now time.Time) moment {
 	for {
 		c := rec.clock.Load()

@@ -81,13 +81,16 @@ func (r *Reports) compare(ctx context.Context, scope tenancy.Scope, req *Compare
 		}
 	}
 	for _, id := range req.Tenants {
-		info := infos[id]
+		info, own := infos[id], f
 		if info == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
+			own.recorded = 0
+			if info, err = r.unheard(ctx, scope, id); err != nil {
+				return nil, err
+			}
 		}
 		t := ComparedTenant{info.TenantInfo, map[string]Compared{}}
 		for name, values := range sorted {
-			t.Figures[name] = measures[name].compared(f, counts[id], values, out.Scope[name].Median)
+			t.Figures[name] = measures[name].compared(own, counts[id], values, out.Scope[name].Median)
 		}
 		out.Tenants = append(out.Tenants, t)
 	}
@@ -186,6 +189,12 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 		return nil, err
 	}
 	out := &PeriodComparison{Period: p, Before: Period{p.From.Add(p.From.Sub(p.To)), p.From}, Change: map[string]ComparedToBefore{}}
+	f := newFigures(state).over(p)
+	if req.Tenant != "" {
+		if _, f, err = r.tenantOf(ctx, scope, req.Tenant, f); err != nil {
+			return nil, err
+		}
+	}
 	var sums [2]Counts
 	for i, p := range []Period{out.Period, out.Before} {
 		q := &SumQuery{Scope: scope, Period: p, Latency: true, Fleet: req.Tenant == ""}
@@ -200,7 +209,6 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 			sums[i].Add(&rows[k].Counts)
 		}
 	}
-	f := newFigures(state).over(p)
 	for name, m := range measures {
 		c := ComparedToBefore{Now: m.figure(f, &sums[0]), Before: m.figure(f, &sums[1])}
 		if c.Now != nil && c.Before != nil && c.Before.Value > 0 {

@@ -132,11 +132,10 @@ func (rec *Recorder) tick(used time.Duration, now time.Time) {
 		scale = float64(spent) / float64(busy)
 	}
 	rest := spent.Microseconds()
-	at := rec.moment(now)
 	for i := range shares {
 		c := shares[i].cell
 		c.mu.Lock()
-		rest -= c.credit(&shares[i], scale, at)
+		rest -= c.credit(&shares[i], scale, rec.moment(now))
 		c.mu.Unlock()
 	}
 	rec.records(CPUTime)

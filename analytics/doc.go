@@ -3,7 +3,7 @@
 //
 //	store, err := analytics.NewSQL(db, nil)        // store.Migrate(ctx)
 //	rec, err := analytics.NewRecorder(store, nil)  // in every instance: go rec.Run(ctx)
-//	reports, err := analytics.NewReports(store, nil)
+//	reports, err := analytics.NewReports(store, &analytics.ReportsOptions{Catalog: cat})
 //	cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
 //	http.ListenAndServe(addr, rec.Handler(standard(mux))) // rec.Handler is outermost
 //	o, err := reports.Overview(ctx, tenancy.ByTags("eu"))

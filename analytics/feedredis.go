@@ -21,6 +21,15 @@ type RedisFeedOptions struct {
 	Timeout time.Duration
 }
 
+// complete fills in defaults.
+func (o *RedisFeedOptions) complete() error {
+	if o.Timeout < 0 {
+		return fmt.Errorf("%w: Timeout %v, want it not negative", tenancy.ErrInvalid, o.Timeout)
+	}
+	o.Timeout = cmp.Or(o.Timeout, time.Second)
+	return nil
+}
+
 // RedisFeed is a [Feed] in Redis 5 or later, alone or a cluster, in which all of its keys
 // are in one slot: tenancy:analytics:NAMESPACE:{live}:watched, :instances and :ID. All but
 // :instances expire. A user of Redis needs SET, GET, EXISTS, MGET, SADD, SREM and SMEMBERS.
@@ -38,13 +47,16 @@ func NewRedisFeed(client rueidis.Client, namespace string, opts *RedisFeedOption
 		o = *opts
 	}
 	prefix, err := rediskit.Prefix("analytics", namespace)
-	if err == nil && (client == nil || o.Timeout < 0) {
-		err = fmt.Errorf("%w: want a client, and a Timeout that is not negative", tenancy.ErrInvalid)
+	if err == nil {
+		err = o.complete()
+	}
+	if err == nil && client == nil {
+		err = fmt.Errorf("%w: no client", tenancy.ErrInvalid)
 	}
 	if err != nil {
 		return nil, tenancy.Wrap("analytics.NewRedisFeed", "", err)
 	}
-	return &RedisFeed{client, prefix + "{live}:", cmp.Or(o.Timeout, time.Second)}, nil
+	return &RedisFeed{client, prefix + "{live}:", o.Timeout}, nil
 }
 
 // do asks Redis.
@@ -52,10 +64,22 @@ func (f *RedisFeed) do(ctx context.Context, cmd rueidis.Completed) rueidis.Redis
 	return rediskit.Within(ctx, f.timeout, func(ctx context.Context) rueidis.RedisResult { return f.client.Do(ctx, cmd) })
 }
 
+// Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within
+// [RedisFeedOptions.Timeout]. Usage is counted without it; only [Reports.Live] needs it.
+func (f *RedisFeed) Check(ctx context.Context) error {
+	_, err := f.watched(ctx)
+	return wrap("analytics.RedisFeed.Check", err)
+}
+
 // Watched implements [Feed].
 func (f *RedisFeed) Watched(ctx context.Context) (bool, error) {
+	watched, err := f.watched(ctx)
+	return watched, wrap("analytics.RedisFeed.Watched", err)
+}
+
+func (f *RedisFeed) watched(ctx context.Context) (bool, error) {
 	n, err := f.do(ctx, f.client.B().Exists().Key(f.prefix+"watched").Build()).AsInt64()
-	return n > 0, wrap("analytics.RedisFeed.Watched", err)
+	return n > 0, err
 }
 
 // Put implements [Feed].

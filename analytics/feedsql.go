@@ -25,6 +25,11 @@ func NewSQLFeed(db *sqlx.DB, opts *SQLOptions) (*SQLFeed, error) {
 	return &SQLFeed{s}, nil
 }
 
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer.
+func (f *SQLFeed) Check(ctx context.Context) error {
+	return wrap("analytics.SQLFeed.Check", f.s.check(ctx))
+}
+
 // stateWatched is until when somebody watches.
 const stateWatched = "watched"
 

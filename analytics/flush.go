@@ -80,9 +80,9 @@ func (rec *Recorder) report(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return err // the caller that ends Run writes once more
 	case err != nil && !rec.failing:
-		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
+		rec.opts.Logger.LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
 	case err == nil && rec.failing:
-		logger(rec.opts.Logger).LogAttrs(ctx, slog.LevelInfo, "usage is written again")
+		rec.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "usage is written again")
 	}
 	rec.failing = err != nil
 	return err
@@ -102,26 +102,22 @@ func (rec *Recorder) flush(ctx context.Context) error {
 	rec.tick(own.cpu, time.Now())
 	rec.instance.CPU, rec.instance.RSS, rec.instance.Heap = own.cpu, own.rss, own.heap
 	b := &Batch{Instance: rec.instance}
-	var batched []*tally
-	var routes []*patternTally
 	b.Tenants = rec.unwritten()
 	present := rec.moment(time.Now()).minute
 	rec.cells.Range(func(key, value any) bool {
 		id, c := key.(tenancy.ID), value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		parts, tallies := c.parts(id, rec.revision, rec.opts.Counts)
-		b.Parts, batched = append(b.Parts, parts...), append(batched, tallies...)
-		patterns, counted := c.patternParts(id, rec.revision)
+		b.Parts = append(b.Parts, c.parts(id, rec.revision, rec.opts.Counts)...)
+		b.Patterns = append(b.Patterns, c.patternParts(id, rec.revision)...)
 		b.Statements = append(b.Statements, c.statementParts(id, present, rec.revision, rec.instance.Ended)...)
-		b.Patterns, routes = append(b.Patterns, patterns...), append(routes, counted...)
 		return true
 	})
 	asked := time.Now()
 	now, err := rec.sink.Write(ctx, b)
 	if err != nil {
 		rec.takeBackStatements(b.Statements)
-		rec.takeBack(batched, routes, errors.Is(err, ErrInDoubt))
+		rec.takeBack(errors.Is(err, ErrInDoubt))
 		return err
 	}
 	rec.wrote(b.Tenants)
@@ -157,32 +153,15 @@ func (rec *Recorder) wrote(all []*tenancy.Tenant) {
 	}
 }
 
-// takeBack marks what was not written to be put into the next batch. Of what may have been
-// written it keeps the minutes.
-func (rec *Recorder) takeBack(batched []*tally, routes []*patternTally, inDoubt bool) {
-	again := make(map[*patternTally]bool, len(routes))
-	for _, p := range routes {
-		again[p] = true
-	}
-	mine := make(map[*tally]bool, len(batched))
-	for _, n := range batched {
-		mine[n] = true
-	}
+// takeBack marks what was not written to be put into the next batch, and makes hours of
+// minutes that have waited for long.
+func (rec *Recorder) takeBack(inDoubt bool) {
 	present := rec.moment(time.Now()).minute
 	rec.cells.Range(func(_, value any) bool {
 		c := value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for _, n := range c.tallies {
-			n.changed = n.changed || mine[n]
-			n.stored = n.stored || inDoubt && mine[n]
-		}
-		for _, p := range c.patterns {
-			p.changed = p.changed || again[p]
-		}
-		for _, p := range c.past {
-			p.tally.changed = p.tally.changed || again[p.tally]
-		}
+		c.takeBack(inDoubt)
 		c.compact(present)
 		return true
 	})

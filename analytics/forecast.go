@@ -127,12 +127,8 @@ func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id te
 func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []DayValue, err error) {
 	q := &SumQuery{Scope: scope, Step: day, Period: p, Fleet: id == ""}
 	if id != "" {
-		found, err := r.infos(ctx, scope, []tenancy.ID{id})
-		if err != nil {
+		if _, _, err := r.tenantOf(ctx, scope, id, figures{}); err != nil {
 			return nil, err
-		}
-		if found[id] == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
 		}
 		q.Tenants = []tenancy.ID{id}
 	}

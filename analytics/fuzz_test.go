@@ -18,7 +18,7 @@ func FuzzTenants(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = db.Close() })
-	store, err := analytics.NewSQL(db, nil)
+	store, err := analytics.NewSQL(db, patient(0))
 	if err == nil {
 		err = store.Migrate(f.Context())
 	}

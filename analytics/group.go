@@ -22,7 +22,10 @@ type groupKey struct {
 func newGroups(q *SumQuery) *groups { return &groups{q, map[groupKey]*Counts{}} }
 
 // add merges a row of the tenant and the source, which begins at that time in microseconds.
-func (g *groups) add(id tenancy.ID, start, source int64, c *Counts) {
+func (g *groups) add(id tenancy.ID, start, source int64, c *Counts) { g.of(id, start, source).Add(c) }
+
+// of returns the counts that such a row is merged into.
+func (g *groups) of(id tenancy.ID, start, source int64) *Counts {
 	var key groupKey
 	if g.query.ByTenant {
 		key.tenant = id
@@ -36,7 +39,7 @@ func (g *groups) add(id tenancy.ID, start, source int64, c *Counts) {
 	if g.found[key] == nil {
 		g.found[key] = &Counts{}
 	}
-	g.found[key].Add(c)
+	return g.found[key]
 }
 
 // rows returns what was merged, in the query's order.

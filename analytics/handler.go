@@ -92,11 +92,12 @@ func (q *request) Refused(err error) {
 
 // enter counts the request as in flight.
 func (q *request) enter(t *tenancy.Tenant) {
+	now := time.Now() // the request may have begun long ago
 	q.tenant = t
-	q.meter.began = time.Now()
+	q.meter.began = now
 	q.meter.waited.Store(0)
 	q.meter.read = &q.in
-	q.rec.update(t.ID, t, q.began, func(c *cell, n *tally) {
+	q.rec.update(t.ID, t, now, func(c *cell, n *tally) {
 		c.start(&q.meter)
 		c.inFlight++
 		n.values[InFlight] = max(n.values[InFlight], c.inFlight)
@@ -119,6 +120,10 @@ func (q *request) leave(r *http.Request) {
 	outcome, refused := q.outcome(ctx)
 	class := q.class(ctx)
 	us := min(latency.Microseconds(), most)
+	pattern := r.Pattern
+	if r.Method == http.MethodConnect && class == Status3xx {
+		pattern = "" // what http.ServeMux redirects then has its path there, which the client chose
+	}
 	q.rec.update(id, q.tenant, now, func(c *cell, n *tally) {
 		if entered {
 			c.inFlight--
@@ -132,12 +137,12 @@ func (q *request) leave(r *http.Request) {
 		if target > 0 && latency > target {
 			n.values[Slow]++
 		}
-		n.latency[bucketOf(us)]++
-		c.pattern(r.Pattern, n.at, us, class == Status5xx)
+		n.latency.observe(us)
+		c.pattern(pattern, n.at, us, class == Status5xx)
 		n.values[LatencyTime] = add(n.values[LatencyTime], us)
 		n.values[BytesIn] = add(n.values[BytesIn], q.in.Load())
 		n.values[BytesOut] = add(n.values[BytesOut], q.out.Load())
-		n.values[LastSeen] = max(n.values[LastSeen], now.UnixMicro())
+		n.values[LastSeen] = max(n.values[LastSeen], q.rec.micros(now))
 	})
 	if e := q.rec.epoch.Load(); e != nil {
 		counts := PulseCounts{Requests: 1, LatencyTime: us, BytesOut: q.out.Load()}

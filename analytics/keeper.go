@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
 // Keepable is a store that a [Keeper] can keep.
@@ -58,6 +60,24 @@ type KeeperOptions struct {
 	Logger *slog.Logger
 }
 
+// complete fills in defaults.
+func (o *KeeperOptions) complete() error {
+	if o.Interval < 0 {
+		return fmt.Errorf("%w: Interval %v, want it not negative", tenancy.ErrInvalid, o.Interval)
+	}
+	o.Interval, o.SizeInterval = cmp.Or(o.Interval, time.Minute), cmp.Or(o.SizeInterval, 15*time.Minute)
+	o.Logger = logs.Or(o.Logger)
+	if o.Limits = maps.Clone(o.Limits); o.Limits == nil {
+		o.Limits = DefaultLimits()
+	}
+	for name := range o.Limits {
+		if f, err := parseField(name); err != nil || name != FigureStorage && (!f.isUsage || f.span != 0 || columnInfos[f.column].largest) {
+			return fmt.Errorf("%w: a limit of %.60q, want storage, errors or a column that adds up", tenancy.ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
 // Keeper keeps a store: it rolls counts up, removes what is old, compares the tenants'
 // table with the catalog, measures databases, and forecasts when limits are reached. Every
 // instance may run a keeper; one works at a time.
@@ -73,17 +93,12 @@ func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, er
 	if opts != nil {
 		k.opts = *opts
 	}
-	k.opts.Interval, k.opts.SizeInterval = cmp.Or(k.opts.Interval, time.Minute), cmp.Or(k.opts.SizeInterval, 15*time.Minute)
-	if k.opts.Limits == nil {
-		k.opts.Limits = DefaultLimits()
+	err := k.opts.complete()
+	if err == nil && (store == nil || catalog == nil) {
+		err = fmt.Errorf("%w: want a store and a catalog", tenancy.ErrInvalid)
 	}
-	for name := range k.opts.Limits {
-		if f, err := parseField(name); err != nil || name != FigureStorage && (!f.isUsage || f.span != 0 || columnInfos[f.column].largest) {
-			return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: a limit of %.60q, want storage, errors or a column that adds up", tenancy.ErrInvalid, name))
-		}
-	}
-	if store == nil || catalog == nil || k.opts.Interval < 0 {
-		return nil, tenancy.Wrap("analytics.NewKeeper", "", fmt.Errorf("%w: want a store, a catalog, and an Interval that is not negative", tenancy.ErrInvalid))
+	if err != nil {
+		return nil, tenancy.Wrap("analytics.NewKeeper", "", err)
 	}
 	return k, nil
 }
@@ -94,7 +109,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := k.Keep(ctx); err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
-			logger(k.opts.Logger).LogAttrs(ctx, slog.LevelError, "usage was not rolled up; the keeper tries again at its next round", slog.Any("error", err))
+			k.opts.Logger.LogAttrs(ctx, slog.LevelError, "usage was not rolled up; the keeper tries again at its next round", slog.Any("error", err))
 		}
 		select {
 		case <-tick.C:

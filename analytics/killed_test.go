@@ -50,7 +50,7 @@ func openSQLite(t *testing.T, path string) *analytics.SQL {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	store, err := analytics.NewSQL(db, nil)
+	store, err := analytics.NewSQL(db, patient(0))
 	if err == nil {
 		err = store.Migrate(t.Context())
 	}

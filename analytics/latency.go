@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -90,6 +91,27 @@ func (l *Latency) Percentile(p float64) (d time.Duration, relativeError float64,
 		return time.Duration(firstBound*math.Exp2((float64(i)-0.5)/4)) * time.Microsecond, bucketError, true
 	}
 	return 0, 0, false // the ranks end before
+}
+
+// sparse counts requests by how long they took, too, in less memory: most tenants and patterns
+// have few buckets in a minute or an hour. They are in ascending order.
+type sparse []bucketCount
+
+type bucketCount struct {
+	bucket uint8
+	n      uint32
+}
+
+// observe counts one request that took so many microseconds.
+func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } //nolint:gosec // there are few
+
+func (s *sparse) count(bucket uint8, n uint32) {
+	i, found := slices.BinarySearchFunc(*s, bucket, func(b bucketCount, bucket uint8) int { return int(b.bucket) - int(bucket) })
+	if !found {
+		*s = slices.Insert(*s, i, bucketCount{bucket: bucket})
+	}
+	b := &(*s)[i]
+	b.n += min(n, math.MaxUint32-b.n)
 }
 
 // pack returns the buckets as bytes: for each that is not empty, as varints, how

@@ -30,7 +30,7 @@ func TestFeedConforms(t *testing.T) {
 			client, namespace := tenancytest.Redis(t)
 			for i := range ends {
 				var err error
-				if ends[i], err = analytics.NewRedisFeed(client, namespace, nil); err != nil {
+				if ends[i], err = analytics.NewRedisFeed(client, namespace, &analytics.RedisFeedOptions{Timeout: 10 * time.Minute}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -40,7 +40,7 @@ func TestFeedConforms(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		tenancytest.TestFeed(t, func(t *testing.T) (analytics.Feed, analytics.Feed) {
 			db := s.Database(t)
-			store, err := analytics.NewSQL(db, nil)
+			store, err := analytics.NewSQL(db, patient(0))
 			if err == nil {
 				err = store.Migrate(t.Context())
 			}
@@ -49,7 +49,7 @@ func TestFeedConforms(t *testing.T) {
 			}
 			var ends [2]analytics.Feed
 			for i := range ends {
-				if ends[i], err = analytics.NewSQLFeed(db, nil); err != nil {
+				if ends[i], err = analytics.NewSQLFeed(db, patient(0)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -23,6 +23,15 @@ type MemoryOptions struct {
 	MaxActivities int
 }
 
+// complete fills in defaults.
+func (o *MemoryOptions) complete() error {
+	if o.MaxRows < 0 || o.MaxActivities < 0 {
+		return fmt.Errorf("%w: MaxRows %d and MaxActivities %d, want neither negative", tenancy.ErrInvalid, o.MaxRows, o.MaxActivities)
+	}
+	o.MaxRows, o.MaxActivities = cmp.Or(o.MaxRows, 100_000), cmp.Or(o.MaxActivities, 10_000)
+	return nil
+}
+
 // Memory is a store of usage in the memory of this process, for tests and for services of
 // one process. It is bounded, keeps minutes for two days, and loses everything when the
 // process ends. Its methods may be called by many goroutines at once.
@@ -85,9 +94,8 @@ func NewMemory(opts *MemoryOptions) (*Memory, error) {
 	if opts != nil {
 		m.opts = *opts
 	}
-	m.opts.MaxRows, m.opts.MaxActivities = cmp.Or(m.opts.MaxRows, 100_000), cmp.Or(m.opts.MaxActivities, 10_000)
-	if m.opts.MaxRows < 0 || m.opts.MaxActivities < 0 {
-		return nil, tenancy.Wrap("analytics.NewMemory", "", fmt.Errorf("%w: MaxRows %d, MaxActivities %d", tenancy.ErrInvalid, m.opts.MaxRows, m.opts.MaxActivities))
+	if err := m.opts.complete(); err != nil {
+		return nil, tenancy.Wrap("analytics.NewMemory", "", err)
 	}
 	return m, nil
 }

@@ -157,14 +157,9 @@ func matches(f *tenancy.Filter, t *tenancy.Tenant) bool {
 }
 
 func (t *memoryTenant) row() TenantRow {
-	r := t.record
-	return TenantRow{
-		TenantInfo: TenantInfo{
-			ID: r.ID, Slug: r.Slug, Name: r.Name, Status: r.Status, Plan: r.Plan, Server: r.Placement.Server,
-			Tags: slices.Clone(r.Tags), CreatedAt: r.CreatedAt,
-		},
-		Limits: maps.Clone(r.Limits), Storage: t.storage, SizedAt: t.sizedAt,
-	}
+	row := rowOf(t.record)
+	row.Storage, row.SizedAt = t.storage, t.sizedAt
+	return *row
 }
 
 // Storage implements [StorageSource].

@@ -119,11 +119,7 @@ func monthsOf(from, to time.Time, state *State) ([]Month, error) {
 	if from.IsZero() {
 		from = to
 	}
-	begin := func(t time.Time) time.Time {
-		t = t.UTC()
-		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
-	}
-	first, last := begin(from), begin(to)
+	first, last := monthOf(from), monthOf(to)
 	if last.Before(first) || last.After(state.Now) || first.AddDate(0, maxMonths, 0).Before(last.AddDate(0, 1, 0)) {
 		return nil, fmt.Errorf("%w: months from %s to %s, want at most %d that have begun", tenancy.ErrInvalid, first.Format(monthForm), last.Format(monthForm), maxMonths)
 	}

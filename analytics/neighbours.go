@@ -23,7 +23,7 @@ const (
 // became slow.
 type Neighbours struct {
 	// Period is the five minutes in which they did; Before are the 24 hours that latencies
-	// are compared with.
+	// are compared with, from the begin of an hour on.
 	Period Period `json:"period"`
 	Before Period `json:"before"`
 	// Note says what the report does not say.
@@ -97,7 +97,7 @@ func (r *Reports) neighbours(ctx context.Context, scope tenancy.Scope, at time.T
 	}
 	to := at.UTC().Truncate(time.Minute)
 	report := &Neighbours{Period: Period{to.Add(-noisyPeriod), to}, Note: neighboursNote, Noisy: []NoisyTenant{}}
-	report.Before = Period{report.Period.From.Add(-day), report.Period.From}
+	report.Before = Period{report.Period.From.Add(-day).Truncate(time.Hour), report.Period.From}
 	s := &neighbourhood{r: r, scope: scope, report: report, f: newFigures(state), before: map[tenancy.ID]*Counts{}}
 	if err := s.servers(ctx); err != nil {
 		return nil, err

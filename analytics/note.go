@@ -120,6 +120,8 @@ func (n *notes) admit(rec *Recorder, id tenancy.ID, now time.Time) bool {
 	known := len(n.failures) < maxNoteMinute || old != nil
 	if known {
 		n.failures[id] = &failures{at, 1}
+	} else {
+		n.dropped++
 	}
 	n.mu.Unlock()
 	if old != nil {

@@ -248,7 +248,7 @@ func TestCreateViews(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, nil)
+		store, err := analytics.NewSQL(db, patient(0))
 		if err == nil {
 			err = store.Migrate(t.Context())
 		}
@@ -359,4 +359,88 @@ func TestFailedLoginsAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Failed logins of more tenants than are counted are told of as dropped.
+func TestFailedLoginsOfTooManyTenants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(&analytics.MemoryOptions{MaxActivities: 20_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := newRecorder(t, store, nil)
+		for i := range 10_005 {
+			ctx := tenancy.NewContext(t.Context(), &tenancy.Tenant{ID: tenancy.ID(fmt.Sprintf("t%d", i)), Version: 1})
+			rec.Login(ctx, analytics.Login{Subject: "jo"})
+			if i == 5000 {
+				if err := rec.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := rec.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		state, err := store.State(t.Context())
+		if err != nil || len(state.Instances) != 1 || state.Instances[0].Dropped != 5 {
+			t.Errorf("got %+v, %v, want five dropped", state.Instances, err)
+		}
+	})
+}
+
+// Addresses of activities that were written a day late, or by a clock that was wrong, become networks, too.
+func TestAddressesOfLateActivities(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store, err := analytics.NewSQL(db, patient(0))
+		if err == nil {
+			err = store.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep := func() (out string) {
+			t.Helper()
+			if err := keeper.Keep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var all []string
+			if err := db.SelectContext(t.Context(), &all, `SELECT address FROM tenancy_activities ORDER BY activity_key`); err != nil {
+				t.Fatal(err)
+			}
+			return strings.Join(all, " ")
+		}
+		add := func(key, address string, age time.Duration) {
+			t.Helper()
+			now, err := store.Write(t.Context(), &analytics.Batch{})
+			if err == nil {
+				_, err = store.Write(t.Context(), &analytics.Batch{Activities: []analytics.Activity{{Key: key, Tenant: analytics.Application, Type: "x", Address: address, CreatedAt: now.Add(-age), Times: 1}}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		add("a", "192.0.2.1", 29*day)
+		add("b", "192.0.2.2", 31*day)
+		if got := keep(); got != "192.0.2.1 192.0.2.0/24" {
+			t.Errorf("got %s", got)
+		}
+		add("c", "192.0.2.3", 30*day+10*time.Hour)
+		if got := keep(); got != "192.0.2.1 192.0.2.0/24 192.0.2.0/24" {
+			t.Errorf("some hours late: got %s", got)
+		}
+		add("d", "2001:db8::1", 300*day)
+		if _, err := db.ExecContext(t.Context(), db.Rebind(`UPDATE tenancy_usage_state SET value = value - ? WHERE name = 'addresses'`), day.Microseconds()); err != nil { // a day later
+			t.Fatal(err)
+		}
+		if got := keep(); got != "192.0.2.1 192.0.2.0/24 192.0.2.0/24 2001:db8::/48" {
+			t.Errorf("a day later: got %s", got)
+		}
+	})
 }

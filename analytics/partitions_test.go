@@ -66,7 +66,7 @@ func TestPartitionsOfWhatIsThere(t *testing.T) {
 	if _, err := sqlkit.Up(t.Context(), db.DB, sqlkit.Postgres, os.DirFS(before), "tenancy_usage_version"); err != nil {
 		t.Fatal(err)
 	}
-	store, err := analytics.NewSQL(db, nil)
+	store, err := analytics.NewSQL(db, patient(0))
 	if err == nil {
 		err = store.CreateViews(t.Context())
 	}
@@ -110,7 +110,7 @@ func TestPartitions(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "postgres")
 	db := s.Database(t)
-	store, err := analytics.NewSQL(db, nil)
+	store, err := analytics.NewSQL(db, patient(0))
 	if err == nil {
 		err = store.Migrate(t.Context())
 	}

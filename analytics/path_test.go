@@ -18,10 +18,16 @@ import (
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
+// patient are options with which transactions have the time that a busy machine needs, and with sums of more than that many
+// tenants.
+func patient(sumsAbove int) *analytics.SQLOptions {
+	return &analytics.SQLOptions{SumsAbove: sumsAbove, Timeout: 10 * time.Minute}
+}
+
 // migrated returns a store in a new database.
 func migrated(t testing.TB, s *tenancytest.Server) *analytics.SQL {
 	t.Helper()
-	store, err := analytics.NewSQL(s.Database(t), nil)
+	store, err := analytics.NewSQL(s.Database(t), patient(0))
 	if err == nil {
 		err = store.Migrate(t.Context())
 	}

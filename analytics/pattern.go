@@ -1,7 +1,6 @@
 package analytics
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -44,15 +43,10 @@ type PatternPart struct {
 type patternTally struct {
 	at       moment // when it began
 	changed  bool   // since it was last put into a batch
+	sent     bool   // it is in the batch that is being written
 	requests int64
 	errors   int64
-	latency  []bucketCount // in ascending order of buckets
-}
-
-// bucketCount counts requests in one bucket: most patterns have few.
-type bucketCount struct {
-	bucket uint8
-	n      uint32
+	latency  sparse
 }
 
 func (p *patternTally) observe(us int64, failed bool) {
@@ -61,14 +55,7 @@ func (p *patternTally) observe(us int64, failed bool) {
 	if failed {
 		p.errors++
 	}
-	bucket := uint8(bucketOf(us)) //nolint:gosec // there are few
-	i, found := slices.BinarySearchFunc(p.latency, bucket, func(b bucketCount, bucket uint8) int { return int(b.bucket) - int(bucket) })
-	if !found {
-		p.latency = slices.Insert(p.latency, i, bucketCount{bucket: bucket})
-	}
-	if p.latency[i].n < math.MaxUint32 {
-		p.latency[i].n++
-	}
+	p.latency.observe(us)
 }
 
 // pattern counts a request for a pattern. The caller has the lock.
@@ -76,7 +63,7 @@ func (c *cell) pattern(name string, at moment, us int64, failed bool) {
 	switch {
 	case name == "":
 		name = NoPattern
-	case len(name) > maxPattern:
+	case len(name) > maxPattern || !isPlain(name):
 		name = plain(name, maxPattern)
 	}
 	p := c.patterns[name]
@@ -85,7 +72,7 @@ func (c *cell) pattern(name string, at moment, us int64, failed bool) {
 		p = c.patterns[name]
 	}
 	if p != nil && (p.at.minute/60 != at.minute/60 || p.at.source != at.source) {
-		if p.changed {
+		if p.changed || p.sent {
 			c.past = append(c.past, pastPattern{name, p})
 		}
 		p = nil
@@ -111,12 +98,12 @@ type pastPattern struct {
 const maxPast = 4 * maxPatterns
 
 // patternParts returns what has changed as rows, and marks it as put into a batch.
-func (c *cell) patternParts(id tenancy.ID, revision int64) (parts []PatternPart, batched []*patternTally) {
+func (c *cell) patternParts(id tenancy.ID, revision int64) (parts []PatternPart) {
 	put := func(name string, p *patternTally) {
 		if !p.changed {
 			return
 		}
-		p.changed = false
+		p.changed, p.sent = false, true
 		part := PatternPart{
 			Tenant: id, Start: time.UnixMicro(p.at.minute * minute).UTC(), Source: p.at.source, Pattern: name, Revision: revision,
 			Requests: min(p.requests, most), Errors: min(p.errors, most),
@@ -124,7 +111,7 @@ func (c *cell) patternParts(id tenancy.ID, revision int64) (parts []PatternPart,
 		for _, b := range p.latency {
 			part.Latency[b.bucket] = int64(b.n)
 		}
-		parts, batched = append(parts, part), append(batched, p)
+		parts = append(parts, part)
 	}
 	if over := len(c.past) - maxPast; over > 0 {
 		c.past = slices.Delete(c.past, 0, over)
@@ -135,14 +122,18 @@ func (c *cell) patternParts(id tenancy.ID, revision int64) (parts []PatternPart,
 	for name, p := range c.patterns {
 		put(name, p)
 	}
-	return parts, batched
+	return parts
 }
 
 // settlePatterns forgets what was written and belongs to an hour that is over, and all of
 // it once the tenant is idle: a tally that begins later has a row of its own.
 func (c *cell) settlePatterns(now int64, idle bool) {
-	c.past = slices.DeleteFunc(c.past, func(p pastPattern) bool { return !p.tally.changed })
+	c.past = slices.DeleteFunc(c.past, func(p pastPattern) bool {
+		p.tally.sent = false
+		return !p.tally.changed
+	})
 	for name, p := range c.patterns {
+		p.sent = false
 		if !p.changed && (idle || p.at.minute/60 != now/60) {
 			delete(c.patterns, name)
 		}

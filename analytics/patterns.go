@@ -103,12 +103,8 @@ func (r *Reports) patterns(ctx context.Context, scope tenancy.Scope, req *Patter
 	p.From, p.To = p.From.Truncate(time.Hour), ceil(p.To, time.Hour)
 	q := &PatternsQuery{Scope: scope, Period: p}
 	if req.Tenant != "" {
-		found, err := r.infos(ctx, scope, []tenancy.ID{req.Tenant})
-		if err != nil {
+		if _, _, err := r.tenantOf(ctx, scope, req.Tenant, figures{}); err != nil {
 			return nil, err
-		}
-		if found[req.Tenant] == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(req.Tenant))
 		}
 		q.Tenants = []tenancy.ID{req.Tenant}
 	}

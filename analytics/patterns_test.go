@@ -141,3 +141,31 @@ func TestPatternsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A path that a client chose, and text that is none, are no reason for a store to refuse a batch.
+func TestHostilePatterns(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		acme := tenancytest.NewTenant("acme")
+		rec := newRecorder(t, store, nil)
+		mux := http.NewServeMux()
+		mux.HandleFunc("/{any}/", func(http.ResponseWriter, *http.Request) {})
+		mux.HandleFunc("/own", func(_ http.ResponseWriter, r *http.Request) { r.Pattern = "a\x00b\xff\u2028" + r.URL.RawQuery })
+		h := rec.Handler(mux)
+		send := func(method, path string) {
+			r := httptest.NewRequestWithContext(tenancy.NewContext(t.Context(), acme), method, "/", nil)
+			r.URL.Path = path
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		send("GET", "/x/y")
+		send("GET", "/own")
+		send("CONNECT", "/\x00\xff") // net/http redirects it, and has the path as its pattern
+		send("CONNECT", "/chosen")
+		if err := rec.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := patternsText(t, newReports(t, store), &analytics.PatternsRequest{Tenant: acme.ID}); got != "(none)=2/0 /{any}/=1/0 a b\uFFFD =1/0 " {
+			t.Errorf("got %q", got)
+		}
+	})
+}

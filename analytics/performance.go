@@ -39,7 +39,8 @@ type Worsened struct {
 }
 
 // Performance returns the tenants of the scope that are served worst in the period. The
-// zero period is the last hour. It is compared with the 24 hours before.
+// zero period is the last hour. It is compared with the 24 hours before, from the begin of an
+// hour on.
 func (r *Reports) Performance(ctx context.Context, scope tenancy.Scope, p Period) (*Performance, error) {
 	report, err := r.performance(ctx, scope, p)
 	return report, tenancy.Wrap("analytics.Reports.Performance", "", err)
@@ -56,7 +57,7 @@ func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period
 	if p, err = r.check(p, state); err != nil {
 		return nil, err
 	}
-	report := &Performance{Before: Period{p.From.Add(-day), p.From}}
+	report := &Performance{Before: Period{p.From.Add(-day).Truncate(time.Hour), p.From}}
 	now, p, f, err := r.byTenant(ctx, scope, state, p)
 	if err != nil {
 		return nil, err

@@ -90,6 +90,44 @@ func ceil(t time.Time, d time.Duration) time.Time {
 	return t
 }
 
+// spanMonth is the span of the sums of months. The bucket of such a sum is the begin of its
+// month.
+const spanMonth = "month"
+
+// monthOf returns the begin of a time's month, in UTC.
+func monthOf(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// withMonths reads the sums of whole months instead of their days, up to when there are such.
+func withMonths(pieces []piece, done time.Time) []piece {
+	var out []piece
+	for _, p := range pieces {
+		begin, end := monthOf(p.from), monthOf(p.to)
+		if begin.Before(p.from) {
+			begin = begin.AddDate(0, 1, 0)
+		}
+		if done.Before(end) {
+			end = done
+		}
+		if p.table != daysTable || !begin.Before(end) {
+			out = append(out, p)
+			continue
+		}
+		if p.from.Before(begin) {
+			out = append(out, piece{table: daysTable, from: p.from, to: begin})
+		}
+		for at := begin; at.Before(end); at = at.AddDate(0, 1, 0) {
+			out = append(out, piece{table: table{name: sumsTable}, from: at, to: at.AddDate(0, 1, 0), span: spanMonth})
+		}
+		if end.Before(p.to) {
+			out = append(out, piece{table: daysTable, from: end, to: p.to})
+		}
+	}
+	return out
+}
+
 // withLate adds a piece of the late parts of the whole period, if there is one.
 func withLate(pieces []piece) []piece {
 	if len(pieces) == 0 {

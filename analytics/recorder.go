@@ -15,6 +15,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics/internal/statement"
+	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
 // Options are the options of a [Recorder].
@@ -39,30 +40,28 @@ type Options struct {
 // maxOwn is how many counts an application may have of its own.
 const maxOwn = 16
 
-func (o *Options) complete() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
-	if c.Instance == "" {
+// complete fills in defaults.
+func (o *Options) complete() error {
+	if o.Instance == "" {
 		host, _ := os.Hostname()
-		c.Instance = fmt.Sprintf("%s/%d", host, os.Getpid())
+		o.Instance = fmt.Sprintf("%s/%d", host, os.Getpid())
 	}
-	c.Instance = plain(c.Instance, 100)
-	c.Flush, c.WriteTimeout = cmp.Or(c.Flush, 10*time.Second), cmp.Or(c.WriteTimeout, 10*time.Second)
-	if c.Flush < 0 || c.WriteTimeout < 0 {
-		return c, fmt.Errorf("%w: Flush %v and WriteTimeout %v, want them positive", tenancy.ErrInvalid, c.Flush, c.WriteTimeout)
+	o.Instance = plain(o.Instance, 100)
+	if o.Flush < 0 || o.WriteTimeout < 0 {
+		return fmt.Errorf("%w: Flush %v and WriteTimeout %v, want neither negative", tenancy.ErrInvalid, o.Flush, o.WriteTimeout)
 	}
-	c.Counts = slices.Clone(c.Counts)
-	if len(c.Counts) > maxOwn {
-		return c, fmt.Errorf("%w: %d own counts, want at most %d", tenancy.ErrInvalid, len(c.Counts), maxOwn)
+	o.Flush, o.WriteTimeout = cmp.Or(o.Flush, 10*time.Second), cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.Logger = logs.Or(o.Logger)
+	o.Counts = slices.Clone(o.Counts)
+	if len(o.Counts) > maxOwn {
+		return fmt.Errorf("%w: %d own counts, want at most %d", tenancy.ErrInvalid, len(o.Counts), maxOwn)
 	}
-	for i, name := range c.Counts {
-		if len(name) == 0 || len(name) > 40 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || slices.Contains(c.Counts[:i], name) {
-			return c, fmt.Errorf("%w: own count %.60q, want each once, of a-z, 0-9 and _", tenancy.ErrInvalid, name)
+	for i, name := range o.Counts {
+		if len(name) == 0 || len(name) > 40 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || slices.Contains(o.Counts[:i], name) {
+			return fmt.Errorf("%w: own count %.60q, want each once, of a-z, 0-9 and _", tenancy.ErrInvalid, name)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Recorder counts what tenants use in this process, and writes it to a [Sink]. Wrap
@@ -99,7 +98,11 @@ type clock struct {
 
 // NewRecorder returns a recorder that writes to the sink.
 func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
-	o, err := opts.complete()
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	err := o.complete()
 	if err == nil && sink == nil {
 		err = fmt.Errorf("%w: no sink", tenancy.ErrInvalid)
 	}
@@ -184,14 +187,39 @@ func (rec *Recorder) memory() {
 	})
 	now := time.Now()
 	for id, bytes := range sums {
-		rec.update(id, nil, now, func(_ *cell, n *tally) { n.values[MemoryBytes] = max(n.values[MemoryBytes], bytes) })
+		rec.atLeast(id, now, MemoryBytes, bytes)
 	}
 }
 
-// update counts something for a tenant.
+// update calls fn with what is counted for a tenant now, and notes the newer record.
 func (rec *Recorder) update(id tenancy.ID, t *tenancy.Tenant, now time.Time, fn func(*cell, *tally)) {
-	at := rec.moment(now)
-	rec.in(id, func(c *cell) bool { return c.update(at, t, fn) })
+	rec.in(id, func(c *cell) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.gone {
+			return false
+		}
+		c.see(t)
+		n := c.tally(rec.moment(now))
+		fn(c, n)
+		n.changed = true
+		return true
+	})
+}
+
+// atLeast makes a column that holds the largest value no smaller than v.
+func (rec *Recorder) atLeast(id tenancy.ID, now time.Time, col Column, v int64) {
+	rec.in(id, func(c *cell) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.gone {
+			return false
+		}
+		if n := c.tally(rec.moment(now)); v > n.values[col] {
+			n.values[col], n.changed = v, true
+		}
+		return true
+	})
 }
 
 // in calls fn with the tenant's cell until it reports that the cell is not gone.
@@ -223,7 +251,7 @@ func (rec *Recorder) Count(ctx context.Context, name string, n int64) error {
 			c.own = make([]int64, len(rec.opts.Counts))
 		}
 		c.own[i] = add(c.own[i], n)
-		c.values[LastSeen] = max(c.values[LastSeen], now.UnixMicro())
+		c.values[LastSeen] = max(c.values[LastSeen], rec.micros(now))
 	})
 	return nil
 }
@@ -244,7 +272,7 @@ func (rec *Recorder) Do(ctx context.Context, fn func(context.Context) error) (er
 			if err != nil || !done {
 				c.values[JobErrors]++
 			}
-			c.values[LastSeen] = max(c.values[LastSeen], now.UnixMicro())
+			c.values[LastSeen] = max(c.values[LastSeen], rec.micros(now))
 		})
 	}()
 	err = fn(&meterContext{ctx, m})

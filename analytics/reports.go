@@ -9,12 +9,17 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/logs"
 )
 
 // ReportsOptions are the options of [Reports].
 type ReportsOptions struct {
 	// Span is how far back the usage in an [Overview] goes. Default: 24 hours.
 	Span time.Duration
+	// Catalog knows tenants that the source has not heard of yet, because they were made
+	// a moment ago: reports of one have no figures. Default: none, and such a tenant
+	// is not found.
+	Catalog Lister
 	// Top is how many tenants a list of an overview has at most. Default: 10.
 	Top int
 	// Feed is where [Reports.Live] reads from. Default: none.
@@ -24,6 +29,16 @@ type ReportsOptions struct {
 	// Logger records what goes wrong in the background. Default: [slog.Default],
 	// asked each time.
 	Logger *slog.Logger
+}
+
+// complete fills in defaults.
+func (o *ReportsOptions) complete() error {
+	if o.Span < 0 || o.Top < 0 || o.LiveTenants < 0 {
+		return fmt.Errorf("%w: Span %v, Top %d and LiveTenants %d, want none negative", tenancy.ErrInvalid, o.Span, o.Top, o.LiveTenants)
+	}
+	o.Span, o.Top, o.LiveTenants = cmp.Or(o.Span, 24*time.Hour), cmp.Or(o.Top, 10), cmp.Or(o.LiveTenants, 100)
+	o.Logger = logs.Or(o.Logger)
+	return nil
 }
 
 // Reports answer questions about usage. Every report takes a scope and depends on the
@@ -54,16 +69,19 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	if opts != nil {
 		r.opts = *opts
 	}
-	r.opts.Span, r.opts.Top, r.opts.LiveTenants = cmp.Or(r.opts.Span, 24*time.Hour), cmp.Or(r.opts.Top, 10), cmp.Or(r.opts.LiveTenants, 100)
+	err := r.opts.complete()
+	if err == nil && source == nil {
+		err = fmt.Errorf("%w: no source", tenancy.ErrInvalid)
+	}
+	if err != nil {
+		return nil, tenancy.Wrap("analytics.NewReports", "", err)
+	}
 	r.feed, r.hub.next, r.loading = r.opts.Feed, make(chan struct{}), newTurn()
 	r.sizes, _ = source.(StorageSource)
 	r.subjects, _ = source.(LoginSource)
 	r.routes, _ = source.(PatternSource)
 	r.spreads, _ = source.(SpreadSource)
 	r.statements, _ = source.(StatementSource)
-	if source == nil || r.opts.Span < 0 || r.opts.Top < 0 || r.opts.LiveTenants < 0 {
-		return nil, tenancy.Wrap("analytics.NewReports", "", fmt.Errorf("%w: want a source, and no option negative", tenancy.ErrInvalid))
-	}
 	return r, nil
 }
 
@@ -190,8 +208,10 @@ type TenantUsage struct {
 	Usage map[string]*Figure `json:"usage"`
 }
 
-// infos returns the tenants of those IDs that are in the scope.
+// infos returns the tenants of those IDs that are in the scope. No tenant has an ID that is
+// not valid, and not every source can be asked for one.
 func (r *Reports) infos(ctx context.Context, scope tenancy.Scope, ids []tenancy.ID) (map[tenancy.ID]*TenantRow, error) {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id tenancy.ID) bool { return id != Application && id != Unattributed && id.Validate() != nil })
 	out := make(map[tenancy.ID]*TenantRow, len(ids))
 	for chunk := range slices.Chunk(ids, 500) {
 		rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, Filter: tenancy.Filter{IDs: chunk}, Limit: len(chunk)})
@@ -203,4 +223,32 @@ func (r *Reports) infos(ctx context.Context, scope tenancy.Scope, ids []tenancy.
 		}
 	}
 	return out, nil
+}
+
+// tenantOf returns the tenant of that ID, if it is in the scope, and the figures that its
+// reports may have.
+func (r *Reports) tenantOf(ctx context.Context, scope tenancy.Scope, id tenancy.ID, f figures) (*TenantRow, figures, error) {
+	found, err := r.infos(ctx, scope, []tenancy.ID{id})
+	if err != nil || found[id] != nil {
+		return found[id], f, err
+	}
+	t, err := r.unheard(ctx, scope, id)
+	f.recorded = 0
+	return t, f, err
+}
+
+// unheard returns a tenant that the source has not heard of, as the catalog has it. A tenant
+// that is not there either, or not in the scope, is an error that wraps
+// [tenancy.ErrNotFound].
+func (r *Reports) unheard(ctx context.Context, scope tenancy.Scope, id tenancy.ID) (*TenantRow, error) {
+	if r.opts.Catalog != nil && id.Validate() == nil {
+		all, err := r.opts.Catalog.List(ctx, tenancy.Filter{IDs: []tenancy.ID{id}, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 && scope.Includes(all[0]) {
+			return rowOf(all[0]), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
 }

@@ -81,13 +81,10 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 	if q.Fleet && scope.IsAll() && len(state.Sums) > 0 && state.Minutes.After(p.From) && p.To.After(state.Minutes) {
 		p.To = state.Minutes // what many tenants did since is not added up
 	}
+	f := newFigures(state)
 	if req.Tenant != "" {
-		found, err := r.infos(ctx, scope, []tenancy.ID{req.Tenant})
-		if err != nil {
+		if _, f, err = r.tenantOf(ctx, scope, req.Tenant, f); err != nil {
 			return nil, err
-		}
-		if found[req.Tenant] == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(req.Tenant))
 		}
 		q.Tenants = []tenancy.ID{req.Tenant}
 	}
@@ -107,7 +104,7 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 	if err != nil {
 		return nil, err
 	}
-	f := newFigures(state).over(report.Period)
+	f = f.over(report.Period)
 	for name, m := range names {
 		if fig := f.of(m.column, 0); fig != nil {
 			report.Series[name] = Series{m.unit(), fig.Method, m.error(), fig.Partial, m.points(rows, report, state.Now)}

@@ -56,12 +56,19 @@ func (k *Keeper) size(ctx context.Context, up Upkeep) error {
 		if err != nil {
 			return err
 		}
-		sizes := make([]Size, 0, len(ids))
+		// In the order of the store, or the last ones of the catalog's order would never have their turn.
+		found := make(map[tenancy.ID]*tenancy.Tenant, len(tenants))
 		for _, t := range tenants {
+			found[t.ID] = t
+		}
+		sizes := make([]Size, 0, len(ids))
+		for _, id := range ids {
 			if time.Since(began) >= k.opts.Interval/50 && len(sizes) > 0 {
 				break
 			}
-			sizes = append(sizes, k.sizeOf(ctx, t, now))
+			if t := found[id]; t != nil {
+				sizes = append(sizes, k.sizeOf(ctx, t, now))
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -81,7 +88,7 @@ func (k *Keeper) sizeOf(ctx context.Context, t *tenancy.Tenant, now time.Time) S
 	n, err := k.opts.Sizes.Size(ctx, t)
 	if err != nil {
 		if !errors.Is(err, tenancy.ErrNotFound) && !errors.Is(err, tenancy.ErrNotActive) && ctx.Err() == nil {
-			logger(k.opts.Logger).LogAttrs(ctx, slog.LevelWarn, "a database was not measured; it is tried again later",
+			k.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "a database was not measured; it is tried again later",
 				slog.String("tenant", string(t.ID)), slog.Any("error", err))
 		}
 		n = -1

@@ -3,8 +3,12 @@ package analytics_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
@@ -97,6 +101,77 @@ func TestSizesOfPool(t *testing.T) {
 		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 1})
 		if err != nil || len(rows) != 1 || rows[0].Storage <= 0 {
 			t.Errorf("got %+v, %v, want a size", rows, err)
+		}
+	})
+}
+
+// roster lists tenants in ascending order of ID, as a catalog does.
+type roster []*tenancy.Tenant
+
+func (r roster) List(_ context.Context, f tenancy.Filter) (page []*tenancy.Tenant, _ error) {
+	for _, t := range r {
+		if len(f.IDs) == 0 || slices.Contains(f.IDs, t.ID) {
+			page = append(page, t)
+		}
+	}
+	slices.SortFunc(page, func(a, b *tenancy.Tenant) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return page, nil
+}
+
+// slow is a sizer that takes its time.
+type slow struct{ asked map[tenancy.ID]int }
+
+func (s slow) Size(_ context.Context, t *tenancy.Tenant) (int64, error) {
+	time.Sleep(400 * time.Millisecond)
+	s.asked[t.ID]++
+	return 1, nil
+}
+
+// Where there are more databases than can be measured in time, each has its turn, and a new one is first, whatever its ID is.
+func TestSizesInTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all roster
+		add := func(slug string) tenancy.ID {
+			tenant := tenancytest.NewTenant(slug)
+			tenant.ID = tenancy.ID(slug)
+			all = append(all, tenant)
+			return tenant.ID
+		}
+		for i := range 150 {
+			add(fmt.Sprintf("t%03d", i))
+		}
+		sizes := slow{map[tenancy.ID]int{}}
+		keep := func() {
+			t.Helper()
+			keeper, err := analytics.NewKeeper(store, all, &analytics.KeeperOptions{Sizes: sizes})
+			if err == nil {
+				err = keeper.Keep(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		for range 60 {
+			keep()
+		}
+		fresh := add("z")
+		keep()
+		if sizes.asked[fresh] != 1 {
+			t.Error("the new database was not measured first")
+		}
+		for range 60 {
+			keep()
+		}
+		for _, tenant := range all {
+			if sizes.asked[tenant.ID] == 0 {
+				t.Errorf("%s was never measured", tenant.ID)
+			}
 		}
 	})
 }

@@ -11,11 +11,13 @@ import (
 // maxSpans is how many results of whole spans are kept: with 10,000 tenants each has 10 MB.
 const maxSpans = 4
 
-// spanKey is a span of a scope, up to a time. What it is the key of does not change.
+// spanKey is a span of a scope, up to a time. What it is the key of changes only when tenants
+// come into the scope, or leave it.
 type spanKey struct {
-	scope string
-	span  time.Duration
-	to    time.Time
+	scope    string
+	span     time.Duration
+	to       time.Time
+	reopened int64
 }
 
 // spanned are the counts of each tenant in a span. Who has them must not change them.
@@ -41,7 +43,7 @@ func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, state *Stat
 		return nil, q.Period, f, err
 	}
 	defer r.loading.give()
-	key := spanKey{scope.String(), q.Span, q.Period.To}
+	key := spanKey{scope.String(), q.Span, q.Period.To, state.reopened}
 	if i := slices.IndexFunc(r.kept, func(s spanned) bool { return s.key == key }); i >= 0 {
 		found := r.kept[i]
 		r.kept = append(slices.Delete(r.kept, i, i+1), found) // the last is the newest
@@ -51,8 +53,10 @@ func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, state *Stat
 	if err != nil {
 		return nil, q.Period, f, err
 	}
-	// One that went up to an earlier time is never asked for again.
-	r.kept = slices.DeleteFunc(r.kept, func(s spanned) bool { return s.key.span == key.span && s.key.to.Before(key.to) })
+	// One that was made before is never asked for again.
+	r.kept = slices.DeleteFunc(r.kept, func(s spanned) bool {
+		return s.key.span == key.span && (s.key.to.Before(key.to) || s.key.reopened < key.reopened)
+	})
 	r.kept = append(r.kept, spanned{key, counts})
 	if len(r.kept) > maxSpans {
 		r.kept = slices.Delete(r.kept, 0, 1)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/failure"
+	"github.com/artflow-studio/tenancy/internal/logs"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -25,9 +26,6 @@ var migrations embed.FS
 
 // versionTable records which migrations the package's tables have.
 const versionTable = "tenancy_usage_version"
-
-// writeTimeout bounds a transaction that has begun.
-const writeTimeout = 30 * time.Second
 
 // SQLOptions are the options of [NewSQL].
 type SQLOptions struct {
@@ -38,6 +36,19 @@ type SQLOptions struct {
 	// 90 days read sums that the keeper prepares, up to an hour old, instead of adding up.
 	// The report's period says when the sums end. Default: 1,000. Negative: never.
 	SumsAbove int
+	// Timeout bounds a transaction that writes: once it has begun, the end of the caller's
+	// context does not cut it off. Default: 30 seconds.
+	Timeout time.Duration
+}
+
+// complete fills in defaults.
+func (o *SQLOptions) complete() error {
+	if o.Timeout < 0 {
+		return fmt.Errorf("%w: Timeout %v, want it not negative", tenancy.ErrInvalid, o.Timeout)
+	}
+	o.SumsAbove, o.Timeout = cmp.Or(o.SumsAbove, 1000), cmp.Or(o.Timeout, 30*time.Second)
+	o.Logger = logs.Or(o.Logger)
+	return nil
 }
 
 // SQL is the store of usage in a SQL database: PostgreSQL, MySQL, MariaDB or SQLite. Its
@@ -60,12 +71,14 @@ func NewSQL(db *sqlx.DB, opts *SQLOptions) (*SQL, error) {
 	if opts != nil {
 		s.opts = *opts
 	}
-	s.opts.SumsAbove = cmp.Or(s.opts.SumsAbove, 1000)
-	if db == nil {
-		return nil, tenancy.Wrap("analytics.NewSQL", "", fmt.Errorf("%w: no database", tenancy.ErrInvalid))
+	err := s.opts.complete()
+	if err == nil && db == nil {
+		err = fmt.Errorf("%w: no database", tenancy.ErrInvalid)
 	}
-	var err error
-	if s.dialect, err = sqlkit.FromDriver(db.DriverName()); err != nil {
+	if err == nil {
+		s.dialect, err = sqlkit.FromDriver(db.DriverName())
+	}
+	if err != nil {
 		return nil, tenancy.Wrap("analytics.NewSQL", "", err)
 	}
 	s.arrays = strings.HasPrefix(db.DriverName(), "pgx")
@@ -82,18 +95,32 @@ func (s *SQL) Migrate(ctx context.Context) error {
 	return wrap("analytics.SQL.Migrate", err)
 }
 
+// Check returns an error that wraps [tenancy.ErrUnavailable] if the database does not answer,
+// or does not have the tables. Instances count on meanwhile, and write later.
+func (s *SQL) Check(ctx context.Context) error { return wrap("analytics.SQL.Check", s.check(ctx)) }
+
+func (s *SQL) check(ctx context.Context) error {
+	var n int64
+	return s.db.GetContext(ctx, &n, `SELECT value FROM tenancy_usage_state WHERE name = '`+stateMinutes+`'`)
+}
+
 // wrap names errors that have no sentinel.
 func wrap(op string, err error) error { return failure.Wrap(op, "", err) }
 
 // tx runs fn in a transaction, again when the database ends it because of another.
 // Once begun, it is not cut off by the context: a COMMIT that is may have been carried
 // out.
-func (s *SQL) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
-	if err := ctx.Err(); err != nil {
+func (s *SQL) tx(caller context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
+	if err := caller.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), s.opts.Timeout)
 	defer cancel()
+	defer func() {
+		if caller.Err() == nil {
+			err = failure.Inner(err)
+		}
+	}()
 	var opts *sql.TxOptions
 	if s.dialect == sqlkit.MySQL { // or it does not see what others committed while it waited for them
 		opts = &sql.TxOptions{Isolation: sql.LevelReadCommitted}

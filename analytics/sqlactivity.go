@@ -40,15 +40,29 @@ func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, 
 	return s.insert(ctx, tx, head, tail, rows)
 }
 
-// shortenAddresses replaces addresses of activities before that time by their networks.
-func (u *upkeep) shortenAddresses(ctx context.Context, before time.Time) error {
+// stateAddresses is the name of the state's row that says up to when activities have networks
+// instead of addresses.
+const stateAddresses = "addresses"
+
+// shortenAddresses replaces addresses of activities before that time by their networks. It
+// did so before, for those before done: it looks again at those of a day, which may have been
+// written late, and once a day at all of them.
+func (u *upkeep) shortenAddresses(ctx context.Context, done, before time.Time) error {
+	from := done.Add(-day)
+	if !before.Truncate(day).Equal(done.Truncate(day)) {
+		from = time.Time{}
+	}
 	for {
 		var old []string
-		query := `SELECT DISTINCT address FROM tenancy_activities WHERE created_at < ? AND address <> '' AND address NOT LIKE '%/%' LIMIT 500`
-		if err := u.s.db.SelectContext(ctx, &old, u.s.dialect.Rebind(query), before.UnixMicro()); err != nil || len(old) == 0 {
+		query := `SELECT DISTINCT address FROM tenancy_activities WHERE created_at >= ? AND created_at < ? AND address <> '' AND address NOT LIKE '%/%' LIMIT 500`
+		err := u.s.db.SelectContext(ctx, &old, u.s.dialect.Rebind(query), toMicros(from), before.UnixMicro())
+		if err != nil {
 			return err
 		}
-		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if len(old) == 0 {
+			return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return u.s.setState(ctx, tx, stateAddresses, before) })
+		}
+		err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 			for _, address := range old {
 				_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_activities SET address = ? WHERE address = ? AND created_at < ?`),
 					networkOf(address), address, before.UnixMicro())

@@ -135,6 +135,9 @@ func (u *upkeep) RollUp(ctx context.Context) error {
 	if err := u.rollUpStatements(ctx); err != nil {
 		return fmt.Errorf("rolling up %s: %w", statementsTable, err)
 	}
+	if err := u.months(ctx); err != nil {
+		return fmt.Errorf("adding up months: %w", err)
+	}
 	return u.sums(ctx)
 }
 
@@ -423,7 +426,10 @@ func (u *upkeep) Retain(ctx context.Context) error {
 			return fmt.Errorf("removing old rows of %s: %w", fleetTable, err)
 		}
 	}
-	return u.shortenAddresses(ctx, state.Now.Add(-keepAddresses))
+	if err := u.deleteAll(ctx, sumsTable, "span, bucket, tenant_key", `span = ? AND bucket < ?`, spanMonth, before(keepDays, never)); err != nil {
+		return fmt.Errorf("removing old rows of %s: %w", sumsTable, err)
+	}
+	return u.shortenAddresses(ctx, fromMicros(values[stateAddresses]), state.Now.Add(-keepAddresses))
 }
 
 // deleteAll removes the rows that meet the condition, in transactions of 5,000.

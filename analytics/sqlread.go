@@ -95,7 +95,7 @@ func (s *SQL) marks(ctx context.Context) (*State, map[string]int64, error) {
 	})
 	state := &State{
 		Now: fromMicros(now), Catalog: fromMicros(values[stateCatalog]), Minutes: fromMicros(values[stateMinutes]), Hours: fromMicros(values[stateHours]),
-		Days: fromMicros(values[stateDays]), Tenants: values[stateTenants], Fleet: fromMicros(values[stateFleet]), Instances: []Instance{},
+		Days: fromMicros(values[stateDays]), Months: fromMicros(values[stateMonths]), Tenants: values[stateTenants], Fleet: fromMicros(values[stateFleet]), Instances: []Instance{}, reopened: values[stateSeen],
 	}
 	if s.opts.SumsAbove >= 0 && state.Tenants > int64(s.opts.SumsAbove) {
 		state.Sums = map[time.Duration]Period{}
@@ -190,6 +190,8 @@ func pieces(q *SumQuery, state *State) ([]piece, error) {
 		all = []piece{{table: partsTable, from: all[0].from, to: all[len(all)-1].to}}
 	case q.Fleet && q.Scope.IsAll() && len(q.Tenants) == 0 && !q.ByTenant:
 		return together(withLate(all), state.Fleet), nil
+	case q.Step == 0:
+		all = withMonths(all, state.Months)
 	}
 	return withLate(all), nil
 }
@@ -246,25 +248,41 @@ func grouped(q *SumQuery) (id, start, source string) {
 	return id, start, source
 }
 
-// merged reads all rows and merges them here: buckets of latency cannot be added in SQL.
+// merged adds the numbers in SQL, and here what SQL cannot add: buckets of latency, and own
+// counts.
 func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	g := newGroups(q)
+	numbers := *q
+	numbers.Top, numbers.Columns = 0, nil
+	rows, err := s.summed(ctx, &numbers, c, pieces)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]tenancy.ID, len(rows)) // or each row would have a copy of its ID
+	for i := range rows {
+		ids[string(rows[i].Tenant)] = rows[i].Tenant
+		g.add(rows[i].Tenant, toMicros(rows[i].Start), rows[i].Source, &rows[i].Counts)
+	}
 	_, _, source := grouped(q)
 	for _, p := range pieces {
-		id := `t.id`
-		if p.fleet {
-			id = `''`
+		id := `''`
+		if q.ByTenant {
+			id = `t.id`
 		}
 		from, args := p.sql(c)
-		query := `SELECT ` + id + `, u.bucket, ` + source + `, ` + strings.Join(countColumns(), `, `) + from
+		query := `SELECT ` + id + `, u.bucket, ` + source + `, u.latency, u.own` + from + ` AND (u.latency IS NOT NULL OR u.own IS NOT NULL)`
 		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
-			var id tenancy.ID
+			var id, latency, own sql.RawBytes
 			var start, source int64
-			var counts Counts
-			if err := s.scanCounts(r, &counts, &id, &start, &source); err != nil {
+			if err := r.Scan(&id, &start, &source, &latency, &own); err != nil {
 				return err
 			}
-			g.add(id, start, source, &counts)
+			tenant, ok := ids[string(id)]
+			if !ok { // it came meanwhile
+				tenant = tenancy.ID(id)
+				ids[string(id)] = tenant
+			}
+			s.unpack(g.of(tenant, start, source), latency, string(own))
 			return nil
 		})
 		if err != nil {
@@ -274,23 +292,33 @@ func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 	return g.rows(), nil
 }
 
-// scanCounts reads a row of the columns before, and of countColumns. What cannot be
-// read of latencies and own counts is logged and left out: the other counts are right.
-func (s *SQL) scanCounts(r *sql.Rows, c *Counts, before ...any) error {
-	var latency []byte
-	var own sql.NullString
-	if err := r.Scan(append(append(before, scanned(c)...), &latency, &own)...); err != nil {
-		return err
-	}
-	s.unpack(c, latency, own.String)
-	return nil
-}
-
-// unpack adds what a row has of latencies and own counts.
+// unpack adds what a row has of latencies and own counts. What cannot be read is logged and
+// left out: the other counts are right.
 func (s *SQL) unpack(c *Counts, latency []byte, own string) {
 	if err := errors.Join(c.Latency.unpack(latency), c.unpackOwn(own)); err != nil {
-		logger(s.opts.Logger).Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
+		s.opts.Logger.Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
 	}
+}
+
+// maxArguments is how many arguments a statement has at most: SQLite takes 32,766, and others
+// more.
+const maxArguments = 30_000
+
+// apart is summed for each piece by itself: a scope of thousands of IDs is in each.
+func (s *SQL) apart(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
+	g := newGroups(q)
+	one := *q
+	one.Top = 0
+	for i := range pieces {
+		rows, err := s.summed(ctx, &one, c, pieces[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		for k := range rows {
+			g.add(rows[k].Tenant, toMicros(rows[k].Start), rows[k].Source, &rows[k].Counts)
+		}
+	}
+	return g.rows(), nil
 }
 
 // summed adds rows in SQL, over all pieces at once.
@@ -314,6 +342,9 @@ func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 		these, more := p.sql(c)
 		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+source+` AS source_id, `+strings.Join(names, `, `)+these)
 		args = append(args, more...)
+	}
+	if len(args) > maxArguments && len(pieces) > 1 {
+		return s.apart(ctx, q, c, pieces)
 	}
 	query := `SELECT tenant, start_at, source_id, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at, source_id`
 	if q.Top > 0 {

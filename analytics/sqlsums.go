@@ -140,6 +140,67 @@ func (u *upkeep) sumSome(ctx context.Context, tx *sqlx.Tx, g sumGroup, span time
 	return u.writeSums(ctx, tx, nameOfSpan(span), to.UnixMicro(), r, sums)
 }
 
+// months makes the sums of the months whose days were rolled up.
+func (u *upkeep) months(ctx context.Context) error {
+	for {
+		more, err := u.month(ctx)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// month makes the sums of the next month, in transactions of some tenants each: until the last
+// one nobody reads them. It reports whether there may be another.
+func (u *upkeep) month(ctx context.Context) (more bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	state, values, err := u.s.marks(ctx)
+	if err != nil {
+		return false, err
+	}
+	var first sql.NullInt64
+	err = sqlx.GetContext(ctx, u.s.db, &first, u.s.dialect.Rebind(`SELECT MIN(bucket) FROM `+daysTable.name+` WHERE bucket >= ?`), values[stateMonths])
+	if err != nil || !first.Valid {
+		return false, err
+	}
+	from := monthOf(fromMicros(first.Int64))
+	to := from.AddDate(0, 1, 0)
+	if state.Days.Before(to) {
+		return false, nil
+	}
+	ranges, err := u.ranges(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range ranges {
+		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			sums := map[int64]*Counts{}
+			if err := u.addUp(ctx, tx, daysTable, r, Period{from, to}, sums); err != nil {
+				return err
+			}
+			return u.writeSums(ctx, tx, spanMonth, from.UnixMicro(), r, sums)
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := u.s.lockState(ctx, tx, exclusive); err != nil {
+			return err
+		}
+		var days int64
+		if err := sqlx.GetContext(ctx, tx, &days, u.s.dialect.Rebind(`SELECT value FROM tenancy_usage_state WHERE name = ?`), stateDays); err != nil {
+			return err
+		}
+		if fromMicros(days).Before(to) { // a late flush opened the month again
+			return nil
+		}
+		return u.s.setState(ctx, tx, stateMonths, to)
+	})
+}
+
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

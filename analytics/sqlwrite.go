@@ -83,7 +83,7 @@ func (s *SQL) write(ctx context.Context, b *Batch, how lockMode) (now time.Time,
 		if err != nil {
 			return err
 		}
-		if err := s.writeParts(ctx, tx, b.Parts, keys, now); err != nil {
+		if err := s.writeParts(ctx, tx, b.Parts, keys, now, how); err != nil {
 			return err
 		}
 		if err := s.writePatterns(ctx, tx, b.Patterns, keys); err != nil {
@@ -336,7 +336,7 @@ func (s *SQL) knownParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 	return late, err
 }
 
-func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) error {
+func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time, how lockMode) error {
 	known, err := s.knownParts(ctx, tx, parts, keys, now)
 	if err != nil {
 		return err
@@ -365,7 +365,7 @@ func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 			return err
 		}
 	}
-	if len(fresh) == 0 {
+	if len(fresh) == 0 || how == share { // nothing is older than the last roll-up, and MySQL would lock the rows of the state even so
 		return nil
 	}
 	return s.reopen(ctx, tx, fresh[0][0].(int64))
@@ -377,6 +377,7 @@ const (
 	stateMinutes = "minutes" // up to when parts were rolled up
 	stateHours   = "hours"
 	stateDays    = "days"
+	stateMonths  = "months" // up to when there are sums of months
 )
 
 // reopen makes what was rolled up end before the bucket, so that it is read from parts
@@ -396,5 +397,7 @@ func (s *SQL) reopen(ctx context.Context, tx *sqlx.Tx, bucket int64) error {
 			return err
 		}
 	}
-	return nil
+	month := monthOf(fromMicros(bucket)).UnixMicro()
+	_, err := tx.ExecContext(ctx, s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name = ? AND value > ?`), month, stateMonths, month)
+	return err
 }

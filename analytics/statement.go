@@ -37,12 +37,12 @@ type StatementPart struct {
 // texts of a tenant and hour that took longest.
 func (rec *Recorder) ObserveText(id tenancy.ID, driver, text string, took time.Duration, err error) {
 	s := rec.texts.Of(driver, text)
-	at := rec.moment(time.Now())
+	now := time.Now()
 	rec.in(id, func(c *cell) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !c.gone {
-			c.statement(s, at, micros(took), err != nil)
+			c.statement(s, rec.moment(now), micros(took), err != nil)
 		}
 		return !c.gone
 	})

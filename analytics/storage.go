@@ -90,12 +90,8 @@ func (r *Reports) storageReport(ctx context.Context, scope tenancy.Scope, id ten
 func (r *Reports) storageDays(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) ([]StorageRow, error) {
 	q := &StorageQuery{Scope: scope, Period: p}
 	if id != "" {
-		found, err := r.infos(ctx, scope, []tenancy.ID{id})
-		if err != nil {
+		if _, _, err := r.tenantOf(ctx, scope, id, figures{}); err != nil {
 			return nil, err
-		}
-		if found[id] == nil {
-			return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
 		}
 		q.Tenants = []tenancy.ID{id}
 	}

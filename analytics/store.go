@@ -3,6 +3,8 @@ package analytics
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -114,6 +116,8 @@ type State struct {
 	Minutes time.Time `json:"minutes"`
 	Hours   time.Time `json:"hours"`
 	Days    time.Time `json:"days"`
+	// Months says up to when the store has sums of whole months.
+	Months time.Time `json:"-"`
 	// Recorded are the columns that some instance counts, or did.
 	Recorded []Column `json:"-"`
 	// Tenants is how many the catalog had then.
@@ -123,6 +127,8 @@ type State struct {
 	// Sums are the periods of the sums that the keeper prepares for each tenant, by the length
 	// of the span. A small store has none: it adds up when asked.
 	Sums map[time.Duration]Period `json:"-"`
+	// reopened is how often hours were opened again whose rows are in the sums as they are now.
+	reopened int64
 	// Instances are those that wrote within the last hour.
 	Instances []Instance `json:"instances"`
 }
@@ -178,6 +184,17 @@ type TenantRow struct {
 	Reaches *LimitForecast
 	// Key is the value that the row is sorted by.
 	Key string
+}
+
+// rowOf returns what a record says of a row.
+func rowOf(t *tenancy.Tenant) *TenantRow {
+	return &TenantRow{
+		TenantInfo: TenantInfo{
+			ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Plan: t.Plan, Server: t.Placement.Server,
+			Tags: slices.Clone(t.Tags), CreatedAt: t.CreatedAt,
+		},
+		Limits: maps.Clone(t.Limits),
+	}
 }
 
 // TenantsQuery selects tenants.

@@ -2,7 +2,6 @@ package analytics
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -26,7 +25,8 @@ type TenantReport struct {
 // Tenant returns what a tenant used in the period. The zero period is the last
 // [ReportsOptions.Span]; it ends with the present. In the scope of all tenants the
 // [Application] and [Unattributed] are tenants, too. A tenant that is not in the scope is
-// an error that wraps [tenancy.ErrNotFound], as one that does not exist.
+// an error that wraps [tenancy.ErrNotFound], as one that does not exist. The report of a
+// tenant that only [ReportsOptions.Catalog] knows has no figures.
 func (r *Reports) Tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*TenantReport, error) {
 	report, err := r.tenant(ctx, scope, id, p)
 	return report, tenancy.Wrap("analytics.Reports.Tenant", id, err)
@@ -40,13 +40,9 @@ func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID
 	if p, err = r.check(p, state); err != nil {
 		return nil, err
 	}
-	found, err := r.infos(ctx, scope, []tenancy.ID{id})
+	t, f, err := r.tenantOf(ctx, scope, id, newFigures(state).over(p))
 	if err != nil {
 		return nil, err
-	}
-	t := found[id]
-	if t == nil {
-		return nil, fmt.Errorf("%w: tenant %.40q", tenancy.ErrNotFound, string(id))
 	}
 	one := []tenancy.ID{id}
 	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Tenants: one, Period: p, Latency: true})
@@ -57,7 +53,6 @@ func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID
 	for i := range sums {
 		total.Add(&sums[i].Counts)
 	}
-	f := newFigures(state).over(p)
 	report := &TenantReport{TenantInfo: t.TenantInfo, Period: p, Usage: f.usage(&total), Limits: t.Limits}
 	if fig := storage(t.Storage, t.SizedAt); fig != nil {
 		report.Usage[FigureStorage] = fig

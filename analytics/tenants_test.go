@@ -112,6 +112,7 @@ func TestTenants(t *testing.T) {
 			{all, "created:>=2026-01-05", "", createdFrom(5)}, {all, "schema:<3", "", "012"}, {all, "schema:2..4 plan:free", "", "24"}, {all, "schema:>5", "", "67"},
 			{all, "requests:>40", "", "456"}, {all, "requests_1h:>20", "", "456"}, {all, "requests:40..60", "", "2345"}, {all, "requests:<=20", "", "017"},
 			{all, "requests:20,80", "", "016"}, {all, "requests:>40 plan:gold", "-requests", "5"}, {all, "errors:0 requests:>0", "", "0"},
+			{all, "requests:>19.5 requests:<20.5", "", "01"}, {all, "in_flight:<0.5", "", "01234567"}, {all, "storage:<0.5", "", "01234567"}, {all, "storage:0.5", "", ""},
 			{tenancy.ByTags("eu"), "", "-requests", "2301"}, {tenancy.ByTags("eu"), "tag:us", "", ""}, {tenancy.ByIDs("id-6", "id-1"), "", "", "16"},
 			{tenancy.Scope{}, "", "", ""},
 		} {
@@ -248,4 +249,75 @@ func TestTenantsRefuses(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %v", name, got, err, tenancy.ErrInvalid)
 		}
 	}
+}
+
+// A scope may name thousands of tenants, whatever a report is made of.
+func TestManyIDs(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		_, now := fleet(t, store)
+		reports := newReports(t, store)
+		ids := []tenancy.ID{"id-4", "id-5"}
+		for i := range 9_000 {
+			ids = append(ids, tenancy.ID(fmt.Sprintf("nobody-%d", i)))
+		}
+		scope, p := tenancy.ByIDs(ids...), analytics.Period{From: now.Add(-80 * day), To: now.Add(time.Minute)}
+		o, err := reports.Overview(t.Context(), scope)
+		if err != nil || o.Requests.Value != 120 || len(o.TopActiveTenants) != 2 {
+			t.Errorf("overview: got %+v, %v", o, err)
+		}
+		top, err := reports.Top(t.Context(), scope, analytics.TopRequest{By: analytics.Requests, Period: p})
+		if err != nil || len(top) != 2 || top[0].ID != "id-4" {
+			t.Errorf("top: got %+v, %v", top, err)
+		}
+		series, err := reports.Series(t.Context(), scope, &analytics.SeriesRequest{Names: []string{"requests"}, Period: p})
+		if err != nil || len(series.Series["requests"].Points) == 0 {
+			t.Errorf("series: got %+v, %v", series, err)
+		}
+		page, err := reports.Tenants(t.Context(), scope, &analytics.TenantsRequest{Sort: "-requests", Period: p, Spark: []analytics.Column{analytics.Requests}})
+		if err != nil || page.Total != 2 || page.Tenants[0].Usage["requests"].Value != 60 {
+			t.Errorf("tenants: got %+v, %v", page, err)
+		}
+		if _, err := reports.Neighbours(t.Context(), scope, time.Time{}); err != nil {
+			t.Errorf("neighbours: got %v", err)
+		}
+	})
+}
+
+// An ID that no tenant can have is one that is not there, whatever the store takes.
+func TestImpossibleIDs(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		fleet(t, store)
+		reports := newReports(t, store)
+		ctx, all := t.Context(), tenancy.AllTenants()
+		names := []string{"requests"}
+		for _, id := range []tenancy.ID{"a\x00b", "\xff", tenancy.ID(strings.Repeat("x", 5000)), "(nobody)"} {
+			for name, call := range map[string]func() error{
+				"tenant": func() error { _, err := reports.Tenant(ctx, all, id, analytics.Period{}); return err },
+				"series": func() error {
+					_, err := reports.Series(ctx, all, &analytics.SeriesRequest{Tenant: id, Names: names})
+					return err
+				},
+				"patterns": func() error { _, err := reports.Patterns(ctx, all, &analytics.PatternsRequest{Tenant: id}); return err },
+				"storage":  func() error { _, err := reports.Storage(ctx, all, id, analytics.Period{}); return err },
+				"forecast": func() error {
+					_, err := reports.Forecast(ctx, all, &analytics.ForecastRequest{Tenant: id, Name: "requests"})
+					return err
+				},
+				"compare": func() error {
+					_, err := reports.Compare(ctx, all, &analytics.CompareRequest{Tenants: []tenancy.ID{"id-1", id}, Names: names})
+					return err
+				},
+				"periods": func() error {
+					_, err := reports.ComparePeriods(ctx, all, &analytics.SeriesRequest{Tenant: id, Names: names})
+					return err
+				},
+			} {
+				if err := call(); !errors.Is(err, tenancy.ErrNotFound) {
+					t.Errorf("%s of %.20q: got %v, want %v", name, string(id), err, tenancy.ErrNotFound)
+				}
+			}
+		}
+	})
 }

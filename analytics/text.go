@@ -1,7 +1,6 @@
 package analytics
 
 import (
-	"log/slog"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -29,6 +28,17 @@ func plain(s string, most int) string {
 	return s[:end]
 }
 
+// isPlain reports whether a text is as plain would leave it, if it is not too long: of text
+// that is not ASCII it may report false.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // plainRunes is plain with a limit of characters.
 func plainRunes(s string, most int) string {
 	s = plain(s, utf8.UTFMax*most)
@@ -36,12 +46,4 @@ func plainRunes(s string, most int) string {
 		return s
 	}
 	return string([]rune(s)[:most])
-}
-
-// logger returns the logger of options, or the default of the moment.
-func logger(l *slog.Logger) *slog.Logger {
-	if l != nil {
-		return l
-	}
-	return slog.Default()
 }

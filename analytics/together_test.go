@@ -80,3 +80,40 @@ func TestWritesDuringRollUp(t *testing.T) {
 		}
 	})
 }
+
+// A write of the present waits for no other: it does not change what others hold only to read.
+func TestWritesDoNotWait(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"postgres", "mysql"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			s := tenancytest.NewServer(t, engine)
+			db := s.Database(t)
+			store, err := analytics.NewSQL(db, patient(0))
+			if err == nil {
+				err = store.Migrate(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := db.BeginTxx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = other.Rollback() }()
+			share := map[string]string{"postgres": ` FOR SHARE`, "mysql": ` LOCK IN SHARE MODE`}[engine]
+			var n int64
+			if err := other.GetContext(t.Context(), &n, `SELECT value FROM tenancy_usage_state WHERE name = 'minutes'`+share); err != nil {
+				t.Fatal(err)
+			}
+			acme := tenancytest.NewTenant("acme")
+			now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}})
+			if err == nil {
+				write(t, store, usageOf(acme.ID, now.Truncate(time.Minute), 1, 0, time.Millisecond))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -42,8 +42,8 @@ func TestAuditSelects(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", what, got, tt.want.ID)
 		}
 	}
-	for range trail.Entries(t.Context(), catalog.AuditFilter{Text: "nobody"}) {
-		t.Error("a text of no entry: got one")
+	for e, err := range trail.Entries(t.Context(), catalog.AuditFilter{Text: "nobody"}) {
+		t.Errorf("a text of no entry: got %v, %v", e, err)
 	}
 	for _, err := range trail.Entries(t.Context(), catalog.AuditFilter{Limit: -1}) {
 		if !errors.Is(err, tenancy.ErrInvalid) {

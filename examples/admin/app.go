@@ -47,6 +47,7 @@ type app struct {
 	catalog  *catalog.Catalog
 	cache    *cache.Cache
 	recorder *analytics.Recorder
+	usage    *analytics.SQL
 	keeper   *analytics.Keeper
 	reports  *analytics.Reports
 	tenants  *lifecycle.Lifecycle
@@ -97,13 +98,12 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	}
 	a.closers = append(a.closers, a.cache.Close)
 	// Figures.
-	store, err := analytics.NewSQL(a.db, nil)
-	if err != nil {
+	if a.usage, err = analytics.NewSQL(a.db, nil); err != nil {
 		return a, err
 	}
 	var err1, err2, err3, err4 error
-	a.recorder, err1 = analytics.NewRecorder(store, &analytics.Options{Flush: 2 * time.Second, Feed: a.feed})
-	a.reports, err2 = analytics.NewReports(store, &analytics.ReportsOptions{Feed: a.feed})
+	a.recorder, err1 = analytics.NewRecorder(a.usage, &analytics.Options{Flush: 2 * time.Second, Feed: a.feed})
+	a.reports, err2 = analytics.NewReports(a.usage, &analytics.ReportsOptions{Feed: a.feed, Catalog: a.catalog})
 	if err := errors.Join(err1, err2); err != nil {
 		return a, err
 	}
@@ -115,7 +115,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
 	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
-	a.keeper, err3 = analytics.NewKeeper(store, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
+	a.keeper, err3 = analytics.NewKeeper(a.usage, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)
 	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
 	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
@@ -134,7 +134,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority, Audit: a.trail}); err != nil {
 		return a, err
 	}
-	for _, migrate := range []func(context.Context) error{locks.Migrate, store.Migrate, a.gate.Migrate, a.runner.Migrate} {
+	for _, migrate := range []func(context.Context) error{locks.Migrate, a.usage.Migrate, a.gate.Migrate, a.runner.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return a, err
 		}
@@ -192,7 +192,7 @@ func (a *app) consoleOptions(f *flags, page http.Handler) *admin.Options {
 		Lifecycle:     a.tenants,
 		Limiter:       a.limiter,
 		Demo:          f.demo,
-		Checks:        map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check},
+		Checks:        map[string]func(context.Context) error{"catalog": a.db.PingContext, "cache": a.cache.Check, "maintenance": a.gate.Check, "usage": a.usage.Check},
 	}
 }
 

@@ -31,7 +31,7 @@ func newUsage(ctx context.Context, db *sqlx.DB, cat *catalog.Catalog) (*usage, e
 		return nil, err
 	}
 	cat.Watch(func(ctx context.Context, c catalog.Change) { rec.Changed(ctx, c.Before, c.After, c.Err) })
-	reports, err := analytics.NewReports(store, nil)
+	reports, err := analytics.NewReports(store, &analytics.ReportsOptions{Catalog: cat})
 	return &usage{rec, reports}, err
 }
 

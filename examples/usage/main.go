@@ -64,7 +64,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	feed := analytics.NewMemoryFeed()
 	rec, err1 := analytics.NewRecorder(store, &analytics.Options{Feed: feed, Instance: "example", Counts: []string{"emails"}})
 	keeper, err2 := analytics.NewKeeper(store, cat, nil)
-	reports, err3 := analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed})
+	reports, err3 := analytics.NewReports(store, &analytics.ReportsOptions{Feed: feed, Catalog: cat})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}

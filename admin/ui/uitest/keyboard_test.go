@@ -66,7 +66,6 @@ func TestKeyboard(t *testing.T) {
 	p.key(kb.ArrowLeft)
 	p.until("the point is read", `document.querySelector(".chart .read").textContent.includes(":")`)
 
-	p.fresh = true
 	p.find("New tenant")
 	p.until("the form has the focus", named+` === "Slug"`)
 	p.key("keyboard" + kb.Enter)

@@ -33,7 +33,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	p := open(t, "light")
 	p.stubbed()
 	p.counted()
-	p.fresh = true // what is not there is an error in the browser's console
+	p.missing = true // what is not there is an error in the browser's console
 	p.signInAs(address, "ada@example.com")
 	p.until("the overview is live", `document.querySelector(".badge.live")`)
 	evaluate[any](p, `location.hash = "#/tenants/00000000000000000000000000"; 0`)

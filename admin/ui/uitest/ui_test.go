@@ -138,8 +138,8 @@ type page struct {
 	ctx context.Context
 	// quiet says that requests may fail.
 	quiet bool
-	// fresh is set while a tenant is on the page whose usage nobody knows yet: it was made a moment ago.
-	fresh bool
+	// missing says that the page looks for what is not there.
+	missing bool
 	// hurried is set while pages change faster than the server opens streams.
 	hurried bool
 }
@@ -171,7 +171,7 @@ func open(t *testing.T, theme string) *page {
 				return
 			}
 			// The page asks who is signed in; that nobody is, the browser reports as an error.
-			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") && (!p.quiet || !strings.Contains(m.Text, "net::ERR_")) && (!p.fresh || !strings.Contains(m.Text, "status of 404")) && (!p.hurried || !strings.Contains(m.Text, "status of 429")) {
+			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") && (!p.quiet || !strings.Contains(m.Text, "net::ERR_")) && (!p.missing || !strings.Contains(m.Text, "status of 404")) && (!p.hurried || !strings.Contains(m.Text, "status of 429")) {
 				t.Errorf("in the browser's console: %s %s", m, m.Source)
 			}
 		}
