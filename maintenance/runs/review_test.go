@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -149,24 +150,32 @@ func TestFollowAfterTheClockWasSetBack(t *testing.T) {
 	run := b.begin(r, runs.Spec{})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	told := false
+	message, err := json.Marshal(map[string]any{ // from before: an hour later by the clock of then
+		"run": run.ID, "at": time.Now().Add(time.Hour).UnixMicro(), "state": "running", "wave": 1, "waves": []runs.Counts{{Total: 3, Done: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ringing, heard := context.WithCancel(ctx)
+	var ringer sync.WaitGroup
+	ringer.Go(func() { // again until it is heard: who does not listen yet misses it
+		for ringing.Err() == nil {
+			if err := bell.Ring(ctx, message); err != nil && ringing.Err() == nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	defer ringer.Wait()
+	defer heard()
 	for p, err := range r.Follow(ctx, run.ID) {
 		switch {
 		case err != nil:
 			t.Fatalf("%v; last %+v", err, run)
-		case p.State.Ended():
-		case !told: // from before: an hour later by the clock of then
-			told = true
-			message, err := json.Marshal(map[string]any{
-				"run": run.ID, "at": time.Now().Add(time.Hour).UnixMicro(), "state": "running", "wave": 1, "waves": []runs.Counts{{Total: 3, Done: 1}},
-			})
-			if err == nil {
-				err = bell.Ring(ctx, message)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
 		case p.Done == 1:
+			heard()
+			ringer.Wait()
 			b.work(r)
 		}
 		run = &p.Run
