@@ -216,7 +216,7 @@ func (p *program) runShow() *cobra.Command {
 			}
 			if !results && !failed {
 				if run.Failed > 0 && !p.json {
-					fmt.Fprintf(cmd.OutOrStdout(), "\nThose that failed, and why: %s run show %s --failed\n", again(cmd), run.ID)
+					fmt.Fprintf(cmd.OutOrStdout(), "\nThose that failed, and why:\n  %s run show %s --failed\n", again(cmd), run.ID)
 				}
 				return nil
 			}
