@@ -86,7 +86,7 @@ func TestNeighbours(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !got.Period.To.Equal(s.now) && !got.Period.To.Equal(s.now.Add(time.Minute)) || got.Period.To.Sub(got.Period.From) != 5*time.Minute ||
-			got.Before.To != got.Period.From || got.Before.To.Sub(got.Before.From) != 24*time.Hour {
+			got.Before.To != got.Period.From || !got.Before.From.Equal(got.Period.From.Add(-24*time.Hour).Truncate(time.Hour)) {
 			t.Errorf("got the periods %+v and %+v", got.Period, got.Before)
 		}
 		if len(got.Noisy) != 2 {
