@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -86,11 +87,15 @@ func (f field) period(p Period, now time.Time) Period {
 	return Period{now.Add(-f.span), now}
 }
 
-// condition is a term on a field.
+// condition is a term on a field: whole numbers in one of some ranges. A term may have fractions, which a
+// database would round, or numbers beyond those that a column holds, which it would refuse.
 type condition struct {
-	field field
-	term  tenancy.Term
+	field  field
+	ranges []numberRange
 }
+
+// numberRange is the numbers from least to most, both included.
+type numberRange struct{ least, most int64 }
 
 // conditionsOf returns the terms of a filter with their fields. A term on a field that is
 // none, or of texts, is an error that wraps [tenancy.ErrInvalid].
@@ -104,48 +109,61 @@ func conditionsOf(terms []tenancy.Term) ([]condition, error) {
 		if f.text != "" || t.Kind != tenancy.FieldNumber || len(t.Values) == 0 || t.Op == tenancy.OpBetween && len(t.Values) != 2 {
 			return nil, fmt.Errorf("%w: a condition on %.60q: want a number", tenancy.ErrInvalid, t.Field)
 		}
-		out = append(out, condition{f, t})
+		out = append(out, condition{f, rangesOf(t)})
 	}
 	return out, nil
 }
 
+// rangesOf returns the whole numbers that meet a term, in no range if there are none.
+func rangesOf(t tenancy.Term) []numberRange {
+	n := t.Number(0)
+	switch t.Op {
+	case tenancy.OpMore:
+		return numbers(math.Floor(n)+1, math.Inf(1))
+	case tenancy.OpAtLeast:
+		return numbers(math.Ceil(n), math.Inf(1))
+	case tenancy.OpLess:
+		return numbers(math.Inf(-1), math.Ceil(n)-1)
+	case tenancy.OpAtMost:
+		return numbers(math.Inf(-1), math.Floor(n))
+	case tenancy.OpBetween:
+		return numbers(math.Ceil(n), math.Floor(t.Number(1)))
+	case tenancy.OpIs:
+	}
+	var out []numberRange
+	for i := range t.Values {
+		n := t.Number(i)
+		out = append(out, numbers(math.Ceil(n), math.Floor(n))...)
+	}
+	return out
+}
+
+// numbers returns the range between two whole numbers, or none. The ends are cut to those of an int64.
+func numbers(least, most float64) []numberRange {
+	const end = 1 << 63 // the first one that an int64 does not hold
+	if least > most || least >= end || most < -end {
+		return nil
+	}
+	r := numberRange{math.MinInt64, math.MaxInt64}
+	if least > -end {
+		r.least = int64(least)
+	}
+	if most < end {
+		r.most = int64(most)
+	}
+	return []numberRange{r}
+}
+
 // holds reports whether a value meets the condition.
 func (c *condition) holds(value int64) bool {
-	v := float64(value)
-	switch c.term.Op {
-	case tenancy.OpMore:
-		return v > c.term.Number(0)
-	case tenancy.OpAtLeast:
-		return v >= c.term.Number(0)
-	case tenancy.OpLess:
-		return v < c.term.Number(0)
-	case tenancy.OpAtMost:
-		return v <= c.term.Number(0)
-	case tenancy.OpBetween:
-		return v >= c.term.Number(0) && v <= c.term.Number(1)
-	case tenancy.OpIs:
-		for i := range c.term.Values {
-			if v == c.term.Number(i) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.ranges, func(r numberRange) bool { return r.least <= value && value <= r.most })
 }
 
 // sql returns the condition on an expression.
 func (c *condition) sql(expression string) (string, []any) {
-	switch c.term.Op {
-	case tenancy.OpMore, tenancy.OpAtLeast, tenancy.OpLess, tenancy.OpAtMost:
-		return expression + ` ` + string(c.term.Op) + ` ?`, []any{c.term.Number(0)}
-	case tenancy.OpBetween:
-		return expression + ` BETWEEN ? AND ?`, []any{c.term.Number(0), c.term.Number(1)}
-	case tenancy.OpIs:
-	}
-	var each []string
-	var args []any
-	for i := range c.term.Values {
-		each, args = append(each, expression+` = ?`), append(args, c.term.Number(i))
+	each, args := []string{`1 = 0`}, []any(nil)
+	for _, r := range c.ranges {
+		each, args = append(each, expression+` BETWEEN ? AND ?`), append(args, r.least, r.most)
 	}
 	return `(` + strings.Join(each, ` OR `) + `)`, args
 }

@@ -300,27 +300,6 @@ func (s *SQL) unpack(c *Counts, latency []byte, own string) {
 	}
 }
 
-// maxArguments is how many arguments a statement has at most: SQLite takes 32,766, and others
-// more.
-const maxArguments = 30_000
-
-// apart is summed for each piece by itself: a scope of thousands of IDs is in each.
-func (s *SQL) apart(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
-	g := newGroups(q)
-	one := *q
-	one.Top = 0
-	for i := range pieces {
-		rows, err := s.summed(ctx, &one, c, pieces[i:i+1])
-		if err != nil {
-			return nil, err
-		}
-		for k := range rows {
-			g.add(rows[k].Tenant, toMicros(rows[k].Start), rows[k].Source, &rows[k].Counts)
-		}
-	}
-	return g.rows(), nil
-}
-
 // summed adds rows in SQL, over all pieces at once.
 func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	id, start, source := grouped(q)
@@ -342,9 +321,6 @@ func (s *SQL) summed(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 		these, more := p.sql(c)
 		from = append(from, `SELECT `+id+` AS tenant, `+start+` AS start_at, `+source+` AS source_id, `+strings.Join(names, `, `)+these)
 		args = append(args, more...)
-	}
-	if len(args) > maxArguments && len(pieces) > 1 {
-		return s.apart(ctx, q, c, pieces)
 	}
 	query := `SELECT tenant, start_at, source_id, ` + strings.Join(sums, `, `) + ` FROM (` + strings.Join(from, ` UNION ALL `) + `) u GROUP BY tenant, start_at, source_id`
 	if q.Top > 0 {

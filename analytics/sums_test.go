@@ -296,3 +296,28 @@ func TestSpread(t *testing.T) {
 		}
 	})
 }
+
+// Reports that have read sums see that they were made anew, up to the same hour.
+func TestLateFlushIsInReports(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		reports := newReports(t, d.ready)
+		requests := func() float64 {
+			t.Helper()
+			d.keep(t)
+			o, err := reports.Overview(t.Context(), tenancy.AllTenants())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o.Requests.Value
+		}
+		before := requests()
+		late := usageOf("t3", d.now.Truncate(time.Hour).Add(-20*time.Minute), 5000, 7, time.Second)
+		late.Source = 99
+		d.write(t, late)
+		if after := requests(); after != before+5000 {
+			t.Errorf("got %v requests, and %v before, want 5,000 more", after, before)
+		}
+	})
+}

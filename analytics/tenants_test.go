@@ -112,7 +112,8 @@ func TestTenants(t *testing.T) {
 			{all, "created:>=2026-01-05", "", createdFrom(5)}, {all, "schema:<3", "", "012"}, {all, "schema:2..4 plan:free", "", "24"}, {all, "schema:>5", "", "67"},
 			{all, "requests:>40", "", "456"}, {all, "requests_1h:>20", "", "456"}, {all, "requests:40..60", "", "2345"}, {all, "requests:<=20", "", "017"},
 			{all, "requests:20,80", "", "016"}, {all, "requests:>40 plan:gold", "-requests", "5"}, {all, "errors:0 requests:>0", "", "0"},
-			{all, "requests:19.5..20.5", "", "01"},
+			{all, "requests:19.5..20.5", "", "01"}, {all, "in_flight:<0.5", "", "01234567"}, {all, "storage:<0.5", "", "01234567"},
+			{all, "storage:0.5", "", ""}, {all, "requests:<1e30 requests_1h:>20.5", "", "456"}, {all, "requests:>1e30", "", ""}, {all, "requests:0.5,20", "", "01"},
 			{tenancy.ByTags("eu"), "", "-requests", "2301"}, {tenancy.ByTags("eu"), "tag:us", "", ""}, {tenancy.ByIDs("id-6", "id-1"), "", "", "16"},
 			{tenancy.Scope{}, "", "", ""},
 		} {
