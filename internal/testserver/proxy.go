@@ -95,16 +95,20 @@ func (p *Proxy) Lead(server string) {
 
 // Inject sets the fault of all connections.
 func (p *Proxy) Inject(f Fault) {
-	p.InjectOpen(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fault = newFault(f)
+	p.injectOpen(f)
+	p.fault = newFault(f) // with the same lock, or one that comes between would keep the fault of before
 }
 
 // InjectOpen sets the fault of the connections that are there, not of those to come.
 func (p *Proxy) InjectOpen(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.injectOpen(f)
+}
+
+func (p *Proxy) injectOpen(f Fault) {
 	for l := range p.links {
 		close(l.fault.changed)
 		l.fault = newFault(f)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,5 +132,26 @@ func TestProxy(t *testing.T) {
 	}
 	if got, err := dial(t, proxy.Addr).ask(time.Minute); err != nil || got == "" {
 		t.Errorf("started again: got %q, %v", got, err)
+	}
+}
+
+// A connection that is made while a fault ends does not keep the fault.
+func TestFaultsEndForAll(t *testing.T) {
+	t.Parallel()
+	proxy, err := testserver.StartProxy(counter(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	for range 300 {
+		proxy.Inject(testserver.Fault{Delayed: time.Hour})
+		var ended sync.WaitGroup
+		ended.Go(func() { proxy.Inject(testserver.Fault{}) })
+		c := dial(t, proxy.Addr)
+		ended.Wait()
+		if got, err := c.ask(time.Minute); err != nil || got == "" {
+			t.Fatalf("got %q, %v, want an answer", got, err)
+		}
+		_ = c.Close()
 	}
 }
