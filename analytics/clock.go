@@ -35,9 +35,9 @@ func (rec *Recorder) setClock(now, asked time.Time) {
 func (rec *Recorder) micros(t time.Time) int64 { return t.UnixMicro() + rec.clock.Load().offset }
 
 // moment returns where a count of now belongs. Time does not go back within a
-// source: a row that was written and forgotten must not be begun again. So whoever counts
-// asks for the moment with the lock of the cell. A clock that goes back by minutes begins
-// another source.
+// source: a row that was written and forgotten must not be begun again. So the
+// caller holds the lock of the cell that it counts in. A clock that goes back by minutes
+// begins another source.
 func (rec *Recorder) moment(now time.Time) moment {
 	for {
 		c := rec.clock.Load()

@@ -361,7 +361,7 @@ func TestFailedLoginsAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// Failed logins of more tenants than are counted are told of as dropped.
+// Failed logins of tenants beyond those that are counted are reported as dropped.
 func TestFailedLoginsOfTooManyTenants(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

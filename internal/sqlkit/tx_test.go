@@ -47,7 +47,7 @@ func TestTx(t *testing.T) {
 	})
 }
 
-// MariaDB from 11.6 on, and earlier versions that are told so, do not let a transaction lock a row that changed since the transaction began to
+// MariaDB from 11.6 on, and earlier versions with innodb_snapshot_isolation, do not let a transaction lock a row that changed since the transaction began to
 // read. It is run again.
 func TestWriteOnASnapshotThatIsTooOld(t *testing.T) {
 	t.Parallel()

@@ -49,9 +49,9 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 	}
 }
 
-// look returns how a run stands, by what was told or else by the database, which is then
-// asked, and the time of that by the database's clock, or 0. Whoever sees only a part of the
-// tenants is told that there is news, and not what.
+// look returns how a run stands and when that was so, by the database's clock, or 0. It takes
+// that from the message, if there is one, and otherwise asks the database. A runner whose
+// scope is a part of the tenants always asks: messages count all tenants.
 func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, asked bool, err error) {
 	if last == nil || !r.scope.IsAll() {
 		run, err = r.read(ctx, r.db, id)
