@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -16,13 +17,18 @@ import (
 func TestAnswersAreCompressed(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
-	for i := range 20 { // so that the plan is long
-		c.tenant(t, fmt.Sprintf("more-%02d", i), "eu")
+	var tags []string // so many that the answer is long
+	for i := range 30 {
+		tags = append(tags, fmt.Sprintf("%02d%s", i, strings.Repeat("x", 50)))
+	}
+	made, err := json.Marshal(map[string]any{"slug": "tagged", "name": "Tagged", "tags": tags})
+	if err != nil {
+		t.Fatal(err)
 	}
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
 	for _, tt := range []struct{ method, path, body, coding string }{
 		{"GET", "roles", "", "gzip"}, {"GET", "tenants/t-aaa/settings", "", ""},
-		{"POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"status:active"}`, ""},
+		{"POST", "tenants", string(made), ""},
 	} {
 		r := cl.request(t, tt.method, tt.path, tt.body)
 		r.Header.Set("Accept-Encoding", "gzip")
