@@ -279,7 +279,7 @@ type planShown struct {
 	Skipped   int         `json:"skipped"`
 	Sample    []runTenant `json:"sample"`
 	LeftOut   []runTenant `json:"left_out"`
-	Seconds   float64     `json:"expected_seconds"`
+	Seconds   float64     `json:"expected_seconds,omitzero"` // none while the task has no earlier run
 	ExpiresAt time.Time   `json:"expires_at"`
 	StepUp    bool        `json:"step_up"`
 }

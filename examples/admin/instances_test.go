@@ -94,9 +94,6 @@ func address(t *testing.T, printed string) string {
 func start(t *testing.T, dir, name string, f flags) (printed string, end func()) {
 	t.Helper()
 	f.data = filepath.Join(dir, name)
-	if err := os.MkdirAll(f.data, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	out, err := os.Create(filepath.Join(dir, name+".out")) //nolint:gosec // of this test
 	if err != nil {
 		t.Fatal(err)

@@ -12,12 +12,9 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
@@ -34,7 +31,7 @@ type flags struct {
 func main() {
 	var f flags
 	flag.StringVar(&f.addr, "addr", "127.0.0.1:8081", "address of the console")
-	flag.StringVar(&f.appAddr, "app-addr", "127.0.0.1:8080", "address of the tenants' service, which is an origin of its own")
+	flag.StringVar(&f.appAddr, "app-addr", "", "address of the tenants' service, which is an origin of its own (default: 127.0.0.1:8080, or a free port if that is taken)")
 	flag.StringVar(&f.data, "data", "", "folder to keep data in (default: a new temporary one, which is removed at the end unless there is a -server)")
 	flag.StringVar(&f.server, "server", "", "postgres://… or mysql://… URL of the server for all databases (default: SQLite files in -data)")
 	flag.StringVar(&f.control, "control", "tenancy_control", "database of the control plane on -server; a second process with the same flags is the second instance")
@@ -42,7 +39,7 @@ func main() {
 	flag.StringVar(&f.rescue, "rescue", "", "address of an owner who is locked out: print a link that works once, for 15 minutes, and end")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
 	flag.StringVar(&f.mail, "mail", "", "file to append mails to operators to (default: links are shown once to the operator who makes them)")
-	flag.IntVar(&f.tenants, "tenants", 3, "how many tenants to make, up to 300; a run makes those behind the third")
+	flag.IntVar(&f.tenants, "tenants", 300, "how many tenants to make, up to 300; a run makes those behind the third")
 	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
 	flag.BoolVar(&f.demo, "demo", true, "send requests to the tenants")
 	flag.Parse()
@@ -64,6 +61,9 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 		if f.server == "" { // else this folder alone knows what was made there
 			defer func() { err = errors.Join(err, os.RemoveAll(f.data)) }()
 		}
+	}
+	if err := os.MkdirAll(f.data, 0o700); err != nil { // nobody else may read the setup token
+		return err
 	}
 	app, err := newApp(ctx, f)
 	if err != nil {
@@ -88,7 +88,7 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 	}
 	app.beside(ctx, console.Run)
 
-	service, err := listen(ctx, f.appAddr, app.handler())
+	service, err := listenAt(ctx, f.appAddr, "127.0.0.1:8080", app.handler())
 	if err != nil {
 		return err
 	}
@@ -111,34 +111,4 @@ func run(ctx context.Context, f *flags, out *os.File) (err error) {
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// server is one that listens.
-type server struct {
-	addr string
-	http *http.Server
-}
-
-// listen serves the handler at the address, until stop is called.
-func listen(ctx context.Context, addr string, h http.Handler) (*server, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{ln.Addr().String(), &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}}
-	go func() {
-		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			slog.ErrorContext(ctx, "serving ended", "addr", s.addr, "error", err)
-		}
-	}()
-	return s, nil
-}
-
-// stop lets the requests in flight finish, and cuts off streams, which do not end by themselves.
-func (s *server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close() // a stream
-	}
 }

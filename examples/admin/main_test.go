@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,9 +20,6 @@ func TestWelcome(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	out, err := os.Create(filepath.Join(dir, "out")) // of this test
 	if err != nil {
 		t.Fatal(err)
@@ -50,14 +50,17 @@ func TestWelcome(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(data, "welcome.txt")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got %v, %v, want the lines in a file of mode 0600", info, err)
 	}
+	if info, err := os.Stat(data); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v, %v, want a folder of mode 0700", info, err)
+	}
 	var commands []string
 	for line := range strings.Lines(printed) {
 		if strings.HasPrefix(line, "curl ") {
 			commands = append(commands, strings.TrimSpace(line))
 		}
 	}
-	if len(commands) != 5 {
-		t.Fatalf("got %d commands, want 5:\n%s", len(commands), printed)
+	if len(commands) != 7 {
+		t.Fatalf("got %d commands, want 7:\n%s", len(commands), printed)
 	}
 	curl := func(command string) string {
 		t.Helper()
@@ -71,7 +74,7 @@ func TestWelcome(t *testing.T) {
 		}
 		return string(b)
 	}
-	overview := commands[1]
+	overview := commands[2]
 	if got := curl(strings.Replace(overview, " -b jar", "", 1)); !strings.Contains(got, `"status":401`) {
 		t.Errorf("without the cookie: got %s, want 401", got)
 	}
@@ -80,6 +83,9 @@ func TestWelcome(t *testing.T) {
 	}
 	if got := curl(strings.Replace(commands[0], "-c jar", "-c other", 1)); !strings.Contains(got, `"status":401`) {
 		t.Errorf("the token again: got %s, want 401", got)
+	}
+	if got := curl(commands[1]); !strings.Contains(got, `"email":"you@example.com"`) {
+		t.Fatalf("sign-in: got %s", got)
 	}
 	requests := func() float64 {
 		var o struct {
@@ -97,24 +103,41 @@ func TestWelcome(t *testing.T) {
 	first := 0.0
 	until(t, "three tenants with requests are shown", func() bool { first = requests(); return first > 0 })
 	until(t, "the count grows", func() bool { return requests() > first })
-	if got := curl(commands[2]); !strings.Contains(got, `"status":"suspended"`) {
+	if got := curl(commands[4]); !strings.Contains(got, `"status":"suspended"`) {
 		t.Fatalf("suspend: got %s", got)
 	}
-	if got := curl(commands[3]); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+	if got := curl(commands[5]); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 		t.Errorf("the tenant's next request: got %s, want 403", got)
 	}
-	if got := curl(commands[4]); !strings.Contains(got, `"name":"You"`) || !strings.Contains(got, `"reason":"unpaid"`) {
+	if got := curl(commands[6]); !strings.Contains(got, `"name":"You"`) || !strings.Contains(got, `"reason":"unpaid"`) {
 		t.Errorf("audit: got %s, want who did it, and why", got)
 	}
 	var frames string
 	until(t, "two frames of the stream", func() bool {
-		line := strings.Replace(overview, "analytics/overview", "live?topics=overview", 1)
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "curl -sS", "curl -sSN --max-time 5", 1)) // as above
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", commands[3]) // as above
 		cmd.Dir = dir
 		b, _ := cmd.Output() // ends by its time
 		frames = string(b)
 		return strings.Count(frames, "event: overview\n") >= 2
 	})
+}
+
+// A second instance with the same flags serves the tenants at a free port; an address that was asked for is not exchanged for another.
+func TestUsualAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	first, err := listenAt(t.Context(), "127.0.0.1:0", "", http.NotFoundHandler())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.stop()
+	second, err := listenAt(t.Context(), "", first.addr, http.NotFoundHandler())
+	if err != nil || second.addr == first.addr {
+		t.Fatalf("got %+v, %v, want another address", second, err)
+	}
+	second.stop()
+	if _, err := listenAt(t.Context(), first.addr, "127.0.0.1:0", http.NotFoundHandler()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v, want that the address is taken", err)
+	}
 }
 
 // until waits for a condition, for minutes.

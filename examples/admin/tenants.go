@@ -17,6 +17,13 @@ func (a *app) provision(ctx context.Context, t *tenancy.Tenant, _ tenancy.Attemp
 		return tenancy.Skip("it is made already")
 	}
 	_, err := a.tenants.Resume(ctx, t.ID)
+	if err == nil {
+		return nil
+	}
+	// Another instance may have made it meanwhile.
+	if now, found := a.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)}); found == nil && now.Status != tenancy.StatusProvisioning {
+		return tenancy.Skip("it is made already")
+	}
 	return err
 }
 
@@ -44,6 +51,10 @@ func (a *app) makeTenants(ctx context.Context, n int) ([]*tenancy.Tenant, error)
 		if _, err := a.catalog.Create(ctx, t); err != nil && !errors.Is(err, tenancy.ErrExists) {
 			return nil, err
 		}
+	}
+	under, err := a.runner.List(ctx, runs.Query{Task: provision, States: []runs.State{runs.StateRunning, runs.StatePaused}, Limit: 1})
+	if err != nil || len(under) > 0 { // of an earlier start, or of another instance
+		return first, err
 	}
 	missing, err := a.catalog.List(ctx, tenancy.Filter{Status: []tenancy.Status{tenancy.StatusProvisioning}, Limit: 1})
 	if err != nil || len(missing) == 0 {

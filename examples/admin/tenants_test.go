@@ -22,9 +22,11 @@ func TestTenantsAreMadeByARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		first, err := app.makeTenants(t.Context(), 8)
-		if err != nil || len(first) != firstTenants {
-			t.Fatalf("got %d tenants, %v, want %d", len(first), err, firstTenants)
+		for range 2 { // as a second instance does, while the run is under way
+			first, err := app.makeTenants(t.Context(), 8)
+			if err != nil || len(first) != firstTenants {
+				t.Fatalf("got %d tenants, %v, want %d", len(first), err, firstTenants)
+			}
 		}
 		until(t, "all tenants are active", func() bool {
 			all, err := app.active(t.Context())
@@ -45,6 +47,17 @@ func TestTenantsAreMadeByARun(t *testing.T) {
 		}
 		return run.State == runs.StateDone && run.Done == 5
 	})
+	// Another instance made it meanwhile.
+	all, err := app.active(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *all[len(all)-1]
+	before.Status = tenancy.StatusProvisioning
+	var skipped *tenancy.SkipError
+	if err := app.provision(t.Context(), &before, tenancy.Attempt{}); !errors.As(err, &skipped) {
+		t.Errorf("got %v, want the tenant skipped", err)
+	}
 	// The keeper measures the databases.
 	until(t, "the storage is known", func() bool {
 		o, err := app.reports.Overview(t.Context(), tenancy.AllTenants())

@@ -28,6 +28,9 @@ Or use the API, in another terminal:
 # 1. Make the owner. The token works once, for an hour; the session is kept in the file jar. Choose another password if you like.
 curl -sS -c jar --json '{"token":"%[2]s","email":"you@example.com","name":"You","password":"%[3]s"}' http://%[1]s/api/tenancy/auth/setup
 
+# Later: sign in again, with the same password.
+curl -sS -c jar --json '{"email":"you@example.com","password":"%[3]s"}' http://%[1]s/api/tenancy/auth/sign-in
+
 `
 
 const signInLine = `Open http://%[1]s in a browser and sign in. Or use the API, in another terminal:
@@ -37,8 +40,9 @@ curl -sS -c jar --json '{"email":"%[2]s","password":"…"}' http://%[1]s/api/ten
 
 `
 
-const lines = `# 2. Look. The counts grow at each call; with live?topics=overview, each second.
+const lines = `# 2. Look. The counts grow at each call; the stream has a frame a second.
 curl -sS -b jar http://%[1]s/api/tenancy/analytics/overview
+curl -sSN -b jar --max-time 5 'http://%[1]s/api/tenancy/live?topics=overview'
 
 # 3. Suspend a tenant: its next request gets 403, and the audit says who did it.
 curl -sS -b jar -X POST -H 'X-Reason: unpaid' http://%[1]s/api/tenancy/tenants/%[3]s/suspend
