@@ -2,9 +2,12 @@ package analytics_test
 
 import (
 	"context"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
@@ -58,5 +61,25 @@ func BenchmarkHandler(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkForecasts is when two limits of a tenant are reached, by 90 days with a season.
+func BenchmarkForecasts(b *testing.B) {
+	today := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+	limits := analytics.DefaultLimits()
+	h := analytics.TenantHistory{Today: today, Limits: map[string]int64{}, Days: map[string][]analytics.DayValue{}}
+	r := rand.New(rand.NewPCG(1, 7)) // a benchmark
+	for name, key := range limits {
+		h.Limits[key] = 10_000
+		for i := range 90 {
+			v := 5000 + 40*float64(i) + 1500*math.Sin(2*math.Pi*float64(i)/7) + 200*r.NormFloat64()
+			h.Days[name] = append(h.Days[name], analytics.DayValue{Day: today.AddDate(0, 0, i-90), Value: v})
+		}
+	}
+	for b.Loop() {
+		if f := h.First(limits); f.Reached == nil {
+			b.Fatalf("got %+v, want the day on which the limit is reached", f)
+		}
 	}
 }

@@ -177,11 +177,11 @@ func (f *Forecast) predict(values []float64, gaps, ahead int, today time.Time) {
 		f.Tested = n / 3
 		candidates = candidates[:2] // without seasons
 	}
-	naive := backTest(model{"naive", asYesterday}, values, f.Tested)
-	best, missed := candidates[0], backTest(candidates[0], values, f.Tested)
-	for _, m := range candidates[1:] {
-		if other := backTest(m, values, f.Tested); other.mean() < missed.mean() {
-			best, missed = m, other
+	naive, _ := backTest(model{"naive", asYesterday}, values, f.Tested)
+	best, missed, next := "", misses(nil), forecaster(nil)
+	for _, m := range candidates {
+		if others, after := backTest(m, values, f.Tested); missed == nil || others.mean() < missed.mean() {
+			best, missed, next = m.name, others, after
 		}
 	}
 	if missed.mean() >= naive.mean() {
@@ -195,9 +195,11 @@ func (f *Forecast) predict(values []float64, gaps, ahead int, today time.Time) {
 	if scale > 0 {
 		f.Error, f.Naive = missed.mean()/scale, naive.mean()/scale
 	}
-	f.Model = best.name
-	for i, v := range best.predict(values, ahead) {
-		wide := missed.band(i + 1)
+	f.Model = best
+	bands := missed.bands()
+	for i := range ahead {
+		wide := bands[min(i, f.Tested-1)] * max(1, math.Sqrt(float64(i+1)/float64(f.Tested))) // farther than was tested, with the root of the time
+		v := next(i)
 		f.Days = append(f.Days, ForecastDay{today.Add(time.Duration(i) * day), max(0, v), max(0, v-wide), max(0, v+wide)})
 	}
 }

@@ -7,9 +7,14 @@ import (
 
 // model forecasts values that follow others.
 type model struct {
-	name    string
-	predict func(values []float64, ahead int) []float64
+	name string
+	// fit returns a forecast from each number of values from first on: of the values before
+	// that alone. The last is of all values.
+	fit func(values []float64, first int) []forecaster
 }
+
+// forecaster returns the value of a day to come, from 0 on.
+type forecaster func(ahead int) float64
 
 // week is the length of a season, in days.
 const week = 7
@@ -19,57 +24,57 @@ func models() []model {
 	return []model{{"linear", linear}, {"theil_sen", theilSenLine}, {"holt_winters", holtWinters}, {"seasonal", asLastWeek}}
 }
 
-func asYesterday(values []float64, ahead int) []float64 {
-	out := make([]float64, ahead)
-	for i := range out {
-		out[i] = values[len(values)-1]
+func asYesterday(values []float64, first int) (all []forecaster) {
+	for n := first; n <= len(values); n++ {
+		all = append(all, func(int) float64 { return values[n-1] })
 	}
-	return out
+	return all
 }
 
-func asLastWeek(values []float64, ahead int) []float64 {
-	out := make([]float64, ahead)
-	for i := range out {
-		out[i] = values[len(values)-week+i%week]
+func asLastWeek(values []float64, first int) (all []forecaster) {
+	for n := first; n <= len(values); n++ {
+		all = append(all, func(ahead int) float64 { return values[n-week+ahead%week] })
 	}
-	return out
+	return all
 }
 
-// line returns a line's values behind n values.
-func line(n, ahead int, base, slope float64) []float64 {
-	out := make([]float64, ahead)
-	for i := range out {
-		out[i] = base + slope*float64(n+i)
-	}
-	return out
+// line continues a line behind n values.
+func line(n int, base, slope float64) forecaster {
+	return func(ahead int) float64 { return base + slope*float64(n+ahead) }
 }
 
 // linear is the line of least squares.
-func linear(values []float64, ahead int) []float64 {
-	n := float64(len(values))
-	var sx, sy, sxx, sxy float64
+func linear(values []float64, first int) (all []forecaster) {
+	var n, sx, sy, sxx, sxy float64
 	for i, y := range values {
 		x := float64(i)
-		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
+		n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
+		if i+1 >= first {
+			slope := (n*sxy - sx*sy) / (n*sxx - sx*sx)
+			all = append(all, line(i+1, (sy-slope*sx)/n, slope))
+		}
 	}
-	slope := (n*sxy - sx*sy) / (n*sxx - sx*sx)
-	return line(len(values), ahead, (sy-slope*sx)/n, slope)
+	return all
 }
 
 // theilSenLine has the median of all slopes, and goes through the median of what is left.
-func theilSenLine(values []float64, ahead int) []float64 {
-	var slopes []float64
-	for i := range values {
-		for j := range i {
-			slopes = append(slopes, (values[i]-values[j])/float64(i-j))
-		}
-	}
-	slope := middle(slopes)
+func theilSenLine(values []float64, first int) (all []forecaster) {
+	slopes := make([]float64, 0, len(values)*(len(values)-1)/2)
 	rest := make([]float64, len(values))
 	for i, y := range values {
-		rest[i] = y - slope*float64(i)
+		for j, before := range values[:i] {
+			slopes = append(slopes, (y-before)/float64(i-j))
+		}
+		if i+1 < first {
+			continue
+		}
+		slope := middle(slopes)
+		for j, y := range values[:i+1] {
+			rest[j] = y - slope*float64(j)
+		}
+		all = append(all, line(i+1, middle(rest[:i+1]), slope))
 	}
-	return line(len(values), ahead, middle(rest), slope)
+	return all
 }
 
 // middle returns the median of values, in any order, which it puts into another. It takes
@@ -117,47 +122,68 @@ func nth(values []float64, k int) float64 {
 // holtWinters smooths level, trend and weekly season exponentially, with a trend that fades.
 // Its constants are those of a small grid that fit the values best, one step ahead.
 // Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, section 8.3.
-func holtWinters(values []float64, ahead int) []float64 {
-	best, least := []float64(nil), math.Inf(1)
+func holtWinters(values []float64, first int) []forecaster {
+	best := make([]smoothed, len(values)-first+1)
+	for i := range best {
+		best[i].missed = math.Inf(1)
+	}
 	for _, alpha := range []float64{0.1, 0.3, 0.6} {
 		for _, beta := range []float64{0.02, 0.1, 0.3} {
 			for _, gamma := range []float64{0.05, 0.2, 0.5} {
-				if out, missed := smooth(values, ahead, alpha, beta, gamma); missed < least {
-					best, least = out, missed
+				s := begin(values)
+				for i, y := range values {
+					s.add(y, alpha, beta, gamma)
+					if i+1 >= first && s.missed < best[i+1-first].missed {
+						best[i+1-first] = s
+					}
 				}
 			}
 		}
 	}
-	return best
+	all := make([]forecaster, len(best))
+	for i := range best {
+		all[i] = best[i].at
+	}
+	return all
 }
 
-// smooth returns the forecast, and the sum of the squares by which it missed the values.
-func smooth(values []float64, ahead int, alpha, beta, gamma float64) (out []float64, missed float64) {
-	const damping = 0.97
+// damping is what remains of a trend after a day.
+const damping = 0.97
+
+// smoothed is what [holtWinters] knows after n values.
+type smoothed struct {
+	n            int
+	level, trend float64
+	season       [week]float64
+	missed       float64 // the sum of the squares by which it missed the values, one step ahead
+}
+
+// begin takes the level, the trend and the season from the first two weeks.
+func begin(values []float64) smoothed {
 	first, second := mean(values[:week]), mean(values[week:2*week])
-	level, trend := first, (second-first)/week
-	var season [week]float64
-	for i := range season {
-		season[i] = values[i] - first
+	s := smoothed{level: first, trend: (second - first) / week}
+	for i := range s.season {
+		s.season[i] = values[i] - first
 	}
-	for i, y := range values {
-		s := season[i%week]
-		miss := y - (level + damping*trend + s)
-		if i >= week {
-			missed += miss * miss
-		}
-		before := level
-		level = alpha*(y-s) + (1-alpha)*(level+damping*trend)
-		trend = beta*(level-before) + (1-beta)*damping*trend
-		season[i%week] = gamma*(y-level) + (1-gamma)*s
+	return s
+}
+
+func (s *smoothed) add(y, alpha, beta, gamma float64) {
+	season := s.season[s.n%week]
+	if s.n >= week {
+		miss := y - (s.level + damping*s.trend + season)
+		s.missed += miss * miss
 	}
-	out = make([]float64, ahead)
-	fading := 0.0
-	for i := range out {
-		fading += math.Pow(damping, float64(i+1))
-		out[i] = level + fading*trend + season[(len(values)+i)%week]
-	}
-	return out, missed
+	before := s.level
+	s.level = alpha*(y-season) + (1-alpha)*(s.level+damping*s.trend)
+	s.trend = beta*(s.level-before) + (1-beta)*damping*s.trend
+	s.season[s.n%week] = gamma*(y-s.level) + (1-gamma)*season
+	s.n++
+}
+
+func (s *smoothed) at(ahead int) float64 {
+	fading := damping * (1 - math.Pow(damping, float64(ahead+1))) / (1 - damping) // of the days until then
+	return s.level + fading*s.trend + s.season[(s.n+ahead)%week]
 }
 
 func mean(values []float64) (m float64) {
@@ -170,41 +196,41 @@ func mean(values []float64) (m float64) {
 // misses are by how much forecasts missed, by how many days they were ahead, from 1 on.
 type misses [][]float64
 
-// backTest lets the model forecast each of the last days from each day before.
-func backTest(m model, values []float64, tested int) misses {
+// backTest lets the model forecast each of the last days from each day before. It also
+// returns the model's forecast of what comes after them.
+func backTest(m model, values []float64, tested int) (misses, forecaster) {
 	out := make(misses, tested)
-	for from := len(values) - tested; from < len(values); from++ {
-		for i, v := range m.predict(values[:from], len(values)-from) {
-			out[i] = append(out[i], values[from+i]-v)
+	first := len(values) - tested
+	all := m.fit(values, first)
+	for i := range tested {
+		for ahead := range tested - i {
+			out[ahead] = append(out[ahead], math.Abs(values[first+i+ahead]-all[i](ahead)))
 		}
 	}
-	return out
+	return out, all[tested]
 }
 
-// mean returns the mean of the absolute misses.
+// mean returns the mean of all misses.
 func (m misses) mean() float64 {
 	var all []float64
 	for _, each := range m {
-		for _, miss := range each {
-			all = append(all, math.Abs(miss))
-		}
+		all = append(all, each...)
 	}
 	return mean(all)
 }
 
-// band returns the miss that four of five forecasts do not exceed, of those that many days
-// ahead: those of about as many days, never less than for fewer, and farther ahead than was
-// tested wider with the root of the time.
-func (m misses) band(ahead int) (wide float64) {
-	for days := range min(ahead, len(m)) {
+// bands returns, by how many days a forecast is ahead, the miss that four of five do not
+// exceed: of those about as many days ahead, and never less than for fewer.
+func (m misses) bands() []float64 {
+	out := make([]float64, len(m))
+	widest := 0.0
+	for days := range m {
 		var near []float64
 		for _, each := range m[max(0, days-3):min(days+3, len(m))] {
-			for _, miss := range each {
-				near = append(near, math.Abs(miss))
-			}
+			near = append(near, each...)
 		}
-		slices.Sort(near)
-		wide = max(wide, near[int(math.Ceil(0.8*float64(len(near))))-1])
+		widest = max(widest, nth(near, int(math.Ceil(0.8*float64(len(near))))-1))
+		out[days] = widest
 	}
-	return wide * max(1, math.Sqrt(float64(ahead)/float64(len(m))))
+	return out
 }

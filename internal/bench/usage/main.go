@@ -42,7 +42,7 @@ func main() {
 	flag.IntVar(&c.days, "days", 14, "how many days of hours there are; of days there are 90")
 	flag.IntVar(&c.logsDays, "logs-days", 2, "how many days are in the schema with a row for each metric")
 	flag.StringVar(&c.dir, "dir", "", "where the server's data is. Default: the folder for temporary files")
-	flag.StringVar(&c.only, "only", "", "hot (requests and statements) or store. Default: both")
+	flag.StringVar(&c.only, "only", "", "hot (requests and statements), store or forecasts. Default: hot and store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -70,7 +70,7 @@ func run(ctx context.Context, c config) (err error) {
 		return err
 	}
 	row("", "measured", "goal or baseline")
-	if c.only != "store" {
+	if c.only == "" || c.only == "hot" {
 		if err := hot(ctx, engine, dir); err != nil {
 			return err
 		}
@@ -92,7 +92,11 @@ func run(ctx context.Context, c config) (err error) {
 		return err
 	}
 	g := &ground{config: c, db: db, store: store}
-	for _, step := range []func(context.Context) error{g.load, g.flushes, g.rollUps, g.sizes, g.reports, g.exports, g.forecasts, g.logs} {
+	steps := []func(context.Context) error{g.load, g.flushes, g.rollUps, g.sizes, g.reports, g.exports, g.forecasts, g.logs}
+	if c.only == "forecasts" {
+		steps = []func(context.Context) error{g.load, g.rollUps, g.forecasts}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
