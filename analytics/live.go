@@ -154,7 +154,13 @@ func (r *Reports) Run(ctx context.Context) error {
 		r.hub.mu.Lock()
 		wanted := time.Since(r.hub.asked) < watchTime
 		r.hub.mu.Unlock()
-		if wanted {
+		if !wanted { // instances send nothing meanwhile, and are not missing
+			w.began = time.Time{}
+			clear(w.instances)
+		} else {
+			if w.began.IsZero() {
+				w.began = time.Now()
+			}
 			err := r.look(ctx, w)
 			if err != nil && !failing && ctx.Err() == nil {
 				r.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "the feed of present usage does not answer; it is asked again", slog.Any("error", err))
@@ -179,6 +185,9 @@ func (r *Reports) look(ctx context.Context, w *watch) error {
 	}
 	now := time.Now()
 	s := w.see(pulses, now)
+	if !w.knows() && now.Sub(w.began) < silentTime {
+		return nil // the next pulses say how fast
+	}
 	if err := r.name(ctx, w, s, now); err != nil {
 		return err
 	}

@@ -140,6 +140,9 @@ func TestLive(t *testing.T) {
 			if l.Sequence <= after || time.Since(l.At) > time.Second {
 				t.Errorf("got snapshot %d behind %d of %v, want a new one", l.Sequence, after, l.At)
 			}
+			if l.Total["requests"].Value == 0 {
+				t.Errorf("snapshot %d says that nobody asks, and nobody could know that yet", l.Sequence)
+			}
 		}
 		near := func(what string, f *analytics.Figure, want float64) {
 			t.Helper()
@@ -183,8 +186,8 @@ func TestLive(t *testing.T) {
 		waiting, stop := context.WithTimeout(ctx, time.Minute)
 		defer stop()
 		again, err := s.reports.Live(waiting, tenancy.AllTenants(), l.Sequence)
-		if err != nil || again.Sequence <= l.Sequence {
-			t.Errorf("watching again: got %+v, %v", again, err)
+		if err != nil || again.Sequence <= l.Sequence || again.Total["requests"].Value == 0 || len(again.Instances) != 1 || again.Instances[0].Missing {
+			t.Errorf("watching again: got %+v, %v, want a new one with rates, of the instance that is left", again, err)
 		}
 		cancel()
 		if _, err := s.reports.Live(ctx, tenancy.AllTenants(), 1<<60); !errors.Is(err, context.Canceled) {

@@ -12,6 +12,7 @@ type watch struct {
 	instances map[int64]*watched
 	infos     map[tenancy.ID]*TenantRow
 	named     time.Time
+	began     time.Time // when somebody began to watch
 }
 
 // watched is what was seen of one instance lately, the newest last.
@@ -71,6 +72,17 @@ func (w *watch) see(pulses []Pulse, now time.Time) *snapshot {
 		}
 	}
 	return s
+}
+
+// knows reports whether an instance has sent two pulses, of which a rate can be made. Until
+// then nothing is known, and zero would be wrong.
+func (w *watch) knows() bool {
+	for _, i := range w.instances {
+		if len(i.pulses) > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // add takes note of a pulse, and forgets those that are older than the window.

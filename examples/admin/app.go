@@ -112,6 +112,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.closers = append(a.closers, a.pool.Close)
+	a.recorder.Attach(a.pool, a.cache) // memory that they hold for each tenant
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
 	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
