@@ -127,7 +127,7 @@ bench-audit: ## what the audit and the outbox cost: changes, seal lag, verificat
 	$(SERVERS) $(GO) test -run '^$$' -bench . -benchtime 1x -v ./internal/bench/audit
 	$(SERVERS) $(GO) test -run '^$$' -bench ListPages -benchtime 1x -timeout 60m -v ./catalog
 
-bench-admin: ## the console: its routes at 2,000 tenants on three engines, sign-ins, the audit (TENANCY_MEASURE_TENANTS=10000)
+bench-admin: ## the console: routes at 2,000 tenants on three engines, the audit, sign-ins, viewers, restarts, killed instances, examples/admin (TENANCY_MEASURE_TENANTS=10000 TENANCY_MEASURE_KILLS=12)
 	TENANCY_MEASURE=1 $(SERVERS) $(GO) test -count=1 -timeout 60m -v -run 'TestMeasure$$' ./admin
 
 soak: needs ## the tests in their long versions, with the race detector; PACKAGES (./...), COUNT (1) and RUN (.) choose

@@ -118,12 +118,13 @@ type Admin struct {
 	table   []route
 	origin  *http.CrossOriginProtection
 	keys    *idempotency
-	exports exports
 	health  health
 	reached reached
 	live    live
 	metrics *metrics // nil: there are none
 	handler http.Handler
+
+	exports, verifications underWay
 
 	retained time.Time // when Run removed old entries last
 }
@@ -144,7 +145,8 @@ func newAdmin(db *sqlx.DB, cat *catalog.Catalog, opts *Options, more ...route) (
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	a := &Admin{db: db, dialect: dialect, catalog: cat, origin: http.NewCrossOriginProtection()}
+	a := &Admin{db: db, dialect: dialect, catalog: cat, origin: http.NewCrossOriginProtection(),
+		exports: underWay{mostEach: maxOperatorExports, most: maxExports}, verifications: underWay{mostEach: maxOperatorVerifications, most: maxVerifications}}
 	if opts != nil {
 		a.opts = *opts
 	}

@@ -12,10 +12,12 @@ import (
 	"github.com/artflow-studio/tenancy/analytics"
 )
 
-// Exports of an operator with all their tokens, and of all, at once.
+// How many exports, and how many verifications of the audit, an operator with all their tokens may have under way, and all operators of this instance.
 const (
-	maxOperatorExports = 2
-	maxExports         = 8
+	maxOperatorExports       = 2
+	maxExports               = 8
+	maxOperatorVerifications = 1
+	maxVerifications         = 4
 )
 
 const (
@@ -26,19 +28,21 @@ const (
 	exportWrite = 30 * time.Second
 )
 
-// exports counts those that are under way.
-type exports struct {
+// underWay counts long requests of one kind.
+type underWay struct {
+	mostEach, most int // of an operator, of all
+
 	mu  sync.Mutex // guards of and all
 	of  map[string]int
 	all int
 }
 
-// enter counts an export of the operator.
-func (e *exports) enter(operator string) error {
+// enter counts a request of the operator. It is refused with [tenancy.ErrLimited] if there are enough.
+func (e *underWay) enter(operator string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.all >= maxExports || e.of[operator] >= maxOperatorExports {
-		return fmt.Errorf("%w: %d exports of the operator, %d in all", tenancy.ErrLimited, e.of[operator], e.all)
+	if e.all >= e.most || e.of[operator] >= e.mostEach {
+		return fmt.Errorf("%w: %d of the operator are under way, %d in all", tenancy.ErrLimited, e.of[operator], e.all)
 	}
 	if e.of == nil {
 		e.of = map[string]int{}
@@ -48,14 +52,14 @@ func (e *exports) enter(operator string) error {
 	return nil
 }
 
-// open returns how many exports there are.
-func (e *exports) open() int {
+// open returns how many there are.
+func (e *underWay) open() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.all
 }
 
-func (e *exports) leave(operator string) {
+func (e *underWay) leave(operator string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all--

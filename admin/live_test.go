@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,14 +21,25 @@ type stream struct {
 	*bufio.Scanner
 	code   int
 	header http.Header
+	body   io.Closer
 }
 
 // stream opens a stream of the client's. It ends with the test.
 func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) *stream {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+api+"live?topics="+topics, nil)
+	s, err := cl.openStream(t.Context(), server, topics)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.body.Close() })
+	return s
+}
+
+// openStream opens a stream that the caller closes.
+func (cl *client) openStream(ctx context.Context, server *httptest.Server, topics string) (*stream, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+api+"live?topics="+topics, nil)
+	if err != nil {
+		return nil, err
 	}
 	for name, value := range cl.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
@@ -37,12 +49,11 @@ func (cl *client) stream(t *testing.T, server *httptest.Server, topics string) *
 	}
 	res, err := server.Client().Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { _ = res.Body.Close() })
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 1<<20)
-	return &stream{lines, res.StatusCode, res.Header}
+	return &stream{lines, res.StatusCode, res.Header, res.Body}, nil
 }
 
 // A stream shows a frame at once and more after it, and ends when the operator's role is taken away. It does not keep the session alive.

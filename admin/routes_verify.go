@@ -41,8 +41,13 @@ const progressEvery = 250 * time.Millisecond
 
 // verifyAudit answers with the verdict. A client that accepts application/jsonl gets a line with the progress at least at the beginning, and
 // then again and again; the verdict is the last line. A verification that fails midway, or whose operator may not see it any more, is a broken
-// transfer.
+// transfer. Each reads the whole audit, so an operator has one at once, and few are under way.
 func (a *Admin) verifyAudit(c *call) error {
+	operator := c.id.Operator.ID
+	if err := a.verifications.enter(operator); err != nil {
+		return err
+	}
+	defer a.verifications.leave(operator)
 	if c.r.Header.Get("Accept") != "application/jsonl" {
 		report, err := a.opts.Audit.Verify(c.ctx())
 		if err != nil {

@@ -3,7 +3,9 @@ package admin_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,6 +55,60 @@ func TestVerifyStreams(t *testing.T) {
 	if a.code != 200 || a.header.Get("Content-Type") != "application/jsonl" || len(lines) < 2 || !strings.HasPrefix(lines[0], `{"number":0,"last":`) ||
 		!strings.HasPrefix(lines[len(lines)-1], `{"whole":true,"up_to":`) {
 		t.Errorf("got %d %s, want progress and the verdict", a.code, a.body)
+	}
+}
+
+// slow is a client that takes nothing of an answer until it is released.
+type slow struct {
+	*httptest.ResponseRecorder
+	began, release chan struct{}
+	once           sync.Once
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.began) })
+	<-s.release
+	return s.ResponseRecorder.Write(b)
+}
+
+// Each verification reads the whole audit: an operator has one at once, with their tokens, and an instance four.
+func TestVerificationsAreFew(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	release := make(chan struct{})
+	var all sync.WaitGroup
+	var operators []*client
+	for range 4 {
+		cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		operators = append(operators, cl)
+		w := &slow{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), release: release}
+		r := cl.request(t, "POST", "audit/verify", "", "Accept", "application/jsonl")
+		all.Go(func() {
+			c.Handler().ServeHTTP(w, r)
+			if !strings.Contains(w.Body.String(), `"whole":true`) {
+				t.Errorf("got %d %s, want a verdict", w.Code, w.Body)
+			}
+		})
+		<-w.began
+		if a := cl.do(t, "POST", "audit/verify", ""); a.code != 429 || a.problem() != "limited" || a.header.Get("Retry-After") == "" {
+			t.Errorf("a second one of the operator: got %d %v %s, want 429", a.code, a.header, a.body)
+		}
+	}
+	var made struct{ Text string }
+	operators[0].do(t, "POST", "tokens", `{"name":"check","permissions":["audit.verify"],"ttl":3600}`).into(t, &made)
+	if a := c.client().do(t, "POST", "audit/verify", "", "Authorization", "Bearer "+made.Text); a.code != 429 {
+		t.Errorf("by a token of the operator's: got %d %s, want 429", a.code, a.body)
+	}
+	fifth := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	if a := fifth.do(t, "POST", "audit/verify", ""); a.code != 429 {
+		t.Errorf("a fifth one: got %d %s, want 429", a.code, a.body)
+	}
+	close(release)
+	all.Wait()
+	for i, cl := range append(operators, fifth) {
+		if a := cl.do(t, "POST", "audit/verify", ""); a.code != 200 {
+			t.Errorf("operator %d, when the others are done: got %d %s, want 200", i, a.code, a.body)
+		}
 	}
 }
 
