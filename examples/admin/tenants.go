@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
@@ -36,6 +37,10 @@ func (a *app) makeTenants(ctx context.Context, n int) ([]*tenancy.Tenant, error)
 	ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "demo", Reason: "demo tenants"})
 	n = min(max(n, 1), 300)
 	var first []*tenancy.Tenant
+	known, err := a.catalog.List(ctx, tenancy.Filter{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
 	for i := range n {
 		t := demoTenant(i)
 		if i < firstTenants {
@@ -45,6 +50,9 @@ func (a *app) makeTenants(ctx context.Context, n int) ([]*tenancy.Tenant, error)
 			}
 			first = append(first, made)
 			continue
+		}
+		if slices.ContainsFunc(known, func(k *tenancy.Tenant) bool { return k.Slug == t.Slug }) {
+			continue // else the audit would say that it could not be made again
 		}
 		t.ID, t.Status = tenancy.NewID(), tenancy.StatusProvisioning
 		t.Placement = tenancy.Placement{Server: a.server, Database: "tenant_" + string(t.ID)}

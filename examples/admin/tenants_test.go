@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
@@ -47,6 +48,11 @@ func TestTenantsAreMadeByARun(t *testing.T) {
 		}
 		return run.State == runs.StateDone && run.Done == 5
 	})
+	for e, err := range app.catalog.Audit(t.Context(), catalog.AuditFilter{}) {
+		if err != nil || e.Result != tenancy.AuditDone {
+			t.Fatalf("got the entry %+v, %v, want none of what was there already", e, err)
+		}
+	}
 	// Another instance made it meanwhile.
 	all, err := app.active(t.Context())
 	if err != nil {

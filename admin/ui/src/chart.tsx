@@ -127,7 +127,7 @@ export function Chart(props: ChartProps) {
         onPointerLeave={() => { pointed.value = null; setDrag(undefined); }}
         onPointerDown={(e) => { if (props.zoom && e.button === 0) setDrag([timeAt(e), timeAt(e)]); }}
         onPointerUp={() => { if (drag && Math.abs(x(drag[1]) - x(drag[0])) > 8) props.zoom?.(Math.min(...drag), Math.max(...drag)); setDrag(undefined); }}>
-        {levels.map((v, i) => <g key={i}><line class="grid" x1={left} x2={width - right} y1={y(v)} y2={y(v)} /><text x={left - 8} y={y(v) + 4} text-anchor="end">{names[i]}</text></g>)}
+        {levels.map((v, i) => (i === 0 || names[i] !== names[i - 1]) && <g key={i}><line class="grid" x1={left} x2={width - right} y1={y(v)} y2={y(v)} /><text x={left - 8} y={y(v) + 4} text-anchor="end">{names[i]}</text></g>)}
         {ticks(end - span, end, Math.min(5, (width - left - right) / 80)).map((t) => <text key={t} x={x(t)} y={height - 8} text-anchor={x(t) > width - 32 ? "end" : x(t) < 32 ? "start" : "middle"}>{tick(t, span)}</text>)}
         {lines.length === 1 && areas(lines[0].points, first, (i) => x(times[i]), y, bottom).map((d, i) => <path key={i} class="area" d={d} />)}
         {lines.map((l, i) => <path key={l.name} class="line" style={look(i)} d={path(first > 0 ? l.points.slice(first) : l.points, (n) => x(times[n + Math.max(0, first)]), y)} />)}

@@ -4,8 +4,8 @@ import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting } from "../parts";
-import { href, route, setQuery } from "../router";
-import { Table } from "../table";
+import { route, setQuery } from "../router";
+import { Table, TenantLink, useNames } from "../table";
 import { may } from "../session";
 
 interface Entry {
@@ -86,6 +86,7 @@ export function Entries({ tenant }: { tenant?: string }) {
   };
   const cursor = cursors[cursors.length - 1];
   const { data, error, loading, reload } = useGet<{ entries: Entry[]; next?: string }>("audit", { ...filters, cursor, limit: 50 }, cursor ? 0 : 5);
+  const names = useNames(!tenant && may("tenants.read") ? data?.entries.flatMap((e) => e.tenant ?? []) : undefined);
   return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}>
@@ -104,7 +105,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         { title: "Time", muted: true, cell: (e) => time(e.time) },
         { title: "Who", cell: (e) => <>{e.actor.name || e.actor.id || e.actor.kind} <span class="muted small">{e.actor.id ? e.actor.kind : ""} {e.actor.address}</span></> },
         { title: "Action", cell: (e) => <><code>{e.action}</code>{e.count > 1 && <span class="muted"> {e.count}×</span>}</> }, { title: "Result", cell: (e) => <State name={e.result} /> },
-        !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <a href={href(["tenants", e.tenant])}><code>{e.tenant.slice(-8)}</code></a> : <span class="muted">–</span>) },
+        !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <TenantLink id={e.tenant} name={names[e.tenant]?.name || names[e.tenant]?.slug || e.tenant.slice(-8)} tab="audit" /> : <span class="muted">–</span>) },
         { title: "Change", wide: true, cell: (e) => <Change e={e} /> },
       ]} />
       <div class="actions">

@@ -106,7 +106,8 @@ function Overlay({ data, ids, series, figure, mode, window, names }: { data: Com
   if (mode === "medians" && !known) return <div class="empty">The median tenant has none of it in this window: nothing to measure by.</div>;
   const lines: Line[] = found.map(({ id, of, requests }) => ({
     name: names[id],
-    points: of!.values.map((v, i) => {
+    points: first.times.map((_, i) => {
+      const v = of!.values[i] ?? null; // of a tenant whose last point is not over yet there may be one more
       if (v === null || mode === "values") return v;
       if (mode === "medians") return medians[i] ? v / medians[i]! : null;
       const n = requests?.values[i];
@@ -118,6 +119,9 @@ function Overlay({ data, ids, series, figure, mode, window, names }: { data: Com
   if (mode === "values" && p90.some((v) => v) && lines.length < most) lines.push({ name: "p90 of all", points: p90, colour: "muted" });
   return <Chart title={words(figure)} unit={unit} window={"last " + window} times={first.times} lines={lines} height={280} />;
 }
+
+/** times writes a factor. */
+const times = (n: number): string => (Math.abs(n) < 100 ? n.toFixed(1) : plain(Math.round(n))) + "×";
 
 /** spread is by which factor the largest and the smallest differ. */
 function spread(all: (number | undefined)[]): number {
@@ -131,10 +135,10 @@ function Differences({ data, before }: { data: Comparison; before?: Changes }) {
   const note = (t: Compared, f: string) => {
     if (before) {
       const factor = before[t.id]?.[f]?.factor;
-      return factor ? `${plain(factor)}× before` : "nothing before";
+      return factor ? `${times(factor)} before` : "nothing before";
     }
     const n = t.figures[f]?.normalised;
-    return n === null || n === undefined ? "" : `${plain(n)}×`;
+    return n === null || n === undefined ? "" : times(n);
   };
   const unit = (f: string) => data.tenants.find((t) => t.figures[f]?.figure)?.figures[f]?.figure?.unit ?? "";
   const tenants: Column<(typeof rows)[number]>[] = data.tenants.map((t) => ({

@@ -25,9 +25,11 @@ export function Memory() {
   const rest = sum(instances.map((i) => i.remainder));
   const kinds = [...new Set(instances.flatMap((i) => Object.keys(i.kinds ?? {})))].sort();
   const ofKind = (k: string) => sum(instances.map((i) => i.kinds?.[k]));
-  type Row = { id: string; name?: string; bytes: number | null };
-  const rows: Row[] = (data?.tenants.tenants ?? []).map((t) => ({ id: t.id, name: t.name, bytes: t.figure?.value ?? null }));
-  if (heap !== null) rows.push({ id: "", bytes: Math.max(0, heap - rows.reduce((n, r) => n + (r.bytes ?? 0), 0)) });
+  const held = sum(kinds.map((k) => ({ value: ofKind(k) })));
+  // The kinds and what belongs to nobody add up to the heap.
+  const parts = heap === null ? [] : [...kinds.map((k) => ({ name: words(k), bytes: ofKind(k), how: how(instances.map((i) => i.kinds?.[k]).find((f) => !!f) ?? undefined) || "measured" })), { name: "", bytes: Math.max(0, heap - (held ?? 0)), how: "the rest" }];
+  const tenants = data?.tenants.tenants ?? [];
+  const largest = Math.max(...tenants.map((t) => t.figure?.value ?? 0));
   return (
     <Page title="Memory" tools={<Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} />}>
       <Failure error={error} retry={reload} />
@@ -38,34 +40,32 @@ export function Memory() {
             <dl class="figures">
               <KeyFigure name="Processes" f={sum(instances.map((i) => i.rss))} unit="bytes" note={`resident, of ${instances.length} ${instances.length === 1 ? "instance" : "instances"}`} />
               <KeyFigure name="Heap" f={heap} unit="bytes" note="live objects of Go" />
-              <KeyFigure name="Held by tenants" f={accounted} unit="bytes" note={accounted === null ? "not measured" : "at most, accounted"} />
+              <KeyFigure name="Held for tenants" f={held} unit="bytes" note={held === null ? "not measured" : "now, accounted"} />
               <KeyFigure name="Not of the heap" f={rest} unit="bytes" note="stacks, runtime, other libraries" />
             </dl>
           </section>
-          <section>
-            <h2>By tenant</h2>
-            {accounted === null && <p class="muted">The application accounts for no tenant's memory yet, so all of the heap is nobody's in particular.</p>}
-            <Table<Row> label="Memory by tenant" rows={rows} id={(r) => r.id || "rest"} empty="Nothing is known about memory yet." of={[
-              { title: "Tenant", cell: (r) => (r.id ? <TenantLink id={r.id} name={r.name} tab="usage" /> : <span class="muted">Not attributed to a tenant</span>) },
-              { title: "Share of the heap", cell: (r) => <Share of={r.bytes ?? 0} whole={heap ?? 0} label={"Share of " + (r.name ?? "nobody")} /> },
-              value("Held at most, accounted", (r) => r.bytes, "bytes"),
-              { title: "Of the heap", num: true, muted: true, cell: (r) => <Value f={heap && r.bytes !== null ? r.bytes / heap : null} unit="ratio" /> },
-            ]} />
-          </section>
-          {kinds.length > 0 && (
+          {parts.length > 0 && (
             <section>
-              <h2>By kind</h2>
-              <Table<string> label="Memory by kind" rows={kinds} id={(k) => k} of={[
-                { title: "Kind", cell: words }, { title: "Share of the heap", cell: (k) => <Share of={ofKind(k) ?? 0} whole={heap ?? 0} label={"Share of " + k} /> },
-                value("Held now", ofKind, "bytes"), { title: "How", muted: true, cell: (k) => how(instances.map((i) => i.kinds?.[k]).find((f) => !!f) ?? undefined) || "measured" },
-                ...(instances.length > 1 && instances.length < 6 ? instances.map((i) => value<string>(i.name, (k) => i.kinds?.[k])) : []),
+              <h2>The heap, by kind</h2>
+              <Table<(typeof parts)[number]> label="Memory by kind" rows={parts} id={(k) => k.name} of={[
+                { title: "Kind", cell: (k) => k.name || <span class="muted">Not attributed to a tenant</span> }, { title: "Share of the heap", cell: (k) => <Share of={k.bytes ?? 0} whole={heap ?? 0} label={"Share of " + (k.name || "nobody")} /> },
+                value("Held now", (k) => k.bytes, "bytes"), { title: "Of the heap", num: true, muted: true, cell: (k) => <Value f={heap && k.bytes !== null ? k.bytes / heap : null} unit="ratio" /> }, { title: "How", muted: true, cell: (k) => k.how },
               ]} />
             </section>
           )}
+          <section>
+            <h2>Tenants that held most, last 24 hours</h2>
+            {accounted === null ? <p class="muted">The application accounts for no tenant's memory. To see it here, call Recorder.Attach with the pool, the cache, and sources of your own.</p> : <p class="muted">Each at its highest, so these do not add up to what is held now.</p>}
+            {tenants.length > 0 && <Table<(typeof tenants)[number]> label="Memory by tenant" rows={tenants} id={(t) => t.id} of={[
+              { title: "Tenant", cell: (t) => <TenantLink id={t.id} name={t.name} tab="usage" /> },
+              { title: "Beside the largest", cell: (t) => <Share of={t.figure?.value ?? 0} whole={largest} label={"Share of " + t.name} /> },
+              value("Held at most, accounted", (t) => t.figure, "bytes"), { title: "How", muted: true, cell: (t) => how(t.figure ?? undefined) || "measured" },
+            ]} />}
+          </section>
           {over && (
             <section>
               <h2>Over time</h2>
-              <Chart title="Held by tenants (accounted)" unit={over.unit} window={"last " + window} times={over.times} lines={[{ name: "tenants", points: over.values }]} />
+              <Chart title="The most that one tenant held (accounted)" unit={over.unit} window={"last " + window} times={over.times} lines={[{ name: "at most", points: over.values }]} />
             </section>
           )}
           <section>

@@ -2,10 +2,12 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Failure, KeyFigure, Page, Waiting, When, type Figure } from "../parts";
+import { Failure, KeyFigure, Page, State, Waiting, When, type Figure } from "../parts";
 import { href } from "../router";
-import { me, may } from "../session";
+import { me, may, offered } from "../session";
+import { Table, value } from "../table";
 import { Ranking } from "./performance";
+import { RunsTable, type RunRow } from "./runs";
 import { Activities, type Activity } from "../timeline";
 
 export interface TenantInfo {
@@ -20,6 +22,8 @@ export interface TenantInfo {
 type TenantFigure = TenantInfo & { figure: Figure };
 interface Usage { total?: Figure; tenants: TenantFigure[] }
 
+interface Instance { name: string; started: string; missing: boolean; ended?: boolean; cpu_ns: number; rss: number; heap: number }
+
 interface OverviewReport {
   total_tenants?: Figure;
   active_tenants?: Figure;
@@ -32,6 +36,7 @@ interface OverviewReport {
   errors?: Figure;
   top_active_tenants: (TenantInfo & { usage: Record<string, Figure> })[];
   recent_activities: Activity[];
+  instances?: Instance[];
   attention?: { kind: string; text: string; since?: string }[];
 }
 
@@ -44,29 +49,34 @@ export interface Now {
 
 interface Point { t: number; rps: number | null; eps: number | null }
 
-/** useRates keeps the rates of the last minutes, and marks breaks with a gap. */
-export function useRates(frame: { time: string; data: Now } | undefined, of: (now: Now) => { [figure: string]: Figure } | undefined = (now) => now.total, keep = 300): Point[] {
-  const [points, set] = useState<Point[]>([]);
+/** The rates that were seen lately, by session and topic: a page that is shown again goes on where it was. */
+const seen = new Map<string, Point[]>();
+const none: Point[] = [];
+
+/** useRates keeps the rates of the last minutes of a topic, and marks breaks with a gap. */
+export function useRates(topic: string, frame: { time: string; data: Now } | undefined): Point[] {
+  const key = `${me.value?.session.id} ${topic}`;
+  const [, draw] = useState(0);
   useEffect(() => {
     if (!frame) return;
+    const all = seen.get(key) ?? none;
     const t = +new Date(frame.time) / 1000;
-    const usage = of(frame.data);
-    const point = { t, rps: usage?.requests?.value ?? null, eps: usage?.errors?.value ?? null };
-    set((all) => {
-      const last = all[all.length - 1];
-      if (last && t <= last.t) return all;
-      const gap = last && t - last.t > 5 ? [{ t: last.t + 1, rps: null, eps: null }] : [];
-      return [...all, ...gap, point].slice(-keep);
-    });
-  }, [frame?.time]);
-  return points;
+    const last = all[all.length - 1];
+    if (last && t <= last.t) return;
+    const gap = last && t - last.t > 5 ? [{ t: last.t + 1, rps: null, eps: null }] : [];
+    const { requests, errors } = frame.data.total;
+    seen.delete(key); // the map's order is that of use
+    seen.set(key, [...all, ...gap, { t, rps: requests?.value ?? null, eps: errors?.value ?? null }].slice(-300));
+    if (seen.size > 8) seen.delete(seen.keys().next().value!);
+    draw(t);
+  }, [frame?.time, key]);
+  return seen.get(key) ?? none;
 }
 
 export function Overview() {
   const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
   const live = useLive<Now>("totals");
-  const points = useRates(live);
-  const last = points.findLast((p) => p.rps !== null);
+  const points = useRates("totals", live);
   const missing = live?.data.instances?.filter((i) => i.missing).map((i) => i.name) ?? [];
   const scope = me.value?.scope;
   const below = useMemo(() => o && <Below of={o} />, [o]); // a frame of the stream changes nothing there
@@ -88,13 +98,13 @@ export function Overview() {
             <dl class="figures">
               <KeyFigure name="Tenants" f={o.total_tenants} unit="" note={whose ?? statuses(o.by_status)} />
               <KeyFigure name="Active" f={o.active_tenants} unit="" />
-              <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
+              <KeyFigure name="Requests a second" f={live?.data.total.requests} unit="" note={live ? "now" : "waiting for the stream"} />
               <KeyFigure name="In flight" f={live?.data.total.in_flight ?? null} unit="" />
               <KeyFigure name="Mean latency" f={live?.data.total.latency_mean ?? null} note="now" />
               <KeyFigure name="Requests, last 24 h" f={o.requests} unit="" />
               <KeyFigure name="Server errors, last 24 h" f={o.errors} unit="" />
               <KeyFigure name="Databases" f={o.total_databases} unit="" />
-              <KeyFigure name="Storage" f={o.storage_usage.total} />
+              <KeyFigure name="Storage" f={o.storage_usage.total} note={o.storage_usage.total?.partial ? "of the databases measured so far" : undefined} />
               <KeyFigure name="Memory, accounted" f={o.memory_usage.total} />
               <KeyFigure name="CPU time, last 24 h" f={o.cpu_usage.total} />
             </dl>
@@ -125,13 +135,35 @@ function Below({ of: o }: { of: OverviewReport }) {
           {tops.map(([title, of]) => <Ranking key={of} title={title} rows={o[of].tenants} figure={(t) => t.figure} empty="Not measured yet." />)}
         </div>
       </section>
+      {offered({ permission: "runs.read", part: "runs" }) && <Latest />}
       {may("activities.read") && (
         <section>
           <h2>Recent activity</h2>
           <Activities rows={o.recent_activities} />
         </section>
       )}
+      {!!o.instances?.length && (
+        <section>
+          <h2>Instances</h2>
+          <Table<Instance> label="Instances" rows={o.instances} id={(i) => i.name + i.started} of={[
+            { title: "Instance", cell: (i) => <code>{i.name}</code> }, { title: "State", cell: (i) => <State name={i.ended ? "ended" : i.missing ? "missing" : "ok"} /> },
+            { title: "Started", muted: true, cell: (i) => <When at={i.started} /> }, value("CPU time", (i) => i.cpu_ns / 1e9, "seconds"), value("Process memory", (i) => i.rss, "bytes"), value("Heap", (i) => i.heap, "bytes"),
+          ]} />
+        </section>
+      )}
     </>
+  );
+}
+
+/** Latest are the runs that were made last. */
+function Latest() {
+  const { data, error } = useGet<{ runs: RunRow[] }>("runs", { limit: 5 }, 5);
+  return (
+    <section>
+      <h2>Runs</h2>
+      <Failure error={error} />
+      {data && <RunsTable rows={data.runs} />}
+    </section>
   );
 }
 

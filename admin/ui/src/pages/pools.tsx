@@ -22,7 +22,7 @@ export function Connections() {
     value<Hot>("Waiting", (t) => t.waiting || null),
     value<Hot>("Connections", (t) => t.conns),
     value<Hot>("Idle", (t) => t.idle),
-    value<Hot>("Heat", (t) => Math.round(t.heat * 10) / 10),
+    { title: "Heat", num: true, cell: (t: Hot) => t.heat.toFixed(1) },
   ];
   return (
     <Page title="Connections" tools={<span class="muted small">of the instance that answers</span>}>
@@ -35,7 +35,7 @@ export function Connections() {
             <Table<Pool> label="Servers" rows={data.pools} id={(p) => p.server} empty="The pool knows no server." of={[
               { title: "Server", cell: (p) => p.server },
               { title: "Breaker", cell: (p) => <State name={p.breaker || "closed"} /> },
-              { title: "Used of the budget", cell: (p) => <Share of={p.conns} whole={p.budget} label={`${p.conns} of ${p.budget}`} /> },
+              { title: "Open of the budget", cell: (p) => <Share of={p.conns} whole={p.budget} label={`${p.conns} of ${p.budget}`} /> },
               value("Budget", (p) => p.budget), value("In use", (p) => p.in_use), value("Idle", (p) => p.idle), value("Dialling", (p) => p.dialing), value("Waiting", (p) => p.waiting),
               value("Borrowed", (p) => p.borrowed), value("Lag", (p) => p.lag_seconds, "seconds"),
             ]} />

@@ -34,16 +34,20 @@ export function Runs() {
     <Page title="Runs">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
-      <Table<RunRow> label="Runs" rows={data?.runs} id={(r) => r.id} empty={<>No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</>} of={[
-        { title: "Task", cell: (r) => <><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></> },
-        { title: "State", cell: (r) => <State name={r.state} /> }, { title: "Progress", cell: (r) => <Bar run={r} /> },
-        value("Tenants", (r) => r.total), value("Done", (r) => r.done), value("Failed", (r) => r.failed), value("Skipped", (r) => r.skipped),
-        { title: "By", muted: true, cell: by }, { title: "Created", muted: true, cell: (r) => <When at={r.created_at} /> },
-      ]} />
+      <RunsTable rows={data?.runs} />
       {data?.next && <div class="actions"><button type="button" onClick={() => setQuery({ cursor: data.next })}>Older</button></div>}
     </Page>
   );
 }
+
+export const RunsTable = ({ rows }: { rows?: RunRow[] }) => (
+  <Table<RunRow> label="Runs" rows={rows} id={(r) => r.id} empty={<>No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</>} of={[
+    { title: "Task", cell: (r) => <><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></> },
+    { title: "State", cell: (r) => <State name={r.state} /> }, { title: "Progress", cell: (r) => <Bar run={r} /> },
+    value("Tenants", (r) => r.total), value("Done", (r) => r.done), value("Failed", (r) => r.failed), value("Skipped", (r) => r.skipped),
+    { title: "By", muted: true, cell: by }, { title: "Created", muted: true, cell: (r) => <When at={r.created_at} /> },
+  ]} />
+);
 
 export function Bar({ run }: { run: RunRow }) {
   const done = run.done + run.failed + run.skipped + run.cancelled;

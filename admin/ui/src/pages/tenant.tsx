@@ -133,8 +133,7 @@ export function Tenant({ id }: { id: string }) {
 function Present({ t }: { t: TenantRecord }) {
   const { data, error } = useGet<Report>(wired("reports") ? "analytics/tenant/" + encodeURIComponent(t.id) : null, { window: "24h" }, 10);
   const live = useLive<Now>(wired("reports") ? "tenant:" + t.id : null);
-  const points = useRates(live);
-  const last = points.findLast((p) => p.rps !== null);
+  const points = useRates("tenant:" + t.id, live);
   const judged = useGet<Reads["analytics/health"]>(wired("reports") && may("health.read") ? "analytics/health" : null, { filter: "id:" + t.id, limit: 1 }, 15).data?.tenants[0];
   const forecast = useGet<Reads["analytics/forecast/{id}"]>(wired("reports") ? "analytics/forecast/" + encodeURIComponent(t.id) : null).data;
   if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
@@ -144,7 +143,7 @@ function Present({ t }: { t: TenantRecord }) {
       <section>
         {judged && judged.status === "active" && <p class="row"><State name={judged.health} /> <span class="muted">{judged.reasons.map((r) => r.text).join(" ")}</span></p>}
         <dl class="figures">
-          <KeyFigure name="Requests a second" f={last?.rps ?? null} note={last ? "now" : "waiting for the stream"} />
+          <KeyFigure name="Requests a second" f={live?.data.total.requests} unit="" note={live ? "now" : "waiting for the stream"} />
           <KeyFigure name="Requests, 24 h" f={data?.usage.requests} unit="" />
           <KeyFigure name="Server errors, 24 h" f={data?.usage.errors ?? data?.usage.status_5xx} unit="" />
           <KeyFigure name="p95, 24 h" f={data?.usage.latency_p95} />
