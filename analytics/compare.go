@@ -44,7 +44,7 @@ type Compared struct {
 
 // Compare returns how tenants of the scope compare in the period.
 func (r *Reports) Compare(ctx context.Context, scope tenancy.Scope, req *CompareRequest) (*Comparison, error) {
-	c, err := r.compare(ctx, scope, req)
+	c, err := shared(ctx, r, "compare", scope, req, r.compare)
 	return c, tenancy.Wrap("analytics.Reports.Compare", "", err)
 }
 
@@ -168,7 +168,7 @@ type ComparedToBefore struct {
 // ComparePeriods returns how figures of a tenant, or of all tenants of the scope together,
 // changed against the period before.
 func (r *Reports) ComparePeriods(ctx context.Context, scope tenancy.Scope, req *SeriesRequest) (*PeriodComparison, error) {
-	c, err := r.comparePeriods(ctx, scope, req)
+	c, err := shared(ctx, r, "periods", scope, req, r.comparePeriods)
 	return c, tenancy.Wrap("analytics.Reports.ComparePeriods", req.Tenant, err)
 }
 

@@ -58,6 +58,9 @@
 // keeper prepares; the period in the report says when these sums end. See
 // [SQLOptions.SumsAbove].
 //
+// Callers who ask for the same at about the same time share an answer: see
+// [ReportsOptions.Share].
+//
 // # Live
 //
 // With a [Feed] in the options of the recorders and of the reports, and [Reports.Run],

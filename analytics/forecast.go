@@ -67,7 +67,7 @@ const (
 // Forecast returns how a figure of a tenant, or of all tenants of the scope together, goes
 // on.
 func (r *Reports) Forecast(ctx context.Context, scope tenancy.Scope, req *ForecastRequest) (*Forecast, error) {
-	f, err := r.forecast(ctx, scope, req)
+	f, err := shared(ctx, r, "forecast", scope, req, r.forecast)
 	return f, tenancy.Wrap("analytics.Reports.Forecast", req.Tenant, err)
 }
 

@@ -64,7 +64,7 @@ const maxMonths = int(keepDays / (31 * day))
 
 // Months returns a page of the tenants of the scope with their usage by month.
 func (r *Reports) Months(ctx context.Context, scope tenancy.Scope, req *MonthsRequest) (*MonthsPage, error) {
-	page, err := r.months(ctx, scope, req)
+	page, err := shared(ctx, r, "months", scope, req, r.months)
 	return page, tenancy.Wrap("analytics.Reports.Months", "", err)
 }
 

@@ -80,7 +80,7 @@ const neighboursNote = "This happened at the same time, which is no proof of a c
 // are sums over the tenants of the scope. In the scope of all tenants the total of an instance
 // includes work that belongs to no tenant. Figures of instances are kept for three hours.
 func (r *Reports) Neighbours(ctx context.Context, scope tenancy.Scope, at time.Time) (*Neighbours, error) {
-	n, err := r.neighbours(ctx, scope, at)
+	n, err := shared(ctx, r, "neighbours", scope, at, r.neighbours)
 	return n, tenancy.Wrap("analytics.Reports.Neighbours", "", err)
 }
 

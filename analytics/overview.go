@@ -61,11 +61,11 @@ type InstanceReport struct {
 
 // Overview returns the overview of the tenants of the scope.
 func (r *Reports) Overview(ctx context.Context, scope tenancy.Scope) (*Overview, error) {
-	o, err := r.overview(ctx, scope)
+	o, err := shared(ctx, r, "overview", scope, nothing{}, r.overview)
 	return o, tenancy.Wrap("analytics.Reports.Overview", "", err)
 }
 
-func (r *Reports) overview(ctx context.Context, scope tenancy.Scope) (*Overview, error) {
+func (r *Reports) overview(ctx context.Context, scope tenancy.Scope, _ nothing) (*Overview, error) {
 	state, err := r.source.State(ctx)
 	if err != nil {
 		return nil, err

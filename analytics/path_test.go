@@ -46,9 +46,10 @@ func newRecorder(t testing.TB, sink analytics.Sink, opts *analytics.Options) *an
 	return rec
 }
 
+// newReports returns reports that answer with what the source has then: tests write and ask at once.
 func newReports(t testing.TB, source analytics.Source) *analytics.Reports {
 	t.Helper()
-	r, err := analytics.NewReports(source, nil)
+	r, err := analytics.NewReports(source, &analytics.ReportsOptions{Share: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ const keepPatterns = 30 * day
 // what [http.ServeMux] put into [http.Request.Pattern]. Of a tenant an instance counts 50
 // at a time, and the rest as [OtherPattern]. They are kept for 30 days.
 func (r *Reports) Patterns(ctx context.Context, scope tenancy.Scope, req *PatternsRequest) (*PatternsReport, error) {
-	report, err := r.patterns(ctx, scope, req)
+	report, err := shared(ctx, r, "patterns", scope, req, r.patterns)
 	return report, tenancy.Wrap("analytics.Reports.Patterns", req.Tenant, err)
 }
 

@@ -42,7 +42,7 @@ type Worsened struct {
 // zero period is the last hour. It is compared with the 24 hours before, from the begin of an
 // hour on.
 func (r *Reports) Performance(ctx context.Context, scope tenancy.Scope, p Period) (*Performance, error) {
-	report, err := r.performance(ctx, scope, p)
+	report, err := shared(ctx, r, "performance", scope, p, r.performance)
 	return report, tenancy.Wrap("analytics.Reports.Performance", "", err)
 }
 
@@ -166,20 +166,24 @@ type TopRequest struct {
 // Top returns the tenants of the scope with the largest value of a column, without those
 // that have none.
 func (r *Reports) Top(ctx context.Context, scope tenancy.Scope, req TopRequest) ([]TenantUsage, error) {
-	const op = "analytics.Reports.Top"
+	out, err := shared(ctx, r, "top", scope, req, r.topOf)
+	return out, tenancy.Wrap("analytics.Reports.Top", "", err)
+}
+
+func (r *Reports) topOf(ctx context.Context, scope tenancy.Scope, req TopRequest) ([]TenantUsage, error) {
 	if req.By >= numColumns {
-		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: %v", tenancy.ErrInvalid, req.By))
+		return nil, fmt.Errorf("%w: %v", tenancy.ErrInvalid, req.By)
 	}
 	state, err := r.source.State(ctx)
 	if err != nil {
-		return nil, tenancy.Wrap(op, "", err)
+		return nil, err
 	}
 	p, err := r.check(req.Period, state)
 	if err != nil {
-		return nil, tenancy.Wrap(op, "", err)
+		return nil, err
 	}
 	out, _, err := r.top(ctx, scope, state, p, req.By)
-	return out, tenancy.Wrap(op, "", err)
+	return out, err
 }
 
 // MemoryReport is what is known about memory.
@@ -212,11 +216,11 @@ type MemoryInstance struct {
 // Memory returns what the tenants of the scope had in memory at most, in the last
 // [ReportsOptions.Span], and the memory of the instances now.
 func (r *Reports) Memory(ctx context.Context, scope tenancy.Scope) (*MemoryReport, error) {
-	m, err := r.memory(ctx, scope)
+	m, err := shared(ctx, r, "memory", scope, nothing{}, r.memory)
 	return m, tenancy.Wrap("analytics.Reports.Memory", "", err)
 }
 
-func (r *Reports) memory(ctx context.Context, scope tenancy.Scope) (*MemoryReport, error) {
+func (r *Reports) memory(ctx context.Context, scope tenancy.Scope, _ nothing) (*MemoryReport, error) {
 	state, err := r.source.State(ctx)
 	if err != nil {
 		return nil, err

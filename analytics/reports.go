@@ -26,6 +26,12 @@ type ReportsOptions struct {
 	Feed Feed
 	// LiveTenants is how many tenants a [Live] has at most. Default: 100.
 	LiveTenants int
+	// Share is how old an answer may be that one caller gets because another has asked the
+	// same, of the same scope: it counts from when the answer was there. Callers who ask
+	// while it is worked out get it, too. Negative: each has an answer worked out for it
+	// alone. See [Reports.Renew]. Default: 0.9 s, a little less than a second, so that who
+	// asks each second gets another answer each time.
+	Share time.Duration
 	// Logger records what goes wrong in the background. Default: [slog.Default],
 	// asked each time.
 	Logger *slog.Logger
@@ -37,6 +43,7 @@ func (o *ReportsOptions) complete() error {
 		return fmt.Errorf("%w: Span %v, Top %d and LiveTenants %d, want none negative", tenancy.ErrInvalid, o.Span, o.Top, o.LiveTenants)
 	}
 	o.Span, o.Top, o.LiveTenants = cmp.Or(o.Span, 24*time.Hour), cmp.Or(o.Top, 10), cmp.Or(o.LiveTenants, 100)
+	o.Share = cmp.Or(o.Share, 900*time.Millisecond)
 	o.Logger = logs.Or(o.Logger)
 	return nil
 }
@@ -46,6 +53,10 @@ func (o *ReportsOptions) complete() error {
 // many goroutines at once. Their errors wrap [tenancy.ErrInvalid] for a question that
 // cannot be answered, [tenancy.ErrNotFound] for a tenant that is not there or not in the
 // scope, and [tenancy.ErrUnavailable] when the store does not answer.
+//
+// Callers who ask for the same at about the same time share the work: see
+// [ReportsOptions.Share]. Each gets a report of its own, which it may change. Shared are all
+// reports but activities, logins, exports and [Reports.Live].
 type Reports struct {
 	source Source
 	feed   Feed
@@ -57,8 +68,8 @@ type Reports struct {
 	spreads    SpreadSource    // nil: the source has none
 	statements StatementSource // nil: the source has none
 
-	loading turn      // guards what follows
-	kept    []spanned // the newest last
+	answers *sharing // of whole reports
+	spans   *sharing // the counts of all tenants of a scope in a span
 
 	hub hub
 }
@@ -76,7 +87,8 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	if err != nil {
 		return nil, tenancy.Wrap("analytics.NewReports", "", err)
 	}
-	r.feed, r.hub.next, r.loading = r.opts.Feed, make(chan struct{}), newTurn()
+	r.feed, r.hub.next = r.opts.Feed, make(chan struct{})
+	r.answers, r.spans = newSharing(r.opts.Share, maxShared), newSharing(spanAge, maxSpans)
 	r.sizes, _ = source.(StorageSource)
 	r.subjects, _ = source.(LoginSource)
 	r.routes, _ = source.(PatternSource)

@@ -60,7 +60,7 @@ type Point struct {
 
 // Series returns series of a tenant, or of all tenants of the scope together.
 func (r *Reports) Series(ctx context.Context, scope tenancy.Scope, req *SeriesRequest) (*SeriesReport, error) {
-	report, err := r.series(ctx, scope, req)
+	report, err := shared(ctx, r, "series", scope, req, r.series)
 	return report, tenancy.Wrap("analytics.Reports.Series", req.Tenant, err)
 }
 
@@ -231,7 +231,7 @@ const minTrend = 8
 // changes. The point of the present is left out: it is not over. Fewer than eight points
 // are an error that wraps [tenancy.ErrInvalid].
 func (r *Reports) Trend(ctx context.Context, scope tenancy.Scope, req *SeriesRequest) (*Trend, error) {
-	t, err := r.trend(ctx, scope, req)
+	t, err := shared(ctx, r, "trend", scope, req, r.trend)
 	return t, tenancy.Wrap("analytics.Reports.Trend", req.Tenant, err)
 }
 

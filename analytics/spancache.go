@@ -2,29 +2,17 @@ package analytics
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
 
-// maxSpans is how many results of whole spans are kept: with 10,000 tenants each has 10 MB.
-const maxSpans = 4
-
-// spanKey is a span of a scope, up to a time. What it is the key of changes only when tenants
-// come into the scope, or leave it.
-type spanKey struct {
-	scope    string
-	span     time.Duration
-	to       time.Time
-	reopened int64
-}
-
-// spanned are the counts of each tenant in a span. Who has them must not change them.
-type spanned struct {
-	key    spanKey
-	counts map[tenancy.ID]*Counts
-}
+const (
+	// maxSpans is how many results of whole spans are kept: with 10,000 tenants each has 10 MB.
+	maxSpans = 4
+	// spanAge is how long they are kept: the keeper makes the sums of most spans each hour.
+	spanAge = 15 * time.Minute
+)
 
 // byTenant returns the counts of each tenant of the scope in a period, with latencies, and
 // the figures of that period: of the sums that are kept ready, if there are such, whose
@@ -39,29 +27,13 @@ func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, state *Stat
 	if q.Period.To.Before(f.at) {
 		f.at = q.Period.To
 	}
-	if err := r.loading.take(ctx); err != nil { // one reads, and others take what it has read
-		return nil, q.Period, f, err
-	}
-	defer r.loading.give()
-	key := spanKey{scope.String(), q.Span, q.Period.To, state.reopened}
-	if i := slices.IndexFunc(r.kept, func(s spanned) bool { return s.key == key }); i >= 0 {
-		found := r.kept[i]
-		r.kept = append(slices.Delete(r.kept, i, i+1), found) // the last is the newest
-		return found.counts, q.Period, f, nil
-	}
-	counts, err := r.countsOf(ctx, q)
+	// What has this key changes only when tenants come into the scope, or leave it.
+	key := keyOf(time.Time{}, 0, scope, q.Span, q.Period.To, state.reopened)
+	v, err := r.spans.get(ctx, key, func(ctx context.Context) (any, error) { return r.countsOf(ctx, q) })
 	if err != nil {
 		return nil, q.Period, f, err
 	}
-	// One that was made before is never asked for again.
-	r.kept = slices.DeleteFunc(r.kept, func(s spanned) bool {
-		return s.key.span == key.span && (s.key.to.Before(key.to) || s.key.reopened < key.reopened)
-	})
-	r.kept = append(r.kept, spanned{key, counts})
-	if len(r.kept) > maxSpans {
-		r.kept = slices.Delete(r.kept, 0, 1)
-	}
-	return counts, q.Period, f, nil
+	return v.(map[tenancy.ID]*Counts), q.Period, f, nil //nolint:forcetypeassert // there are no others
 }
 
 func (r *Reports) countsOf(ctx context.Context, q *SumQuery) (map[tenancy.ID]*Counts, error) {

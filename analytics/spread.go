@@ -46,11 +46,17 @@ const maxSpread = 8 * day
 // the catalog since, and up to 8 days for other scopes. Names are those of
 // [SeriesRequest]. The zero period is the last [ReportsOptions.Span].
 func (r *Reports) Spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
-	report, err := r.spread(ctx, scope, names, p)
+	report, err := shared(ctx, r, "spread", scope, spreadRequest{names, p}, r.spread)
 	return report, tenancy.Wrap("analytics.Reports.Spread", "", err)
 }
 
-func (r *Reports) spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
+type spreadRequest struct {
+	Names  []string
+	Period Period
+}
+
+func (r *Reports) spread(ctx context.Context, scope tenancy.Scope, req spreadRequest) (*SpreadReport, error) {
+	names, p := req.Names, req.Period
 	if len(names) == 0 || len(names) > 8 {
 		return nil, fmt.Errorf("%w: spread of %d figures, want 1 to 8", tenancy.ErrInvalid, len(names))
 	}

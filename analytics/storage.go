@@ -56,11 +56,12 @@ type StorageDay struct {
 // tenants of the scope together if id is empty. The zero period is the last 30 days. Days
 // begin in UTC, and are kept for as long as daily usage.
 func (r *Reports) Storage(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*StorageReport, error) {
-	report, err := r.storageReport(ctx, scope, id, p)
+	report, err := shared(ctx, r, "storage", scope, tenantRequest{id, p}, r.storageReport)
 	return report, tenancy.Wrap("analytics.Reports.Storage", id, err)
 }
 
-func (r *Reports) storageReport(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*StorageReport, error) {
+func (r *Reports) storageReport(ctx context.Context, scope tenancy.Scope, req tenantRequest) (*StorageReport, error) {
+	id, p := req.Tenant, req.Period
 	state, err := r.source.State(ctx)
 	if err != nil {
 		return nil, err

@@ -28,11 +28,18 @@ type TenantReport struct {
 // an error that wraps [tenancy.ErrNotFound], as one that does not exist. The report of a
 // tenant that only [ReportsOptions.Catalog] knows has no figures.
 func (r *Reports) Tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*TenantReport, error) {
-	report, err := r.tenant(ctx, scope, id, p)
+	report, err := shared(ctx, r, "tenant", scope, tenantRequest{id, p}, r.tenant)
 	return report, tenancy.Wrap("analytics.Reports.Tenant", id, err)
 }
 
-func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, id tenancy.ID, p Period) (*TenantReport, error) {
+// tenantRequest asks for a tenant in a period.
+type tenantRequest struct {
+	Tenant tenancy.ID
+	Period Period
+}
+
+func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, req tenantRequest) (*TenantReport, error) {
+	id, p := req.Tenant, req.Period
 	state, err := r.source.State(ctx)
 	if err != nil {
 		return nil, err

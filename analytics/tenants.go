@@ -68,7 +68,7 @@ type TenantEntry struct {
 
 // Tenants returns a page of the tenants of the scope.
 func (r *Reports) Tenants(ctx context.Context, scope tenancy.Scope, req *TenantsRequest) (*TenantsPage, error) {
-	page, err := r.tenants(ctx, scope, req)
+	page, err := shared(ctx, r, "tenants", scope, req, r.tenants)
 	return page, tenancy.Wrap("analytics.Reports.Tenants", "", err)
 }
 
