@@ -16,7 +16,7 @@ import (
 func (c *console) keep(t *testing.T) {
 	t.Helper()
 	keeper, err1 := analytics.NewKeeper(c.store, c.cat, nil)
-	reports, err2 := analytics.NewReports(c.store, nil)
+	reports, err2 := analytics.NewReports(c.store, &analytics.ReportsOptions{Share: -1})
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}

@@ -120,6 +120,11 @@ func (a *Admin) serve(row *route) http.Handler {
 			ctx = tenancy.WithActor(ctx, actor)
 		}
 		request.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if row.permission != 0 && row.changes() && a.opts.Reports != nil { // sign-ins change no report, and anybody may send them
+				changed := &renewer{ResponseWriter: w, reports: a.opts.Reports}
+				defer changed.renew()
+				w = changed
+			}
 			c.w, c.r = w, r
 			if err := a.handleRow(c); err != nil {
 				a.denied(c, err)
