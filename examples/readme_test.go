@@ -17,7 +17,35 @@ import (
 // The program in the README builds, runs, and does what the README says.
 func TestREADME(t *testing.T) {
 	t.Parallel()
+	try(t, programIn(t, "../README.md"))
+}
+
+// The program builds with the console that the README adds, and does the same.
+func TestREADMEConsole(t *testing.T) {
+	t.Parallel()
 	program := programIn(t, "../README.md")
+	put := func(block, after, until string) {
+		before, rest, ok := strings.Cut(program, after)
+		_, behind, found := strings.Cut(rest, until)
+		if !ok || !found {
+			t.Fatalf("the program has no %q before %q", after, until)
+		}
+		program = before + after + block + until + behind
+	}
+	put(blockIn(t, "../README.md", "trail := "), "db := tenancy.Must(sqlite.Open(\"data/catalog.db\"))\n", "\tif err := cat.Migrate(ctx)")
+	put(strings.ReplaceAll(blockIn(t, "../README.md", "runner := "), "127.0.0.1:8081", "127.0.0.1:0"), "makes it if it is missing\n\t}\n", "\n\tvisits := ")
+	program = strings.Replace(program, "import (\n", `import (
+	"github.com/artflow-studio/tenancy/admin"
+	"github.com/artflow-studio/tenancy/admin/ui"
+	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+`, 1)
+	try(t, program)
+}
+
+// try builds a program, and does what the README says.
+func try(t *testing.T, program string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +107,21 @@ func programIn(t *testing.T, page string) string {
 		t.Fatalf("got no program in %s", page)
 	}
 	return program
+}
+
+// blockIn returns the lines of Go in a page that begin with these words.
+func blockIn(t *testing.T, page, begin string) string {
+	t.Helper()
+	text, err := os.ReadFile(page) // a page of the repository
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```go\n"+begin)
+	block, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatalf("got no lines in %s that begin with %q", page, begin)
+	}
+	return begin + block
 }
 
 // visit asks for a tenant's page, as soon as the program listens.
