@@ -100,3 +100,28 @@ func TestAsks(t *testing.T) {
 		}
 	}
 }
+
+// The bar of a retry is about the tenants that are tried again: those that were done before are no part of its rate, and the time that
+// the run waited for somebody is not what it took.
+func TestBarOfARetry(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, slug := range []string{"acme", "globex", "initech"} {
+		if code, _, errs := l.call("", "tenant", "create", slug); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	code, screen := l.on("y\n", "db", "seed", "--all")
+	_, id, _ := strings.Cut(screen, "run retry ")
+	id, _, ok := strings.Cut(id, "\n")
+	if code != 1 || !ok || !strings.Contains(screen, "(3/3") || !strings.Contains(screen, "2 of 3 tenants done, 1 failed (") {
+		t.Fatalf("got exit code %d and\n%s", code, screen)
+	}
+	code, screen = l.on("", "run", "retry", id)
+	if code != 1 || !strings.Contains(screen, "(1/1") || strings.Contains(screen, "/3,") || !strings.Contains(screen, "2 of 3 tenants done, 1 failed\n") {
+		t.Errorf("got exit code %d and\n%s", code, screen)
+	}
+	if code, screen = l.on("", "run", "watch", id); code != 1 || !strings.Contains(screen, "(3/3") {
+		t.Errorf("watch: got exit code %d and\n%s", code, screen)
+	}
+}

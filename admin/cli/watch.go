@@ -24,6 +24,10 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 	if detach {
 		return p.detached(cmd, id)
 	}
+	before, err := p.app.Runner.Get(cmd.Context(), id)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	done := make(chan error, 1)
 	if work {
@@ -31,7 +35,11 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 	} else {
 		done <- nil
 	}
-	last, err := p.follow(cmd, id)
+	finished := before.Finished()
+	if finished == before.Total {
+		finished = 0 // it has ended: all of it is shown
+	}
+	last, err := p.follow(cmd, id, finished)
 	if err != nil && cmd.Context().Err() != nil && work {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Finishing the tenants in hand …")
 	}
@@ -52,7 +60,7 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 			return err
 		}
 	}
-	return p.ended(cmd, *run)
+	return p.ended(cmd, *run, finished == 0)
 }
 
 // detached says how to follow a run.
@@ -65,9 +73,9 @@ func (p *program) detached(cmd *cobra.Command, id string) error {
 	return err
 }
 
-// follow shows the progress of a run and returns the last of it.
-func (p *program) follow(cmd *cobra.Command, id string) (last runs.Progress, err error) {
-	view := p.view(cmd)
+// follow shows the progress of a run, of which so many tenants were finished before, and returns the last of it.
+func (p *program) follow(cmd *cobra.Command, id string, before int) (last runs.Progress, err error) {
+	view := p.view(cmd, before)
 	defer view.end()
 	for progress, err := range p.app.Runner.Follow(cmd.Context(), id) {
 		switch {
@@ -93,12 +101,12 @@ type view interface {
 	end()
 }
 
-func (p *program) view(cmd *cobra.Command) view {
+func (p *program) view(cmd *cobra.Command, before int) view {
 	if p.json {
 		return &jsonView{cmd}
 	}
 	if w, ok := terminal(cmd.ErrOrStderr()); ok {
-		return &barView{w: w}
+		return &barView{w: w, before: before}
 	}
 	return &lineView{w: cmd.ErrOrStderr()}
 }
@@ -110,10 +118,11 @@ func (v *jsonView) show(p runs.Progress) { _ = writeJSON(v.cmd, p) }
 func (v *jsonView) trouble(err error)    { fmt.Fprintln(v.cmd.ErrOrStderr(), err) }
 func (v *jsonView) end()                 {}
 
-// barView draws a bar.
+// barView draws a bar of the tenants that were not finished before: its rate is that of what is done now.
 type barView struct {
-	w   io.Writer
-	bar *progressbar.ProgressBar
+	w      io.Writer
+	before int
+	bar    *progressbar.ProgressBar
 }
 
 func (v *barView) show(p runs.Progress) {
@@ -125,12 +134,12 @@ func (v *barView) show(p runs.Progress) {
 		text += fmt.Sprintf(", %d failed", p.Failed)
 	}
 	if v.bar == nil {
-		v.bar = progressbar.NewOptions(p.Total, progressbar.OptionSetWriter(v.w), progressbar.OptionSetWidth(15), progressbar.OptionShowCount(),
+		v.bar = progressbar.NewOptions(p.Total-v.before, progressbar.OptionSetWriter(v.w), progressbar.OptionSetWidth(15), progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"), progressbar.OptionThrottle(50*time.Millisecond),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionUseANSICodes(true), progressbar.OptionSetDescription(text))
 	}
 	v.bar.Describe(text)
-	_ = v.bar.Set(p.Finished())
+	_ = v.bar.Set(max(0, p.Finished()-v.before))
 }
 
 func (v *barView) trouble(err error) { fmt.Fprintln(v.w, "\n", err) }
@@ -171,8 +180,8 @@ func (v *lineView) trouble(err error) { fmt.Fprintln(v.w, err) }
 func (v *lineView) end()              {}
 
 // ended says what became of a run, shows its failures, and returns an error if it is not
-// done.
-func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
+// done. How long it took is said of one that was followed whole: others have waited for somebody.
+func (p *program) ended(cmd *cobra.Command, run runs.Run, whole bool) error {
 	failed := &quietError{fmt.Errorf("the run is %s", run.State)}
 	if p.json {
 		if run.State == runs.StateDone {
@@ -182,7 +191,7 @@ func (p *program) ended(cmd *cobra.Command, run runs.Run) error {
 	}
 	w := cmd.OutOrStdout()
 	took := ""
-	if !run.EndedAt.IsZero() {
+	if whole && !run.EndedAt.IsZero() {
 		took = fmt.Sprintf(" (%v)", run.EndedAt.Sub(run.StartedAt).Round(10*time.Millisecond))
 	}
 	fmt.Fprintf(w, "%s: %s%s\n", run.Task, summary(run), took)
@@ -208,14 +217,14 @@ func waysOn(cmd *cobra.Command, w io.Writer, run runs.Run) {
 	name := again(cmd)
 	switch run.State {
 	case runs.StatePaused:
-		fmt.Fprintf(w, "Paused: %s.\nGo on:  %s run resume %s\n", harmless(run.Reason), name, run.ID)
+		fmt.Fprintf(w, "Paused: %s.\nGo on:\n  %s run resume %s\n", harmless(run.Reason), name, run.ID)
 	case runs.StateStopped:
-		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again: %s run retry %s\n", harmless(run.Reason), name, run.ID)
+		fmt.Fprintf(w, "Stopped: %s.\nTry the failed ones again:\n  %s run retry %s\n", harmless(run.Reason), name, run.ID)
 		if run.Finished() < run.Total {
-			fmt.Fprintf(w, "Go on without them:        %s run resume %s\n", name, run.ID)
+			fmt.Fprintf(w, "Go on without them:\n  %s run resume %s\n", name, run.ID)
 		}
 	case runs.StateFailed:
-		fmt.Fprintf(w, "Try the failed ones again: %s run retry %s\n", name, run.ID)
+		fmt.Fprintf(w, "Try the failed ones again:\n  %s run retry %s\n", name, run.ID)
 	}
 }
 
