@@ -92,15 +92,8 @@ func (s *SQL) slowStatements(ctx context.Context, q *StatementsQuery) ([]Stateme
 		return nil, err
 	}
 	upTo := time.UnixMicro(done).UTC()
-	type key struct {
-		tenant tenancy.ID
-		of     int64
-	}
-	found := map[key]*StatementRow{}
-	for _, piece := range []struct {
-		table    string
-		from, to time.Time
-	}{
+	found := map[statementKey]*StatementRow{}
+	for _, piece := range []statementPiece{
 		{statementDaysTable, q.Period.From.Truncate(day), earlier(q.Period.To, upTo)},
 		{statementsTable, later(q.Period.From, upTo), q.Period.To},
 	} {
@@ -108,26 +101,10 @@ func (s *SQL) slowStatements(ctx context.Context, q *StatementsQuery) ([]Stateme
 			continue
 		}
 		// The longest of both pieces together are among the longest of each.
-		query := `SELECT g.id, g.fingerprint, x.text, g.calls, g.errors, g.total_time, g.longest FROM (
-				SELECT t.id AS id, u.fingerprint AS fingerprint, SUM(u.calls) AS calls, SUM(u.errors) AS errors, SUM(u.total_time) AS total_time, MAX(u.longest) AS longest
-				FROM ` + piece.table + ` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key
-				WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ? GROUP BY t.id, u.fingerprint ORDER BY MAX(u.longest) DESC, t.id, u.fingerprint LIMIT ?
-			) g JOIN ` + statementTextsTable + ` x ON x.fingerprint = g.fingerprint`
-		args := append(slices.Clone(c.args), piece.from.UnixMicro(), piece.to.UnixMicro(), q.Limit)
-		err := s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
-			var row StatementRow
-			var time, longest int64
-			if err := r.Scan(&row.Tenant, &row.Fingerprint, &row.Text, &row.Calls, &row.Errors, &time, &longest); err != nil {
-				return err
-			}
-			row.Time, row.Longest = micro(time), micro(longest)
-			k := key{row.Tenant, row.Fingerprint}
-			if found[k] == nil {
-				found[k] = &StatementRow{}
-			}
-			found[k].add(&row)
-			return nil
-		})
+		longest, err := s.longestStatements(ctx, c, piece, q.Limit)
+		if err == nil {
+			err = s.addStatements(ctx, c, piece, longest, found)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -137,6 +114,83 @@ func (s *SQL) slowStatements(ctx context.Context, q *StatementsQuery) ([]Stateme
 		rows = append(rows, *row)
 	}
 	return slowest(rows, q.Limit), nil
+}
+
+// statementPiece is what rows of statements are read from.
+type statementPiece struct {
+	table    string
+	from, to time.Time
+}
+
+// sql returns what the piece is read from, with its conditions, and their arguments.
+func (p *statementPiece) sql(c *conditions) (from string, args []any) {
+	return ` FROM ` + p.table + ` u JOIN tenancy_usage_tenants t ON t.tenant_key = u.tenant_key WHERE ` + c.String() + ` AND u.bucket >= ? AND u.bucket < ?`,
+		append(slices.Clone(c.args), p.from.UnixMicro(), p.to.UnixMicro())
+}
+
+// longestStatements returns the statements with the longest executions, with the keys of their
+// tenants. They are those of the first rows in that order: a few rows are found much faster
+// than all are added up, and only if they are of too few statements more are read.
+func (s *SQL) longestStatements(ctx context.Context, c *conditions, piece statementPiece, limit int) (map[statementKey]int64, error) {
+	from, args := piece.sql(c)
+	query := `SELECT t.id, u.fingerprint, u.tenant_key` + from + ` ORDER BY u.longest DESC, t.id, u.fingerprint LIMIT ?`
+	for most := 4 * limit; ; most *= 8 {
+		longest := map[statementKey]int64{}
+		n := 0
+		err := s.each(ctx, s.db, query, append(slices.Clone(args), most), func(r *sql.Rows) error {
+			var k statementKey
+			var tenant int64
+			if err := r.Scan(&k.tenant, &k.fingerprint, &tenant); err != nil {
+				return err
+			}
+			if n++; len(longest) < limit {
+				longest[k] = tenant
+			}
+			return nil
+		})
+		if err != nil || len(longest) == limit || n < most {
+			return longest, err
+		}
+	}
+}
+
+// addStatements adds the sums of those statements to what was found.
+func (s *SQL) addStatements(ctx context.Context, c *conditions, piece statementPiece, longest map[statementKey]int64, found map[statementKey]*StatementRow) error {
+	if len(longest) == 0 {
+		return nil
+	}
+	var tenants, texts []int64
+	for k, tenant := range longest {
+		tenants, texts = append(tenants, tenant), append(texts, k.fingerprint)
+	}
+	these := &conditions{all: slices.Clone(c.all), args: slices.Clone(c.args)}
+	these.in(`u.tenant_key IN (?)`, tenants)
+	these.in(`u.fingerprint IN (?)`, texts)
+	if these.err != nil {
+		return these.err
+	}
+	from, args := piece.sql(these)
+	query := `SELECT g.id, g.fingerprint, x.text, g.calls, g.errors, g.total_time, g.longest FROM (
+			SELECT t.id AS id, u.fingerprint AS fingerprint, SUM(u.calls) AS calls, SUM(u.errors) AS errors, SUM(u.total_time) AS total_time, MAX(u.longest) AS longest` +
+		from + ` GROUP BY t.id, u.fingerprint
+		) g JOIN ` + statementTextsTable + ` x ON x.fingerprint = g.fingerprint`
+	return s.each(ctx, s.db, query, args, func(r *sql.Rows) error {
+		var row StatementRow
+		var time, longestOf int64
+		if err := r.Scan(&row.Tenant, &row.Fingerprint, &row.Text, &row.Calls, &row.Errors, &time, &longestOf); err != nil {
+			return err
+		}
+		row.Time, row.Longest = micro(time), micro(longestOf)
+		k := statementKey{tenant: row.Tenant, fingerprint: row.Fingerprint}
+		if _, ok := longest[k]; !ok { // another pair of one's tenant and one's text
+			return nil
+		}
+		if found[k] == nil {
+			found[k] = &StatementRow{}
+		}
+		found[k].add(&row)
+		return nil
+	})
 }
 
 // rollUpStatements makes a row for each tenant, day and statement of those of instances and

@@ -3,6 +3,7 @@ package analytics_test
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -144,6 +145,43 @@ func TestStatementsByDay(t *testing.T) {
 			}}); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// The statements with the longest executions are found, also where many instances have the same ones, with the sums of all their rows.
+func TestLongestStatements(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		a, b := tenancytest.NewTenant("a"), tenancytest.NewTenant("b")
+		batch := &analytics.Batch{Instance: analytics.Instance{ID: 1}, Tenants: []*tenancy.Tenant{a, b}}
+		start := time.Now().UTC().Truncate(time.Minute)
+		add := func(tenant *tenancy.Tenant, text, rows int, longest time.Duration) {
+			for i := range rows {
+				batch.Statements = append(batch.Statements, analytics.StatementPart{
+					Tenant: tenant.ID, Start: start, Source: int64(i), Fingerprint: int64(text), Text: fmt.Sprintf("text-%d", text), Revision: 1,
+					Calls: 2, Errors: 1, Time: time.Second, Longest: longest - time.Duration(i)*time.Microsecond,
+				})
+			}
+		}
+		add(a, 1, 100, time.Minute)
+		add(b, 2, 60, 50*time.Second)
+		add(a, 2, 1, 3*time.Second)
+		add(b, 1, 1, 2*time.Second)
+		add(b, 3, 5, 4*time.Second)
+		if _, err := store.Write(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := store.(analytics.StatementSource).Statements(t.Context(), &analytics.StatementsQuery{
+			Scope: tenancy.AllTenants(), Period: analytics.Period{From: start.Add(-time.Hour), To: start.Add(time.Hour)}, Limit: 3,
+		})
+		want := []analytics.StatementRow{
+			{a.ID, 1, "text-1", 200, 100, 100 * time.Second, time.Minute},
+			{b.ID, 2, "text-2", 120, 60, 60 * time.Second, 50 * time.Second},
+			{b.ID, 3, "text-3", 10, 5, 5 * time.Second, 4 * time.Second},
+		}
+		if err != nil || !slices.Equal(rows, want) {
+			t.Errorf("got %+v, %v, want %+v", rows, err, want)
 		}
 	})
 }
