@@ -6,8 +6,9 @@
 //	go run ./internal/bench/usage -days 90 -dir /dev/shm   # 21.6 million rows of hours
 //
 // The rows of hours and days are made by the server, then the keeper makes the sums of them as in production. Reports are asked
-// by eight callers at once; "first" is the first call of new reports. The last column is the goal, or a baseline without package analytics. Beside them stands the schema that has a
-// row for each tenant, hour and metric.
+// by eight callers at once; "first" is the first call of new reports; "shared" is of callers who share answers, as by default.
+// The last column is the goal, or a baseline without package analytics. Beside them stands the schema that has a row for each
+// tenant, hour and metric.
 //
 // Everything shares the machine: figures are those of this run, and a crowded machine makes them worse. "own" is the processor
 // time of this process alone, without the server's.
