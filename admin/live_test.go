@@ -47,7 +47,7 @@ func (cl *client) openStream(ctx context.Context, server *httptest.Server, topic
 	if cl.bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+cl.bearer)
 	}
-	res, err := server.Client().Do(r)
+	res, err := server.Client().Do(r) //nolint:bodyclose // the caller closes it
 	if err != nil {
 		return nil, err
 	}
