@@ -135,7 +135,7 @@ func (v *barView) show(p runs.Progress) {
 	}
 	if v.bar == nil {
 		v.bar = progressbar.NewOptions(p.Total-v.before, progressbar.OptionSetWriter(v.w), progressbar.OptionSetWidth(15), progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"), progressbar.OptionThrottle(50*time.Millisecond),
+			progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionUseANSICodes(true), progressbar.OptionSetDescription(text))
 	}
 	v.bar.Describe(text)
