@@ -64,7 +64,9 @@ func inconclusive(ctx context.Context, err error) error {
 }
 
 // shares reports whether another connection, in a transaction, has the session that
-// the first one had, or has taken it from it.
+// the first one had, or has taken it from it. A pooler that gives the session that came
+// back last would give each connection its own again and again, if that of the other one
+// always came back last: so the first one asks once more behind it.
 func shares(ctx context.Context, conn, other *pgx.Conn, own uint32) (taken bool, err error) {
 	if _, err := other.PgConn().Exec(ctx, `BEGIN`).ReadAll(); err != nil {
 		return false, err
@@ -76,7 +78,11 @@ func shares(ctx context.Context, conn, other *pgx.Conn, own uint32) (taken bool,
 		taken = now != own
 	}
 	_, e := other.PgConn().Exec(ctx, `ROLLBACK`).ReadAll()
-	return taken || theirs == own, errors.Join(err, e)
+	if err = errors.Join(err, e); err != nil || taken || theirs == own {
+		return taken || theirs == own, err
+	}
+	now, err := backendPID(ctx, conn)
+	return now != own, err
 }
 
 // backendPID asks by the simple protocol, which needs nothing of the session.

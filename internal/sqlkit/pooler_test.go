@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type pooler struct {
 	session bool
 	oldest  bool // gives the session that was idle longest, not the last one
 	bouncer bool // is PgBouncer
+	beside  bool // the next session that comes back has another that came back after it
 
 	mu   sync.Mutex
 	idle map[string][]*serverSession // by database
@@ -191,6 +193,10 @@ func (p *pooler) put(database string, s *serverSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle[database] = append(p.idle[database], s)
+	if idle := p.idle[database]; p.beside && len(idle) > 1 {
+		slices.Reverse(idle[len(idle)-2:])
+		p.beside = false
+	}
 }
 
 func (p *pooler) get(start *pgproto3.StartupMessage, database string) (*serverSession, error) {
@@ -334,5 +340,36 @@ func busy(t *testing.T, db *sql.DB) {
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A pooler is found out although somebody else's session comes back between two questions:
+// each of the two connections that ask would then have a session of its own for good.
+func TestCheckSessionBesideOthers(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	p := &pooler{}
+	dsn := newPooler(t, s.DSN, p)
+	plain, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = plain.Close() })
+	busy(t, plain)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	p.mu.Lock()
+	p.beside = true
+	p.mu.Unlock()
+	if err := sqlkit.CheckSession(t.Context(), conn); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("got %v, want %v", err, tenancy.ErrInvalid)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.beside {
+		t.Error("no session came back")
 	}
 }
