@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -280,7 +281,7 @@ func TestRulesHoldForLinks(t *testing.T) {
 func TestStrangersDoNotHinderAChange(t *testing.T) {
 	t.Parallel()
 	db := tenancytest.NewServer(t, "sqlite").Database(t)
-	a, err := auth.New(db, &auth.Options{OptionalSecondFactor: true, PasswordWait: patience}) // with limits
+	a, err := auth.New(db, &auth.Options{OptionalSecondFactor: true, PasswordWait: patience, Limiter: neverRefilled{ratelimit.NewMemory(nil)}})
 	if err == nil {
 		err = a.Migrate(t.Context())
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -504,12 +505,22 @@ func TestTrustedHeader(t *testing.T) {
 
 func second(_ *auth.Identity, err error) error { return err }
 
+// neverRefilled is a limiter whose buckets stay empty for as long as any test takes.
+type neverRefilled struct{ ratelimit.Limiter }
+
+func (l neverRefilled) Take(ctx context.Context, limits []ratelimit.Limit) (bool, error) {
+	for i := range limits {
+		limits[i].Rate.Period *= 10_000
+	}
+	return l.Limiter.Take(ctx, limits)
+}
+
 // Strangers who guess an operator's password do not keep the operator out of a browser in which they signed in before.
 func TestKnownBrowsers(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
 	db := s.Database(t)
-	a, err := auth.New(db, &auth.Options{OptionalSecondFactor: true}) // with limits
+	a, err := auth.New(db, &auth.Options{OptionalSecondFactor: true, PasswordWait: patience, Limiter: neverRefilled{ratelimit.NewMemory(nil)}})
 	if err == nil {
 		err = a.Migrate(t.Context())
 	}

@@ -191,6 +191,9 @@ func (j *job) save(ctx context.Context, c claim, checkpoint string) error {
 		}
 		return err
 	})
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, tenancy.ErrConflict) { // the lease, and not the end of the program
+		err = fmt.Errorf("%w: %w", lost, err)
+	}
 	return wrap("tenancy.Attempt.SaveCheckpoint", c.Tenant, err)
 }
 

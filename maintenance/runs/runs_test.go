@@ -625,6 +625,10 @@ func TestTakeOver(t *testing.T) {
 		if err := one.a.SaveCheckpoint(t.Context(), "late"); !errors.Is(err, tenancy.ErrConflict) {
 			t.Errorf("SaveCheckpoint of an instance that lost its lease: got %v, want ErrConflict", err)
 		}
+		<-one.ctx.Done() // it has noticed
+		if err := one.a.SaveCheckpoint(t.Context(), "later"); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("SaveCheckpoint of an instance that knows that it lost its lease: got %v, want ErrConflict", err)
+		}
 		close(end)
 		stop()
 		if got := b.results(other, run.ID)["t-00"]; got.State != runs.TenantDone || got.Checkpoint != "half" {
