@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -29,9 +30,9 @@ func TestNightlyForecasts(t *testing.T) {
 			"soon": {"storage.bytes": 1195, "requests.day": 1_000_000}, "never": {"storage.bytes": 1_000_000}, "none": nil, "requests": {"requests.day": 555, "storage.bytes": 3000}, "young": {"storage.bytes": 1100},
 		}
 		var tenants []*tenancy.Tenant
-		for name, limits := range limits {
+		for _, name := range slices.Sorted(maps.Keys(limits)) { // the one without limits is between others
 			tenant := tenancytest.NewTenant(name)
-			tenant.ID, tenant.Limits = tenancy.ID(name), limits
+			tenant.ID, tenant.Limits = tenancy.ID(name), limits[name]
 			tenants = append(tenants, tenant)
 		}
 		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
@@ -45,7 +46,11 @@ func TestNightlyForecasts(t *testing.T) {
 				var sizes []analytics.Size
 				for name := range limits {
 					if name != "young" || ago < 5 {
-						sizes = append(sizes, analytics.Size{Tenant: tenancy.ID(name), Bytes: int64(1000 - 10*ago), At: at})
+						bytes := int64(1000 - 10*ago)
+						if name == "none" {
+							bytes *= 10_000 // beyond the limit of each other one
+						}
+						sizes = append(sizes, analytics.Size{Tenant: tenancy.ID(name), Bytes: bytes, At: at})
 					}
 				}
 				if err := up.Sized(t.Context(), sizes); err != nil {

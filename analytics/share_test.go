@@ -452,7 +452,7 @@ func spoil(v reflect.Value) {
 	}
 }
 
-// Each caller may write into its reports, whoever else has them.
+// Callers who share an answer may each write into their report.
 func TestShareCopies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -54,8 +54,8 @@ func (u *upkeep) Unforecast(ctx context.Context, limits map[string]string, limit
 }
 
 // history calls fn with the days of a figure, in ascending order for each tenant, of all
-// tenants between two keys. A list of keys would spare the rows of tenants without limits,
-// but PostgreSQL needs minutes for the lists of 10,000 tenants, and a second for ranges.
+// tenants between two keys, also those without limits: PostgreSQL read a prepared list of 200
+// keys in 14 s, and one of literals in 0.1 s. A range needs no list.
 func (u *upkeep) history(ctx context.Context, name string, low, high int64, from, to time.Time, fn func(int64, DayValue)) error {
 	table, column := storageTable, `bytes`
 	if name != FigureStorage {
