@@ -34,9 +34,9 @@ PACKAGES ?= ./...
 COUNT ?= 1
 RUN ?= .
 
-# Packages that deal with time: test-busy runs all their tests, and of the others the quick ones.
+# Packages that deal with time: test-busy runs them with servers, and of the others (QUICK) the quick tests without.
 TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middleware/... ./examples/...
-QUICK ?= ./...
+QUICK ?= $$($(GO) list ./... | grep -vxF "$$($(GO) list $(TIMED))")
 BUSY = $(GO) test $(RACE) -count=1 -timeout 60m
 
 .PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs bench-audit bench-admin soak lint fmt services-up services-down linter
@@ -55,15 +55,17 @@ test: needs ## vet, and all tests with the race detector on SQLite, PostgreSQL, 
 	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...) || exit 1; done
 	$(SERVERS) sh -c '$(GO) test $(RACE) -count=1 -timeout 60m ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 -timeout 60m ./...) || code=1; done; exit $$code'
 
-test-busy: needs ## the quick tests, and all tests of the packages that deal with time, on a busy machine and on one that stops; at most an hour
+test-busy: needs ## the tests of what deals with time, and the quick ones of the rest, beside busy loops and on a machine that stops; at most an hour
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/busy" ./internal/testserver/busy && \
-		$(NO_SERVERS) $(GO) vet $(QUICK) && \
-		echo "beside eight loops:" && \
-		$(NO_SERVERS) "$$dir/busy" -loops 8 $(BUSY) -short $(QUICK) && \
-		$(SERVERS) "$$dir/busy" -loops 8 $(BUSY) $(TIMED) && \
-		echo "at a tenth of the processor:" && \
-		$(NO_SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(QUICK) && \
-		$(SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" $(TIMED)
+		$(NO_SERVERS) $(GO) vet ./... && \
+		echo "compiling ..." && $(GO) list -export -deps -test $(RACE) ./... >/dev/null || exit 1; \
+		code=0; echo "beside eight loops:"; \
+		$(NO_SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 4 -short $(QUICK) || code=1; \
+		$(SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 4 $(TIMED) || code=1; \
+		echo "at a tenth of the processor, quick tests:"; \
+		$(NO_SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(QUICK) || code=1; \
+		$(SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(TIMED) || code=1; \
+		exit $$code
 
 race: needs ## the quick tests with the race detector, on SQLite alone; PACKAGES (./...) and RUN (.) choose
 	$(NO_SERVERS) $(GO) test $(RACE) -count=1 -short -run '$(RUN)' $(PACKAGES)
