@@ -39,10 +39,14 @@ func main() {
 	flag.StringVar(&f.rescue, "rescue", "", "address of an owner who is locked out: print a link that works once, for 15 minutes, and end")
 	flag.StringVar(&f.owner, "owner", "", `file with the first owner, {"email":…,"name":…,"password":…}, instead of a setup token`)
 	flag.StringVar(&f.mail, "mail", "", "file to append mails to operators to (default: links are shown once to the operator who makes them)")
-	flag.IntVar(&f.tenants, "tenants", 300, "how many tenants to make, up to 300; a run makes those behind the third")
+	flag.IntVar(&f.tenants, "tenants", 300, "how many tenants to make, 1 to 10000; a run makes those behind the third")
 	flag.IntVar(&f.rate, "rate", 20, "requests a second that the demo sends")
 	flag.BoolVar(&f.demo, "demo", true, "send requests to the tenants")
 	flag.Parse()
+	if flag.NArg() > 0 || f.tenants < 1 || f.tenants > 10_000 {
+		fmt.Fprintln(os.Stderr, "admin: it takes no arguments, and makes 1 to 10000 tenants")
+		os.Exit(2)
+	}
 	slog.SetDefault(slog.New(tenancy.NewLogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
