@@ -3,6 +3,7 @@ package analytics
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/artflow-studio/tenancy"
@@ -197,7 +198,8 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 	}
 	var sums [2]Counts
 	for i, p := range []Period{out.Period, out.Before} {
-		q := &SumQuery{Scope: scope, Period: p, Latency: true, Fleet: req.Tenant == ""}
+		q := &SumQuery{Scope: scope, Period: p, Fleet: req.Tenant == ""}
+		q.take(slices.Collect(maps.Values(measures))...)
 		if req.Tenant != "" {
 			q.Tenants = []tenancy.ID{req.Tenant}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -88,18 +89,16 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 		}
 		q.Tenants = []tenancy.ID{req.Tenant}
 	}
+	names, err := measuresOf(req.Names)
+	if err != nil {
+		return nil, err
+	}
 	report := &SeriesReport{Step: stepOf(p, points), Series: map[string]Series{}}
 	report.Fine = min(report.Step, fineOf(state.Now.Sub(p.From)))
 	report.Step = max(report.Step, report.Fine)
 	report.Period = Period{p.From.Truncate(report.Step), p.To}
 	q.Period, q.Step = report.Period, report.Fine
-	names := map[string]measure{}
-	for _, name := range req.Names {
-		if names[name], err = measureOf(name); err != nil {
-			return nil, err
-		}
-		q.Latency = q.Latency || names[name].percentile > 0
-	}
+	q.take(slices.Collect(maps.Values(names))...)
 	rows, err := r.source.Sum(ctx, q)
 	if err != nil {
 		return nil, err
@@ -145,6 +144,16 @@ func measureOf(name string) (measure, error) {
 	}
 	c, err := ParseColumn(name)
 	return measure{column: c}, err
+}
+
+// take lets a query have what measures need, and nothing else.
+func (q *SumQuery) take(measures ...measure) {
+	for _, m := range measures {
+		q.Latency = q.Latency || m.percentile > 0
+		q.Columns = append(q.Columns, m.column)
+	}
+	slices.Sort(q.Columns) // one text for each set, which servers have prepared
+	q.Columns = slices.Compact(q.Columns)
 }
 
 func (m measure) unit() string { return m.column.Unit() }

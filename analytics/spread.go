@@ -90,7 +90,9 @@ func (r *Reports) spread(ctx context.Context, scope tenancy.Scope, req spreadReq
 		}
 		return report, err
 	}
-	rows, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: p, Step: time.Hour, ByTenant: true, Latency: true})
+	q := &SumQuery{Scope: scope, Period: p, Step: time.Hour, ByTenant: true}
+	q.take(slices.Collect(maps.Values(measures))...)
+	rows, err := r.source.Sum(ctx, q)
 	if err != nil {
 		return nil, err
 	}

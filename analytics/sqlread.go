@@ -253,7 +253,7 @@ func grouped(q *SumQuery) (id, start, source string) {
 func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	g := newGroups(q)
 	numbers := *q
-	numbers.Top, numbers.Columns = 0, nil
+	numbers.Top = 0
 	rows, err := s.summed(ctx, &numbers, c, pieces)
 	if err != nil {
 		return nil, err
