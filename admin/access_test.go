@@ -7,6 +7,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -41,6 +42,25 @@ func TestSettings(t *testing.T) {
 	got, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: "t-aaa"})
 	if err != nil || got.Settings["token"] != "planted-secret" || got.Settings["smtp.password"] != "planted-secret" {
 		t.Errorf("got %v, %v, want the settings kept", got, err)
+	}
+}
+
+// TestSettingsOfRuns shows that a run hides the settings that it sets as the tenants' records do: check looks for the planted value.
+func TestSettingsOfRuns(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.ShownSettings = []string{"locale"} })
+	plan, err := c.runner.Plan(t.Context(), "update", runs.Spec{IDs: []tenancy.ID{"t-aaa"}, Params: tenancy.Params{"setting.token": "planted-secret", "setting.locale": "de", "plan": "pro"}})
+	if err == nil {
+		_, err = c.runner.Start(t.Context(), plan.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	for _, path := range []string{"runs", "runs/" + plan.ID, "tenants/t-aaa/runs"} {
+		if a := cl.do(t, "GET", path, ""); !strings.Contains(a.body, `{"plan":"pro","setting.locale":"de","setting.token":"[redacted]"}`) {
+			t.Errorf("%s: got %s, want the token hidden", path, a.body)
+		}
 	}
 }
 

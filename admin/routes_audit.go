@@ -164,6 +164,9 @@ func (a *Admin) nameOf(ctx context.Context, who tenancy.Actor) string {
 	return ""
 }
 
+// redacted stands for a value that may be a secret.
+const redacted = "[redacted]"
+
 // withoutSettings hides the values of settings, which may be secrets of the application's, unless it says that they are not.
 func (a *Admin) withoutSettings(changes []tenancy.FieldChange) []tenancy.FieldChange {
 	out := slices.Clone(changes)
@@ -175,7 +178,7 @@ func (a *Admin) withoutSettings(changes []tenancy.FieldChange) []tenancy.FieldCh
 		}
 		for _, value := range []*json.RawMessage{&c.Before, &c.After} {
 			if len(*value) > 0 {
-				*value = json.RawMessage(`"[redacted]"`)
+				*value = json.RawMessage(`"` + redacted + `"`)
 			}
 		}
 	}

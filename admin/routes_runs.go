@@ -88,21 +88,24 @@ type runShown struct {
 }
 
 func (a *Admin) showRun(ctx context.Context, r *runs.Run) runShown {
-	out := runOf(r)
+	out := a.runOf(r)
 	out.Actor.Name = a.nameOf(ctx, r.Actor)
 	return out
 }
 
 // runOf is a run without the name of who made it.
-func runOf(r *runs.Run) runShown {
+func (a *Admin) runOf(r *runs.Run) runShown {
 	out := runShown{
-		ID: r.ID, Task: r.Task, State: r.State, Filter: r.Spec.Filter, Params: r.Spec.Params, Reason: r.Reason, Wave: r.Wave,
+		ID: r.ID, Task: r.Task, State: r.State, Filter: r.Spec.Filter, Params: tenancy.Params{}, Reason: r.Reason, Wave: r.Wave,
 		Total: r.Total, Done: r.Done, Failed: r.Failed, Skipped: r.Skipped, Cancelled: r.Cancelled,
 		Waves: append([]runs.Wave{}, r.Waves...), CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 		Actor: entryActor{Kind: cmp.Or(r.Actor.Kind, tenancy.ActorUnknown), ID: r.Actor.ID},
 	}
-	if out.Params == nil {
-		out.Params = tenancy.Params{}
+	for name, value := range r.Spec.Params {
+		if setting, is := strings.CutPrefix(name, "setting."); is && !a.showsSetting(setting) {
+			value = redacted
+		}
+		out.Params[name] = value
 	}
 	return out
 }
@@ -144,7 +147,7 @@ func (a *Admin) replyRuns(c *call, query string, found []*runs.Run, limit int) e
 	}
 	out, names := make([]runShown, len(found)), map[string]string{}
 	for i, r := range found {
-		out[i] = runOf(r)
+		out[i] = a.runOf(r)
 		out[i].Actor.Name = a.nameIn(c.ctx(), r.Actor, names)
 	}
 	return c.reply(http.StatusOK, map[string]any{"runs": out, "next": next})

@@ -113,6 +113,29 @@ func (l *line) call(input string, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), err.String()
 }
 
+// TestNamedByID names a tenant by an ID that is another's slug, which customers may choose: it is the ID that counts.
+func TestNamedByID(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	_, out, _ := l.call("", "tenant", "create", "acme", "--json")
+	var acme struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &acme); err != nil || acme.ID == "" {
+		t.Fatalf("got %q, %v", out, err)
+	}
+	if _, err := l.app.Catalog.Create(t.Context(), &tenancy.Tenant{Slug: acme.ID, Name: "Impostor", Status: tenancy.StatusActive}); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := l.call("", "tenant", "show", acme.ID); code != 0 || strings.Contains(out, "Impostor") {
+		t.Errorf("got %d %s%s, want acme", code, out, errs)
+	}
+	if code, out, errs := l.call("", "tenant", "suspend", acme.ID); code != 0 || !strings.Contains(out+errs, "1 of 1") {
+		t.Errorf("got %d %s%s", code, out, errs)
+	}
+	if _, out, _ := l.call("", "tenant", "show", "acme"); !strings.Contains(out, "suspended") {
+		t.Errorf("got %s, want acme suspended", out)
+	}
+}
+
 // The commands in the order in which somebody may give them.
 func TestCommands(t *testing.T) {
 	t.Parallel()
@@ -222,7 +245,12 @@ func TestCommands(t *testing.T) {
 		{"maintenance status", 0, "(service)"},
 		{"maintenance on --service", 2, "Give --yes"},
 		{"maintenance on acme --service", 2, "name no tenants"},
+		{"maintenance on --service --dry-run --yes", 2, "--dry-run does not go with it"},
+		{"maintenance on --service --where plan:trial --yes", 2, "--where does not go with it"},
+		{"maintenance schedule --service --canary 1 --from 1h --for 1h --yes", 2, "--canary does not go with it"},
 		{"maintenance on --service --yes", 0, "maintenance until off"},
+		{"maintenance off --service --dry-run", 2, "--dry-run does not go with it"},
+		{"maintenance drain --service --tenant acme", 2, "--tenant does not go with it"},
 		{"maintenance drain --service", 0, "Drained (service)."},
 		{"maintenance off --service", 0, "is open"},
 		{"maintenance off --all", 0, "2 of 2 tenants done"},

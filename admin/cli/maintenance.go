@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/maintenance"
@@ -100,7 +101,7 @@ func (c *closing) begin(cmd *cobra.Command, names []string) error {
 		c.spec.Params = params
 		return c.run(cmd, names)
 	}
-	if err := c.p.mayService(names); err != nil {
+	if err := c.p.mayService(cmd, names, (&bulk{}).flags); err != nil {
 		return err
 	}
 	m, err := maintenance.ParseParams(params)
@@ -161,10 +162,22 @@ those of --zone, or of this machine.`,
 	return cmd
 }
 
-// mayService checks a command that is about the whole service.
-func (p *program) mayService(args []string) error {
+// mayService checks a command that is about the whole service: nothing may say which tenants, or how a run goes about them, as these
+// flags do. A --dry-run that closes the service would be bad.
+func (p *program) mayService(cmd *cobra.Command, args []string, flags func(*cobra.Command)) error {
 	if len(args) > 0 {
 		return usage(errors.New("--service is for the whole service: name no tenants"))
+	}
+	var err error
+	of := &cobra.Command{}
+	flags(of)
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if of.Flags().Lookup(f.Name) != nil {
+			err = usage(fmt.Errorf("--service is for the whole service: --%s does not go with it", f.Name))
+		}
+	})
+	if err != nil {
+		return err
 	}
 	return need(p.app.Gate != nil, "maintenance mode")
 }
@@ -179,7 +192,7 @@ func (p *program) maintenanceOff() *cobra.Command {
 			if !service {
 				return b.run(cmd, args)
 			}
-			if err := p.mayService(args); err != nil {
+			if err := p.mayService(cmd, args, (&bulk{}).flags); err != nil {
 				return err
 			}
 			if err := p.app.Gate.Service().End(cmd.Context()); err != nil {
@@ -300,7 +313,7 @@ the time in which every instance sees the change, and does not know the rest.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
 			if service {
-				if err := p.mayService(args); err != nil {
+				if err := p.mayService(cmd, args, (&selection{}).flags); err != nil {
 					return err
 				}
 				return p.drained(cmd, serviceName, p.app.Gate.Service().Drain(ctx))

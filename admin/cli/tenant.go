@@ -122,9 +122,10 @@ func schemaVersion(t *tenancy.Tenant) string {
 	return strconv.FormatInt(t.SchemaVersion, 10)
 }
 
-// find returns the tenant that a slug, an ID or a domain names. A name of none is an error of usage that wraps [tenancy.ErrNotFound].
+// find returns the tenant that an ID, a slug or a domain names. A name of none is an error of usage that wraps [tenancy.ErrNotFound].
+// IDs come first: a slug, which customers may choose, can look like another tenant's ID.
 func (p *program) find(cmd *cobra.Command, name string) (*tenancy.Tenant, error) {
-	for _, kind := range []tenancy.RefKind{tenancy.RefSlug, tenancy.RefID, tenancy.RefDomain} {
+	for _, kind := range []tenancy.RefKind{tenancy.RefID, tenancy.RefSlug, tenancy.RefDomain} {
 		ref, err := tenancy.NewRef(kind, name)
 		if err != nil {
 			continue
