@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/listing"
 )
 
 // maxTagFacets is how many tags [Facets] has at most: the most common ones.
@@ -71,21 +72,15 @@ func (c *Catalog) facets(ctx context.Context, f tenancy.Filter, totalOnly bool) 
 		}
 		return s.Facets(ctx, f)
 	}
-	f.Limit = selectPage
-	for {
-		page, err := c.store.List(ctx, f)
+	f.Sort, f.After, f.Limit = "", "", 0 // all of them, in any order
+	for t, err := range listing.All(ctx, c.store.List, f, selectPage) {
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range page {
-			out.add(t)
-		}
-		if len(page) < f.Limit {
-			out.Tags = mostCommon(out.Tags)
-			return out, nil
-		}
-		f.After = f.Next(page[len(page)-1])
+		out.add(t)
 	}
+	out.Tags = mostCommon(out.Tags)
+	return out, nil
 }
 
 func newFacets() *Facets {

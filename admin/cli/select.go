@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/listing"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
@@ -114,24 +115,8 @@ func (s *selection) these(p *program, cmd *cobra.Command, ids, exclude []tenancy
 
 // list yields the tenants that the filter selects, page by page.
 func (p *program) list(cmd *cobra.Command, f tenancy.Filter) iter.Seq2[*tenancy.Tenant, error] {
-	return func(yield func(*tenancy.Tenant, error) bool) {
-		for f.Limit = 1000; ; {
-			page, err := p.app.Catalog.List(cmd.Context(), f)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, t := range page {
-				if !yield(t, nil) {
-					return
-				}
-			}
-			if len(page) < f.Limit {
-				return
-			}
-			f.After = f.Next(page[len(page)-1])
-		}
-	}
+	f.Limit = 0
+	return listing.All(cmd.Context(), p.app.Catalog.List, f, 1000)
 }
 
 // bulk is a command over many tenants, which is a run.

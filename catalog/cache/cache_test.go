@@ -498,6 +498,35 @@ func TestCacheChangesAtEachLoad(t *testing.T) {
 	})
 }
 
+// A name that only the origin knows is asked for again when it is old, however often the tenant's record is loaded by its own names.
+func TestCacheAliasMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cat := tenancytest.NewCatalog(t, &tenancy.Tenant{ID: "acme-1", Slug: "acme"}, &tenancy.Tenant{ID: "globex-1", Slug: "globex"})
+		alias := tenancy.Ref{Kind: tenancy.RefDomain, Value: "alias.example"}
+		origin := &aliases{&origin{Finder: cat}, map[tenancy.Ref]tenancy.Ref{alias: byID("acme-1")}}
+		c, err := cache.New(origin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Find(t.Context(), alias); err != nil || got.ID != "acme-1" {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		origin.of[alias] = byID("globex-1")
+		for range 15 {
+			time.Sleep(40 * time.Second)
+			if _, err := c.Find(t.Context(), byID("acme-1")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		_, _ = c.Find(t.Context(), alias) // it may be answered as it was known, and is asked for
+		synctest.Wait()
+		if got, err := c.Find(t.Context(), alias); err != nil || got.ID != "globex-1" {
+			t.Errorf("got %+v, %v, want the tenant to which the name leads since ten minutes", got, err)
+		}
+	})
+}
+
 func TestCacheStampede(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, o, _ := newCache(t, cache.Options{LoadTimeout: 10 * time.Second})

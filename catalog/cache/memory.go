@@ -117,14 +117,21 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 		if each != ref && m.since(number, each) {
 			continue
 		}
-		h, used := m.table.Hash(each), false
+		h, used, loaded := m.table.Hash(each), false, trusted
+		was := m.table.Get(h, each)
+		if each != ref && slices.Contains(r.others, each) { // the record does not show that this name still leads to it
+			if was == nil || was.Of != old {
+				continue
+			}
+			loaded = was.Loaded.Load()
+		}
 		m.unknown.remove(h)
-		if was := m.table.Get(h, each); was != nil && was.Of == old {
+		if was != nil && was.Of == old {
 			used = was.Used.Load() || each == ref
 		} else if was != nil && was.Of != r {
 			m.drop(was.Of) // the name was another tenant's
 		}
-		m.table.Put(h, each, table.Target[*record]{Record: r, Tenant: r.tenant, Loaded: trusted, Used: used})
+		m.table.Put(h, each, table.Target[*record]{Record: r, Tenant: r.tenant, Loaded: loaded, Used: used})
 	}
 	if old != nil {
 		m.unlink(old)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/listing"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -108,26 +109,19 @@ func (x *examination) tenants(ctx context.Context, lister Lister) error {
 		})
 	}
 	defer func() { close(work); workers.Wait() }()
-	f := tenancy.Filter{Limit: examinePage}
-	for {
-		page, err := lister.List(ctx, f)
+	for t, err := range listing.All(ctx, lister.List, tenancy.Filter{}, examinePage) {
 		if err != nil {
 			return err
 		}
-		for _, t := range page {
-			if s := x.claims(ctx, t); s != nil {
-				select {
-				case work <- t:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+		if s := x.claims(ctx, t); s != nil {
+			select {
+			case work <- t:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
-		if len(page) < f.Limit {
-			return ctx.Err()
-		}
-		f.After = f.Next(page[len(page)-1])
 	}
+	return ctx.Err()
 }
 
 // claims notes which database the record names. It returns nil if there is nothing more to

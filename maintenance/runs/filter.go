@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/listing"
 )
 
 // selectBatch is how many tenants are read again that a selector has chosen.
@@ -56,7 +57,8 @@ func first(page []*tenancy.Tenant) *tenancy.Tenant {
 // checked there.
 func (r *Runner) records(ctx context.Context, f tenancy.Filter) iter.Seq2[*tenancy.Tenant, error] {
 	if r.opts.Selector == nil {
-		return r.pages(ctx, f)
+		f.Limit = 0
+		return listing.All(ctx, r.catalog.List, f, maxPage)
 	}
 	return func(yield func(*tenancy.Tenant, error) bool) {
 		var batch []tenancy.ID
@@ -93,27 +95,5 @@ func (r *Runner) records(ctx context.Context, f tenancy.Filter) iter.Seq2[*tenan
 			}
 		}
 		flush()
-	}
-}
-
-// pages yields what the catalog itself selects.
-func (r *Runner) pages(ctx context.Context, f tenancy.Filter) iter.Seq2[*tenancy.Tenant, error] {
-	return func(yield func(*tenancy.Tenant, error) bool) {
-		for f.Limit = maxPage; ; {
-			page, err := r.catalog.List(ctx, f)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, t := range page {
-				if !yield(t, nil) {
-					return
-				}
-			}
-			if len(page) < f.Limit {
-				return
-			}
-			f.After = f.Next(page[len(page)-1])
-		}
 	}
 }
