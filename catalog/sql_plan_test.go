@@ -198,6 +198,14 @@ func TestMigrateFillsWords(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 		count("newest", 1)
+		// The older version deletes a tenant without its words.
+		if _, err := db.ExecContext(t.Context(), `DELETE FROM tenancy_tenants WHERE id = 't8'`); err != nil {
+			t.Error(err)
+		}
+		var left int
+		if err := db.GetContext(t.Context(), &left, `SELECT COUNT(*) FROM tenancy_words WHERE tenant_id = 't8'`); err != nil || left != 0 {
+			t.Errorf("got %d words of a tenant that was deleted, %v", left, err)
+		}
 		count("new-7", 0)
 	})
 }
