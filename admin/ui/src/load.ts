@@ -5,7 +5,8 @@ export interface Loaded<T> {
   data?: T;
   error?: unknown;
   loading: boolean;
-  reload(): void;
+  /** reload asks anew, for the operator or, when the page does it by itself, without counting as use of the session. */
+  reload(byItself?: boolean): void;
 }
 
 /** asked are the questions that this turn of the browser has begun: parts of the page that ask the same share the answer. Later ones ask anew. */
@@ -29,19 +30,24 @@ function share<T>(key: string, path: string, query: Call["query"], refresh: bool
   }];
 }
 
-/** useGet asks for path whenever path or query change, and each `every` seconds while the page is visible. It keeps the last answer while it asks. */
-export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0): Loaded<T> {
+/**
+ * useGet asks for path whenever path or query change, and each `every` seconds while the page is visible. It keeps the last
+ * answer while it asks. follows says that path and query follow from another answer: then no question counts as use of the session.
+ */
+export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0, follows = false): Loaded<T> {
   const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
   const [turn, again] = useState(0);
   const byItself = useRef(false);
   const key = path + JSON.stringify(query);
-  const shown = useRef(key);
+  const reload = (itself = false) => {
+    byItself.current = itself;
+    again((n) => n + 1);
+  };
   useEffect(() => {
+    const refresh = follows || byItself.current;
+    byItself.current = false;
     if (path === null) return;
     let left = false;
-    shown.current = key;
-    const refresh = byItself.current;
-    byItself.current = false;
     const [answer, leave] = share<T>(key + refresh, path, query, refresh);
     answer.then(
       (data) => left || set({ key, data }),
@@ -56,16 +62,15 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
     if (!every) return;
     const timer = setInterval(() => {
       if (document.hidden || signedOut.value) return; // a session that has ended asks nothing
-      byItself.current = true;
-      again((n) => n + 1);
+      reload(true);
     }, every * 1000);
     return () => clearInterval(timer);
   }, [every]);
   const out = signedOut.value;
   useEffect(() => {
-    if (!out && state.error instanceof Problem && state.error.status === 401) again((n) => n + 1); // signed in again
+    if (!out && state.error instanceof Problem && state.error.status === 401) reload(); // signed in again
   }, [out]);
-  return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload: () => again((n) => n + 1) };
+  return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload };
 }
 
 /** useLater is true once `on` has been true for 200 ms: nothing flickers for answers that come at once. */

@@ -107,7 +107,7 @@ const looks: { [status: number]: [title: string, kind: string, icon: string] } =
 };
 
 /** Failure says what went wrong. What passes by itself is tried again after the time that the server names. */
-export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+export function Failure({ error, retry }: { error: unknown; retry?: (byItself?: boolean) => void }) {
   const p = error instanceof Problem ? error : null;
   const passes = !!retry && !!p && [0, 429, 503].includes(p.status);
   const [left, setLeft] = useState(0);
@@ -119,7 +119,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       setLeft(--n);
       if (n > 0 || document.hidden) return;
       clearInterval(timer);
-      retry();
+      retry(true);
     }, 1000);
     return () => clearInterval(timer);
   }, [error]);
@@ -132,7 +132,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       <Icon name={icon} /> <b>{title}.</b> {text}
       {passes && left > 0 && <span class="muted" aria-live="off"> Next try in {left} s.</span>}
       {p?.requestID && <div class="muted small">Request <code>{p.requestID}</code></div>}
-      {retry && (!p || p.status === 0 || p.status >= 500) && <div><button type="button" onClick={retry}>Try again</button></div>}
+      {retry && (!p || p.status === 0 || p.status >= 500) && <div><button type="button" onClick={() => retry()}>Try again</button></div>}
     </div>
   );
 }

@@ -53,7 +53,7 @@ interface Named { id: string; slug: string; name: string; status: string }
 /** useNames looks up what tenants are called whose IDs alone are known. */
 export function useNames(ids: string[] | undefined): { [id: string]: Named | undefined } {
   const wanted = [...new Set(ids ?? [])].sort().slice(0, 100);
-  const { data } = useGet<{ tenants: Named[] }>(wanted.length ? "tenants" : null, { filter: "id:" + wanted.join(), limit: 100 });
+  const { data } = useGet<{ tenants: Named[] }>(wanted.length ? "tenants" : null, { filter: "id:" + wanted.join(), limit: 100 }, 0, true);
   return Object.fromEntries((data?.tenants ?? []).map((t) => [t.id, t]));
 }
 

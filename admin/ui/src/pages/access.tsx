@@ -21,7 +21,7 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
   };
   return (
     <>
-      <Failure error={all.find((each) => each.error)?.error} retry={() => all.forEach((each) => each.reload())} />
+      <Failure error={all.find((each) => each.error)?.error} retry={(byItself) => all.forEach((each) => each.reload(byItself))} />
       <Waiting on={all.some((each) => each.loading && !each.data)} lines={4} />
       {settings.data && <Settings path={path} of={settings.data} done={changed} />}
       {addresses.data && <Addresses path={path} of={addresses.data} done={changed} key={JSON.stringify([addresses.data.allow, addresses.data.deny])} />}

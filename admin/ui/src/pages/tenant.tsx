@@ -56,7 +56,7 @@ export function Tenant({ id }: { id: string }) {
   const live = useLive<Now & { version?: number }>(wired("reports") && may("analytics.read") ? "tenant:" + id : null);
   const version = live?.data.version;
   useEffect(() => {
-    if (version && t && version > t.version) record.reload(); // somebody has changed it
+    if (version && t && version > t.version) record.reload(true); // somebody has changed it
   }, [version]);
   const usable = t ? verbs.filter((v) => offered(v) && v.from.includes(t.status)) : [];
   const asked = route.value.query.get("do");
@@ -207,7 +207,7 @@ function Usage({ t, performance = false }: { t: TenantRecord; performance?: bool
   // The period before, of the same length: its points stand at the times of this one.
   const p = series.data?.period;
   const length = p?.from && p.to ? +new Date(p.to) - +new Date(p.from) : 0;
-  const earlier = useGet<SeriesReport>(beside && length ? path + "/series" : null, { names, from: length ? new Date(+new Date(p!.from!) - length).toISOString() : "", to: p?.from });
+  const earlier = useGet<SeriesReport>(beside && length ? path + "/series" : null, { names, from: length ? new Date(+new Date(p!.from!) - length).toISOString() : "", to: p?.from }, 0, true);
   const events = useGet<{ activities: Activity[] }>(may("activities.read") ? "analytics/activities" : null, { tenant: t.id, ...period, limit: 100 }, every);
   const marks = events.data?.activities.filter((a) => /^(tenant|maintenance|run|limit)/.test(a.activity_type)).map((a) => ({ at: +new Date(a.created_at) / 1000, text: `${time(a.created_at)}: ${a.description || a.activity_type}` }));
   const zoom = (a: number, b: number) => setQuery({ from: new Date(a * 1000).toISOString(), to: new Date(b * 1000).toISOString() });

@@ -78,10 +78,10 @@ export function Tenants() {
   const measured = wired("reports") && may("analytics.read");
   const source = measured ? "analytics/tenants" : "tenants";
 
-  const load = (cursor?: string) => {
+  const load = (cursor?: string, byItself = false) => {
     const mine = ++turn.current;
     setLoading(true);
-    get<Listing>(source, { filter, sort, cursor, limit: page, ...(measured ? { window, spark: "requests" } : {}) }).then(
+    get<Listing>(source, { filter, sort, cursor, limit: page, ...(measured ? { window, spark: "requests" } : {}) }, undefined, byItself).then(
       (l) => {
         if (mine !== turn.current) return;
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
@@ -220,7 +220,7 @@ export function Tenants() {
         ))}
         <span class="muted" role="status">{more.count !== undefined && `${more.count.toLocaleString("en")} match`}</span>
       </div>
-      <Failure error={error} retry={() => load()} />
+      <Failure error={error} retry={(byItself) => load(undefined, byItself)} />
       <Waiting on={loading && !rows} lines={5} />
       {order && <div class="row" role="status" style={{ marginBottom: "8px" }}><span class="muted">The order has changed.</span> <button type="button" onClick={() => { setRows(order); setOrder(undefined); }}>Apply it</button></div>}
       {start > 0 && <Edge text="Show earlier rows" reach={() => setStart(Math.max(0, start - page))} />}
