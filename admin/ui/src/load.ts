@@ -31,13 +31,14 @@ function share<T>(key: string, path: string, query: Call["query"], refresh: bool
 }
 
 /**
- * useGet asks for path whenever path or query change, and each `every` seconds while the page is visible. It keeps the last
+ * useGet asks for path whenever path or query change, and each `every` seconds while the page is visible and no answer is awaited, for a minute at most. It keeps the last
  * answer while it asks. follows says that path and query follow from another answer: then no question counts as use of the session.
  */
 export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0, follows = false): Loaded<T> {
   const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
   const [turn, again] = useState(0);
   const byItself = useRef(false);
+  const awaited = useRef(0); // until when the timer leaves the question alone that has no answer yet
   const key = path + JSON.stringify(query);
   const reload = (itself = false) => {
     byItself.current = itself;
@@ -48,20 +49,27 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
     byItself.current = false;
     if (path === null) return;
     let left = false;
+    awaited.current = Date.now() + 60_000; // then the connection may be dead
+    const end = (next: Parameters<typeof set>[0]) => {
+      if (left) return;
+      awaited.current = 0;
+      set(next);
+    };
     const [answer, leave] = share<T>(key + refresh, path, query, refresh);
     answer.then(
-      (data) => left || set({ key, data }),
-      (error) => left || set((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
+      (data) => end({ key, data }),
+      (error) => end((old) => ({ key, error, data: old.key === key ? old.data : undefined })),
     );
     return () => {
       left = true;
+      awaited.current = 0;
       leave();
     };
   }, [key, turn]);
   useEffect(() => {
     if (!every) return;
     const timer = setInterval(() => {
-      if (document.hidden || signedOut.value) return; // a session that has ended asks nothing
+      if (document.hidden || signedOut.value || Date.now() < awaited.current) return; // a session that has ended asks nothing
       reload(true);
     }, every * 1000);
     return () => clearInterval(timer);

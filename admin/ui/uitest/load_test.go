@@ -90,3 +90,31 @@ func TestUntouched(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowAnswers shows a run whose answers take longer than the time between two: none is broken off, and the page is there.
+func TestSlowAnswers(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "0")
+	o := signedIn(t, address)
+	plan := o.post("actions/bulk-migrate", map[string]any{"dry_run": true, "filter": "status:active"})
+	run := o.post("actions/bulk-migrate", map[string]any{"plan": plan["plan"], "confirm": plan["confirm"]})
+	id, _ := run["id"].(string)
+	p := open(t, "light")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	evaluate[any](p, fmt.Sprintf(`window.answered = 0; window.aborted = 0; {
+  const real = fetch;
+  window.fetch = async (input, init) => {
+    if (String(input).endsWith("/runs/%[1]s")) {
+      await new Promise((done) => setTimeout(done, 1500));
+      if (init.signal.aborted) aborted++;
+      else answered++;
+    }
+    return real(input, init);
+  };
+} location.hash = "#/runs/%[1]s"; 0`, id))
+	p.until("an answer was broken off, or some are there", `answered > 2 || aborted`)
+	if n := evaluate[int](p, `aborted`); n > 0 {
+		t.Errorf("%d answers were broken off", n)
+	}
+	p.until("the run is shown", `document.querySelector("main h1")?.textContent === "Run: migrate"`)
+}
