@@ -5,7 +5,7 @@ import { time } from "./format";
 import { useForm } from "./gate";
 import { useGet } from "./load";
 import { by, type RunRow } from "./pages/runs";
-import { Dialog, Failure, Field, KeyFigure } from "./parts";
+import { Dialog, Failure, Field, KeyFigure, number } from "./parts";
 import { go, href } from "./router";
 import { may, me, type Offer } from "./session";
 
@@ -51,9 +51,9 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
       dry_run: true,
       params,
       ...(ids ? { ids } : { filter: filter || "status:active,suspended,blocked,inactive,provisioning,archived" }),
-      canary: Number(f.canary) || 0,
+      canary: number("canary", f.canary, { empty: 0 }),
       then: f.then.trim(),
-      parallel: Number(f.parallel) || 0,
+      parallel: number("parallel", f.parallel, { empty: 0 }),
       budget: f.budget.trim(),
     };
     setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
@@ -78,11 +78,11 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
             </div>
           )}
           <div class="row">
-            <div class="grow"><Field label="Canary" hint="How many tenants go first; empty for none." inputMode="numeric" value={f.canary} onInput={on("canary")} /></div>
+            <div class="grow"><Field label="Canary" hint="How many tenants go first; empty for none." inputMode="numeric" value={f.canary} onInput={on("canary")} error={planning.of("canary")} /></div>
             <div class="grow"><Field label="Then waves of" hint="Such as 25% or 10,50; empty for all at once." value={f.then} onInput={on("then")} /></div>
           </div>
           <div class="row">
-            <div class="grow"><Field label="At once" inputMode="numeric" value={f.parallel} onInput={on("parallel")} /></div>
+            <div class="grow"><Field label="At once" inputMode="numeric" value={f.parallel} onInput={on("parallel")} error={planning.of("parallel")} /></div>
             <div class="grow"><Field label="Stop after failures" hint="A number or a share; empty for never." value={f.budget} onInput={on("budget")} /></div>
           </div>
           <Field label="Reason" hint="The audit keeps it." value={f.reason} onInput={on("reason")} />

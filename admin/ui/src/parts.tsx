@@ -227,6 +227,19 @@ export const link = (page: string, token: string): string => new URL(`#/${page}?
 /** words splits what people type into a list. */
 export const split = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 
+/**
+ * number reads what people typed into the field of that name, in units of which the API has unit each. empty is what no text means; without it there
+ * must be some. What is no number, or not above zero though it must be, is a Problem at the field, and nothing is sent.
+ */
+export function number(name: string, text: string, { unit = 1, empty, positive }: { unit?: number; empty?: number; positive?: boolean } = {}): number {
+  const typed = text.trim();
+  if (!typed && empty !== undefined) return empty;
+  const n = (unit === 1 ? /^\d+$/ : /^\d+(\.\d+)?$/).test(typed) ? Math.round(Number(typed) * unit) : NaN;
+  if (Number.isSafeInteger(n) && (n > 0 || !positive)) return n;
+  const wanted = `a ${unit === 1 ? "whole " : ""}number${positive ? " above zero" : ""}`;
+  throw new Problem(422, "validation", "Not accepted", typed ? `“${typed}” is not ${wanted}.` : `${wanted.replace("a", "A")} is missing.`, "", [{ pointer: "/" + name, code: "malformed", text: `Type ${wanted}.` }], 0);
+}
+
 /** Dialog is open while it is in the document. Escape closes it. */
 export function Dialog({ title, close, children, cls }: { title: string; close(): void; children: ComponentChildren; cls?: string }) {
   const ref = useRef<HTMLDialogElement>(null);

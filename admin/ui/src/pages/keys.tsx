@@ -4,7 +4,7 @@ import type { APIKey as Key } from "../api-types";
 import { Table } from "../table";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Dialog, Failure, Field, Once, split, Waiting, When } from "../parts";
+import { Dialog, Failure, Field, number, Once, split, Waiting, When } from "../parts";
 
 /** Keys lists a tenant's API keys. The text of a new one is shown once. */
 export function Keys({ tenant }: { tenant: string }) {
@@ -49,7 +49,7 @@ function Issue({ path, close, done }: { path: string; close(): void; done(text: 
   const [f, set] = useState({ name: "", scopes: "", days: "" });
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const form = useForm(async () => {
-    const body = { name: f.name, scopes: split(f.scopes), ttl: (Number(f.days) || 0) * 86400 };
+    const body = { name: f.name, scopes: split(f.scopes), ttl: number("ttl", f.days, { unit: 86400, empty: 0, positive: true }) };
     done((await call<{ text: string }>(path, { body })).data.text);
   });
   return (

@@ -5,7 +5,7 @@ import { plain, time, zoneName } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { may } from "../session";
-import { Choice, Dialog, Failure, Field, Icon, Once, Page, split, State, Waiting, When } from "../parts";
+import { Choice, Dialog, Failure, Field, Icon, number, Once, Page, split, State, Waiting, When } from "../parts";
 import { Facts, Table } from "../table";
 
 /** Service is the maintenance of the whole service. */
@@ -111,11 +111,11 @@ function Begin({ path, what, was, close }: { path: string; what: string; was?: N
     if (f.when === "as it is") return was!.windows;
     const [hour, minute] = f.at.split(":").map(Number);
     if (f.when === "once") return [{ start: iso(f.from), end: iso(f.to) }];
-    if (f.when === "again") return [{ rule: `${minute} ${hour} * * ${f.day}`, length: Math.round(Number(f.minutes) * 60), zone: f.zone }];
+    if (f.when === "again") return [{ rule: `${minute} ${hour} * * ${f.day}`, length: number("length", f.minutes, { unit: 60, positive: true }), zone: f.zone }];
     return [];
   };
   const form = useForm(async () => {
-    const lasts = f.when === "now" && Number(f.minutes) > 0 ? { for: Math.round(Number(f.minutes) * 60) } : {};
+    const lasts = f.when === "now" && f.minutes.trim() ? { for: number("for", f.minutes, { unit: 60, positive: true }) } : {};
     await post(path, { mode: f.mode, message: f.message, contact: f.contact, allow: split(f.allow), paths: split(f.paths), windows: windows(), ...lasts });
     close();
   });
@@ -135,7 +135,7 @@ function Begin({ path, what, was, close }: { path: string; what: string; was?: N
           <div class="row">
             <div class="grow"><Choice label="Day" value={f.day} set={(day) => set({ ...f, day })} of={[["*", "every day"], ...days.map((d, i): [string, string] => [String(i), "every " + d])]} /></div>
             <div class="grow"><Field label="At" type="time" required value={f.at} onInput={on("at")} /></div>
-            <div class="grow"><Field label="For minutes" inputMode="numeric" required value={f.minutes} onInput={on("minutes")} /></div>
+            <div class="grow"><Field label="For minutes" inputMode="numeric" required value={f.minutes} onInput={on("minutes")} error={form.of("length")} /></div>
             <div class="grow"><Choice label="Zone" value={f.zone} set={(zone) => set({ ...f, zone })} of={[...new Set([f.zone, "UTC", ...zones])]} /></div>
           </div>
         )}
@@ -159,7 +159,7 @@ function Extend({ path, ends, close }: { path: string; ends?: string; close(): v
   const [minutes, set] = useState("30");
   const form = useForm(async () => {
     const from = ends ? +new Date(ends) : Date.now();
-    await post(path + "/extend", { until: new Date(from + Number(minutes) * 60_000).toISOString() });
+    await post(path + "/extend", { until: new Date(from + number("until", minutes, { unit: 60_000, positive: true })).toISOString() });
     close();
   });
   return (

@@ -3,7 +3,7 @@ import { call } from "../api";
 import { plain } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Choice, Failure, Field, Page, Waiting } from "../parts";
+import { Choice, Failure, Field, number, Page, Waiting } from "../parts";
 import { may, me, refresh } from "../session";
 import { Facts } from "../table";
 
@@ -42,7 +42,7 @@ function Edit({ shown, done }: { shown: Shown; done(): void }) {
   const [f, set] = useState(was);
   const form = useForm(async () => {
     const body: { [name: string]: number | boolean } = {};
-    for (const [k, , , unit] of numbers) if (f[k].trim()) body[k] = Math.round(Number(f[k]) * unit);
+    for (const [k, , , unit] of numbers) if (f[k].trim()) body[k] = number(k, f[k], { unit });
     if (f.second_factor) body.second_factor = f.second_factor === "true";
     await call("settings", { method: "PUT", body, etag: `"v${shown.version}"` });
     done();

@@ -3,7 +3,7 @@ import { call } from "../api";
 import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Dialog, Failure, Field, Once, Page, split, Waiting, When } from "../parts";
+import { Dialog, Failure, Field, number, Once, Page, split, Waiting, When } from "../parts";
 import { route, setQuery } from "../router";
 import { me } from "../session";
 import { Table } from "../table";
@@ -70,7 +70,7 @@ function Sure({ t, verb, close, done }: { t: Token; verb: "rotate" | "revoke"; c
       await call(at(t), { method: "DELETE" });
       return done("");
     }
-    done((await call<{ text: string }>(at(t) + "/rotate", { body: { after: Math.round(Number(hours) * 3600) } })).data.text);
+    done((await call<{ text: string }>(at(t) + "/rotate", { body: { after: number("after", hours, { unit: 3600 }) } })).data.text);
   });
   const title = verb === "revoke" ? "Revoke" : "Rotate";
   return (
@@ -95,7 +95,7 @@ function Issue({ close, done }: { close(): void; done(text: string): void }) {
   const permissions = possible.filter((p) => chosen[p]);
   const form = useForm(async () => {
     const tags = split(f.tags);
-    const body = { name: f.name, permissions, step_up: chosen.fresh ? permissions : [], ...(tags.length ? { scope: { tags } } : {}), allow: split(f.allow), ttl: Math.round(Number(f.days) * 86400) };
+    const body = { name: f.name, permissions, step_up: chosen.fresh ? permissions : [], ...(tags.length ? { scope: { tags } } : {}), allow: split(f.allow), ttl: number("ttl", f.days, { unit: 86400, positive: true }) };
     done((await call<{ text: string }>("tokens", { body })).data.text);
   });
   return (
