@@ -2,12 +2,16 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +41,63 @@ func (c *call) decode(v any) error {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("%w: body: %w", tenancy.ErrInvalid, err)
+	}
+	if !bytes.Contains(body, []byte("null")) {
+		return nil
+	}
+	return checkNulls(reflect.TypeOf(v).Elem(), body, "")
+}
+
+var (
+	jsonType = reflect.TypeFor[json.Unmarshaler]()
+	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// checkNulls reports a null where t has a number or a boolean, in a body that was decoded. encoding/json leaves zero there, which is often the
+// most dangerous value: a token that is valid for no time, or a key for ever. at is where value is in the body, as a JSON pointer.
+func checkNulls(t reflect.Type, value json.RawMessage, at string) error {
+	if t.Kind() == reflect.Bool || t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 {
+		if string(value) == "null" {
+			return invalidField(strings.TrimPrefix(at, "/"), "Want a value, not null.")
+		}
+		return nil
+	}
+	if p := reflect.PointerTo(t); p.Implements(jsonType) || p.Implements(textType) || string(value) == "null" {
+		return nil
+	}
+	parts := map[string]json.RawMessage{} // of an array by their index
+	switch t.Kind() {
+	case reflect.Pointer:
+		return checkNulls(t.Elem(), value, at)
+	case reflect.Struct, reflect.Map:
+		_ = json.Unmarshal(value, &parts)
+	case reflect.Slice:
+		var list []json.RawMessage
+		_ = json.Unmarshal(value, &list) // bytes are none
+		for i, part := range list {
+			parts[strconv.Itoa(i)] = part
+		}
+	}
+	for name, part := range parts {
+		of := t
+		if t.Kind() != reflect.Struct {
+			of = t.Elem()
+		} else if of = fieldType(t, name); of == nil {
+			continue
+		}
+		if err := checkNulls(of, part, at+"/"+pointerEscape(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fieldType returns the type of the struct's field that encoding/json takes for a name, or nil.
+func fieldType(t reflect.Type, name string) reflect.Type {
+	for _, f := range reflect.VisibleFields(t) {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && !f.Anonymous && strings.EqualFold(cmp.Or(tag, f.Name), name) {
+			return f.Type
+		}
 	}
 	return nil
 }

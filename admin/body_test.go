@@ -65,6 +65,32 @@ func TestBodiesSayOneThing(t *testing.T) {
 	}
 }
 
+// null is no number and no yes or no: a script whose variable is undefined does not get zero for it, which is a key for ever.
+func TestNullIsNoNumber(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	cl.undocumented = true
+	for _, tt := range []struct{ path, body, pointer string }{
+		{"tenants/t-aaa/keys", `{"name":"a","ttl":null}`, "/ttl"},
+		{"tenants/t-aaa/maintenance", `{"mode":"closed","for": null }`, "/for"},
+		{"tenants/t-aaa/maintenance", `{"mode":"closed","windows":[{"rule":"0 3 * * 0","length":null}]}`, "/windows/0/length"},
+		{"actions/bulk-suspend", `{"dry_run":true,"filter":"status:active","canary":null}`, "/canary"},
+		{"actions/bulk-suspend", `{"dry_run":null,"filter":"status:active"}`, "/dry_run"},
+		{"views", `{"name":"a","shared":null}`, "/shared"},
+	} {
+		if a := cl.do(t, "POST", tt.path, tt.body); a.code != 422 || !strings.Contains(a.body, `"`+tt.pointer+`"`) {
+			t.Errorf("%s %s: got %d %s, want 422 about %s", tt.path, tt.body, a.code, a.body, tt.pointer)
+		}
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/keys", `{"name":"a","scopes":null,"allow":null}`); a.code != 201 {
+		t.Errorf("null for lists: got %d %s, want 201", a.code, a.body)
+	}
+	if a := cl.do(t, "PUT", "settings", `{"lifetime":null,"idle_timeout":2700}`, "If-Match", `"v1"`); a.code != 200 {
+		t.Errorf("null for a setting: got %d %s, want 200", a.code, a.body)
+	}
+}
+
 // A parameter that cannot be read is refused: net/url leaves it out, and a list without its filter has everything.
 func TestParametersAreRead(t *testing.T) {
 	t.Parallel()
