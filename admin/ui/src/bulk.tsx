@@ -59,6 +59,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
   });
   const others = useGet<{ runs: RunRow[] }>(plan && may("runs.read") ? "runs" : null, { state: "running", limit: 5 }, 5).data?.runs ?? [];
+  const waves = useGet<RunRow>(plan && may("runs.read") ? "runs/" + encodeURIComponent(plan.plan) : null).data?.waves ?? [];
   const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
   const starting = useForm(async () => {
     const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: typed.trim() }, key, reason: f.reason })).data;
@@ -103,6 +104,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
           <KeyFigure name="Left out" f={plan.skipped ?? 0} />
           {!!plan.expected_seconds && <KeyFigure name="Expected time" f={plan.expected_seconds} unit="seconds" />}
         </dl>
+        {waves.length > 1 && <p>Waves of {waves.slice(0, 12).map((w) => w.total.toLocaleString("en")).join(", ")}{waves.length > 12 ? ", …" : ""} tenants.</p>}
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
         {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : by(r)}.</div>)}

@@ -304,6 +304,7 @@ func (p *page) bulk(theme string) {
 	p.check(theme + "-bulk")
 	p.press("Show the plan")
 	p.text("Tenants that begin to match later are not touched")
+	p.text("Waves of 1, 1 tenants.")
 	p.check(theme + "-plan")
 	p.fill(`Type "suspend 2"`, "suspend 2")
 	p.do(chromedp.Click(`//dialog//button[normalize-space()="Suspend"]`))
