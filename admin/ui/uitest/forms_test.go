@@ -1,6 +1,7 @@
 package uitest
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 
@@ -73,4 +74,38 @@ func TestMistyped(t *testing.T) {
 			p.until("the field says so", `document.querySelector("[aria-invalid]")?.closest(".field").querySelector(".error")?.textContent.includes("number")`)
 		})
 	}
+}
+
+// TestSettingsKept saves one setting of the console: others stay, also those that were set elsewhere.
+func TestSettingsKept(t *testing.T) {
+	address := owned(t, "-tenants", "1", "-rate", "0")
+	p := open(t, "light")
+	p.stubbed()
+	p.watched()
+	p.signInAs(address, "ada@example.com")
+	evaluate[any](p, `twist = (path, data) => { if (path === "settings") Object.assign(data.settings, { audit_retention: 40 * 86400, another: 7 }); };`+held)
+	saved := func() (was map[string]any) {
+		t.Helper()
+		p.press("Save")
+		p.until("it was sent", `changes.length`)
+		if err := json.Unmarshal([]byte(evaluate[string](p, `changes.pop().slice("PUT ".length)`)), &was); err != nil {
+			t.Fatal(err)
+		}
+		return was
+	}
+	p.show("#/settings")
+	p.do(chromedp.SendKeys("#idle_timeout", "45"))
+	if got := saved(); got["audit_retention"] != 40*86400. || got["another"] != 7. || got["idle_timeout"] != 2700. {
+		t.Errorf("got %v, want the new idle timeout and what was there", got)
+	}
+	p.do(chromedp.SendKeys("#audit_retention", "0"))
+	if got := saved(); got["audit_retention"] != 400*86400. {
+		t.Errorf("got %v, want 400 days", got)
+	}
+	evaluate[any](p, `document.querySelector("#audit_retention").select(); 0`)
+	p.do(chromedp.SendKeys("#audit_retention", "\b"))
+	if got, ok := saved()["audit_retention"]; ok {
+		t.Errorf("got %v, want none of a field that is empty", got)
+	}
+	p.check("light-settings")
 }

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { call } from "../api";
+import type { Reads, Settings as Console } from "../api-types";
 import { plain } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
@@ -7,16 +8,19 @@ import { Choice, Failure, Field, number, Page, Waiting } from "../parts";
 import { may, me, refresh } from "../session";
 import { Facts } from "../table";
 
-interface Console { lifetime?: number; idle_timeout?: number; step_up?: number; second_factor?: boolean; bulk_threshold?: number }
-interface Shown { settings: Console; defaults: Console; version: number }
+type Shown = Reads["settings"];
 
 /** What can be set, its unit, and how many of what the API counts are one of it. */
-const numbers: [key: "lifetime" | "idle_timeout" | "step_up" | "bulk_threshold", label: string, hint: string, unit: number][] = [
+const numbers: [key: Exclude<keyof Console, "second_factor">, label: string, hint: string, unit: number][] = [
   ["lifetime", "A session lasts, in hours", "Counts for sessions that begin.", 3600],
   ["idle_timeout", "Without use it ends after minutes", "A page that is open and untouched counts as no use.", 60],
   ["step_up", "Fresh credentials count for minutes", "Then dangerous actions ask for them again.", 60],
   ["bulk_threshold", "Ask for them above so many tenants", "For actions on many tenants.", 1],
+  ["audit_retention", "Entries of the audit are kept for days", "30 at least. Older ones are removed for good.", 86400],
 ];
+
+/** said is a setting in words. Without a retention entries are kept for ever. */
+const said = (of: Console, k: keyof Console, unit: number) => (k === "audit_retention" && !of[k] ? "for ever" : plain(((of[k] as number) ?? 0) / unit));
 
 /** Settings of the console itself. */
 export function Settings() {
@@ -28,7 +32,7 @@ export function Settings() {
       <Waiting on={loading && !data} />
       {data && (writes ? <Edit shown={data} key={data.version} done={() => { reload(); void refresh(); }} /> : (
         <Facts of={[
-          ...numbers.map(([k, label, , unit]): [string, string] => [label, plain((data.settings[k] ?? data.defaults[k] ?? 0) / unit)]),
+          ...numbers.map(([k, label, , unit]): [string, string] => [label, said({ ...data.defaults, ...data.settings }, k, unit)]),
           ["Second factor", (data.settings.second_factor ?? data.defaults.second_factor) ? "every operator needs one" : "as operators like"],
         ]} />
       ))}
@@ -41,16 +45,16 @@ function Edit({ shown, done }: { shown: Shown; done(): void }) {
   const was = { ...Object.fromEntries(numbers.map(([k, , , unit]) => [k, text(k, unit)])), second_factor: shown.settings.second_factor === undefined ? "" : String(shown.settings.second_factor) } as { [name: string]: string };
   const [f, set] = useState(was);
   const form = useForm(async () => {
-    const body: { [name: string]: number | boolean } = {};
-    for (const [k, , , unit] of numbers) if (f[k].trim()) body[k] = number(k, f[k], { unit });
-    if (f.second_factor) body.second_factor = f.second_factor === "true";
+    const body: Console = { ...shown.settings }; // what the form does not know stays
+    for (const [k, , , unit] of numbers) body[k] = f[k].trim() ? number(k, f[k], { unit }) : undefined;
+    body.second_factor = f.second_factor ? f.second_factor === "true" : undefined;
     await call("settings", { method: "PUT", body, etag: `"v${shown.version}"` });
     done();
   });
   return (
     <form onSubmit={form.submit} class="narrow">
       {numbers.map(([k, label, hint, unit]) => (
-        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${plain((shown.defaults[k] ?? 0) / unit)}, as the application says.`} inputMode="decimal" value={f[k]} onInput={(e) => set({ ...f, [k]: e.currentTarget.value })} error={form.of(k)} />
+        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${said(shown.defaults, k, unit)}, as the application says.`} inputMode="decimal" value={f[k]} onInput={(e) => set({ ...f, [k]: e.currentTarget.value })} error={form.of(k)} />
       ))}
       <Choice label="Second factor" value={f.second_factor} set={(v) => set({ ...f, second_factor: v })} of={[["", `as the application says: ${shown.defaults.second_factor ? "every operator needs one" : "as operators like"}`], ["true", "every operator needs one"], ["false", "as operators like"]]} />
       <Failure error={form.error} />
