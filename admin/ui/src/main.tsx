@@ -1,11 +1,11 @@
 import "./styles.css";
-import { render } from "preact";
+import { Fragment, render } from "preact";
 import { useEffect } from "preact/hooks";
 import { signedOut } from "./api";
 import { ByLink, Enrol, Factor, isLink, SignIn } from "./gate";
 import { Failure, Waiting } from "./parts";
 import { route } from "./router";
-import { again, me, refresh, unreachable } from "./session";
+import { again, lacking, me, refresh, unreachable } from "./session";
 import { Shell } from "./shell";
 import { StepUp } from "./stepup";
 import "./theme";
@@ -25,14 +25,15 @@ function App() {
     );
   if (who === undefined) return <main class="gate"><div><Waiting on /></div></main>;
   if (who === null) return <SignIn />;
-  if (who.next === "second-factor") return <Factor />;
-  if (who.next) return <main class="gate"><div><Enrol /></div></main>;
+  const gate = lacking.value === "second-factor" ? <Factor /> : lacking.value ? <main class="gate"><div><Enrol /></div></main> : <SignIn />;
+  if (who.next) return gate;
+  const over = signedOut.value || again.value;
   return (
-    <>
-      <div inert={signedOut.value || again.value}><Shell /></div>
+    <Fragment key={who.id}>
+      <div inert={over}><Shell /></div>
       <StepUp />
-      {(signedOut.value || again.value) && <div class="over"><SignIn /></div>}
-    </>
+      {over && <div class="over">{gate}</div>}
+    </Fragment>
   );
 }
 

@@ -19,19 +19,24 @@ export interface Me {
   own_sign_in: boolean;
 }
 
-/** me is undefined until the server has answered, and null while nobody is signed in. */
+/** me is undefined until the server has answered, and null while nobody is signed in. It stays while the same operator signs in again. */
 export const me = signal<Me | null | undefined>(undefined);
+/** lacking is the step that is left of a sign-in: "second-factor", "enrol", or nothing. */
+export const lacking = signal("");
 /** unreachable holds the error when even `me` could not be read. */
 export const unreachable = signal<unknown>(undefined);
 
 export async function refresh(): Promise<void> {
   try {
-    me.value = await get<Me>("me");
-    signedOut.value = false;
+    const who = await get<Me>("me");
+    lacking.value = who.next;
+    if (!who.next || who.id !== me.value?.id) me.value = who; // a page that was open stays below the sign-in
+    signedOut.value = !!who.next;
     unreachable.value = undefined;
   } catch (err) {
     if (err instanceof Problem && err.status === 401) {
-      if (!me.value) me.value = null; // a page that was open stays below the sign-in
+      if (!me.value || me.value.next) me.value = null;
+      lacking.value = "";
       signedOut.value = true;
       unreachable.value = undefined;
     } else unreachable.value = err;
@@ -66,5 +71,6 @@ export async function signIn(email: string, password: string): Promise<void> {
 export async function signOut(): Promise<void> {
   await post("auth/sign-out");
   me.value = null;
+  lacking.value = "";
   signedOut.value = true;
 }

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { get, now } from "./api";
+import { get, now, signedOut } from "./api";
 import type { Overview } from "./api-types";
 import { commands, type Command } from "./command";
 import { useFind } from "./find";
@@ -90,7 +90,7 @@ function Ending() {
   // What the page knows is as old as its last look: the operator may have worked since.
   const near = left <= 130;
   useEffect(() => {
-    if (near) void refresh().then(() => setAsked(end));
+    if (near && !signedOut.value) void refresh().then(() => setAsked(end));
   }, [near, left <= 0]);
   const stay = useForm(async () => {
     await get("roles"); // a request of the operator: me counts as none

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { askAgain, post, Problem } from "./api";
 import { useForm } from "./gate";
 import { Dialog, Failure, Field } from "./parts";
@@ -18,6 +18,7 @@ askAgain.stepUp = () =>
 
 /** StepUp asks for credentials before an action that wants them to be fresh. */
 export function StepUp() {
+  useEffect(() => () => waiting.value?.(false), []); // somebody else has signed in
   return waiting.value ? <Ask answer={waiting.value} /> : null;
 }
 

@@ -40,6 +40,55 @@ func TestSession(t *testing.T) {
 	p.until("the button can be used again", `![...document.querySelectorAll("main .notice button")].some((b) => b.disabled) && !document.querySelector("main .notice.bad")`)
 }
 
+// TestSessionSecondFactor ends the session of an operator with a second factor: what is typed stays through password and code, and another operator
+// gets a page of their own.
+func TestSessionSecondFactor(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "5")
+	o := signedIn(t, address)
+	o.invite("eve@example.com", "viewer", map[string]any{"all": true})
+	p := open(t, "light")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	secret, _ := o.post("auth/enrolment", nil)["secret"].(string)
+	codes, _ := o.post("auth/enrolment/confirm", map[string]any{"code": totp(t, secret)})["recovery_codes"].([]any)
+	if len(codes) < 3 {
+		t.Fatalf("got %d recovery codes", len(codes))
+	}
+	p.do(chromedp.Reload()) // enrolling may have ended the session
+	p.until("the page is loaded", `document.querySelector("h1")`)
+	if evaluate[bool](p, `!document.querySelector("#main")`) {
+		t.Fatal("enrolling has ended the other session")
+	}
+	p.show("#/tenants")
+	p.do(chromedp.SendKeys(`//input[@aria-label="Filter"]`, "tag:overdue"))
+	o.ask(http.MethodDelete, "sessions", nil)
+	p.text("Your session has ended. What you typed is kept.")
+	p.fill("E-mail", "ada@example.com")
+	p.fill("Password", password)
+	p.press("Sign in")
+	p.text("Six digits of your authenticator")
+	p.axe("session-factor", []int64{360, 1440})
+	p.fill("Code", codes[0].(string))
+	p.press("Continue")
+	p.until("the page is back with its text", `document.querySelector("#main h1") && !document.querySelector(".over")`)
+	if got := evaluate[string](p, `document.querySelector("input[aria-label=Filter]").value`); got != "tag:overdue" {
+		t.Errorf("the filter says %q, want what was typed", got)
+	}
+
+	o = signedIn(t, address)
+	o.post("auth/second-factor", map[string]any{"code": codes[1]})
+	o.ask(http.MethodDelete, "sessions", nil)
+	p.text("Your session has ended. What you typed is kept.")
+	p.fill("E-mail", "eve@example.com")
+	p.fill("Password", password)
+	p.press("Sign in")
+	p.until("the other operator is in", `document.querySelector("#main h1") && !document.querySelector(".over") && document.querySelector("header").textContent.includes("viewer")`)
+	p.until("the list is there", `document.querySelector("input[aria-label=Filter]")`)
+	if got := evaluate[string](p, `document.querySelector("input[aria-label=Filter]").value`); got != "" {
+		t.Errorf("the filter of another operator says %q", got)
+	}
+}
+
 // TestFailures gives answers of each kind: each looks different, says the request's ID, and what passes is tried again.
 func TestFailures(t *testing.T) {
 	address := owned(t, "-tenants", "3", "-rate", "5")
