@@ -1,6 +1,6 @@
 import "./styles.css";
-import { Fragment, render } from "preact";
-import { useEffect } from "preact/hooks";
+import { Fragment, render, type ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { signedOut } from "./api";
 import { ByLink, Enrol, Factor, isLink, SignIn } from "./gate";
 import { Failure, Waiting } from "./parts";
@@ -32,9 +32,22 @@ function App() {
     <Fragment key={who.id}>
       <div inert={over}><Shell /></div>
       <StepUp />
-      {over && <div class="over">{gate}</div>}
+      {over && <Over>{gate}</Over>}
     </Fragment>
   );
+}
+
+/** Over is on top of the page and of its dialogs, and Escape leaves it there. */
+function Over({ children }: { children: ComponentChildren }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useLayoutEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    ref.current!.showModal();
+    return () => {
+      if (before?.isConnected) setTimeout(() => before.focus()); // nothing is inert any more
+    };
+  }, []);
+  return <dialog ref={ref} class="over" aria-label="Sign in" onCancel={(e) => e.preventDefault()} onClose={() => ref.current?.showModal()}>{children}</dialog>;
 }
 
 render(<App />, document.getElementById("app")!);

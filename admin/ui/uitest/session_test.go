@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestSession ends a session from elsewhere while somebody types: the sign-in is on top, what is typed stays, and nothing more is asked.
@@ -86,6 +87,30 @@ func TestSessionSecondFactor(t *testing.T) {
 	p.until("the list is there", `document.querySelector("input[aria-label=Filter]")`)
 	if got := evaluate[string](p, `document.querySelector("input[aria-label=Filter]").value`); got != "" {
 		t.Errorf("the filter of another operator says %q", got)
+	}
+}
+
+// TestSessionDialog ends a session while somebody types into a dialog: the sign-in is on top of it, and what is typed stays.
+func TestSessionDialog(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "5")
+	p := open(t, "light")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	p.show("#/tenants?new=1")
+	p.fill("Slug", "initech")
+	signedIn(t, address).ask(http.MethodDelete, "sessions", nil)
+	p.until("the session has ended", `document.querySelector(".over")`)
+	if top := evaluate[string](p, `document.elementFromPoint(innerWidth / 2, innerHeight / 2).closest(".over, dialog")?.className ?? ""`); top != "over" {
+		t.Fatalf("on top is %q, want the sign-in", top)
+	}
+	p.fill("E-mail", "ada@example.com")
+	p.key(kb.Escape)
+	p.key(kb.Escape)
+	p.fill("Password", password)
+	p.press("Sign in")
+	p.until("the sign-in is gone", `!document.querySelector(".over")`)
+	if got := evaluate[string](p, `document.querySelector("dialog[open] input").value`); got != "initech" {
+		t.Errorf("the dialog says %q, want what was typed", got)
 	}
 }
 
