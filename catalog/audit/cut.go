@@ -92,8 +92,8 @@ func (t *Trail) lastCut(ctx context.Context, q sqlx.QueryerContext) (*Cut, error
 // detects further removals by somebody without the key.
 //
 // Cut removes nothing behind a checkpoint that [Options.Sink] does not have. Without [Options.Key] the error
-// wraps [tenancy.ErrInvalid]. If the audit or the checkpoint is not what was signed, Cut removes nothing and
-// the error wraps [tenancy.ErrForbidden]: call [Trail.Verify].
+// wraps [tenancy.ErrInvalid]. Cut verifies each entry that it removes: if the entries or the checkpoint are not
+// what was signed, it removes none of them and the error wraps [tenancy.ErrForbidden]: call [Trail.Verify].
 func (t *Trail) Cut(ctx context.Context, before time.Time) (int64, error) {
 	n, err := t.cut(ctx, before)
 	return n, wrap("audit.Trail.Cut", err)
@@ -143,7 +143,7 @@ func (t *Trail) cutOnce(ctx context.Context, tx *sqlx.Tx, before time.Time) (int
 	if to.Trail != h.Trail || to.Number > h.Number || !to.SignedBy(t.opts.publicKeys()...) {
 		return 0, fmt.Errorf("%w: the checkpoint at entry %d is not one of this audit that a known key signed", tenancy.ErrForbidden, to.Number)
 	}
-	if err := t.wantHash(ctx, tx, to); err != nil {
+	if err := t.verifyCut(ctx, tx, last, to); err != nil {
 		return 0, err
 	}
 	return t.remove(ctx, tx, last, to)
@@ -167,15 +167,27 @@ func (t *Trail) nextCut(ctx context.Context, tx *sqlx.Tx, from int64, before tim
 	return &c, nil
 }
 
-// wantHash returns an error if the entry at the checkpoint is not what was signed: then
-// there is something to look at before anything is removed.
-func (t *Trail) wantHash(ctx context.Context, tx *sqlx.Tx, c *Checkpoint) error {
-	var hash sql.NullString
-	err := tx.GetContext(ctx, &hash, t.dialect.Rebind(`SELECT hash FROM tenancy_audit WHERE number = ?`), c.Number)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && hash.String != c.Hash {
-		return fmt.Errorf("%w: entry %d is not what the checkpoint there says", tenancy.ErrForbidden, c.Number)
+// verifyCut returns an error unless the entries behind the last cut are those that the
+// checkpoint was signed for. It locks them: what is removed is what it has read.
+func (t *Trail) verifyCut(ctx context.Context, tx *sqlx.Tx, last *Cut, to *Checkpoint) error {
+	lock := " FOR UPDATE"
+	if t.dialect == sqlkit.SQLite { // whose transactions that write come one after another
+		lock = ""
 	}
-	return err
+	report := &Report{Number: last.Number, Hash: last.Hash}
+	for report.Number < to.Number {
+		fault, err := t.verifyPage(ctx, tx, report, to.Number, &witness{}, lock)
+		if err != nil {
+			return err
+		}
+		if fault != nil {
+			return fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
+		}
+	}
+	if report.Hash != to.Hash {
+		return fmt.Errorf("%w: entry %d is not what the checkpoint there says", tenancy.ErrForbidden, to.Number)
+	}
+	return nil
 }
 
 func (t *Trail) remove(ctx context.Context, tx *sqlx.Tx, from *Cut, to *Checkpoint) (int64, error) {

@@ -51,7 +51,7 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 		last = cut.Number
 	}
 	for {
-		page, err := t.read(ctx, t.db, `number > ? ORDER BY number LIMIT ?`, last, verifyPage)
+		page, err := t.read(ctx, t.db, `number > ? ORDER BY number LIMIT ?`, last, pageLength)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (t *Trail) export(ctx context.Context, w io.Writer) error {
 				return fmt.Errorf("%w: writing the export: %w", tenancy.ErrUnavailable, err)
 			}
 		}
-		if len(page) < verifyPage {
+		if len(page) < pageLength {
 			break
 		}
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 )
 
-// verifyPage is how many entries are read at a time.
-const verifyPage = 2000
+// pageLength is how many entries are read at a time.
+const pageLength = 2000
 
 // Report is what a verification found.
 type Report struct {
@@ -173,39 +175,12 @@ func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head,
 			report.Signed = from.Number
 		}
 	}
-	var line []byte
 	for report.Number < last.Number {
 		if err := progress(Progress{report.Number, last.Number}); err != nil {
 			return nil, err
 		}
-		page, err := t.read(ctx, t.db, `number > ? AND number <= ? ORDER BY number LIMIT ?`, report.Number, last.Number, verifyPage)
-		if err != nil && !errors.Is(err, errUnreadable) {
-			return nil, err
-		}
-		for i := range page {
-			r, number := &page[i], report.Number+1
-			if r.number.Int64 != number {
-				return missing(number), nil
-			}
-			line = r.appendLine(line[:0], number)
-			hash := chain(report.Hash, line)
-			if hash != r.hash.String {
-				return &Fault{FaultAltered, number, r.id, "it does not have the hash that it was sealed with"}, nil
-			}
-			report.Entries, report.Number, report.Hash = report.Entries+1, number, hash
-			before := len(w.left)
-			if fault := w.see(number, hash); fault != nil {
-				return fault, nil
-			}
-			if len(w.left) < before {
-				report.Signed = number
-			}
-		}
-		if err != nil {
-			return &Fault{FaultAltered, report.Number + 1, "", err.Error()}, nil
-		}
-		if len(page) == 0 {
-			return missing(report.Number + 1), nil
+		if fault, err := t.verifyPage(ctx, t.db, report, last.Number, w, ""); err != nil || fault != nil {
+			return fault, err
 		}
 	}
 	if report.Hash != last.Hash {
@@ -218,6 +193,43 @@ func (t *Trail) check(ctx context.Context, report *Report, from *Cut, last head,
 		}
 	}
 	return t.added(ctx, report.Cut)
+}
+
+// verifyPage reads a page of the entries behind the report's last, up to that number, with
+// that lock, and compares them with their hashes and with the checkpoints. The report then
+// says up to where they are as they were sealed.
+func (t *Trail) verifyPage(ctx context.Context, q sqlx.QueryerContext, report *Report, last int64, w *witness, lock string) (*Fault, error) {
+	page, err := t.read(ctx, q, `number > ? AND number <= ? ORDER BY number LIMIT ?`+lock, report.Number, last, pageLength)
+	if err != nil && !errors.Is(err, errUnreadable) {
+		return nil, err
+	}
+	var line []byte
+	for i := range page {
+		r, number := &page[i], report.Number+1
+		if r.number.Int64 != number {
+			return missing(number), nil
+		}
+		line = r.appendLine(line[:0], number)
+		hash := chain(report.Hash, line)
+		if hash != r.hash.String {
+			return &Fault{FaultAltered, number, r.id, "it does not have the hash that it was sealed with"}, nil
+		}
+		report.Entries, report.Number, report.Hash = report.Entries+1, number, hash
+		before := len(w.left)
+		if fault := w.see(number, hash); fault != nil {
+			return fault, nil
+		}
+		if len(w.left) < before {
+			report.Signed = number
+		}
+	}
+	if err != nil {
+		return &Fault{FaultAltered, report.Number + 1, "", err.Error()}, nil
+	}
+	if len(page) == 0 {
+		return missing(report.Number + 1), nil
+	}
+	return nil, nil
 }
 
 func missing(number int64) *Fault {
