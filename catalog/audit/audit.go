@@ -56,6 +56,7 @@ type Trail struct {
 	folder  *folder
 	lost    atomic.Int64
 	sinking chan struct{} // has one in it while a call of the sink is under way
+	cutStep int64
 	opts    Options
 }
 
@@ -114,7 +115,7 @@ func (o *Options) complete() error {
 // The caller closes db. Malformed options are errors that wrap [tenancy.ErrInvalid].
 func New(db *sqlx.DB, opts *Options) (*Trail, error) {
 	const op = "audit.New"
-	t := &Trail{db: db, folder: newFolder(), sinking: make(chan struct{}, 1)}
+	t := &Trail{db: db, folder: newFolder(), sinking: make(chan struct{}, 1), cutStep: cutStep}
 	if opts != nil {
 		t.opts = *opts
 	}

@@ -22,7 +22,7 @@ import (
 const (
 	// cutEvery is how often Run looks whether there are entries to remove.
 	cutEvery = time.Hour
-	// cutStep is about how many entries are removed in one transaction.
+	// cutStep is how many entries are removed in one transaction.
 	cutStep = 10_000
 	// actionCut is the action of the entry about a cut.
 	actionCut = "audit.cut"
@@ -88,8 +88,8 @@ func (t *Trail) lastCut(ctx context.Context, q sqlx.QueryerContext) (*Cut, error
 
 // Cut removes the entries up to the last checkpoint before that time, and returns their number. In the
 // transaction of the removal it keeps that checkpoint, signs that it has cut there, and writes an entry about
-// it; it removes many entries in several such steps. Afterwards [Trail.Verify] finds the rest whole, and
-// detects further removals by somebody without the key.
+// it; it removes many entries in several such steps, some of which may end before a checkpoint. After each,
+// [Trail.Verify] finds the rest whole, and detects further removals by somebody without the key.
 //
 // Cut removes nothing behind a checkpoint that [Options.Sink] does not have. Without [Options.Key] the error
 // wraps [tenancy.ErrInvalid]. Cut verifies each entry that it removes: if the entries or the checkpoint are not
@@ -104,61 +104,130 @@ func (t *Trail) cut(ctx context.Context, before time.Time) (removed int64, err e
 		return 0, fmt.Errorf("%w: no key to sign with", tenancy.ErrInvalid)
 	}
 	for {
-		var n int64
-		err := sqlkit.Write(ctx, t.db, func(ctx context.Context, tx *sqlx.Tx) error {
-			var err error
-			n, err = t.cutOnce(ctx, tx, before)
-			return err
-		})
-		if err != nil || n == 0 {
+		_, from, err := t.ends(ctx, t.db)
+		if err != nil {
 			return removed, err
 		}
-		removed += n
+		to, err := t.nextCut(ctx, from.Number, before)
+		if err != nil || to == nil {
+			return removed, err
+		}
+		steps, err := t.steps(ctx, from, to)
+		if errors.Is(err, tenancy.ErrForbidden) {
+			if _, now, e := t.ends(ctx, t.db); e == nil && now.Number > from.Number {
+				continue // somebody else removed entries while they were read
+			}
+		}
+		if err != nil {
+			return removed, err
+		}
+		for i := range steps {
+			var n int64
+			err := sqlkit.Write(ctx, t.db, func(ctx context.Context, tx *sqlx.Tx) error {
+				var err error
+				n, err = t.cutOnce(ctx, tx, to, &steps[i])
+				return err
+			})
+			if err != nil {
+				return removed, err
+			}
+			removed += n
+		}
 	}
 }
 
-// cutOnce removes one step. The first statement locks the head until the transaction
-// ends, so nobody seals or cuts meanwhile.
-func (t *Trail) cutOnce(ctx context.Context, tx *sqlx.Tx, before time.Time) (int64, error) {
+// ends returns the last entry, and the cut behind which the first is: one of number 0 if the
+// audit was never cut.
+func (t *Trail) ends(ctx context.Context, q sqlx.QueryerContext) (head, *Cut, error) {
+	h, err := t.head(ctx, q)
+	if err != nil {
+		return h, nil, err
+	}
+	from, err := t.lastCut(ctx, q)
+	if err != nil {
+		return h, nil, err
+	}
+	if from == nil {
+		return h, &Cut{Hash: genesis}, nil
+	}
+	if fault := from.fault(h.Trail, t.opts.publicKeys()); fault != nil {
+		return h, nil, fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
+	}
+	return h, from, nil
+}
+
+// steps returns where to cut until the checkpoint. If that is too far away for one step, it
+// reads the entries up to it first: the checkpoint vouches for those in between.
+func (t *Trail) steps(ctx context.Context, from *Cut, to *Checkpoint) (all []Cut, err error) {
+	end := Cut{Trail: to.Trail, Number: to.Number, Hash: to.Hash}
+	report := &Report{Number: from.Number, Hash: from.Hash}
+	for to.Number-report.Number > t.cutStep {
+		step := Cut{Trail: to.Trail, Number: report.Number + t.cutStep}
+		if err := t.follow(ctx, t.db, report, &step, ""); err != nil {
+			return nil, err
+		}
+		all = append(all, step)
+	}
+	if len(all) > 0 {
+		err = t.follow(ctx, t.db, report, &end, "")
+	}
+	return append(all, end), err
+}
+
+// follow verifies the entries behind the report's last up to those of the cut, whose hash it
+// compares or, if it is empty, sets.
+func (t *Trail) follow(ctx context.Context, q sqlx.QueryerContext, report *Report, to *Cut, lock string) error {
+	for report.Number < to.Number {
+		fault, err := t.verifyPage(ctx, q, report, to.Number, &witness{}, lock)
+		if err != nil {
+			return err
+		}
+		if fault != nil {
+			return fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
+		}
+	}
+	if to.Hash = cmp.Or(to.Hash, report.Hash); to.Hash != report.Hash {
+		return fmt.Errorf("%w: entry %d is not what the checkpoint there says", tenancy.ErrForbidden, to.Number)
+	}
+	return nil
+}
+
+// cutOnce makes one step towards the checkpoint. The first statement locks the head until
+// the transaction ends, so nobody seals or cuts meanwhile.
+func (t *Trail) cutOnce(ctx context.Context, tx *sqlx.Tx, to *Checkpoint, step *Cut) (int64, error) {
 	if _, err := tx.ExecContext(ctx, t.dialect.Rebind(`UPDATE tenancy_audit_head SET sealed_at = ? WHERE id = 1`), time.Now().UnixMicro()); err != nil {
 		return 0, err
 	}
-	h, err := t.head(ctx, tx)
+	h, from, err := t.ends(ctx, tx)
 	if err != nil {
-		return 0, err
-	}
-	last, err := t.lastCut(ctx, tx)
-	if err != nil {
-		return 0, err
-	}
-	if last == nil {
-		last = &Cut{Trail: h.Trail, Hash: genesis}
-	} else if fault := last.fault(h.Trail, t.opts.publicKeys()); fault != nil {
-		return 0, fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
-	}
-	to, err := t.nextCut(ctx, tx, last.Number, before)
-	if err != nil || to == nil {
 		return 0, err
 	}
 	if to.Trail != h.Trail || to.Number > h.Number || !to.SignedBy(t.opts.publicKeys()...) {
 		return 0, fmt.Errorf("%w: the checkpoint at entry %d is not one of this audit that a known key signed", tenancy.ErrForbidden, to.Number)
 	}
-	if err := t.verifyCut(ctx, tx, last, to); err != nil {
+	if from.Number >= step.Number {
+		return 0, nil // somebody else was faster
+	}
+	lock := " FOR UPDATE" // what is removed is what was read
+	if t.dialect == sqlkit.SQLite {
+		lock = "" // its transactions that write come one after another
+	}
+	if err := t.follow(ctx, tx, &Report{Number: from.Number, Hash: from.Hash}, step, lock); err != nil {
 		return 0, err
 	}
-	return t.remove(ctx, tx, last, to)
+	return t.remove(ctx, tx, from, step)
 }
 
-// nextCut returns the checkpoint to cut at next, or nil if there is none.
-func (t *Trail) nextCut(ctx context.Context, tx *sqlx.Tx, from int64, before time.Time) (*Checkpoint, error) {
+// nextCut returns the checkpoint to cut up to next, or nil if there is none.
+func (t *Trail) nextCut(ctx context.Context, from int64, before time.Time) (*Checkpoint, error) {
 	where, args := `number > ? AND time < ?`, []any{from, ceilMicro(before)}
 	if t.opts.Sink != nil {
 		where += ` AND sent = 1`
 	}
 	var rows []checkpointRow
-	err := tx.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` AND number <= ? ORDER BY number DESC LIMIT 1`), append(slices.Clone(args), from+cutStep)...)
+	err := t.db.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` AND number <= ? ORDER BY number DESC LIMIT 1`), append(slices.Clone(args), from+t.cutStep)...)
 	if err == nil && len(rows) == 0 {
-		err = tx.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` ORDER BY number LIMIT 1`), args...)
+		err = t.db.SelectContext(ctx, &rows, t.dialect.Rebind(selectCheckpoints+where+` ORDER BY number LIMIT 1`), args...)
 	}
 	if err != nil || len(rows) == 0 {
 		return nil, err
@@ -167,31 +236,9 @@ func (t *Trail) nextCut(ctx context.Context, tx *sqlx.Tx, from int64, before tim
 	return &c, nil
 }
 
-// verifyCut returns an error unless the entries behind the last cut are those that the
-// checkpoint was signed for. It locks them: what is removed is what it has read.
-func (t *Trail) verifyCut(ctx context.Context, tx *sqlx.Tx, last *Cut, to *Checkpoint) error {
-	lock := " FOR UPDATE"
-	if t.dialect == sqlkit.SQLite { // whose transactions that write come one after another
-		lock = ""
-	}
-	report := &Report{Number: last.Number, Hash: last.Hash}
-	for report.Number < to.Number {
-		fault, err := t.verifyPage(ctx, tx, report, to.Number, &witness{}, lock)
-		if err != nil {
-			return err
-		}
-		if fault != nil {
-			return fmt.Errorf("%w: %w", tenancy.ErrForbidden, fault)
-		}
-	}
-	if report.Hash != to.Hash {
-		return fmt.Errorf("%w: entry %d is not what the checkpoint there says", tenancy.ErrForbidden, to.Number)
-	}
-	return nil
-}
-
-func (t *Trail) remove(ctx context.Context, tx *sqlx.Tx, from *Cut, to *Checkpoint) (int64, error) {
-	c := Cut{Trail: to.Trail, Number: to.Number, Hash: to.Hash, Time: time.Now().UTC().Truncate(time.Microsecond)}
+// remove signs the cut and removes the entries up to it.
+func (t *Trail) remove(ctx context.Context, tx *sqlx.Tx, from, c *Cut) (int64, error) {
+	c.Time = time.Now().UTC().Truncate(time.Microsecond)
 	c.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(t.opts.Key, c.Message()))
 	for _, do := range []struct {
 		query string

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog/audit"
@@ -377,4 +380,137 @@ func TestEntriesAfter(t *testing.T) {
 			}
 		}
 	})
+}
+
+// keyedLate returns an audit of 25 entries that was given a key late, so that its first checkpoint is behind them all, and
+// which removes 10 entries in a transaction.
+func keyedLate(t *testing.T, s *tenancytest.Server) (*sqlx.DB, *audit.Trail, ed25519.PublicKey) {
+	t.Helper()
+	db, keyless, _ := open(t, s)
+	add(t, keyless, 25)
+	wantWhole(t, keyless, 25)
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail, err := audit.New(db, &audit.Options{Key: private})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail.SetCutStep(10)
+	if err := trail.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db, trail, public
+}
+
+// cuts returns what the entries about cuts say, in order.
+func cuts(t *testing.T, trail *audit.Trail) (all []string) {
+	t.Helper()
+	for e, err := range trail.Entries(t.Context(), audit.Filter{Actions: []string{"audit.cut"}, OldestFirst: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(e.Changes[0].Before)+">"+string(e.Changes[0].After))
+	}
+	return all
+}
+
+// However far the first checkpoint is, a transaction removes few entries. Two who cut at once are not in each other's
+// way, and what is left proves itself.
+func TestCutInSteps(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		_, trail, public := keyedLate(t, s)
+		var removed atomic.Int64
+		var cutters sync.WaitGroup
+		for range 2 {
+			cutters.Go(func() {
+				n, err := trail.Cut(t.Context(), time.Now())
+				if err != nil {
+					t.Errorf("Cut: %v", err)
+				}
+				removed.Add(n)
+			})
+		}
+		cutters.Wait()
+		if got, want := fmt.Sprint(cuts(t, trail)), "[0>10 10>20 20>25]"; got != want || removed.Load() != 25 {
+			t.Errorf("got %d removed by the cuts %s, want 25 by %s", removed.Load(), got, want)
+		}
+		if r := verify(t, trail); r.Fault != nil || r.Cut != 25 || r.Signed != 25 || r.Entries != 3 {
+			t.Errorf("got %+v, fault %v, want 3 entries behind 25", r, r.Fault)
+		}
+		all, err := trail.Checkpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var export bytes.Buffer
+		if err := trail.Export(t.Context(), &export); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := audit.VerifyExport(&export, all, public); err != nil || r.Fault != nil || r.Cut != 25 {
+			t.Errorf("export: got %+v, %v, want it whole behind 25", r, err)
+		}
+	})
+}
+
+// The audit is whole after each step of a cut, and the next cut goes on there.
+func TestCutGoesOn(t *testing.T) {
+	t.Parallel()
+	db, trail, public := keyedLate(t, tenancytest.NewServer(t, "sqlite"))
+	all, err := trail.Checkpoints(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []int64{10, 20} {
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(`CREATE TRIGGER fails BEFORE INSERT ON tenancy_audit_cut WHEN NEW.number > %d
+			BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`, step)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := trail.Cut(t.Context(), time.Now()); n != 10 || err == nil {
+			t.Fatalf("got %d, %v, want 10, and an error of the next step", n, err)
+		}
+		if r := verify(t, trail); r.Fault != nil || r.Cut != step {
+			t.Errorf("got %+v, fault %v, want it whole behind %d", r, r.Fault, step)
+		}
+		var export bytes.Buffer
+		if err := trail.Export(t.Context(), &export); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := audit.VerifyExport(&export, all, public); err != nil || r.Fault != nil || r.Cut != step {
+			t.Errorf("export: got %+v, %v, want it whole behind %d", r, err, step)
+		}
+		if _, err := db.ExecContext(t.Context(), `DROP TRIGGER fails`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := trail.Cut(t.Context(), time.Now()); n != 5 || err != nil {
+		t.Errorf("got %d, %v, want the last 5", n, err)
+	}
+	if r := verify(t, trail); r.Fault != nil || r.Cut != 25 {
+		t.Errorf("got %+v, fault %v, want it whole behind 25", r, r.Fault)
+	}
+}
+
+// What is wrong in front of the checkpoint keeps the first step from being made.
+func TestCutInStepsRefuses(t *testing.T) {
+	t.Parallel()
+	server := tenancytest.NewServer(t, "sqlite")
+	for what, query := range map[string]string{
+		"an altered entry":     `UPDATE tenancy_audit SET actor_id = 'eve' WHERE number = 22`,
+		"a removed entry":      `DELETE FROM tenancy_audit WHERE number = 22`,
+		"a checkpoint of none": `UPDATE tenancy_audit_checkpoints SET signature = 'AAAA'`,
+		"another hash":         `UPDATE tenancy_audit_checkpoints SET hash = (SELECT hash FROM tenancy_audit WHERE number = 24)`,
+		"a head set back":      `UPDATE tenancy_audit_head SET number = 15`,
+	} {
+		db, trail, _ := keyedLate(t, server)
+		execute(t, db, query)
+		_, before := readTable(t, db, "tenancy_audit")
+		if n, err := trail.Cut(t.Context(), time.Now()); n != 0 || !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("%s: got %d, %v, want ErrForbidden", what, n, err)
+		}
+		if _, after := readTable(t, db, "tenancy_audit"); !cmp.Equal(before, after) {
+			t.Errorf("%s: the entries are %v, and were %v", what, after, before)
+		}
+	}
 }
