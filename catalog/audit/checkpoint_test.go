@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -302,7 +303,7 @@ func TestVerifyByHand(t *testing.T) {
 	if !found {
 		t.Fatal("docs/audit.md has no steps")
 	}
-	_, trail, public := signed(t, tenancytest.NewServer(t, "sqlite"), audit.Options{})
+	db, trail, public := signed(t, tenancytest.NewServer(t, "sqlite"), audit.Options{})
 	all, err := trail.Checkpoints(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -322,13 +323,8 @@ func TestVerifyByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature, err := base64.StdEncoding.DecodeString(all[1].Signature)
-	if err != nil {
-		t.Fatal(err)
-	}
 	write("public.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	write("checkpoint.txt", all[1].Message())
-	write("checkpoint.sig", signature)
+	early, first := all[0], all[1]
 	if n, err := trail.Cut(t.Context(), time.Now()); err != nil || n != 5 {
 		t.Fatalf("Cut: got %d, %v, want 5", n, err)
 	}
@@ -343,33 +339,49 @@ func TestVerifyByHand(t *testing.T) {
 	if err := trail.Export(t.Context(), &rest); err != nil {
 		t.Fatal(err)
 	}
-	newest := func() {
-		t.Helper()
-		signature, err := base64.StdEncoding.DecodeString(all[1].Signature)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write("checkpoint.txt", all[1].Message())
-		write("checkpoint.sig", signature)
+	// Whoever has no key can say that the audit was cut, but cannot sign it.
+	forged := func(number int64, hash string) string {
+		return fmt.Sprintf(`{"cut":{"trail":%q,"number":%d,"hash":%q,"time":"2030-01-01T00:00:00.5Z","signature":%q}}`+"\n", all[1].Trail, number, hash, all[1].Signature)
 	}
-	number := int64(5)
-	for i, tt := range []struct {
+	var hash string
+	if err := db.GetContext(t.Context(), &hash, `SELECT hash FROM tenancy_audit WHERE number = ?`, all[1].Number-1); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(rest.String(), "\n"), "\n")
+	for what, tt := range map[string]struct {
+		by   audit.Checkpoint
 		text string
 		ok   bool
 	}{
-		{export.String(), true}, {strings.Replace(export.String(), "ada", "adb", 1), false},
-		{rest.String(), true}, {strings.Replace(rest.String(), "ada", "adb", 1), false}, {strings.Replace(rest.String(), `"hash":"`, `"hash":"0`, 1), false},
+		"whole":                     {first, export.String(), true},
+		"altered":                   {first, strings.Replace(export.String(), "ada", "adb", 1), false},
+		"cut, whole":                {all[1], rest.String(), true},
+		"cut at the checkpoint":     {all[0], rest.String(), true},
+		"cut, altered":              {all[1], strings.Replace(rest.String(), "ada", "adb", 1), false},
+		"cut with another hash":     {all[1], strings.Replace(rest.String(), `"hash":"`, `"hash":"0`, 1), false},
+		"cut behind the checkpoint": {early, rest.String(), false},
+		"forged at the checkpoint":  {all[1], forged(all[1].Number, all[1].Hash), false},
+		"forged with its true hash": {all[1], forged(all[1].Number-1, hash) + lines[len(lines)-1] + "\n", false},
+		"forged below the first":    {all[1], lines[0] + forged(all[1].Number, all[1].Hash), false},
+		"forged below an entry":     {first, lines[1] + forged(first.Number, first.Hash), false},
+		"cut with another trail":    {all[1], strings.Replace(rest.String(), `"trail":"`, `"trail":"x`, 1), false},
+		"cut with another time":     {all[1], strings.Replace(rest.String(), `"time":"20`, `"time":"21`, 1), false},
+		"cut in the second line":    {all[1], "\n" + rest.String(), false},
+		"cut line alone":            {all[1], lines[0], false},
+		"empty":                     {first, "", false},
 	} {
-		if i == 2 {
-			newest()
-			number = all[1].Number
+		signature, err := base64.StdEncoding.DecodeString(tt.by.Signature)
+		if err != nil {
+			t.Fatal(err)
 		}
+		write("checkpoint.txt", tt.by.Message())
+		write("checkpoint.sig", signature)
 		write("audit.jsonl", []byte(tt.text))
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
-		if whole := err == nil && strings.Contains(string(out), "whole up to entry "+strconv.FormatInt(number, 10)); whole != tt.ok {
-			t.Errorf("got %v and %s, want whole %v", err, out, tt.ok)
+		if whole := err == nil && strings.Contains(string(out), "whole up to entry "+strconv.FormatInt(tt.by.Number, 10)); whole != tt.ok {
+			t.Errorf("%s: got %v and %s, want whole %v", what, err, out, tt.ok)
 		}
 	}
 }
