@@ -4,9 +4,11 @@
 // A [Trail] writes each entry in the transaction of the change that it is about:
 // if the entry cannot be written, the change is not made. [Trail.Run] seals what
 // was committed: it numbers the entries and chains them by SHA-256, so that
-// [Trail.Verify] finds an entry that was altered, removed, inserted or moved.
-// Writers do not wait for each other or for the sealer. With [Options.Key] it signs
-// checkpoints, which show whether the owner of the database computed all anew.
+// [Trail.Verify] finds a sealed entry that was altered, removed or moved, and one
+// that was inserted among them. An entry that somebody writes into the table without
+// a number is sealed like any other. Writers do not wait for each other or for the
+// sealer. With [Options.Key] it signs checkpoints, which show whether the owner of
+// the database computed all anew.
 //
 //	trail, err := audit.New(db, nil)
 //	err = trail.Migrate(ctx)

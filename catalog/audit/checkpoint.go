@@ -162,6 +162,7 @@ func (t *Trail) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
 type witness struct {
 	trail string // empty: that of the checkpoints
 	left  []Checkpoint
+	seen  time.Time // when the last one was made that is not left
 }
 
 // newWitness returns the first fault of the checkpoints themselves. Without keys
@@ -192,7 +193,7 @@ func newWitness(trail string, all []Checkpoint, keys []ed25519.PublicKey) (*witn
 func (w *witness) see(number int64, hash string) *Fault {
 	for len(w.left) > 0 && w.left[0].Number <= number {
 		c := w.left[0]
-		w.left = w.left[1:]
+		w.left, w.seen = w.left[1:], c.Time
 		if c.Number == number && c.Hash != hash {
 			return &Fault{FaultCheckpoint, number, "", "the audit up to this entry is not what was signed"}
 		}

@@ -385,3 +385,37 @@ func TestVerifyByHand(t *testing.T) {
 		}
 	}
 }
+
+// Entries that say they are older than a checkpoint before them are counted, whoever wrote them, and are no fault.
+func TestVerifyCountsLate(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db, trail, public := signed(t, s, audit.Options{}) // checkpoints at 3 and 5, entry 6
+		ago := func(d time.Duration) int64 { return time.Now().Add(-d).UnixMicro() }
+		execute(t, db, `INSERT INTO tenancy_audit SELECT 'put in', NULL, NULL, ?, actor_kind, 'eve', actor_address, user_agent,
+			request_id, reason, queued, action, tenant_id, object, result, problem, times, changes FROM tenancy_audit WHERE number = 1`, ago(48*time.Hour))
+		execute(t, db, `INSERT INTO tenancy_audit SELECT 'during an outage', NULL, NULL, ?, actor_kind, actor_id, actor_address, user_agent,
+			request_id, reason, queued, action, tenant_id, object, result, problem, times, changes FROM tenancy_audit WHERE number = 1`, ago(12*time.Hour))
+		report := verify(t, trail)
+		if report.Fault != nil || report.Entries != 8 || report.Late != 1 {
+			t.Errorf("got %+v, fault %v, want 8 entries, one of them late", report, report.Fault)
+		}
+		all, err := trail.Checkpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var export bytes.Buffer
+		if err := trail.Export(t.Context(), &export); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := audit.VerifyExport(&export, all, public); err != nil || r.Fault != nil || r.Late != 1 {
+			t.Errorf("export: got %+v, %v, want one late entry", r, err)
+		}
+		if n, err := trail.Cut(t.Context(), time.Now()); err != nil || n != 5 {
+			t.Fatalf("Cut: got %d, %v, want 5", n, err)
+		}
+		if report := verify(t, trail); report.Fault != nil || report.Late != 1 {
+			t.Errorf("behind a cut: got %+v, fault %v, want one late entry", report, report.Fault)
+		}
+	})
+}

@@ -105,6 +105,7 @@ func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.Pu
 		var entry struct {
 			ID     string `json:"id"`
 			Number int64  `json:"number"`
+			Time   int64  `json:"time"`
 		}
 		if err := json.Unmarshal(line, &entry); err != nil || bytes.ContainsRune(line, '\r') {
 			report.Fault = &Fault{FaultAltered, number, "", "the line is not an entry"}
@@ -114,14 +115,8 @@ func VerifyExport(export io.Reader, checkpoints []Checkpoint, keys ...ed25519.Pu
 			report.Fault = missing(number)
 			return report, nil
 		}
-		report.Hash = chain(report.Hash, line)
-		report.Entries, report.Number = report.Entries+1, number
-		before := len(w.left)
-		if report.Fault = w.see(number, report.Hash); report.Fault != nil {
+		if report.Fault = report.take(w, chain(report.Hash, line), entry.Time); report.Fault != nil {
 			return report, nil
-		}
-		if len(w.left) < before {
-			report.Signed = number
 		}
 	}
 	if err := lines.Err(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -12,6 +13,10 @@ import (
 
 // pageLength is how many entries are read at a time.
 const pageLength = 2000
+
+// late is how much older than a checkpoint before it an entry may be without being counted:
+// transactions take their time, and clocks differ.
+const late = 24 * time.Hour
 
 // Report is what a verification found.
 type Report struct {
@@ -25,6 +30,10 @@ type Report struct {
 	Cut int64 `json:"cut,omitempty"`
 	// Signed is the number of the last entry that a checkpoint vouches for.
 	Signed int64 `json:"signed"`
+	// Late is the number of entries whose time is more than a day before that of a checkpoint in front of them. That
+	// is no fault: they may be imported, or of a clock that was wrong. So are entries, too, that somebody writes into
+	// the table with an old time.
+	Late int64 `json:"late,omitempty"`
 	// Fault is the first fault, or nil if the audit is whole.
 	Fault *Fault `json:"fault,omitempty"`
 }
@@ -214,13 +223,8 @@ func (t *Trail) verifyPage(ctx context.Context, q sqlx.QueryerContext, report *R
 		if hash != r.hash.String {
 			return &Fault{FaultAltered, number, r.id, "it does not have the hash that it was sealed with"}, nil
 		}
-		report.Entries, report.Number, report.Hash = report.Entries+1, number, hash
-		before := len(w.left)
-		if fault := w.see(number, hash); fault != nil {
+		if fault := report.take(w, hash, r.time); fault != nil {
 			return fault, nil
-		}
-		if len(w.left) < before {
-			report.Signed = number
 		}
 	}
 	if err != nil {
@@ -230,6 +234,23 @@ func (t *Trail) verifyPage(ctx context.Context, q sqlx.QueryerContext, report *R
 		return missing(report.Number + 1), nil
 	}
 	return nil, nil
+}
+
+// take adds the next entry, which is as it was sealed, and returns the fault if a checkpoint
+// contradicts it.
+func (r *Report) take(w *witness, hash string, micros int64) *Fault {
+	r.Entries, r.Number, r.Hash = r.Entries+1, r.Number+1, hash
+	if micros < w.seen.Add(-late).UnixMicro() {
+		r.Late++
+	}
+	before := len(w.left)
+	if fault := w.see(r.Number, hash); fault != nil {
+		return fault
+	}
+	if len(w.left) < before {
+		r.Signed = r.Number
+	}
+	return nil
 }
 
 func missing(number int64) *Fault {
