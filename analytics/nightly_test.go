@@ -120,10 +120,12 @@ func TestNightlyForecasts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(tenants, func(t *tenancy.Tenant) bool { return t.ID == "soon" })
-		changed := tenants[i].Clone()
-		changed.Limits, changed.Version = map[string]int64{"storage.bytes": 1_000_000}, changed.Version+1
-		tenants[i] = changed
+		for id, limits := range map[tenancy.ID]map[string]int64{"soon": {"storage.bytes": 1_000_000}, "requests": nil} {
+			i := slices.IndexFunc(tenants, func(t *tenancy.Tenant) bool { return t.ID == id })
+			changed := tenants[i].Clone()
+			changed.Limits, changed.Version = limits, changed.Version+1
+			tenants[i] = changed
+		}
 		if _, err := db.ExecContext(t.Context(), `UPDATE tenancy_usage_tenants SET forecast_at = 1`); err != nil {
 			t.Fatal(err)
 		}
@@ -131,6 +133,9 @@ func TestNightlyForecasts(t *testing.T) {
 		page, err := reports.Tenants(t.Context(), tenancy.ByIDs("soon"), nil)
 		if err != nil || page.Tenants[0].Reaches == nil || page.Tenants[0].Reaches.Reached != nil {
 			t.Errorf("with a higher limit: got %+v, %v, want it not reached", page.Tenants[0].Reaches, err)
+		}
+		if page, err = reports.Tenants(t.Context(), tenancy.ByIDs("requests"), nil); err != nil || page.Tenants[0].Reaches == nil || page.Tenants[0].Reaches.Reached != nil {
+			t.Errorf("without limits: got %+v, %v, want none that is reached", page.Tenants[0].Reaches, err)
 		}
 	})
 	for _, name := range []string{"x", "latency_p95", "in_flight", "requests_7d", "name"} {

@@ -21,13 +21,17 @@ func (u *upkeep) Unforecast(ctx context.Context, limits map[string]string, limit
 	}
 	var all []TenantHistory
 	at, keys := map[int64]int{}, []int64{}
-	err = u.s.each(ctx, u.s.db, `SELECT tenant_key, id, limits FROM tenancy_usage_tenants WHERE forecast_at < ? AND gone = 0 AND tenant_key > ? AND limits <> ''
+	err = u.s.each(ctx, u.s.db, `SELECT tenant_key, id, limits FROM tenancy_usage_tenants
+		WHERE forecast_at < ? AND gone = 0 AND tenant_key > ? AND (limits <> '' OR limit_earliest IS NOT NULL)
 		ORDER BY tenant_key LIMIT ?`, []any{state.Days.UnixMicro(), lastOwnKey, limit}, func(r *sql.Rows) error {
 		var key int64
 		var packed string
 		h := TenantHistory{Today: state.Days, Days: map[string][]DayValue{}}
 		if err := r.Scan(&key, &h.Tenant, &packed); err != nil {
 			return err
+		}
+		if packed == "" { // it had limits
+			packed = `{}`
 		}
 		if err := json.Unmarshal([]byte(packed), &h.Limits); err != nil {
 			return fmt.Errorf("%w: limits of tenant %s: %w", tenancy.ErrInvalid, h.Tenant, err)
