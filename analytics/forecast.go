@@ -95,7 +95,9 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	p := Period{today.Add(-historyDays * day), today}
 	f := &Forecast{Unit: m.unit(), Days: []ForecastDay{}}
 	var known []DayValue
+	counted := state.Days
 	if req.Name == FigureStorage {
+		counted = time.Time{}
 		f.Unit = UnitBytes
 		known, err = r.storageHistory(ctx, scope, req.Tenant, p)
 	} else {
@@ -108,7 +110,7 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 		f.Refused = "no instance counts this figure"
 		return f, nil
 	}
-	values, gaps := daily(known, today)
+	values, gaps := daily(known, counted, today)
 	f.predict(values, gaps, ahead, today)
 	f.reach(req.Limit)
 	return f, nil
@@ -140,23 +142,25 @@ func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.I
 	return known, err
 }
 
-// daily returns a value for each day from the first that is known to the one before end.
-// What is missing between is on the line between its neighbours; gaps counts it.
-func daily(known []DayValue, end time.Time) (values []float64, gaps int) {
+// daily returns a value for each day from the first that is known to the one before end. What is
+// missing of days before counted is zero. What else is missing is on the line between its
+// neighbours, or as the last value at the end; gaps counts that.
+func daily(known []DayValue, counted, end time.Time) (values []float64, gaps int) {
 	for i, d := range known {
-		v := d.Value
-		if i > 0 {
-			missing := int(d.Day.Sub(known[i-1].Day)/day) - 1
-			last := values[len(values)-1]
-			for k := range missing {
-				values = append(values, last+(v-last)*float64(k+1)/float64(missing+1))
-			}
-			gaps += missing
+		next := DayValue{end, d.Value}
+		if i+1 < len(known) {
+			next = known[i+1]
 		}
-		values = append(values, v)
-	}
-	if len(known) > 0 {
-		gaps += int(end.Sub(known[len(known)-1].Day)/day) - 1
+		values = append(values, d.Value)
+		days := int(next.Day.Sub(d.Day) / day)
+		for k := 1; k < days; k++ {
+			if d.Day.Add(time.Duration(k) * day).Before(counted) {
+				values = append(values, 0)
+				continue
+			}
+			values = append(values, d.Value+(next.Value-d.Value)*float64(k)/float64(days))
+			gaps++
+		}
 	}
 	return values, gaps
 }

@@ -1,6 +1,7 @@
 package analytics_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -165,6 +166,72 @@ func TestForecastBands(t *testing.T) {
 		t.Logf("%d of %d futures are inside", inside, all)
 		if share := float64(inside) / float64(all); all < 500 || share < 0.7 || share > 0.9 {
 			t.Errorf("got %.2f of %d futures inside, want 0.7 to 0.9", share, all)
+		}
+	})
+}
+
+// rolledUp is a store whose keeper has rolled up all days that are over.
+type rolledUp struct{ *analytics.Memory }
+
+func (r rolledUp) State(ctx context.Context) (*analytics.State, error) {
+	state, err := r.Memory.State(ctx)
+	if err == nil {
+		state.Days = state.Now.Truncate(day)
+	}
+	return state, err
+}
+
+// What is missing at the end does not put a season out of phase: days without requests were rolled up as zero, and a
+// database that was not measured is as large as it was.
+func TestForecastPhase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acme := tenancytest.NewTenant("acme")
+		acme.ID = "acme"
+		if _, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}}); err != nil {
+			t.Fatal(err)
+		}
+		today := time.Now().UTC().Truncate(day) // requests on five days of each week, which are not the last two
+		value := func(at time.Time) int64 {
+			if n := int64(at.Sub(today)/day) + 700; n%7 < 5 {
+				return 1000 + 500*(n%7)
+			}
+			return 0
+		}
+		history := &analytics.TenantHistory{Tenant: "acme", Today: today, Limits: map[string]int64{"requests.day": 2500}, Days: map[string][]analytics.DayValue{}}
+		var sizes []analytics.Size
+		for ago := 60; ago > 0; ago-- {
+			at := today.Add(-time.Duration(ago) * day)
+			if v := value(at); v > 0 {
+				write(t, store, usageOf("acme", at, v, 0, 0))
+				history.Days["requests"] = append(history.Days["requests"], analytics.DayValue{Day: at, Value: float64(v)})
+			}
+			if ago > 3 {
+				sizes = append(sizes, analytics.Size{Tenant: "acme", Bytes: 5000 + value(at), At: at})
+			}
+		}
+		if err := hold(t, store, func(up analytics.SizeStore) error { return up.Sized(t.Context(), sizes) }); err != nil {
+			t.Fatal(err)
+		}
+		reports := newReports(t, rolledUp{store})
+		for name, least := range map[string]int64{"requests": 0, "storage": 5000} {
+			f, err := reports.Forecast(t.Context(), tenancy.AllTenants(), &analytics.ForecastRequest{Tenant: "acme", Name: name, Days: 4})
+			if err != nil || f.Refused != "" {
+				t.Errorf("%s: got %+v, %v", name, f, err)
+				continue
+			}
+			for _, got := range f.Days {
+				if want := float64(least + value(got.Day)); math.Abs(got.Value-want) > 0.2*want {
+					t.Errorf("%s: got %+v, want %v", name, got, want)
+				}
+			}
+		}
+		if got := history.First(analytics.DefaultLimits()); got.Reached == nil || got.Earliest.Before(today.Add(2*day)) || got.Earliest.After(today.Add(4*day)) {
+			t.Errorf("the limit: got %+v, want it reached in three days", got)
 		}
 	})
 }

@@ -16,8 +16,9 @@ func DefaultLimits() map[string]string {
 
 // ForecastStore is the optional ability of an [Upkeep] to keep forecasts.
 type ForecastStore interface {
-	// Unforecast returns tenants that have a limit under one of the keys, and whose forecast
-	// is older than the last day that was rolled up, with their days.
+	// Unforecast returns tenants whose forecast is older than the last day that was rolled up,
+	// with their days: those with a limit under one of the keys, and those whose limits were
+	// removed since one was forecast to be reached.
 	Unforecast(ctx context.Context, limits map[string]string, limit int) ([]TenantHistory, error)
 	// Forecasted keeps when limits are reached. A tenant without a limit in the list has
 	// none that is.
@@ -31,7 +32,7 @@ type TenantHistory struct {
 	// Today is the day after the last that is known.
 	Today time.Time
 	// Days are the values of each figure that has a limit, up to 90, in ascending order of
-	// days. Those without a row are missing.
+	// days. Those without a row are missing: of figures that add up they are zero.
 	Days map[string][]DayValue
 }
 
@@ -95,7 +96,11 @@ func (h *TenantHistory) First(limits map[string]string) LimitForecast {
 		if limit <= 0 || len(h.Days[name]) == 0 {
 			continue
 		}
-		values, gaps := daily(h.Days[name], h.Today)
+		counted := h.Today
+		if name == FigureStorage { // a size that was not measured is not zero
+			counted = time.Time{}
+		}
+		values, gaps := daily(h.Days[name], counted, h.Today)
 		f := &Forecast{}
 		f.predict(values, gaps, maxForecast, h.Today)
 		f.reach(float64(limit))
