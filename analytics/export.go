@@ -146,7 +146,8 @@ type UsageExport struct {
 	// Filter selects tenants, as in a [TenantsRequest].
 	Filter tenancy.Filter
 	Period Period // default: the last [ReportsOptions.Span]
-	// Step is the length of each row: whole minutes, hours or days. Default: 1 hour.
+	// Step is the length of each row: whole minutes, hours or days; weeks begin on Mondays.
+	// Default: 1 hour.
 	Step time.Duration
 }
 
@@ -202,8 +203,9 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 
 // exportTenant writes the rows of one tenant, some steps at a time.
 func (r *Reports) exportTenant(ctx context.Context, scope tenancy.Scope, out *lines, id tenancy.ID, p Period, step time.Duration) error {
-	for from := p.From.Truncate(step); from.Before(p.To); from = from.Add(usageAtOnce * step) {
-		to := from.Add(usageAtOnce * step)
+	most := min(usageAtOnce, maxPeriod/step+1) * step // of more, a duration of many weeks is too long
+	for from := p.From.Truncate(step); from.Before(p.To); from = from.Add(most) {
+		to := from.Add(most)
 		if p.To.Before(to) {
 			to = p.To
 		}

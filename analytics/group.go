@@ -3,6 +3,7 @@ package analytics
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -10,6 +11,7 @@ import (
 // groups merges rows of counts into those that a query asks for.
 type groups struct {
 	query *SumQuery
+	shift int64 // see shiftOf
 	found map[groupKey]*Counts
 }
 
@@ -19,7 +21,12 @@ type groupKey struct {
 	source int64
 }
 
-func newGroups(q *SumQuery) *groups { return &groups{q, map[groupKey]*Counts{}} }
+func newGroups(q *SumQuery) *groups { return &groups{q, shiftOf(q.Step), map[groupKey]*Counts{}} }
+
+// shiftOf returns how many microseconds before 1970 a step begins: steps count from the first day
+// of the year 1, a Monday, as those of [time.Time.Truncate], and bucket - (bucket + shift) % step
+// is the begin of a bucket's step.
+func shiftOf(step time.Duration) int64 { return -time.Unix(0, 0).UTC().Truncate(step).UnixMicro() }
 
 // add merges a row of the tenant and the source, which begins at that time in microseconds.
 func (g *groups) add(id tenancy.ID, start, source int64, c *Counts) { g.of(id, start, source).Add(c) }
@@ -31,7 +38,7 @@ func (g *groups) of(id tenancy.ID, start, source int64) *Counts {
 		key.tenant = id
 	}
 	if step := g.query.Step.Microseconds(); step > 0 {
-		key.start = start - start%step
+		key.start = start - (start+g.shift)%step
 	}
 	if g.query.BySource {
 		key.source = source

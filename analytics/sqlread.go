@@ -240,7 +240,7 @@ func grouped(q *SumQuery) (id, start, source string) {
 		id = `t.id`
 	}
 	if q.Step > 0 {
-		start = fmt.Sprintf(`u.bucket - u.bucket %% %d`, q.Step.Microseconds())
+		start = fmt.Sprintf(`u.bucket - (u.bucket + %d) %% %d`, shiftOf(q.Step), q.Step.Microseconds())
 	}
 	if q.BySource {
 		source = `u.source`

@@ -230,7 +230,8 @@ type SumQuery struct {
 	// Tenants, if there are any, are the tenants to choose from.
 	Tenants []tenancy.ID
 	Period  Period
-	// Step is the length of each row's period: zero for one of the whole period.
+	// Step is the length of each row's period: zero for one of the whole period. Steps begin
+	// where [time.Time.Truncate] says, such as weeks on Mondays in UTC.
 	Step time.Duration
 	// ByTenant asks for a row for each tenant.
 	ByTenant bool

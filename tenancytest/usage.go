@@ -167,6 +167,14 @@ func testUsageSums(u *usageTest) {
 			u.Errorf("by minute (latency %v): got %+v, want 7 and 8", latency, got)
 		}
 	}
+	for _, latency := range []bool{false, true} {
+		for _, step := range []time.Duration{4 * 24 * time.Hour, 7 * 24 * time.Hour} {
+			got := u.sum(analytics.SumQuery{Scope: all, Tenants: []tenancy.ID{u.acme.ID}, Step: step, Latency: latency, Period: analytics.Period{From: u.now, To: u.now.Add(time.Minute)}})
+			if len(got) != 1 || !got[0].Start.Equal(u.now.Truncate(step)) {
+				u.Errorf("by %v (latency %v): got %+v, want a row of %v", step, latency, got, u.now.Truncate(step))
+			}
+		}
+	}
 	u.wantTotal("the application", 1000, all, analytics.Application)
 	u.wantTotal("acme and the application", 1015, all, analytics.Application, u.acme.ID)
 	short := analytics.Period{From: u.now.Add(-3 * time.Minute), To: u.now}
