@@ -27,8 +27,9 @@ func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, state *Stat
 	if q.Period.To.Before(f.at) {
 		f.at = q.Period.To
 	}
-	// What has this key changes only when tenants come into the scope, or leave it.
-	key := keyOf(time.Time{}, 0, scope, q.Span, q.Period.To, state.reopened)
+	// What has this key changes only when tenants come into the scope, or leave it. Those that
+	// come into the catalog, or leave it, change their number with the keeper's next round.
+	key := keyOf(time.Time{}, 0, scope, q.Span, q.Period.To, state.reopened, state.Tenants)
 	v, err := r.spans.get(ctx, key, func(ctx context.Context) (any, error) { return r.countsOf(ctx, q) })
 	if err != nil {
 		return nil, q.Period, f, err

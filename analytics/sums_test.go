@@ -321,3 +321,43 @@ func TestLateFlushIsInReports(t *testing.T) {
 		}
 	})
 }
+
+// A tenant that was purged is in no report of sums: at once where Renew was called, and where it was not once the keeper
+// has compared the tenants with the catalog.
+func TestPurgedTenantIsInNoReport(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		d.keep(t)
+		here, elsewhere := newReports(t, d.ready), newReports(t, d.ready)
+		requests := func(reports *analytics.Reports) float64 {
+			t.Helper()
+			o, err := reports.Overview(t.Context(), tenancy.AllTenants())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o.Requests.Value
+		}
+		before := requests(here)
+		if got := requests(elsewhere); got != before {
+			t.Fatalf("got %v and %v requests", before, got)
+		}
+		one, err := here.Tenant(t.Context(), tenancy.AllTenants(), "t0", analytics.Period{})
+		if err != nil || one.Usage["requests"].Value == 0 {
+			t.Fatalf("got %+v, %v", one, err)
+		}
+		if err := d.ready.Forget(t.Context(), "t0"); err != nil {
+			t.Fatal(err)
+		}
+		here.Renew()
+		after := requests(here)
+		if after >= before {
+			t.Errorf("renewed: got %v requests, and %v before, want fewer", after, before)
+		}
+		d.tenants = d.tenants[1:]
+		d.keep(t)
+		if got := requests(elsewhere); got >= before {
+			t.Errorf("after the keeper: got %v requests, and %v before, want %v", got, before, after)
+		}
+	})
+}
