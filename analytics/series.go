@@ -291,7 +291,7 @@ func theilSen(x, y []float64) (slope, low, high float64) {
 	c := 1.96 * math.Sqrt(n*(n-1)*(2*n+5)/18)
 	at := func(rank float64) float64 { return slopes[int(min(max(rank, 0), float64(len(slopes)-1)))] }
 	m := float64(len(slopes))
-	return median(slopes), at(math.Floor((m - c) / 2)), at(math.Ceil((m + c) / 2))
+	return median(slopes), at(math.Floor((m-c)/2) - 1), at(math.Ceil((m + c) / 2)) // ranks from 0 on
 }
 
 // median returns the median of sorted values.
