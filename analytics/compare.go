@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -151,7 +152,9 @@ func (m measure) compared(f figures, c *Counts, sorted []float64, median float64
 	return out
 }
 
-// PeriodComparison shows a period beside the one before, of the same length.
+// PeriodComparison shows a period beside the one before, of the same length. Both consist of
+// whole minutes; if the one before is older than 49 hours, of whole hours that are over, and if it
+// is older than 100 days, of whole days.
 type PeriodComparison struct {
 	Period Period                      `json:"period"`
 	Before Period                      `json:"before"`
@@ -189,8 +192,9 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 	if err != nil {
 		return nil, err
 	}
-	out := &PeriodComparison{Period: p, Before: Period{p.From.Add(p.From.Sub(p.To)), p.From}, Change: map[string]ComparedToBefore{}}
-	f := newFigures(state).over(p)
+	out := &PeriodComparison{Change: map[string]ComparedToBefore{}}
+	out.Period, out.Before = adjoining(p, state.Now)
+	f := newFigures(state).over(out.Period)
 	if req.Tenant != "" {
 		if _, f, err = r.tenantOf(ctx, scope, req.Tenant, f); err != nil {
 			return nil, err
@@ -220,4 +224,19 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 		out.Change[name] = c
 	}
 	return out, nil
+}
+
+// adjoining returns the period and the one before it in whole rows that are kept for both.
+func adjoining(p Period, now time.Time) (period, before Period) {
+	for _, row := range []time.Duration{time.Minute, time.Hour, day} {
+		period = Period{p.From.Truncate(row), ceil(p.To, row)}
+		if row > time.Minute && period.To.After(now) { // or an hour that is not over is beside one that is
+			period.To = p.To.Truncate(row)
+		}
+		before = Period{period.From.Add(period.From.Sub(period.To)), period.From}
+		if fineOf(now.Sub(before.From)) <= row {
+			break
+		}
+	}
+	return period, before
 }

@@ -2,6 +2,9 @@ package analytics_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +68,59 @@ func TestComparePeriods(t *testing.T) {
 		}
 		if got, err = reports.ComparePeriods(t.Context(), tenancy.ByTags("us"), req); !errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("out of scope: got %+v, %v, want that it is not found", got, err)
+		}
+	})
+}
+
+// The day before the last one is read by the minute, too, and is no longer.
+func TestCompareDays(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store, err := analytics.NewSQL(db, patient(0))
+		if err == nil {
+			err = store.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		acme := tenancytest.NewTenant("acme")
+		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var key int64
+		if err := db.GetContext(t.Context(), &key, `SELECT tenant_key FROM tenancy_usage_tenants WHERE tenant_key > 2`); err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for ago := range 51 * 60 { // minutes
+			at := now.Truncate(time.Minute).Add(-time.Duration(ago+1) * time.Minute)
+			if ago%60 == 0 {
+				partition(t, db, "tenancy_usage_1m", at)
+				partition(t, db, "tenancy_usage_1m", at.Add(-time.Hour))
+			}
+			rows = append(rows, fmt.Sprintf(`(%d, %d, 1)`, key, at.UnixMicro()))
+		}
+		for chunk := range slices.Chunk(rows, 1000) {
+			if _, err := db.ExecContext(t.Context(), `INSERT INTO tenancy_usage_1m (tenant_key, bucket, requests) VALUES `+strings.Join(chunk, `, `)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t, acme), nil)
+		if err == nil {
+			err = keeper.Keep(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := newReports(t, store).ComparePeriods(t.Context(), tenancy.AllTenants(), &analytics.SeriesRequest{Tenant: acme.ID, Names: []string{"requests"}, Period: analytics.Period{From: now.Add(-day), To: now}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The present minute has no row, and the one before may not be rolled up yet.
+		if c := got.Change["requests"]; c.Before.Value != got.Before.To.Sub(got.Before.From).Minutes() || c.Before.Value > 24*60+1 || c.Now.Value < c.Before.Value-2 || c.Now.Value > c.Before.Value {
+			t.Errorf("got %v requests, and %v before, want one each minute of %+v and %+v", c.Now.Value, c.Before.Value, got.Period, got.Before)
 		}
 	})
 }

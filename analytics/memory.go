@@ -336,7 +336,7 @@ func (memoryUpkeep) RollUp(context.Context) error { return nil }
 func (u memoryUpkeep) Retain(context.Context) error {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()
-	oldest := time.Now().Add(-keepMinutes).UnixMicro()
+	oldest := time.Now().Add(-minutesStay).UnixMicro()
 	for start := range u.m.minutes {
 		if start < oldest {
 			u.m.drop(start)

@@ -120,10 +120,11 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope, _ nothing) 
 }
 
 // total returns what all tenants of the scope did in the period of the overview, which
-// becomes that of sums that are kept ready, if there are such.
+// becomes that which is read: that of sums that are kept ready, if there are such.
 func (r *Reports) total(ctx context.Context, scope tenancy.Scope, state *State, o *Overview) (*Counts, figures, error) {
 	var total Counts
-	if q := state.spanned(SumQuery{Period: o.Period}); q.Span != 0 {
+	q := state.spanned(SumQuery{Period: o.Period})
+	if q.Span != 0 {
 		counts, p, f, err := r.byTenant(ctx, scope, state, o.Period)
 		for _, c := range counts {
 			total.Add(c)
@@ -131,6 +132,7 @@ func (r *Reports) total(ctx context.Context, scope tenancy.Scope, state *State, 
 		o.Period = p
 		return &total, f, err
 	}
+	o.Period = q.Period
 	sums, err := r.source.Sum(ctx, &SumQuery{Scope: scope, Period: o.Period})
 	for i := range sums {
 		total.Add(&sums[i].Counts)

@@ -57,12 +57,11 @@ func (r *Reports) performance(ctx context.Context, scope tenancy.Scope, p Period
 	if p, err = r.check(p, state); err != nil {
 		return nil, err
 	}
-	report := &Performance{Before: Period{p.From.Add(-day).Truncate(time.Hour), p.From}}
 	now, p, f, err := r.byTenant(ctx, scope, state, p)
 	if err != nil {
 		return nil, err
 	}
-	report.Period = p
+	report := &Performance{Period: p, Before: Period{p.From.Add(-day).Truncate(time.Hour), p.From}}
 	if _, ok := state.Sums[day]; ok && p == state.Sums[time.Hour] {
 		report.Before = Period{state.Now.Add(-day), state.Now} // of which there are sums, too
 	}

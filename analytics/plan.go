@@ -2,12 +2,19 @@ package analytics
 
 import "time"
 
-// How long rows are kept.
+// How long reports read rows.
 const (
 	keepParts   = 3 * time.Hour
-	keepMinutes = 48 * time.Hour
+	keepMinutes = 49 * time.Hour // so that the day before the last one is read by the minute
 	keepHours   = 100 * day
 	keepDays    = 25 * 31 * day
+)
+
+// How long minutes and hours stay: somewhat longer than reports read them, because a period may
+// begin there and end in the same longer row, and because a report takes some time.
+const (
+	minutesStay = keepMinutes + 2*time.Hour
+	hoursStay   = keepHours + 2*day
 )
 
 const day = 24 * time.Hour
@@ -45,7 +52,7 @@ type level struct {
 // plan divides a period into pieces, each read from the table with the longest rows
 // that fit: days and hours that were rolled up, minutes and parts at the edges and
 // behind the last roll-up. No row is longer than step, if that is set. A period that
-// begins where the short rows are kept no longer begins with the whole long row. It
+// begins or ends where the short rows are kept no longer does so with the whole long row. It
 // ends with the present minute.
 func plan(p Period, step time.Duration, state *State) []piece {
 	to := ceil(p.To, time.Minute)
@@ -55,6 +62,19 @@ func plan(p Period, step time.Duration, state *State) []piece {
 	return divide(p.From.Truncate(time.Minute), to, state.Now, step, []level{
 		{daysTable, state.Days, keepHours}, {hoursTable, state.Hours, keepMinutes}, {minutesTable, state.Minutes, keepParts},
 	})
+}
+
+// read returns the period that is read of one: see plan. Minutes at its ends are left as they are.
+func (s *State) read(p Period) Period {
+	for _, row := range []time.Duration{time.Hour, day} { // a whole hour may begin where there are days alone
+		if fineOf(s.Now.Sub(p.From.Truncate(time.Minute))) >= row {
+			p.From = p.From.Truncate(row)
+		}
+		if fineOf(s.Now.Sub(ceil(p.To, time.Minute))) >= row {
+			p.To = ceil(p.To, row)
+		}
+	}
+	return p
 }
 
 func divide(from, to, now time.Time, step time.Duration, levels []level) []piece {
@@ -71,6 +91,9 @@ func divide(from, to, now time.Time, step time.Duration, levels []level) []piece
 	begin, end := ceil(from, l.table.row), to.Truncate(l.table.row)
 	if from.Before(now.Add(-l.shorter)) {
 		begin = from.Truncate(l.table.row)
+	}
+	if to.Before(now.Add(-l.shorter)) {
+		end = ceil(to, l.table.row)
 	}
 	if l.done.Before(end) {
 		end = l.done

@@ -397,8 +397,8 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		before              int64
 	}{
 		{partsTable.name, "bucket, tenant_key, source", "bucket", before(keepParts, state.Minutes)},
-		{minutesTable.name, "tenant_key, bucket", "bucket", before(keepMinutes, state.Hours)},
-		{hoursTable.name, "tenant_key, bucket", "bucket", before(keepHours, state.Days)},
+		{minutesTable.name, "tenant_key, bucket", "bucket", before(minutesStay, state.Hours)},
+		{hoursTable.name, "tenant_key, bucket", "bucket", before(hoursStay, state.Days)},
 		{daysTable.name, "tenant_key, bucket", "bucket", before(keepDays, never)},
 		{lateTable.name, "bucket, tenant_key, source", "bucket", before(keepDays, never)},
 		{patternsTable, "tenant_key, bucket, source, pattern", "bucket", before(keepPatterns, never)},
@@ -421,7 +421,7 @@ func (u *upkeep) Retain(ctx context.Context) error {
 			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
 		}
 	}
-	for step, keep := range map[time.Duration]time.Duration{minutesTable.row: keepMinutes, hoursTable.row: keepHours, daysTable.row: keepDays} {
+	for step, keep := range map[time.Duration]time.Duration{minutesTable.row: minutesStay, hoursTable.row: hoursStay, daysTable.row: keepDays} {
 		if err := u.deleteAll(ctx, fleetTable, "step, bucket", `step = ? AND bucket < ?`, step.Microseconds(), before(keep, never)); err != nil {
 			return fmt.Errorf("removing old rows of %s: %w", fleetTable, err)
 		}

@@ -24,12 +24,14 @@ func nameOfSpan(span time.Duration) string {
 
 // spanned returns the query over the sums that are kept ready, with their period, if there
 // are such of a period of that length which ends now. Otherwise it returns the query over
-// the period.
+// the period that is read.
 func (s *State) spanned(q SumQuery) *SumQuery {
 	span := q.Period.To.Sub(q.Period.From).Round(time.Second)
 	if p, ok := s.Sums[span]; ok && s.Now.Sub(q.Period.To).Abs() <= time.Minute {
 		q.Period, q.Span = p, span
+		return &q
 	}
+	q.Period = s.read(q.Period)
 	return &q
 }
 

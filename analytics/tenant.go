@@ -47,6 +47,7 @@ func (r *Reports) tenant(ctx context.Context, scope tenancy.Scope, req tenantReq
 	if p, err = r.check(p, state); err != nil {
 		return nil, err
 	}
+	p = state.read(p)
 	t, f, err := r.tenantOf(ctx, scope, id, newFigures(state).over(p))
 	if err != nil {
 		return nil, err
