@@ -30,10 +30,11 @@ type SeriesRequest struct {
 // SeriesReport are series of one period.
 type SeriesReport struct {
 	Period Period `json:"period"`
-	// Step is the length of each point.
+	// Step is the length of each point. It is at least Fine, so that a short old period may
+	// have few points.
 	Step time.Duration `json:"step_ns"`
 	// Fine is the length of the pieces within a point of which the minimum, mean and
-	// maximum are.
+	// maximum are: that of the shortest rows that are kept for so long.
 	Fine   time.Duration     `json:"fine_ns"`
 	Series map[string]Series `json:"series"`
 }
@@ -94,9 +95,12 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 		return nil, err
 	}
 	report := &SeriesReport{Step: stepOf(p, points), Series: map[string]Series{}}
-	report.Fine = min(report.Step, fineOf(state.Now.Sub(p.From)))
-	report.Step = max(report.Step, report.Fine)
-	report.Period = Period{p.From.Truncate(report.Step), p.To}
+	report.Fine = fineOf(state.Now.Sub(p.From.Truncate(report.Step)))
+	for report.Step < report.Fine {
+		report.Step = report.Fine
+		report.Fine = fineOf(state.Now.Sub(p.From.Truncate(report.Step))) // the first step may begin much earlier
+	}
+	report.Period = Period{p.From.Truncate(report.Step), state.read(p).To}
 	q.Period, q.Step = report.Period, report.Fine
 	q.take(slices.Collect(maps.Values(names))...)
 	rows, err := r.source.Sum(ctx, q)

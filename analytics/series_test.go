@@ -1,7 +1,9 @@
 package analytics_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"testing"
@@ -80,6 +82,73 @@ func TestSeries(t *testing.T) {
 			if _, err := reports.Series(t.Context(), tenancy.AllTenants(), &bad); !errors.Is(err, tenancy.ErrInvalid) {
 				t.Errorf("%+v: got %v, want %v", bad, err, tenancy.ErrInvalid)
 			}
+		}
+	})
+}
+
+// Series, short ones and exports say what there was a week ago, of which there are no minutes, and by steps of many days.
+func TestOldSeries(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		d.keep(t)
+		reports := newReports(t, d.exact)
+		sum := func(p analytics.Period) float64 {
+			t.Helper()
+			rows, err := d.exact.Sum(t.Context(), &analytics.SumQuery{Scope: tenancy.AllTenants(), Tenants: []tenancy.ID{"t0"}, Period: p})
+			if err != nil || len(rows) == 0 {
+				t.Fatalf("%+v: got %+v, %v", p, rows, err)
+			}
+			return float64(rows[0].Counts.Get(analytics.Requests))
+		}
+		add := func(values []float64) (all float64) {
+			for _, v := range values {
+				all += v
+			}
+			return all
+		}
+		end := d.now.Truncate(time.Hour).Add(-7 * day)
+		for _, p := range []analytics.Period{{From: end.Add(-day), To: end}, {From: end.Add(-3 * day), To: end.Add(-20 * time.Minute)}, {From: end.Add(-20 * day), To: end}} {
+			series, err := reports.Series(t.Context(), tenancy.AllTenants(), &analytics.SeriesRequest{Tenant: "t0", Names: []string{"requests"}, Period: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var values []float64
+			for _, point := range series.Series["requests"].Points {
+				values = append(values, *point.Value)
+			}
+			if got, want := add(values), sum(series.Period); got != want || want == 0 {
+				t.Errorf("%+v: got %v requests by %v, want %v", p, got, series.Step, want)
+			}
+		}
+		for _, p := range []analytics.Period{{From: end.Add(-18 * time.Hour), To: end}, {From: end.Add(-83 * day), To: d.now}} {
+			page, err := reports.Tenants(t.Context(), tenancy.ByIDs("t0"), &analytics.TenantsRequest{Period: p, Spark: []analytics.Column{analytics.Requests}})
+			if err != nil || len(page.Tenants) != 1 {
+				t.Fatal(page, err)
+			}
+			first := p.From.Add(page.SparkStep - 1).Truncate(page.SparkStep)
+			if got, want := add(page.Tenants[0].Spark["requests"]), sum(analytics.Period{From: first, To: p.To}); got != want || want == 0 {
+				t.Errorf("%+v: short series: got %v requests by %v, want %v", p, got, page.SparkStep, want)
+			}
+		}
+		var out bytes.Buffer
+		p := analytics.Period{From: d.now.Add(-50 * day), To: d.now}
+		if err := reports.ExportUsage(t.Context(), tenancy.ByIDs("t0"), &out, analytics.FormatJSONLines, &analytics.UsageExport{Step: 7 * day, Period: p}); err != nil {
+			t.Fatal(err)
+		}
+		var values []float64
+		for lines := json.NewDecoder(&out); lines.More(); {
+			var row analytics.UsageRow
+			if err := lines.Decode(&row); err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, float64(row.Counts["requests"]))
+			if got, want := values[len(values)-1], sum(analytics.Period{From: row.Start, To: row.Start.Add(7 * day)}); row.Start.Weekday() != time.Monday || got != want {
+				t.Errorf("export: got %v requests in the week of %v, want %v in one from Monday on", got, row.Start, want)
+			}
+		}
+		if want := sum(analytics.Period{From: p.From.Truncate(7 * day), To: p.To}); add(values) != want {
+			t.Errorf("export: got %v requests, want %v", add(values), want)
 		}
 	})
 }

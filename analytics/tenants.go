@@ -84,9 +84,8 @@ func (r *Reports) tenants(ctx context.Context, scope tenancy.Scope, req *Tenants
 	if err != nil {
 		return nil, err
 	}
-	if ready := state.spanned(SumQuery{Period: q.Period}); ready.Span != 0 {
-		q.Period, q.Span = ready.Period, ready.Span
-	}
+	ready := state.spanned(SumQuery{Period: q.Period})
+	q.Period, q.Span = ready.Period, ready.Span
 	fleet, err := r.source.Fleet(ctx, q)
 	if err != nil {
 		return nil, err
@@ -123,7 +122,7 @@ func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsReq
 	for i := range sums {
 		counts[sums[i].Tenant] = &sums[i].Counts
 	}
-	sparks, err := r.sparks(ctx, scope, req.Spark, ids, page)
+	sparks, err := r.sparks(ctx, scope, req.Spark, ids, page, state.Now)
 	if err != nil {
 		return err
 	}
@@ -143,11 +142,11 @@ func (r *Reports) fill(ctx context.Context, scope tenancy.Scope, req *TenantsReq
 }
 
 // sparks returns the short series of the tenants.
-func (r *Reports) sparks(ctx context.Context, scope tenancy.Scope, columns []Column, ids []tenancy.ID, page *TenantsPage) (map[tenancy.ID]map[string][]float64, error) {
+func (r *Reports) sparks(ctx context.Context, scope tenancy.Scope, columns []Column, ids []tenancy.ID, page *TenantsPage, now time.Time) (map[tenancy.ID]map[string][]float64, error) {
 	if len(columns) == 0 {
 		return nil, nil
 	}
-	page.SparkStep = stepOf(page.Period, sparkSize)
+	page.SparkStep = max(stepOf(page.Period, sparkSize), fineOf(now.Sub(page.Period.From)))
 	first := ceil(page.Period.From, page.SparkStep)
 	if last := page.Period.To.Add(-1).Truncate(page.SparkStep); first.After(last) {
 		first = last
