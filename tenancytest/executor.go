@@ -335,7 +335,7 @@ func testExecutorGivenBack(e *executing) {
 	for _, each := range resultsOf(e, b, id) {
 		attempts += each.Attempt
 	}
-	// The one that was begun is an attempt more; others may have been given back before they began, as often as the instance asked for work while it ended.
+	// The one that was begun is an attempt more. Others that were given back before they began are not; a lease that was lost may be.
 	if run.Done != 3 || run.Failed != 0 || attempts < 4 {
 		e.Errorf("got %+v after %d attempts, want 3 done after 4 or more", run.Counts, attempts)
 	}

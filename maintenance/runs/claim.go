@@ -26,6 +26,8 @@ type outcome struct {
 	note  string
 	busy  int64 // microseconds
 	err   error // of a task that failed
+
+	uncalled bool // the task was not called, so this is no attempt
 }
 
 // givenBack are the outcomes by which claims are given back. Of a claim that this instance
@@ -33,7 +35,7 @@ type outcome struct {
 func givenBack(claims []claim) []outcome {
 	out := make([]outcome, len(claims))
 	for i, c := range claims {
-		out[i] = outcome{claim: c, state: TenantPending}
+		out[i] = outcome{claim: c, state: TenantPending, uncalled: true}
 	}
 	return out
 }
@@ -93,8 +95,9 @@ func (r *Runner) recordBatch(ctx context.Context, tx *sqlx.Tx, row *runRow, outc
 		return err
 	}
 	type change struct {
-		state TenantState
-		note  string
+		state    TenantState
+		note     string
+		attempts int // that do not count, of each
 	}
 	type counted struct {
 		Counts
@@ -106,7 +109,10 @@ func (r *Runner) recordBatch(ctx context.Context, tx *sqlx.Tx, row *runRow, outc
 		if row.State == StateCancelled && (o.state == TenantPending || o.state == TenantWorking) {
 			o.state = TenantCancelled
 		}
-		as := change{o.state, clip(o.note)}
+		as := change{state: o.state, note: clip(o.note)}
+		if o.uncalled {
+			as.attempts = 1
+		}
 		changes[as] = append(changes[as], o.Seq)
 		if o.state == TenantPending || o.state == TenantWorking {
 			continue
@@ -136,8 +142,8 @@ func (r *Runner) recordBatch(ctx context.Context, tx *sqlx.Tx, row *runRow, outc
 		case TenantWorking: // with the executor, from now on
 			ended, holder = "ended_at = 0, started_at = NOW()", queued
 		}
-		query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = ?, `+ended+` WHERE run_id = ? AND seq IN (?)`,
-			as.state, as.note, holder, row.ID, numbers)
+		query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET state = ?, note = ?, worker = ?, attempt = attempt - ?, `+ended+` WHERE run_id = ? AND seq IN (?)`,
+			as.state, as.note, holder, as.attempts, row.ID, numbers)
 		if err == nil {
 			_, err = r.exec(ctx, tx, query, args...)
 		}

@@ -143,7 +143,7 @@ func (w *worker) take(ctx context.Context, ticket Ticket) (j *job, c claim, err 
 			return err
 		}
 		j = nil // the tenant waits until the run goes on, or is cancelled with it
-		return r.record(ctx, tx, row, []outcome{{claim: c, state: TenantPending}})
+		return r.record(ctx, tx, row, givenBack([]claim{c}))
 	})
 	if err != nil && c.Fence > 0 && j != nil { // it may have been committed
 		_, _ = w.swap(j, givenBack([]claim{c}), 0)
@@ -207,7 +207,7 @@ func (w *worker) hand(j *job, claims []claim) bool {
 	outcomes := givenBack(claims)
 	if err == nil {
 		for i := range outcomes {
-			outcomes[i].state = TenantWorking
+			outcomes[i].state, outcomes[i].uncalled = TenantWorking, false // Do counts on from here
 		}
 	} else if w.held.Err() == nil {
 		w.r.opts.Logger.WarnContext(w.held, "runs: the executor did not take tenants; trying again",
@@ -281,7 +281,7 @@ func (r *Runner) giveBackQueued(ctx context.Context) error {
 			var outcomes []outcome
 			for _, item := range items {
 				if numbers[item.Seq] {
-					outcomes = append(outcomes, outcome{claim: claim{itemRow: item}, state: TenantPending})
+					outcomes = append(outcomes, outcome{claim: claim{itemRow: item}, state: TenantPending, uncalled: item.Fence == item.Ticket})
 				}
 			}
 			if len(outcomes) > 0 {

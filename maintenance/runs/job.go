@@ -39,11 +39,11 @@ func (j *job) do(held context.Context, c claim) outcome {
 	case j.r.slots <- struct{}{}:
 		defer func() { <-j.r.slots }()
 	case <-held.Done():
-		return outcome{claim: c, state: TenantPending}
+		return outcome{claim: c, state: TenantPending, uncalled: true}
 	}
 	began := time.Now()
-	err := j.attempt(held, c)
-	out := outcome{claim: c, state: TenantDone, busy: time.Since(began).Microseconds()}
+	called, err := j.attempt(held, c)
+	out := outcome{claim: c, state: TenantDone, busy: time.Since(began).Microseconds(), uncalled: !called}
 	var skip *tenancy.SkipError
 	switch {
 	case err == nil:
@@ -68,8 +68,8 @@ func text(err error) string {
 }
 
 // attempt reads the tenant and calls the task, unless the tenant cannot take part any
-// more.
-func (j *job) attempt(held context.Context, c claim) error {
+// more. It reports whether it called the task.
+func (j *job) attempt(held context.Context, c claim) (called bool, err error) {
 	ctx := tenancy.WithActor(j.r.opts.Context(held), j.run.Actor)
 	limit := j.run.Spec.Timeout
 	if limit > 0 {
@@ -77,27 +77,27 @@ func (j *job) attempt(held context.Context, c claim) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	err := j.attemptWithin(ctx, c)
+	called, err = j.attemptWithin(ctx, c)
 	var skip *tenancy.SkipError
 	if err != nil && held.Err() == nil && ctx.Err() != nil && !errors.As(err, &skip) {
 		err = fmt.Errorf("not finished within the time limit of %v: %w", limit, err)
 	}
-	return err
+	return called, err
 }
 
 // attemptWithin is attempt, within the time that the context has.
-func (j *job) attemptWithin(ctx context.Context, c claim) error {
+func (j *job) attemptWithin(ctx context.Context, c claim) (called bool, err error) {
 	t, selected, err := j.read(ctx, c)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
-		return tenancy.Skip("the tenant is gone")
+		return false, tenancy.Skip("the tenant is gone")
 	case err != nil:
-		return err
+		return false, err
 	case c.Attempt == 1 && !selected: // later attempts may see what the first one did
-		return tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
+		return false, tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
 	}
 	if reason, err := j.r.eligible(ctx, j.task, t); err != nil || reason != "" {
-		return cmp.Or(err, tenancy.Skip(reason))
+		return false, cmp.Or(err, tenancy.Skip(reason))
 	}
 	attempt := tenancy.Attempt{
 		Run: j.run.ID, Number: c.Attempt, Fence: c.Fence, Params: maps.Clone(j.run.Spec.Params), Checkpoint: c.Checkpoint,
@@ -119,7 +119,7 @@ func (j *job) attemptWithin(ctx context.Context, c claim) error {
 			err = fmt.Errorf("%w: the task did not return within %v after its context had ended, and may still be working", tenancy.ErrUnavailable, hangTime)
 		}
 	}
-	return err
+	return true, err
 }
 
 // recordLife is for how long a record counts that was read with others.

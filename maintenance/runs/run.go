@@ -81,7 +81,7 @@ type Result struct {
 	Tenant tenancy.ID  `json:"tenant"`
 	Slug   string      `json:"slug"` // when the run was planned
 	State  TenantState `json:"state"`
-	// Attempt is the number of attempts.
+	// Attempt is the number of attempts: how often the task was called, or was about to be when its instance died.
 	Attempt int `json:"attempt,omitempty"`
 	// Text is the error of a tenant that failed and the reason of one that was
 	// skipped. It is for operators, never for tenants.
