@@ -139,10 +139,19 @@ func (m *Migrator) down() work {
 	return work{"a rollback", false,
 		func(s *schema) bool { return len(s.applied) == 0 },
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
-			before := int64(0)
-			if n := len(s.applied); n > 1 {
-				before = s.applied[n-2]
+			return m.downTo(s.before()).do(ctx, s)
+		}}
+}
+
+// downFrom takes back the migration last, or any if that is 0, if it is the only one that is
+// later than before.
+func (m *Migrator) downFrom(last, before int64) work {
+	down := m.downTo(before)
+	return work{down.purpose, false, down.idle,
+		func(ctx context.Context, s *schema) (up, undone []sqlkit.Migration, err error) {
+			if s.before() != before || last != 0 && s.version() != last {
+				return nil, nil, fmt.Errorf("%w: the tenant was migrated since, to version %d, and nothing was taken back", tenancy.ErrConflict, s.version())
 			}
-			return m.downTo(before).do(ctx, s)
+			return down.do(ctx, s)
 		}}
 }

@@ -144,6 +144,62 @@ func TestTasks(t *testing.T) {
 	})
 }
 
+// A rollback that is tried again late, or whose tenant is migrated before its turn, takes back
+// the migration that it meant or none.
+func TestLateRollback(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	for _, c := range []struct {
+		name, checkpoint string
+		version, want    int64
+		conflict         bool
+	}{
+		{"not done yet", "3>2", 3, 2, false},
+		{"done before", "3>2", 2, 2, false},
+		{"done, and one more", "3>2", 1, 1, false},
+		{"migrated since", "3>2", 5, 5, true},
+		{"one of between was added", "4>2", 4, 4, true},
+		{"the first", "1>0", 1, 0, false},
+		{"of an older program", "2", 3, 2, false},
+		{"of an older program, done before", "2", 2, 2, false},
+		{"of an older program, migrated since", "2", 4, 4, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tenant := s.Tenant(t, "acme")
+			m := migrator(t, s.Pool(t, nil), tables(5, 0))
+			if _, err := m.UpTo(t.Context(), tenant, c.version); err != nil {
+				t.Fatal(err)
+			}
+			err := m.RollbackTask().Do(t.Context(), tenant, tenancy.Attempt{Number: 2, Checkpoint: c.checkpoint})
+			if errors.Is(err, tenancy.ErrConflict) != c.conflict || err != nil && !c.conflict {
+				t.Errorf("got %v, want a conflict: %v", err, c.conflict)
+			}
+			if st, err := m.Status(t.Context(), tenant); err != nil || st.Version != c.want {
+				t.Errorf("got %+v, %v, want version %d", st, err, c.want)
+			}
+		})
+	}
+	tenant := s.Tenant(t, "other")
+	m := migrator(t, s.Pool(t, nil), tables(5, 0))
+	if _, err := m.UpTo(t.Context(), tenant, 3); err != nil {
+		t.Fatal(err)
+	}
+	err := m.RollbackTask().Do(t.Context(), tenant, tenancy.Attempt{Save: func(ctx context.Context, checkpoint string) error {
+		if checkpoint != "3>2" {
+			t.Errorf("got checkpoint %q, want both versions", checkpoint)
+		}
+		_, err := m.UpTo(ctx, tenant, 5) // somebody else, meanwhile
+		return err
+	}})
+	if st, e := m.Status(t.Context(), tenant); !errors.Is(err, tenancy.ErrConflict) || e != nil || st.Version != 5 {
+		t.Errorf("migrated meanwhile: got %v, and %+v, %v, want a conflict and version 5", err, st, e)
+	}
+	if err := m.RollbackTask().Do(t.Context(), tenant, tenancy.Attempt{Checkpoint: "3>x"}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a checkpoint that is none: got %v, want ErrInvalid", err)
+	}
+}
+
 // counting counts the statements of a database.
 type counting struct {
 	driver.Connector

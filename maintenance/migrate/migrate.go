@@ -259,6 +259,14 @@ func (s *schema) version() int64 {
 	return 0
 }
 
+// before returns the latest that is applied without the last one.
+func (s *schema) before() int64 {
+	if n := len(s.applied); n > 1 {
+		return s.applied[n-2]
+	}
+	return 0
+}
+
 // pending returns the files of at most that version that are not applied.
 func (s *schema) pending(version int64) (out []sqlkit.Migration) {
 	for _, f := range s.sources {

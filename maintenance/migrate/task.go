@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -31,7 +32,8 @@ func (m *Migrator) Task() tenancy.Task {
 }
 
 // RollbackTask returns the task that takes migrations back: those that are later than
-// the parameter "to", or without it the last one of each tenant.
+// the parameter "to", or without it the last one of each tenant. Without it a tenant that is
+// migrated between two attempts fails with an error that wraps [tenancy.ErrConflict].
 func (m *Migrator) RollbackTask() tenancy.Task {
 	return tenancy.Task{
 		Eligible: eligible,
@@ -50,32 +52,47 @@ func (m *Migrator) RollbackTask() tenancy.Task {
 	}
 }
 
-// downOnce takes the last migration back. Which one that is it notes before, so that an
-// attempt after one that died takes back the same, or nothing.
+// downOnce takes the last migration back. It notes before which one that is, so that a later
+// attempt takes back the same, or nothing. If others migrated the tenant meanwhile, the error
+// wraps [tenancy.ErrConflict].
 func (m *Migrator) downOnce(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
+	const op = "migrate.Migrator.Down"
 	if a.Checkpoint == "" {
 		s, err := m.open(tenancy.NewContext(ctx, t), t)
 		if err != nil {
-			return tenancy.Wrap("migrate.Migrator.Down", t.ID, err)
+			return tenancy.Wrap(op, t.ID, err)
 		}
-		before := int64(0)
-		switch n := len(s.applied); {
-		case n == 0:
+		if len(s.applied) == 0 {
 			return tenancy.Skip("no migration is applied")
-		case n > 1:
-			before = s.applied[n-2]
 		}
-		a.Checkpoint = strconv.FormatInt(before, 10)
+		a.Checkpoint = fmt.Sprintf("%d>%d", s.version(), s.before())
 		if err := a.SaveCheckpoint(ctx, a.Checkpoint); err != nil {
 			return err
 		}
 	}
-	version, err := strconv.ParseInt(a.Checkpoint, 10, 64)
-	if err != nil {
-		return fmt.Errorf("%w: checkpoint %q, want a version", tenancy.ErrInvalid, a.Checkpoint)
+	last, before, err := rollback(a.Checkpoint)
+	if err == nil {
+		_, err = m.change(ctx, op, t, m.downFrom(last, before))
 	}
-	_, err = m.DownTo(ctx, t, version)
 	return err
+}
+
+// rollback reads a checkpoint "8>7": version 8 is taken back, the one before it is 7. Older
+// programs noted "7"; then last is 0.
+func rollback(checkpoint string) (last, before int64, err error) {
+	from, to, both := strings.Cut(checkpoint, ">")
+	if both {
+		last, err = strconv.ParseInt(from, 10, 64)
+	} else {
+		to = from
+	}
+	if err == nil {
+		before, err = strconv.ParseInt(to, 10, 64)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: checkpoint %.40q, want two versions, such as 8>7", tenancy.ErrInvalid, checkpoint)
+	}
+	return last, before, err
 }
 
 func eligible(t *tenancy.Tenant) error {
