@@ -24,6 +24,13 @@ type Task struct {
 	// Validate returns an error that wraps [ErrInvalid] for parameters that the
 	// task cannot work with. Nil: it takes none, and refuses any.
 	Validate func(params Params) error
+	// Complete returns the parameters with those that were left out and whose default
+	// depends on the program, such as the version to migrate to. A run keeps what it
+	// returns when the run is planned, and each instance asks it again, with these,
+	// before it works on the run. An error, which wraps [ErrInvalid], says that this
+	// program cannot do the task with these parameters: then nothing is planned, and the
+	// instance leaves the run to others. Nil: any program can, and the parameters stay.
+	Complete func(params Params) (Params, error)
 }
 
 // Params are the parameters of a [Task], by name. They are kept in clear text, and

@@ -27,19 +27,9 @@ type GoMigration struct {
 
 // checkGo returns the migrations in order, with their names.
 func checkGo(all []GoMigration, files fs.FS) ([]sqlkit.GoMigration, error) {
-	versions := map[int64]string{}
-	for _, dir := range []string{".", string(sqlkit.Postgres), string(sqlkit.MySQL), string(sqlkit.SQLite)} {
-		sub, err := fs.Sub(files, dir)
-		if err != nil {
-			return nil, err
-		}
-		found, err := sqlkit.Sources(sub)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			versions[f.Version] = f.File
-		}
+	versions, err := fileVersions(files)
+	if err != nil {
+		return nil, err
 	}
 	var out []sqlkit.GoMigration
 	for _, g := range all {
@@ -55,6 +45,37 @@ func checkGo(all []GoMigration, files fs.FS) ([]sqlkit.GoMigration, error) {
 	}
 	slices.SortFunc(out, func(a, b sqlkit.GoMigration) int { return cmp.Compare(a.Version, b.Version) })
 	return out, nil
+}
+
+// fileVersions returns the files of all engines by their versions.
+func fileVersions(files fs.FS) (map[int64]string, error) {
+	versions := map[int64]string{}
+	for _, dir := range []string{".", string(sqlkit.Postgres), string(sqlkit.MySQL), string(sqlkit.SQLite)} {
+		sub, err := fs.Sub(files, dir)
+		if err != nil {
+			return nil, err
+		}
+		found, err := sqlkit.Sources(sub)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			versions[f.Version] = f.File
+		}
+	}
+	return versions, nil
+}
+
+// latest returns the highest version that there is, for any engine.
+func (m *Migrator) latest() (highest int64, err error) {
+	versions, err := fileVersions(m.files)
+	for version := range versions {
+		highest = max(highest, version)
+	}
+	for _, g := range m.inGo {
+		highest = max(highest, g.Version)
+	}
+	return highest, err
 }
 
 // safely makes a panic an error.

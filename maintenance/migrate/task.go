@@ -17,15 +17,15 @@ func (m *Migrator) Task() tenancy.Task {
 	return tenancy.Task{
 		Eligible: eligible,
 		Validate: validate,
+		Complete: func(p tenancy.Params) (tenancy.Params, error) {
+			version, err := m.upTarget(p)
+			return tenancy.Params{"to": strconv.FormatInt(version, 10)}, err
+		},
 		Do: func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
-			version, ok, err := to(a.Params)
-			if err != nil {
-				return err
+			version, err := m.upTarget(a.Params)
+			if err == nil {
+				_, err = m.UpTo(ctx, t, version)
 			}
-			if !ok {
-				version = Latest
-			}
-			_, err = m.UpTo(ctx, t, version)
 			return err
 		},
 	}
@@ -93,6 +93,23 @@ func rollback(checkpoint string) (last, before int64, err error) {
 		err = fmt.Errorf("%w: checkpoint %.40q, want two versions, such as 8>7", tenancy.ErrInvalid, checkpoint)
 	}
 	return last, before, err
+}
+
+// upTarget returns the version to go up to. One that this program does not have is an error
+// that wraps [tenancy.ErrInvalid].
+func (m *Migrator) upTarget(p tenancy.Params) (int64, error) {
+	version, ok, err := to(p)
+	if err != nil {
+		return 0, err
+	}
+	latest, err := m.latest()
+	if err != nil || !ok {
+		return latest, err
+	}
+	if version > latest {
+		return 0, fmt.Errorf("%w: version %d, and the latest migration of this program is %d", tenancy.ErrInvalid, version, latest)
+	}
+	return version, nil
 }
 
 func eligible(t *tenancy.Tenant) error {

@@ -51,6 +51,9 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 	case len(spec.Params) > 0:
 		err = fmt.Errorf("%w: task %q takes no parameters", tenancy.ErrInvalid, name)
 	}
+	if err == nil {
+		spec.Params, err = r.completed(ctx, task, spec.Params)
+	}
 	if err != nil {
 		return nil, err
 	}

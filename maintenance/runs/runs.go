@@ -249,6 +249,20 @@ func (r *Runner) eligible(ctx context.Context, task tenancy.Task, t *tenancy.Ten
 	return "", nil
 }
 
+// completed returns the parameters as a run keeps them, or why this program cannot do the task
+// with them. A panic of the task is an error.
+func (r *Runner) completed(ctx context.Context, task tenancy.Task, params tenancy.Params) (out tenancy.Params, err error) {
+	if task.Complete == nil {
+		return params, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = r.panicked(ctx, p)
+		}
+	}()
+	return task.Complete(maps.Clone(params))
+}
+
 // panicked logs a panic of a task and makes it an error.
 func (r *Runner) panicked(ctx context.Context, p any, about ...any) error {
 	r.opts.Logger.ErrorContext(ctx, "runs: a task panicked", append(about, slog.Any("panic", p), slog.String("stack", string(debug.Stack())))...)

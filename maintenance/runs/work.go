@@ -167,6 +167,9 @@ func (w *worker) job(row runRow) (*job, error) {
 	if j.task, err = w.r.task(row.Task); err != nil {
 		return nil, err
 	}
+	if _, err = w.r.completed(w.held, j.task, run.Spec.Params); err != nil {
+		return nil, err
+	}
 	j.filter, err = w.r.parseFilter(run.Spec.Filter)
 	return j, err
 }
