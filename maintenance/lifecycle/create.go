@@ -201,14 +201,18 @@ func (l *Lifecycle) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
 	var err error
-	for created := 0; created < 2; {
+	for try, created := 0, 0; try < attempts && created < 2; try++ {
 		var found *tenancy.Tenant
 		found, err = l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})
 		switch {
 		case err == nil && found.Status == tenancy.StatusProvisioning:
+			id := found.ID
 			found, err = l.resume(ctx, found)
 			if err == nil || !errors.Is(err, tenancy.ErrNotFound) {
 				return found, err
+			}
+			if now, e := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)}); e == nil && now.Status == tenancy.StatusProvisioning {
+				return nil, err // something else was not found
 			}
 			// Its creator gave it up.
 		case errors.Is(err, tenancy.ErrNotFound):

@@ -373,6 +373,37 @@ func testEnsure(t *testing.T, s *tenancytest.Server) {
 	}
 }
 
+// What is not found is something of the application's, and not the tenant: Ensure does not try again.
+func TestEnsureWhoseSeedFindsNothing(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		id := tenancy.NewID()
+		left, err := k.cat.Create(t.Context(), &tenancy.Tenant{
+			ID: id, Slug: "acme", Status: tenancy.StatusProvisioning, Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.dropLater(t, left)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		seeds := 0
+		l := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
+			if seeds++; seeds > 3 {
+				cancel()
+			}
+			return fmt.Errorf("%w: the plan of the tenant", tenancy.ErrNotFound)
+		})
+		if _, err := l.Ensure(ctx, &tenancy.Tenant{Slug: "acme"}); !errors.Is(err, tenancy.ErrNotFound) || !strings.Contains(err.Error(), "the plan of the tenant") || seeds != 1 {
+			t.Errorf("got %v after %d seeds, want the seed's error after one", err, seeds)
+		}
+		if now, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}); err != nil || now.ID != id || now.Status != tenancy.StatusProvisioning {
+			t.Errorf("got %+v, %v, want the record as it was", now, err)
+		}
+	})
+}
+
 // Two instances: one creates, the other sees the record and resumes. Whatever the
 // order of their steps, the tenant is served in the end or nothing is left.
 func TestCreateAndResumeAtOnce(t *testing.T) {
