@@ -26,8 +26,8 @@ type Executor interface {
 
 // Waiter is an optional ability of an [Executor]: it knows what waits for its turn. What
 // does not wait, and is not worked on, is lost, for example with a process that died before
-// it began. With it, lost tenants get new tickets after [Options.Lease]; without, after
-// [Options.Queued].
+// it began. With it, tenants that do not wait get new tickets after [Options.Lease], and those
+// that wait keep theirs; without, all get new ones after [Options.Queued].
 type Waiter interface {
 	// Waiting returns those of the tickets that still wait for [Runner.Do] to be called
 	// in a process that lives. A ticket that has just been taken from the queue need not be
@@ -53,6 +53,8 @@ const (
 	queued = "queue"
 	// ticketBatch is how many tenants are claimed for an executor at a time.
 	ticketBatch = 100
+	// maxQueued is how many tenants that an executor has are looked at, of all runs.
+	maxQueued = 10_000
 )
 
 // Do does the work of a ticket: it reads the tenant, calls the task, and writes down what
@@ -217,12 +219,11 @@ func (w *worker) hand(j *job, claims []claim) bool {
 	return err == nil && lost == nil
 }
 
-// giveBackQueued gives tenants back that an executor has lost, or has had for too long.
-// Their tickets are not valid any more.
+// giveBackQueued gives tenants back that an executor has lost: those that do not wait with it,
+// or, if it does not say what waits, those that it has had for too long. Without an executor
+// they are those of an earlier version of the program, or of other instances. Their tickets
+// are not valid any more.
 func (r *Runner) giveBackQueued(ctx context.Context) error {
-	if r.opts.Executor == nil {
-		return nil
-	}
 	waiter, asks := r.opts.Executor.(Waiter)
 	after := r.opts.Queued
 	if asks {
@@ -234,13 +235,11 @@ func (r *Runner) giveBackQueued(ctx context.Context) error {
 		Run  string     `db:"run_id"`
 		Task string     `db:"task"`
 		Seq  int64      `db:"seq"`
-		Due  int64      `db:"due"` // 1: it is to be given back without asking
 		ID   tenancy.ID `db:"tenant_id"`
 		No   int64      `db:"ticket"`
 	}
-	err := r.selects(ctx, r.db, &rows, `SELECT run_id, task, seq, tenant_id, ticket, CASE WHEN tenancy_run_tenants.started_at <= NOW() - ? THEN 1 ELSE 0 END AS due
-		FROM tenancy_run_tenants JOIN tenancy_runs ON id = run_id WHERE worker = ? AND tenancy_run_tenants.state = ? AND tenancy_run_tenants.started_at <= NOW() - ?
-		ORDER BY run_id, seq LIMIT 1000`, append([]any{r.opts.Queued.Microseconds()}, args...)...)
+	err := r.selects(ctx, r.db, &rows, `SELECT run_id, task, seq, tenant_id, ticket FROM tenancy_run_tenants JOIN tenancy_runs ON id = run_id
+		WHERE worker = ? AND tenancy_run_tenants.state = ? AND tenancy_run_tenants.started_at <= NOW() - ? ORDER BY run_id, seq LIMIT ?`, append(args, maxQueued)...)
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -251,7 +250,7 @@ func (r *Runner) giveBackQueued(ctx context.Context) error {
 			lost[row.Run] = map[int64]bool{}
 		}
 		lost[row.Run][row.Seq] = true
-		if row.Due == 0 {
+		if asks {
 			ask = append(ask, Ticket{Run: row.Run, Number: row.Seq, Fence: row.No, Task: row.Task, Tenant: row.ID})
 		}
 	}

@@ -233,6 +233,60 @@ func TestTicketsThatDoNotWait(t *testing.T) {
 	})
 }
 
+// A tenant that has failed once and waits for its next attempt keeps its ticket, however long it waits.
+func TestTicketThatWaitsForItsNextAttempt(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 2)
+		a := &asked{holding: holding{tickets: make(chan runs.Ticket, 1000)}, waits: make(chan map[int64]bool, 1)}
+		a.waits <- map[int64]bool{1: true, 2: true}
+		r := b.with(&runs.Options{Executor: a, Queued: time.Millisecond, Tasks: runs.Tasks{"work": {Do: func(context.Context, *tenancy.Tenant, tenancy.Attempt) error {
+			return errors.New("not yet")
+		}}}})
+		b.work(r)
+		run := b.begin(r, runs.Spec{})
+		one, two := <-a.tickets, <-a.tickets
+		if state, err := r.Do(t.Context(), one, true); state != runs.TenantWorking {
+			t.Fatalf("got %q, %v, want it tried again", state, err)
+		}
+		<-a.waits
+		a.waits <- map[int64]bool{1: true}
+		if got := <-a.tickets; got.Number != 2 || got.Fence <= two.Fence { // the instance has looked
+			t.Errorf("got %+v after %+v and %+v, want a new one for the tenant that does not wait", got, one, two)
+		}
+		if state, err := r.Do(t.Context(), one, false); state != runs.TenantFailed {
+			t.Errorf("the last attempt: got %q, %v, want it failed", state, err)
+		}
+		if got := b.results(r, run.ID)["t-00"]; got.Attempt != 2 {
+			t.Errorf("got %+v, want two attempts", got)
+		}
+		if _, err := r.Cancel(t.Context(), run.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Tenants that an executor has are given back when the program has no executor any more.
+func TestTicketsWithoutExecutor(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 2)
+		h := &holding{tickets: make(chan runs.Ticket, 100)}
+		task := runs.Tasks{"work": {Do: nothing}}
+		before := b.with(&runs.Options{Executor: h, Tasks: task})
+		stop := b.work(before)
+		run := b.begin(before, runs.Spec{})
+		<-h.tickets
+		<-h.tickets
+		stop()
+		after := b.with(&runs.Options{Queued: time.Millisecond, Tasks: task})
+		b.work(after)
+		if run = b.await(after, run.ID, runs.StateDone); run.Done != 2 {
+			t.Errorf("got %+v, want both done", run.Counts)
+		}
+	})
+}
+
 // What an instance has handed over is not taken from the executor when the instance ends.
 func TestHandedOverOutlivesInstance(t *testing.T) {
 	t.Parallel()

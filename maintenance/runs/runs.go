@@ -54,7 +54,9 @@ type Options struct {
 	// works on the tenants that it has claimed, in goroutines of its own.
 	Executor Executor
 	// Queued is how long the executor may take to begin with a tenant, or to begin again.
-	// Then the tenant gets a new ticket. Default: 1 hour.
+	// Then the tenant gets a new ticket, unless the executor is a [Waiter], which is asked
+	// instead. An instance without an executor gives back what other instances' executors,
+	// or that of an earlier version of the program, have had for that time. Default: 1 hour.
 	Queued time.Duration
 	// Bell carries news of runs to other processes at once, for [Runner.Follow] and for
 	// instances that wait for work; see maintenance/runredis. Default: none; then they
