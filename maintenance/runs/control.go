@@ -23,24 +23,26 @@ const cleanupTime = 10 * time.Second
 // planned it. A run that was started already is returned as it is, so Start may be repeated.
 // A plan that has expired or was cancelled is an error that wraps [tenancy.ErrInvalid].
 func (r *Runner) Start(ctx context.Context, id string) (*Run, error) {
-	return r.change(ctx, "Start", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
-		switch row.State {
-		case StatePlanned:
-		case StateCancelled:
-			return fmt.Errorf("%w: the run was cancelled", tenancy.ErrInvalid)
-		default:
-			return nil
-		}
-		n, err := r.exec(ctx, tx, `UPDATE tenancy_runs SET started_at = NOW(), wave = 1 WHERE id = ? AND expires_at > NOW()`, id)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("%w: the plan has expired; plan again", tenancy.ErrInvalid)
-		}
-		if err != nil {
-			return err
-		}
-		row.Wave = 1
-		return r.become(ctx, tx, row, StateRunning, "")
-	})
+	return r.change(ctx, "Start", id, r.start)
+}
+
+func (r *Runner) start(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
+	switch row.State {
+	case StatePlanned:
+	case StateCancelled:
+		return fmt.Errorf("%w: the run was cancelled", tenancy.ErrInvalid)
+	default:
+		return nil
+	}
+	n, err := r.exec(ctx, tx, `UPDATE tenancy_runs SET started_at = NOW(), wave = 1 WHERE id = ? AND expires_at > NOW()`, row.ID)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: the plan has expired; plan again", tenancy.ErrInvalid)
+	}
+	if err != nil {
+		return err
+	}
+	row.Wave = 1
+	return r.become(ctx, tx, row, StateRunning, "")
 }
 
 // Pause stops a run from taking further tenants; those that are worked on are

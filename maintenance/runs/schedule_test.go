@@ -146,6 +146,85 @@ func TestScheduleThatStartsNoRun(t *testing.T) {
 	})
 }
 
+// Two versions of a program with other times: while both run, neither keeps the other from being
+// due, and a time that came before the change is not lost.
+func TestScheduleOfTwoVersions(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 1)
+		first := b.scheduled(nothing, nil)
+		second := b.scheduled(nothing, func(s *runs.Schedule) { s.Cron = "0 4 2 2 *" })
+		next := func(r *runs.Runner) time.Time {
+			t.Helper()
+			return b.status(r, func(runs.ScheduleStatus) bool { return true }).NextAt
+		}
+		one, two := next(first), next(second)
+		if one.Equal(two) {
+			t.Fatalf("got %v for both", one)
+		}
+		earlier := one
+		if two.Before(one) {
+			earlier = two
+		}
+		for range 2 {
+			if a, b := next(first), next(second); !a.Equal(earlier) || !b.Equal(earlier) {
+				t.Errorf("while both run: got %v and %v, want the earlier, %v", a, b, earlier)
+			}
+		}
+		b.due(time.Hour)
+		third := b.scheduled(nothing, func(s *runs.Schedule) { s.Cron = "0 5 3 3 *" })
+		if at := next(third); !at.Before(time.Now()) {
+			t.Errorf("a time that came before the change: got it due at %v, want it due", at)
+		}
+		b.work(third)
+		after := b.status(third, func(s runs.ScheduleStatus) bool { return s.LastRun != "" })
+		if after.NextAt.Month() != time.March {
+			t.Errorf("got %+v, want the next time of the new program", after)
+		}
+		b.await(third, after.LastRun, runs.StateDone)
+	})
+}
+
+// Once PauseSchedule has returned no run of the schedule starts, not even one that is being planned.
+func TestPauseWhileDue(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 1)
+		planning, goOn := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		r := b.with(&runs.Options{
+			Schedules: []runs.Schedule{{Name: "nightly", Cron: "0 3 1 1 *", Task: "work"}},
+			Tasks: runs.Tasks{"work": {Do: nothing, Eligible: func(*tenancy.Tenant) error {
+				once.Do(func() { close(planning); <-goOn })
+				return nil
+			}}},
+		})
+		b.status(r, func(runs.ScheduleStatus) bool { return true })
+		b.due(time.Minute)
+		b.work(r)
+		<-planning
+		err := r.PauseSchedule(t.Context(), "nightly")
+		close(goOn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := b.begin(r, runs.Spec{})
+		b.await(r, run.ID, runs.StateDone) // the instance is past its look at schedules
+		all, err := r.List(t.Context(), runs.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, each := range all {
+			if each.ID != run.ID && each.State != runs.StatePlanned {
+				t.Errorf("got %+v, want no run of a schedule that is paused", each)
+			}
+		}
+		if got := b.status(r, func(runs.ScheduleStatus) bool { return true }); !got.Paused || got.LastRun != "" {
+			t.Errorf("got %+v, want it paused without a run", got)
+		}
+	})
+}
+
 func TestScheduleRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, tenancytest.NewServer(t, "sqlite"), 0)

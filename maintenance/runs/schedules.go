@@ -1,12 +1,14 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -84,11 +86,12 @@ func (r *Runner) setPaused(ctx context.Context, name string, paused bool) error 
 	if err != nil || row.Paused == paused {
 		return err
 	}
-	slot, due := row.SlotAt, row.DueAt
-	if !paused {
-		slot, due = t.times(fromMicro(row.Now))
+	if paused {
+		_, err = r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET paused = 1 WHERE name = ?`, name)
+		return err
 	}
-	_, err = r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET paused = ?, slot_at = ?, due_at = ? WHERE name = ?`, flag(paused), slot, due, name)
+	slot, due := t.times(fromMicro(row.Now))
+	_, err = r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET paused = 0, slot_at = ?, due_at = ? WHERE name = ?`, slot, due, name)
 	return err
 }
 
@@ -132,6 +135,18 @@ func (t *timetable) times(after time.Time) (slot, due int64) {
 	return slot, due
 }
 
+// current reports whether the row is as this program's definition wants it. A time that has come
+// is handled first, whichever definition it is of. A row has the definition of the program that
+// wrote it, and in a second line the one that it replaced: while two versions of a program run,
+// the row has the earlier of their times, and neither keeps the other from being due.
+func (t *timetable) current(row scheduleRow) bool {
+	first, second, _ := strings.Cut(row.Definition, "\n")
+	ours := second == t.definition() && row.DueAt > row.Now && row.SlotAt <= t.next(fromMicro(row.Now)).UnixMicro()
+	return first == t.definition() || ours || row.isDue()
+}
+
+func (row *scheduleRow) isDue() bool { return !row.Paused && row.DueAt <= row.Now }
+
 // scheduleRow returns what is kept of a schedule, after making it if it is new, or what
 // its times depend on has changed.
 func (r *Runner) scheduleRow(ctx context.Context, t *timetable) (row scheduleRow, err error) {
@@ -140,23 +155,26 @@ func (r *Runner) scheduleRow(ctx context.Context, t *timetable) (row scheduleRow
 	if err := r.selects(ctx, r.db, &rows, query, t.Name); err != nil {
 		return row, err
 	}
-	if len(rows) == 1 && rows[0].Definition == t.definition() {
+	if len(rows) == 1 && t.current(rows[0]) {
 		return rows[0], nil
 	}
-	err = sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
-		var now int64
-		if err := r.get(ctx, tx, &now, `SELECT NOW()`); err != nil {
+	if len(rows) == 1 {
+		was := rows[0]
+		replaced, _, _ := strings.Cut(was.Definition, "\n")
+		slot, due := t.times(fromMicro(was.Now))
+		_, err = r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET definition = ?, slot_at = ?, due_at = ? WHERE name = ? AND definition = ? AND slot_at = ? AND paused = ?`,
+			t.definition()+"\n"+replaced, slot, due, t.Name, was.Definition, was.SlotAt, flag(was.Paused))
+	} else {
+		err = sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			var now int64
+			if err := r.get(ctx, tx, &now, `SELECT NOW()`); err != nil {
+				return err
+			}
+			slot, due := t.times(fromMicro(now))
+			_, err := r.exec(ctx, tx, `INSERT INTO tenancy_run_schedules (`+scheduleColumns+`) VALUES (?, ?, ?, ?, 0, '', 0, '')`, t.Name, t.definition(), slot, due)
 			return err
-		}
-		slot, due := t.times(fromMicro(now))
-		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_schedules SET definition = ?, slot_at = ?, due_at = ? WHERE name = ? AND definition <> ?`,
-			t.definition(), slot, due, t.Name, t.definition())
-		if err != nil || n > 0 || len(rows) > 0 {
-			return err
-		}
-		_, err = r.exec(ctx, tx, `INSERT INTO tenancy_run_schedules (`+scheduleColumns+`) VALUES (?, ?, ?, ?, 0, '', 0, '')`, t.Name, t.definition(), slot, due)
-		return err
-	})
+		})
+	}
 	if err != nil && !sqlkit.IsUnique(err) { // or another instance was faster
 		return row, err
 	}
@@ -168,7 +186,7 @@ func (r *Runner) scheduleRow(ctx context.Context, t *timetable) (row scheduleRow
 func (r *Runner) trigger(ctx context.Context) (err error) {
 	for _, t := range r.timetables {
 		row, e := r.scheduleRow(ctx, t)
-		if e == nil && !row.Paused && row.DueAt <= row.Now {
+		if e == nil && row.isDue() {
 			e = r.due(ctx, t, row)
 		}
 		if e != nil {
@@ -180,19 +198,27 @@ func (r *Runner) trigger(ctx context.Context) (err error) {
 
 // due starts the run for a time that has come, unless the run before has not ended, or
 // the time was missed and is not made up for. Instances that do this at once, or again
-// after one that died, find the same run by its key; the last step decides who notes it.
+// after one that died, find the same run by its key. Whether the schedule is paused, and
+// whether the time is still the next one, is looked at in the transaction that starts the run.
 func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
 	slot := fromMicro(row.SlotAt)
-	last, note := row.LastRun, ""
 	missed := row.Now-row.DueAt > missedAfter.Microseconds()
+	from := slot
+	if missed {
+		from = fromMicro(row.Now)
+	}
+	next := row
+	next.Definition = t.definition()
+	next.SlotAt, next.DueAt = t.times(from)
+	next.LastSlot, next.Note = row.SlotAt, ""
 	before, err := r.unfinished(ctx, row.LastRun)
 	switch {
 	case err != nil:
 		return err
 	case missed && t.SkipMissed:
-		note = "missed, and not made up for"
+		next.Note = "missed, and not made up for"
 	case before:
-		note = "skipped: the run before has not ended"
+		next.Note = "skipped: the run before has not ended"
 	default:
 		spec := t.Spec
 		spec.Key = "schedule/" + t.Name + "/" + slot.Format(time.RFC3339)
@@ -202,30 +228,41 @@ func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
 		case errors.Is(err, errPlanning):
 			return nil // by another instance
 		case errors.Is(err, tenancy.ErrInvalid), errors.Is(err, tenancy.ErrConflict):
-			note = clip(err.Error())
+			next.Note = clip(err.Error())
 		case err != nil:
 			return err
 		case p.State == StateCancelled: // somebody was faster than the instance that was to note it
-			last = p.ID
+			next.LastRun = p.ID
 		default:
-			if _, err := r.Start(by, p.ID); err != nil {
-				return err
+			next.LastRun = p.ID
+			_, err := r.change(by, "Start", p.ID, func(ctx context.Context, tx *sqlx.Tx, run *runRow) error {
+				if n, err := r.note(ctx, tx, row, next); err != nil || n == 0 {
+					return cmp.Or(err, errNotDue)
+				}
+				return r.start(ctx, tx, run)
+			})
+			if errors.Is(err, errNotDue) {
+				err = nil
 			}
-			last = p.ID
+			return err
 		}
 	}
-	from := slot
-	if missed {
-		from = fromMicro(row.Now)
-	}
-	next, due := t.times(from)
-	n, err := r.exec(ctx, r.db, `UPDATE tenancy_run_schedules SET slot_at = ?, due_at = ?, last_run = ?, last_slot = ?, note = ? WHERE name = ? AND slot_at = ?`,
-		next, due, last, row.SlotAt, note, t.Name, row.SlotAt)
-	if err == nil && n > 0 && note != "" {
+	n, err := r.note(ctx, r.db, row, next)
+	if err == nil && n > 0 && next.Note != "" {
 		r.opts.Logger.WarnContext(ctx, "runs: a schedule was due and started no run",
-			slog.String("schedule", t.Name), slog.Time("due", slot), slog.String("why", note))
+			slog.String("schedule", t.Name), slog.Time("due", slot), slog.String("why", next.Note))
 	}
 	return err
+}
+
+// errNotDue says that a schedule was paused, or another instance was faster with its time.
+var errNotDue = fmt.Errorf("%w: the time of the schedule is not the next one any more", tenancy.ErrConflict)
+
+// note writes what became of a time, unless the schedule is paused or another instance was faster.
+// Then n is 0.
+func (r *Runner) note(ctx context.Context, db sqlx.ExecerContext, row, next scheduleRow) (n int64, err error) {
+	return r.exec(ctx, db, `UPDATE tenancy_run_schedules SET definition = ?, slot_at = ?, due_at = ?, last_run = ?, last_slot = ?, note = ? WHERE name = ? AND slot_at = ? AND paused = 0`,
+		next.Definition, next.SlotAt, next.DueAt, next.LastRun, next.LastSlot, next.Note, row.Name, row.SlotAt)
 }
 
 // unfinished reports whether that run is still going on.
