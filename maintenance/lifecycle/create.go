@@ -80,7 +80,8 @@ type Options struct {
 	// purged. To archive is such a change. Negative: at once. Default: 30 days.
 	Grace time.Duration
 	// Drain is called before a purge and returns when no instance works for the tenant any
-	// more. For example it begins maintenance of the tenant and calls its Scope.Drain. An
+	// more. For example it begins maintenance of the tenant and calls its Scope.Drain, which
+	// changes the record: a purge that fails behind it waits for Grace again. An
 	// error keeps the purge from happening. Default: nothing; a purge waits only for
 	// connections of this instance that are in use.
 	Drain func(ctx context.Context, t *tenancy.Tenant) error
