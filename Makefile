@@ -60,11 +60,11 @@ test-busy: needs ## the tests of what deals with time, and the quick ones of the
 		$(NO_SERVERS) $(GO) vet ./... && \
 		echo "compiling ..." && $(GO) list -export -deps -test $(RACE) ./... >/dev/null || exit 1; \
 		code=0; echo "beside eight loops:"; \
-		$(NO_SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 4 -short $(QUICK) || code=1; \
-		$(SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 4 $(TIMED) || code=1; \
+		$(NO_SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 8 -short $(QUICK) || code=1; \
+		$(SERVERS) "$$dir/busy" -loops 8 $(BUSY) -p 8 $(TIMED) || code=1; \
 		echo "at a tenth of the processor, quick tests:"; \
-		$(NO_SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(QUICK) || code=1; \
-		$(SERVERS) $(BUSY) -p 8 -exec "$$dir/busy -share 0.1" -short $(TIMED) || code=1; \
+		$(NO_SERVERS) $(BUSY) -p 16 -exec "$$dir/busy -share 0.1" -short $(QUICK) || code=1; \
+		$(SERVERS) $(BUSY) -p 16 -exec "$$dir/busy -share 0.1" -short $(TIMED) || code=1; \
 		exit $$code
 
 race: needs ## the quick tests with the race detector, on SQLite alone; PACKAGES (./...) and RUN (.) choose
