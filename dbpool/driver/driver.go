@@ -182,7 +182,8 @@ type Databases interface {
 	// Create makes the database and marks it as the tenant's. A database of
 	// that name is an error that wraps [tenancy.ErrExists], and is not
 	// touched. If Create fails it leaves nothing behind, unless the server
-	// stopped answering in the middle.
+	// stopped answering in the middle, or another process has claimed the
+	// database for the tenant meanwhile: that wraps [tenancy.ErrExists], too.
 	Create(ctx context.Context, database string, tenant tenancy.ID) error
 	// Claim marks a database that exists, so that a creation that was
 	// interrupted can go on. A database that is marked as another tenant's, or

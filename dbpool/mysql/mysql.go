@@ -208,7 +208,17 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.MySQL, tenant) })
 	}
 	undo := func(ctx context.Context) error {
-		return e.alone(ctx, database, func(conn *sql.Conn) error { return drop(ctx, conn, database) })
+		return e.alone(ctx, database, func(conn *sql.Conn) error {
+			unclaimed := false
+			err := e.in(database, func(db *sql.DB) (err error) {
+				unclaimed, err = sqlkit.Unclaimed(ctx, db, sqlkit.MySQL, tenant)
+				return err
+			})
+			if err != nil || !unclaimed {
+				return err
+			}
+			return drop(ctx, conn, database)
+		})
 	}
 	return sqlkit.Make(ctx, create, mark, undo)
 }

@@ -197,6 +197,12 @@ func (e *Engine) CheckSettings(ctx context.Context, conn sqldriver.Conn, readOnl
 
 // Create makes the file and marks it as the tenant's.
 func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID) error {
+	return e.make(ctx, database, tenant, func(ctx context.Context) error {
+		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.SQLite, tenant) })
+	})
+}
+
+func (e *Engine) make(ctx context.Context, database string, tenant tenancy.ID, mark func(context.Context) error) error {
 	path, err := e.path(database)
 	if err != nil {
 		return err
@@ -211,11 +217,18 @@ func (e *Engine) Create(ctx context.Context, database string, tenant tenancy.ID)
 		}
 		return f.Close()
 	}
-	mark := func(ctx context.Context) error {
-		return e.in(database, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.SQLite, tenant) })
+	undo := func(ctx context.Context) error {
+		return e.in(database, func(db *sql.DB) error {
+			return sqlkit.Marking(ctx, db, sqlkit.SQLite, func(conn *sql.Conn) error {
+				unclaimed, err := sqlkit.Unclaimed(ctx, conn, sqlkit.SQLite, tenant)
+				if err != nil || !unclaimed {
+					return err
+				}
+				return remove(path)
+			})
+		})
 	}
-	drop := func(context.Context) error { return remove(path) }
-	return sqlkit.Make(ctx, create, mark, drop)
+	return sqlkit.Make(ctx, create, mark, undo)
 }
 
 // Claim marks a database that exists.

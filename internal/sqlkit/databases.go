@@ -41,11 +41,12 @@ func Tenantable(names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return tenancy.ValidateDatabaseName(name) != nil })
 }
 
-// Make makes a database: create, then mark, and if that fails, drop, unless the
-// database has become somebody's meanwhile, which is tenancy.ErrExists. A context
+// Make makes a database: create, then mark, and if that fails, undo, unless the
+// database has become another's meanwhile, which is tenancy.ErrExists. A context
 // that ends is looked at before, and not in the middle, because whether the
-// database was made must be known. Where it is not, the error is a [*LeftError].
-func Make(ctx context.Context, create, mark, drop func(context.Context) error) error {
+// database was made must be known. Where it is not, or undo fails, the error is a
+// [*LeftError]. Where others can claim the database in between, undo asks [Unclaimed].
+func Make(ctx context.Context, create, mark, undo func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -58,9 +59,9 @@ func Make(ctx context.Context, create, mark, drop func(context.Context) error) e
 	if err == nil || errors.Is(err, tenancy.ErrExists) {
 		return err
 	}
-	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
+	uncut, cancel = context.WithTimeout(context.WithoutCancel(ctx), adminTimeout)
 	defer cancel()
-	if e := drop(undo); e != nil && !errors.Is(e, tenancy.ErrNotFound) {
+	if e := undo(uncut); e != nil && !errors.Is(e, tenancy.ErrNotFound) {
 		return &LeftError{errors.Join(err, e)}
 	}
 	return err

@@ -132,9 +132,21 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// claim marks a database that has no owner and that may be taken. One caller at
-// a time looks and writes. With again, one that is the tenant's already is none other's.
-func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, again bool, may func(*sql.Conn) error) (err error) {
+// Unclaimed reports whether a database whose making failed is still nobody's, so that
+// what made it drops it. One that is the tenant's is in use where another process went on
+// with it, which is tenancy.ErrExists; another tenant's is none that was made here. The
+// caller keeps others from claiming it meanwhile: in [Marking], or in MySQL in [Alone],
+// because there the lock on the marker may belong to a session that is lost.
+func Unclaimed(ctx context.Context, db queryer, d Dialect, tenant tenancy.ID) (bool, error) {
+	owner, err := readOwner(ctx, db, d)
+	if err == nil && owner == tenant {
+		err = fmt.Errorf("%w: another process went on with the database", tenancy.ErrExists)
+	}
+	return err == nil && owner == "", err
+}
+
+// Marking runs fn on a session of the database while no other is in Marking.
+func Marking(ctx context.Context, db *sql.DB, d Dialect, fn func(*sql.Conn) error) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -145,17 +157,25 @@ func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, again 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
-	owner, err := readOwner(ctx, conn, d)
-	if err != nil || owner == tenant && again {
-		return err
-	}
-	if owner != "" {
-		return fmt.Errorf("%w: the database belongs to tenant %q", tenancy.ErrExists, string(owner))
-	}
-	if err := may(conn); err != nil {
-		return err
-	}
-	return mark(ctx, conn, d, tenant)
+	return fn(conn)
+}
+
+// claim marks a database that has no owner and that may be taken. One caller at
+// a time looks and writes. With again, one that is the tenant's already is none other's.
+func claim(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID, again bool, may func(*sql.Conn) error) error {
+	return Marking(ctx, db, d, func(conn *sql.Conn) error {
+		owner, err := readOwner(ctx, conn, d)
+		if err != nil || owner == tenant && again {
+			return err
+		}
+		if owner != "" {
+			return fmt.Errorf("%w: the database belongs to tenant %q", tenancy.ErrExists, string(owner))
+		}
+		if err := may(conn); err != nil {
+			return err
+		}
+		return mark(ctx, conn, d, tenant)
+	})
 }
 
 // mark writes the marker.
