@@ -519,6 +519,45 @@ func (c *demotableConn) ExecContext(ctx context.Context, query string, args []sq
 	return c.badConn.ExecContext(ctx, query, args)
 }
 
+// A procedure that fails behind its first statement is not run again, whatever the number
+// of the error says.
+func TestProceduresAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "mysql")
+	ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+	engine, _ := proxied(t, s, "rejectReadOnly=true")
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: engine}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	db, err := pool.DB(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.MustExecContext(ctx, `CREATE TABLE notes (text VARCHAR(63))`)
+	want := 0
+	for _, number := range []int{1615, 1047, 1290, 1792, 1836} {
+		db.MustExecContext(ctx, fmt.Sprintf(`CREATE OR REPLACE PROCEDURE p(note VARCHAR(63)) BEGIN
+			INSERT INTO notes (text) VALUES (note); SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = %d; END`, number))
+		for how, call := range map[string]func() error{
+			"exec":     func() error { _, err := db.ExecContext(ctx, `CALL p('x')`); return err },
+			"prepared": func() error { _, err := db.ExecContext(ctx, `CALL p(?)`, "x"); return err },
+			"query":    func() error { var n int; return db.GetContext(ctx, &n, `CALL p('x')`) },
+		} {
+			if err := call(); !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("%d, %s: got %v, want ErrUnavailable", number, how, err)
+			}
+			want++
+			var n int
+			if err := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes`); err != nil || n != want {
+				t.Errorf("%d, %s: got %d rows, %v, want %d", number, how, n, err, want)
+				want = n
+			}
+		}
+	}
+}
+
 // MariaDB says so by the number of an error, if rejectReadOnly asks for it.
 func TestRejectReadOnly(t *testing.T) {
 	t.Parallel()

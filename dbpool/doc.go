@@ -37,7 +37,8 @@
 // wraps [tenancy.ErrUnavailable]: nobody knows whether the statement was executed,
 // so it is not repeated, and the application decides. A statement that was certainly
 // not executed is repeated on another connection, outside of transactions and of
-// [Pool.With].
+// [Pool.With]. A call of a procedure and a text of several statements are not, where the
+// error is the server's answer: a part of them may have been executed.
 //
 // A wait ends with the request's context, or after [Options.MaxWait]; then, and
 // when the queue is full or the wait would outlast the request's deadline, the

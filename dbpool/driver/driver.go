@@ -247,7 +247,8 @@ const (
 	FailureLost
 	// FailureNotExecuted is the end of a connection whose statement was
 	// certainly not executed. Outside of transactions database/sql repeats the
-	// statement on another connection.
+	// statement on another connection, unless it is a call, or several statements,
+	// of which a part may have been executed.
 	FailureNotExecuted
 	// FailureStale is an error about what the connection keeps of an earlier
 	// statement, such as a plan that was made before a migration. The statement

@@ -1,5 +1,6 @@
 // Package sqltext tells from a statement's text what the statement may do: leave state
-// in its session, or write. When in doubt, it says that the statement may.
+// in its session, write, or
+// run in part. When in doubt, it says that the statement may.
 package sqltext
 
 import (
@@ -35,6 +36,7 @@ type Effect uint8
 const (
 	LeavesState Effect = 1 << iota // in its session, where a later statement could see it
 	Writes                         // in the database
+	InParts                        // the server may have executed a part of it when it fails
 )
 
 // Effect returns what a statement may do.
@@ -48,6 +50,9 @@ func (s *Scanner) Effect(query string) Effect {
 	}
 	if mayWrite(query) {
 		e |= Writes
+	}
+	if inParts(query) {
+		e |= InParts
 	}
 	if s.n.Load() < mostStatements && len(query) <= longestStatement {
 		if _, loaded := s.known.LoadOrStore(strings.Clone(query), e); !loaded {

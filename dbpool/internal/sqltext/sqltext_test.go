@@ -181,7 +181,7 @@ func TestStatementsAreRemembered(t *testing.T) {
 	t.Parallel()
 	s := New("pgx")
 	for range 2 {
-		if s.Effect(`SELECT 1`) != 0 || s.Effect(`SET x = 1`) != LeavesState|Writes {
+		if s.Effect(`SELECT 1`) != 0 || s.Effect(`SET x = 1`) != LeavesState|Writes|InParts {
 			t.Error("got a wrong answer from memory")
 		}
 	}
@@ -217,6 +217,40 @@ func TestMayWrite(t *testing.T) {
 		`PRAGMA user_version; VACUUM`:                    true,
 	} {
 		if got := mayWrite(query); got != want {
+			t.Errorf("%s: got %v, want %v", query, got, want)
+		}
+	}
+}
+
+func TestInParts(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]bool{
+		`SELECT 1`:                                      false,
+		`SELECT 1 ; `:                                   false,
+		`(SELECT 1) UNION (SELECT 2)`:                   false,
+		`SELECT 'CALL p(); x'`:                          false,
+		`INSERT INTO a VALUES (1)`:                      false,
+		`WITH x AS (SELECT 1) DELETE FROM a`:            false,
+		`CREATE TABLE a (b INT)`:                        false,
+		`SELECT * FROM a WHERE b = ANY (ARRAY[$1, $2])`: false,
+		`SELECT a FROM b WHERE c = 'it\'s'`:             false,
+		`/* CALL */ -- x` + "\n" + `UPDATE a SET b = 1`: false,
+		``:                      true,
+		`;`:                     true,
+		`CALL p()`:              true,
+		`call p()`:              true,
+		`/* SELECT */ CALL p()`: true,
+		`/*!50000 CALL p() */`:  true,
+		`SET STATEMENT max_statement_time = 1 FOR CALL p()`:    true,
+		`BEGIN NOT ATOMIC INSERT INTO a VALUES (1); END`:       true,
+		`DO $$ BEGIN INSERT INTO a VALUES (1); COMMIT; END $$`: true,
+		`EXECUTE x`: true,
+		`INSERT INTO a VALUES (1); DELETE FROM b`:            true,
+		`INSERT INTO a VALUES (ARRAY[1]); DELETE FROM b`:     true,
+		`INSERT INTO a VALUES ('\''); DELETE FROM b; -- '`:   true,
+		`INSERT INTO a VALUES (1) # x` + "\n" + `; CALL p()`: true,
+	} {
+		if got := inParts(query); got != want {
 			t.Errorf("%s: got %v, want %v", query, got, want)
 		}
 	}

@@ -23,6 +23,28 @@ func mayWrite(query string) bool {
 	return false
 }
 
+// inParts reports whether a server may have executed a part of a text that fails: it is a
+// call, a block, or several statements. A statement on rows, or on the schema, is executed
+// as a whole or not at all.
+func inParts(query string) bool {
+	var first, last string
+	unclear := strings.Contains(query, `\`)
+	for word := range words(query) {
+		switch {
+		case last == ";":
+			return true
+		case word == "?!":
+			unclear = true
+		case first == "" && word != "(":
+			if first = word; !data(word) && !schema(word) {
+				return true
+			}
+		}
+		last = word
+	}
+	return first == "" || unclear && strings.Contains(strings.TrimRight(query, "; \t\r\n"), ";")
+}
+
 // stateless reports whether a statement leaves nothing behind in its session
 // that a later one could see: no setting, temporary table, prepared statement,
 // cursor, lock or open transaction. When in doubt it answers false: a function

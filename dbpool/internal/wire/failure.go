@@ -9,6 +9,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/internal/sqltext"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -69,12 +70,22 @@ func (c *Conn) failed(ctx context.Context, in call, err error) error {
 		c.place.Outdated()
 		what = "the connection is out of date, and the statement was not executed"
 	}
-	if in.final || kind != driver.FailureNotExecuted && kind != driver.FailureStale {
-		err = withoutBadConn(err)
-	} else {
+	repeats := !in.final && (kind == driver.FailureNotExecuted || kind == driver.FailureStale)
+	if repeats && c.mayBePart(in, err) {
+		repeats, what = false, "the server broke it off, and a part of it may have been executed"
+	}
+	if repeats {
 		err = &repeatable{err}
+	} else {
+		err = withoutBadConn(err)
 	}
 	return tenancy.Wrap(in.op, c.db.Tenant, fmt.Errorf("%w: %s: %w", tenancy.ErrUnavailable, what, err))
+}
+
+// mayBePart reports whether an error may be about the last of several statements, which a
+// procedure or the text itself has: those before it were executed.
+func (c *Conn) mayBePart(in call, err error) bool {
+	return !in.harmless && !errors.Is(err, sqldriver.ErrBadConn) && c.db.statements.Effect(in.text)&sqltext.InParts != 0
 }
 
 func (c *Conn) classify(in call, err error) driver.Failure {
