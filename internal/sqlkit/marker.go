@@ -116,7 +116,7 @@ func Release(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) erro
 // note writes the row of tenancy_provisioning.
 func (d Dialect) note(ctx context.Context, db execer, record int64) error {
 	for _, statement := range []string{
-		`CREATE TABLE IF NOT EXISTS ` + d.provisioningTable() + ` (record BIGINT NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS ` + d.provisioningTable() + ` (record BIGINT NOT NULL PRIMARY KEY)`,
 		`DELETE FROM ` + d.provisioningTable(),
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
