@@ -168,3 +168,68 @@ func TestObserverTakesTheDriversTime(t *testing.T) {
 		}
 	})
 }
+
+// sets are rows of several results without a row each.
+type sets struct {
+	sqldriver.Conn
+	left int
+}
+
+func (s *sets) QueryContext(context.Context, string, []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	return s, nil
+}
+
+func (s *sets) Columns() []string            { return nil }
+func (s *sets) Next([]sqldriver.Value) error { return io.EOF }
+func (s *sets) HasNextResultSet() bool       { return s.left > 0 }
+func (s *sets) Close() error                 { return nil }
+
+func (s *sets) NextResultSet() error {
+	s.left--
+	return nil
+}
+
+// interrupts counts how often a wait is interrupted.
+type interrupts int
+
+func (n *interrupts) Interrupt(context.Context, sqldriver.Conn) func() {
+	*n++
+	return func() {}
+}
+
+// Closing rows skips the results that follow, which the context can end.
+func TestClosingRowsIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		left, read int // results that follow the first, and those of them that are read
+		end        bool
+		want       interrupts
+	}{
+		"nothing is read":               {0, 0, false, 1},
+		"all is read":                   {0, 0, true, 0},
+		"one result of two is read":     {1, 0, true, 1},
+		"both are read":                 {1, 1, true, 0},
+		"the second is not read":        {1, 1, false, 1},
+		"two of three results are read": {2, 1, true, 1},
+	} {
+		var n interrupts
+		d := &Database{Target: Target{Engine: &Engine{interrupts: &n}, Tenant: "acme"}, statements: sqltext.New("sqlite")}
+		inner, err := d.newConn(&sets{left: tt.left}, nil).QueryContext(t.Context(), `SELECT 1`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := inner.(sqldriver.RowsNextResultSet)
+		for range tt.read {
+			_ = all.Next(nil)
+			if err := all.NextResultSet(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tt.end {
+			_ = all.Next(nil)
+		}
+		if err := all.Close(); err != nil || n != tt.want {
+			t.Errorf("%s: got %v and %d interrupts, want %d", name, err, n, tt.want)
+		}
+	}
+}

@@ -16,7 +16,7 @@ type rows struct {
 	text string
 	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
 	ends bool
-	done bool // all have been read
+	done bool // all have been read, of all results
 
 	// What the driver took so far, and its first error, until Close reports them.
 	took time.Duration
@@ -61,7 +61,7 @@ func (r *rows) Next(dest []sqldriver.Value) error {
 	began := r.conn.clock()
 	err := r.next(dest)
 	r.took += since(began)
-	r.done = err != nil
+	r.done = err != nil && (err != io.EOF || !r.HasNextResultSet()) //nolint:errorlint // as database/sql looks at it
 	return r.failed(err)
 }
 
@@ -105,6 +105,7 @@ func (r *rows) NextResultSet() error {
 		began := r.conn.clock()
 		err := r.nextResultSet(can)
 		r.took += since(began)
+		r.done = err != nil
 		return r.failed(err)
 	}
 	return io.EOF
