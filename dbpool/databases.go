@@ -83,7 +83,8 @@ func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 // is a session of its own on the database's server, outside of the budget. The
 // context that fn is given ends when that session is lost.
 //
-// The error is fn's, as it is, or says why fn did not run. No such database is
+// The error is fn's, as it is, or says why fn did not run. Where the lock was lost before fn
+// returned, it wraps [tenancy.ErrUnavailable], and fn's error if there is one. No such database is
 // [tenancy.ErrNotFound], or fn runs. Calling it within fn for the same tenant
 // waits until ctx ends.
 func (p *Pool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error {

@@ -3,6 +3,7 @@ package dbpool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,45 +97,49 @@ func TestExclusiveWhileTheDatabaseGoes(t *testing.T) {
 	})
 }
 
-// Whoever has the lock hears of its loss.
+// Whoever has the lock hears of its loss, and so does the caller, whatever the function
+// makes of it.
 func TestExclusiveIsLost(t *testing.T) {
 	t.Parallel()
+	failed := errors.New("failed")
 	for engine, kill := range map[string]string{
 		"postgres": `SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND datname = current_database()`,
 		"mysql":    ``,
 	} {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			s := tenancytest.NewServer(t, engine)
-			acme := s.Tenant(t, "acme")
-			p := s.Pool(t, nil)
-			db, err := p.For(t.Context(), acme)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = p.Exclusive(t.Context(), acme, func(ctx context.Context) error {
-				statement := kill
-				if engine == "mysql" {
-					var id string
-					if err := db.Get(&id, `SELECT IS_USED_LOCK(CONCAT('tenancy:', SHA1(CONCAT(DATABASE(), '.tenancy_exclusive'))))`); err != nil {
+		for _, returns := range []error{nil, failed} {
+			t.Run(fmt.Sprint(engine, " ", returns), func(t *testing.T) {
+				t.Parallel()
+				s := tenancytest.NewServer(t, engine)
+				acme := s.Tenant(t, "acme")
+				p := s.Pool(t, nil)
+				db, err := p.For(t.Context(), acme)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = p.Exclusive(t.Context(), acme, func(ctx context.Context) error {
+					statement := kill
+					if engine == "mysql" {
+						var id string
+						if err := db.Get(&id, `SELECT IS_USED_LOCK(CONCAT('tenancy:', SHA1(CONCAT(DATABASE(), '.tenancy_exclusive'))))`); err != nil {
+							t.Error(err)
+						}
+						statement = `KILL ` + id
+					}
+					if _, err := db.Exec(statement); err != nil {
 						t.Error(err)
 					}
-					statement = `KILL ` + id
+					select {
+					case <-ctx.Done():
+					case <-time.After(2 * time.Minute):
+						t.Error("the context of the function did not end")
+					}
+					return returns
+				})
+				if !errors.Is(err, tenancy.ErrUnavailable) || returns != nil && !errors.Is(err, returns) {
+					t.Errorf("got %v, want ErrUnavailable, and the function's error", err)
 				}
-				if _, err := db.Exec(statement); err != nil {
-					t.Error(err)
-				}
-				select {
-				case <-ctx.Done():
-				case <-time.After(2 * time.Minute):
-					t.Error("the context of the function did not end")
-				}
-				return ctx.Err()
 			})
-			if !errors.Is(err, tenancy.ErrUnavailable) {
-				t.Errorf("got %v, want ErrUnavailable", err)
-			}
-		})
+		}
 	}
 }
 

@@ -197,7 +197,8 @@ type Databases interface {
 	Drop(ctx context.Context, database string, tenant tenancy.ID) error
 	// Exclusive runs fn while no other process is in Exclusive with the
 	// database. Others wait, within ctx. The lock ends when the process dies;
-	// when it is lost otherwise, the context that fn was given ends. The error is
+	// when it is lost otherwise, the context that fn was given ends, and the error
+	// wraps [tenancy.ErrUnavailable], even if fn returned nil. Otherwise the error is
 	// fn's, as it is, or says why fn did not run. Without a database of that name
 	// it may wrap [tenancy.ErrNotFound], or fn runs.
 	Exclusive(ctx context.Context, database string, fn func(context.Context) error) error

@@ -21,7 +21,7 @@ const (
 // The lock belongs to a session of its own, the only one of db: it ends when the
 // process dies. Others wait, within ctx. When the session ends before fn has
 // returned, or the server gives no sign of life for half a minute, the context that fn was given ends, and the error wraps
-// [tenancy.ErrUnavailable]. Otherwise fn's error is returned as it is.
+// [tenancy.ErrUnavailable] although fn may have returned nil. Otherwise fn's error is returned as it is.
 //
 // In PostgreSQL db is a handle to the database itself; in MySQL it may be one to
 // the server.
@@ -51,8 +51,8 @@ func Exclusive(ctx context.Context, db *sql.DB, d Dialect, database string, fn f
 		<-watched
 	}()
 	err = fn(ctx)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLost) {
-		return fmt.Errorf("%w: %w", cause, err)
+	if cause := context.Cause(ctx); errors.Is(cause, errLost) {
+		return errors.Join(cause, err) // another process may have been in there, whatever fn says
 	}
 	return err
 }

@@ -98,7 +98,7 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 		return err
 	})
 	switch {
-	case err == nil:
+	case err == nil, t != nil: // even if the lock was lost behind that
 		return t, again, nil
 	case !found && errors.Is(err, tenancy.ErrNotFound):
 		return nil, true, err
