@@ -76,7 +76,8 @@ type driversConn interface {
 // the driver, on a server whose sessions can be made new.
 type plainConn struct {
 	*linked
-	wire  *wire
-	at    *connector // which database it reaches
-	fresh *session   // as it was at first
+	wire    *wire
+	at      *connector // which database it reaches
+	fresh   *session   // as it was at first
+	renewed bool       // by commands of which it is not known yet whether the session is so again
 }

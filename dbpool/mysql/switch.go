@@ -68,20 +68,21 @@ func (s *session) is(row []string) error {
 }
 
 // Identify asks in one round trip. Without a marker the database's name is asked
-// for alone. Of a connection that can be switched it fails, too, if the session is
-// not like a new one.
+// for alone. Behind Switch it fails, too, if the session is not like a new one.
 func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	c, plain := conn.(*plainConn)
+	renewed := plain && c.renewed
 	more := ", " + numberColumn + ", IF(@@autocommit, '1', '0')"
-	if plain {
+	if renewed {
 		more += ", " + sessionColumns
 	}
 	row, err := sqlkit.Strings(ctx, conn, `SELECT DATABASE(), (SELECT tenant_id FROM tenancy_marker)`+more)
 	if sqlkit.IsNoTable(err) {
 		row, err = sqlkit.Strings(ctx, conn, `SELECT DATABASE(), ''`+more)
 	}
-	if err == nil && plain {
+	if err == nil && renewed {
 		err = c.fresh.is(row[4:])
+		c.renewed = err != nil // from now on its users may change it
 	}
 	if err == nil && row[3] != "1" { // any statement would leave a transaction open
 		err = &driver.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
@@ -123,6 +124,7 @@ func (e *Engine) Clean(ctx context.Context, conn sqldriver.Conn) error {
 	if err != nil {
 		return err
 	}
+	c.renewed = false
 	return c.fresh.is(row)
 }
 
@@ -140,7 +142,7 @@ func (c *plainConn) renew(ctx context.Context, at *connector) error {
 			c.wire.before(comQuery, statement)
 		}
 	}
-	c.at, c.readOnly = at, at.readOnly
+	c.at, c.readOnly, c.renewed = at, at.readOnly, true
 	return nil
 }
 
