@@ -314,7 +314,9 @@ func (p *Pool) server(t *tenancy.Tenant) (*server, error) {
 }
 
 // With runs fn with a connection to the database of the context's tenant, which
-// goes back when fn returns or panics.
+// goes back when fn returns or panics. Where fn leaves rows or a transaction open, With
+// does not wait for them: the connection goes back when they end, such as with their
+// context.
 func (p *Pool) With(ctx context.Context, fn func(*sqlx.Conn) error) error {
 	db, err := p.DB(ctx)
 	if err != nil {
@@ -324,8 +326,23 @@ func (p *Pool) With(ctx context.Context, fn func(*sqlx.Conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
+	defer giveBack(conn)
 	return fn(conn)
+}
+
+// giveBack closes a connection, in the background where rows or a transaction are open,
+// because database/sql waits until they end.
+func giveBack(conn *sqlx.Conn) {
+	busy := false
+	_ = conn.Raw(func(c any) error {
+		busy = c.(*wire.Conn).Busy()
+		return nil
+	})
+	if busy {
+		go func() { _ = conn.Close() }()
+		return
+	}
+	_ = conn.Close()
 }
 
 // Tx runs fn in a transaction on the database of the context's tenant. It

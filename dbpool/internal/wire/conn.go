@@ -37,6 +37,7 @@ type Conn struct {
 	state    bool      // a statement may have left state in the session
 	cleaned  bool      // one had, and it was cleaned
 	writing  bool      // it has its database's writer
+	open     int       // rows and transactions of its user that have not ended
 	diedIdle bool      // it broke while it was idle
 	taken    time.Time // when its user took it; zero without an observer
 
@@ -177,6 +178,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (t sqldriv
 		return nil, c.done(ctx, in, err)
 	}
 	c.observe(ctx, "", since(in.began), nil)
+	c.open++
 	return &tx{inner, c, ctx, !opts.ReadOnly}, nil
 }
 
@@ -259,6 +261,9 @@ func (c *Conn) Raw() sqldriver.Conn {
 	c.state = true
 	return driversOwn(c.inner)
 }
+
+// Busy reports whether there are rows or a transaction that have not ended.
+func (c *Conn) Busy() bool { return c.open > 0 }
 
 // HeldSince notes when the connection's user got it, for the observer. The zero time is nobody's.
 func (c *Conn) HeldSince(at time.Time) { c.taken = at }

@@ -42,6 +42,7 @@ func (c *Conn) read(ctx context.Context, in call, inner sqldriver.Rows, ends boo
 		}
 		return nil, c.done(ctx, in, err)
 	}
+	c.open++
 	return &rows{Rows: inner, conn: c, text: in.text, ctx: ctx, ends: ends, took: since(in.began)}, nil
 }
 
@@ -75,6 +76,7 @@ func (r *rows) Close() (err error) {
 	if r.ends {
 		defer r.conn.stopWriting()
 	}
+	r.conn.open--
 	defer r.conn.caught(&err) // of the interrupting
 	if i := r.conn.db.interrupts; i != nil && !r.done && r.ctx.Done() != nil {
 		defer i.Interrupt(r.ctx, r.conn.inner)()

@@ -41,6 +41,7 @@ func (t *tx) call(op string) call {
 }
 
 func (t *tx) end() {
+	t.conn.open--
 	if t.writes {
 		t.conn.stopWriting()
 	}
