@@ -195,7 +195,8 @@ func (o *Options) wire() wire.Options {
 //
 // A handle may be kept, but it serves its own tenant alone: a statement, transaction
 // or ping whose context carries another tenant, or is read-only while the handle can
-// write, is an error that wraps [tenancy.ErrForbidden].
+// write, is an error that wraps [tenancy.ErrForbidden]. Whoever keeps one keeps the
+// *sqlx.DB, and not only the *sql.DB in it; see [Pool.Forget].
 //
 // The errors of DB itself wrap [tenancy.ErrNoTenant], to
 // [tenancy.ErrUnavailable] when the placement names no server of this pool, to
@@ -218,7 +219,8 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [tenancy.ErrUnavailable] then. When the record's SchemaVersion is another one than
 // before, the tenant's connections end after their current use, too. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that wraps
-// [tenancy.ErrClosed].
+// [tenancy.ErrClosed]. It is closed when nobody holds the *sqlx.DB any more, as after
+// [Pool.Forget].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if t == nil {
 		return nil, tenancy.Wrap("dbpool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
@@ -359,7 +361,10 @@ func (p *Pool) Tx(ctx context.Context, opts *sql.TxOptions, fn func(*sqlx.Tx) er
 
 // Forget ends the tenant's connections, those in use after their current use,
 // and what the pool knows of the tenant. It is for tenants whose database goes
-// away. A handle that somebody holds still dials when it is used.
+// away. A handle that somebody holds still dials when it is used. When nobody holds its
+// *sqlx.DB any more, the garbage collector closes it, and so the *sql.DB in it fails,
+// though somebody may have kept that one: a library that takes the *sql.DB wants the
+// *sqlx.DB kept beside it.
 func (p *Pool) Forget(id tenancy.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
