@@ -1,6 +1,5 @@
 // Package sqltext tells from a statement's text what the statement may do: leave state
-// in its session, write, or
-// run in part. When in doubt, it says that the statement may.
+// in its session, write, or run in part. When in doubt, it says that the statement may.
 package sqltext
 
 import (
