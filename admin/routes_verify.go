@@ -28,12 +28,14 @@ type verified struct {
 	// Cut is the number up to which old entries were removed. Zero: none were.
 	Cut int64 `json:"cut,omitempty"`
 	// Signed is the number of the last entry that a checkpoint vouches for.
-	Signed int64        `json:"signed,omitempty"`
-	Fault  *audit.Fault `json:"fault,omitempty"`
+	Signed int64 `json:"signed,omitempty"`
+	// Late is the number of entries that say they are older than a checkpoint in front of them: see [audit.Report].
+	Late  int64        `json:"late,omitempty"`
+	Fault *audit.Fault `json:"fault,omitempty"`
 }
 
 func verdict(r *audit.Report) verified {
-	return verified{r.Fault == nil, r.Number, r.Entries, r.Hash, r.Cut, r.Signed, r.Fault}
+	return verified{r.Fault == nil, r.Number, r.Entries, r.Hash, r.Cut, r.Signed, r.Late, r.Fault}
 }
 
 // progressEvery is how often a verification says how far it is.

@@ -104,6 +104,9 @@ The last result is shown again, with its age, for --max-age; --refresh checks ag
 				err = writeJSON(cmd, result)
 			} else if result.Fault == nil {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, whole.\nLast: %d\nHash: %s\n", result.Entries, result.Number, result.Hash)
+				if err == nil && result.Late > 0 {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of them say they are older than a checkpoint before them.\n", result.Late)
+				}
 			}
 			if result.Fault != nil {
 				return errors.Join(err, result.Fault)

@@ -686,6 +686,7 @@ export type Verified = {
     number: number;
   };
   hash: string;
+  late?: number;
   signed?: number;
   up_to: number;
   whole: boolean;

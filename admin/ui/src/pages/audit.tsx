@@ -28,6 +28,7 @@ interface Verification {
   up_to: number;
   entries: number;
   hash: string;
+  late?: number;
   fault?: { kind: string; number: number; entry?: string; detail: string };
 }
 
@@ -60,7 +61,7 @@ function Verify() {
       {found && !form.busy && (
         <span role="status">
           <State name={found.whole ? "whole" : "broken"} />{" "}
-          {found.fault ? `Entry ${found.fault.number}: ${found.fault.detail}` : `${found.entries.toLocaleString("en")} entries whole up to number ${found.up_to.toLocaleString("en")}`}
+          {found.fault ? `Entry ${found.fault.number}: ${found.fault.detail}` : `${found.entries.toLocaleString("en")} entries whole up to number ${found.up_to.toLocaleString("en")}${found.late ? `; ${found.late.toLocaleString("en")} say they are older than a checkpoint before them` : ""}`}
         </span>
       )}
       {form.busy && at && <progress max={Math.max(at.last, 1)} value={at.number} aria-label={`${at.number} of ${at.last} entries`} />}
