@@ -29,9 +29,9 @@ func (c *console) keep(t *testing.T) {
 			t.Errorf("Run: got %v, want %v", err, context.Canceled)
 		}
 	}()
-	until(t, "the reports know the tenants", func() bool {
-		_, err := reports.Tenant(t.Context(), tenancy.AllTenants(), c.a.ID, analytics.Period{})
-		return err == nil
+	until(t, "the keeper has listed all tenants", func() bool { // until then totals say that they are partial
+		o, err := reports.Overview(t.Context(), tenancy.AllTenants())
+		return err == nil && !o.TotalTenants.Partial
 	})
 }
 
