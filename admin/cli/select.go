@@ -225,7 +225,11 @@ func (b *bulk) unfinished(cmd *cobra.Command) (*runs.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, err := json.Marshal(what(b.spec))
+	spec := b.spec // as a run keeps it
+	if spec.Params, err = b.p.app.Runner.Complete(cmd.Context(), b.task, spec.Params); err != nil {
+		return nil, err
+	}
+	want, err := json.Marshal(what(spec))
 	if err != nil {
 		return nil, err
 	}

@@ -45,16 +45,7 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 	if err := spec.complete(); err != nil {
 		return nil, err
 	}
-	switch {
-	case task.Validate != nil:
-		err = task.Validate(spec.Params)
-	case len(spec.Params) > 0:
-		err = fmt.Errorf("%w: task %q takes no parameters", tenancy.ErrInvalid, name)
-	}
-	if err == nil {
-		spec.Params, err = r.completed(ctx, task, spec.Params)
-	}
-	if err != nil {
+	if spec.Params, err = r.checked(ctx, name, task, spec.Params); err != nil {
 		return nil, err
 	}
 	filter, err := r.parseFilter(spec.Filter)

@@ -251,6 +251,33 @@ func (r *Runner) eligible(ctx context.Context, task tenancy.Task, t *tenancy.Ten
 	return "", nil
 }
 
+// Complete returns the parameters as a run of the task keeps them: with those that were left out
+// and whose default depends on the program, such as the version to migrate to. A task that is unknown
+// here, and parameters with which this program cannot do it, are errors that wrap
+// [tenancy.ErrInvalid].
+func (r *Runner) Complete(ctx context.Context, task string, params tenancy.Params) (tenancy.Params, error) {
+	t, err := r.task(task)
+	if err == nil {
+		params, err = r.checked(ctx, task, t, params)
+	}
+	return params, wrap("runs.Runner.Complete", "", err)
+}
+
+// checked returns the parameters as a run keeps them, if they are those of the task.
+func (r *Runner) checked(ctx context.Context, name string, task tenancy.Task, params tenancy.Params) (tenancy.Params, error) {
+	var err error
+	switch {
+	case task.Validate != nil:
+		err = task.Validate(params)
+	case len(params) > 0:
+		err = fmt.Errorf("%w: task %q takes no parameters", tenancy.ErrInvalid, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.completed(ctx, task, params)
+}
+
 // completed returns the parameters as a run keeps them, or why this program cannot do the task
 // with them. A panic of the task is an error.
 func (r *Runner) completed(ctx context.Context, task tenancy.Task, params tenancy.Params) (out tenancy.Params, err error) {
