@@ -92,7 +92,7 @@ test-ui: ## the console's page in Chromium, with axe, each state in both themes 
 	cd admin/ui/uitest && TENANCY_SOAK=1 $(GO) test -count=1 -timeout 60m -v ./...
 
 bench-ui: ## what the console's page costs in a browser: first load, a large table, memory, an idle tab
-	cd admin/ui/uitest && $(GO) test -count=1 -tags bench -run TestMeasure -v .
+	cd admin/ui/uitest && $(GO) test -count=1 -timeout 60m -tags bench -run TestMeasure -v .
 
 fuzz: ## every fuzz test for FUZZTIME (30s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -79,7 +79,7 @@ func checkNulls(t reflect.Type, value json.RawMessage, at string) error {
 		}
 	}
 	for name, part := range parts {
-		of := t
+		var of reflect.Type
 		if t.Kind() != reflect.Struct {
 			of = t.Elem()
 		} else if of = fieldType(t, name); of == nil {

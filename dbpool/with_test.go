@@ -21,7 +21,7 @@ func TestWithLeavesSomethingOpen(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		for what, leave := range map[string]func(context.Context, *sqlx.Conn) error{
 			"rows": func(ctx context.Context, c *sqlx.Conn) error {
-				rows, err := c.QueryContext(ctx, `SELECT 1 UNION ALL SELECT 2`)
+				rows, err := c.QueryContext(ctx, `SELECT 1 UNION ALL SELECT 2`) //nolint:rowserrcheck,sqlclosecheck // left open on purpose
 				if err != nil {
 					return err
 				}
@@ -29,11 +29,11 @@ func TestWithLeavesSomethingOpen(t *testing.T) {
 				return errLeft
 			},
 			"rows of a prepared statement": func(ctx context.Context, c *sqlx.Conn) error {
-				p, err := c.PreparexContext(ctx, `SELECT 1 UNION ALL SELECT 2`)
+				p, err := c.PreparexContext(ctx, `SELECT 1 UNION ALL SELECT 2`) //nolint:sqlclosecheck // left open on purpose
 				if err != nil {
 					return err
 				}
-				if _, err = p.QueryContext(ctx); err != nil {
+				if _, err = p.QueryContext(ctx); err != nil { //nolint:rowserrcheck,sqlclosecheck // left open on purpose
 					return err
 				}
 				return errLeft
@@ -45,7 +45,7 @@ func TestWithLeavesSomethingOpen(t *testing.T) {
 				return errLeft
 			},
 			"rows, and panics": func(ctx context.Context, c *sqlx.Conn) error {
-				if _, err := c.QueryContext(ctx, `SELECT 1`); err != nil {
+				if _, err := c.QueryContext(ctx, `SELECT 1`); err != nil { //nolint:rowserrcheck,sqlclosecheck // left open on purpose
 					return err
 				}
 				panic(errLeft)

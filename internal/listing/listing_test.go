@@ -103,7 +103,10 @@ func TestAllEnds(t *testing.T) {
 				t.Errorf("%s: got %v, %v", sort, each, err)
 			}
 		}
-		for range listing.All(t.Context(), newMoving(25).list, tenancy.Filter{Sort: sort}, 10) {
+		for _, err := range listing.All(t.Context(), newMoving(25).list, tenancy.Filter{Sort: sort}, 10) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		for _, err := range listing.All(t.Context(), newMoving(3).list, tenancy.Filter{Sort: sort, After: "nonsense"}, 10) {

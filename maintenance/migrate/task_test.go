@@ -39,7 +39,12 @@ func TestOlderProgram(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
 			go func() { done <- r.Run(ctx) }()
-			t.Cleanup(func() { cancel(); <-done })
+			t.Cleanup(func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			})
 		}
 		begin := func(r *runs.Runner, task string) *runs.Run {
 			t.Helper()
