@@ -203,7 +203,7 @@ func (r *Reports) comparePeriods(ctx context.Context, scope tenancy.Scope, req *
 	var sums [2]Counts
 	for i, p := range []Period{out.Period, out.Before} {
 		q := &SumQuery{Scope: scope, Period: p, Fleet: req.Tenant == ""}
-		q.take(slices.Collect(maps.Values(measures))...)
+		q.take(maps.Values(measures))
 		if req.Tenant != "" {
 			q.Tenants = []tenancy.ID{req.Tenant}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -128,7 +129,7 @@ func (r *Reports) storageHistory(ctx context.Context, scope tenancy.Scope, id te
 // history returns the measure of days that are over.
 func (r *Reports) history(ctx context.Context, scope tenancy.Scope, id tenancy.ID, m measure, p Period) (known []DayValue, err error) {
 	q := &SumQuery{Scope: scope, Step: day, Period: p, Fleet: id == ""}
-	q.take(m)
+	q.take(slices.Values([]measure{m}))
 	if id != "" {
 		if _, _, err := r.tenantOf(ctx, scope, id, figures{}); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -102,7 +103,7 @@ func (r *Reports) series(ctx context.Context, scope tenancy.Scope, req *SeriesRe
 	}
 	report.Period = Period{p.From.Truncate(report.Step), state.read(p).To}
 	q.Period, q.Step = report.Period, report.Fine
-	q.take(slices.Collect(maps.Values(names))...)
+	q.take(maps.Values(names))
 	rows, err := r.source.Sum(ctx, q)
 	if err != nil {
 		return nil, err
@@ -151,8 +152,8 @@ func measureOf(name string) (measure, error) {
 }
 
 // take lets a query have what measures need, and nothing else.
-func (q *SumQuery) take(measures ...measure) {
-	for _, m := range measures {
+func (q *SumQuery) take(measures iter.Seq[measure]) {
+	for m := range measures {
 		q.Latency = q.Latency || m.percentile > 0
 		q.Columns = append(q.Columns, m.column)
 	}

@@ -105,7 +105,7 @@ const spreadAtOnce = 3 * time.Hour
 // spreadOver adds the hours of a period to the report.
 func (r *Reports) spreadOver(ctx context.Context, scope tenancy.Scope, measures map[string]measure, p Period, report *SpreadReport) error {
 	q := &SumQuery{Scope: scope, Period: p, Step: time.Hour, ByTenant: true}
-	q.take(slices.Collect(maps.Values(measures))...)
+	q.take(maps.Values(measures))
 	rows, err := r.source.Sum(ctx, q)
 	if err != nil {
 		return err

@@ -195,7 +195,7 @@ func (o *Options) wire() wire.Options {
 //
 // A handle may be kept, but it serves its own tenant alone: a statement, transaction
 // or ping whose context carries another tenant, or is read-only while the handle can
-// write, is an error that wraps [tenancy.ErrForbidden]. Whoever keeps one keeps the
+// write, is an error that wraps [tenancy.ErrForbidden]. To keep a handle is to keep the
 // *sqlx.DB, and not only the *sql.DB in it; see [Pool.Forget].
 //
 // The errors of DB itself wrap [tenancy.ErrNoTenant], to
