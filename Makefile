@@ -37,7 +37,8 @@ RUN ?= .
 # Packages that deal with time: test-busy runs them with servers, and of the others (QUICK) the quick tests without.
 TIMED = ./analytics ./catalog/cache ./dbpool/lease ./maintenance/... ./middleware/... ./examples/...
 QUICK ?= $$($(GO) list ./... | grep -vxF "$$($(GO) list $(TIMED))")
-BUSY = $(GO) test $(RACE) -count=1 -timeout 60m
+# Most of them wait for processes that the loops keep from running, so that many run at once.
+BUSY = $(GO) test $(RACE) -count=1 -timeout 60m -parallel 8
 
 .PHONY: help needs test test-busy race check ui typecheck test-ui bench-ui fuzz bench bench-pools bench-resolve bench-limits bench-runs bench-audit bench-admin soak lint fmt services-up services-down linter
 

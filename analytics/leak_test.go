@@ -58,7 +58,7 @@ func everything(t *testing.T, reports *analytics.Reports, scope tenancy.Scope, p
 	add("storage", storage, err)
 	logins, err := reports.Logins(ctx, scope, &analytics.LoginsRequest{Limit: 1})
 	add("logins", logins, err)
-	neighbours, err := reports.Neighbours(ctx, scope, time.Time{})
+	neighbours, err := reports.Neighbours(ctx, scope, p.To)
 	add("neighbours", neighbours, err)
 	activities, err := reports.Activities(ctx, scope, &analytics.ActivitiesRequest{Limit: 1})
 	add("activities", activities, err)
@@ -122,6 +122,13 @@ func TestScopeLeak(t *testing.T) {
 			fill(both, acme, globex)
 			for _, scope := range []tenancy.Scope{tenancy.ByTags("eu"), tenancy.ByIDs("acme")} {
 				a, b := everything(t, newReports(t, alone), scope, p), everything(t, newReports(t, both), scope, p)
+				for a != b {
+					again := everything(t, newReports(t, alone), scope, p)
+					if again == a {
+						break
+					}
+					a, b = again, everything(t, newReports(t, both), scope, p) // a day ended meanwhile
+				}
 				if a != b || strings.Contains(b, "globex") || strings.Contains(b, "other") || strings.Contains(b, "gold") {
 					t.Errorf("%v: with globex got\n%s\nwant as without it\n%s", scope, b, a)
 				}

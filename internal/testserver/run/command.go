@@ -14,7 +14,8 @@ import (
 const grace = 10 * time.Second
 
 // runCommand runs a command with this process's standard streams and the added
-// environment, passes signals on to it, and returns its exit code.
+// environment, passes signals on to it, and returns its exit code. What go test
+// prints of failures is printed again in the end.
 //
 // Without a terminal the command has a process group of its own and signals go
 // to the whole group: a shell or "go test" would not pass them on. A terminal
@@ -22,7 +23,10 @@ const grace = 10 * time.Second
 func runCommand(argv, env []string, signals <-chan os.Signal) (int, error) {
 	tty := hasTerminal()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	failed := &failures{to: os.Stdout}
+	defer failed.repeat()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, failed, os.Stderr
+	cmd.WaitDelay = grace // for a process that it left behind, with the pipe
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !tty}
 	if err := cmd.Start(); err != nil {
@@ -64,6 +68,9 @@ func hasTerminal() bool {
 
 func exitCode(err error) (int, error) {
 	exit, ok := errors.AsType[*exec.ExitError](err)
+	if errors.Is(err, exec.ErrWaitDelay) {
+		return 0, nil // it ended well, before a process that it left behind
+	}
 	if !ok {
 		return 0, err
 	}
