@@ -77,13 +77,7 @@ func TestCompareDays(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		acme := tenancytest.NewTenant("acme")
 		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
 		if err != nil {

@@ -7,24 +7,12 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
-	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 )
 
 // FuzzTenants asks a real database for tenants by what a client may send: nothing but
 // tenancy.ErrInvalid comes of it, and nobody outside of the scope.
 func FuzzTenants(f *testing.F) {
-	db, err := sqlite.Open(f.TempDir() + "/usage.db")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = db.Close() })
-	store, err := analytics.NewSQL(db, patient(0))
-	if err == nil {
-		err = store.Migrate(f.Context())
-	}
-	if err != nil {
-		f.Fatal(err)
-	}
+	store := openSQLite(f, f.TempDir()+"/usage.db")
 	hidden := &tenancy.Tenant{ID: "hidden", Slug: "hidden", Name: "hidden", Version: 1, Status: tenancy.StatusActive}
 	seen := &tenancy.Tenant{ID: "seen", Slug: "seen", Name: "seen", Version: 1, Status: tenancy.StatusActive, Tags: []string{"eu"}}
 	if _, err := store.Write(f.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{hidden, seen}, Parts: []analytics.Part{usageOf("seen", time.Now().Truncate(time.Minute), 5, 1, 1)}}); err != nil {

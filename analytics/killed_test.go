@@ -43,21 +43,14 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func openSQLite(t *testing.T, path string) *analytics.SQL {
+func openSQLite(t testing.TB, path string) *analytics.SQL {
 	t.Helper()
 	db, err := sqlite.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	store, err := analytics.NewSQL(db, patient(0))
-	if err == nil {
-		err = store.Migrate(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return migratedIn(t, db)
 }
 
 // killOne starts an instance and kills it after some lines. It returns what the instance

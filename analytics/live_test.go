@@ -40,18 +40,14 @@ func TestFeedConforms(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		tenancytest.TestFeed(t, func(t *testing.T) (analytics.Feed, analytics.Feed) {
 			db := s.Database(t)
-			store, err := analytics.NewSQL(db, patient(0))
-			if err == nil {
-				err = store.Migrate(t.Context())
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			migratedIn(t, db)
 			var ends [2]analytics.Feed
 			for i := range ends {
-				if ends[i], err = analytics.NewSQLFeed(db, patient(0)); err != nil {
+				end, err := analytics.NewSQLFeed(db, patient(0))
+				if err != nil {
 					t.Fatal(err)
 				}
+				ends[i] = end
 			}
 			return ends[0], ends[1]
 		})

@@ -19,13 +19,7 @@ func TestNightlyForecasts(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		limits := map[string]map[string]int64{
 			"soon": {"storage.bytes": 1195, "requests.day": 1_000_000}, "never": {"storage.bytes": 1_000_000}, "none": nil, "requests": {"requests.day": 555, "storage.bytes": 3000}, "young": {"storage.bytes": 1100},
 		}

@@ -248,13 +248,7 @@ func TestCreateViews(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		acme := tenancytest.NewTenant("acme")
 		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Activities: []analytics.Activity{
 			{Key: "k", Tenant: acme.ID, Type: "invoice", Description: "d", Address: "192.0.2.7", UserAgent: "curl", CreatedAt: time.Date(2026, 3, 29, 1, 30, 0, 0, time.UTC), Times: 1},
@@ -394,13 +388,7 @@ func TestAddressesOfLateActivities(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -110,13 +110,7 @@ func TestPartitions(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "postgres")
 	db := s.Database(t)
-	store, err := analytics.NewSQL(db, patient(0))
-	if err == nil {
-		err = store.Migrate(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := migratedIn(t, db)
 	acme := tenancytest.NewTenant("acme")
 	now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
 	if err != nil {

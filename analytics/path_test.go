@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/middleware"
@@ -27,7 +29,12 @@ func patient(sumsAbove int) *analytics.SQLOptions {
 // migrated returns a store in a new database.
 func migrated(t testing.TB, s *tenancytest.Server) *analytics.SQL {
 	t.Helper()
-	store, err := analytics.NewSQL(s.Database(t), patient(0))
+	return migratedIn(t, s.Database(t))
+}
+
+func migratedIn(t testing.TB, db *sqlx.DB) *analytics.SQL {
+	t.Helper()
+	store, err := analytics.NewSQL(db, patient(0))
 	if err == nil {
 		err = store.Migrate(t.Context())
 	}

@@ -16,13 +16,7 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		acme := tenancytest.NewTenant("acme")
 		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}})
 		if err != nil {

@@ -33,13 +33,7 @@ func TestKeeper(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		db := s.Database(t)
-		store, err := analytics.NewSQL(db, patient(0))
-		if err == nil {
-			err = store.Migrate(t.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := migratedIn(t, db)
 		acme := tenancytest.NewTenant("acme")
 		now, err := store.Write(t.Context(), &analytics.Batch{})
 		if err != nil {

@@ -89,13 +89,7 @@ func TestWritesDoNotWait(t *testing.T) {
 			t.Parallel()
 			s := tenancytest.NewServer(t, engine)
 			db := s.Database(t)
-			store, err := analytics.NewSQL(db, patient(0))
-			if err == nil {
-				err = store.Migrate(t.Context())
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			store := migratedIn(t, db)
 			other, err := db.BeginTxx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)

@@ -134,6 +134,22 @@ func (a *Auth) entrance(r *http.Request, c *current) error {
 	return nil
 }
 
+// admit lets in who has a token that works once, and no session: with credentials that nobody reads on the way, from an address that the
+// rules allow, and not too often.
+func (a *Auth) admit(r *http.Request) (*current, error) {
+	if err := a.mayCarryCredentials(r); err != nil {
+		return nil, err
+	}
+	c, err := a.current(r.Context())
+	if err == nil {
+		err = a.entrance(r, c)
+	}
+	if err == nil {
+		err = a.limit(r.Context(), r, "", nil)
+	}
+	return c, err
+}
+
 // refuseAddress writes the entry of a request from an address that rules leave out.
 func (a *Auth) refuseAddress(ctx context.Context, id *Identity) error {
 	if err := a.audit(tenancy.WithActor(ctx, id.Actor()), nil, "session.address", id.Subject(), tenancy.AuditDenied); err != nil {

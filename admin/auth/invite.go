@@ -97,17 +97,8 @@ func (a *Auth) Invite(ctx context.Context, by *Operator, spec OperatorSpec) (tok
 func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password tenancy.Secret) (*Identity, error) {
 	const op = "auth.Auth.Accept"
 	ctx := r.Context()
-	if err := a.mayCarryCredentials(r); err != nil {
-		return nil, tenancy.Wrap(op, "", err)
-	}
-	c, err := a.current(ctx)
-	if err == nil {
-		err = a.entrance(r, c)
-	}
+	c, err := a.admit(r)
 	if err != nil {
-		return nil, tenancy.Wrap(op, "", err)
-	}
-	if err := a.limit(ctx, r, "", nil); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	hash := tenancy.DigestOf(token.Reveal()).String()

@@ -51,17 +51,8 @@ var errSetup = fmt.Errorf("%w: not a valid setup token", tenancy.ErrUnauthentica
 func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secret, spec OperatorSpec) (*Identity, error) {
 	const op = "auth.Auth.Setup"
 	ctx := r.Context()
-	if err := a.mayCarryCredentials(r); err != nil {
-		return nil, tenancy.Wrap(op, "", err)
-	}
-	c, err := a.current(ctx)
-	if err == nil {
-		err = a.entrance(r, c)
-	}
+	c, err := a.admit(r)
 	if err != nil {
-		return nil, tenancy.Wrap(op, "", err)
-	}
-	if err := a.limit(ctx, r, "", nil); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	hash := tenancy.DigestOf(token.Reveal()).String()
