@@ -23,17 +23,29 @@ import (
 // Serve writes into r what next writes, so nobody else may do it meanwhile, as without
 // the copy.
 func Serve(ctx context.Context, next http.Handler, w http.ResponseWriter, r *http.Request, u *url.URL) {
-	if r.ContentLength < 0 && r.Trailer == nil {
-		// The server adds trailers that were not announced to the map that is there when
-		// the body ends, or else makes one that the copy has not.
-		r.Trailer = http.Header{}
-	}
-	c := r.WithContext(ctx)
+	c := copyOf(ctx, r)
 	if u != nil {
 		c.URL = u
 	}
 	defer giveBack(r, c)
 	next.ServeHTTP(w, c)
+}
+
+// ServeHeader is [Serve] in the same context, with a copy of r that has another header.
+func ServeHeader(next http.Handler, w http.ResponseWriter, r *http.Request, header http.Header) {
+	c := copyOf(r.Context(), r)
+	c.Header = header
+	defer giveBack(r, c)
+	next.ServeHTTP(w, c)
+}
+
+func copyOf(ctx context.Context, r *http.Request) *http.Request {
+	if r.ContentLength < 0 && r.Trailer == nil {
+		// The server adds trailers that were not announced to the map that is there when
+		// the body ends, or else makes one that the copy has not.
+		r.Trailer = http.Header{}
+	}
+	return r.WithContext(ctx)
 }
 
 // giveBack writes into r what was written into its copy, and touches nothing else:
