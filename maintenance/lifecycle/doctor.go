@@ -190,7 +190,10 @@ func (o *DoctorOptions) complete() error {
 // Doctor compares the catalog with the servers, and says what does not fit: see
 // [FindingKind]. It changes nothing unless [DoctorOptions.Mend] says so, then what was
 // found of that one kind, by the actor of ctx. It never drops a database that it cannot
-// read, that is not marked, or that is marked as the tenant's of a record.
+// read, that is not marked, or that is marked as belonging to a tenant with a record. There are
+// two exceptions: mending [FindHalfPurged] goes on with [Lifecycle.Purge], which drops the
+// tenant's database, and mending [FindHalfMade] calls [Lifecycle.Resume], which drops a
+// database in which a creation was cut off, and makes it again.
 //
 // It reads every tenant's record once and asks each database that there is, of
 // [DoctorOptions.Parallel] at a time. A server or a database that does not answer is a
