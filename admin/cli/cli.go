@@ -10,10 +10,12 @@
 //
 // # Output
 //
-// On a terminal there are progress bars and questions. Elsewhere there are plain lines,
-// nothing is asked, and what wants an answer fails unless --yes is given. With --json
-// there are JSON lines only. Results go to the standard output; progress, questions and
-// errors go to the standard error.
+// On a terminal there are progress bars and questions. Elsewhere there are plain lines and
+// nothing is asked. There, commands that are hard to take back, such as tenant archive, tenant
+// purge and db rollback, those for the whole service, and doctor --mend fail unless --yes is
+// given; other commands over many tenants run without a question. With --json there are JSON
+// lines only, and those other commands ask nothing on a terminal either. Results go to the
+// standard output; progress, questions and errors go to the standard error.
 //
 // # Exit codes
 //
