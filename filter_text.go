@@ -36,11 +36,12 @@ func (e *FilterError) Unwrap() error { return ErrInvalid }
 //
 // A word with a colon is a condition on a field: status, plan, tag, id, server,
 // created, schema, or one of the given fields, each at most once; sort:name and sort:-created
-// give the order. A comma separates values, of which one is enough. Times and numbers
-// may have >, >=, < or <= in front, or be a range such as 1..9, which includes
-// both ends. Other words are [Filter.Text]. What is in double
-// quotes is one word whatever it holds, with a backslash in front of a quote or a
-// backslash. Conditions on given fields are in [Filter.Terms].
+// give the order. A comma separates values of status, tag, id and of given fields that are texts or
+// numbers: one of them is enough. The other fields take one value. Times and numbers may
+// have >, >=, < or <= in front, or be a range such as 1..9, which includes both ends.
+// Other words are [Filter.Text]. What is in double quotes is one word whatever it
+// holds, with a backslash in front of a quote or a backslash. Conditions on given fields
+// are in [Filter.Terms].
 //
 // A malformed text is a [*FilterError].
 func ParseFilter(text string, fields ...Field) (Filter, error) {

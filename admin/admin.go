@@ -55,7 +55,8 @@ type Lifecycle interface {
 
 // Options are the options of [New].
 type Options struct {
-	// Auth are the options of operators and sessions. Its Auditor and Proxies are those below, whatever it says.
+	// Auth are the options of operators and sessions. Its Auditor and Proxies are those below, whatever it says. Default: those of
+	// auth.New.
 	Auth auth.Options
 	// Audit is the trail that the catalog writes its entries to. Default: none; changes leave no entries then.
 	Audit *audit.Trail
@@ -65,15 +66,15 @@ type Options struct {
 	AuditChain bool
 	// Proxies are the reverse proxies in front of the console. Default: none.
 	Proxies *resolver.Proxies
-	// Hosts are the host names that the console answers for, without ports; requests for others get 421. Without any, only
-	// requests from this machine for a name of this machine are answered.
+	// Hosts are the host names that the console answers for, without ports; requests for others get 421. Default: none;
+	// only requests from this machine for a name of this machine are answered.
 	Hosts []string
 	// TrustedOrigins are origins, such as https://console.example.com, whose pages may send changes although the request's Host is
 	// another, because a proxy rewrites it. Default: none.
 	TrustedOrigins []string
 	// Page serves everything outside of /api/tenancy/. Default: 404.
 	Page http.Handler
-	// Demo says to GET me that the traffic is made by a demo.
+	// Demo says to GET me that the traffic is made by a demo. Default: false.
 	Demo bool
 	// Create makes a tenant with its database, as lifecycle.Lifecycle.Create does. Default: none; tenants are not made here.
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
@@ -93,11 +94,14 @@ type Options struct {
 	// Pool has the connections to tenants' databases. Default: none.
 	Pool *dbpool.Pool
 	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks,
-	// and "migrate", "seed" and "revoke-keys", where the application has them. Default: none.
+	// "maintenance-on" and "maintenance-off" (maintenance.Gate.BeginTask and EndTask), and
+	// "migrate", "seed" and "revoke-keys", where the
+	// application has them. Default: none.
 	Runs *runs.Runner
 	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
 	BulkThreshold int
-	// Checks are the parts whose health is shown, by name. Each is called beside requests and given a few seconds.
+	// Checks are the parts whose health is shown, by name. Each is called beside requests and given 3 seconds.
+	// Default: the console's own database alone.
 	Checks map[string]func(context.Context) error
 	// Limiter counts requests of operators. Default: that of Auth, or a [ratelimit.Memory].
 	Limiter ratelimit.Limiter

@@ -46,7 +46,7 @@ type Options struct {
 	// Shared that all instances of the application share at each server. Default: none.
 	Lender Lender
 	Shared int
-	// Servers are the options of single servers.
+	// Servers are the options of single servers, by name. Default: none; all servers have the same.
 	Servers map[string]ServerOptions
 	// MaxConns is the most connections to one tenant's database. Default: half
 	// of the server's budget and what is shared there, and at least one.
@@ -89,7 +89,7 @@ type Options struct {
 	// KeepSessions lets what one request leaves in a session reach the next one
 	// of the same tenant. After a statement that may leave something, the pool asks
 	// again which database the connection reaches, and whether it still only reads
-	// if it must.
+	// if it must. Default: false.
 	KeepSessions bool
 	// Logger records connections to the wrong database. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger

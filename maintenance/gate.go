@@ -107,6 +107,7 @@ type GateOptions struct {
 	// BypassTTL is how long a bypass cookie is valid. Default: 8 hours.
 	BypassTTL time.Duration
 	// Insecure leaves out the cookie's attribute Secure, for development without TLS.
+	// Default: false.
 	Insecure bool
 	// Audit writes an entry for each change of the service's maintenance, in the transaction
 	// of the change in DB. If it fails, the change is not made. The editor's own auditor

@@ -44,7 +44,7 @@ type Options struct {
 	// Key encrypts the secrets of second factors; it has 32 bytes. Without one, a key is made once and kept in the database beside
 	// the secrets, which protects copies of single tables only. Default: none.
 	Key []byte
-	// Roles are the application's own, besides viewer, support, operator, security and owner, which it cannot replace.
+	// Roles are the application's own, besides viewer, support, operator, security and owner, which it cannot replace. Default: none.
 	Roles map[string]Permissions
 	// Lifetime is how long a session lasts after its sign-in. Default: 12 hours.
 	Lifetime time.Duration
@@ -63,7 +63,7 @@ type Options struct {
 	// Mail sends invitations, links to choose a new password, and notices. Without it they are shown once to the operator who asked.
 	// Default: none.
 	Mail Mailer
-	// URL is the address of the console's page, such as https://console.example.com/, as links in mails have it. It is required with Mail.
+	// URL is the address of the console's page, such as https://console.example.com/, as links in mails have it. It is required with Mail. Default: none.
 	URL string
 	// PasswordWait is how long a sign-in waits for its turn to have a password checked: few are checked at once. Then it is refused.
 	// Default: 2 seconds.
