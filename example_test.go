@@ -59,7 +59,7 @@ func ExampleKeyspace_Split() {
 	// Output: acme ["2026-01" "orders:paid"] <nil>
 }
 
-func ExampleOpen() {
+func ExampleOpenJob() {
 	type receipt struct{ Order int }
 	ctx := context.Background()
 	cat, err := catalog.NewWithStore(tenancytest.NewStore(), nil) // a service has it in a database: catalog.New

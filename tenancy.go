@@ -46,8 +46,9 @@ type Tenant struct {
 	// Limits and Settings are the application's, except for the keys that packages of this
 	// module read. Of Limits: "rate.tenant", "rate.key", "rate.address", "burst.tenant",
 	// "burst.key" and "burst.address", each also with a class behind a dot
-	// (middleware/ratelimit), "concurrency" (middleware) and "slo.latency_ms"
-	// (analytics). Of Settings: "homepage" (middleware).
+	// (middleware/ratelimit), "concurrency" (middleware), "slo.latency_ms", and
+	// "storage.bytes" and "requests.day", for which it forecasts (analytics). Of Settings:
+	// "homepage" (middleware).
 	Limits   map[string]int64  `json:"limits,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"`
 	// Tags are the application's, for finding tenants and saying who may see them,

@@ -14,10 +14,12 @@
 // # Connections
 //
 // A handle is a *sqlx.DB that keeps no connection of its own. For each query or
-// transaction it takes one from the pool and gives it back afterwards, so a
-// handle never goes stale: hold it for as long as you like. While it is not used it
-// costs some 3.5 KB of memory, and a goroutine of database/sql that sleeps: 70 MB for
-// 20,000 tenants. The pool keeps the handle of each tenant that was asked for, until
+// transaction it takes one from the pool and gives it back afterwards. So a handle may be
+// kept, as the *sqlx.DB that it is, but asking the pool at each request costs little and is
+// always right: a handle ends when the tenant moves to an engine with another driver, and
+// with [Pool.Close]; after [Pool.Forget] the garbage collector closes it when nobody holds
+// the *sqlx.DB any more. While a handle is not used it costs some 3.5 KB of memory, and a
+// goroutine of database/sql that sleeps: 70 MB for 20,000 tenants. The pool keeps the handle of each tenant that was asked for, until
 // [Pool.Forget] or [Pool.Close]. A prepared statement is prepared again for each use; drivers
 // that cache statements by their text make plain queries the better choice.
 //

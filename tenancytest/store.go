@@ -1,8 +1,10 @@
 // Package tenancytest helps applications and the library itself to test:
 // a catalog in memory, tenants and contexts, fresh databases on real servers,
-// conformance suites for catalogs and lenders, and [TestIsolation], which shows
-// whether a handler ever answers one tenant with another's data. It is for tests
-// only.
+// conformance suites for what can be replaced (catalogs with their events and reserved
+// names, engines, lenders, limiters, executors and bells of runs, feeds and stores of usage),
+// runs of an application's own tasks, [TestSessions] for services that sign people in by a
+// cookie, an audit in memory, and [TestIsolation], which shows whether a handler ever
+// answers one tenant with another's data. It is for tests only.
 package tenancytest
 
 import (

@@ -10,7 +10,8 @@ import (
 )
 
 // Task returns the task that brings a tenant's schema up to date, for a run over many
-// tenants. The parameter "to" is the version to go up to; without it that is [Latest].
+// tenants. The parameter "to" is the version to go up to; without it the latest that the
+// program has that plans the run.
 // Tenants that are being provisioned, whose creation migrates them, and those that
 // are archived cannot take part.
 func (m *Migrator) Task() tenancy.Task {

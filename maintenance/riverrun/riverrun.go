@@ -17,9 +17,10 @@
 //
 // # Failures
 //
-// A task that fails is tried again by River, after its own times, up to
-// [Options.MaxAttempts]; until then the tenant counts as one that is worked on. Then the
-// tenant has failed, and River discards the job.
+// With [Options.MaxAttempts] above 1, River tries a task that fails again, after its own
+// times, up to that number of attempts; until then the tenant counts as one that is worked
+// on. After the last attempt the tenant has failed, and River discards the job. The default
+// is one attempt.
 //
 // # Shutdown and crashes
 //
