@@ -27,10 +27,20 @@ func TestCommandsPage(t *testing.T) {
 	var page strings.Builder
 	page.WriteString("# Commands\n\nGenerated from the command tree: `go test ./admin/cli -run TestCommandsPage -update`.\n\n" +
 		"Exit codes: 0 done; 1 some tenants failed, or the command did; 2 bad usage; 3 the database or a server could not be reached.\n\n" +
-		"Commands over many tenants take the same flags. Which tenants: names, `--tenant`, `--where`, `--all`, `--exclude`. How: `--parallel`,\n" +
-		"`--per-server`, `--canary`, `--waves`, `--pause`, `--approve`, `--budget`, `--timeout`, `--key`, `--dry-run`, `--detach`, `--new`.\n" +
-		"Every command takes `--json` and `--yes`.\n")
+		"Every command takes these flags:\n\n")
 	root := cli.New(nil, &cli.Options{Name: "tenantctl"})
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { page.WriteString(flagLine(f)) })
+	page.WriteString(intro)
+	bulk, _, err := root.Find([]string{"tenant", "suspend"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bulk.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if common[f.Name] {
+			page.WriteString(flagLine(f))
+		}
+	})
+	page.WriteString(filters)
 	describe(&page, root)
 	file := filepath.Join("..", "..", "docs", "commands.md")
 	if *update {
@@ -45,6 +55,67 @@ func TestCommandsPage(t *testing.T) {
 	if string(got) != page.String() {
 		t.Error("docs/commands.md is not what the command tree says; see the comment of this test")
 	}
+}
+
+// intro and filters stand around the flags of commands over many tenants.
+const (
+	intro = `
+A shell completes commands, flags, slugs, runs, tasks, schedules and keys with what ` + "`tenantctl completion bash`, `zsh`, `fish` or `powershell`" + ` prints; add
+` + "`--help`" + ` to see where to put it.
+
+[examples/tenantctl](../examples/tenantctl), which has these commands, takes flags of its own besides: ` + "`--data`" + ` (folder for SQLite files, the current one by default),
+` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same),
+and ` + "`--migrations`" + ` (folder with the migrations of tenants' databases). It lists them all with ` + "`--help`" + `. Programs that embed the commands have flags of their own.
+
+## Flags of commands over many tenants
+
+Which tenants: names as arguments or ` + "`--tenant`, or `--where`, or `--all`; `--exclude`" + ` leaves some out. Such a command is a run: see [migrations.md](migrations.md).
+
+`
+	filters = `
+## Filters
+
+` + "`--where`" + ` of the commands, ` + "`filter=`" + ` of the console's routes and page, and ` + "`runs.Spec.Filter`" + ` are the same text: words with spaces between them, all of which
+must hold.
+
+` + "```\nstatus:active,suspended plan:pro tag:eu created:>2026-01-01 schema:<42 \"acme ltd\" sort:-created\n```" + `
+
+| Word | Selects |
+|---|---|
+| ` + "`status:active,suspended`" + ` | tenants in one of these statuses |
+| ` + "`tag:eu,us`" + ` | tenants that have at least one of the tags |
+| ` + "`id:ID,ID`" + ` | these tenants, 1,000 at most |
+| ` + "`plan:pro`, `server:pg-1`" + ` | tenants of the plan, on the server: one value each |
+| ` + "`created:2026-01-31`, `created:>=2026-01-31T12:00:00Z`, `created:2026-01-01..2026-01-31`" + ` | by when the record was made; days are in UTC, both ends of a range count |
+| ` + "`schema:41`, `schema:<42`, `schema:3..12`" + ` | by the version of the schema in the record |
+| ` + "`acme`" + ` | tenants with a word in slug, name or domains that begins like this, in any case; up to 16 of these words |
+| ` + "`sort:-created`" + ` | all, in this order: ` + "`id`, `slug`, `name`, `created`, `updated`" + `; descending with a hyphen in front |
+
+` + "`>`, `>=`, `<`, `<=`" + ` stand in front of times and numbers. Each field stands in a filter once. What is in double quotes is one word whatever it holds, such as
+` + "`plan:\"pro, yearly\"` or `\"a:b\"`" + `; in it, a quote or a backslash has a backslash in front. In a shell put the filter into single quotes. The routes of the console below
+` + "`analytics/`" + `, health of tenants and saved views know the figures of usage, too, such as ` + "`requests_24h:>1000`" + `; ` + "`analytics.Fields`" + ` lists them.
+`
+)
+
+// flagLine describes a flag, with its default.
+func flagLine(f *pflag.Flag) string {
+	usage := f.Usage
+	switch f.DefValue {
+	case "", "0", "0s", "false", "[]": // or the text says it
+	default:
+		value := f.DefValue
+		for _, zero := range []string{"m0s", "h0m"} { // 24h0m0s is 24h
+			if strings.HasSuffix(value, zero) {
+				value = value[:len(value)-2]
+			}
+		}
+		usage += " (default: " + value + ")"
+	}
+	name := "`--" + f.Name + "`"
+	if f.Shorthand != "" {
+		name += ", `-" + f.Shorthand + "`"
+	}
+	return fmt.Sprintf("- %s: %s\n", name, usage)
 }
 
 // common are the flags that the page describes once.
@@ -64,11 +135,11 @@ func describe(w *strings.Builder, cmd *cobra.Command) {
 		var lines []string
 		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != "help" && !(bulk && common[f.Name]) {
-				lines = append(lines, fmt.Sprintf("- `--%s`: %s\n", f.Name, f.Usage))
+				lines = append(lines, flagLine(f))
 			}
 		})
 		if bulk {
-			lines = append(lines, "- and the flags of commands over many tenants\n")
+			lines = append(lines, "- and the [flags of commands over many tenants](#flags-of-commands-over-many-tenants)\n")
 		}
 		if len(lines) > 0 {
 			w.WriteString("\n" + strings.Join(lines, ""))

@@ -43,8 +43,8 @@ database, half-made and half-purged tenants, schema versions, and what dangles. 
 changes nothing without --mend, which mends what is found of one kind:
 
   orphan       drops databases of tenants that are gone and that the audit knows
-  half-made    resumes creations
-  half-purged  goes on with purges
+  half-made    resumes creations, with a new database where one was cut off
+  half-purged  goes on with purges, and so drops the tenants' databases
   schema       makes the record say what the database says
   dangling     removes domains, tags and uses of keys whose tenant or key is gone
 
