@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -80,10 +81,10 @@ func (l *locator) locate() {
 }
 
 // place returns a handler's Location as the client needs it: behind the prefix, unless it has the prefix
-// already or names a scheme or a host. Dots do not lead out of the prefix.
+// already or names a scheme or a host. Dots do not lead out of the prefix, in no form that browsers take for them.
 func (l *locator) place(to string) string {
-	ref, err := url.Parse(to)
-	if err != nil || ref.Scheme != "" || ref.Host != "" || strings.HasPrefix(to, "//") {
+	ref, to, own := reference(to)
+	if !own {
 		return to
 	}
 	rooted := to[0] == '/'
@@ -93,8 +94,9 @@ func (l *locator) place(to string) string {
 	}
 	dots := urlpath.HasDots(ref.Path) // decoded: browsers take %2e for a dot, too
 	if dots {
+		ref.Path, ref.RawPath = strings.ReplaceAll(ref.Path, `\`, "/"), ""
 		slash := strings.HasSuffix(ref.Path, "/")
-		ref.Path, ref.RawPath = path.Clean(ref.Path), ""
+		ref.Path = path.Clean(ref.Path)
 		if slash && ref.Path != "/" {
 			ref.Path += "/"
 		}
@@ -113,6 +115,62 @@ func (l *locator) place(to string) string {
 		return to
 	}
 	return prefix + to
+}
+
+// reference reads a Location as browsers do: without control characters and spaces around it, and without tabs and
+// line breaks in it. It returns what it read and the text of that. Where the text names a scheme or a host, own is
+// false, and the text is that of the handler.
+func reference(text string) (ref *url.URL, to string, own bool) {
+	to = strings.TrimFunc(text, func(c rune) bool { return c <= ' ' })
+	if strings.HasPrefix(to, "//") {
+		return nil, text, false
+	}
+	if strings.ContainsAny(to, "\t\r\n") {
+		to = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(to)
+		if strings.HasPrefix(to, "//") { // the handler meant a path
+			to = "/" + strings.TrimLeft(to, "/")
+		}
+	}
+	if to == "" || hasScheme(to) {
+		return nil, text, false
+	}
+	ref, err := url.Parse(to)
+	if err != nil { // browsers read it all the same
+		to = encoded(to)
+		if to[0] != '/' {
+			to = "./" + to // a colon in the first segment ends no scheme
+		}
+		if ref, err = url.Parse(to); err != nil {
+			return &url.URL{Path: "/"}, "/", true
+		}
+	}
+	return ref, to, true
+}
+
+// hasScheme reports whether a reference begins with a scheme, as RFC 3986, section 3.1, has it.
+func hasScheme(to string) bool {
+	scheme, _, ok := strings.Cut(to, ":")
+	for i, c := range []byte(scheme) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && !strings.ContainsRune("+-.", rune(c))) {
+			return false
+		}
+	}
+	return ok && scheme != ""
+}
+
+// encoded returns a malformed reference with its control characters encoded, and its percent signs that encode nothing.
+func encoded(to string) string {
+	var b strings.Builder
+	for i := range len(to) {
+		c := to[i]
+		if _, err := url.PathUnescape(to[i:min(i+3, len(to))]); c < ' ' || c == 0x7f || c == '%' && err != nil {
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
 
 // flushLocator is a locator that flushes.

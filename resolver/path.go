@@ -15,7 +15,7 @@ import (
 //
 // Path looks at the segment as the client sent it. An encoded character in it is an error, and so is a path
 // with ".", ".." or empty segments behind the prefix, because proxies and routers disagree on where such a path
-// leads.
+// leads. For "." and ".." a backslash, which browsers read as a slash, ends a segment too.
 type Path struct {
 	prefix string // "/t/"
 	kind   tenancy.RefKind

@@ -3,12 +3,13 @@ package urlpath
 
 import "strings"
 
-// HasDots reports whether a segment of the path is "." or "..".
+// HasDots reports whether a segment of the path is "." or "..". Segments end at slashes and at backslashes, which
+// browsers and some servers read as slashes.
 func HasDots(path string) bool {
 	if !strings.Contains(path, ".") {
 		return false
 	}
-	for segment := range strings.SplitSeq(path, "/") {
+	for segment := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' || c == '\\' }) {
 		if segment == "." || segment == ".." {
 			return true
 		}
