@@ -23,8 +23,12 @@ var migrations embed.FS
 // versionTable records which migrations the package's tables have.
 const versionTable = "tenancy_maintenance_version"
 
-// writeTimeout bounds a write.
-const writeTimeout = 10 * time.Second
+const (
+	// writeTimeout bounds a write.
+	writeTimeout = 10 * time.Second
+	// entryTimeout bounds the writing of an entry outside of a write.
+	entryTimeout = time.Second
+)
 
 // serviceStore keeps the service's record, in the only row of a table.
 type serviceStore struct {
@@ -77,25 +81,28 @@ func (s *serviceStore) read(ctx context.Context) (*tenancy.Maintenance, int64, e
 }
 
 // write replaces the version before with the record, and writes the entry of that in
-// the same transaction. Another version there is tenancy.ErrConflict.
-func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, version int64, entry *tenancy.Entry) error {
+// the same transaction. Another version there is tenancy.ErrConflict. It is ready if
+// nothing was missing but the commit.
+func (s *serviceStore) write(ctx context.Context, m *tenancy.Maintenance, version int64, entry *tenancy.Entry) (ready bool, err error) {
 	record := ""
 	if m != nil {
 		b, err := json.Marshal(m)
 		if err != nil {
-			return fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
+			return false, fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
 		}
 		record = string(b)
 	}
-	return sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error {
+	err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error {
 		if err := s.replace(ctx, tx, record, version); err != nil || s.auditor == nil {
 			return err
 		}
 		if err := s.auditor.Audit(ctx, tx.Tx, *entry); err != nil {
 			return fmt.Errorf("%w: the audit: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // about the entry, and not about the record
 		}
+		ready = true
 		return nil
 	})
+	return ready, err
 }
 
 func (s *serviceStore) replace(ctx context.Context, tx *sqlx.Tx, record string, version int64) error {
@@ -137,17 +144,16 @@ func (s *serviceStore) denied(ctx context.Context, action string, err error) {
 	if s.auditor == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), entryTimeout)
 	defer cancel()
 	_ = s.auditor.Audit(ctx, nil, tenancy.NewEntry(ctx, action, "").Refused(err)) // which counts what it loses
 }
 
-// lost writes the entry of a change of which nobody knows whether it was made, as
-// far as that is possible.
+// lost writes the entry of a change of which nobody knows whether it was made, unless
+// its own entry is there, as far as that is possible. The context may have ended.
 func (s *serviceStore) lost(ctx context.Context, e tenancy.Entry) {
-	if s.auditor == nil {
-		return
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), entryTimeout)
+	defer cancel()
 	finder, ok := s.auditor.(interface {
 		Written(ctx context.Context, id string) (bool, error)
 	})
@@ -191,11 +197,14 @@ func (s *serviceStore) edit(ctx context.Context, action string, change func(*ten
 			}
 		}
 		entry := entryOf(ctx, action, old, m)
-		if err = s.write(ctx, m, version+1, &entry); err == nil {
+		var ready bool
+		if ready, err = s.write(ctx, m, version+1, &entry); err == nil {
 			return m, version + 1, nil
 		}
 		if !errors.Is(err, tenancy.ErrConflict) && !sqlkit.IsDeadlock(err) {
-			s.lost(ctx, entry)
+			if ready {
+				s.lost(ctx, entry)
+			}
 			break
 		}
 	}
