@@ -26,7 +26,8 @@ const (
 
 // Channel is a [maintenance.DrainChannel] in Redis 5 or later, alone or a cluster. Its keys are
 // tenancy:drainredis:NAMESPACE:{maintenance}:instances, :drains, and :done:ID; all expire. What Redis loses is said again within some
-// heartbeats. An instance that does not reach Redis for half a minute is gone for the others.
+// heartbeats. An instance that does not reach Redis for half a minute is gone for the others. A call waits for Redis for up to 5 seconds, and no
+// longer than its context.
 type Channel struct {
 	client rueidis.Client
 	prefix string
@@ -63,12 +64,17 @@ var (
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// checkTimeout bounds how long Check waits for Redis.
-const checkTimeout = 5 * time.Second
+// timeout bounds how long a call waits for Redis.
+const timeout = 5 * time.Second
+
+// exec runs a script.
+func (c *Channel) exec(ctx context.Context, script *rueidis.Lua, keys, args []string) rueidis.RedisResult {
+	return rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult { return script.Exec(ctx, c.client, keys, args) })
+}
 
 // Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within 5 seconds.
 func (c *Channel) Check(ctx context.Context) error {
-	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
+	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return c.client.Do(ctx, c.client.B().Zcard().Key(c.prefix+"instances").Build())
 	}).Error()
 	return failure("Check", err)
@@ -77,7 +83,7 @@ func (c *Channel) Check(ctx context.Context) error {
 // Heartbeat implements [maintenance.DrainChannel]. It leaves out a drain that it cannot read: the instance that requested it waits until its
 // context ends.
 func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance.Drain, error) {
-	texts, err := heartbeat.Exec(ctx, c.client, []string{c.prefix + "instances", c.prefix + "drains"}, []string{instance, millis(presentFor)}).AsStrSlice()
+	texts, err := c.exec(ctx, heartbeat, []string{c.prefix + "instances", c.prefix + "drains"}, []string{instance, millis(presentFor)}).AsStrSlice()
 	if err != nil {
 		return nil, failure("Heartbeat", err)
 	}
@@ -95,7 +101,7 @@ func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance
 func (c *Channel) Request(ctx context.Context, d maintenance.Drain) error {
 	text, err := json.Marshal(d)
 	if err == nil {
-		err = request.Exec(ctx, c.client, []string{c.prefix + "drains"}, []string{string(text), millis(requestFor)}).Error()
+		err = c.exec(ctx, request, []string{c.prefix + "drains"}, []string{string(text), millis(requestFor)}).Error()
 	}
 	return failure("Request", err)
 }
@@ -103,20 +109,22 @@ func (c *Channel) Request(ctx context.Context, d maintenance.Drain) error {
 // Done implements [maintenance.DrainChannel].
 func (c *Channel) Done(ctx context.Context, d maintenance.Drain, instance string) error {
 	key := c.prefix + "done:" + d.ID
-	for _, answer := range c.client.DoMulti(ctx,
-		c.client.B().Sadd().Key(key).Member(instance).Build(),
-		c.client.B().Pexpire().Key(key).Milliseconds(doneFor.Milliseconds()).Build(),
-	) {
-		if err := answer.Error(); err != nil {
-			return failure("Done", err)
+	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
+		answers := c.client.DoMulti(ctx,
+			c.client.B().Sadd().Key(key).Member(instance).Build(),
+			c.client.B().Pexpire().Key(key).Milliseconds(doneFor.Milliseconds()).Build(),
+		)
+		if answers[0].Error() != nil {
+			return answers[0]
 		}
-	}
-	return nil
+		return answers[1]
+	}).Error()
+	return failure("Done", err)
 }
 
 // Status implements [maintenance.DrainChannel].
 func (c *Channel) Status(ctx context.Context, d maintenance.Drain) (present, done []string, err error) {
-	answers, err := status.Exec(ctx, c.client, []string{c.prefix + "instances", c.prefix + "done:" + d.ID}, []string{millis(presentFor)}).ToArray()
+	answers, err := c.exec(ctx, status, []string{c.prefix + "instances", c.prefix + "done:" + d.ID}, []string{millis(presentFor)}).ToArray()
 	if err == nil && len(answers) != 2 {
 		err = fmt.Errorf("%d answers, want 2", len(answers))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/drainredis"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -144,5 +145,29 @@ func TestRedis(t *testing.T) {
 	}
 	if _, err := drainredis.New(nil, "x"); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("no client: got %v, want ErrInvalid", err)
+	}
+}
+
+// While the client dials for another caller, which takes as long as it takes, calls end with their contexts.
+func TestRedisIsDialing(t *testing.T) {
+	t.Parallel()
+	r, err := drainredis.New(testserver.DialingRedis(t), "dialing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := maintenance.Drain{ID: "d1", Version: 1}
+	for name, call := range map[string]func(context.Context) error{
+		"Heartbeat": func(ctx context.Context) error { _, err := r.Heartbeat(ctx, "a"); return err },
+		"Request":   func(ctx context.Context) error { return r.Request(ctx, d) },
+		"Done":      func(ctx context.Context) error { return r.Done(ctx, d, "a") },
+		"Status":    func(ctx context.Context) error { _, _, err := r.Status(ctx, d); return err },
+		"Check":     r.Check,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := testserver.WantReturn(t, name, call); !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+		})
 	}
 }

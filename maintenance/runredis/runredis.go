@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -40,38 +40,60 @@ func New(client rueidis.Client, namespace string) (*Bell, error) {
 	return &Bell{client, prefix + "bell"}, nil
 }
 
-// checkTimeout bounds how long Check waits for Redis.
-const checkTimeout = 5 * time.Second
+// timeout bounds how long a call waits for Redis.
+const timeout = 5 * time.Second
 
 // Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer within 5 seconds. Runs go on without Redis: news of them
 // then takes [runs.Options].Poll.
 func (b *Bell) Check(ctx context.Context) error {
-	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
+	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return b.client.Do(ctx, b.client.B().Ping().Build())
 	}).Error()
 	return failure("runredis.Bell.Check", err)
 }
 
-// Ring implements [runs.Bell].
+// Ring implements [runs.Bell]. It waits for Redis for up to 5 seconds.
 func (b *Bell) Ring(ctx context.Context, message []byte) error {
-	err := b.client.Do(ctx, b.client.B().Publish().Channel(b.channel).Message(rueidis.BinaryString(message)).Build()).Error()
+	text := string(message) // the client may read it after Ring has returned
+	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
+		return b.client.Do(ctx, b.client.B().Publish().Channel(b.channel).Message(text).Build())
+	}).Error()
 	return failure("runredis.Bell.Ring", err)
 }
 
 // Listen implements [runs.Bell].
 func (b *Bell) Listen(ctx context.Context, ready func(), heard func(message []byte)) error {
-	var over atomic.Bool // the client may call back for a moment after it has returned
-	defer over.Store(true)
+	// The client may call back after its context has ended, and does not always return then: see rediskit.Within.
+	var mu sync.Mutex // held while the client calls back; guards over
+	over := false
+	back := func(call func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			call()
+		}
+	}
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+	}()
 	hooked := rueidis.WithOnSubscriptionHook(ctx, func(s rueidis.PubSubSubscription) {
-		if s.Kind == "subscribe" && !over.Load() {
-			ready()
+		if s.Kind == "subscribe" {
+			back(ready)
 		}
 	})
-	err := b.client.Receive(hooked, b.client.B().Subscribe().Channel(b.channel).Build(), func(m rueidis.PubSubMessage) {
-		if !over.Load() {
-			heard([]byte(m.Message))
-		}
-	})
+	done := make(chan error, 1)
+	go func() {
+		done <- b.client.Receive(hooked, b.client.B().Subscribe().Channel(b.channel).Build(), func(m rueidis.PubSubMessage) {
+			back(func() { heard([]byte(m.Message)) })
+		})
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/maintenance/runredis"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -108,5 +109,23 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := runredis.New(nil, "x"); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("without a client: got %v, want ErrInvalid", err)
+	}
+}
+
+// While the client dials for another caller, which takes as long as it takes, calls end with their contexts.
+func TestRedisIsDialing(t *testing.T) {
+	t.Parallel()
+	bell := newBell(t, testserver.DialingRedis(t), "dialing")
+	for name, call := range map[string]func(context.Context) error{
+		"Ring":   func(ctx context.Context) error { return bell.Ring(ctx, []byte("hello")) },
+		"Listen": func(ctx context.Context) error { return bell.Listen(ctx, func() {}, func([]byte) {}) },
+		"Check":  bell.Check,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := testserver.WantReturn(t, name, call); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want Canceled", err)
+			}
+		})
 	}
 }
