@@ -35,7 +35,8 @@ const (
 type DrainError struct {
 	// InFlight is the number of requests in flight on this instance.
 	InFlight int
-	// Missing are the other instances that have not said that they are done, by the names that they chose at their start.
+	// Missing are the other instances that have not said that they are done, by the names that they chose at their start. It is empty if
+	// the context ended before they were asked.
 	Missing []string
 	Err     error
 }
@@ -73,6 +74,9 @@ func (s Scope) Drain(ctx context.Context) error {
 func (s Scope) drain(ctx context.Context) error {
 	g := s.gate
 	m, of, err := s.get(ctx)
+	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
+		return &DrainError{InFlight: s.InFlight(), Err: ended}
+	}
 	if err != nil {
 		return err
 	}

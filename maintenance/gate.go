@@ -211,7 +211,7 @@ func (g *Gate) Migrate(ctx context.Context) error {
 		return nil
 	}
 	if err := g.store.migrate(ctx); err != nil {
-		return tenancy.Wrap("maintenance.Gate.Migrate", "", unavailable(err))
+		return tenancy.Wrap("maintenance.Gate.Migrate", "", named(ctx, err))
 	}
 	return nil
 }

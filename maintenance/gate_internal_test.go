@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -307,4 +308,79 @@ func TestServiceDatabaseHangs(t *testing.T) {
 			_ = g.Refresh(t.Context())
 		}
 	})
+}
+
+// waiting is a catalog that never answers.
+type waiting struct{}
+
+func (waiting) Edit(ctx context.Context, _ tenancy.ID, _ func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// What a caller ends is the caller's end: not the database's failure.
+func TestCallerEnds(t *testing.T) {
+	t.Parallel()
+	drain := func(s func(*Gate) Scope) func(context.Context, *Gate) error {
+		return func(ctx context.Context, g *Gate) error {
+			err := s(g).Drain(ctx)
+			var late *DrainError
+			if !errors.As(err, &late) {
+				t.Errorf("Drain: got %v, want a DrainError", err)
+			}
+			return err
+		}
+	}
+	tenant := func(g *Gate) Scope { return g.Tenant("acme") }
+	for name, call := range map[string]func(context.Context, *Gate) error{
+		"Migrate":              func(ctx context.Context, g *Gate) error { return g.Migrate(ctx) },
+		"Refresh":              func(ctx context.Context, g *Gate) error { return g.Refresh(ctx) },
+		"Status of a tenant":   func(ctx context.Context, g *Gate) error { _, err := tenant(g).Status(ctx); return err },
+		"Status":               func(ctx context.Context, g *Gate) error { _, err := g.Service().Status(ctx); return err },
+		"Drain of a tenant":    drain(tenant),
+		"Drain of the service": drain((*Gate).Service),
+	} {
+		for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
+			synctest.Test(t, func(t *testing.T) {
+				plain := sql.OpenDB(hung{})
+				defer func() { _ = plain.Close() }()
+				g, err := NewGate(waiting{}, &GateOptions{DB: sqlx.NewDb(plain, "sqlite"), Logger: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if want == context.Canceled { //nolint:errorlint // one of the two
+					time.AfterFunc(time.Second/2, cancel)
+				}
+				if err := call(ctx, g); !errors.Is(err, want) || errors.Is(err, tenancy.ErrUnavailable) {
+					t.Errorf("%s: got %v, want %v", name, err, want)
+				}
+			})
+		}
+	}
+}
+
+// broken is a database whose driver gives up by itself.
+type broken struct{ hung }
+
+func (broken) Connect(context.Context) (driver.Conn, error) {
+	return nil, fmt.Errorf("dial: %w", context.DeadlineExceeded)
+}
+
+// The end of a context of the driver's own is not the caller's.
+func TestDriverGivesUp(t *testing.T) {
+	t.Parallel()
+	plain := sql.OpenDB(broken{})
+	defer func() { _ = plain.Close() }()
+	g, err := NewGate(noEditor{}, &GateOptions{DB: sqlx.NewDb(plain, "sqlite"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, status := g.Service().Status(t.Context())
+	for what, err := range map[string]error{"Migrate": g.Migrate(t.Context()), "Status": status, "Drain": g.Service().Drain(t.Context())} {
+		if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: got %v, want ErrUnavailable", what, err)
+		}
+	}
 }

@@ -220,7 +220,7 @@ func (s Scope) get(ctx context.Context) (m *tenancy.Maintenance, of *tenancy.Ten
 		}
 		m, version, err := s.gate.store.read(ctx)
 		if err != nil && !errors.Is(err, tenancy.ErrInvalid) {
-			err = unavailable(err)
+			err = named(ctx, err)
 		}
 		return m, &tenancy.Tenant{Version: version}, err
 	}

@@ -216,3 +216,11 @@ func (s *serviceStore) edit(ctx context.Context, action string, change func(*ten
 
 // unavailable names an error of the database under a context of our own.
 func unavailable(err error) error { return failure.Named(failure.Inner(err)) }
+
+// named names an error of the database under the caller's context: if that has ended, the error is the context's.
+func named(caller context.Context, err error) error {
+	if ended := caller.Err(); ended != nil && err != nil {
+		return ended
+	}
+	return unavailable(err)
+}
