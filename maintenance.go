@@ -23,8 +23,9 @@ type Maintenance struct {
 	Paths []string       `json:"paths,omitempty"`
 	// Bypass is the SHA-256 of the secret with which people bypass maintenance, or zero if there is none.
 	Bypass Digest `json:"bypass,omitzero"`
-	// Generation is random. It changes when maintenance begins and when Bypass
-	// changes; a cookie of another generation no longer counts.
+	// Generation is random, behind the ID of the run and a dot where a run began the
+	// maintenance. It changes when maintenance begins and when Bypass changes; a cookie
+	// of another generation no longer counts.
 	Generation string `json:"generation"`
 	// BeganAt is when the maintenance was begun or planned.
 	BeganAt time.Time `json:"began_at"`

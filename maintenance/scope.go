@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -19,6 +20,7 @@ type Scope struct {
 	gate    *Gate
 	tenant  tenancy.ID
 	service bool
+	run     string // that begins maintenance, or ""
 }
 
 // Tenant returns the scope of one tenant.
@@ -147,7 +149,7 @@ func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 			return nil, errNone()
 		}
 		out := *m
-		out.Bypass, out.Generation = digest, generation
+		out.Bypass, out.Generation = digest, begunBy(m.Generation)+generation
 		return &out, nil
 	})
 	if err != nil {
@@ -159,16 +161,38 @@ func (s Scope) NewBypass(ctx context.Context) (tenancy.Secret, error) {
 // End ends maintenance, and all that was planned. Where there is none it does
 // nothing.
 func (s Scope) End(ctx context.Context) error {
-	err := s.change(ctx, "maintenance.Scope.End", actionEnd, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	return s.change(ctx, "maintenance.Scope.End", actionEnd, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
 		if m == nil {
 			return nil, errNothing
 		}
 		return nil, nil
 	})
-	if errors.Is(err, errNothing) {
-		return nil
+}
+
+// by returns the scope for an attempt of a run: what the run has begun, it does not begin again.
+func (s Scope) by(a tenancy.Attempt) Scope {
+	s.run = a.Run
+	return s
+}
+
+// begunBy returns what a generation says of the run that began the maintenance: its ID and a dot, or "".
+func begunBy(generation string) string { return generation[:strings.LastIndexByte(generation, '.')+1] }
+
+// once returns the edit, which begins maintenance, as the scope's run does it.
+func (s Scope) once(edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) func(*tenancy.Maintenance) (*tenancy.Maintenance, error) {
+	by := s.run + "."
+	return func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		if before != nil && begunBy(before.Generation) == by {
+			return nil, errNothing
+		}
+		m, err := edit(before)
+		if err != nil {
+			return nil, err
+		}
+		out := *m
+		out.Generation = by + m.Generation
+		return &out, nil
 	}
-	return err
 }
 
 // errNothing ends a change that changes nothing.
@@ -176,11 +200,19 @@ var errNothing = errors.New("nothing to change")
 
 // change writes what edit makes of the record, with the entry of the action.
 func (s Scope) change(ctx context.Context, op, action string, edit func(*tenancy.Maintenance) (*tenancy.Maintenance, error)) error {
-	if !s.service {
-		_, err := s.editTenant(ctx, edit)
-		return tenancy.Wrap(op, s.tenant, err)
+	if s.run != "" && action == actionBegin {
+		edit = s.once(edit)
 	}
-	return tenancy.Wrap(op, "", s.editService(ctx, action, edit))
+	var err error
+	if s.service {
+		err = s.editService(ctx, action, edit)
+	} else {
+		_, err = s.editTenant(ctx, edit)
+	}
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return tenancy.Wrap(op, s.tenant, err)
 }
 
 // editTenant changes the tenant's record, and returns it.

@@ -20,7 +20,8 @@ import (
 //     the times at which it begins
 //
 // Without any of them it begins now and lasts until somebody ends it. Tenants that are
-// being provisioned, and those that are archived, cannot take part.
+// being provisioned, and those that are archived, cannot take part. What a run has begun stays
+// as it is where the run does the task again.
 func (g *Gate) BeginTask() tenancy.Task {
 	return tenancy.Task{
 		Eligible: lives,
@@ -37,7 +38,7 @@ func (g *Gate) BeginTask() tenancy.Task {
 			if err != nil {
 				return err
 			}
-			return g.Tenant(t.ID).Begin(ctx, m)
+			return g.Tenant(t.ID).by(a).Begin(ctx, m)
 		},
 	}
 }

@@ -169,6 +169,29 @@ func TestGateTasks(t *testing.T) {
 	if m := find(); m == nil || m.Mode != tenancy.MaintenanceReadOnly || m.Message != "We move house." || len(m.Windows) != 1 {
 		t.Errorf("got %+v, want what was asked for", m)
 	}
+	// Done again, it leaves alone what the same run began, and what others have changed of that since.
+	bypassed := func() *tenancy.Maintenance {
+		t.Helper()
+		if _, err := gate.Tenant(tenant.ID).NewBypass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return find()
+	}
+	var last *tenancy.Maintenance
+	for _, tt := range []struct {
+		run    string
+		begins bool
+	}{{"run-1", true}, {"run-1", false}, {"run-2", true}, {"run-2", false}, {"run-1", true}, {"run", true}, {"", true}, {"", true}} {
+		if err := begin.Do(t.Context(), tenant, tenancy.Attempt{Run: tt.run, Params: params}); err != nil {
+			t.Fatal(err)
+		}
+		if got := find(); cmp.Equal(last, got) == tt.begins {
+			t.Errorf("by %q: got %+v after %+v, want it begun anew %v", tt.run, got, last, tt.begins)
+		}
+		if tt.run != "run-1" || tt.begins {
+			last = bypassed()
+		}
+	}
 	for range 2 {
 		if err := end.Do(t.Context(), tenant, tenancy.Attempt{}); err != nil || find() != nil {
 			t.Errorf("got %+v, %v, want it ended", find(), err)
