@@ -22,6 +22,8 @@ const (
 	presentFor = 30 * time.Second // an instance, after its last heartbeat
 	requestFor = 10 * time.Second // a drain, after its last request
 	doneFor    = time.Minute      // the instances that have done a drain, after the last of them said so
+	// aheadBy is how far Redis' clock may go back before an instance or a drain from before counts as gone, until it is heard of again.
+	aheadBy = 5 * time.Second
 )
 
 // Channel is a [maintenance.DrainChannel] in Redis 5 or later, alone or a cluster. Its keys are
@@ -83,7 +85,7 @@ func (c *Channel) Check(ctx context.Context) error {
 // Heartbeat implements [maintenance.DrainChannel]. It leaves out a drain that it cannot read: the instance that requested it waits until its
 // context ends.
 func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance.Drain, error) {
-	texts, err := c.exec(ctx, heartbeat, []string{c.prefix + "instances", c.prefix + "drains"}, []string{instance, millis(presentFor)}).AsStrSlice()
+	texts, err := c.exec(ctx, heartbeat, []string{c.prefix + "instances", c.prefix + "drains"}, []string{instance, millis(presentFor), millis(requestFor), millis(aheadBy)}).AsStrSlice()
 	if err != nil {
 		return nil, failure("Heartbeat", err)
 	}
@@ -101,7 +103,7 @@ func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance
 func (c *Channel) Request(ctx context.Context, d maintenance.Drain) error {
 	text, err := json.Marshal(d)
 	if err == nil {
-		err = c.exec(ctx, request, []string{c.prefix + "drains"}, []string{string(text), millis(requestFor)}).Error()
+		err = c.exec(ctx, request, []string{c.prefix + "drains"}, []string{string(text), millis(requestFor), millis(aheadBy)}).Error()
 	}
 	return failure("Request", err)
 }
@@ -124,7 +126,7 @@ func (c *Channel) Done(ctx context.Context, d maintenance.Drain, instance string
 
 // Status implements [maintenance.DrainChannel].
 func (c *Channel) Status(ctx context.Context, d maintenance.Drain) (present, done []string, err error) {
-	answers, err := c.exec(ctx, status, []string{c.prefix + "instances", c.prefix + "done:" + d.ID}, []string{millis(presentFor)}).ToArray()
+	answers, err := c.exec(ctx, status, []string{c.prefix + "instances", c.prefix + "done:" + d.ID}, []string{millis(presentFor), millis(aheadBy)}).ToArray()
 	if err == nil && len(answers) != 2 {
 		err = fmt.Errorf("%d answers, want 2", len(answers))
 	}

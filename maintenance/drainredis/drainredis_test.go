@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,20 +102,35 @@ func TestRedis(t *testing.T) {
 			t.Errorf("%s: got a life of %d ms, %v, want it to expire within %d", key, ttl, err, most)
 		}
 	}
-	// What is long over, or cannot be read, is not there.
+	// What is long over, or cannot be read, is not there. Nor is what is from the time before the clock of Redis went back.
+	clock, err := client.Do(t.Context(), client.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := func(d time.Duration) string { return strconv.FormatInt(clock[0]*1000+d.Milliseconds(), 10) }
 	for _, command := range [][]string{
 		{"ZADD", prefix + "{maintenance}:instances", "1", "old"}, {"ZADD", prefix + "{maintenance}:drains", "1", `{"id":"old"}`},
-		{"ZADD", prefix + "{maintenance}:drains", "9999999999999", "{"},
+		{"ZADD", prefix + "{maintenance}:instances", after(time.Hour), "ahead"}, {"ZADD", prefix + "{maintenance}:drains", after(time.Hour), `{"id":"ahead"}`},
+		{"ZADD", prefix + "{maintenance}:drains", after(10 * time.Second), "{"},
 	} {
 		if err := client.Do(t.Context(), client.B().Arbitrary(command...).Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if there, _, err := r.Status(t.Context(), maintenance.Drain{ID: "x"}); err != nil || slices.Contains(there, "old") {
+	if there, _, err := r.Status(t.Context(), maintenance.Drain{ID: "x"}); err != nil || slices.Contains(there, "old") || slices.Contains(there, "ahead") {
 		t.Errorf("got %v, %v, want nobody who is gone", there, err)
 	}
 	if got, err := r.Heartbeat(t.Context(), "a"); err != nil || len(got) != 2 {
 		t.Errorf("got %v, %v, want two drains", got, err)
+	}
+	if err := r.Request(t.Context(), maintenance.Drain{ID: "d1", Tenant: "acme", Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"instances", "drains"} {
+		left, err := client.Do(t.Context(), client.B().Zrange().Key(prefix+"{maintenance}:"+key).Min("0").Max("-1").Build()).AsStrSlice()
+		if err != nil || slices.Contains(left, "old") || slices.Contains(left, "ahead") || slices.Contains(left, `{"id":"old"}`) || slices.Contains(left, `{"id":"ahead"}`) {
+			t.Errorf("%s: got %v, %v, want what is over removed", key, left, err)
+		}
 	}
 	if err := r.Check(t.Context()); err != nil {
 		t.Errorf("Check: got %v, want nil", err)
