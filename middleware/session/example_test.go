@@ -33,8 +33,12 @@ func ExampleBinder() {
 		return &middleware.Principal{Tenant: t.ID, ID: session, Subject: user}, nil
 	})
 	acme, globex := &tenancy.Tenant{ID: "1"}, &tenancy.Tenant{ID: "2"}
+	bound, err := sessions.Bind(acme.ID, "s1")
+	if err != nil {
+		panic(err)
+	}
 	r := httptest.NewRequest("GET", "/", nil)
-	r.AddCookie(&http.Cookie{Name: "session", Value: sessions.Bind(acme.ID, "s1")}) // set when ann logged in at acme
+	r.AddCookie(&http.Cookie{Name: "session", Value: bound}) // set when ann logged in at acme
 
 	p, err := bySession.Authenticate(r, acme)
 	fmt.Println(p.Subject, err)

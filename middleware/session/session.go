@@ -9,8 +9,12 @@ import (
 	"github.com/artflow-studio/tenancy/internal/signed"
 )
 
-// maxLength bounds the text that [Binder.Open] looks at, in bytes.
-const maxLength = 4096
+const (
+	// maxLength bounds the text that Bind makes and Open looks at, in bytes. Browsers keep no longer cookies.
+	maxLength = 4096
+	// maxSession is the length of the longest session, in bytes: behind it come a dot and the signature.
+	maxSession = maxLength - 1 - (signed.Size*8+5)/6
+)
 
 // purpose sets the signatures of sessions apart from others under the same key.
 const purpose = "session"
@@ -46,9 +50,13 @@ func New(key tenancy.Secret, opts *Options) (*Binder, error) {
 }
 
 // Bind returns the session with a signature that holds for that tenant alone: an HMAC-SHA-256 over both. The client can read the session.
-func (b *Binder) Bind(id tenancy.ID, session string) string {
+// A session of more than 4,052 bytes, of which the text would be longer than 4,096, is an error that wraps [tenancy.ErrInvalid].
+func (b *Binder) Bind(id tenancy.ID, session string) (string, error) {
+	if len(session) > maxSession {
+		return "", tenancy.Wrap("session.Binder.Bind", id, fmt.Errorf("%w: a session of %d bytes, want at most %d", tenancy.ErrInvalid, len(session), maxSession))
+	}
 	mac := signed.Of([]byte(b.keys[0].Reveal()), purpose, string(id), session) // one reading: an ID holds no NUL
-	return session + "." + signed.Text(mac)
+	return session + "." + signed.Text(mac), nil
 }
 
 // Open returns the session that [Binder.Bind] bound to the tenant. Any other text, one bound to another tenant among them, is an error that

@@ -20,13 +20,23 @@ func newBinder(t testing.TB, key tenancy.Secret, old ...tenancy.Secret) *session
 	return s
 }
 
+// bind binds a session that is not too long.
+func bind(t testing.TB, s *session.Binder, id tenancy.ID, of string) string {
+	t.Helper()
+	bound, err := s.Bind(id, of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bound
+}
+
 func newSecret() tenancy.Secret { return tenancy.NewSecret(rand.Text() + rand.Text()) }
 
 func TestBinder(t *testing.T) {
 	t.Parallel()
 	key, oldKey := newSecret(), newSecret()
 	s, before := newBinder(t, key, oldKey), newBinder(t, oldKey)
-	bound := s.Bind("acme", "s.1")
+	bound := bind(t, s, "acme", "s.1")
 	mac := bound[strings.LastIndexByte(bound, '.')+1:]
 	for _, tt := range []struct {
 		name   string
@@ -36,13 +46,13 @@ func TestBinder(t *testing.T) {
 		ok     bool
 	}{
 		{"as bound", "acme", bound, "s.1", true},
-		{"with the key of before", "acme", before.Bind("acme", "s.1"), "s.1", true},
-		{"empty", "acme", s.Bind("acme", ""), "", true},
-		{"long", "acme", s.Bind("acme", strings.Repeat("s", 4000)), strings.Repeat("s", 4000), true},
+		{"with the key of before", "acme", bind(t, before, "acme", "s.1"), "s.1", true},
+		{"empty", "acme", bind(t, s, "acme", ""), "", true},
+		{"long", "acme", bind(t, s, "acme", strings.Repeat("s", 4000)), strings.Repeat("s", 4000), true},
 		{"another tenant", "globex", bound, "", false},
 		{"no tenant", "", bound, "", false},
 		{"another session", "acme", "s.2." + mac, "", false},
-		{"a session of another tenant's signature", "acme", "s.1." + strings.TrimPrefix(s.Bind("globex", "s.1"), "s.1."), "", false},
+		{"a session of another tenant's signature", "acme", "s.1." + strings.TrimPrefix(bind(t, s, "globex", "s.1"), "s.1."), "", false},
 		{"a part of the tenant in the session", "acm", "es.1." + mac, "", false},
 		{"truncated", "acme", bound[:len(bound)-1], "", false},
 		{"truncated in front", "acme", bound[1:], "", false},
@@ -52,8 +62,8 @@ func TestBinder(t *testing.T) {
 		{"no signature", "acme", "s.1", "", false},
 		{"empty signature", "acme", "s.1.", "", false},
 		{"nothing", "acme", "", "", false},
-		{"with another key", "acme", newBinder(t, newSecret()).Bind("acme", "s.1"), "", false},
-		{"10 KB", "acme", s.Bind("acme", strings.Repeat("s", 10<<10)), "", false},
+		{"with another key", "acme", bind(t, newBinder(t, newSecret()), "acme", "s.1"), "", false},
+		{"10 KB", "acme", strings.Repeat("s", 10<<10) + "." + mac, "", false},
 	} {
 		got, err := s.Open(tt.tenant, tt.bound)
 		if got != tt.want || (err == nil) != tt.ok || err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) {
@@ -85,9 +95,28 @@ func TestBinder(t *testing.T) {
 	}
 }
 
+// What Bind makes, Open takes, and what Open would not take, Bind refuses.
+func TestLongSessions(t *testing.T) {
+	t.Parallel()
+	s := newBinder(t, newSecret())
+	for n := 4000; n <= 4200; n++ {
+		long := strings.Repeat("s", n)
+		bound, err := s.Bind("acme", long)
+		if n > 4052 {
+			if !errors.Is(err, tenancy.ErrInvalid) || bound != "" {
+				t.Fatalf("%d bytes: got %d, %v, want ErrInvalid", n, len(bound), err)
+			}
+			continue
+		}
+		if got, openErr := s.Open("acme", bound); err != nil || openErr != nil || got != long {
+			t.Fatalf("%d bytes: got %d, %v, %v, want it bound and opened", n, len(got), err, openErr)
+		}
+	}
+}
+
 func FuzzBinder(f *testing.F) {
 	s := newBinder(f, newSecret()) // the fuzzer cannot know the key
-	bound := s.Bind("acme", "s1")
+	bound := bind(f, s, "acme", "s1")
 	f.Add("acme", uint8(0), uint8(0), "")
 	f.Add("globex", uint8(0), uint8(0), "")
 	f.Add("acme", uint8(1), uint8(1), "2")
