@@ -2,6 +2,7 @@ package tenancytest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -10,36 +11,56 @@ import (
 
 // MemoryBell is a [runs.Bell] for the runners of one process.
 type MemoryBell struct {
-	mu   sync.Mutex // guards all
-	all  map[int]func([]byte)
-	next int
+	mu  sync.Mutex // guards all
+	all []*listener
+}
+
+// listener is one that listens.
+type listener struct {
+	heard func([]byte)
+	calls sync.WaitGroup // of heard; begin under the bell's lock
 }
 
 // NewMemoryBell returns a bell that nobody listens to yet.
-func NewMemoryBell() *MemoryBell { return &MemoryBell{all: map[int]func([]byte){}} }
+func NewMemoryBell() *MemoryBell { return &MemoryBell{} }
 
-// Ring implements [runs.Bell].
+// Ring implements [runs.Bell]. It returns when all have heard the message.
 func (b *MemoryBell) Ring(_ context.Context, message []byte) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, heard := range b.all {
-		heard(message)
+	all := slices.Clone(b.all)
+	b.mu.Unlock()
+	for _, l := range all {
+		b.call(l, message)
 	}
 	return nil
 }
 
+// call calls one that listens, unless that has left.
+func (b *MemoryBell) call(l *listener, message []byte) {
+	b.mu.Lock()
+	there := slices.Contains(b.all, l)
+	if there {
+		l.calls.Add(1)
+	}
+	b.mu.Unlock()
+	if there {
+		defer l.calls.Done()
+		l.heard(message)
+	}
+}
+
 // Listen implements [runs.Bell].
 func (b *MemoryBell) Listen(ctx context.Context, ready func(), heard func(message []byte)) error {
+	me := &listener{heard: heard}
 	b.mu.Lock()
-	me := b.next
-	b.next++
-	b.all[me] = heard
+	b.all = append(b.all, me)
 	b.mu.Unlock()
 	ready()
 	<-ctx.Done()
 	b.mu.Lock()
-	delete(b.all, me)
+	b.all = slices.DeleteFunc(b.all, func(l *listener) bool { return l == me })
 	b.mu.Unlock()
+	me.calls.Wait()
 	return ctx.Err()
 }
 
