@@ -290,8 +290,12 @@ func windows(m *tenancy.Maintenance) string {
 	return "until " + minute(w.End)
 }
 
-// drainParallel is how many tenants are drained at a time.
-const drainParallel = 16
+const (
+	// drainParallel is how many tenants are drained at a time.
+	drainParallel = 16
+	// drainUsual is how long a drain waits unless it is told otherwise: longer than the default of maintenance.GateOptions.Settle.
+	drainUsual = 90 * time.Second
+)
 
 func (p *program) maintenanceDrain() *cobra.Command {
 	var service bool
@@ -304,31 +308,38 @@ maintenance must be in force: begin it with "maintenance on".
 
 Instances tell when they are done if the application has wired
 maintenance.GateOptions.Drains here and there. Otherwise the command waits for
-the time in which every instance sees the change, and does not know the rest.`,
-		Example: "  tenantctl maintenance drain acme --timeout 30s\n  tenantctl maintenance drain --service",
+the time in which every instance sees the change, and does not know the rest:
+maintenance.GateOptions.Settle, a minute unless the application says otherwise.
+--timeout must be longer.`,
+		Example: "  tenantctl maintenance drain acme --timeout 5m\n  tenantctl maintenance drain --service",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			if err := need(p.app.Gate != nil, "maintenance mode"); err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-			defer cancel()
 			if service {
 				if err := p.mayService(cmd, args, (&selection{}).flags); err != nil {
 					return err
 				}
-				return p.drained(cmd, serviceName, p.app.Gate.Service().Drain(ctx))
+				return p.drained(cmd, serviceName, drain(cmd.Context(), p.app.Gate.Service(), timeout))
 			}
-			return p.drainEach(ctx, cmd, s, args)
+			return p.drainEach(timeout, cmd, s, args)
 		}),
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&service, "service", false, "the whole service, instead of tenants")
-	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	cmd.Flags().DurationVar(&timeout, "timeout", drainUsual, "how long to wait for each tenant, or for the service; see above")
 	return cmd
 }
 
+// drain drains the scope, or gives up after the timeout.
+func drain(ctx context.Context, s maintenance.Scope, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return s.Drain(ctx)
+}
+
 // drainEach drains the tenants that are selected, several at a time.
-func (p *program) drainEach(ctx context.Context, cmd *cobra.Command, s *selection, names []string) error {
+func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *selection, names []string) error {
 	var mu sync.Mutex // guards failed, and what is written
 	var failed error
 	var wg sync.WaitGroup
@@ -341,7 +352,7 @@ func (p *program) drainEach(ctx context.Context, cmd *cobra.Command, s *selectio
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			err := p.app.Gate.Tenant(t.ID).Drain(ctx)
+			err := drain(cmd.Context(), p.app.Gate.Tenant(t.ID), timeout)
 			mu.Lock()
 			defer mu.Unlock()
 			failed = errors.Join(failed, p.drained(cmd, t.Slug, err))
