@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3/lock"
 )
 
@@ -107,6 +108,13 @@ func (l mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, unlockTimeout)
 	defer cancel()
 	return released(conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(`+mysqlLockName+`)`, l.database, l.table))
+}
+
+// free reports whether nobody holds the lock.
+func (l mysqlLocker) free(ctx context.Context, db *sqlx.DB) (bool, error) {
+	var free sql.NullBool
+	err := db.GetContext(ctx, &free, `SELECT IS_FREE_LOCK(`+mysqlLockName+`)`, l.database, l.table)
+	return free.Bool, err
 }
 
 func released(row *sql.Row) error {

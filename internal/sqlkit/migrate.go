@@ -40,7 +40,7 @@ func Up(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string) ([
 
 // UpTo is [Up] for migrations of at most that version.
 func UpTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, version int64) ([]Migration, error) {
-	p, err := provider(ctx, db, d, fsys, table)
+	p, err := provider(ctx, db, d, fsys, table, newLocker(db.Driver(), d, table))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func UpTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, 
 // DownTo takes back migrations that are later than that version, the last that was
 // applied first. What was taken back before an error is returned beside it. See [Up].
 func DownTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, version int64) ([]Migration, error) {
-	p, err := provider(ctx, db, d, fsys, table)
+	p, err := provider(ctx, db, d, fsys, table, newLocker(db.Driver(), d, table))
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +63,12 @@ var gooseDialects = map[Dialect]goose.Dialect{
 	Postgres: goose.DialectPostgres, MySQL: goose.DialectMySQL, SQLite: goose.DialectSQLite3,
 }
 
-// provider returns goose for a database, with the table of versions made.
-func provider(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, more ...goose.ProviderOption) (*goose.Provider, error) {
+// provider returns goose for a database, with the table of versions made. goose works under l.
+func provider(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, l lock.SessionLocker, more ...goose.ProviderOption) (*goose.Provider, error) {
 	p, err := goose.NewProvider(gooseDialects[d], db, fsys, append(more,
 		goose.WithDisableGlobalRegistry(true), // or the application's own Go migrations run here
 		goose.WithTableName(table),            // or the application's own versions count as ours
-		goose.WithSessionLocker(newLocker(db.Driver(), d, table)),
+		goose.WithSessionLocker(l),
 	)...)
 	if err != nil {
 		return nil, err
@@ -101,21 +101,21 @@ func Applied(ctx context.Context, db *sqlx.DB, d Dialect, table string) ([]int64
 }
 
 // history returns the versions that are applied in the order in which they were.
-func history(ctx context.Context, db *sqlx.DB, d Dialect, table string) (versions []int64, err error) {
+func history(ctx context.Context, q sqlx.QueryerContext, d Dialect, table string) (versions []int64, err error) {
 	var rows []struct {
 		Version int64 `db:"version_id"`
 		Applied bool  `db:"is_applied"`
 	}
 	query := `SELECT version_id, is_applied FROM ` + d.Quote(table) + ` ORDER BY id`
-	err = db.SelectContext(ctx, &rows, query)
+	err = sqlx.SelectContext(ctx, q, &rows, query)
 	if err != nil && d == SQLite { // which has no code for a missing table
 		var n int
-		e := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
+		e := sqlx.GetContext(ctx, q, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
 		if e == nil && n == 0 {
 			return nil, nil
 		}
 		if e == nil { // it may have been made meanwhile
-			err = db.SelectContext(ctx, &rows, query)
+			err = sqlx.SelectContext(ctx, q, &rows, query)
 		}
 	}
 	if IsNoTable(err) {

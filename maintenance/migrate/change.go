@@ -50,25 +50,40 @@ func (m *Migrator) lock(ctx context.Context, id tenancy.ID, purpose string, fn f
 }
 
 // alone does the work for a tenant whose lock the caller holds. Others may have changed the
-// database before.
+// database before; without [Options.Locks] they may do so until the database's own lock is held, and then
+// it looks again.
 func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Result, error) {
-	s, err := m.open(ctx, t)
-	if err != nil {
-		return nil, err
+	var out *Result
+	for {
+		s, err := m.open(ctx, t)
+		if err != nil {
+			return out, err
+		}
+		if out == nil {
+			out = &Result{}
+		}
+		out.Version = s.version()
+		if w.idle(s) {
+			return out, nil
+		}
+		err = m.once(ctx, s, w, out)
+		if w.mends || !errors.Is(err, sqlkit.ErrChanged) {
+			return out, err
+		}
 	}
-	out := &Result{Version: s.version()}
-	if w.idle(s) {
-		return out, nil
+}
+
+// once does the work, and adds to out what was done.
+func (m *Migrator) once(ctx context.Context, s *schema, w work, out *Result) (err error) {
+	if w.mends {
+		if s.half, err = sqlkit.HalfOf(ctx, s.db, s.dialect, m.opts.Table, s.applied); err != nil {
+			return err
+		}
 	}
-	half, err := sqlkit.HalfOf(ctx, s.db, s.dialect, m.opts.Table, s.applied)
-	if err == nil && half != nil && !w.mends {
+	up, down, err := w.do(ctx, s)
+	if half := (*sqlkit.Half)(nil); errors.As(err, &half) {
 		err = halfError(s, half)
 	}
-	if err != nil {
-		return out, err
-	}
-	s.half = half
-	up, down, err := w.do(ctx, s)
 	for _, each := range down {
 		out.Down = append(out.Down, Change(each))
 	}
@@ -82,7 +97,7 @@ func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Resul
 		s.applied = applied
 		out.Version = s.version()
 	}
-	return out, errors.Join(err, e)
+	return errors.Join(err, e)
 }
 
 // record corrects the version in the tenant's record.
@@ -108,7 +123,7 @@ func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64)
 }
 
 func (m *Migrator) track(s *schema) *sqlkit.Track {
-	return &sqlkit.Track{DB: s.db, Dialect: s.dialect, Files: s.files, Table: m.opts.Table, OutOfOrder: m.opts.OutOfOrder, Go: m.inGo}
+	return &sqlkit.Track{DB: s.db, Dialect: s.dialect, Files: s.files, Table: m.opts.Table, OutOfOrder: m.opts.OutOfOrder, Go: m.inGo, Seen: s.applied}
 }
 
 // apply applies the migrations of at most that version.

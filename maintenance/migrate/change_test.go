@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -331,4 +332,72 @@ func purge(t *testing.T, cat *catalog.Catalog, id tenancy.ID) tenancy.ID {
 		}
 	}
 	return id
+}
+
+// interrupted are files, and a function that is called before the folder is read for the n-th time.
+type interrupted struct {
+	fs.FS
+	n  atomic.Int64
+	do func()
+}
+
+func (i *interrupted) Open(name string) (fs.File, error) {
+	if name == "." && i.n.Add(-1) == 0 {
+		i.do()
+	}
+	return i.FS.Open(name)
+}
+
+// Somebody else applies a migration while one is taken back, at any moment before that has begun: no more than the last
+// is taken back.
+func TestTakingBackWhileOthersMigrate(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool, tenant := s.Pool(t, nil), s.Tenant(t, "acme")
+		other := migrator(t, pool, tables(3, 0))
+		for what, do := range map[string]func(*migrate.Migrator) error{
+			"Down": func(m *migrate.Migrator) error { _, err := m.Down(t.Context(), tenant); return err },
+			"the task": func(m *migrate.Migrator) error {
+				err := m.RollbackTask().Do(t.Context(), tenant, tenancy.Attempt{Number: 2, Checkpoint: "2>1"})
+				if errors.Is(err, tenancy.ErrConflict) {
+					return nil
+				}
+				return err
+			},
+		} {
+			reads := int64(0)
+			for happened := true; happened; {
+				reads++
+				if _, err := other.UpTo(t.Context(), tenant, 2); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.DownTo(t.Context(), tenant, 2); err != nil {
+					t.Fatal(err)
+				}
+				files := &interrupted{FS: tables(3, 0)}
+				m, err := migrate.New(pool, files, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				happened = false
+				files.do = func() {
+					happened = true
+					if err := other.Up(t.Context(), tenant); err != nil {
+						t.Errorf("%s: Up: %v", what, err)
+					}
+				}
+				files.n.Store(reads)
+				if err := do(m); err != nil {
+					t.Errorf("%s, others at read %d: %v", what, reads, err)
+				}
+				st, err := other.Status(t.Context(), tenant)
+				if err != nil || happened && st.Version < 2 {
+					t.Errorf("%s, others at read %d: got %+v, %v, want version 2 or 3", what, reads, st, err)
+				}
+			}
+			if reads < 3 {
+				t.Errorf("%s: the files were read %d times, want more than twice", what, reads)
+			}
+		}
+	})
 }

@@ -58,7 +58,8 @@ func halfError(s *schema, h *sqlkit.Half) *HalfError {
 // one that it reached, if that was not carried out, the one behind it, if it was, or an earlier
 // one, if somebody has taken back what came before. Then the migration counts as applied, or as taken
 // back. A database without such a migration is left as it is. A number that is none of
-// these is an error that wraps [tenancy.ErrInvalid].
+// these is an error that wraps [tenancy.ErrInvalid]. If somebody else works on the database at the
+// same time, the error wraps [tenancy.ErrConflict], and nothing was done.
 func (m *Migrator) Resume(ctx context.Context, t *tenancy.Tenant, statement int) (*Result, error) {
 	return m.change(ctx, "migrate.Migrator.Resume", t, work{"a migration resumed", true, m.never,
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {
@@ -70,18 +71,18 @@ func (m *Migrator) Resume(ctx context.Context, t *tenancy.Tenant, statement int)
 				return nil, nil, fmt.Errorf("%w: statement %d, want one of 1 to %d", tenancy.ErrInvalid, statement, h.Statement+1)
 			}
 			track := m.track(s)
-			track.Resume, track.From, track.OutOfOrder = h, statement, true
+			track.Resume, track.From = h, statement
+			done, err := track.GoOn(ctx)
 			if h.Up {
-				up, err = track.UpTo(ctx, h.Version)
-			} else {
-				down, err = track.DownTo(ctx, h.Version-1)
+				return done, nil, err
 			}
-			return up, down, err
+			return nil, done, err
 		}})
 }
 
 // Mark says that somebody has brought a migration that was cut off to its end by hand: it
-// counts as applied, or as taken back. A database without one is left as it is.
+// counts as applied, or as taken back. A database without one is left as it is. If somebody else
+// works on the database at the same time, the error wraps [tenancy.ErrConflict], and nothing was done.
 func (m *Migrator) Mark(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
 	return m.change(ctx, "migrate.Migrator.Mark", t, work{"a migration marked", true, m.never,
 		func(ctx context.Context, s *schema) (up, down []sqlkit.Migration, err error) {

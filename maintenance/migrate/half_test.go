@@ -178,6 +178,65 @@ func TestHalfMigrationMarked(t *testing.T) {
 	}
 }
 
+// While one migrates, the others wait, though the note of what runs looks like one of what was cut off.
+func TestMigrationThatRunsIsNotHalf(t *testing.T) {
+	t.Parallel()
+	h := newHalves(t)
+	m := h.with("CREATE TABLE a (n INT);\nDO GET_LOCK(CONCAT('gate.', DATABASE()), 600);\nINSERT INTO counts VALUES (1);", "DROP TABLE a;")
+	session, err := h.db.Connx(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = session.Close() }()
+	if _, err := session.ExecContext(t.Context(), `DO GET_LOCK(CONCAT('gate.', DATABASE()), 0)`); err != nil {
+		t.Fatal(err)
+	}
+	const workers = 4
+	done := make(chan error, workers)
+	begin := func() { done <- m.Up(t.Context(), h.tenant) }
+	go begin()
+	within, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for statement := 0; statement != 2; time.Sleep(5 * time.Millisecond) {
+		_ = h.db.GetContext(within, &statement, `SELECT statement FROM tenancy_migrating WHERE version = 2`)
+		if within.Err() != nil {
+			t.Fatal("it does not come to its second statement")
+		}
+	}
+	for range workers - 1 {
+		go begin()
+	}
+	st, err := m.Status(t.Context(), h.tenant)
+	if err != nil || st.Half != nil || len(st.Pending) != 1 {
+		t.Errorf("Status: got %+v, %v, want one pending and none half", st, err)
+	}
+	for what, do := range map[string]func(context.Context) error{ // none is done before the one that runs has ended
+		"Up":     func(ctx context.Context) error { return m.Up(ctx, h.tenant) },
+		"Down":   func(ctx context.Context) error { _, err := m.Down(ctx, h.tenant); return err },
+		"Mark":   func(ctx context.Context) error { _, err := m.Mark(ctx, h.tenant); return err },
+		"Resume": func(ctx context.Context) error { _, err := m.Resume(ctx, h.tenant, 3); return err },
+	} {
+		short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if err := do(short); err == nil || errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("%s: got %v, want that it waits until its context ends", what, err)
+		}
+		cancel()
+	}
+	if _, err := session.ExecContext(t.Context(), `DO RELEASE_LOCK(CONCAT('gate.', DATABASE()))`); err != nil {
+		t.Fatal(err)
+	}
+	for range workers {
+		if err := <-done; err != nil {
+			t.Errorf("Up: %v", err)
+		}
+	}
+	h.wantCounts("in the end", 1)
+	st, err = m.Status(t.Context(), h.tenant)
+	if err != nil || st.Half != nil || !st.UpToDate() {
+		t.Errorf("Status: got %+v, %v, want it up to date", st, err)
+	}
+}
+
 // What leaves nothing behind can be tried again: a first statement that fails, and
 // a transaction that is rolled back.
 func TestNoHalfMigration(t *testing.T) {
