@@ -332,7 +332,9 @@ func (l *Leases) query(format string) string {
 
 // Do acquires the lease, runs fn while renewing it, and releases it. The context
 // of fn ends when the lease is lost or could not be renewed in time; then fn must
-// return, and the error wraps [tenancy.ErrConflict] whatever fn returned. A lease
+// return, and the error wraps [tenancy.ErrConflict] whatever fn returned, also if ctx has
+// ended since. It does so, too, if fn returns after [Lease.Until]: nobody renews the lease once
+// ctx has ended, or while the process is suspended. A lease
 // that somebody else holds is an error that wraps [tenancy.ErrLimited], and fn does
 // not run. A panic of fn goes on after the release.
 func (l *Leases) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lease) error) error {
@@ -348,7 +350,12 @@ func (l *Leases) Do(ctx context.Context, name string, ttl time.Duration, fn func
 func (l *Lease) Hold(ctx context.Context, fn func(context.Context) error) error {
 	held, cancel := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
-	keeper.Go(func() { l.keep(held, cancel) })
+	var lost error // the keeper's, until that has ended
+	keeper.Go(func() {
+		if lost = l.keep(held); lost != nil {
+			cancel(lost)
+		}
+	})
 	defer func() {
 		cancel(nil)
 		keeper.Wait()
@@ -357,18 +364,24 @@ func (l *Lease) Hold(ctx context.Context, fn func(context.Context) error) error 
 		_ = l.Release(ending) // or it ends by itself
 	}()
 	err := fn(held)
-	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
+	late := !time.Now().Before(l.Until())
+	cancel(nil)
+	keeper.Wait()
+	switch {
+	case lost != nil:
 		return errors.Join(lost, err)
+	case late:
+		return errors.Join(fmt.Errorf("%w: lease %q with token %d ended before the work did", tenancy.ErrConflict, l.name, l.token), err)
 	}
 	return err
 }
 
-// keep renews the lease until ctx ends, and ends it when the lease is lost.
-func (l *Lease) keep(ctx context.Context, lost context.CancelCauseFunc) {
+// keep renews the lease until ctx ends, and returns an error when the lease is lost.
+func (l *Lease) keep(ctx context.Context) error {
 	for pause := l.ttl / 3; ; {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(pause):
 		}
 		until := l.Until()
@@ -379,11 +392,11 @@ func (l *Lease) keep(ctx context.Context, lost context.CancelCauseFunc) {
 		case err == nil:
 			pause = l.ttl / 3
 		case errors.Is(err, tenancy.ErrConflict):
-			lost(err)
-			return
+			return err
+		case ctx.Err() != nil:
+			return nil
 		case !time.Now().Before(until):
-			lost(fmt.Errorf("%w: lease %q with token %d could not be renewed in time: %w", tenancy.ErrConflict, l.name, l.token, err))
-			return
+			return fmt.Errorf("%w: lease %q with token %d could not be renewed in time: %w", tenancy.ErrConflict, l.name, l.token, err)
 		default:
 			pause = min(l.ttl/10, time.Until(until))
 		}

@@ -360,6 +360,63 @@ func TestLeaseDo(t *testing.T) {
 	})
 }
 
+// A lease that was lost is an error, also if the caller's context ends after that and the function returns nil.
+func TestLeaseLostBeforeItsContextEnds(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		leases := leaseTable(t, db)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := leases.Do(ctx, "work", 300*time.Millisecond, func(held context.Context, _ *sqlkit.Lease) error {
+			if _, err := db.ExecContext(ctx, `UPDATE tenancy_test_leases SET token = token + 1, holder = 'thief'`); err != nil {
+				return err
+			}
+			<-held.Done()
+			cancel()
+			return nil
+		})
+		if !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("got %v, want ErrConflict", err)
+		}
+	})
+}
+
+// A function that returns after the lease has ended may have worked beside another. The end of the caller's context
+// before that is no loss.
+func TestLeaseThatEndsBeforeItsWork(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	for name, tt := range map[string]struct {
+		works time.Duration
+		lost  bool
+	}{
+		"in time": {time.Minute - time.Nanosecond, false},
+		"late":    {time.Minute, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tenant := s.Tenant(t, "database")
+			synctest.Test(t, func(t *testing.T) {
+				db, err := s.Pool(t, nil).For(t.Context(), tenant)
+				if err != nil {
+					t.Fatal(err)
+				}
+				leases := leaseTable(t, db)
+				ctx, cancel := context.WithCancel(t.Context())
+				err = leases.Do(ctx, "work", time.Minute, func(context.Context, *sqlkit.Lease) error {
+					cancel() // nobody renews it from now on
+					time.Sleep(tt.works)
+					return nil
+				})
+				if errors.Is(err, tenancy.ErrConflict) != tt.lost || err != nil && !tt.lost {
+					t.Errorf("got %v, want ErrConflict: %v", err, tt.lost)
+				}
+			})
+		})
+	}
+}
+
 // A holder that cannot reach the database stops by its own clock.
 func TestLeaseDoStopsInTime(t *testing.T) {
 	t.Parallel()

@@ -140,8 +140,9 @@ type heldLock struct {
 // Lock runs fn while nobody else is in Lock with the tenant. The purpose, one to 60 bytes,
 // says why; others find it in their error. When the lock is lost, because the
 // database could not be reached in time or somebody took it over, the context of fn
-// ends and the error wraps [tenancy.ErrConflict], whatever fn returned. Otherwise fn's
-// error is returned as it is.
+// ends and the error wraps [tenancy.ErrConflict], whatever fn returned, also if ctx has ended
+// since. It does so, too, if fn returns after the lock's time was over: nobody renews the lock once
+// ctx has ended, or while the process is suspended. Otherwise fn's error is returned as it is.
 //
 // While somebody else holds the lock, Lock waits within ctx and [LocksOptions.Wait]. If
 // that ends before the lock is free, the error wraps a [*LockedError]. If the database does
