@@ -81,12 +81,12 @@ type Catalog struct {
 
 // Options are the options of [New] and [NewWithStore].
 type Options struct {
-	// Reserved are slugs that no tenant may have. An empty slice that is not nil reserves none. Default:
-	// [tenancy.ReservedSlugs].
+	// Reserved are slugs that no tenant may take; a tenant that has one already keeps it. An empty slice that
+	// is not nil reserves none. Default: [tenancy.ReservedSlugs].
 	Reserved []string
-	// ReservedDomains are domains of the service, such as the bases of its subdomains. No tenant may have one
-	// of them or one below them; otherwise a tenant could take another's subdomain as its own domain. Default:
-	// none.
+	// ReservedDomains are domains of the service, such as the bases of its subdomains. No tenant may take one
+	// of them or one below them; otherwise a tenant could take another's subdomain as its own domain. A tenant
+	// that has one already keeps it and is found by it: see [Catalog.RemoveDomain]. Default: none.
 	ReservedDomains []string
 	// Audit writes the entry of each change in the transaction of the change. If it fails, the change is not
 	// made. With [New] its tables must be in the same database, through the same *sql.DB: see
@@ -222,7 +222,10 @@ func (c *Catalog) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenan
 func (c *Catalog) create(ctx context.Context, do *doing, t *tenancy.Tenant) error {
 	err := c.permit(ctx)
 	if err == nil {
-		err = c.normalize(t, "")
+		err = normalize(t)
+	}
+	if err == nil {
+		err = c.check(nil, t)
 	}
 	if err == nil {
 		err = c.askBefore(ctx, nil, t)
@@ -414,11 +417,14 @@ func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant
 	if !old.Status.CanBecome(t.Status) {
 		return nil, fmt.Errorf("%w: a tenant that is %s cannot become %q, want one of %q", tenancy.ErrInvalid, old.Status, string(t.Status), old.Status.Next())
 	}
-	if err := c.normalize(t, old.Slug); err != nil {
+	if err := normalize(t); err != nil {
 		return nil, err
 	}
 	if equal(old, t) {
 		return old, nil
+	}
+	if err := c.check(old, t); err != nil {
+		return nil, err
 	}
 	if err := c.permit(ctx); err != nil {
 		return nil, err
@@ -438,9 +444,8 @@ func (c *Catalog) replace(ctx context.Context, do *doing, old, t *tenancy.Tenant
 	return t, nil
 }
 
-// normalize brings domains and tags into canonical form and checks the record. A tenant may keep a slug that
-// was reserved later.
-func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
+// normalize brings domains, tags and times into canonical form.
+func normalize(t *tenancy.Tenant) error {
 	for i, d := range t.Domains {
 		host, err := parseDomain(d)
 		if err != nil {
@@ -455,16 +460,23 @@ func (c *Catalog) normalize(t *tenancy.Tenant, oldSlug string) error {
 	slices.Sort(t.Tags)
 	t.Tags = slices.Compact(t.Tags)
 	canonicalTimes(&t.Access)
-	for _, d := range t.Domains {
-		if slices.ContainsFunc(c.domains, func(own string) bool { return d == own || strings.HasSuffix(d, "."+own) }) {
-			return fmt.Errorf("%w: domain %q is reserved", tenancy.ErrInvalid, d)
-		}
-	}
+	return nil
+}
+
+// check checks a record in canonical form, which takes the place of old unless that is nil. A tenant may keep
+// names that were reserved later.
+func (c *Catalog) check(old, t *tenancy.Tenant) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
-	if t.Slug != oldSlug && slices.Contains(c.reserved, t.Slug) {
-		return fmt.Errorf("%w: slug %q is reserved", tenancy.ErrInvalid, t.Slug)
+	for _, ref := range newNames(old, t) {
+		reserved := slices.Contains(c.reserved, ref.Value)
+		if ref.Kind == tenancy.RefDomain {
+			reserved = slices.ContainsFunc(c.domains, func(own string) bool { return ref.Value == own || strings.HasSuffix(ref.Value, "."+own) })
+		}
+		if reserved {
+			return fmt.Errorf("%w: %s %q is reserved", tenancy.ErrInvalid, ref.Kind, ref.Value)
+		}
 	}
 	return nil
 }

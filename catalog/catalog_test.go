@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -54,6 +55,52 @@ func TestReservedDomains(t *testing.T) {
 	}
 	if _, err := catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{ReservedDomains: []string{"a b"}}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a malformed domain: got %v, want ErrInvalid", err)
+	}
+}
+
+// A tenant keeps a domain that was reserved later, and can be changed like any other.
+func TestDomainReservedLater(t *testing.T) {
+	t.Parallel()
+	store := tenancytest.NewStore()
+	before, err := catalog.NewWithStore(store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.NewWithStore(store, &catalog.Options{ReservedDomains: []string{"example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme, err := before.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Status: tenancy.StatusActive, Domains: []string{"acme.example.com", "b.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, id := t.Context(), acme.ID
+	for what, change := range map[string]func() (*tenancy.Tenant, error){
+		"Edit of nothing": func() (*tenancy.Tenant, error) {
+			return c.Edit(ctx, id, func(*tenancy.Tenant) error { return nil })
+		},
+		"SetStatus": func() (*tenancy.Tenant, error) { return c.SetStatus(ctx, id, tenancy.StatusSuspended) },
+		"AddDomain": func() (*tenancy.Tenant, error) { return c.AddDomain(ctx, id, "acme.test") },
+		"its own":   func() (*tenancy.Tenant, error) { return c.AddDomain(ctx, id, "ACME.example.com") },
+		"Edit of maintenance": func() (*tenancy.Tenant, error) {
+			return c.Edit(ctx, id, func(t *tenancy.Tenant) error {
+				t.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, BeganAt: time.Now(), Generation: "first"}
+				return nil
+			})
+		},
+	} {
+		if now, err := change(); err != nil || !slices.Contains(now.Domains, "acme.example.com") {
+			t.Errorf("%s: got %+v, %v, want the tenant with its domain", what, now, err)
+		}
+	}
+	if _, err := c.AddDomain(ctx, id, "c.example.com"); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("AddDomain of another: got %v, want ErrInvalid", err)
+	}
+	if now, err := c.RemoveDomain(ctx, id, "b.example.com"); err != nil || slices.Contains(now.Domains, "b.example.com") {
+		t.Errorf("RemoveDomain: got %+v, %v", now, err)
+	}
+	if _, err := c.AddDomain(ctx, id, "b.example.com"); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("AddDomain of what was removed: got %v, want ErrInvalid", err)
 	}
 }
 
