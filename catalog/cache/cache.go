@@ -226,11 +226,13 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 	}
 	now := c.now()
 	n, h := c.memory.table.Look(ref)
+	stale := false // it may be used while the origin fails
 	if n != nil {
 		n.Used.Store(true)
-		maxAge := c.maxAge()
-		switch age := now - n.Loaded.Load(); {
-		case n.Loaded.Load() == distrusted:
+		maxAge, loaded := c.maxAge(), n.Loaded.Load()
+		stale = loaded != distrusted && now-n.Of.loaded < int64(c.opts.MaxStale)
+		switch age := now - loaded; {
+		case loaded <= tried:
 		case age < soon(maxAge):
 			c.counts.hits.Add(1)
 			return n.Tenant, nil
@@ -247,7 +249,7 @@ func (c *Cache) find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 		return nil, err
 	}
 	c.counts.misses.Add(1)
-	if n != nil && now-n.Of.loaded < int64(c.opts.MaxStale) && c.circuit.Open() {
+	if stale && c.circuit.Open() {
 		if c.circuit.Asks(now) {
 			c.ahead(ctx, ref)
 		}

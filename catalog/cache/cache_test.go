@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -607,6 +608,81 @@ func TestCacheServesStale(t *testing.T) {
 		}
 		o.breakDown(down)
 		wantError(t, c, slug("acme"), tenancy.ErrUnavailable)
+	})
+}
+
+// When changes may have been lost, a record is used only once a load of that very tenant has failed: the failure of another's
+// load says nothing of it.
+func TestCacheTriesWhatItDistrusts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := tenancytest.NewStore()
+		silent, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"acme", "globex"} {
+			if _, err := silent.Create(t.Context(), &tenancy.Tenant{ID: tenancy.ID(name + "-1"), Slug: name, Status: tenancy.StatusActive}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cat, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &origin{Finder: cat}
+		c, err := cache.New(o, &cache.Options{TTL: time.Minute, MaxStale: time.Hour, LoadTimeout: 5 * time.Second, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		wantVersion(t, c, slug("acme"), 1)
+		wantVersion(t, c, slug("globex"), 1)
+		if _, err := silent.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil { // and nobody was told
+			t.Fatal(err)
+		}
+		hangs := func(names ...string) {
+			o.answerAfter(func(ctx context.Context, ref tenancy.Ref) {
+				if slices.Contains(names, ref.Value) {
+					<-ctx.Done()
+				}
+			})
+		}
+		find := func(name string, version int64, wait time.Duration) {
+			t.Helper()
+			began := time.Now()
+			wantVersion(t, c, slug(name), version)
+			if took := time.Since(began); took != wait {
+				t.Errorf("%s: waited %v, want %v", name, took, wait)
+			}
+		}
+		hangs("globex")
+		c.Distrust()
+		find("globex", 1, 5*time.Second)
+		if !c.Stat().OriginDown {
+			t.Error("the origin's circuit is closed after a load that failed")
+		}
+		find("acme", 2, 0)
+
+		// An outage: each tenant's first request waits for its load, and no other.
+		hangs("globex", "acme")
+		c.Distrust()
+		find("globex", 1, 5*time.Second)
+		find("acme", 2, 5*time.Second)
+		for range 100 {
+			find("globex", 1, 0)
+			find("acme", 2, 0)
+			time.Sleep(100 * time.Millisecond)
+		}
+		// Lost again: what failed before that says nothing.
+		c.Distrust()
+		find("acme", 2, 5*time.Second)
+		hangs()
+		c.Distrust()
+		find("globex", 1, 0)
+		synctest.Wait()
+		if c.Stat().OriginDown {
+			t.Error("the origin's circuit is open after an answer")
+		}
 	})
 }
 

@@ -20,7 +20,8 @@
 //     [Options.MaxAgeUnsynced], 5 seconds unless it is set. When Redis is back, what
 //     was said meanwhile is heard of. When Redis has lost something (it was
 //     flushed, started again, failed over, or the log of changes was cut off),
-//     nothing that is in memory or in Redis is used before it was loaded again.
+//     nothing that is in memory or in Redis is used before it was loaded again, or
+//     a load of that very tenant has failed: then MaxStale counts, as for others.
 //   - When a change could not be told, because the process that made it ended, or
 //     did not reach Redis though the others did: [Options.TTL], a minute. It
 //     is told when Redis is reached again; without Run, after the next change.

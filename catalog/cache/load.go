@@ -14,6 +14,7 @@ import (
 
 // load is one load from the origin. Many callers may wait for it.
 type load struct {
+	began  uint64        // the change that its last attempt began after
 	done   chan struct{} // closed when what follows is set
 	tenant *tenancy.Tenant
 	err    error
@@ -76,6 +77,7 @@ func (c *Cache) leave(l *load, ref tenancy.Ref) {
 // attempt asks Redis and then the origin, and reports whether that is all.
 func (c *Cache) attempt(ctx context.Context, l *load, ref tenancy.Ref, known bool) bool {
 	began := c.memory.begin()
+	l.began = began
 	var saw *sighting
 	var older *record // than it may be
 	if c.shared != nil {
@@ -159,8 +161,10 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 }
 
 // fallBack ends a load that failed with the record in memory, if nothing was
-// heard of a change of it and it is not too old.
+// heard of a change of it and it is not too old. If it is distrusted, later requests need not
+// try before they use it.
 func (c *Cache) fallBack(l *load, ref tenancy.Ref) {
+	c.memory.failed(l.began, ref)
 	n := c.memory.find(ref)
 	if n != nil && c.now()-n.Of.loaded < int64(c.opts.MaxStale) {
 		l.tenant, l.err, l.stale = n.Tenant, nil, true

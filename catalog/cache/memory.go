@@ -10,8 +10,12 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/cache/internal/table"
 )
 
-// distrusted is the load time of a record that must be loaded again before it is used.
-const distrusted = math.MinInt64
+const (
+	// distrusted is the load time of a record that must be loaded again before it is used.
+	distrusted = math.MinInt64
+	// tried is that of one whose load has failed since: it is used while the origin fails.
+	tried = distrusted + 1
+)
 
 // memory has the records in process: at most size of them. It evicts the least used first (SIEVE,
 // https://www.usenix.org/conference/nsdi24/presentation/zhang-yazhuo).
@@ -103,7 +107,7 @@ func (m *memory) keep(number uint64, ref tenancy.Ref, r *record, trusted, horizo
 	if n := m.find(id); n != nil {
 		old = n.Of
 		loaded := n.Loaded.Load()
-		later := old.loaded > r.loaded && !r.tenant.Newer(old.tenant) && loaded != distrusted
+		later := old.loaded > r.loaded && !r.tenant.Newer(old.tenant) && loaded > tried
 		newer := old.tenant.Newer(r.tenant) && loaded > horizon
 		if later || newer {
 			return old.tenant, true
@@ -248,7 +252,7 @@ func (m *memory) changed(refs []tenancy.Ref, now int64) {
 }
 
 // distrust marks all records to be loaded again before they are used, because changes may have been missed.
-// They remain for the case that the origin fails.
+// They remain for the case that the origin fails: see failed.
 func (m *memory) distrust() {
 	m.mu.Lock()
 	m.change++
@@ -262,6 +266,15 @@ func (m *memory) distrust() {
 			e.Loaded.Store(distrusted)
 		}
 		m.mu.Unlock()
+	}
+}
+
+// failed notes that a load of the ref, begun after the change of that number, failed.
+func (m *memory) failed(number uint64, ref tenancy.Ref) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.find(ref); n != nil && m.lost <= number {
+		n.Loaded.CompareAndSwap(distrusted, tried)
 	}
 }
 
