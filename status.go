@@ -1,6 +1,9 @@
 package tenancy
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Status says whether a tenant is served.
 type Status string
@@ -51,6 +54,30 @@ func (s Status) CanBecome(next Status) bool {
 // order of a tenant's life.
 func (s Status) Next() []Status {
 	return slices.DeleteFunc(Statuses(), func(next Status) bool { return next == s || !s.CanBecome(next) })
+}
+
+// WhyNot returns why a tenant may not go from s to next because somebody wants it to, as a
+// sentence without a full stop, or "" if it may. It is the one guard of all ways to change a
+// status: maintenance/lifecycle, the tasks of maintenance, the console and the command line.
+// It allows less than [Status.CanBecome], which is about the record alone: a tenant that is
+// being provisioned leaves that status when its creation is brought to its end, an archived
+// one when it is restored or purged. Staying is always allowed.
+func (s Status) WhyNot(next Status) string {
+	switch {
+	case s == next && s.valid():
+		return ""
+	case s == StatusProvisioning:
+		return "the tenant is still being provisioned; resume its creation first"
+	case s == StatusPurging:
+		return "the tenant is being purged, which cannot be undone"
+	case next == StatusProvisioning, next == StatusPurging:
+		return fmt.Sprintf("a tenant becomes %s only by its creation or its purge", next)
+	case s == StatusArchived:
+		return "the tenant is archived; restore it first"
+	case !s.CanBecome(next):
+		return fmt.Sprintf("a tenant that is %.20q cannot become %.20q", string(s), string(next))
+	}
+	return ""
 }
 
 // Removable reports whether the record and the database of a tenant may be removed: it

@@ -2,6 +2,7 @@ package tenancy_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -44,6 +45,34 @@ func TestNextStatuses(t *testing.T) {
 	} {
 		if got := from.Next(); !slices.Equal(got, want) {
 			t.Errorf("%s.Next() = %q, want %q", from, got, want)
+		}
+	}
+}
+
+func TestWhyNot(t *testing.T) {
+	t.Parallel()
+	const resume, restore, purged, never = "resume its creation", "restore it", "is being purged", "only by its"
+	for from, want := range map[tenancy.Status][7]string{ // in the order of Statuses; "" where it may
+		"provisioning": {"", resume, resume, resume, resume, resume, resume},
+		"active":       {never, "", "", "", "", "", never},
+		"suspended":    {never, "", "", "", "", "", never},
+		"blocked":      {never, "", "", "", "", "", never},
+		"inactive":     {never, "", "", "", "", "", never},
+		"archived":     {never, restore, restore, restore, restore, "", never},
+		"purging":      {purged, purged, purged, purged, purged, purged, ""},
+	} {
+		for i, to := range tenancy.Statuses() {
+			if got := from.WhyNot(to); (got == "") != (want[i] == "") || !strings.Contains(got, want[i]) {
+				t.Errorf("%s.WhyNot(%s) = %q, want %q", from, to, got, want[i])
+			}
+			if from.WhyNot(to) == "" && !from.CanBecome(to) {
+				t.Errorf("%s may become %s, which the catalog refuses", from, to)
+			}
+		}
+		for _, unknown := range []tenancy.Status{"", "Active", "active\x00"} {
+			if from.WhyNot(unknown) == "" || unknown.WhyNot(from) == "" || unknown.WhyNot(unknown) == "" {
+				t.Errorf("%s and the unknown %q: got a way, want none", from, unknown)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -81,5 +82,31 @@ func TestRestoreAndPurgeWantFreshCredentials(t *testing.T) {
 		if a := cl.do(t, "POST", "tenants/t-aaa/"+verb, body, "X-Reason", "leaving"); a.problem() != "step-up" {
 			t.Errorf("%s: got %d %s, want a step-up", verb, a.code, a.body)
 		}
+	}
+}
+
+// A tenant that is being made becomes nothing else by a verb, nor by two: it would be served without a database.
+func TestHalfMadeTenantsStay(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	half, err := c.cat.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: "main", Database: "half"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"activate", "suspend", "block", "deactivate", "archive", "activate"} {
+		a := cl.do(t, "POST", "tenants/"+string(half.ID)+"/"+verb, "")
+		if a.code != 409 || a.problem() != "unfinished" || !strings.Contains(a.body, "Resume") {
+			t.Errorf("%s: got %d %s, want unfinished that says to resume the creation", verb, a.code, a.body)
+		}
+		if got, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(half.ID)}); err != nil || got.Status != tenancy.StatusProvisioning || got.Version != 1 {
+			t.Fatalf("%s: got %+v, %v, want no change", verb, got, err)
+		}
+	}
+	if a := cl.do(t, "POST", "tenants/"+string(half.ID)+"/restore", ""); a.code != 409 {
+		t.Errorf("restore: got %d %s, want a conflict", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-activate", `{"dry_run":true,"ids":["`+string(half.ID)+`","t-aaa"]}`); !strings.Contains(a.body, `"eligible":1`) || !strings.Contains(a.body, "resume its creation") {
+		t.Errorf("bulk: got %d %s, want it left out, and why", a.code, a.body)
 	}
 }

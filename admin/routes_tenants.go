@@ -294,31 +294,29 @@ func (a *Admin) changeDomain(c *call, change func(all []string, domain string) [
 	return a.edit(c, func(t *tenancy.Tenant) error { t.Domains = change(t.Domains, domain); return nil })
 }
 
+// setStatus gives the tenant a status that it may have because an operator wants it.
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {
 	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
-		if t.Status == tenancy.StatusArchived && status != tenancy.StatusArchived {
-			return fmt.Errorf("%w: the tenant is archived, and is restored by who may do that", tenancy.ErrConflict)
+		why := t.Status.WhyNot(status)
+		if why == "" {
+			t.Status = status
+			return nil
 		}
-		t.Status = status
-		return nil
+		err := fmt.Errorf("%w: %s", tenancy.ErrConflict, why)
+		if t.Status == tenancy.StatusProvisioning {
+			return problem.New(problem.Unfinished, err)
+		}
+		return err
 	})
 	if err != nil {
-		return illegal(err)
+		return conflict(err)
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
 
-// illegal makes what the tenant's status does not allow a conflict.
-func illegal(err error) error {
-	if errors.Is(err, tenancy.ErrInvalid) {
-		return fmt.Errorf("%w: %w", tenancy.ErrConflict, err)
-	}
-	return err
-}
-
 func (a *Admin) restoreTenant(c *call) error {
 	if err := a.opts.Lifecycle.Restore(c.ctx(), c.tenant.ID); err != nil {
-		return illegal(err)
+		return conflict(err)
 	}
 	t, err := a.catalog.Find(c.ctx(), tenancy.Ref{Kind: tenancy.RefID, Value: string(c.tenant.ID)})
 	if err != nil {
@@ -345,7 +343,7 @@ func (a *Admin) purgeTenant(c *call) error {
 		purge = a.opts.Lifecycle.PurgeNow
 	}
 	if err := purge(c.ctx(), c.tenant.ID); err != nil {
-		return illegal(err)
+		return conflict(err)
 	}
 	return c.reply(http.StatusOK, map[string]tenancy.ID{"purged": c.tenant.ID})
 }

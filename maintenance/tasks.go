@@ -38,26 +38,20 @@ func Tasks(e Editor) map[string]tenancy.Task {
 	}
 }
 
-// StatusTask returns the task that gives tenants a status. It takes no parameters.
-// Tenants that are being provisioned, those that are archived, unless that is the status,
-// and those that cannot become that (see [tenancy.Status.CanBecome]), cannot take part.
+// StatusTask returns the task that gives tenants a status. It takes no parameters. Tenants
+// that [tenancy.Status.WhyNot] refuses, such as those that are being provisioned, cannot
+// take part.
 func StatusTask(e Editor, status tenancy.Status) tenancy.Task {
-	closed := func(t *tenancy.Tenant) bool {
-		return t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusArchived && status != tenancy.StatusArchived
-	}
 	return tenancy.Task{
 		Eligible: func(t *tenancy.Tenant) error {
-			if closed(t) {
-				return fmt.Errorf("the tenant is %s", t.Status)
-			}
-			if !t.Status.CanBecome(status) {
-				return fmt.Errorf("a tenant that is %s cannot become %s, only one of %q", t.Status, status, t.Status.Next())
+			if why := t.Status.WhyNot(status); why != "" {
+				return errors.New(why)
 			}
 			return nil
 		},
 		Do: editing(e, func(t *tenancy.Tenant, _ tenancy.Params) error {
-			if closed(t) { // since it was read
-				return tenancy.Skip(fmt.Sprintf("the tenant is %s", t.Status))
+			if why := t.Status.WhyNot(status); why != "" { // since it was read
+				return tenancy.Skip(why)
 			}
 			t.Status = status
 			return nil

@@ -12,6 +12,7 @@ const (
 	Media         = "media"
 	Misdirected   = "misdirected"
 	Mismatch      = "key-mismatch"
+	Unfinished    = "unfinished"
 )
 
 // Error is an error that names its row in the table, for rows without a sentinel.

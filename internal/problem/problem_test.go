@@ -104,6 +104,7 @@ func TestProblem(t *testing.T) {
 		{New(Media, tenancy.ErrInvalid), 415, "media", "", info},
 		{New(Misdirected, tenancy.ErrInvalid), 421, "misdirected", "", info},
 		{New(Mismatch, tenancy.ErrInvalid), 422, "key-mismatch", "", info},
+		{New(Unfinished, tenancy.ErrConflict), 409, "unfinished", "", info},
 
 		// A server that cannot be reached outweighs the rest, whatever the order.
 		{errors.Join(tenancy.ErrUnavailable, tenancy.ErrNotFound), 503, "unavailable", "5", failure},

@@ -109,7 +109,7 @@ func ExampleLifecycle_Purge() {
 	// Output:
 	// archived
 	// restored: inactive, greeting: hello
-	// invalid: a tenant that is archived cannot become "active", want one of ["inactive" "purging"]
+	// invalid: the tenant is archived; restore it first
 	// not purged: the hook before a purge failed, and the tenant stays archived: the backup's disk is full
 	// archived, greeting: hello
 	// purged; its record is there: false, its database: false

@@ -7,12 +7,12 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Activate puts the tenant into service. One that is being provisioned is an error that
-// wraps [tenancy.ErrInvalid]: see [Lifecycle.Resume].
+// Activate puts the tenant into service.
 //
 // Like all methods that change the status, it is done by the actor of ctx, and a tenant
-// that has the status already stays as it is. A change that [tenancy.Status.CanBecome]
-// does not allow is an error that wraps [tenancy.ErrInvalid] and says which are legal.
+// that has the status already stays as it is. A change that [tenancy.Status.WhyNot] does
+// not allow is an error that wraps [tenancy.ErrInvalid] and says what to do first, such as
+// of a tenant that is being provisioned: see [Lifecycle.Resume].
 func (l *Lifecycle) Activate(ctx context.Context, id tenancy.ID) error {
 	return l.become(ctx, "lifecycle.Lifecycle.Activate", id, tenancy.StatusActive)
 }
@@ -28,8 +28,8 @@ func (l *Lifecycle) Block(ctx context.Context, id tenancy.ID) error {
 	return l.become(ctx, "lifecycle.Lifecycle.Block", id, tenancy.StatusBlocked)
 }
 
-// Deactivate closes the tenant at its own wish. An archived one is an error that wraps
-// [tenancy.ErrInvalid]: see [Lifecycle.Restore]. See [Lifecycle.Activate] for others.
+// Deactivate closes the tenant at its own wish. See [Lifecycle.Activate] for errors; an
+// archived one needs [Lifecycle.Restore].
 func (l *Lifecycle) Deactivate(ctx context.Context, id tenancy.ID) error {
 	return l.become(ctx, "lifecycle.Lifecycle.Deactivate", id, tenancy.StatusInactive)
 }
@@ -65,19 +65,12 @@ func (l *Lifecycle) Rename(ctx context.Context, id tenancy.ID, slug string) erro
 }
 
 func (l *Lifecycle) become(ctx context.Context, op string, id tenancy.ID, status tenancy.Status) error {
-	_, err := l.catalog.Edit(ctx, id, func(t *tenancy.Tenant) error { return become(t, status) })
+	_, err := l.catalog.Edit(ctx, id, func(t *tenancy.Tenant) error {
+		if why := t.Status.WhyNot(status); why != "" {
+			return fmt.Errorf("%w: %s", tenancy.ErrInvalid, why)
+		}
+		t.Status = status
+		return nil
+	})
 	return tenancy.Wrap(op, id, err)
-}
-
-// become changes the status of a record, unless another method is there for that. The
-// catalog refuses what is illegal.
-func become(t *tenancy.Tenant, status tenancy.Status) error {
-	switch {
-	case t.Status == tenancy.StatusProvisioning && status != tenancy.StatusArchived:
-		return fmt.Errorf("%w: the tenant is still being provisioned; resume its creation first", tenancy.ErrInvalid)
-	case t.Status == tenancy.StatusArchived && status == tenancy.StatusInactive:
-		return fmt.Errorf("%w: the tenant is archived; restore it first", tenancy.ErrInvalid)
-	}
-	t.Status = status
-	return nil
 }

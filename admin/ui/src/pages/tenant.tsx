@@ -32,7 +32,7 @@ interface Report {
 const unknown = (error: unknown): boolean => error instanceof Problem && error.status === 404;
 
 const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean; part?: string; confirm?: boolean }[] = [
-  { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive", "provisioning"] },
+  { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive"] },
   { verb: "suspend", title: "Suspend", permission: "tenants.status", from: ["active"], typed: true },
   { verb: "block", title: "Block", permission: "tenants.status", from: ["active", "suspended", "inactive"], typed: true },
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status", from: ["active", "suspended", "blocked"] },
