@@ -32,16 +32,17 @@ func Statuses() []Status {
 }
 
 // CanBecome reports whether a tenant may go from s to next in one step.
-// Nothing returns to provisioning; what is archived comes back as inactive
-// only, so that somebody looks before it is served, or is purged, which is the end;
-// staying is always allowed.
+// Nothing returns to provisioning, and what is being provisioned is purged without being
+// archived first: so an archived tenant was brought to its end once, and may come back. It
+// comes back as inactive only, so that somebody looks before it is served, or is purged,
+// which is the end; staying is always allowed.
 func (s Status) CanBecome(next Status) bool {
 	if s == next {
 		return s.valid()
 	}
 	switch s {
 	case StatusProvisioning:
-		return next == StatusActive || next == StatusInactive || next == StatusArchived
+		return next == StatusActive || next == StatusInactive || next == StatusPurging
 	case StatusActive, StatusSuspended, StatusBlocked, StatusInactive:
 		return next != StatusProvisioning && next != StatusPurging && next.valid()
 	case StatusArchived:
@@ -67,7 +68,7 @@ func (s Status) WhyNot(next Status) string {
 	case s == next && s.valid():
 		return ""
 	case s == StatusProvisioning:
-		return "the tenant is still being provisioned; resume its creation first"
+		return "the tenant is still being provisioned; resume its creation first, or purge it"
 	case s == StatusPurging:
 		return "the tenant is being purged, which cannot be undone"
 	case next == StatusProvisioning, next == StatusPurging:

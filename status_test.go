@@ -12,7 +12,7 @@ func TestCanBecome(t *testing.T) {
 	t.Parallel()
 	statuses := []tenancy.Status{"provisioning", "active", "suspended", "blocked", "inactive", "archived", "purging"}
 	allowed := map[tenancy.Status]string{ // x where the status of that column may follow
-		"provisioning": "xx..xx.",
+		"provisioning": "xx..x.x",
 		"active":       ".xxxxx.",
 		"suspended":    ".xxxxx.",
 		"blocked":      ".xxxxx.",
@@ -37,7 +37,7 @@ func TestCanBecome(t *testing.T) {
 func TestNextStatuses(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[tenancy.Status][]tenancy.Status{
-		"provisioning": {"active", "inactive", "archived"},
+		"provisioning": {"active", "inactive", "purging"},
 		"active":       {"suspended", "blocked", "inactive", "archived"},
 		"archived":     {"inactive", "purging"},
 		"purging":      {},

@@ -90,7 +90,7 @@ func TestHalfMadeTenantsStay(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
-	half, err := c.cat.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: "main", Database: "half"}})
+	half, err := c.cat.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: "sqlite", Database: "half"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,5 +108,13 @@ func TestHalfMadeTenantsStay(t *testing.T) {
 	}
 	if a := cl.do(t, "POST", "actions/bulk-activate", `{"dry_run":true,"ids":["`+string(half.ID)+`","t-aaa"]}`); !strings.Contains(a.body, `"eligible":1`) || !strings.Contains(a.body, "resume its creation") {
 		t.Errorf("bulk: got %d %s, want it left out, and why", a.code, a.body)
+	}
+	// It goes by its purge alone.
+	path := "tenants/" + string(half.ID) + "/purge"
+	if a := cl.do(t, "POST", path, `{"confirm":"half"}`); a.code != 409 {
+		t.Errorf("purge within the grace time: got %d %s, want a conflict", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", path, `{"confirm":"half","now":true}`, "X-Reason", "never finished"); a.code != 200 {
+		t.Errorf("purge: got %d %s, want it done", a.code, a.body)
 	}
 }

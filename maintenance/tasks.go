@@ -22,8 +22,8 @@ import (
 //   - update: the plan, limits and settings in one change; see [UpdateTask]
 //
 // A tenant that is as it should be already stays as it is, and is done. Tenants that are
-// being provisioned or are archived cannot take part: restoring a tenant is an action of
-// its own, which looks at its database first.
+// being provisioned or are archived cannot take part: their creation must be resumed first,
+// or they must be restored.
 func Tasks(e Editor) map[string]tenancy.Task {
 	return map[string]tenancy.Task{
 		"activate":   StatusTask(e, tenancy.StatusActive),

@@ -170,6 +170,7 @@ func testStatus(t *testing.T, c *catalog.Catalog) {
 		want error
 	}{
 		{tenancy.StatusSuspended, tenancy.ErrInvalid},
+		{tenancy.StatusArchived, tenancy.ErrInvalid},
 		{tenancy.StatusActive, nil},
 		{tenancy.StatusProvisioning, tenancy.ErrInvalid},
 		{"odd", tenancy.ErrInvalid},

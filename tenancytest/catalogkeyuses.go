@@ -102,13 +102,6 @@ func testKeyUses(t *testing.T, c *catalog.Catalog) {
 		t.Fatalf("Edit: %v", err)
 	}
 	check()
-	update := func(id tenancy.ID, status tenancy.Status) {
-		t.Helper()
-		if _, err := c.SetStatus(t.Context(), id, status); err != nil {
-			t.Fatal(err)
-		}
-	}
-	update("acme", tenancy.StatusArchived)
 	if _, err := c.SetStatus(t.Context(), "acme", tenancy.StatusPurging); err != nil {
 		t.Fatalf("SetStatus: %v", err)
 	}

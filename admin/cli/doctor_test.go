@@ -48,3 +48,33 @@ func TestDoctorCommand(t *testing.T) {
 	step(0, "nothing is wrong", "", "doctor", "--age", "0")
 	step(0, "active", "", "tenant", "show", "half")
 }
+
+// A half-made tenant becomes nothing by a command, is not archived, and is purged as it is.
+func TestHalfMadeTenantsStay(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	half, err := l.app.Catalog.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: "main", Database: "tenant_half"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"tenant activate half", 2, "the plan is empty"},
+		{"tenant archive half --yes", 2, "the plan is empty"},
+		{"tenant restore half --yes", 2, "cannot be restored"},
+		{"tenant purge half --yes", 2, "after its last change"},
+	} {
+		if code, out, errs := l.call("", strings.Fields(tt.args)...); code != tt.code || !strings.Contains(out+errs, tt.want) {
+			t.Errorf("%s: got %d %s%s, want %d and %q", tt.args, code, out, errs, tt.code, tt.want)
+		}
+		if now, err := l.app.Catalog.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "half"}); err != nil || now.Version != half.Version {
+			t.Errorf("%s: got %+v, %v, want no change", tt.args, now, err)
+		}
+	}
+	if code, out, errs := l.call("", "tenant", "purge", "half", "--now", "--reason", "tested", "--yes"); code != 0 || !strings.Contains(out, "Purged tenant half") {
+		t.Errorf("purge: got %d %s%s", code, out, errs)
+	}
+}

@@ -34,7 +34,7 @@ func (p *program) tenantPurge() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:     "purge <tenant>",
-		Short:   "Remove an archived tenant with its database for good",
+		Short:   "Remove a tenant that is archived or half made, and its database, for good",
 		Example: "  tenantctl tenant purge acme\n  tenantctl tenant purge acme --now --reason \"they asked for it\"",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {

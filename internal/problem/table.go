@@ -56,7 +56,7 @@ var problems = []row{
 	{as: named(Mismatch), code: http.StatusUnprocessableEntity, name: Mismatch, title: "Another request had this key",
 		detail: "The Idempotency-Key was used for a request with another body.", level: slog.LevelInfo},
 	{as: named(Unfinished), code: http.StatusConflict, name: Unfinished, title: "Still being made",
-		detail: "The creation of this tenant has not ended. Resume it first.", level: slog.LevelInfo},
+		detail: "The creation of this tenant has not ended. Resume it first, or purge the tenant.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
 		detail: "This address leads to no tenant.", level: slog.LevelDebug},
 	// A handler that finds no row in its tenant's database has nothing to show.

@@ -76,8 +76,8 @@ type Options struct {
 	// Seed fills a new tenant's database after the migrations; its context
 	// carries the tenant. It may run again if it was interrupted. Default: nothing.
 	Seed func(ctx context.Context, t *tenancy.Tenant) error
-	// Grace is how long after the last change of its record an archived tenant may be
-	// purged. To archive is such a change. Negative: at once. Default: 30 days.
+	// Grace is how long after the last change of its record a tenant that is archived, or
+	// still being provisioned, may be purged. To archive is such a change. Negative: at once. Default: 30 days.
 	Grace time.Duration
 	// Drain is called before a purge and returns when no instance works for the tenant any
 	// more. For example it begins maintenance of the tenant and calls its Scope.Drain, which
@@ -89,7 +89,8 @@ type Options struct {
 	// backup; its context carries the tenant. An error keeps the purge from happening, and
 	// so does a change of the record while it runs, of which the purge's error wraps
 	// [tenancy.ErrConflict]: the tenant may have been in service again. It is called again
-	// when a purge is tried again that had not got further. Default: nothing.
+	// when a purge is tried again that had not got further. A tenant whose status is
+	// provisioning may have no database. Default: nothing.
 	BeforePurge func(ctx context.Context, t *tenancy.Tenant) error
 	// Forget are functions that remove what other packages keep of the tenant, such as the
 	// method Forget of analytics' stores. They are called when its database is gone. Each may
@@ -234,7 +235,7 @@ func (l *Lifecycle) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 // work had begun is dropped and made again, because an engine cannot take back
 // half a migration, nor a seed that was cut off; a database that was there
 // before, with tables, is not. If Resume fails, it can be tried again; only when
-// the record is gone by then, a database that this call made goes too. A tenant in
+// the record is gone or being purged by then, a database that this call made goes too. A tenant in
 // another status is an error that wraps [tenancy.ErrInvalid]. While another
 // process is still creating the tenant, Resume waits for it, within ctx.
 func (l *Lifecycle) Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error) {
@@ -255,9 +256,10 @@ func (l *Lifecycle) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 	var active *tenancy.Tenant
 	err := l.Lock(ctx, t.ID, "its creation", func(ctx context.Context) (err error) {
 		active, err = w.do(ctx)
-		if w.made && errors.Is(err, tenancy.ErrNotFound) {
-			if _, e := w.record(ctx); errors.Is(e, tenancy.ErrNotFound) {
-				err = errors.Join(err, w.undo(ctx, nil)) // its creator gave it up meanwhile
+		if w.made && err != nil {
+			now, e := w.record(ctx)
+			if errors.Is(err, tenancy.ErrNotFound) && errors.Is(e, tenancy.ErrNotFound) || e == nil && now.Status == tenancy.StatusPurging {
+				err = errors.Join(err, w.undo(ctx, nil)) // its creator gave it up meanwhile, or somebody purges it
 			}
 		}
 		return err

@@ -171,7 +171,7 @@ func (x *examination) tenant(ctx context.Context, t *tenancy.Tenant) {
 		if x.opts.Age > 0 && since < x.opts.Age {
 			return
 		}
-		kind, text := FindHalfMade, "resume its creation"
+		kind, text := FindHalfMade, "resume its creation, or purge it"
 		if t.Status == tenancy.StatusPurging {
 			kind, text = FindHalfPurged, "purge it again"
 		}

@@ -26,12 +26,14 @@ const (
 )
 
 // Purge removes an archived tenant for good, [Options.Grace] after the last change of
-// its record. The steps, each of which may be done again:
+// its record, or one that is still being provisioned: its creation was cut off, and nobody
+// wants to resume it. Such a tenant cannot be archived, and may have no database. The
+// steps, each of which may be done again:
 //
 //  1. It takes the tenant's lock of [Options.Locks] and that of its database, and waits
 //     while somebody else has one.
 //  2. It calls [Options.Drain] and waits until no connection of this instance is in use.
-//  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays archived.
+//  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays as it is.
 //  4. The status becomes purging. From then on the tenant cannot be restored.
 //  5. It closes the connections and drops the database, if that is marked as this
 //     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays.
@@ -40,8 +42,8 @@ const (
 //
 // When a step fails or the process dies, Purge can be called again, by any instance,
 // and goes on. A tenant that is gone is an error that wraps [tenancy.ErrNotFound].
-// One that is not archived, or whose grace time is not over, is an error that wraps
-// [tenancy.ErrInvalid]; one that somebody restored meanwhile, [tenancy.ErrConflict].
+// One that is in service, or whose grace time is not over, is an error that wraps
+// [tenancy.ErrInvalid]; one that somebody restored or finished meanwhile, [tenancy.ErrConflict].
 func (l *Lifecycle) Purge(ctx context.Context, id tenancy.ID) error {
 	return l.purge(ctx, "lifecycle.Lifecycle.Purge", id, false)
 }
@@ -90,7 +92,7 @@ func (l *Lifecycle) purgeable(ctx context.Context, id tenancy.ID, now bool) (*te
 		return nil, err
 	case t.Status == tenancy.StatusPurging:
 		return t, nil
-	case t.Status != tenancy.StatusArchived:
+	case !t.Status.Removable():
 		return nil, fmt.Errorf("%w: a tenant that is %s cannot be purged, archive it first", tenancy.ErrInvalid, t.Status)
 	case now && tenancy.ActorFrom(ctx).Reason == "":
 		return nil, fmt.Errorf("%w: the actor gives no reason to purge the tenant before its time", tenancy.ErrInvalid)
@@ -152,34 +154,37 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 	if l.opts.BeforePurge != nil {
 		drained, err = l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
 		if err == nil {
-			err = stillArchived(drained)
+			err = stillRemovable(drained)
 		}
 		if err != nil {
 			return nil, err
 		}
 		err := safely(func() error { return l.opts.BeforePurge(tenancy.NewContext(ctx, drained), drained.Clone()) })
 		if err != nil {
-			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays archived: %w", err)
+			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays %s: %w", drained.Status, err)
 		}
 	}
 	return l.catalog.Edit(ctx, t.ID, func(t *tenancy.Tenant) error {
+		err := stillRemovable(t)
 		switch {
+		case err != nil:
+			return err
 		case t.Placement != was.Placement:
 			return errMoved()
-		case t.Status == tenancy.StatusArchived && l.opts.BeforePurge != nil && t.Version != drained.Version:
+		case t.Status != tenancy.StatusPurging && l.opts.BeforePurge != nil && t.Version != drained.Version:
 			// It may have been restored, used and archived again: the hook's backup lacks what was written then.
-			return fmt.Errorf("%w: the record was changed while the hook before the purge ran; the tenant stays archived, purge it again", tenancy.ErrConflict)
+			return fmt.Errorf("%w: the record was changed while the hook before the purge ran; the tenant is %s, purge it again", tenancy.ErrConflict, t.Status)
 		}
-		err := stillArchived(t)
 		t.Status = tenancy.StatusPurging
-		return err
+		return nil
 	})
 }
 
-// stillArchived refuses a tenant that somebody restored since its purge began.
-func stillArchived(t *tenancy.Tenant) error {
-	if t.Status != tenancy.StatusArchived && t.Status != tenancy.StatusPurging {
-		return fmt.Errorf("%w: the tenant was restored and is %s", tenancy.ErrConflict, t.Status)
+// stillRemovable refuses a tenant that somebody restored, or whose creation somebody
+// brought to its end, since its purge began.
+func stillRemovable(t *tenancy.Tenant) error {
+	if !t.Status.Removable() {
+		return fmt.Errorf("%w: the tenant is %s by now", tenancy.ErrConflict, t.Status)
 	}
 	return nil
 }
@@ -208,7 +213,7 @@ func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) error {
 func (l *Lifecycle) drain(ctx context.Context, t *tenancy.Tenant) error {
 	if l.opts.Drain != nil {
 		if err := safely(func() error { return l.opts.Drain(ctx, t) }); err != nil {
-			return fmt.Errorf("draining the tenant failed, and it stays archived: %w", err)
+			return fmt.Errorf("draining the tenant failed, and it stays %s: %w", t.Status, err)
 		}
 	}
 	if l.closer == nil {
@@ -224,7 +229,7 @@ func (l *Lifecycle) drain(ctx context.Context, t *tenancy.Tenant) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timeout:
-			return fmt.Errorf("%w: %d connections of the tenant are in use after %v, and it stays archived", tenancy.ErrUnavailable, n, drainTimeout)
+			return fmt.Errorf("%w: %d connections of the tenant are in use after %v, and it stays %s", tenancy.ErrUnavailable, n, drainTimeout, t.Status)
 		case <-time.After(drainPause):
 		}
 	}

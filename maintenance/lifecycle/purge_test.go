@@ -238,6 +238,95 @@ func TestRestoreAndArchiveDuringPurge(t *testing.T) {
 	})
 }
 
+// A tenant whose creation was cut off is not archived, from where it could be restored and served without a database: it is purged as it is, with its database
+// or without.
+func TestPurgeHalfMade(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		var forgotten []tenancy.ID
+		l := k.lifeWith(t, lifecycle.Options{Forget: []func(context.Context, tenancy.ID) error{
+			func(_ context.Context, id tenancy.ID) error { forgotten = append(forgotten, id); return nil },
+		}})
+		for _, made := range []bool{true, false} {
+			id := tenancy.NewID()
+			half, err := k.cat.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "half", Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)}})
+			if err == nil && made {
+				k.dropLater(t, half)
+				err = k.pool.Create(t.Context(), half)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := k.cat.SetStatus(t.Context(), id, tenancy.StatusArchived); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Fatalf("database %v: archive in the catalog: got %v, want ErrInvalid", made, err)
+			}
+			for name, step := range map[string]func(context.Context, tenancy.ID) error{"archive": l.Archive, "restore": l.Restore, "activate": l.Activate, "purge within the grace time": l.Purge} {
+				if err := step(because(t), id); !errors.Is(err, tenancy.ErrInvalid) || k.now(t, id).Version != 1 {
+					t.Errorf("database %v: %s: got %v, want ErrInvalid and no change", made, name, err)
+				}
+			}
+			if err := l.PurgeNow(because(t), id); err != nil {
+				t.Errorf("database %v: %v", made, err)
+			}
+			k.wantNothing(t, id)
+			if len(forgotten) == 0 || forgotten[len(forgotten)-1] != id {
+				t.Errorf("database %v: got %q forgotten, want it among them", made, forgotten)
+			}
+		}
+	})
+}
+
+// purgedMeanwhile are databases of tenants whose purge begins, on another instance, while their databases are made.
+type purgedMeanwhile struct {
+	*dbpool.Pool
+	cat *catalog.Catalog
+}
+
+func (d purgedMeanwhile) Create(ctx context.Context, t *tenancy.Tenant) error {
+	_, err := d.cat.SetStatus(ctx, t.ID, tenancy.StatusPurging)
+	return errors.Join(err, d.Pool.Create(ctx, t))
+}
+
+// Without locks a purge may begin while the tenant is made: the creation fails, takes back its database, and leaves the record to the purge.
+func TestPurgeDuringCreation(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		l, err := lifecycle.New(k.cat, purgedMeanwhile{k.pool, k.cat}, k.migrator(t, makeNotes), &lifecycle.Options{Server: s.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, create := range map[string]func(tenancy.ID) error{
+			"create": func(id tenancy.ID) error {
+				_, err := l.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme"})
+				return err
+			},
+			"resume": func(id tenancy.ID) error {
+				_, err := k.cat.Create(t.Context(), &tenancy.Tenant{ID: id, Slug: "acme", Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)}})
+				if err == nil {
+					_, err = l.Resume(t.Context(), id)
+				}
+				return err
+			},
+		} {
+			id := tenancy.NewID()
+			tenant := &tenancy.Tenant{ID: id, Placement: tenancy.Placement{Server: s.Name, Database: "tenant_" + string(id)}}
+			k.dropLater(t, tenant)
+			if err := create(id); !errors.Is(err, tenancy.ErrConflict) {
+				t.Errorf("%s: got %v, want ErrConflict", name, err)
+			}
+			if ok, err := k.pool.Exists(t.Context(), tenant); ok || err != nil || k.now(t, id).Status != tenancy.StatusPurging {
+				t.Errorf("%s: got the database %v, %v, want it taken back and the record purging", name, ok, err)
+			}
+			if err := k.lifeWith(t, lifecycle.Options{}).Purge(t.Context(), id); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			k.wantNothing(t, id)
+		}
+	})
+}
+
 // A record that leads to another tenant's database: that stays, and so does the record.
 func TestPurgeSparesAnothersDatabase(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,8 @@ func (l *Lifecycle) Deactivate(ctx context.Context, id tenancy.ID) error {
 
 // Archive closes the tenant for good. Its database stays as it is, and its slug and
 // domains stay taken. [Lifecycle.Restore] takes it back, [Lifecycle.Purge] removes the
-// rest. See [Lifecycle.Activate] for errors.
+// rest. One that is being provisioned is not archived but purged. See [Lifecycle.Activate]
+// for errors.
 func (l *Lifecycle) Archive(ctx context.Context, id tenancy.ID) error {
 	return l.become(ctx, "lifecycle.Lifecycle.Archive", id, tenancy.StatusArchived)
 }

@@ -25,8 +25,8 @@ type work struct {
 	marked   bool // this work marked it
 }
 
-// do returns the record of a tenant that is in service, or that somebody else has
-// given another status than provisioning meanwhile.
+// do returns the record of a tenant that is in service, or that was, because somebody
+// else finished it meanwhile and then gave it another status.
 func (w *work) do(ctx context.Context) (t *tenancy.Tenant, err error) {
 	for range attempts {
 		err = w.database(ctx)
@@ -71,7 +71,12 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 			found = true
 			return err
 		}
-		if now.Status != tenancy.StatusProvisioning {
+		switch now.Status {
+		case tenancy.StatusProvisioning:
+		case tenancy.StatusPurging:
+			found = true
+			return fmt.Errorf("%w: the tenant is being purged", tenancy.ErrConflict)
+		default:
 			t = now
 			return nil
 		}
@@ -145,6 +150,9 @@ func (w *work) undo(ctx context.Context, failed error) error {
 		return fmt.Errorf("the tenant is left as it is, with database %q on server %q: %w",
 			w.tenant.Placement.Database, w.tenant.Placement.Server, err)
 	}
+	if now, err := w.record(ctx); err == nil && now.Status == tenancy.StatusPurging {
+		return nil // whoever purges it deletes the record, when others have forgotten it
+	}
 	if err := w.catalog.Delete(ctx, w.tenant.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return fmt.Errorf("the record of the tenant is left: %w", err)
 	}
@@ -170,13 +178,14 @@ func (w *work) undoDatabase(ctx context.Context) error {
 	return err
 }
 
-// mayUndo returns an error unless the tenant is still being provisioned, or gone.
+// mayUndo returns an error unless the tenant is still being provisioned, is being purged,
+// or is gone.
 func (w *work) mayUndo(ctx context.Context) error {
 	now, err := w.record(ctx)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil
 	}
-	if err == nil && now.Status != tenancy.StatusProvisioning {
+	if err == nil && now.Status != tenancy.StatusProvisioning && now.Status != tenancy.StatusPurging {
 		err = fmt.Errorf("%w: the tenant is %s by now", tenancy.ErrConflict, now.Status)
 	}
 	return err

@@ -38,7 +38,7 @@ const verbs: { verb: string; title: string; permission: string; from: string[]; 
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status", from: ["active", "suspended", "blocked"] },
   { verb: "archive", title: "Archive", permission: "tenants.archive", from: ["active", "suspended", "blocked", "inactive"], typed: true, },
   { verb: "restore", title: "Restore", permission: "tenants.restore", from: ["archived"], part: "lifecycle" },
-  { verb: "purge", title: "Purge", permission: "tenants.purge", from: ["archived", "purging"], typed: true, part: "lifecycle", confirm: true },
+  { verb: "purge", title: "Purge", permission: "tenants.purge", from: ["archived", "purging", "provisioning"], typed: true, part: "lifecycle", confirm: true },
 ];
 
 /** useRecord loads one tenant with the ETag that a change needs. */
