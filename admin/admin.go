@@ -53,6 +53,12 @@ type Lifecycle interface {
 	PurgeNow(ctx context.Context, id tenancy.ID) error
 }
 
+// Resumer is the optional ability of a [Lifecycle] to go on with the creation of a tenant that was cut off, and to return the tenant when it
+// is active. One that is not being provisioned is an error that wraps [tenancy.ErrInvalid]. A *lifecycle.Lifecycle has it.
+type Resumer interface {
+	Resume(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, error)
+}
+
 // Options are the options of [New].
 type Options struct {
 	// Auth are the options of operators and sessions. Its Auditor and Proxies are those below, whatever it says. Default: those of
@@ -78,7 +84,8 @@ type Options struct {
 	Demo bool
 	// Create makes a tenant with its database, as lifecycle.Lifecycle.Create does. Default: none; tenants are not made here.
 	Create func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
-	// Lifecycle restores and purges tenants. Default: none; they are not restored nor purged here.
+	// Lifecycle restores and purges tenants, and resumes their creation if it is a [Resumer]. Default: none; they are not restored, purged nor
+	// resumed here.
 	Lifecycle Lifecycle
 	// Reports are the figures of usage. Default: none.
 	Reports *analytics.Reports
@@ -119,6 +126,7 @@ type Admin struct {
 	catalog *catalog.Catalog
 	auth    *auth.Auth
 	opts    Options
+	resumer Resumer // nil: the life cycle cannot
 	table   []route
 	origin  *http.CrossOriginProtection
 	keys    *idempotency
@@ -177,6 +185,7 @@ func newAdmin(db *sqlx.DB, cat *catalog.Catalog, opts *Options, more ...route) (
 func (a *Admin) complete() error {
 	o := &a.opts
 	o.Logger = logs.Or(o.Logger)
+	a.resumer, _ = o.Lifecycle.(Resumer)
 	o.Auth.Auditor, o.Auth.Proxies = nil, o.Proxies
 	if o.Audit != nil {
 		o.Auth.Auditor = o.Audit
@@ -263,6 +272,7 @@ func (a *Admin) Run(ctx context.Context) error {
 func (a *Admin) runOnce(ctx context.Context) {
 	a.checkHealth(ctx)
 	a.lookAtAudit(ctx)
+	a.lookAtStuck(ctx)
 	a.lookAtPool(time.Now().UTC())
 	a.retain(ctx, time.Now())
 	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
@@ -279,7 +289,7 @@ func (a *Admin) parts() []string {
 	for name, wired := range map[string]bool{
 		partAudit: a.opts.Audit != nil, partCreate: a.opts.Create != nil, partReports: a.opts.Reports != nil, partRuns: a.opts.Runs != nil,
 		partKeys: a.opts.Keys != nil, partPool: a.opts.Pool != nil, partMaintenance: a.opts.Gate != nil,
-		partLifecycle: a.opts.Lifecycle != nil, partMigrations: a.opts.Migrations != nil, partMail: a.auth.Mails(), partChain: a.opts.Audit != nil && a.opts.AuditChain,
+		partLifecycle: a.opts.Lifecycle != nil, partResume: a.resumer != nil, partMigrations: a.opts.Migrations != nil, partMail: a.auth.Mails(), partChain: a.opts.Audit != nil && a.opts.AuditChain,
 	} {
 		if wired {
 			parts = append(parts, name)
@@ -299,6 +309,7 @@ const (
 	partKeys        = "keys"
 	partMaintenance = "maintenance"
 	partLifecycle   = "lifecycle"
+	partResume      = "resume"
 	partMigrations  = "migrations"
 	partMail        = "mail"
 	partChain       = "audit-chain"

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -117,4 +119,119 @@ func TestHalfMadeTenantsStay(t *testing.T) {
 	if a := cl.do(t, "POST", path, `{"confirm":"half","now":true}`, "X-Reason", "never finished"); a.code != 200 {
 		t.Errorf("purge: got %d %s, want it done", a.code, a.body)
 	}
+}
+
+// resumeless restores and purges, and cannot resume.
+type resumeless struct{ admin.Lifecycle }
+
+// A creation that was cut off is resumed, by who may make tenants and in their name; other tenants are not. Without the ability there is no such route.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	server := tenancytest.NewServer(t, "sqlite")
+	c := newConsole(t, server, nil)
+	cl, support := c.as(t, auth.RoleOperator, tenancy.AllTenants()), c.as(t, auth.RoleSupport, tenancy.AllTenants())
+	half, err := c.cat.Create(t.Context(), &tenancy.Tenant{Slug: "half", Placement: tenancy.Placement{Server: server.Name, Database: "tenant_half"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "tenants/" + string(half.ID) + "/resume"
+	if a := support.do(t, "POST", path, ""); a.code != 403 {
+		t.Errorf("support: got %d %s, want it forbidden", a.code, a.body)
+	}
+	if a := c.as(t, auth.RoleOperator, tenancy.ByIDs(c.a.ID)).do(t, "POST", path, ""); a.code != 404 {
+		t.Errorf("outside of the scope: got %d %s, want it not found", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/resume", ""); a.code != 409 || a.problem() != "conflict" {
+		t.Errorf("an active tenant: got %d %s, want a conflict", a.code, a.body)
+	}
+	for range 2 { // with one key it is done once
+		if a := cl.do(t, "POST", path, "", "Idempotency-Key", "k", "X-Reason", "cut off"); a.code != 200 || !strings.Contains(a.body, `"status":"active"`) {
+			t.Fatalf("resume: got %d %s, want the tenant active", a.code, a.body)
+		}
+	}
+	if a := cl.do(t, "POST", path, ""); a.code != 409 {
+		t.Errorf("again: got %d %s, want a conflict", a.code, a.body)
+	}
+	now, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(half.ID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := server.Pool(t, nil).Exists(t.Context(), now); !ok || err != nil {
+		t.Errorf("the database exists: got %v, %v, want true", ok, err)
+	}
+	entries := 0
+	for e, err := range c.trail.Entries(t.Context(), catalog.AuditFilter{Tenant: half.ID}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Action == "tenant.status" && e.Actor.Kind == tenancy.ActorOperator && e.Actor.Reason == "cut off" && e.Result == tenancy.AuditDone {
+			entries++
+		}
+	}
+	if entries != 1 {
+		t.Errorf("got %d entries of the operator with the reason, want 1", entries)
+	}
+	without := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.Lifecycle = resumeless{o.Lifecycle} })
+	cl = without.as(t, auth.RoleOwner, tenancy.AllTenants())
+	if a := cl.do(t, "POST", "tenants/t-aaa/resume", ""); a.problem() != "not-configured" {
+		t.Errorf("without the ability: got %d %s, want not-configured", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/restore", ""); a.problem() == "not-configured" {
+		t.Errorf("restore without the ability to resume: got %d %s", a.code, a.body)
+	}
+}
+
+// Tenants that are provisioning or purging for more than ten minutes need attention.
+func TestStuckTenantsNeedAttention(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		c := newConsole(t, s, nil)
+		cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		attention := func() map[string]string {
+			t.Helper()
+			c.RunOnce(t.Context())
+			var o struct {
+				Attention []struct {
+					Kind, Text string
+					Since      time.Time
+				}
+			}
+			cl.do(t, "GET", "analytics/overview", "").into(t, &o)
+			out := map[string]string{}
+			for _, a := range o.Attention {
+				if strings.HasPrefix(a.Kind, "half-") {
+					out[a.Kind] = a.Text
+					if age := time.Since(a.Since); age < 2*time.Hour {
+						t.Errorf("%s: got since %v, want that of the oldest", a.Kind, a.Since)
+					}
+				}
+			}
+			return out
+		}
+		for slug, status := range map[string]tenancy.Status{"h1": tenancy.StatusProvisioning, "h2": tenancy.StatusProvisioning, "h3": tenancy.StatusProvisioning, "p1": tenancy.StatusPurging, "p2": tenancy.StatusPurging} {
+			if _, err := c.cat.Create(t.Context(), &tenancy.Tenant{ID: tenancy.ID(slug), Slug: slug, Status: status}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := attention(); len(got) != 0 {
+			t.Errorf("of tenants that are being made: got %v, want nothing", got)
+		}
+		for id, age := range map[string]time.Duration{"h1": time.Hour, "h2": 3 * time.Hour, "p1": 2 * time.Hour, "t-aaa": 5 * time.Hour} {
+			if _, err := c.db.Exec(c.db.Rebind(`UPDATE tenancy_tenants SET updated_at = ? WHERE id = ?`), time.Now().Add(-age).UnixMicro(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := attention()
+		if len(got) != 2 || !strings.HasPrefix(got["half-made"], "2 tenants have been provisioning") || !strings.HasPrefix(got["half-purged"], "1 tenant has been purging") {
+			t.Errorf("got %v, want two that are half made and one that is half purged", got)
+		}
+		for _, id := range []tenancy.ID{"h1", "h2", "p1"} {
+			if err := c.cat.Delete(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := attention(); len(got) != 0 {
+			t.Errorf("when they are gone: got %v, want nothing", got)
+		}
+	})
 }

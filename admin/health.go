@@ -34,6 +34,7 @@ type health struct {
 	asking  map[string]bool // whose check has not returned
 	pending int64           // entries of the audit that are not sealed
 	oldest  time.Time       // of them
+	stuck   []attention     // about tenants
 }
 
 // sealerLate is the age of an entry of the audit that should have been sealed. One that counts what was refused is a
@@ -61,6 +62,59 @@ func (h *health) sealing() (pending int64, oldest time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.pending, h.oldest
+}
+
+// stuckAfter is how long a tenant may be provisioning or purging without a change of its record. It is the doctor's default
+// (lifecycle.DoctorOptions.Age). maxStuck is how many are counted.
+const (
+	stuckAfter = 10 * time.Minute
+	maxStuck   = 1000
+)
+
+// lookAtStuck notes whether there are tenants whose creation or purge does not come to its end.
+func (a *Admin) lookAtStuck(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	found := []attention{}
+	for _, kind := range []struct {
+		status     tenancy.Status
+		name, what string
+	}{
+		{tenancy.StatusProvisioning, "half-made", "resume its creation, or purge it"},
+		{tenancy.StatusPurging, "half-purged", "purge it again"},
+	} {
+		all, err := a.catalog.List(bounded, tenancy.Filter{Status: []tenancy.Status{kind.status}, Limit: maxStuck})
+		if err != nil { // the database is checked as a part
+			return
+		}
+		n, oldest := 0, time.Now().Add(-stuckAfter)
+		for _, t := range all {
+			if time.Since(t.UpdatedAt) <= stuckAfter {
+				continue
+			}
+			n++
+			if t.UpdatedAt.Before(oldest) {
+				oldest = t.UpdatedAt
+			}
+		}
+		if n > 0 {
+			what := "1 tenant has"
+			if n > 1 {
+				what = fmt.Sprintf("%d tenants have", n)
+			}
+			found = append(found, attention{kind.name, fmt.Sprintf("%s been %s for more than %.0f minutes: %s.", what, kind.status, stuckAfter.Minutes(), kind.what), oldest})
+		}
+	}
+	a.health.mu.Lock()
+	defer a.health.mu.Unlock()
+	a.health.stuck = found
+}
+
+// stuckTenants returns what was found about tenants.
+func (h *health) stuckTenants() []attention {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stuck
 }
 
 // partHealth is the health of one part.
@@ -189,6 +243,7 @@ func (a *Admin) attention(ctx context.Context) ([]attention, error) {
 	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > sealerLate {
 		out = append(out, attention{"sealer-behind", "Entries of the audit are not sealed: no instance runs its sealer.", oldest})
 	}
+	out = append(out, a.health.stuckTenants()...)
 	if !a.auth.Own() {
 		return out, nil
 	}

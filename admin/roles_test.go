@@ -24,7 +24,7 @@ var mayDo = map[string]string{
 	"GET tenants": "vsoSO", "POST tenants": "oO", "GET tenants/{id}": "vsoSO", "PATCH tenants/{id}": "oO", "PUT tenants/{id}/slug": "oO",
 	"PUT tenants/{id}/tags": "oO", "PUT tenants/{id}/limits": "oO", "PUT tenants/{id}/domains/{domain}": "oO", "DELETE tenants/{id}/domains/{domain}": "oO",
 	"POST tenants/{id}/activate": "soO", "POST tenants/{id}/suspend": "soO", "POST tenants/{id}/block": "soO", "POST tenants/{id}/deactivate": "soO",
-	"POST tenants/{id}/archive": "oO", "POST tenants/{id}/restore": "oO", "POST tenants/{id}/purge": "O",
+	"POST tenants/{id}/resume": "oO", "POST tenants/{id}/archive": "oO", "POST tenants/{id}/restore": "oO", "POST tenants/{id}/purge": "O",
 	"GET audit": "soSO", "GET audit/{entry}": "soSO", "GET tenants/{id}/audit": "soSO", "POST audit/verify": "SO",
 	"GET operators": "SO", "GET operators/{operator}": "SO", "PATCH operators/{operator}": "SO", "DELETE operators/{operator}/sessions": "SO",
 	"GET analytics/overview": "vsoSO", "GET analytics/tenants": "vsoSO", "GET analytics/memory": "vsoSO", "GET analytics/performance": "vsoSO", "GET analytics/tenant/{id}": "vsoSO", "GET analytics/tenant/{id}/series": "vsoSO", "GET live": "vsoSO",

@@ -28,6 +28,8 @@ func (a *Admin) tenantRoutes() []route {
 	rows = append(rows,
 		route{method: "POST", pattern: "tenants/{id}/archive", permission: auth.TenantsArchive, reach: oneOf, idempotent: true,
 			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, tenancy.StatusArchived) }},
+		route{method: "POST", pattern: "tenants/{id}/resume", permission: auth.TenantsCreate, reach: oneOf, idempotent: true, lasts: resumeLasts,
+			action: "tenant.status", part: partResume, handle: a.resumeTenant},
 		route{method: "POST", pattern: "tenants/{id}/restore", permission: auth.TenantsRestore, reach: oneOf, stepUp: true, idempotent: true,
 			action: "tenant.status", part: partLifecycle, handle: a.restoreTenant},
 		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true,
@@ -308,6 +310,18 @@ func (a *Admin) setStatus(c *call, status tenancy.Status) error {
 		}
 		return err
 	})
+	if err != nil {
+		return conflict(err)
+	}
+	return c.replyTenant(http.StatusOK, t)
+}
+
+// resumeLasts is how long the creation of a tenant may take that is resumed with an Idempotency-Key: migrations and a seed.
+const resumeLasts = 10 * time.Minute
+
+// resumeTenant goes on with a creation that was cut off.
+func (a *Admin) resumeTenant(c *call) error {
+	t, err := a.resumer.Resume(c.ctx(), c.tenant.ID)
 	if err != nil {
 		return conflict(err)
 	}

@@ -42,7 +42,7 @@ func TestFirstSteps(t *testing.T) {
 			Parts       []string
 		}
 		cl.do(t, "GET", "me", "").into(t, &me)
-		if me.Role != auth.RoleOwner || len(me.Permissions) < 26 || strings.Join(me.Parts, " ") != "audit create keys lifecycle maintenance migrations pool reports runs" {
+		if me.Role != auth.RoleOwner || len(me.Permissions) < 26 || strings.Join(me.Parts, " ") != "audit create keys lifecycle maintenance migrations pool reports resume runs" {
 			t.Errorf("got %+v, want an owner with all permissions", me)
 		}
 		if a := cl.do(t, "GET", "analytics/overview", ""); a.code != 200 {

@@ -90,7 +90,7 @@ export function Overview() {
           {!!o.attention?.length && (
             <section aria-label="Needs attention">
               {o.attention.map((a) => (
-                <div class="notice warn" key={a.kind + a.text}>{a.text} {a.since && <span class="muted small"><When at={a.since} /></span>} {fixes[a.kind] && <a href={href(fixes[a.kind][0])}>{fixes[a.kind][1]}</a>}</div>
+                <div class="notice warn" key={a.kind + a.text}>{a.text} {a.since && <span class="muted small"><When at={a.since} /></span>} {fixes[a.kind] && <a href={href(fixes[a.kind][0], fixes[a.kind][2])}>{fixes[a.kind][1]}</a>}</div>
               ))}
             </section>
           )}
@@ -168,8 +168,9 @@ function Latest() {
 }
 
 /** Where each kind of what needs attention is dealt with. */
-const fixes: { [kind: string]: [path: string[], text: string] } = {
+const fixes: { [kind: string]: [path: string[], text: string, query?: { [name: string]: string }] } = {
   "part-unhealthy": [["health"], "See the parts"], "sealer-behind": [["health"], "See the parts"], "rescue-made": [["operators"], "See the operators"], "rescue-used": [["operators"], "See the operators"],
+  "half-made": [["tenants"], "See the tenants", { filter: "status:provisioning" }], "half-purged": [["tenants"], "See the tenants", { filter: "status:purging" }],
 };
 
 const tops: [string, "storage_usage" | "cpu_usage" | "memory_usage"][] = [["Storage", "storage_usage"], ["CPU time", "cpu_usage"], ["Memory", "memory_usage"]];

@@ -32,6 +32,7 @@ interface Report {
 const unknown = (error: unknown): boolean => error instanceof Problem && error.status === 404;
 
 const verbs: { verb: string; title: string; permission: string; from: string[]; typed?: boolean; part?: string; confirm?: boolean }[] = [
+  { verb: "resume", title: "Resume", permission: "tenants.create", from: ["provisioning"], part: "resume" },
   { verb: "activate", title: "Activate", permission: "tenants.status", from: ["suspended", "blocked", "inactive"] },
   { verb: "suspend", title: "Suspend", permission: "tenants.status", from: ["active"], typed: true },
   { verb: "block", title: "Block", permission: "tenants.status", from: ["active", "suspended", "inactive"], typed: true },
@@ -317,7 +318,7 @@ function Confirm({ t, verb, close, done }: { t: TenantRecord; verb: (typeof verb
     <Dialog title={verb.title} close={close}>
       <form onSubmit={form.submit}>
         <h2>{verb.title} {t.name}</h2>
-        <p>It is {t.status} now.{verb.verb === "purge" && " Its database and its record are removed for good, once the grace time is over."}</p>
+        <p>It is {t.status} now.{verb.verb === "resume" && " Its creation goes on where it was cut off, which may take minutes."}{verb.verb === "purge" && " Its database and its record are removed for good, once the grace time is over."}</p>
         <Field label="Reason" hint="The audit keeps it." value={reason} onInput={(e) => setReason(e.currentTarget.value)} autofocus />
         {verb.typed && <Field label={`Type "${t.slug}"`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" />}
         <Failure error={form.error} />
