@@ -74,6 +74,18 @@ type migration struct {
 	File    string `json:"file"`
 }
 
+// halfMigration is a migration that was cut off. The text of its statement and what the server answered stay away: they may hold data.
+type halfMigration struct {
+	Version int64  `json:"version"`
+	File    string `json:"file"`
+	// Down is set for one that was being taken back.
+	Down bool `json:"down"`
+	// Statement is the number of the statement that it reached, from 1.
+	Statement int `json:"statement"`
+	// Failed is set if that statement failed. Otherwise nobody knows whether it was carried out.
+	Failed bool `json:"failed"`
+}
+
 func (a *Admin) tenantMigrations(c *call) error {
 	bounded, cancel := context.WithTimeout(c.ctx(), statusWait)
 	defer cancel()
@@ -88,9 +100,13 @@ func (a *Admin) tenantMigrations(c *call) error {
 	for _, m := range s.Pending {
 		pending = append(pending, migration{m.Version, m.File})
 	}
-	return c.reply(http.StatusOK, map[string]any{
+	out := map[string]any{
 		"version": s.Version, "target": s.Target, "up_to_date": s.UpToDate(), "pending": pending, "unknown": append([]int64{}, s.Unknown...),
-	})
+	}
+	if h := s.Half; h != nil {
+		out["half"] = halfMigration{h.Version, h.File, h.Down, h.Statement, h.Problem != ""}
+	}
+	return c.reply(http.StatusOK, out)
 }
 
 // tenantRuns lists the runs about the tenant. Their counts are of its part.

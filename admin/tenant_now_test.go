@@ -149,3 +149,33 @@ func TestArchivedTenantsAreNotRestoredByStatus(t *testing.T) {
 		t.Errorf("many: got %+v, want the archived one left out", p)
 	}
 }
+
+// halves is of tenants whose migration was cut off: of one before its statement was answered, of the other by its failure.
+type halves struct{}
+
+func (halves) Status(_ context.Context, t *tenancy.Tenant) (*migrate.Status, error) {
+	half := &migrate.HalfError{Version: 2, File: "00002_x.sql", Statement: 3, Text: "INSERT planted-secret"}
+	if t.Slug == "bbb" {
+		half.Down, half.Problem = true, "duplicate planted-secret"
+	}
+	return &migrate.Status{Version: 1, Target: 2, Pending: []migrate.Change{{Version: 2, File: "00002_x.sql"}}, Half: half}, nil
+}
+
+// A migration that was cut off is shown with its file and the number of its statement, without the statement or what the server said. No answer has planted-secret.
+func TestHalfMigrationIsShown(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { o.Migrations = halves{} })
+	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	for id, want := range map[string]string{
+		"t-aaa": `"half":{"version":2,"file":"00002_x.sql","down":false,"statement":3,"failed":false}`,
+		"t-bbb": `"half":{"version":2,"file":"00002_x.sql","down":true,"statement":3,"failed":true}`,
+	} {
+		if a := cl.do(t, "GET", "tenants/"+id+"/migrations", ""); a.code != 200 || !strings.Contains(a.body, want) || !strings.Contains(a.body, `"up_to_date":false`) {
+			t.Errorf("%s: got %d %s, want %s", id, a.code, a.body, want)
+		}
+	}
+	c = newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	if a := c.as(t, auth.RoleViewer, tenancy.AllTenants()).do(t, "GET", "tenants/t-aaa/migrations", ""); a.code != 200 || strings.Contains(a.body, "half") {
+		t.Errorf("got %d %s, want none", a.code, a.body)
+	}
+}

@@ -880,6 +880,13 @@ export interface Reads {
   };
   "tenants/{id}/maintenance": Maintenance;
   "tenants/{id}/migrations": {
+    half?: {
+      down: boolean;
+      failed: boolean;
+      file: string;
+      statement: number;
+      version: number;
+    };
     pending: {
       file: string;
       version: number;

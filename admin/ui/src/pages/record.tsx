@@ -33,12 +33,14 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
   const pool = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools/" + encodeURIComponent(t.server) : null, {}, 3);
   const room = useGet<Reads["analytics/storage/{id}"]>(offered({ permission: "analytics.read", part: "reports" }) ? "analytics/storage/" + encodeURIComponent(t.id) : null, { window: "90d" });
   const now = pool.data?.tenants.find((x) => x.tenant === t.id);
+  const schema = useGet<Reads["tenants/{id}/migrations"]>(offered({ permission: "tenants.read", part: "migrations" }) && !["provisioning", "archived", "purging"].includes(t.status) ? `${address(t)}/migrations` : null);
   return (
     <>
       <Facts of={[
         ["Server", t.server], ["Database", <code>{t.database}</code>], ["Schema version", (t as { schema_version?: number }).schema_version || "not known"],
         ["Size", <Value f={size?.storage} />], ["Statements, 24 h", <Value f={size?.statements} />], ["Time of statements, 24 h", <Value f={size?.statement_time} />], ["Time of waiting for connections, 24 h", <Value f={size?.wait_time} />],
       ]} />
+      {schema.data && <Migrations of={schema.data} />}
       {pool.data && (
         <section>
           <h2>Connections now</h2>
@@ -52,8 +54,31 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
           <Chart title="Size" unit="bytes" window="by day" times={room.data.days.map((d) => +new Date(d.day) / 1000)} lines={[{ name: "size", points: room.data.days.map((d) => d.bytes) }]} />
         </section>
       )}
+      <Failure error={schema.error} retry={schema.reload} />
       <Failure error={pool.error} retry={pool.reload} />
     </>
+  );
+}
+
+/** Migrations says what the database itself says about its schema. */
+function Migrations({ of: s }: { of: Reads["tenants/{id}/migrations"] }) {
+  const half = s.half;
+  return (
+    <section>
+      <h2>Migrations</h2>
+      {half && (
+        <div class="notice warn">
+          <code>{half.file}</code> was {half.down ? "being taken back" : "being applied"} and stopped at statement {half.statement}, {half.failed ? "which failed" : "and nobody knows whether that was carried out"}.
+          Nothing is migrated before somebody has looked at the database: see <code>db resume</code> and <code>db mark</code> of the command line.
+        </div>
+      )}
+      <Facts of={[
+        ["Version in the database", s.version], ["Latest version", s.target],
+        ["State", <State name={half ? "failed" : s.up_to_date ? "ok" : "pending"} />],
+        ["Lacks", s.pending.length ? s.pending.map((m) => m.file).join(", ") : "none"],
+        ...(s.unknown.length ? [["Unknown here", s.unknown.join(", ")] as [string, string]] : []),
+      ]} />
+    </section>
   );
 }
 
