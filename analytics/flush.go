@@ -3,6 +3,7 @@ package analytics
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -61,6 +62,36 @@ func (rec *Recorder) Flush(ctx context.Context) error {
 	defer rec.flushing.give()
 	err := errors.Join(rec.writeNotes(ctx, rec.instance.Ended), rec.flush(ctx))
 	return tenancy.Wrap("analytics.Recorder.Flush", "", rec.report(ctx, err))
+}
+
+// Forgetter is the optional ability of a [Sink] to remove what it keeps of a tenant. The stores of
+// this package have it.
+type Forgetter interface {
+	// Forget removes all that is kept of the tenant. It may be called again.
+	Forget(ctx context.Context, id tenancy.ID) error
+}
+
+// Forget removes all that is kept of a tenant: what this recorder holds in memory, and what is in
+// its store. It is for lifecycle.Options.Forget and may be called again, such as when the event
+// of the tenant's deletion comes, which is behind all that other instances wrote of it before.
+// It writes what waits first; if that fails, nothing is removed and the error is that of
+// [Recorder.Flush]. A sink that is no [Forgetter] is an error that wraps [tenancy.ErrInvalid].
+// What somebody counts for the tenant afterwards is kept again.
+func (rec *Recorder) Forget(ctx context.Context, id tenancy.ID) error {
+	const op = "analytics.Recorder.Forget"
+	if rec.forgetter == nil {
+		return tenancy.Wrap(op, id, fmt.Errorf("%w: the sink cannot forget", tenancy.ErrInvalid))
+	}
+	if err := rec.flushing.take(ctx); err != nil {
+		return err
+	}
+	defer rec.flushing.give()
+	rec.notes.forget(id)
+	err := rec.report(ctx, errors.Join(rec.writeNotes(ctx, rec.instance.Ended), rec.flush(ctx)))
+	if err == nil {
+		err = rec.forgetter.Forget(ctx, id)
+	}
+	return tenancy.Wrap(op, id, err)
 }
 
 // second does what is done each second: it divides the process's time, and writes the

@@ -199,6 +199,14 @@ func (rec *Recorder) writeNotes(ctx context.Context, ending bool) error {
 	}
 }
 
+// forget drops what waits of a tenant.
+func (n *notes) forget(id tenancy.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiting = slices.DeleteFunc(n.waiting, func(a Activity) bool { return a.Tenant == id })
+	delete(n.failures, id)
+}
+
 func (n *notes) droppedSoFar() int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -209,7 +217,8 @@ func (n *notes) droppedSoFar() int64 {
 // record itself, and as activities: created, deleted, and changes of status, slug, domains,
 // plan, limits, maintenance and keys. No secret is in them. One change that is reported
 // again, also by another instance, adds none. Err is that of the change, if it may not have
-// happened; then the activity says so.
+// happened; then the activity says so. The end of a purge is no activity: nothing is kept of
+// a tenant that is purged, see [Recorder.Forget].
 func (rec *Recorder) Changed(ctx context.Context, before, after *tenancy.Tenant, err error) {
 	t := after
 	if t == nil {
@@ -246,6 +255,8 @@ func changesOf(before, after *tenancy.Tenant) (all []change) {
 	switch {
 	case before == nil:
 		return []change{{"created", "created as " + after.Slug}}
+	case after == nil && before.Status == tenancy.StatusPurging:
+		return nil
 	case after == nil:
 		return []change{{"deleted", "deleted " + before.Slug}}
 	}

@@ -181,6 +181,62 @@ func TestChanged(t *testing.T) {
 	})
 }
 
+// What a purge forgets does not come back with what waited in memory, nor with the end of the purge.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		rec := newRecorder(t, store, nil)
+		acme, globex := tenancytest.NewTenant("acme"), tenancytest.NewTenant("globex")
+		acme.Version, globex.Version = 1, 1
+		purging := acme.Clone()
+		purging.Version, purging.Status = 2, tenancy.StatusPurging
+		for _, tenant := range []*tenancy.Tenant{acme, globex} {
+			rec.Changed(t.Context(), nil, tenant, nil)
+			ctx := tenancy.NewContext(t.Context(), tenant)
+			if err := rec.Do(ctx, func(context.Context) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for range 70 { // more than are kept one by one
+				rec.Login(ctx, analytics.Login{Subject: "jo"})
+			}
+			if err := rec.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			rec.Login(ctx, analytics.Login{Subject: "jo", OK: true})
+		}
+		rec.Changed(t.Context(), acme, purging, nil)
+		for range 2 {
+			if err := rec.Forget(t.Context(), acme.ID); err != nil {
+				t.Fatal(err)
+			}
+			rec.Changed(t.Context(), purging, nil, nil)
+			if err := rec.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 10})
+		if err != nil || len(rows) != 1 || rows[0].ID != globex.ID {
+			t.Errorf("got %+v, %v, want the other tenant alone", rows, err)
+		}
+		reports := newReports(t, store)
+		for id, kept := range map[tenancy.ID]bool{acme.ID: false, globex.ID: true} {
+			page, err := reports.Activities(t.Context(), tenancy.AllTenants(), &analytics.ActivitiesRequest{Tenant: id, Limit: 100})
+			if err != nil || (len(page.Activities) > 60) != kept || (len(page.Activities) > 0) != kept {
+				t.Errorf("%s: got %d activities, %v, want all kept: %v", id, len(page.Activities), err, kept)
+			}
+		}
+	})
+	rec := newRecorder(t, writeOnly{}, nil)
+	if err := rec.Forget(t.Context(), "acme"); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a sink that cannot forget: got %v, want %v", err, tenancy.ErrInvalid)
+	}
+}
+
+// writeOnly is a sink that keeps nothing.
+type writeOnly struct{}
+
+func (writeOnly) Write(context.Context, *analytics.Batch) (time.Time, error) { return time.Now(), nil }
+
 // An attack does not fill the disk, and nothing of it is forgotten.
 func TestFailedLogins(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,8 @@ type Recorder struct {
 	epoch atomic.Pointer[epoch] // nil while nobody watches
 	notes notes
 
+	forgetter Forgetter // nil: the sink cannot forget
+
 	observes atomic.Bool // a pool
 	texts    statement.Known
 
@@ -111,6 +113,7 @@ func NewRecorder(sink Sink, opts *Options) (*Recorder, error) {
 	}
 	rec := &Recorder{sink: sink, opts: o, id: newSource(), flushing: newTurn(), pulsing: newTurn()}
 	rec.instance = Instance{ID: rec.id, Name: o.Instance, Started: time.Now().UTC(), Interval: o.Flush, Recorded: requestColumns()}
+	rec.forgetter, _ = sink.(Forgetter)
 	rec.cpu = processorTime()
 	rec.clock.Store(&clock{at: moment{source: rec.instance.ID}})
 	return rec, nil

@@ -82,7 +82,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.trail, err = audit.New(a.db, nil); err != nil {
 		return a, err
 	}
-	if a.outbox, err = catalog.NewOutbox(a.db, &catalog.OutboxOptions{Deliver: follow}); err != nil {
+	if a.outbox, err = catalog.NewOutbox(a.db, &catalog.OutboxOptions{Deliver: a.follow}); err != nil {
 		return a, err
 	}
 	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail, Events: a.outbox}); err != nil {
@@ -123,7 +123,10 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 		return a, err
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
-	if a.tenants, err = lifecycle.New(a.catalog, a.pool, a.migrator, &lifecycle.Options{Server: where, Locks: locks}); err != nil {
+	if a.tenants, err = lifecycle.New(a.catalog, a.pool, a.migrator, &lifecycle.Options{
+		Server: where, Locks: locks,
+		Forget: []func(context.Context, tenancy.ID) error{a.forget},
+	}); err != nil {
 		return a, err
 	}
 	// Work over many tenants.
@@ -144,13 +147,23 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	return a, nil
 }
 
-// follow is told of each change of a tenant, at least once and in order: the place for
+// follow is told of each change of a tenant, by whatever process, at least once and in order: the place for
 // billing, mail and the like. Here it shows what operators do.
-func follow(_ context.Context, e catalog.Event) error {
+func (a *app) follow(ctx context.Context, e catalog.Event) error {
 	if e.Actor.Kind == tenancy.ActorOperator {
 		fmt.Fprintf(os.Stderr, "%s: %s of %s, version %d, by %s\n", e.Time.Format(time.TimeOnly), e.Kind, e.Tenant, e.Version, e.Actor)
 	}
+	if e.Kind == "tenant.delete" { // by a command line, which has no figures; or other instances wrote of it until now
+		return a.forget(ctx, e.Tenant)
+	}
 	return nil
+}
+
+// forget removes what is kept of a tenant that is purged: usage, logins, addresses, activities.
+func (a *app) forget(ctx context.Context, id tenancy.ID) error {
+	err := a.recorder.Forget(ctx, id)
+	a.reports.Renew()
+	return err
 }
 
 // beside does work until the application is closed.

@@ -107,7 +107,9 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	// Two tenants, each with a key.
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	migrator, err2 := migrate.New(pool, migrations, nil)
-	tenants, err3 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: where})
+	tenants, err3 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{
+		Server: where, Forget: []func(context.Context, tenancy.ID) error{used.rec.Forget}, // what is kept of a tenant that is purged
+	})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}

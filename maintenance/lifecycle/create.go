@@ -93,7 +93,7 @@ type Options struct {
 	// provisioning may have no database. Default: nothing.
 	BeforePurge func(ctx context.Context, t *tenancy.Tenant) error
 	// Forget are functions that remove what other packages keep of the tenant, such as the
-	// method Forget of analytics' stores. They are called when its database is gone. Each may
+	// method Forget of analytics.Recorder. They are called when its database is gone. Each may
 	// be called again, also by several instances at once; after an error the purge must be
 	// tried again. Default: none.
 	Forget []func(ctx context.Context, id tenancy.ID) error
