@@ -82,7 +82,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if a.trail, err = audit.New(a.db, nil); err != nil {
 		return a, err
 	}
-	if a.outbox, err = catalog.NewOutbox(a.db, &catalog.OutboxOptions{Deliver: a.follow}); err != nil {
+	if a.outbox, err = catalog.NewOutbox(a.db, &catalog.OutboxOptions{Deliver: a.follow, Audit: a.trail}); err != nil {
 		return a, err
 	}
 	if a.catalog, err = catalog.New(a.db, &catalog.Options{Audit: a.trail, Events: a.outbox}); err != nil {

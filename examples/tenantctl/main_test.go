@@ -271,6 +271,25 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// Maintenance of the whole service leaves entries that say who and what.
+func TestServiceMaintenanceIsAudited(t *testing.T) {
+	t.Parallel()
+	where := places{data: t.TempDir()}
+	for _, step := range []struct{ did, action string }{{"on", "maintenance.begin"}, {"off", "maintenance.end"}} {
+		if code, out := call(t, where, "maintenance", step.did, "--service", "--yes"); code != 0 {
+			t.Fatalf("%s: got exit code %d and\n%s", step.did, code, out)
+		}
+		code, out := call(t, where, "audit", "list", "--limit", "1", "--json")
+		var e tenancy.Entry
+		if err := json.Unmarshal([]byte(out), &e); err != nil || code != 0 {
+			t.Fatalf("got exit code %d, %v and\n%s", code, err, out)
+		}
+		if e.Action != step.action || e.Actor.Kind != tenancy.ActorCommandLine || len(e.Changes) == 0 {
+			t.Errorf("%s: got %+v, want %s by the command line, with what changed", step.did, e, step.action)
+		}
+	}
+}
+
 // call runs a command in this process.
 func call(t *testing.T, where places, args ...string) (code int, out string) {
 	t.Helper()

@@ -68,7 +68,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil); err != nil {
 		return nil, err
 	}
-	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db}); err != nil {
+	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Audit: app.Audit}); err != nil {
 		return nil, err
 	}
 	operators, err := auth.New(db, &auth.Options{Auditor: app.Audit})
