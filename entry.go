@@ -67,8 +67,8 @@ const (
 	AuditDenied AuditResult = "denied"
 	// AuditFailed is an action that was refused or failed, and changed nothing.
 	AuditFailed AuditResult = "failed"
-	// AuditUnknown is an action that may or may not have been carried out, because the answer to its commit was
-	// lost.
+	// AuditUnknown is an action that may or may not have been carried out, or in part, because the answer to its
+	// commit was lost, or because work without a transaction failed in the middle.
 	AuditUnknown AuditResult = "unknown"
 )
 

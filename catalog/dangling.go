@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/audited"
 )
 
 // Kinds of what dangles: see [Catalog.Dangling].
@@ -39,12 +40,19 @@ func (c *Catalog) Dangling(ctx context.Context, fn func(kind string, tenant tena
 	return nil
 }
 
-// RemoveDangling removes a row that [Catalog.Dangling] found, unless its tenant and key exist by now.
+// RemoveDangling removes a row that [Catalog.Dangling] found, unless its tenant and key exist by now. The entry
+// "tenant.remove_dangling" of [Options.Audit] is written before. [Options.RequireActor] holds here, too.
 func (c *Catalog) RemoveDangling(ctx context.Context, kind string, tenant tenancy.ID, name string) error {
-	if s, ok := c.store.(DanglingStore); ok {
-		return wrap("catalog.Catalog.RemoveDangling", tenant, s.RemoveDangling(ctx, kind, tenant, name))
+	const op = "catalog.Catalog.RemoveDangling"
+	s, ok := c.store.(DanglingStore)
+	if !ok {
+		return nil
 	}
-	return nil
+	if err := c.permit(ctx); err != nil {
+		return wrap(op, tenant, err)
+	}
+	w := audited.Work{Audit: c.auditor, Action: "tenant.remove_dangling", Tenant: tenant, Object: kind + " " + name}
+	return wrap(op, tenant, w.Do(ctx, func() error { return s.RemoveDangling(ctx, kind, tenant, name) }))
 }
 
 // danglingTables are the tables of names, by kind.

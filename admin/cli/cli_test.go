@@ -62,14 +62,14 @@ func newLine(t *testing.T) *line {
 	must(err)
 	app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil)
 	must(err)
-	app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Settle: time.Millisecond})
+	app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Audit: app.Audit, Settle: time.Millisecond})
 	must(err)
 	app.Migrator, err = migrate.New(pool, fstest.MapFS{
 		"00001_a.sql": {Data: []byte("-- +goose Up\nCREATE TABLE a (n INT);\n-- +goose Down\nDROP TABLE a;\n")},
 		"00002_b.sql": {Data: []byte("-- +goose Up\nCREATE TABLE b (n INT);\n-- +goose Down\nDROP TABLE b;\n")},
-	}, nil)
+	}, &migrate.Options{Audit: app.Audit})
 	must(err)
-	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: "main"})
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: "main", Audit: app.Audit})
 	must(err)
 	tasks := runs.Tasks(maintenance.Tasks(app.Catalog))
 	tasks[cli.TaskMigrate], tasks[cli.TaskRollback] = app.Migrator.Task(), app.Migrator.RollbackTask()

@@ -115,7 +115,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	a.recorder.Attach(a.pool, a.cache) // memory that they hold for each tenant
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
-	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks})
+	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks, Audit: a.trail})
 	a.keeper, err3 = analytics.NewKeeper(a.usage, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)
 	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
@@ -124,7 +124,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	}
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
 	if a.tenants, err = lifecycle.New(a.catalog, a.pool, a.migrator, &lifecycle.Options{
-		Server: where, Locks: locks,
+		Server: where, Locks: locks, Audit: a.trail,
 		Forget: []func(context.Context, tenancy.ID) error{a.forget},
 	}); err != nil {
 		return a, err

@@ -84,10 +84,10 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if app.Migrator, err = migrate.New(pool, files, &migrate.Options{Records: app.Catalog, Locks: locks}); err != nil {
+	if app.Migrator, err = migrate.New(pool, files, &migrate.Options{Records: app.Catalog, Locks: locks, Audit: app.Audit}); err != nil {
 		return nil, err
 	}
-	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name, Locks: locks})
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name, Locks: locks, Audit: app.Audit})
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,11 @@ type Options struct {
 	// be called again, also by several instances at once; after an error the purge must be
 	// tried again. Default: none.
 	Forget []func(ctx context.Context, id tenancy.ID) error
+	// Audit keeps an entry "tenant.remove_orphan" of each database that [Lifecycle.RemoveOrphan] drops, whose
+	// tenant has no record that would show it. It is written before, and nothing is dropped if that
+	// fails. All else that changes a tenant has its entry by the catalog's own auditor. Default:
+	// none.
+	Audit tenancy.Auditor
 }
 
 // defaultGrace is the default of [Options.Grace].

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/audited"
 )
 
 // Inventory is the optional ability of [Databases] to say which databases there
@@ -95,7 +96,8 @@ func (l *Lifecycle) isOrphan(ctx context.Context, o Orphan) (bool, error) {
 
 // RemoveOrphan drops a database that [Lifecycle.Orphans] returned. If its tenant
 // has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
-// another tenant's by now, tenancy.ErrForbidden. One that is gone is no error.
+// another tenant's by now, tenancy.ErrForbidden. One that is gone is no error. [Options.Audit]
+// has an entry of it before the database is dropped.
 func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 	t := o.tenant()
 	err := l.Lock(ctx, o.Tenant, "the removal of an orphan", func(ctx context.Context) error {
@@ -107,7 +109,13 @@ func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 			if err != nil {
 				return err
 			}
-			return l.databases.Drop(ctx, t)
+			if l.inventory != nil { // or the audit would say that what is gone was removed
+				if _, err := l.inventory.Owner(ctx, o.Server, o.Database); errors.Is(err, tenancy.ErrNotFound) {
+					return err
+				}
+			}
+			w := audited.Work{Audit: l.opts.Audit, Action: "tenant.remove_orphan", Tenant: o.Tenant, Object: o.Server + "/" + o.Database, Partly: true}
+			return w.Do(ctx, func() error { return l.databases.Drop(ctx, t) })
 		})
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {

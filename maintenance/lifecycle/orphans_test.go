@@ -85,6 +85,41 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
+// A database that is dropped without a record has an entry, written before; without the entry it stays.
+func TestRemoveOrphanIsAudited(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		lost := s.Tenant(t, "lost")
+		o := lifecycle.Orphan{Server: s.Name, Database: lost.Placement.Database, Tenant: lost.ID}
+		with := func(a tenancy.Auditor) *lifecycle.Lifecycle {
+			t.Helper()
+			l, err := lifecycle.New(k.cat, k.pool, k.migrator(t, makeNotes), &lifecycle.Options{Server: s.Name, Audit: a})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		if err := with(&tenancytest.Audit{Err: errors.New("the disk is full")}).RemoveOrphan(t.Context(), o); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("without its entry: got %v, want ErrUnavailable", err)
+		}
+		if there, err := k.pool.Exists(t.Context(), lost); err != nil || !there {
+			t.Errorf("without its entry: got %v, %v, want the database there", there, err)
+		}
+		trail := &tenancytest.Audit{}
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorCommandLine, ID: "ann"})
+		for range 2 { // the second has nothing to do, and nothing to tell
+			if err := with(trail).RemoveOrphan(ctx, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := trail.All()
+		if len(all) != 1 || all[0].Action != "tenant.remove_orphan" || all[0].Tenant != lost.ID || all[0].Object != s.Name+"/"+o.Database || all[0].Actor.ID != "ann" {
+			t.Errorf("got %+v, want one entry of the database", all)
+		}
+	})
+}
+
 // What a process leaves that dies before a database of PostgreSQL has its name.
 func TestOrphansThatWereBeingMade(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/audited"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -98,6 +99,12 @@ func (m *Migrator) once(ctx context.Context, s *schema, w work, out *Result) (er
 		out.Version = s.version()
 	}
 	return errors.Join(err, e)
+}
+
+// audited does work that the tenant's record does not show, with its entry.
+func (m *Migrator) audited(ctx context.Context, t *tenancy.Tenant, action, object string, do func() error) error {
+	w := audited.Work{Audit: m.opts.Audit, Action: action, Tenant: t.ID, Object: object, Partly: true}
+	return w.Do(ctx, do)
 }
 
 // record corrects the version in the tenant's record.

@@ -25,7 +25,7 @@ type Maker interface {
 // [tenancy.ErrInvalid]. The seed does not run.
 //
 // When a step fails or the process dies, the tenant may be without a database: call Fresh
-// again.
+// again. [Options.Audit] has an entry of it before anything is dropped.
 func (m *Migrator) Fresh(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
 	const op = "migrate.Migrator.Fresh"
 	maker, ok := m.databases.(Maker)
@@ -41,20 +41,27 @@ func (m *Migrator) Fresh(ctx context.Context, t *tenancy.Tenant) (*Result, error
 	}
 	var out *Result
 	err = m.lock(ctx, t.ID, "a fresh database", func(ctx context.Context) error {
-		gone := t.Clone()
-		gone.Status = tenancy.StatusPurging // or it is refused: the tenant is in service
-		err := maker.Exclusive(ctx, t, func(ctx context.Context) error { return maker.Drop(ctx, gone) })
-		if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return m.audited(ctx, t, "schema.fresh", t.Placement.Database, func() (err error) {
+			out, err = m.fresh(ctx, maker, t)
 			return err
-		}
-		if err := maker.Create(ctx, t); err != nil {
-			return err
-		}
-		if closer, ok := m.databases.(interface{ Forget(id tenancy.ID) }); ok {
-			closer.Forget(t.ID) // connections to the database that was there before
-		}
-		out, err = m.UpTo(ctx, t, Latest)
-		return err
+		})
 	})
 	return out, tenancy.Wrap(op, t.ID, err)
+}
+
+// fresh does it for a tenant whose lock the caller holds.
+func (m *Migrator) fresh(ctx context.Context, maker Maker, t *tenancy.Tenant) (*Result, error) {
+	gone := t.Clone()
+	gone.Status = tenancy.StatusPurging // or it is refused: the tenant is in service
+	err := maker.Exclusive(ctx, t, func(ctx context.Context) error { return maker.Drop(ctx, gone) })
+	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return nil, err
+	}
+	if err := maker.Create(ctx, t); err != nil {
+		return nil, err
+	}
+	if closer, ok := m.databases.(interface{ Forget(id tenancy.ID) }); ok {
+		closer.Forget(t.ID) // connections to the database that was there before
+	}
+	return m.UpTo(ctx, t, Latest)
 }

@@ -72,7 +72,11 @@ func (m *Migrator) Resume(ctx context.Context, t *tenancy.Tenant, statement int)
 			}
 			track := m.track(s)
 			track.Resume, track.From = h, statement
-			done, err := track.GoOn(ctx)
+			var done []sqlkit.Migration
+			err = m.audited(ctx, t, "schema.resume", reached(s), func() (err error) {
+				done, err = track.GoOn(ctx)
+				return err
+			})
 			if h.Up {
 				return done, nil, err
 			}
@@ -90,7 +94,8 @@ func (m *Migrator) Mark(ctx context.Context, t *tenancy.Tenant) (*Result, error)
 				return nil, nil, nil
 			}
 			done := []sqlkit.Migration{{Version: s.half.Version, File: halfError(s, s.half).File}}
-			if err = sqlkit.MarkDone(ctx, s.db, s.dialect, m.opts.Table, s.half); err != nil {
+			err = m.audited(ctx, t, "schema.mark", reached(s), func() error { return sqlkit.MarkDone(ctx, s.db, s.dialect, m.opts.Table, s.half) })
+			if err != nil {
 				return nil, nil, err
 			}
 			if s.half.Up {
@@ -98,6 +103,11 @@ func (m *Migrator) Mark(ctx context.Context, t *tenancy.Tenant) (*Result, error)
 			}
 			return nil, done, nil
 		}})
+}
+
+// reached names the half migration and its statement, for the audit.
+func reached(s *schema) string {
+	return fmt.Sprintf("%s, statement %d", halfError(s, s.half).File, s.half.Statement)
 }
 
 // never says that there may be something to do.

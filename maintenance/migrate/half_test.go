@@ -23,6 +23,7 @@ type halves struct {
 	pool   *dbpool.Pool
 	tenant *tenancy.Tenant
 	db     *sqlx.DB
+	trail  tenancytest.Audit
 }
 
 func newHalves(t *testing.T) *halves {
@@ -43,7 +44,7 @@ func (h *halves) with(up, down string) *migrate.Migrator {
 	m, err := migrate.New(h.pool, fstest.MapFS{
 		"00001_counts.sql": {Data: []byte("-- +goose Up\nCREATE TABLE counts (n INT);\n")},
 		"00002_more.sql":   {Data: []byte("-- +goose Up\n" + up + "\n-- +goose Down\n" + down + "\n")},
-	}, nil)
+	}, &migrate.Options{Audit: &h.trail})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -56,6 +57,14 @@ func (h *halves) wantCounts(what string, want int) {
 	var n int
 	if err := h.db.Get(&n, `SELECT COUNT(*) FROM counts`); err != nil || n != want {
 		h.Errorf("%s: got %d counted, %v, want %d", what, n, err, want)
+	}
+}
+
+// wantTold checks what the audit says.
+func (h *halves) wantTold(want ...string) {
+	h.Helper()
+	if got := told(&h.trail, h.tenant.ID); !slices.Equal(got, want) {
+		h.Errorf("got the entries %q, want %q", got, want)
 	}
 }
 
@@ -122,6 +131,7 @@ func TestHalfMigrationResumed(t *testing.T) {
 	if res, err := mended.Down(t.Context(), h.tenant); err != nil || res.Version != 1 {
 		t.Errorf("Down: got %+v, %v", res, err)
 	}
+	h.wantTold("schema.resume done")
 }
 
 // One that is cut off in the middle of a statement is named, and can be marked.
@@ -176,6 +186,7 @@ func TestHalfMigrationMarked(t *testing.T) {
 	if res, err := m.Mark(t.Context(), h.tenant); err != nil || res.Version != 1 || len(res.Down) != 1 {
 		t.Errorf("Mark: got %+v, %v", res, err)
 	}
+	h.wantTold("schema.mark done", "schema.mark done")
 }
 
 // While one migrates, the others wait, though the note of what runs looks like one of what was cut off.

@@ -103,6 +103,11 @@ type Options struct {
 	// nothing is found before that. Default: only the lock in the tenant's own database
 	// keeps migrations of one tenant apart.
 	Locks Locker
+	// Audit keeps an entry of what the record of a tenant does not show: "schema.fresh", "schema.redo",
+	// "schema.resume" and "schema.mark". It is written before the work, which is not done if that
+	// fails. When the work fails, a second entry says so: that it was denied, or that it may have been
+	// carried out in part. Default: none.
+	Audit tenancy.Auditor
 }
 
 // New returns a migrator for the files in the root of fsys. They have the format of goose
@@ -169,13 +174,14 @@ func (m *Migrator) DownTo(ctx context.Context, t *tenancy.Tenant, version int64)
 func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error) {
 	down := m.down()
 	return m.change(ctx, "migrate.Migrator.Redo", t, work{"a migration redone", false, down.idle,
-		func(ctx context.Context, s *schema) ([]sqlkit.Migration, []sqlkit.Migration, error) {
-			_, down, err := down.do(ctx, s)
-			if err != nil || len(down) == 0 {
-				return nil, down, err
-			}
-			up, err := m.apply(ctx, s, down[0].Version)
-			return up, down, err
+		func(ctx context.Context, s *schema) (up, undone []sqlkit.Migration, err error) {
+			err = m.audited(ctx, t, "schema.redo", fmt.Sprintf("version %d", s.version()), func() (err error) {
+				if _, undone, err = down.do(ctx, s); err == nil && len(undone) > 0 {
+					up, err = m.apply(ctx, s, undone[0].Version)
+				}
+				return err
+			})
+			return up, undone, err
 		}})
 }
 
