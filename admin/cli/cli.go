@@ -34,7 +34,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -115,8 +114,9 @@ type program struct {
 	json bool
 	yes  bool
 
-	input *bufio.Reader // of the standard input, once something was asked
-	keep  keeping
+	reason string        // of the change that the command makes
+	input  *bufio.Reader // of the standard input, once something was asked
+	keep   keeping
 }
 
 // New returns the command line. open may be called once, with the command's context.
@@ -136,6 +136,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.rescue(), p.event(), p.pool(), p.doctor())
+	p.giveReasons(root, "")
 	p.prepare(root)
 	rename(root, root.Name())
 	return root
@@ -158,10 +159,12 @@ func Main(root *cobra.Command) int {
 }
 
 // Run is [Main] with a context. The changes that the command makes are those of the
-// actor of ctx, or else of the user of the operating system.
+// actor of ctx, or else of the user of the operating system; then the user agent of entries
+// is the program and the machine, such as tenantctl@db1, and their address is that of the SSH
+// client, if $SSH_CONNECTION names one. The flag --reason is the actor's reason.
 func Run(ctx context.Context, root *cobra.Command) int {
 	if tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
-		ctx = tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorCommandLine, ID: userName()})
+		ctx = tenancy.WithActor(ctx, actorOf(root.Name()))
 	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -172,14 +175,6 @@ func Run(ctx context.Context, root *cobra.Command) int {
 		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
 	}
 	return exitCode(err)
-}
-
-func userName() string {
-	u, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return u.Username
 }
 
 func exitCode(err error) int {

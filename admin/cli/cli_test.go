@@ -113,6 +113,46 @@ func (l *line) call(input string, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), err.String()
 }
 
+// Entries say from where: the program and the machine, the address of the SSH client, and why.
+func TestOrigin(t *testing.T) {
+	t.Setenv("SSH_CONNECTION", "2001:db8::7 50022 2001:db8::1 22")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLine(t)
+	for _, args := range [][]string{
+		{"tenant", "create", "acme"}, {"tenant", "suspend", "acme"}, {"tenant", "rename", "acme", "--name", "Acme"}, {"tenant", "domain", "add", "acme", "acme.example"},
+		{"apikey", "issue", "acme"}, {"maintenance", "on", "--service"}, {"maintenance", "off", "--service"}, {"db", "redo", "acme"}, {"db", "fresh", "acme"},
+	} {
+		if code, out, errs := l.call("", append(args, "--yes", "--reason", "ticket 7")...); code != 0 {
+			t.Fatalf("%q: got %d %s%s", args, code, out, errs)
+		}
+	}
+	actions := map[string]bool{}
+	for e, err := range l.app.Audit.Entries(t.Context(), audit.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		actions[e.Action] = true
+		if e.Actor.Kind != tenancy.ActorCommandLine || e.Actor.ID == "" || e.Actor.UserAgent != "notes@"+host || e.Actor.Address.String() != "2001:db8::7" || e.Actor.Reason != "ticket 7" {
+			t.Errorf("%s: got %+v, want who, from where and why", e.Action, e.Actor)
+		}
+	}
+	for _, want := range []string{"tenant.create", "tenant.status", "tenant.name", "tenant.domains", "key.issue", "maintenance.begin", "maintenance.end", "schema.redo", "schema.fresh"} {
+		if !actions[want] {
+			t.Errorf("got entries of %v, want one of %s", actions, want)
+		}
+	}
+	if code, _, errs := l.call("", "tenant", "activate", "acme", "--reason", "two\nlines"); code != 2 || !strings.Contains(errs, "reason") {
+		t.Errorf("a reason of two lines: got %d %s", code, errs)
+	}
+	t.Setenv("SSH_CONNECTION", "nonsense")
+	if code, out, errs := l.call("", "tenant", "activate", "acme"); code != 0 {
+		t.Errorf("without an address: got %d %s%s", code, out, errs)
+	}
+}
+
 // TestNamedByID names a tenant by an ID that is another's slug, which customers may choose: it is the ID that counts.
 func TestNamedByID(t *testing.T) {
 	t.Parallel()

@@ -60,11 +60,14 @@ func TestCommandsPage(t *testing.T) {
 // intro and filters stand around the flags of commands over many tenants.
 const (
 	intro = `
+Commands that change something take ` + "`--reason`" + `: why, for the audit; a run that is paused or cancelled shows it, too. Entries say who (the user of the operating
+system), on which machine, and from which address that came by SSH.
+
 A shell completes commands, flags, slugs, runs, tasks, schedules and keys with what ` + "`tenantctl completion bash`, `zsh`, `fish` or `powershell`" + ` prints; add
 ` + "`--help`" + ` to see where to put it.
 
 [examples/tenantctl](../examples/tenantctl), which has these commands, takes flags of its own besides: ` + "`--data`" + ` (folder for SQLite files, the current one by default),
-` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same),
+` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same), ` + "`--redis`" + ` (by which instances see changes at once; ` + "`TENANTCTL_REDIS`" + ` says the same),
 and ` + "`--migrations`" + ` (folder with the migrations of tenants' databases). It lists them all with ` + "`--help`" + `. Programs that embed the commands have flags of their own.
 
 ## Flags of commands over many tenants
@@ -134,7 +137,7 @@ func describe(w *strings.Builder, cmd *cobra.Command) {
 		bulk := cmd.Flags().Lookup("waves") != nil
 		var lines []string
 		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if f.Name != "help" && !(bulk && common[f.Name]) {
+			if f.Name != "help" && f.Name != "reason" && !(bulk && common[f.Name]) {
 				lines = append(lines, flagLine(f))
 			}
 		})
@@ -174,6 +177,30 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		}
 	}
 	look(cli.New(nil, &cli.Options{Name: "tenantctl"}))
+}
+
+// Every command takes --reason, except those that change nothing.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	var without []string
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		if cmd.Runnable() && !cmd.HasSubCommands() && cmd.Flags().Lookup("reason") == nil {
+			without = append(without, strings.TrimPrefix(cmd.CommandPath(), "tenantctl "))
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(cli.New(nil, &cli.Options{Name: "tenantctl"}))
+	slices.Sort(without)
+	want := []string{
+		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "maintenance drain", "maintenance status",
+		"pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+	}
+	if !slices.Equal(without, want) {
+		t.Errorf("got %q without --reason, want %q", without, want)
+	}
 }
 
 // docs/upgrading.md names all tables that the library makes.

@@ -31,28 +31,24 @@ func (p *program) tenantRestore() *cobra.Command {
 
 func (p *program) tenantPurge() *cobra.Command {
 	var now bool
-	var reason string
 	cmd := &cobra.Command{
 		Use:     "purge <tenant>",
 		Short:   "Remove a tenant that is archived or half made, and its database, for good",
 		Example: "  tenantctl tenant purge acme\n  tenantctl tenant purge acme --now --reason \"they asked for it\"",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			if now && reason == "" {
+			if now && p.reason == "" {
 				return usage(errors.New("--now wants a --reason"))
 			}
 			t, err := p.ending(cmd, args[0], "Purge for good")
 			if err != nil {
 				return err
 			}
-			actor := tenancy.ActorFrom(cmd.Context())
-			actor.Reason = reason
-			ctx := tenancy.WithActor(cmd.Context(), actor)
 			purge := p.app.Lifecycle.Purge
 			if now {
 				purge = p.app.Lifecycle.PurgeNow
 			}
-			if err := purge(ctx, t.ID); err != nil {
+			if err := purge(cmd.Context(), t.ID); err != nil {
 				return err
 			}
 			if p.json {
@@ -63,7 +59,6 @@ func (p *program) tenantPurge() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&now, "now", false, "do not wait for the grace time")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit")
 	return cmd
 }
 

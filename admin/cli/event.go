@@ -50,8 +50,7 @@ func (p *program) eventStuck() *cobra.Command {
 }
 
 func (p *program) eventSkip() *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use: "skip <tenant> <event>", Short: "Give up an event that is stuck, so that the tenant's later events are delivered",
 		Long: `Give up an event that is stuck, so that the tenant's later events are delivered.
 
@@ -70,13 +69,10 @@ stream, if there is one. The audit gets an entry with the reason.`,
 			} else if !errors.Is(err, tenancy.ErrNotFound) {
 				return err
 			}
-			ctx := cmd.Context()
-			actor := tenancy.ActorFrom(ctx)
-			actor.Reason = reason
 			if err := p.confirm(cmd, "Give up the event "+args[1]+" of tenant "+args[0]+"?", ""); err != nil {
 				return err
 			}
-			if err := p.app.Outbox.Skip(tenancy.WithActor(ctx, actor), id, args[1]); err != nil {
+			if err := p.app.Outbox.Skip(cmd.Context(), id, args[1]); err != nil {
 				return err
 			}
 			if p.json {
@@ -85,6 +81,4 @@ stream, if there is one. The audit gets an entry with the reason.`,
 			return p.say(cmd, "The event %s is skipped.", args[1])
 		}),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit")
-	return cmd
 }

@@ -282,7 +282,6 @@ func (p *program) runWatch() *cobra.Command {
 // runChange is a command that changes the state of a run. Those that let it go on follow
 // and help it.
 func (p *program) runChange(use, short string, goesOn bool, change func(ctx context.Context, id, reason string) (*runs.Run, error)) *cobra.Command {
-	var reason string
 	var detach bool
 	cmd := &cobra.Command{
 		Use: use, Short: short,
@@ -291,7 +290,7 @@ func (p *program) runChange(use, short string, goesOn bool, change func(ctx cont
 			if err := need(p.app.Runner != nil, "runner"); err != nil {
 				return err
 			}
-			run, err := change(cmd.Context(), args[0], reason)
+			run, err := change(cmd.Context(), args[0], p.reason)
 			if err != nil {
 				return err
 			}
@@ -307,8 +306,6 @@ func (p *program) runChange(use, short string, goesOn bool, change func(ctx cont
 	}
 	if goesOn {
 		cmd.Flags().BoolVar(&detach, "detach", false, "leave the run to the application's instances")
-	} else {
-		cmd.Flags().StringVar(&reason, "reason", "", "why, for those who look at the run later")
 	}
 	cmd.Example = "  tenantctl run " + cmd.Name() + " 01kb2q8s7d9v3n0c4x5y6z7a8b"
 	return cmd
