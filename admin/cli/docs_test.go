@@ -67,8 +67,11 @@ A shell completes commands, flags, slugs, runs, tasks, schedules and keys with w
 ` + "`--help`" + ` to see where to put it.
 
 [examples/tenantctl](../examples/tenantctl), which has these commands, takes flags of its own besides: ` + "`--data`" + ` (folder for SQLite files, the current one by default),
-` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same), ` + "`--redis`" + ` (by which instances see changes at once; ` + "`TENANTCTL_REDIS`" + ` says the same),
+` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same),
 and ` + "`--migrations`" + ` (folder with the migrations of tenants' databases). It lists them all with ` + "`--help`" + `. Programs that embed the commands have flags of their own.
+
+With ` + "`--redis` (`$TENANTCTL_REDIS`)" + `, the Redis of the service, its instances see a change at once, say when a drain is done, and begin with a run as soon as it is
+started; without it their caches serve a record from before the change for up to a minute. ` + "`--redis=`" + ` goes without, such as while Redis is down.
 
 ## Flags of commands over many tenants
 

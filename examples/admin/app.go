@@ -118,7 +118,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks, Audit: a.trail})
 	a.keeper, err3 = analytics.NewKeeper(a.usage, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)
-	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Insecure: true})
+	a.gate, err = maintenance.NewGate(a.catalog, &maintenance.GateOptions{DB: a.db, Audit: a.trail, Drains: a.drains, Insecure: true})
 	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
 		return a, err
 	}
@@ -135,7 +135,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	tasks["maintenance-on"], tasks["maintenance-off"] = a.gate.BeginTask(), a.gate.EndTask()
 	tasks[provision] = tenancy.Task{Do: a.provision}
 	a.server = where
-	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority, Audit: a.trail}); err != nil {
+	if a.runner, err = runs.New(a.db, a.catalog, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority, Audit: a.trail, Bell: a.bell}); err != nil {
 		return a, err
 	}
 	for _, migrate := range []func(context.Context) error{locks.Migrate, a.usage.Migrate, a.gate.Migrate, a.runner.Migrate} {

@@ -15,6 +15,10 @@ import (
 	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/drainredis"
+	"github.com/artflow-studio/tenancy/maintenance/runredis"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 )
 
@@ -43,13 +47,15 @@ const controlOwner = tenancy.ID("control-plane")
 type shared struct {
 	feed    analytics.Feed
 	limiter ratelimit.Limiter
+	drains  maintenance.DrainChannel // nil without Redis: a drain waits until all instances have seen the change
+	bell    runs.Bell                // nil without Redis: instances look for work every other second
 }
 
 // share opens the cache, the feed and the limiter: through Redis if there is one; otherwise in this process, and the feed in a database
 // that instances share.
 func (a *app) share(ctx context.Context, f *flags) (err error) {
 	if f.redis == "" {
-		a.shared = shared{analytics.NewMemoryFeed(), ratelimit.NewMemory(nil)}
+		a.shared = shared{feed: analytics.NewMemoryFeed(), limiter: ratelimit.NewMemory(nil)}
 		if f.server != "" {
 			if a.feed, err = analytics.NewSQLFeed(a.db, nil); err != nil {
 				return err
@@ -69,8 +75,11 @@ func (a *app) share(ctx context.Context, f *flags) (err error) {
 	}
 	a.closers = append(a.closers, func() error { client.Close(); return nil })
 	var err1, err2, err3 error
+	drains, err4 := drainredis.New(client, namespace)
+	bell, err5 := runredis.New(client, namespace)
+	a.drains, a.bell = drains, bell
 	a.cache, err1 = cache.NewRedis(a.catalog, client, namespace, nil)
 	a.feed, err2 = analytics.NewRedisFeed(client, namespace, nil)
 	a.limiter, err3 = ratelimit.NewRedis(client, namespace, nil)
-	return errors.Join(err1, err2, err3)
+	return errors.Join(err1, err2, err3, err4, err5)
 }

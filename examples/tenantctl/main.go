@@ -38,6 +38,7 @@ func command(where *places) *cobra.Command {
 	flags.StringVar(&where.data, "data", cmp.Or(where.data, "."), "folder for SQLite files")
 	flags.StringVar(&where.catalog, "catalog", os.Getenv("TENANTCTL_CATALOG"), "URL of the catalog's database, postgres://… or mysql://… (default: a file in --data; $TENANTCTL_CATALOG)")
 	flags.StringVar(&where.server, "server", os.Getenv("TENANTCTL_SERVER"), "URL of the server for tenants' databases (default: files in --data; $TENANTCTL_SERVER)")
+	flags.StringVar(&where.redis, "redis", cmp.Or(where.redis, os.Getenv("TENANTCTL_REDIS")), "Redis of the service, host:port or redis://…, by which its instances see changes at once (default: none, they see them within a minute; $TENANTCTL_REDIS)")
 	flags.StringVar(&where.migrations, "migrations", where.migrations, "folder with the migrations of tenants' databases (default: those of the example)")
 	return root
 }
@@ -48,7 +49,7 @@ func long(args []string) []string {
 	for i, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
 		switch name {
-		case "-data", "-catalog", "-server", "-migrations":
+		case "-data", "-catalog", "-server", "-migrations", "-redis":
 			arg = "-" + arg
 		}
 		out[i] = arg
@@ -57,7 +58,7 @@ func long(args []string) []string {
 }
 
 // places say where everything is.
-type places struct{ data, catalog, server, migrations string }
+type places struct{ data, catalog, server, redis, migrations string }
 
 // schema returns the migrations of tenants' databases.
 func schema(folder string) (fs.FS, error) {

@@ -11,14 +11,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/cli"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/maintenance/drainredis"
+	"github.com/artflow-studio/tenancy/maintenance/runredis"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
+	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
 // build returns the program.
@@ -287,6 +292,114 @@ func TestServiceMaintenanceIsAudited(t *testing.T) {
 		if e.Action != step.action || e.Actor.Kind != tenancy.ActorCommandLine || len(e.Changes) == 0 {
 			t.Errorf("%s: got %+v, want %s by the command line, with what changed", step.did, e, step.action)
 		}
+	}
+}
+
+// With the Redis of the service, another process sees a change though its cache keeps records for an hour, does the drain that the command
+// line asks for, and hears that a run was started.
+func TestInstancesHearOfChanges(t *testing.T) {
+	t.Parallel()
+	client, _ := tenancytest.Redis(t)
+	where := places{data: t.TempDir(), redis: os.Getenv(tenancytest.RedisEnv)}
+	must := func(args ...string) {
+		t.Helper()
+		if code, out := call(t, where, args...); code != 0 {
+			t.Fatalf("%q: got exit code %d and\n%s", args, code, out)
+		}
+	}
+	must("tenant", "create", "acme")
+
+	// The other process.
+	db, err := catalogDatabase(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	cat, err := catalog.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, err := cat.Namespace(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	find, err1 := cache.NewRedis(cat, client, namespace, &cache.Options{TTL: time.Hour, MaxAgeUnsynced: time.Hour})
+	drains, err2 := drainredis.New(client, namespace)
+	bell, err3 := runredis.New(client, namespace)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = find.Close() }()
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer stop()
+	working.Go(func() { _ = find.Run(ctx) })
+	ready, rung := make(chan struct{}, 1), make(chan struct{}, 1)
+	say := func(to chan struct{}) {
+		select {
+		case to <- struct{}{}:
+		default:
+		}
+	}
+	working.Go(func() { _ = bell.Listen(ctx, func() { say(ready) }, func([]byte) { say(rung) }) })
+	heard := func(what string, from chan struct{}) {
+		t.Helper()
+		select {
+		case <-from:
+		case <-time.After(3 * time.Minute):
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+	heard("the other process listens", ready)
+
+	acme := tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}
+	until := func(what string, met func(*tenancy.Tenant) bool) {
+		t.Helper()
+		for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if found, err := find.Find(t.Context(), acme); err != nil || time.Now().After(end) {
+				t.Fatalf("waited in vain until the other process sees %s: %+v, %v", what, found, err)
+			} else if met(found) {
+				return
+			}
+		}
+	}
+	until("that it is active", func(t *tenancy.Tenant) bool { return t.Status == tenancy.StatusActive })
+	must("tenant", "suspend", "acme")
+	until("that it is suspended", func(t *tenancy.Tenant) bool { return t.Status == tenancy.StatusSuspended })
+	heard("a run was started", rung)
+
+	must("maintenance", "on", "acme")
+	until("its maintenance", func(t *tenancy.Tenant) bool { return t.Access.Maintenance != nil })
+	drained := make(chan string, 1)
+	go func() {
+		code, out := call(t, where, "maintenance", "drain", "acme", "--timeout", "3m")
+		drained <- fmt.Sprint(code, " ", out)
+	}()
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		asked, err := drains.Heartbeat(t.Context(), "another")
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("waited in vain until the command line asks for a drain: %v", err)
+		}
+		for _, d := range asked {
+			if err := drains.Done(t.Context(), d, "another"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(asked) > 0 {
+			break
+		}
+	}
+	if got := <-drained; !strings.HasPrefix(got, "0 ") || !strings.Contains(got, "Drained acme") {
+		t.Errorf("drain: got %s", got)
+	}
+
+	where.redis = "127.0.0.1:1"
+	if code, out := call(t, where, "tenant", "list"); code != 3 || !strings.Contains(out, "--redis") {
+		t.Errorf("a Redis that is down: got exit code %d and\n%s", code, out)
+	}
+	if code, out := call(t, where, "--redis=", "tenant", "list"); code != 0 {
+		t.Errorf("without Redis: got exit code %d and\n%s", code, out)
 	}
 }
 

@@ -65,10 +65,19 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit, Events: app.Outbox}); err != nil {
 		return nil, err
 	}
+	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate} {
+		if err := migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	others, err := share(ctx, where.redis, app.Catalog, &opened)
+	if err != nil {
+		return nil, err
+	}
 	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil); err != nil {
 		return nil, err
 	}
-	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Audit: app.Audit}); err != nil {
+	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Audit: app.Audit, Drains: others.drains}); err != nil {
 		return nil, err
 	}
 	operators, err := auth.New(db, &auth.Options{Auditor: app.Audit})
@@ -92,12 +101,12 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 		return nil, err
 	}
 	app.Runner, err = runs.New(db, app.Catalog, &runs.Options{
-		Tasks: tasks(app), Context: dbpool.LowPriority, Poll: 200 * time.Millisecond, Audit: app.Audit,
+		Tasks: tasks(app), Context: dbpool.LowPriority, Poll: 200 * time.Millisecond, Audit: app.Audit, Bell: others.bell,
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, locks.Migrate, app.Gate.Migrate, app.Runner.Migrate, operators.Migrate} {
+	for _, migrate := range []func(context.Context) error{locks.Migrate, app.Gate.Migrate, app.Runner.Migrate, operators.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}
