@@ -22,7 +22,8 @@
 // [Recorder.Note] and [Recorder.Login] record activities, with the actor and the request of
 // the context: package middleware's RequestID puts the request there. A [Keeper] rolls
 // counts up, removes what is old, and measures databases. Call [Recorder.Forget]
-// when a tenant is purged.
+// when a tenant is purged, and [Recorder.Delivered] with the events of a catalog.Outbox: a catalog
+// reports the changes of its own process alone.
 //
 // Of each tenant the 20 statements with the longest executions in an hour are kept, without
 // their literals: see [StatementReport]. [Reports.Performance] and [Reports.Tenant] show them.

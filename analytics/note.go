@@ -218,7 +218,8 @@ func (n *notes) droppedSoFar() int64 {
 // plan, limits, maintenance and keys. No secret is in them. One change that is reported
 // again, also by another instance, adds none. Err is that of the change, if it may not have
 // happened; then the activity says so. The end of a purge is no activity: nothing is kept of
-// a tenant that is purged, see [Recorder.Forget].
+// a tenant that is purged, see [Recorder.Forget]. A catalog reports the changes of its own process:
+// those of others, such as a command line, come by [Recorder.Delivered].
 func (rec *Recorder) Changed(ctx context.Context, before, after *tenancy.Tenant, err error) {
 	t := after
 	if t == nil {
@@ -240,11 +241,8 @@ func (rec *Recorder) Changed(ctx context.Context, before, after *tenancy.Tenant,
 	}
 	actor := tenancy.ActorFrom(ctx)
 	for _, c := range changesOf(before, after) {
-		rec.notes.add(rec.id, Activity{
-			Key: fmt.Sprintf("change:%s:%d:%d:%s", t.ID, toMicros(t.CreatedAt), version, c.kind), Tenant: t.ID, Type: "tenant_" + c.kind,
-			Description: plainRunes(c.text+doubt, maxDescription), ActorKind: plain(string(actor.Kind), 16), ActorID: plain(actor.ID, maxActor),
-			CreatedAt: time.Now().UTC().Truncate(time.Microsecond), Times: 1,
-		})
+		c.text += doubt
+		rec.changed(t, version, c, actor, time.Now())
 	}
 }
 
@@ -260,18 +258,16 @@ func changesOf(before, after *tenancy.Tenant) (all []change) {
 	case after == nil:
 		return []change{{"deleted", "deleted " + before.Slug}}
 	}
-	note := func(kind, was, is string) {
-		if was != is {
-			all = append(all, change{kind, fmt.Sprintf("%s: %s -> %s", kind, orNone(was), orNone(is))})
+	texts := func(t *tenancy.Tenant) map[string]string {
+		return map[string]string{
+			"status": string(t.Status), "slug": t.Slug, "domains": strings.Join(t.Domains, " "), "plan": t.Plan, "limits": limitsText(t.Limits),
+			"maintenance": maintenanceText(t.Access.Maintenance), "keys": keysText(t.Access.Keys),
 		}
 	}
-	note("status", string(before.Status), string(after.Status))
-	note("slug", before.Slug, after.Slug)
-	note("domains", strings.Join(before.Domains, " "), strings.Join(after.Domains, " "))
-	note("plan", before.Plan, after.Plan)
-	note("limits", limitsText(before.Limits), limitsText(after.Limits))
-	note("maintenance", maintenanceText(before.Access.Maintenance), maintenanceText(after.Access.Maintenance))
-	note("keys", keysText(before.Access.Keys), keysText(after.Access.Keys))
+	was, is := texts(before), texts(after)
+	for _, kind := range changeKinds() {
+		all = noteChange(all, kind, was[kind], is[kind])
+	}
 	return all
 }
 

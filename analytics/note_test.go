@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -177,6 +178,82 @@ func TestChanged(t *testing.T) {
 		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 10})
 		if err != nil || len(rows) != 1 || rows[0].Slug != "acme" || rows[0].Plan != "gold" {
 			t.Errorf("got %+v, %v, want the record that is known to be written", rows, err)
+		}
+	})
+}
+
+// A change that an outbox delivers is the activity that it would be if this process had made it: once, also where both report it, and without secrets.
+func TestDelivered(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
+		events := &tenancytest.Events{}
+		cat, err := catalog.NewWithStore(tenancytest.NewStore(), &catalog.Options{Events: events, SecretSettings: []string{"smtp"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := newRecorder(t, store, nil), newRecorder(t, store, nil) // there has no part in what happens
+		stop := cat.Watch(func(ctx context.Context, c catalog.Change) { here.Changed(ctx, c.Before, c.After, c.Err) })
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann"})
+		acme, err := cat.Create(ctx, tenancytest.NewTenant("acme"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit := func(ctx context.Context, change func(*tenancy.Tenant)) {
+			t.Helper()
+			if acme, err = cat.Edit(ctx, acme.ID, func(t *tenancy.Tenant) error { change(t); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		edit(ctx, func(t *tenancy.Tenant) { t.Plan = "gold" })
+		stop() // what follows is done by another process
+		other := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorCommandLine, ID: "bob"})
+		edit(other, func(t *tenancy.Tenant) {
+			t.Status, t.Slug, t.Domains, t.Limits = tenancy.StatusSuspended, "acme2", []string{"a.example", "b.example"}, map[string]int64{"seats": 5}
+			t.Access.Keys = []tenancy.APIKey{{ID: "key1", Hash: tenancy.DigestOf("hunter2"), CreatedAt: time.Now()}}
+			t.Access.Maintenance = &tenancy.Maintenance{Mode: tenancy.MaintenanceClosed, BeganAt: time.Now(), Bypass: tenancy.DigestOf("hunter3"), Generation: "g-secret"}
+			t.Settings = map[string]string{"smtp": "hunter4"}
+		})
+		edit(other, func(t *tenancy.Tenant) { t.Limits, t.Access.Maintenance, t.Name = nil, nil, "Acme" })
+		for range 2 {
+			for _, e := range events.All() {
+				there.Delivered(acme, analytics.Event(e))
+			}
+			for _, rec := range []*analytics.Recorder{here, there} {
+				if err := rec.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		page, err := newReports(t, store).Activities(t.Context(), tenancy.AllTenants(), &analytics.ActivitiesRequest{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, a := range page.Activities {
+			all = append(all, a.ActorID+" "+a.Type+" "+a.Description)
+		}
+		got := strings.Join(all, "\n")
+		wants := []string{
+			"ann tenant_created created as acme", "ann tenant_plan plan: none -> gold", "bob tenant_status status: active -> suspended", "bob tenant_slug slug: acme -> acme2",
+			"bob tenant_domains domains: none -> a.example b.example", "bob tenant_limits limits: none -> seats=5", "bob tenant_limits limits: seats=5 -> none",
+			"bob tenant_keys keys: none -> key1", "bob tenant_maintenance maintenance: none -> closed since ", "bob tenant_maintenance maintenance: closed since ",
+		}
+		for _, want := range wants {
+			if strings.Count(got, want) != 1 {
+				t.Errorf("%q: got %d times, want once", want, strings.Count(got, want))
+			}
+		}
+		if len(all) != len(wants) {
+			t.Errorf("got %d activities, want %d:\n%s", len(all), len(wants), got)
+		}
+		for _, secret := range []string{tenancy.DigestOf("hunter2").String(), tenancy.DigestOf("hunter3").String(), "g-secret", "hunter4"} {
+			if strings.Contains(got, secret) {
+				t.Errorf("got a secret in:\n%s", got)
+			}
+		}
+		rows, err := store.Tenants(t.Context(), &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Limit: 10})
+		if err != nil || len(rows) != 1 || rows[0].Slug != "acme2" || rows[0].Name != "Acme" {
+			t.Errorf("got %+v, %v, want the record as it is now", rows, err)
 		}
 	})
 }

@@ -122,6 +122,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
 		return a, err
 	}
+	// Activities: at once of what this process changes, and by the events, in follow, of what others change.
 	a.catalog.Watch(func(ctx context.Context, c catalog.Change) { a.recorder.Changed(ctx, c.Before, c.After, c.Err) })
 	if a.tenants, err = lifecycle.New(a.catalog, a.pool, a.migrator, &lifecycle.Options{
 		Server: where, Locks: locks, Audit: a.trail,
@@ -156,7 +157,14 @@ func (a *app) follow(ctx context.Context, e catalog.Event) error {
 	if e.Kind == "tenant.delete" { // by a command line, which has no figures; or other instances wrote of it until now
 		return a.forget(ctx, e.Tenant)
 	}
-	return nil
+	t, err := a.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(e.Tenant)})
+	if err == nil {
+		a.recorder.Delivered(t, analytics.Event(e))
+	}
+	if errors.Is(err, tenancy.ErrNotFound) { // the event of its end comes
+		return nil
+	}
+	return err
 }
 
 // forget removes what is kept of a tenant that is purged: usage, logins, addresses, activities.
