@@ -40,6 +40,9 @@ func command(where *places) *cobra.Command {
 	flags.StringVar(&where.server, "server", os.Getenv("TENANTCTL_SERVER"), "URL of the server for tenants' databases (default: files in --data; $TENANTCTL_SERVER)")
 	flags.StringVar(&where.redis, "redis", cmp.Or(where.redis, os.Getenv("TENANTCTL_REDIS")), "Redis of the service, host:port or redis://…, by which its instances see changes at once (default: none, they see them within a minute; $TENANTCTL_REDIS)")
 	flags.StringVar(&where.migrations, "migrations", where.migrations, "folder with the migrations of tenants' databases (default: those of the example)")
+	for _, name := range []string{"catalog", "server", "redis"} {
+		flags.Lookup(name).DefValue = "" // help shows defaults, and these may have passwords
+	}
 	return root
 }
 

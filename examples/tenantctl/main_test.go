@@ -295,6 +295,18 @@ func TestServiceMaintenanceIsAudited(t *testing.T) {
 	}
 }
 
+// Help shows no password that the environment holds.
+func TestHelpHidesPasswords(t *testing.T) {
+	for _, name := range []string{"TENANTCTL_CATALOG", "TENANTCTL_SERVER", "TENANTCTL_REDIS"} {
+		t.Setenv(name, "redis://ann:hunter2@db.example:6379")
+	}
+	for _, args := range [][]string{{"--help"}, {"tenant", "list", "--help"}, {"tenant", "list", "--oh"}} {
+		if _, out := call(t, places{data: t.TempDir()}, args...); strings.Contains(out, "hunter2") {
+			t.Errorf("%q: got a password in\n%s", args, out)
+		}
+	}
+}
+
 // With the Redis of the service, another process sees a change though its cache keeps records for an hour, does the drain that the command
 // line asks for, and hears that a run was started.
 func TestInstancesHearOfChanges(t *testing.T) {
