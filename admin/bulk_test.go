@@ -2,12 +2,16 @@ package admin_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/maintenance"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -178,5 +182,51 @@ func TestRevokingKeysWantsFreshCredentials(t *testing.T) {
 	}
 	if a := cl.do(t, "POST", "runs/"+p.Plan+"/cancel", ""); a.code != 200 {
 		t.Errorf("cancel, which does no more: got %d %s", a.code, a.body)
+	}
+}
+
+// Maintenance of many tenants names the addresses and paths that are served all the same.
+func TestBulkMaintenance(t *testing.T) {
+	t.Parallel()
+	var gate *maintenance.Gate
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { gate = o.Gate })
+	runner, err := runs.New(c.db, c.cat, &runs.Options{Tasks: runs.Tasks{"maintenance-on": gate.BeginTask()}, Poll: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin, err = admin.New(c.db, c.cat, &admin.Options{Runs: runner, Limiter: everything{}, Auth: auth.Options{OptionalSecondFactor: true}}); err != nil {
+		t.Fatal(err)
+	}
+	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+	var p planned
+	if a := cl.do(t, "POST", "actions/bulk-maintenance", `{"dry_run":true,"ids":["t-aaa"],"params":{"allow":"here"}}`); a.problem() != "validation" {
+		t.Errorf("no address: got %d %s, want validation", a.code, a.body)
+	}
+	a := cl.do(t, "POST", "actions/bulk-maintenance", `{"dry_run":true,"ids":["t-aaa"],"params":{"message":"Later.","allow":"192.0.2.7","paths":"/status"}}`)
+	if a.into(t, &p); p.Eligible != 1 {
+		t.Fatalf("plan: got %d %s, want one tenant", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-maintenance", `{"plan":"`+p.Plan+`","confirm":"`+p.Confirm+`"}`); a.code != 202 {
+		t.Fatalf("start: got %d %s, want 202", a.code, a.body)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- runner.Run(ctx) }()
+	for _, err := range runner.Follow(t.Context(), p.Plan) { // to its end
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	found, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(c.a.ID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := found.Access.Maintenance
+	if m == nil || m.Message != "Later." || fmt.Sprint(m.Allow) != "[192.0.2.7/32]" || !slices.Equal(m.Paths, []string{"/status"}) {
+		t.Errorf("got %+v, want what was asked for", m)
 	}
 }

@@ -53,7 +53,32 @@ func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFou
 // not known, and windows that are all over are errors that wrap
 // [tenancy.ErrInvalid].
 func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
-	const op = "maintenance.Scope.Begin"
+	return s.begin(ctx, "maintenance.Scope.Begin", m, nil)
+}
+
+// begin writes the record. keep, which may be nil, takes into it what it wants of the record that is there.
+func (s Scope) begin(ctx context.Context, op string, m tenancy.Maintenance, keep func(m, before *tenancy.Maintenance)) error {
+	made, err := begun(m, s.tenant)
+	if err != nil {
+		return tenancy.Wrap(op, s.tenant, err)
+	}
+	return s.change(ctx, op, actionBegin, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
+		m := made
+		if before == nil {
+			return &m, nil
+		}
+		if keep != nil {
+			keep(&m, before)
+		}
+		if !m.BeganAt.After(before.BeganAt) { // by another clock: it tells them apart
+			m.BeganAt = before.BeganAt.Add(time.Microsecond)
+		}
+		return &m, nil
+	})
+}
+
+// begun completes and checks a record that begins now.
+func begun(m tenancy.Maintenance, tenant tenancy.ID) (tenancy.Maintenance, error) {
 	m.Mode = cmp.Or(m.Mode, tenancy.MaintenanceClosed)
 	m.Windows, m.Paths, m.Bypass = slices.Clone(m.Windows), slices.Clone(m.Paths), tenancy.Digest{}
 	m.Generation, m.BeganAt = rand.Text(), now()
@@ -63,29 +88,24 @@ func (s Scope) Begin(ctx context.Context, m tenancy.Maintenance) error {
 	}
 	for _, path := range m.Paths {
 		if !plain(path) {
-			return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: path %.40q, want a cleaned one", tenancy.ErrInvalid, path))
+			return m, fmt.Errorf("%w: path %.40q, want a cleaned one", tenancy.ErrInvalid, path)
 		}
 	}
 	var err error
 	if m.Allow, err = masked(m.Allow); err != nil {
-		return tenancy.Wrap(op, s.tenant, err)
+		return m, err
 	}
 	if err := m.Validate(); err != nil {
-		return tenancy.Wrap(op, s.tenant, err)
+		return m, err
 	}
-	p, err := newPlan(&m, s.tenant)
+	p, err := newPlan(&m, tenant)
 	if err != nil {
-		return tenancy.Wrap(op, s.tenant, err)
+		return m, err
 	}
 	if at := p.look(m.BeganAt); !at.open && at.until.IsZero() {
-		return tenancy.Wrap(op, s.tenant, fmt.Errorf("%w: all windows are in the past", tenancy.ErrInvalid))
+		return m, fmt.Errorf("%w: all windows are in the past", tenancy.ErrInvalid)
 	}
-	return s.change(ctx, op, actionBegin, func(before *tenancy.Maintenance) (*tenancy.Maintenance, error) {
-		if before != nil && !m.BeganAt.After(before.BeganAt) { // by another clock: it tells them apart
-			m.BeganAt = before.BeganAt.Add(time.Microsecond)
-		}
-		return &m, nil
-	})
+	return m, nil
 }
 
 // Extend makes maintenance that is in force last until the given time, also if it had no end. A bypass stays

@@ -191,10 +191,8 @@ func only(p tenancy.Params, names ...string) error {
 
 // tags divides a list of tags.
 func tags(text string) (out []string) {
-	for tag := range strings.SplitSeq(text, ",") {
-		if tag = strings.ToLower(strings.TrimSpace(tag)); tag != "" {
-			out = append(out, tag)
-		}
+	for _, tag := range list(text) {
+		out = append(out, strings.ToLower(tag))
 	}
 	return out
 }

@@ -3,14 +3,19 @@ package maintenance
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
 // BeginTask returns the task that begins or plans maintenance of tenants. Its parameters,
-// none of which is needed, are mode (closed or read_only), message and contact for
-// clients, and its times:
+// none of which is needed, are mode (closed, which is the default, or read_only), message
+// and contact for clients, allow (addresses and prefixes of addresses that are served,
+// separated by commas), paths (prefixes of paths that are served, separated by commas), and
+// its times:
 //
 //   - for: it begins now and ends by itself after this time, such as 2h
 //   - from and until, in the form of RFC 3339: it begins then and ends then; without
@@ -19,9 +24,13 @@ import (
 //     in the time zone (default: UTC), and lasts so long each time; from and until bound
 //     the times at which it begins
 //
-// Without any of them it begins now and lasts until somebody ends it. Tenants that are
-// being provisioned, and those that are archived, cannot take part. What a run has begun stays
-// as it is where the run does the task again.
+// Without any of them it begins now and lasts until somebody ends it.
+//
+// It takes the place of maintenance that is in force or planned, and keeps of that the
+// message, the contact, the addresses and the paths whose parameter is missing; an empty
+// parameter removes them. Times and the mode are not kept, and a bypass of before does not
+// work any more. What a run has begun stays as it is where the run does the task again.
+// Tenants that are being provisioned, and those that are archived, cannot take part.
 func (g *Gate) BeginTask() tenancy.Task {
 	return tenancy.Task{
 		Eligible: lives,
@@ -30,15 +39,11 @@ func (g *Gate) BeginTask() tenancy.Task {
 			if err != nil {
 				return err
 			}
-			m.Generation = "probe"
-			return m.Validate()
+			_, err = begun(m, "")
+			return err
 		},
 		Do: func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) error {
-			m, err := maintenanceOf(a.Params, time.Now())
-			if err != nil {
-				return err
-			}
-			return g.Tenant(t.ID).by(a).Begin(ctx, m)
+			return g.Tenant(t.ID).by(a).BeginParams(ctx, a.Params)
 		},
 	}
 }
@@ -49,9 +54,38 @@ func (g *Gate) EndTask() tenancy.Task {
 	return tenancy.Task{Do: func(ctx context.Context, t *tenancy.Tenant, _ tenancy.Attempt) error { return g.Tenant(t.ID).End(ctx) }}
 }
 
-// ParseParams returns the maintenance that the parameters of [Gate.BeginTask] describe, for
-// [Scope.Begin]; times that they leave open count from now. What cannot be read is an
-// error that wraps [tenancy.ErrInvalid].
+// BeginParams begins or plans maintenance as the parameters of [Gate.BeginTask] say, and
+// keeps what they do not name. Errors are those of [ParseParams] and [Scope.Begin].
+func (s Scope) BeginParams(ctx context.Context, p tenancy.Params) error {
+	const op = "maintenance.Scope.BeginParams"
+	m, err := maintenanceOf(p, time.Now())
+	if err != nil {
+		return tenancy.Wrap(op, s.tenant, err)
+	}
+	return s.begin(ctx, op, m, func(m, before *tenancy.Maintenance) { keepUnnamed(m, before, p) })
+}
+
+// keepUnnamed takes what the parameters do not name from maintenance that is in force or planned. One that is over has nothing to
+// say: nobody expects that the addresses of last month's are served.
+func keepUnnamed(m, before *tenancy.Maintenance, p tenancy.Params) {
+	if s := StatusOf(before, m.BeganAt); !s.InForce && s.NextAt.IsZero() {
+		return
+	}
+	for name, keep := range map[string]func(){
+		"message": func() { m.Message = before.Message },
+		"contact": func() { m.Contact = before.Contact },
+		"allow":   func() { m.Allow = before.Allow },
+		"paths":   func() { m.Paths = before.Paths },
+	} {
+		if _, named := p[name]; !named {
+			keep()
+		}
+	}
+}
+
+// ParseParams returns the maintenance that the parameters of [Gate.BeginTask] describe, as it
+// is where there is none yet; times that they leave open count from now. What cannot be read
+// is an error that wraps [tenancy.ErrInvalid].
 func ParseParams(p tenancy.Params) (tenancy.Maintenance, error) {
 	m, err := maintenanceOf(p, time.Now())
 	return m, tenancy.Wrap("maintenance.ParseParams", "", err)
@@ -68,7 +102,33 @@ func maintenanceOf(p tenancy.Params, now time.Time) (tenancy.Maintenance, error)
 		return m, err
 	}
 	m.Windows = windows
-	return m, only(p, "mode", "message", "contact", "for", "from", "until", "rule", "zone")
+	if m.Allow, err = prefixesOf(p["allow"]); err != nil {
+		return m, err
+	}
+	m.Paths = list(p["paths"])
+	return m, only(p, "mode", "message", "contact", "allow", "paths", "for", "from", "until", "rule", "zone")
+}
+
+// prefixesOf reads a list of addresses and of prefixes of addresses.
+func prefixesOf(text string) (out []netip.Prefix, err error) {
+	for _, each := range list(text) {
+		p, err := ipnet.Parse(each)
+		if err != nil {
+			return nil, fmt.Errorf("maintenance allow: %w", err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// list divides a list whose parts commas separate.
+func list(text string) (out []string) {
+	for each := range strings.SplitSeq(text, ",") {
+		if each = strings.TrimSpace(each); each != "" {
+			out = append(out, each)
+		}
+	}
+	return out
 }
 
 // windowsOf reads the parameters of BeginTask about time.

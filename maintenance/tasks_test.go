@@ -3,9 +3,11 @@ package maintenance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,5 +202,81 @@ func TestGateTasks(t *testing.T) {
 		if err := end.Do(t.Context(), tenant, tenancy.Attempt{}); err != nil || find() != nil {
 			t.Errorf("got %+v, %v, want it ended", find(), err)
 		}
+	}
+}
+
+// A task names the addresses and paths that are served, and keeps of maintenance in force or planned what it does not name. What is
+// over leaves nothing behind.
+func TestBeginTaskKeepsWhatItDoesNotName(t *testing.T) {
+	t.Parallel()
+	tenant := tenancytest.NewTenant("acme")
+	cat := tenancytest.NewCatalog(t, tenant)
+	gate, err := maintenance.NewGate(cat, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := gate.BeginTask()
+	for _, p := range []tenancy.Params{{"allow": "10.0.0.0/99"}, {"allow": "here"}, {"paths": "status"}, {"paths": "/a,/../b"}} {
+		if err := task.Validate(p); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%v: got %v, want ErrInvalid", p, err)
+		}
+	}
+	type kept struct {
+		Mode             tenancy.MaintenanceMode
+		Message, Contact string
+		Allow            string
+		Paths            []string
+		Windows          int
+	}
+	do := func(p tenancy.Params) (m *tenancy.Maintenance, k kept) {
+		t.Helper()
+		if err := task.Validate(p); err != nil {
+			t.Errorf("%v: %v", p, err)
+		}
+		if err := task.Do(t.Context(), tenant, tenancy.Attempt{Params: p}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = got.Access.Maintenance
+		return m, kept{m.Mode, m.Message, m.Contact, fmt.Sprint(m.Allow), m.Paths, len(m.Windows)}
+	}
+	const closed = tenancy.MaintenanceClosed
+	all := kept{tenancy.MaintenanceReadOnly, "Later.", "ops@example.com", "[10.0.0.0/8 192.0.2.7/32]", []string{"/status", "/login"}, 1}
+	_, got := do(tenancy.Params{"mode": "read_only", "message": "Later.", "contact": "ops@example.com", "allow": "192.0.2.7, 10.1.2.3/8", "paths": "/status,/login", "for": "1h"})
+	if d := cmp.Diff(all, got); d != "" {
+		t.Errorf("named: %s", d)
+	}
+	if _, err := gate.Tenant(tenant.ID).NewBypass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := all
+	want.Mode, want.Windows = closed, 0
+	m, got := do(nil)
+	if d := cmp.Diff(want, got); d != "" || m.Bypass != (tenancy.Digest{}) {
+		t.Errorf("nothing named: %s, bypass %v", d, m.Bypass)
+	}
+	want.Message, want.Allow = "", "[2001:db8::/32]"
+	if _, got = do(tenancy.Params{"message": "", "allow": "2001:db8::/32"}); cmp.Diff(want, got) != "" {
+		t.Errorf("some named: %s", cmp.Diff(want, got))
+	}
+	want.Paths, want.Allow, want.Windows = nil, "[]", 1
+	if _, got = do(tenancy.Params{"paths": "", "allow": "", "from": "2100-01-01T00:00:00Z"}); cmp.Diff(want, got) != "" {
+		t.Errorf("removed: %s", cmp.Diff(want, got))
+	}
+	if _, got = do(tenancy.Params{"for": "1h"}); cmp.Diff(want, got) != "" {
+		t.Errorf("kept of what is planned: %s", cmp.Diff(want, got))
+	}
+	_, err = cat.Edit(t.Context(), tenant.ID, func(t *tenancy.Tenant) error {
+		t.Access.Maintenance.Windows = []tenancy.Window{{Start: time.Unix(1, 0).UTC(), End: time.Unix(2, 0).UTC()}}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got = do(nil); cmp.Diff(kept{Mode: closed, Allow: "[]"}, got) != "" {
+		t.Errorf("of what is over: got %+v", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 func (p *program) maintenance() *cobra.Command {
 	return group("maintenance", "Maintenance mode of tenants, or of the whole service",
-		p.maintenanceOn(), p.maintenanceSchedule(), p.maintenanceOff(), p.maintenanceStatus(), p.maintenanceDrain())
+		p.maintenanceOn(), p.maintenanceSchedule(), p.maintenanceExtend(), p.maintenanceOff(), p.maintenanceStatus(), p.maintenanceBypass(), p.maintenanceDrain())
 }
 
 // closing are the flags of commands that begin maintenance, now or later.
@@ -25,6 +26,7 @@ type closing struct {
 	bulk
 	service, readOnly bool
 	message, contact  string
+	allow, paths      []string
 	lasts             time.Duration
 	from, until       string
 	rule, zone        string
@@ -36,15 +38,30 @@ func (c *closing) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.readOnly, "read-only", false, "serve what only reads")
 	cmd.Flags().StringVar(&c.message, "message", "", "text for clients")
 	cmd.Flags().StringVar(&c.contact, "contact", "", "contact for clients")
+	cmd.Flags().StringSliceVar(&c.allow, "allow", nil, "client address, or prefix such as 10.0.0.0/8, that is served all the same; may be repeated")
+	cmd.Flags().StringSliceVar(&c.paths, "path", nil, "prefix of paths that is served all the same, such as /status; may be repeated")
 }
 
-// params returns the parameters of maintenance.Gate.BeginTask.
-func (c *closing) params(now time.Time) (tenancy.Params, error) {
+// keepsLong says in help texts what becomes of maintenance that is there.
+const keepsLong = `It takes the place of maintenance that is in force or planned. Of that stay the message,
+the contact, the addresses and the paths whose flag is not given; an empty flag, such as
+--allow=, removes them. A bypass of before does not work any more.`
+
+// params returns the parameters of maintenance.Gate.BeginTask. Those of flags that were not given are left out.
+func (c *closing) params(cmd *cobra.Command, now time.Time) (tenancy.Params, error) {
 	p := tenancy.Params{"mode": string(tenancy.MaintenanceClosed)}
 	if c.readOnly {
 		p["mode"] = string(tenancy.MaintenanceReadOnly)
 	}
-	for name, value := range map[string]string{"message": c.message, "contact": c.contact, "rule": c.rule, "zone": c.zone} {
+	for flag, of := range map[string]struct{ name, value string }{
+		"message": {"message", c.message}, "contact": {"contact", c.contact},
+		"allow": {"allow", strings.Join(c.allow, ",")}, "path": {"paths", strings.Join(c.paths, ",")},
+	} {
+		if cmd.Flags().Changed(flag) {
+			p[of.name] = of.value
+		}
+	}
+	for name, value := range map[string]string{"rule": c.rule, "zone": c.zone} {
 		if value != "" {
 			p[name] = value
 		}
@@ -93,7 +110,7 @@ func moment(text string, now time.Time, zone *time.Location) (time.Time, error) 
 
 // begin begins the maintenance of the service, or of the tenants that are selected.
 func (c *closing) begin(cmd *cobra.Command, names []string) error {
-	params, err := c.params(time.Now())
+	params, err := c.params(cmd, time.Now())
 	if err != nil {
 		return err
 	}
@@ -111,7 +128,7 @@ func (c *closing) begin(cmd *cobra.Command, names []string) error {
 	if err := c.p.confirm(cmd, c.verb+" the whole service?", "service"); err != nil {
 		return err
 	}
-	if err := c.p.app.Gate.Service().Begin(cmd.Context(), m); err != nil {
+	if err := c.p.app.Gate.Service().BeginParams(cmd.Context(), params); err != nil {
 		return err
 	}
 	return c.p.say(cmd, "The whole service: maintenance %s.", windows(&m))
@@ -121,7 +138,9 @@ func (p *program) maintenanceOn() *cobra.Command {
 	c := &closing{bulk: bulk{p: p, task: TaskMaintenanceOn, verb: "Close for maintenance"}}
 	cmd := &cobra.Command{
 		Use: "on [tenant]...", Short: "Begin maintenance now",
+		Long: "Begin maintenance now.\n\n" + keepsLong,
 		Example: `  tenantctl maintenance on acme --message "Back at noon." --for 2h
+  tenantctl maintenance on acme --allow 192.0.2.0/24 --path /status
   tenantctl maintenance on --service --read-only`,
 		RunE: p.with(c.begin),
 	}
@@ -134,10 +153,7 @@ func (p *program) maintenanceSchedule() *cobra.Command {
 	c := &closing{bulk: bulk{p: p, task: TaskMaintenanceOn, verb: "Plan maintenance of"}}
 	cmd := &cobra.Command{
 		Use: "schedule [tenant]...", Short: "Plan maintenance for later, once or again and again",
-		Long: `Plan maintenance for later, once or again and again.
-
-It takes the place of maintenance that is in force or planned. Times without a zone are
-those of --zone, or of this machine.`,
+		Long: "Plan maintenance for later, once or again and again. Times without a zone are\nthose of --zone, or of this machine.\n\n" + keepsLong,
 		Example: `  tenantctl maintenance schedule acme --from "2027-01-31 02:00" --until "2027-01-31 04:00"
   tenantctl maintenance schedule --all --from 30m --for 2h --message "We move house."
   tenantctl maintenance schedule --service --rule "0 3 * * 0" --zone Europe/Berlin --for 1h`,

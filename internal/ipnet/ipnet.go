@@ -2,9 +2,36 @@
 package ipnet
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
+
+	"github.com/artflow-studio/tenancy"
 )
+
+// Parse reads an address or a prefix of addresses as people write it: 192.0.2.7 is a prefix of one address, the bits behind the length of
+// 192.0.2.7/24 do not count, and IPv4 within IPv6 is IPv4. Anything else is an error that wraps [tenancy.ErrInvalid].
+func Parse(text string) (netip.Prefix, error) {
+	text = strings.TrimSpace(text)
+	wrong := fmt.Errorf("%w: %.60q is no prefix of addresses", tenancy.ErrInvalid, text)
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, wrong
+		}
+		addr = Plain(addr)
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, wrong
+	}
+	if p = Prefix(p); !p.IsValid() {
+		return netip.Prefix{}, wrong
+	}
+	return p.Masked(), nil
+}
 
 // Plain returns the address in the form that [Contains] compares: IPv4 as such, without a zone.
 func Plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
