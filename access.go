@@ -40,6 +40,12 @@ type RevokedToken struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// RevokeTokens revokes all tokens of the tenant's users that were issued so far.
+func (g *Access) RevokeTokens() {
+	g.TokenGeneration++
+	g.RevokedTokens = nil
+}
+
 // Key returns the API key with that ID, in force or not, or nil.
 func (g *Access) Key(id string) *APIKey {
 	i, ok := slices.BinarySearchFunc(g.Keys, id, func(k APIKey, id string) int { return strings.Compare(k.ID, id) })

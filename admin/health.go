@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/admin/internal/checks"
 )
 
 func (a *Admin) healthRoutes() []route {
@@ -24,9 +24,6 @@ func (a *Admin) healthRoutes() []route {
 
 func isUnavailable(err error) bool { return errors.Is(err, tenancy.ErrUnavailable) }
 
-// checkWait is how long a check may take.
-const checkWait = 3 * time.Second
-
 // health is what the checks of the parts found last.
 type health struct {
 	mu      sync.Mutex // guards what follows
@@ -37,16 +34,12 @@ type health struct {
 	stuck   []attention     // about tenants
 }
 
-// sealerLate is the age of an entry of the audit that should have been sealed. One that counts what was refused is a
-// minute old when it is written.
-const sealerLate = 2 * time.Minute
-
 // lookAtAudit notes whether the audit is sealed.
 func (a *Admin) lookAtAudit(ctx context.Context) {
 	if a.opts.Audit == nil {
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, checkWait)
+	bounded, cancel := context.WithTimeout(ctx, checks.Wait)
 	defer cancel()
 	n, oldest, err := a.opts.Audit.Pending(bounded)
 	if err != nil { // the database is checked as a part
@@ -127,10 +120,10 @@ type partHealth struct {
 
 // checkHealth asks every part at once, each with a timeout of its own, and keeps what they say.
 func (a *Admin) checkHealth(ctx context.Context) {
-	checks := map[string]func(context.Context) error{"console": a.Check}
-	maps.Copy(checks, a.opts.Checks)
+	parts := map[string]func(context.Context) error{"console": a.Check}
+	maps.Copy(parts, a.opts.Checks)
 	var all sync.WaitGroup
-	for name, check := range checks {
+	for name, check := range parts {
 		all.Go(func() {
 			err := a.health.ask(ctx, name, check)
 			if ctx.Err() != nil {
@@ -144,45 +137,13 @@ func (a *Admin) checkHealth(ctx context.Context) {
 	all.Wait()
 }
 
-// checkGrace is how long a check may go on after its context has ended.
-const checkGrace = time.Second
-
-// errSilent is what a check gets that has not returned from an earlier call.
-var errSilent = errors.New("the check has not returned")
-
 // ask calls the check of a part. One that panics, or does not return although its time is over, is an error; it is not called again while it
 // runs, and holds nothing else up.
 func (h *health) ask(ctx context.Context, name string, check func(context.Context) error) error {
 	if !h.begin(name) {
-		return errSilent
+		return checks.ErrSilent
 	}
-	bounded, cancel := context.WithTimeout(ctx, checkWait)
-	defer cancel()
-	answer := make(chan error, 1)
-	go func() {
-		var err error
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("panic: %v", p)
-			}
-			h.end(name)
-			answer <- err
-		}()
-		err = check(bounded)
-	}()
-	select {
-	case err := <-answer:
-		return err
-	case <-bounded.Done():
-	}
-	grace := time.NewTimer(checkGrace)
-	defer grace.Stop()
-	select {
-	case err := <-answer:
-		return err
-	case <-grace.C:
-		return errSilent
-	}
+	return checks.Ask(ctx, check, func() { h.end(name) })
 }
 
 // begin notes that a check is called, and reports whether it may be.
@@ -240,7 +201,7 @@ func (a *Admin) attention(ctx context.Context) ([]attention, error) {
 			out = append(out, attention{"part-unhealthy", p.Name + " does not answer.", p.Since})
 		}
 	}
-	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > sealerLate {
+	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > checks.SealerLate {
 		out = append(out, attention{"sealer-behind", "Entries of the audit are not sealed: no instance runs its sealer.", oldest})
 	}
 	out = append(out, a.health.stuckTenants()...)
@@ -275,7 +236,7 @@ func (a *Admin) showHealth(c *call) error {
 	if a.auth.KeyInDatabase() {
 		warnings = append(warnings, "The key of the second factors' secrets lies beside them in the database: set Options.Auth.Key.")
 	}
-	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > sealerLate {
+	if n, oldest := a.health.sealing(); n > 0 && time.Since(oldest) > checks.SealerLate {
 		warnings = append(warnings, "Entries of the audit are not sealed: run audit.Trail.Run in an instance.")
 	}
 	return c.reply(http.StatusOK, map[string]any{"healthy": healthy, "parts": parts, "warnings": warnings})
@@ -283,7 +244,7 @@ func (a *Admin) showHealth(c *call) error {
 
 // ready says whether the console can serve operators. It gives no details.
 func (a *Admin) ready(c *call) error {
-	ctx, cancel := context.WithTimeout(c.ctx(), checkWait)
+	ctx, cancel := context.WithTimeout(c.ctx(), checks.Wait)
 	defer cancel()
 	if err := a.Check(ctx); err != nil {
 		return err

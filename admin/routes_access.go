@@ -154,8 +154,7 @@ func (a *Admin) changeHomepage(c *call) error {
 // revokeTokens ends the tokens of the tenant's users, as token.Tokens.RevokeAll does.
 func (a *Admin) revokeTokens(c *call) error {
 	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
-		t.Access.TokenGeneration++
-		t.Access.RevokedTokens = nil
+		t.Access.RevokeTokens()
 		return nil
 	})
 	if err != nil {

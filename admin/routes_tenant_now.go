@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/admin/internal/checks"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
@@ -40,7 +41,7 @@ func (a *Admin) tenantNowRoutes() []route {
 func (a *Admin) tenantHealth(c *call) error {
 	now := time.Now().UTC()
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, &analytics.TenantsRequest{
-		Filter: tenancy.Filter{IDs: []tenancy.ID{c.tenant.ID}, Scope: &c.id.Scope}, Limit: 1, Period: analytics.Period{From: now.Add(-healthSpan), To: now},
+		Filter: tenancy.Filter{IDs: []tenancy.ID{c.tenant.ID}, Scope: &c.id.Scope}, Limit: 1, Period: analytics.Period{From: now.Add(-checks.Span), To: now},
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/admin/internal/checks"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/maintenance"
 )
@@ -17,14 +18,6 @@ func (a *Admin) tenantHealthRoutes() []route {
 		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, query: "filter sort limit cursor", part: partReports, handle: a.tenantsHealth},
 	}
 }
-
-const (
-	// healthSpan is the time that a tenant's health is about. A tenant that was not used in it is unknown: nobody asks its database.
-	healthSpan = 15 * time.Minute
-	// A tenant is degraded by errors if it had so many requests, of which so many failed.
-	degradedRequests = 20
-	degradedShare    = 0.05
-)
 
 // maxKnown is how many tenants of the pool are looked at.
 const maxKnown = 1 << 20
@@ -103,7 +96,7 @@ func (a *Admin) tenantsHealth(c *call) error {
 		return err
 	}
 	now := time.Now().UTC()
-	req := &analytics.TenantsRequest{Filter: f, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit, Period: analytics.Period{From: now.Add(-healthSpan), To: now}}
+	req := &analytics.TenantsRequest{Filter: f, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit, Period: analytics.Period{From: now.Add(-checks.Span), To: now}}
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
 	if err != nil {
 		return err
@@ -143,38 +136,19 @@ func (a *Admin) closed(c *call, page *analytics.TenantsPage, now time.Time) (map
 
 // healthOf judges one tenant. What is worst comes first.
 func (a *Admin) healthOf(t *analytics.TenantEntry, closed map[tenancy.ID]time.Time, now time.Time) tenantHealth {
+	seen := checks.Seen{Closed: closed[t.ID]}
+	if since, byServer, down := a.reached.down(t.ID, t.Server); down && byServer {
+		seen.ServerDown = since
+	} else if down {
+		seen.DatabaseDown = since
+	}
+	health, reasons := checks.Tenant(t, seen, now)
 	out := tenantHealth{
-		ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Health: "healthy", Reasons: []attention{},
+		ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Health: health, Reasons: []attention{},
 		LastSeen: t.Usage[analytics.LastSeen.String()], Requests: t.Usage[analytics.Requests.String()], Errors: t.Usage[analytics.FigureErrors],
 	}
-	if since, byServer, down := a.reached.down(t.ID, t.Server); down {
-		out.Health = "unreachable"
-		if byServer {
-			out.Reasons = append(out.Reasons, attention{"server-down", "The server " + t.Server + " does not answer.", since})
-		} else {
-			out.Reasons = append(out.Reasons, attention{"database-down", "The tenant's database does not answer.", since})
-		}
-	}
-	requests, failed := valueOf(out.Requests), valueOf(out.Errors)
-	if requests >= degradedRequests && failed >= degradedShare*requests {
-		if out.Health == "healthy" {
-			out.Health = "degraded"
-		}
-		out.Reasons = append(out.Reasons, attention{"errors", "The service failed to answer many requests of the last 15 minutes.", now.Add(-healthSpan)})
-	}
-	if since, ok := closed[t.ID]; ok {
-		out.Reasons = append(out.Reasons, attention{"maintenance", "The tenant is under maintenance.", since})
-	}
-	if out.Health == "healthy" && requests == 0 {
-		out.Health = "unknown"
-		out.Reasons = append(out.Reasons, attention{"unused", "There was no request in the last 15 minutes.", now.Add(-healthSpan)})
+	for _, r := range reasons {
+		out.Reasons = append(out.Reasons, attention(r))
 	}
 	return out
-}
-
-func valueOf(f *analytics.Figure) float64 {
-	if f == nil {
-		return 0
-	}
-	return f.Value
 }

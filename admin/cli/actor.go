@@ -32,8 +32,9 @@ func actorOf(program string) tenancy.Actor {
 // reading returns the commands that change nothing. All others take --reason.
 func reading() []string {
 	return []string{
-		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "maintenance drain", "maintenance status",
-		"pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "health", "maintenance drain", "maintenance status",
+		"operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"usage export", "usage list", "usage months", "usage overview", "usage show",
 	}
 }
 

@@ -21,10 +21,12 @@ func (p *program) audit() *cobra.Command {
 
 func (p *program) auditList() *cobra.Command {
 	var tenant string
+	var results []string
+	var s span
 	f := audit.Filter{}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List entries of the audit, the latest first",
-		Example: "  tenantctl audit list --tenant acme --action tenant.status",
+		Example: "  tenantctl audit list --tenant acme --action tenant.status\n  tenantctl audit list --result denied --from 24h --text key",
 		Args:    args(cobra.NoArgs),
 		RunE: p.with(func(cmd *cobra.Command, _ []string) error {
 			if err := need(p.app.Audit != nil, "audit"); err != nil {
@@ -36,6 +38,14 @@ func (p *program) auditList() *cobra.Command {
 					return err
 				}
 				f.Tenant = t.ID
+			}
+			period, err := s.period(time.Now())
+			if err != nil {
+				return err
+			}
+			f.From, f.Before = period.From, period.To
+			for _, r := range results {
+				f.Results = append(f.Results, tenancy.AuditResult(r))
 			}
 			rows := newTable(cmd.OutOrStdout(), "TIME", "ACTOR", "ACTION", "ABOUT")
 			slugs := map[tenancy.ID]string{"": ""}
@@ -65,7 +75,11 @@ func (p *program) auditList() *cobra.Command {
 	cmd.Flags().StringVar(&tenant, "tenant", "", "only entries about this tenant, by slug, ID or domain")
 	cmd.Flags().StringSliceVar(&f.Actions, "action", nil, "only this action; may be repeated")
 	cmd.Flags().StringVar(&f.ActorID, "actor", "", "only what the actor with this ID did")
+	cmd.Flags().StringSliceVar(&results, "result", nil, "only actions that ended so: done, denied, failed or unknown; may be repeated")
+	cmd.Flags().StringVar(&f.Text, "text", "", "only entries with this text in the action, object, problem, reason, or in who it was")
+	s.flags(cmd, timeForm)
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "at most this many")
+	_ = cmd.RegisterFlagCompletionFunc("result", cobra.FixedCompletions([]string{"done", "denied", "failed", "unknown"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

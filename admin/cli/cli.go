@@ -41,6 +41,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/maintenance"
@@ -69,9 +70,14 @@ type App struct {
 	Gate     *maintenance.Gate
 	Audit    *audit.Trail
 	// Operators are those of the console, whose owners "rescue" lets in. An *auth.Auth is one.
+	// With the methods of [Operators] it serves "operator", too.
 	Operators Rescuer
 	// Outbox has the events of "event stuck" and "event skip". Its Run need not be called.
 	Outbox *catalog.Outbox
+	// Reports are those of "usage" and of the tenants in "health".
+	Reports *analytics.Reports
+	// Checks are parts of the service that "health" checks, by name, beside those above. Each is given a few seconds.
+	Checks map[string]func(context.Context) error
 	// Shell returns the command that opens a tenant's database for "db shell": see [Client].
 	// Default: there is no such command.
 	Shell func(t *tenancy.Tenant) (*exec.Cmd, error)
@@ -135,7 +141,8 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.rescue(), p.event(), p.pool(), p.doctor())
+	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.rescue(), p.operator(), p.event(), p.pool(), p.doctor(),
+		p.usage(), p.health())
 	p.giveReasons(root, "")
 	p.prepare(root)
 	rename(root, root.Name())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -106,7 +107,7 @@ func (l *line) call(input string, args ...string) (code int, stdout, stderr stri
 	root.SetIn(strings.NewReader(input))
 	code = cli.Run(l.t.Context(), root)
 	for each := range strings.Lines(out.String() + err.String()) {
-		if n := len([]rune(strings.TrimRight(each, "\n"))); n > 80 && !strings.Contains(each, "{") && !strings.Contains(each, "key_") && code == 0 {
+		if n := len([]rune(strings.TrimRight(each, "\n"))); n > 80 && !strings.Contains(each, "{") && !strings.Contains(each, "key_") && !slices.Contains(args, "export") && code == 0 {
 			l.t.Errorf("%q: a line of %d columns: %s", args, n, each)
 		}
 	}
@@ -182,6 +183,14 @@ func TestCommands(t *testing.T) {
 	l := newLine(t)
 	stat := httptest.NewServer(l.pool.Handler())
 	defer stat.Close()
+	legacy, err := sqlite.Open(filepath.Join(filepath.Dir(l.kept), "tenants", "legacy.db")) // a database that is there already
+	if err == nil {
+		_, err = legacy.Exec("CREATE TABLE old (n INT)")
+		err = errors.Join(err, legacy.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args string
 		code int
@@ -326,6 +335,26 @@ func TestCommands(t *testing.T) {
 		{"apikey revoke acme --all --yes", 0, "No API key of tenant acme"},
 		{"audit list --tenant acme --action tenant.status", 0, "tenant.status"},
 		{"audit list --limit 5", 0, "acme"},
+		{"audit list --from 24h --result done --text CREATE", 0, "tenant.create"},
+		{"audit list --to 24h", 0, "TIME"},
+		{"audit list --from 2020-01-01 --to 2020-01-02T03:00", 0, "TIME"},
+		{"audit list --from noon", 2, "noon"},
+		{"audit list --result maybe", 2, "maybe"},
+		{"tenant address acme", 0, "everywhere"},
+		{"tenant address acme --allow 10.1.2.3/8 --allow 192.0.2.7 --deny 10.0.0.1", 0, "10.0.0.0/8, 192.0.2.7/32"},
+		{"tenant address acme", 0, "10.0.0.1/32"},
+		{"tenant address acme --deny=", 0, "192.0.2.7/32"},
+		{"tenant address acme --json", 0, `"allow":["10.0.0.0/8","192.0.2.7/32"],"deny":[]`},
+		{"tenant address acme --allow here", 2, "no prefix of addresses"},
+		{"tenant sign-out acme", 2, "Give --yes"},
+		{"tenant sign-out acme --yes", 0, "No user of tenant acme is signed in any more."},
+		{"tenant sign-out acme --yes --json", 0, `"token_generation":2`},
+		{"tenant adopt legacy --database legacy", 2, "Give --yes"},
+		{"tenant adopt legacy --yes", 2, "--database"},
+		{"tenant adopt legacy --database nothing --yes", 2, "not found"},
+		{"tenant adopt legacy --database legacy --plan pro --yes", 0, "Made tenant legacy"},
+		{"tenant adopt other --database legacy --yes", 1, "exists already"},
+		{"db status legacy", 0, "1 of 1 tenant up to date"},
 		{"audit verify", 0, "whole"},
 		{"audit export", 0, "tenant.create"},
 		{"pool stat x", 2, "not the URL of a pool"},

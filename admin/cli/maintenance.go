@@ -94,18 +94,37 @@ func (c *closing) params(cmd *cobra.Command, now time.Time) (tenancy.Params, err
 
 // moment reads a time: of RFC 3339, without a zone, of today, or a time from now.
 func moment(text string, now time.Time, zone *time.Location) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
+	if t, ok := instant(text, zone); ok {
 		return t, nil
-	}
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
-		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
-			return t, nil
-		}
 	}
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(d), nil
 	}
 	return time.Time{}, fmt.Errorf("%q, want a time such as \"2027-01-31 02:00\", 2027-01-31T02:00:00Z, or 2h from now", text)
+}
+
+// past is moment for times that are past: a time, or how long ago.
+func past(text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if t, ok := instant(text, zone); ok {
+		return t, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("%q, want a time such as \"2027-01-31 02:00\", 2027-01-31, or 2h for two hours ago", text)
+}
+
+// instant reads a time of RFC 3339, or without a zone, or a day.
+func instant(text string, zone *time.Location) (time.Time, bool) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, true
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // begin begins the maintenance of the service, or of the tenants that are selected.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +16,7 @@ import (
 
 func (p *program) tenant() *cobra.Command {
 	cmd := group("tenant", "Make, show and change tenants",
-		p.tenantCreate(), p.tenantList(), p.tenantShow(), p.tenantUpdate(), p.tenantRename(), p.tenantDomain(), p.tenantTag(), p.tenantHomepage(),
+		p.tenantCreate(), p.tenantAdopt(), p.tenantList(), p.tenantShow(), p.tenantUpdate(), p.tenantRename(), p.tenantDomain(), p.tenantTag(), p.tenantHomepage(), p.tenantAddress(), p.tenantSignOut(),
 		p.tenantRestore(), p.tenantPurge())
 	cmd.AddCommand(p.statusCommands()...)
 	return cmd
@@ -37,19 +38,68 @@ func (p *program) tenantCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if p.json {
-				return writeJSON(cmd, shown(made))
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Made tenant %s (%s) on server %q.\n", made.Slug, made.ID, made.Placement.Server)
-			return err
+			return p.made(cmd, made)
 		}),
 	}
+	recordFlags(cmd, &t)
+	return cmd
+}
+
+// made shows a tenant that was made.
+func (p *program) made(cmd *cobra.Command, t *tenancy.Tenant) error {
+	if p.json {
+		return writeJSON(cmd, shown(t))
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "Made tenant %s (%s) on server %q.\n", t.Slug, t.ID, t.Placement.Server)
+	return err
+}
+
+// Adopter is an optional ability of [App.Lifecycle], for "tenant adopt". A *lifecycle.Lifecycle has it.
+type Adopter interface {
+	Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error)
+}
+
+func (p *program) tenantAdopt() *cobra.Command {
+	var t tenancy.Tenant
+	cmd := &cobra.Command{
+		Use:   "adopt <slug>",
+		Short: "Make a tenant of a database that is there already",
+		Long: `Make a tenant of a database that is there already, with all that is in it. The database
+must be this tenant's and nobody else's. Migrations run on what is there; the seed does
+not. If it fails, the database stays with what the migrations did.`,
+		Example: "  tenantctl tenant adopt acme --database acme_production --plan pro",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: p.with(func(cmd *cobra.Command, args []string) error {
+			adopter, ok := p.app.Lifecycle.(Adopter)
+			if err := need(ok, "life cycle that adopts databases"); err != nil {
+				return err
+			}
+			if t.Placement.Database == "" {
+				return usage(errors.New("say which database: --database"))
+			}
+			if err := p.confirm(cmd, "Make the database "+t.Placement.Database+" that of tenant "+args[0]+", and migrate it?", ""); err != nil {
+				return err
+			}
+			t.Slug = args[0]
+			made, err := adopter.Adopt(cmd.Context(), &t)
+			if err != nil {
+				return err
+			}
+			return p.made(cmd, made)
+		}),
+	}
+	recordFlags(cmd, &t)
+	cmd.Flags().StringVar(&t.Placement.Database, "database", "", "name of the database")
+	return cmd
+}
+
+// recordFlags are those of a new record.
+func recordFlags(cmd *cobra.Command, t *tenancy.Tenant) {
 	cmd.Flags().StringVar(&t.Name, "name", "", "display name (default: the slug)")
 	cmd.Flags().StringVar(&t.Plan, "plan", "", "plan")
 	cmd.Flags().StringVar(&t.Placement.Server, "on", "", "server for the database (default: the program's)")
 	cmd.Flags().StringSliceVar(&t.Domains, "domain", nil, "domain that leads to the tenant; may be repeated")
 	cmd.Flags().StringSliceVar(&t.Tags, "tag", nil, "tag; may be repeated")
-	return cmd
 }
 
 // shown is a record without what nobody needs to see.

@@ -427,3 +427,18 @@ func call(t *testing.T, where places, args ...string) (code int, out string) {
 	code = cli.Run(t.Context(), root)
 	return code, buf.String()
 }
+
+// The reports and checks are wired.
+func TestUsageAndHealth(t *testing.T) {
+	t.Parallel()
+	where := places{data: t.TempDir()}
+	if code, out := call(t, where, "tenant", "create", "acme"); code != 0 {
+		t.Fatalf("got exit code %d and\n%s", code, out)
+	}
+	if code, out := call(t, where, "usage", "overview"); code != 0 || !strings.Contains(out, "Requests") {
+		t.Errorf("usage: got exit code %d and\n%s", code, out)
+	}
+	if code, out := call(t, where, "health"); code != 0 || !strings.Contains(out, "usage") || !strings.Contains(out, "locks") {
+		t.Errorf("health: got exit code %d and\n%s", code, out)
+	}
+}

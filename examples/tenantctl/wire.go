@@ -12,6 +12,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -96,7 +97,16 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Migrator, err = migrate.New(pool, files, &migrate.Options{Records: app.Catalog, Locks: locks, Audit: app.Audit}); err != nil {
 		return nil, err
 	}
-	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{Server: name, Locks: locks, Audit: app.Audit})
+	usage, err := analytics.NewSQL(db, nil)
+	if err != nil {
+		return nil, err
+	}
+	if app.Reports, err = analytics.NewReports(usage, &analytics.ReportsOptions{Catalog: app.Catalog}); err != nil {
+		return nil, err
+	}
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{
+		Server: name, Locks: locks, Audit: app.Audit, Forget: []func(context.Context, tenancy.ID) error{usage.Forget},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +116,12 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, migrate := range []func(context.Context) error{locks.Migrate, app.Gate.Migrate, app.Runner.Migrate, operators.Migrate} {
+	for _, migrate := range []func(context.Context) error{locks.Migrate, app.Gate.Migrate, app.Runner.Migrate, operators.Migrate, usage.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}
 	}
+	app.Checks = map[string]func(context.Context) error{"usage": usage.Check, "locks": locks.Check}
 	app.Shell = func(t *tenancy.Tenant) (*exec.Cmd, error) {
 		if where.server == "" {
 			return cli.Client(filepath.Join(where.data, "tenants", t.Placement.Database+".db"), t)

@@ -345,8 +345,7 @@ func (k *Tokens) Revoke(ctx context.Context, in Editor, p *middleware.Principal)
 // RevokeAll revokes all tokens of the tenant that were issued so far.
 func (k *Tokens) RevokeAll(ctx context.Context, in Editor, id tenancy.ID) error {
 	_, err := in.Edit(ctx, id, func(t *tenancy.Tenant) error {
-		t.Access.TokenGeneration++
-		t.Access.RevokedTokens = nil
+		t.Access.RevokeTokens()
 		return nil
 	})
 	return tenancy.Wrap("token.Tokens.RevokeAll", id, err)
