@@ -138,7 +138,12 @@ func (p *program) verify(cmd *cobra.Command) (result verified, err error) {
 		p.keep.sayAge(cmd, at)
 		return result, nil
 	}
-	report, err := p.app.Audit.Verify(cmd.Context())
+	g := p.gauge(cmd, "audit verify", "entries", 0)
+	report, err := p.app.Audit.VerifyEach(cmd.Context(), func(to audit.Progress) error {
+		g.set(to.Number, to.Last)
+		return nil
+	})
+	g.end()
 	if err != nil {
 		return result, err
 	}
@@ -174,10 +179,18 @@ that is there already is not replaced.`,
 					return err
 				}
 			}
-			if len(args) == 0 {
-				return p.app.Audit.Export(cmd.Context(), cmd.OutOrStdout())
+			if _, shown := terminal(cmd.OutOrStdout()); len(args) == 0 && shown {
+				return p.app.Audit.Export(cmd.Context(), cmd.OutOrStdout()) // the entries say themselves how far it is
 			}
-			if err := newFile(args[0], func(w io.Writer) error { return p.app.Audit.Export(cmd.Context(), w) }); err != nil {
+			export := func(w io.Writer) error {
+				g := p.gauge(cmd, "audit export", "entries", 0)
+				defer g.end()
+				return p.app.Audit.Export(cmd.Context(), &lineCounter{w, g})
+			}
+			if len(args) == 0 {
+				return export(cmd.OutOrStdout())
+			}
+			if err := newFile(args[0], export); err != nil {
 				return err
 			}
 			return p.say(cmd, "Wrote %s.", args[0])

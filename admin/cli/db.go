@@ -131,7 +131,13 @@ func (p *program) statuses(cmd *cobra.Command, s *selection, names []string) ([]
 			return all, nil
 		}
 	}
-	all, err := p.askStatuses(cmd, s.these(p, cmd, ids, exclude))
+	total, err := s.count(p, cmd, ids, exclude)
+	if err != nil {
+		return nil, err
+	}
+	g := p.gauge(cmd, "db status", "tenants", total)
+	all, err := p.askStatuses(cmd, s.these(p, cmd, ids, exclude), g)
+	g.end()
 	if err == nil {
 		p.keep.keep(cmd, of, func(yield func(any) bool) {
 			for _, each := range all {
@@ -145,7 +151,7 @@ func (p *program) statuses(cmd *cobra.Command, s *selection, names []string) ([]
 }
 
 // askStatuses asks the databases of tenants, in order of their slugs.
-func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant, error]) ([]schemaOf, error) {
+func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant, error], g *gauge) ([]schemaOf, error) {
 	in := make(chan *tenancy.Tenant)
 	var failed error
 	go func() {
@@ -155,9 +161,11 @@ func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant
 				failed = err
 				return
 			}
-			if !t.Status.Removable() {
-				in <- t
+			if t.Status.Removable() {
+				g.add(1)
+				continue
 			}
+			in <- t
 		}
 	}()
 	out := make(chan schemaOf)
@@ -181,6 +189,7 @@ func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant
 	var all []schemaOf
 	for each := range out {
 		all = append(all, each)
+		g.add(1)
 	}
 	slices.SortFunc(all, func(a, b schemaOf) int { return strings.Compare(a.Tenant, b.Tenant) })
 	if err := cmd.Context().Err(); err != nil {

@@ -100,7 +100,10 @@ func (p *program) diagnose(cmd *cobra.Command, d Doctor, opts *lifecycle.DoctorO
 		opts.Audit = p.app.Audit
 	}
 	opts.Context = dbpool.LowPriority
+	g := p.gauge(cmd, "doctor", "findings", 0)
+	opts.Found = func(lifecycle.Finding) { g.add(1) }
 	doc, err := d.Doctor(cmd.Context(), opts)
+	g.end()
 	if err != nil {
 		return result, err
 	}

@@ -355,7 +355,10 @@ maintenance.GateOptions.Settle, a minute unless the application says otherwise.
 				if err := p.mayService(cmd, args, (&selection{}).flags); err != nil {
 					return err
 				}
-				return p.drained(cmd, serviceName, drain(cmd.Context(), p.app.Gate.Service(), timeout))
+				g := p.gauge(cmd, "maintenance drain", "drained", 0)
+				err := drain(cmd.Context(), p.app.Gate.Service(), timeout)
+				g.end()
+				return p.drained(cmd, serviceName, err)
 			}
 			return p.drainEach(timeout, cmd, s, args)
 		}),
@@ -375,11 +378,21 @@ func drain(ctx context.Context, s maintenance.Scope, timeout time.Duration) erro
 
 // drainEach drains the tenants that are selected, several at a time.
 func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *selection, names []string) error {
-	var mu sync.Mutex // guards failed, and what is written
+	ids, exclude, err := s.complete(p, cmd, names)
+	if err != nil {
+		return err
+	}
+	total, err := s.count(p, cmd, ids, exclude)
+	if err != nil {
+		return err
+	}
+	g := p.gauge(cmd, "maintenance drain", "tenants", total)
+	defer g.end()
+	var mu sync.Mutex // guards failed
 	var failed error
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, drainParallel)
-	for t, err := range s.each(p, cmd, names) {
+	for t, err := range s.these(p, cmd, ids, exclude) {
 		if err != nil {
 			wg.Wait()
 			return err
@@ -388,9 +401,11 @@ func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *select
 		wg.Go(func() {
 			defer func() { <-slots }()
 			err := drain(cmd.Context(), p.app.Gate.Tenant(t.ID), timeout)
+			g.add(1)
+			err = g.around(func() error { return p.drained(cmd, t.Slug, err) }) // one at a time
 			mu.Lock()
 			defer mu.Unlock()
-			failed = errors.Join(failed, p.drained(cmd, t.Slug, err))
+			failed = errors.Join(failed, err)
 		})
 	}
 	wg.Wait()

@@ -113,6 +113,19 @@ func (s *selection) these(p *program, cmd *cobra.Command, ids, exclude []tenancy
 	}
 }
 
+// count returns how many tenants these yields, or a few more.
+func (s *selection) count(p *program, cmd *cobra.Command, ids, exclude []tenancy.ID) (int64, error) {
+	if len(ids) > 0 {
+		return int64(len(ids)), nil
+	}
+	f, err := tenancy.ParseFilter(s.where)
+	if err != nil {
+		return 0, err
+	}
+	n, err := p.app.Catalog.Count(cmd.Context(), f)
+	return max(0, n-int64(len(exclude))), err
+}
+
 // list yields the tenants that the filter selects, page by page.
 func (p *program) list(cmd *cobra.Command, f tenancy.Filter) iter.Seq2[*tenancy.Tenant, error] {
 	f.Limit = 0

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -123,5 +125,49 @@ func TestBarOfARetry(t *testing.T) {
 	}
 	if code, screen = l.on("", "run", "watch", id); code != 1 || !strings.Contains(screen, "(3/3") {
 		t.Errorf("watch: got exit code %d and\n%s", code, screen)
+	}
+}
+
+// What takes long says on a terminal how far it is, and nothing of that where a program reads.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, slug := range []string{"acme", "globex"} {
+		if code, _, errs := l.call("", "tenant", "create", slug); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	if code, _, errs := l.call("", "maintenance", "on", "--all"); code != 0 {
+		t.Fatal(errs)
+	}
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	for _, tt := range []struct {
+		args     string
+		progress string // a regular expression
+		result   string
+	}{
+		{"audit verify --refresh", `audit verify +\d+% .*\(\d+/\d+`, "whole"},
+		{"audit export " + file, `audit export: \d+ entries`, "Wrote"},
+		{"db status --all --refresh", `db status +100% .*\(2/2`, "2 of 2 tenants up to date"},
+		{"doctor --refresh", `doctor: 0 findings`, "nothing is wrong"},
+		{"maintenance drain --all", `maintenance drain +50% .*\(1/2`, "Drained "},
+	} {
+		shows := regexp.MustCompile(tt.progress)
+		code, screen := l.on("", strings.Fields(tt.args)...)
+		if code != 0 || !shows.MatchString(screen) || !strings.Contains(screen, tt.result) {
+			t.Errorf("%s: got exit code %d and\n%q\nwant %s and %q", tt.args, code, screen, tt.progress, tt.result)
+		}
+		if shows.MatchString(screen[max(0, strings.LastIndex(screen, tt.result)):]) {
+			t.Errorf("%s: got\n%q\nwant the result behind all progress", tt.args, screen)
+		}
+		_ = os.Remove(file)
+		if code, screen := l.on("", append(strings.Fields(tt.args), "--json")...); code != 0 || shows.MatchString(screen) {
+			t.Errorf("%s --json: got exit code %d and\n%q, want no progress", tt.args, code, screen)
+		}
+		_ = os.Remove(file)
+		if code, _, errs := l.call("", strings.Fields(tt.args)...); code != 0 || errs != "" {
+			t.Errorf("%s without a terminal: got exit code %d and\n%q, want no progress", tt.args, code, errs)
+		}
+		_ = os.Remove(file)
 	}
 }

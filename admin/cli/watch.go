@@ -134,9 +134,7 @@ func (v *barView) show(p runs.Progress) {
 		text += fmt.Sprintf(", %d failed", p.Failed)
 	}
 	if v.bar == nil {
-		v.bar = progressbar.NewOptions(p.Total-v.before, progressbar.OptionSetWriter(v.w), progressbar.OptionSetWidth(15), progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(), progressbar.OptionSetItsString("tenants"),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionUseANSICodes(true), progressbar.OptionSetDescription(text))
+		v.bar = newBar(v.w, int64(p.Total-v.before), "tenants", text)
 	}
 	v.bar.Describe(text)
 	_ = v.bar.Set(max(0, p.Finished()-v.before))
