@@ -2,11 +2,9 @@ package maintenance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/artflow-studio/tenancy"
@@ -16,10 +14,10 @@ import (
 //
 //   - activate, suspend, block, deactivate, archive: change the status
 //   - tag: the parameters add and remove are tags, separated by commas
-//   - plan: the parameter to is the new plan; empty: none
-//   - limit: the parameter name is a limit of the record, to its new value; without to
-//     the limit is removed
 //   - update: the plan, limits and settings in one change; see [UpdateTask]
+//   - plan and limit: a part of update, for runs and schedules that name them. Of plan the
+//     parameter to is the new plan; empty: none. Of limit the parameter name is a limit of
+//     the record, to its new value; without to the limit is removed
 //
 // A tenant that is as it should be already stays as it is, and is done. Tenants that are
 // being provisioned or are archived cannot take part: their creation must be resumed first,
@@ -84,53 +82,29 @@ func TagTask(e Editor) tenancy.Task {
 	}
 }
 
-// PlanTask returns the task that sets the plan. See [Tasks].
+// PlanTask returns the task that sets the plan: the one of [UpdateTask] by another name. See [Tasks].
 func PlanTask(e Editor) tenancy.Task {
-	return tenancy.Task{
-		Eligible: lives,
-		Validate: func(p tenancy.Params) error {
-			if _, ok := p["to"]; !ok {
-				return fmt.Errorf("%w: want the parameter to, the new plan", tenancy.ErrInvalid)
-			}
-			return errors.Join(probe(func(t *tenancy.Tenant) { t.Plan = p["to"] }), only(p, "to"))
-		},
-		Do: editing(e, func(t *tenancy.Tenant, p tenancy.Params) error {
-			t.Plan = p["to"]
-			return nil
-		}),
-	}
+	return updateAs(e, func(p tenancy.Params) (tenancy.Params, error) {
+		to, ok := p["to"]
+		if !ok {
+			return nil, fmt.Errorf("%w: want the parameter to, the new plan", tenancy.ErrInvalid)
+		}
+		return tenancy.Params{"plan": to}, only(p, "to")
+	})
 }
 
-// LimitTask returns the task that sets or removes a limit. See [Tasks].
+// LimitTask returns the task that sets or removes a limit: the one of [UpdateTask] by another name. See [Tasks].
 func LimitTask(e Editor) tenancy.Task {
-	set := func(t *tenancy.Tenant, p tenancy.Params) error {
-		text, ok := p["to"]
-		if !ok {
-			delete(t.Limits, p["name"])
-			return nil
+	return updateAs(e, func(p tenancy.Params) (tenancy.Params, error) {
+		to, set := p["to"]
+		switch {
+		case p["name"] == "":
+			return nil, fmt.Errorf("%w: want the parameter name, the limit's name", tenancy.ErrInvalid)
+		case set && to == "": // by mistake: without to the limit is removed
+			return nil, fmt.Errorf("%w: limit %.40q, want a number", tenancy.ErrInvalid, to)
 		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%w: limit %.40q, want a number", tenancy.ErrInvalid, text)
-		}
-		if t.Limits == nil {
-			t.Limits = map[string]int64{}
-		}
-		t.Limits[p["name"]] = n
-		return nil
-	}
-	return tenancy.Task{
-		Eligible: lives,
-		Validate: func(p tenancy.Params) error {
-			if p["name"] == "" {
-				return fmt.Errorf("%w: want the parameter name, the limit's name", tenancy.ErrInvalid)
-			}
-			err := probe(func(t *tenancy.Tenant) { t.Limits = map[string]int64{p["name"]: 0} })
-			wrong := set(new(tenancy.Tenant), p)
-			return errors.Join(wrong, err, only(p, "name", "to"))
-		},
-		Do: editing(e, set),
-	}
+		return tenancy.Params{"limit." + p["name"]: to}, only(p, "name", "to")
+	})
 }
 
 // Locker keeps work apart that must not be done for one tenant at the same time. A

@@ -78,8 +78,8 @@ func TestTasksRefuse(t *testing.T) {
 	for task, bad := range map[string][]params{
 		"tag":    {nil, {"add": " , "}, {"add": "Ä"}, {"add": "a", "x": "y"}},
 		"plan":   {nil, {"to": "a\nb"}, {"to": "a", "x": ""}},
-		"limit":  {nil, {"to": "3"}, {"name": "users", "to": "many"}, {"name": "\x00"}, {"name": "users", "for": "x"}},
-		"update": {nil, {"limit": "3"}, {"limit.users": "many"}, {"limit.": "3"}, {"setting.\x00": "x"}, {"name": "x"}, {"plan": "a\nb"}},
+		"limit":  {nil, {"to": "3"}, {"name": "users", "to": "many"}, {"name": "users", "to": ""}, {"name": "\x00"}, {"name": "users", "for": "x"}},
+		"update": {nil, {"limit": "3"}, {"limit.users": "many"}, {"limit.": "3"}, {"setting.\x00": "x"}, {"setting.\x00": ""}, {"name": "x"}, {"plan": "a\nb"}},
 	} {
 		for _, p := range bad {
 			if err := all[task].Validate(p); !errors.Is(err, tenancy.ErrInvalid) {

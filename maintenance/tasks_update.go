@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,12 +22,38 @@ func UpdateTask(e Editor) tenancy.Task {
 			if len(p) == 0 {
 				return fmt.Errorf("%w: want plan, limit.NAME or setting.NAME", tenancy.ErrInvalid)
 			}
+			set := maps.Clone(p)
+			for name, value := range p {
+				if value == "" && name != "plan" {
+					set[name] = "0" // a name that no record may have is not removed, either
+				}
+			}
 			var wrong error
-			invalid := probe(func(t *tenancy.Tenant) { wrong = update(t, p) })
+			invalid := probe(func(t *tenancy.Tenant) { wrong = update(t, set) })
 			return errors.Join(wrong, invalid)
 		},
 		Do: editing(e, update),
 	}
+}
+
+// updateAs returns UpdateTask with parameters of another form, which as turns into those of UpdateTask.
+func updateAs(e Editor, as func(tenancy.Params) (tenancy.Params, error)) tenancy.Task {
+	task := UpdateTask(e)
+	validate, do := task.Validate, task.Do
+	task.Validate = func(p tenancy.Params) error {
+		p, err := as(p)
+		if err != nil {
+			return err
+		}
+		return validate(p)
+	}
+	task.Do = func(ctx context.Context, t *tenancy.Tenant, a tenancy.Attempt) (err error) {
+		if a.Params, err = as(a.Params); err != nil {
+			return err
+		}
+		return do(ctx, t, a)
+	}
+	return task
 }
 
 // update changes a record as the parameters of UpdateTask say.

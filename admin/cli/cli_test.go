@@ -585,6 +585,8 @@ func TestCompletion(t *testing.T) {
 		{"run show", "", []string{"\tmigrate done", "\tblock planned"}, ""},
 		{"run start", "", []string{"\tblock planned"}, "migrate"},
 		{"run plan", "", []string{"migrate", "suspend"}, "acme"},
+		{"run plan", "", []string{"update"}, "limit\n"}, // update does what they do
+		{"run plan", "", []string{"update"}, "\nplan\n"},
 		{"schedule pause", "", []string{"nightly\t"}, ""},
 		{"apikey revoke acme", "", []string{"\timporter"}, "globex"},
 		{"tenant create", "", nil, "acme"},

@@ -53,7 +53,7 @@ func (p *program) words(cmd *cobra.Command, kind string, args []string, prefix s
 			out = p.runIDs(cmd)
 		case "task":
 			if p.app.Runner != nil {
-				out = p.app.Runner.Tasks()
+				out = p.tasks()
 			}
 		case "schedule":
 			out = p.scheduleNames(cmd)
@@ -70,6 +70,16 @@ func (p *program) words(cmd *cobra.Command, kind string, args []string, prefix s
 		return !strings.HasPrefix(word, prefix) || slices.Contains(args, name)
 	})
 	return out[:min(len(out), maxCompletions)], none
+}
+
+// tasks returns the names of tasks. There is one way for each thing: beside "update" those that do a part of it, for runs of before, are not
+// offered.
+func (p *program) tasks() []string {
+	all := p.app.Runner.Tasks()
+	if !slices.Contains(all, TaskUpdate) {
+		return all
+	}
+	return slices.DeleteFunc(all, func(name string) bool { return name == "plan" || name == "limit" })
 }
 
 // slugs returns slugs that begin with the prefix. A text that stands elsewhere in a
