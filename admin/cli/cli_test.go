@@ -293,6 +293,7 @@ func TestCommands(t *testing.T) {
 		{"maintenance on acme --allow 192.0.2.7,10.0.0.0/8 --path /status --path /login --message Later. --for 1h", 0, "1 of 1 tenant done"},
 		{"maintenance on acme --for 2h", 0, "1 of 1 tenant done"}, // keeps what it does not name
 		{"maintenance status acme", 0, "Later."},
+		{"maintenance status acme", 0, "Served: 2 addresses,"}, // and in the next line the paths
 		{"maintenance status acme --json", 0, `"allow":["10.0.0.0/8","192.0.2.7/32"],"paths":["/status","/login"]`},
 		{"maintenance on acme --allow= --message=", 0, "1 of 1 tenant done"},
 		{"maintenance status acme --json", 0, `"mode":"closed","paths":["/status","/login"]`},

@@ -252,13 +252,14 @@ func (p *program) maintenanceStatus() *cobra.Command {
 		Example: "  tenantctl maintenance status\n  tenantctl maintenance status --where plan:pro",
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			rows := newTable(cmd.OutOrStdout(), "TENANT", "MODE", "SINCE", "WHEN", "MESSAGE")
+			rows.lines = 4
 			show := func(name string, m *tenancy.Maintenance) error {
 				switch {
 				case m == nil:
 				case p.json:
 					return writeJSON(cmd, map[string]any{"tenant": name, "maintenance": m})
 				default:
-					rows.row(name, string(m.Mode), minute(m.BeganAt), windows(m), m.Message)
+					rows.row(name, string(m.Mode), minute(m.BeganAt), windows(m), passing(m)+m.Message)
 				}
 				return nil
 			}
@@ -303,6 +304,29 @@ func (p *program) serviceMaintenance(ctx context.Context) (*tenancy.Maintenance,
 		return nil, nil
 	}
 	return s.Record, err
+}
+
+// passing says what is served all the same, for in front of the message.
+func passing(m *tenancy.Maintenance) string {
+	var all []string
+	for _, each := range []struct {
+		n         int
+		one, many string
+	}{{len(m.Allow), "1 address", "addresses"}, {len(m.Paths), "1 path", "paths"}} {
+		switch {
+		case each.n == 1:
+			all = append(all, each.one)
+		case each.n > 1:
+			all = append(all, fmt.Sprint(each.n, " ", each.many))
+		}
+	}
+	if m.Bypass != (tenancy.Digest{}) {
+		all = append(all, "a bypass")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "Served: " + strings.Join(all, ", ") + ". "
 }
 
 // windows says when maintenance is in force.

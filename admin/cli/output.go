@@ -82,7 +82,11 @@ func (t *table) flush() error {
 		}
 		used += widths[i] + 2
 	}
-	room := max(20, columns(t.w)-used)
+	least := 20
+	if t.lines > 1 { // nothing is lost in a narrow column
+		least = 12
+	}
+	room := max(least, columns(t.w)-used)
 	for _, row := range t.rows {
 		line := ""
 		for i, width := range widths {

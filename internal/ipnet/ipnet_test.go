@@ -1,10 +1,12 @@
 package ipnet_test
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"testing"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/ipnet"
 )
 
@@ -49,5 +51,22 @@ func TestContains(t *testing.T) {
 	}
 	if ipnet.Contains(prefixes, netip.Addr{}) || ipnet.Contains(nil, netip.MustParseAddr("192.0.2.7")) {
 		t.Error("got an address that is not known, or one in no prefix, to be contained")
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7/32", " 192.0.2.7/24 ": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.0/120": "192.0.2.0/24",
+		"2001:db8::1/32": "2001:db8::/32", "2001:db8::1": "2001:db8::1/128",
+		"": "", "here": "", "192.0.2.7/33": "", "fe80::1%eth0": "", "::ffff:0.0.0.0/90": "", "192.0.2": "",
+	} {
+		got, err := ipnet.Parse(text)
+		switch {
+		case want == "" && !errors.Is(err, tenancy.ErrInvalid):
+			t.Errorf("%q: got %v, %v, want ErrInvalid", text, got, err)
+		case want != "" && (err != nil || got.String() != want):
+			t.Errorf("%q: got %v, %v, want %s", text, got, err, want)
+		}
 	}
 }
