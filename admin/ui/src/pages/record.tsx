@@ -116,9 +116,9 @@ export function Limits({ t, done }: { t: Tenant; done(): void }) {
   );
 }
 
-const fields = { name: "Name", plan: "Plan", tags: "Tags", domains: "Domains" };
+const fields = { name: "Name", slug: "Slug", plan: "Plan", tags: "Tags", domains: "Domains" };
 type Form = { [name in keyof typeof fields]: string };
-const formOf = (t: Tenant): Form => ({ name: t.name, plan: t.plan ?? "", tags: (t.tags ?? []).join(" "), domains: (t.domains ?? []).join(" ") });
+const formOf = (t: Tenant): Form => ({ name: t.name, slug: t.slug, plan: t.plan ?? "", tags: (t.tags ?? []).join(" "), domains: (t.domains ?? []).join(" ") });
 
 /** Edit changes the record. Each kind of change has a permission, a call and an entry of its own; the ETag of one answer is the condition of the next. */
 export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; done(): void }) {
@@ -132,6 +132,7 @@ export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; don
     const send = async (to: string, method: string, body?: unknown) => (etag = (await call(to, { method, body, etag })).etag);
     try {
       if (f.name !== was.name || f.plan !== was.plan) await send(path, "PATCH", { name: f.name, plan: f.plan });
+      if (f.slug !== was.slug) await send(path + "/slug", "PUT", { slug: f.slug.trim() });
       if (f.tags !== was.tags) await send(path + "/tags", "PUT", { tags: list(f.tags) });
       for (const d of list(was.domains).filter((d) => !list(f.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "DELETE");
       for (const d of list(f.domains).filter((d) => !list(was.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "PUT");
@@ -149,6 +150,8 @@ export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; don
       <form onSubmit={form.submit}>
         <h2>Edit {t.slug}</h2>
         {field("name")}
+        {field("slug")}
+        {f.slug !== t.slug && <div class="notice warn" role="status">Addresses with <code>{t.slug}</code> stop working as soon as you save: nobody is sent on from there.</div>}
         {field("plan")}
         {may("tenants.tag") && field("tags", "Separated by spaces.")}
         {field("domains", "Separated by spaces.")}
