@@ -38,4 +38,27 @@ func TestTenant(t *testing.T) {
 		}
 		p.text("-two")
 	})
+	t.Run("migrations", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		// A second migration that the database lacks.
+		evaluate[any](p, `twist = (path, data) => { if (path.endsWith("/migrations")) Object.assign(data, { target: 2, up_to_date: false, pending: [{ version: 2, file: "00002_tags.sql" }] }); }; 0`)
+		p.show("#/tenants/" + ids[1] + "?tab=database")
+		p.text("00002_tags.sql")
+		p.text("Applied up to version 1 of 2")
+		p.check("light-migrations")
+		evaluate[any](p, `twist = () => {}; 0`)
+		p.show("#/tenants/" + ids[1] + "?tab=database")
+		p.text("All are applied, up to version 1")
+		p.press("Migrate")
+		p.check("light-migrate")
+		p.do(chromedp.Click(`//dialog//button[normalize-space()="Migrate"]`))
+		p.until("the run is listed", `[...document.querySelectorAll("main [aria-label=Runs] a")].some((a) => a.textContent === "migrate")`)
+		p.check("light-migrated")
+		if runs, _ := o.ask(http.MethodGet, "tenants/"+ids[1]+"/runs", nil)["runs"].([]any); len(runs) == 0 {
+			t.Error("no run was made")
+		}
+		p.press("Seed")
+		p.do(chromedp.Click(`//dialog//button[normalize-space()="Seed"]`))
+		p.text("Not wired") // the program has no task for it
+	})
 }

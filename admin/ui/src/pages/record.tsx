@@ -1,14 +1,16 @@
 // What a tenant's record says, and its changes.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
 import type { Reads, Tenant } from "../api-types";
 import { Chart } from "../chart";
+import { Confirm } from "../confirm";
 import { figure, time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
-import { Dialog, Failure, Field, State, Value, type Figure } from "../parts";
-import { may, offered } from "../session";
+import { Dialog, Failure, Field, State, Value, Waiting, type Figure } from "../parts";
+import { may, offered, wired } from "../session";
 import { Facts, Table } from "../table";
+import { RunsTable } from "./runs";
 
 const address = (t: Tenant) => "tenants/" + encodeURIComponent(t.id);
 const list = (text: string) => text.split(/[\s,]+/).filter(Boolean);
@@ -56,6 +58,59 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
       )}
       <Failure error={schema.error} retry={schema.reload} />
       <Failure error={pool.error} retry={pool.reload} />
+      <Schema t={t} />
+    </>
+  );
+}
+
+const works: { [verb: string]: [title: string, text: string] } = {
+  migrate: ["Migrate", "The migrations that its database lacks are applied, in a run of its own."],
+  seed: ["Seed", "Its database is filled with what the application gives new tenants, in a run of its own."],
+};
+
+/** Schema shows the migrations of a tenant's database and the runs about the tenant, and starts such runs. */
+function Schema({ t }: { t: Tenant }) {
+  const reads = offered({ permission: "runs.read", part: "runs" });
+  const schema = useGet<Reads["tenants/{id}/migrations"]>(wired("migrations") && t.database ? address(t) + "/migrations" : null);
+  const [cursors, setCursors] = useState<string[]>([]);
+  const runs = useGet<Reads["tenants/{id}/runs"]>(reads ? address(t) + "/runs" : null, { limit: 10, cursor: cursors[cursors.length - 1] }, cursors.length ? 0 : 3);
+  const [verb, setVerb] = useState("");
+  const migrated = runs.data?.runs.filter((r) => r.task === "migrate" && r.ended_at).map((r) => r.id).join();
+  useEffect(() => {
+    if (schema.data) schema.reload(true); // a run has ended
+  }, [migrated]);
+  const s = schema.data;
+  const start = async (reason: string) => {
+    await call(`${address(t)}/${verb}`, { method: "POST", reason });
+    setCursors([]);
+    runs.reload();
+  };
+  return (
+    <>
+      <section>
+        <div class="head" style={{ marginBottom: "12px" }}>
+          <h2 style={{ margin: 0 }}>Migrations</h2>
+          {offered({ permission: "tenants.migrate", part: "runs" }) && <div class="tools">{Object.entries(works).map(([v, [title]]) => <button type="button" key={v} onClick={() => setVerb(v)}>{title}</button>)}</div>}
+        </div>
+        {!wired("migrations") && <p class="muted">The application has not said how the schemas of databases stand.</p>}
+        <Failure error={schema.error} retry={schema.reload} />
+        <Waiting on={schema.loading && !s && wired("migrations") && !!t.database} />
+        {s && <p>{s.up_to_date ? `All are applied, up to version ${s.version}.` : `Applied up to version ${s.version} of ${s.target}.`}</p>}
+        {!!s?.unknown.length && <div class="notice warn">The database has migrations that this application does not know: {s.unknown.join(", ")}.</div>}
+        {!!s?.pending.length && <Table label="Pending migrations" rows={s.pending} id={(m) => String(m.version)} of={[{ title: "Pending", cell: (m) => <code>{m.file}</code> }, { title: "Version", num: true, cell: (m) => m.version }]} />}
+      </section>
+      {reads && (
+        <section>
+          <h2>Runs</h2>
+          <Failure error={runs.error} retry={runs.reload} />
+          <RunsTable rows={runs.data?.runs} empty="No run was about this tenant." />
+          <div class="actions">
+            {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
+            {runs.data?.next && <button type="button" onClick={() => setCursors([...cursors, runs.data!.next])}>Older</button>}
+          </div>
+        </section>
+      )}
+      {verb && <Confirm title={works[verb][0]} of={t.name || t.slug} run={start} close={() => setVerb("")}><p>{works[verb][1]}</p></Confirm>}
     </>
   );
 }

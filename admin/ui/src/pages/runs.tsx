@@ -40,8 +40,8 @@ export function Runs() {
   );
 }
 
-export const RunsTable = ({ rows }: { rows?: RunRow[] }) => (
-  <Table<RunRow> label="Runs" rows={rows} id={(r) => r.id} empty={<>No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</>} of={[
+export const RunsTable = ({ rows, empty }: { rows?: RunRow[]; empty?: string }) => (
+  <Table<RunRow> label="Runs" rows={rows} id={(r) => r.id} empty={empty ?? <>No runs yet. Choose tenants and an action on the <a href={href(["tenants"])}>tenants' page</a>.</>} of={[
     { title: "Task", cell: (r) => <><a href={href(["runs", r.id])}>{r.task}</a> <span class="muted small mono">{r.id.slice(0, 8)}</span></> },
     { title: "State", cell: (r) => <State name={r.state} /> }, { title: "Progress", cell: (r) => <Bar run={r} /> },
     value("Tenants", (r) => r.total), value("Done", (r) => r.done), value("Failed", (r) => r.failed), value("Skipped", (r) => r.skipped),
