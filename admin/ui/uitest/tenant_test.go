@@ -61,4 +61,57 @@ func TestTenant(t *testing.T) {
 		p.do(chromedp.Click(`//dialog//button[normalize-space()="Seed"]`))
 		p.text("Not wired") // the program has no task for it
 	})
+	t.Run("sign all users out", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		before, _ := record(ids[1])["version"].(float64)
+		p.show("#/tenants/" + ids[1] + "?tab=access")
+		p.press("Sign all users out")
+		p.text("All of them must sign in again")
+		p.check("light-sign-out")
+		p.do(chromedp.Click(`//dialog//button[normalize-space()="Sign all users out"]`))
+		p.until("the dialog is closed", `!document.querySelector("dialog")`)
+		if after, _ := record(ids[1])["version"].(float64); after <= before {
+			t.Errorf("the record's version was %v and is %v", before, after)
+		}
+	})
+	t.Run("who signs in", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		evaluate[any](p, `twist = (path, data) => { if (path === "analytics/logins/subjects") data.subjects = [
+  { tenant_id: "", subject: "eve@example.com", logins: 2, failures: 7, last_login: "2026-01-02T03:04:05Z", last_failure: "2026-01-03T03:04:05Z", addresses: ["192.0.2.7"] }]; }; 0`)
+		p.show("#/tenants/" + ids[1] + "?tab=sign-ins")
+		p.until("failures are shown", `[...document.querySelectorAll("main [aria-label=Users] td")].map((e) => e.textContent.trim()).slice(0, 3).join() === "eve@example.com,2,7"`)
+		p.text("192.0.2.7")
+		p.check("light-users")
+		p.press("Most failures first")
+		p.until("it asks for that order", `sent.some((s) => s.path === "analytics/logins/subjects" && s.query.get("sort") === "-failures")`)
+		evaluate[any](p, `twist = () => {}; 0`)
+	})
+	t.Run("export of usage", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		p.show("#/usage")
+		for _, name := range []string{"Export days", "Export hours"} {
+			p.until(name+" is offered", `[...document.querySelectorAll("main a")].some((a) => a.textContent === "`+name+`")`)
+			_, path, _ := strings.Cut(evaluate[string](p, `[...document.querySelectorAll("main a")].find((a) => a.textContent === "`+name+`").href`), "/api/tenancy/")
+			if status, text := o.send(http.MethodGet, path, ""); status != http.StatusOK || !strings.HasPrefix(string(text), "tenant_id,start") {
+				t.Errorf("%s: got %d and %.100s", name, status, text)
+			}
+		}
+		p.check("light-usage-exports")
+	})
+	t.Run("purge now", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		slug, _ := record(ids[2])["slug"].(string)
+		o.post("tenants/"+ids[2]+"/archive", nil)
+		p.show("#/tenants/" + ids[2] + "?do=purge")
+		p.fill("Type", slug)
+		p.do(chromedp.Click(`//dialog//label[contains(., "Now")]/input`))
+		p.check("light-purge-now")
+		p.until("a reason is wanted", `[...document.querySelectorAll("dialog button")].find((b) => b.textContent === "Purge").disabled`)
+		p.fill("Reason", "asked for by the customer")
+		p.do(chromedp.Click(`//dialog//button[normalize-space()="Purge"]`))
+		p.text("There is no such tenant")
+		if status, _ := o.send(http.MethodGet, "tenants/"+ids[2], ""); status != http.StatusNotFound {
+			t.Errorf("the tenant that was purged: got %d", status)
+		}
+	})
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { call } from "../api";
 import type { Reads, Tenant } from "../api-types";
+import { Confirm } from "../confirm";
 import { useForm } from "../gate";
 import { useGet, type Loaded } from "../load";
 import { Failure, Field, split, Waiting } from "../parts";
@@ -26,6 +27,7 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
       {settings.data && <Settings path={path} of={settings.data} done={changed} />}
       {addresses.data && <Addresses path={path} of={addresses.data} done={changed} key={JSON.stringify([addresses.data.allow, addresses.data.deny])} />}
       {homepage.data && <Homepage path={path} of={homepage.data} done={changed} />}
+      {may("tenants.keys") && <SignOut path={path} of={t.name || t.slug} done={changed} />}
     </>
   );
 }
@@ -97,6 +99,29 @@ function Homepage({ path, of, done }: { path: string; of: Reads["tenants/{id}/ho
         {may("tenants.write") && <button disabled={form.busy}>{of.on ? "Switch it off" : "Switch it on"}</button>}
       </form>
       <Failure error={form.error} />
+    </section>
+  );
+}
+
+const signOut = "Sign all users out";
+
+/** SignOut makes all tokens of the tenant's users invalid. */
+function SignOut({ path, of, done }: { path: string; of: string; done(): void }) {
+  const [asks, ask] = useState(false);
+  const [out, setOut] = useState(false);
+  const run = async (reason: string) => {
+    await call(path + "/tokens/revoke", { method: "POST", reason });
+    setOut(true);
+    done();
+  };
+  return (
+    <section>
+      <h2>Users</h2>
+      <div class="row">
+        <span role="status">{out ? "All users were signed out." : "Every token that the tenant's users have becomes invalid."}</span>
+        <button type="button" class="danger" onClick={() => ask(true)}>{signOut}</button>
+      </div>
+      {asks && <Confirm title={signOut} of={"of " + of} danger run={run} close={() => ask(false)}><p>All of them must sign in again. API keys stay valid.</p></Confirm>}
     </section>
   );
 }

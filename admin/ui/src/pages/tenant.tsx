@@ -1,13 +1,13 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
-import type { Reads, SeriesReport, Statement, Tenant as TenantRecord } from "../api-types";
+import type { LoginSubjects, Reads, SeriesReport, Statement, Tenant as TenantRecord } from "../api-types";
 import { useCommands } from "../command";
 import { Chart } from "../chart";
+import { Confirm } from "../confirm";
 import { plain, time } from "../format";
-import { useForm } from "../gate";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Dialog, Failure, Field, how, KeyFigure, Page, Segments, State, Value, Waiting, windows, type Figure } from "../parts";
+import { Failure, how, KeyFigure, Page, Segments, State, Value, Waiting, When, windows, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import { may, offered, wired } from "../session";
 import { whole, words } from "../series";
@@ -123,7 +123,7 @@ export function Tenant({ id }: { id: string }) {
           {tab === "keys" && <Keys tenant={t.id} />}
           {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} permission="tenants.maintenance" />}
           {tab === "audit" && <Entries tenant={t.id} />}
-          {verb && <Confirm t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
+          {verb && <Ask t={t} verb={verb} close={() => setVerb(undefined)} done={record.reload} />}
           {editing && <Edit t={t} close={() => setEditing(false)} done={record.reload} />}
         </>
       )}
@@ -295,8 +295,10 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
           {[...new Set(["", type, ...types])].map((x) => <option key={x} value={x}>{x || "everything"}</option>)}
         </select>
       )}
+      {of === "logins" && <Users t={t} />}
       <Failure error={error} />
       <Waiting on={loading && !data} />
+      {of === "logins" && <h2>Sign-ins</h2>}
       {data && <Activities rows={data.activities} tenant={false} empty={type ? "Nothing of this kind has happened." : of === "logins" ? "Nobody has signed in yet." : undefined} />}
       <div class="actions">
         {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
@@ -306,27 +308,46 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
   );
 }
 
-function Confirm({ t, verb, close, done }: { t: TenantRecord; verb: (typeof verbs)[number]; close(): void; done(): void }) {
-  const [typed, setTyped] = useState("");
-  const [reason, setReason] = useState("");
-  const form = useForm(async () => {
-    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", reason, etag, body: verb.confirm ? { confirm: typed.trim() } : undefined }));
-    done();
-    close();
-  });
+/** Users sums up the sign-ins of the tenant's users over the last 30 days. */
+function Users({ t }: { t: TenantRecord }) {
+  const [cursors, setCursors] = useState<string[]>([]);
+  const failures = route.value.query.get("sort") === "-failures";
+  const cursor = cursors[cursors.length - 1];
+  const { data, error, reload } = useGet<LoginSubjects>("analytics/logins/subjects", { tenant: t.id, sort: failures ? "-failures" : "", limit: 20, cursor }, cursor ? 0 : 15);
+  const sort = (by: string) => {
+    setCursors([]);
+    setQuery({ sort: by });
+  };
   return (
-    <Dialog title={verb.title} close={close}>
-      <form onSubmit={form.submit}>
-        <h2>{verb.title} {t.name}</h2>
-        <p>It is {t.status} now.{verb.verb === "resume" && " Its creation goes on where it was cut off, which may take minutes."}{verb.verb === "purge" && " Its database and its record are removed for good, once the grace time is over."}</p>
-        <Field label="Reason" hint="The audit keeps it." value={reason} onInput={(e) => setReason(e.currentTarget.value)} autofocus />
-        {verb.typed && <Field label={`Type "${t.slug}"`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" />}
-        <Failure error={form.error} />
-        <div class="actions">
-          <button type="button" onClick={close}>Cancel</button>
-          <button class={verb.typed ? "danger" : "primary"} disabled={form.busy || (verb.typed && typed.trim() !== t.slug)}>{verb.title}</button>
-        </div>
-      </form>
-    </Dialog>
+    <section>
+      <div class="head" style={{ marginBottom: "12px" }}>
+        <h2 style={{ margin: 0 }}>Users, last 30 days</h2>
+        <div class="tools"><button type="button" aria-pressed={failures} onClick={() => sort(failures ? "" : "-failures")}>Most failures first</button></div>
+      </div>
+      <Failure error={error} retry={reload} />
+      <Table<LoginSubjects["subjects"][number]> label="Users" rows={data?.subjects} id={(s) => s.subject} empty="No user has signed in." of={[
+        { title: "User", cell: (s) => s.subject }, value("Sign-ins", (s) => s.logins), value("Failures", (s) => s.failures),
+        { title: "Last sign-in", muted: true, cell: (s) => <When at={s.last_login} /> }, { title: "Last failure", muted: true, cell: (s) => <When at={s.last_failure} /> },
+        { title: "Addresses", wide: true, cell: (s) => s.addresses.join(", ") },
+      ]} />
+      <div class="actions">
+        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
+        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
+      </div>
+    </section>
+  );
+}
+
+function Ask({ t, verb, close, done }: { t: TenantRecord; verb: (typeof verbs)[number]; close(): void; done(): void }) {
+  const [now, setNow] = useState(false);
+  const run = async (reason: string) => {
+    await change(t.id, (etag) => call(`tenants/${encodeURIComponent(t.id)}/${verb.verb}`, { method: "POST", reason, etag, body: verb.confirm ? { confirm: t.slug, now } : undefined }));
+    done();
+  };
+  return (
+    <Confirm title={verb.title} of={t.name} danger={verb.typed} typed={verb.typed ? t.slug : undefined} reasoned={now} run={run} close={close}>
+      <p>It is {t.status} now.{verb.verb === "resume" && " Its creation goes on where it was cut off, which may take minutes."}{verb.verb === "purge" && ` Its database and its record are removed for good${now ? "" : ", once the grace time is over"}.`}</p>
+      {verb.verb === "purge" && t.status !== "purging" && <label class="check"><input type="checkbox" checked={now} onChange={(e) => setNow(e.currentTarget.checked)} /> Now, before its grace time is over</label>}
+    </Confirm>
   );
 }

@@ -12,6 +12,9 @@ type Row = Months["tenants"][number];
 
 const figures = ["requests", "errors", "bytes_out", "cpu_time", "statement_time", "storage_max"];
 
+/** start is when the month begins that comes so many after another, in UTC. */
+const start = (month: string, after: number): string => new Date(Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5)) - 1 + after)).toISOString();
+
 /** UsageReport is what tenants used in a calendar month, as for an invoice. */
 export function UsageReport() {
   const q = route.value.query;
@@ -25,7 +28,7 @@ export function UsageReport() {
   };
   const complete = data?.months.find((m) => m.month === month)?.complete;
   return (
-    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("analytics/usage/months/export", { from: month, to: month, filter, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>)}>
+    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("analytics/usage/months/export", { from: month, to: month, filter, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>).concat(["day", "hour"].map((step) => <a class="button" key={step} href={address("analytics/usage/export", { from: start(month, 0), to: start(month, 1), filter, step, format: "csv" })}>Export {step}s</a>))}>
       <div class="row" style={{ marginBottom: "16px" }}>
         <input type="month" aria-label="Month" style={{ width: "auto" }} value={month} onChange={(e) => set({ month: e.currentTarget.value })} />
         <div class="grow"><input type="search" aria-label="Filter" placeholder="plan:pro tag:eu" value={filter} onChange={(e) => set({ filter: e.currentTarget.value.trim() })} /></div>
