@@ -94,6 +94,39 @@ func TestBulk(t *testing.T) {
 	})
 }
 
+// Plans and settings of many tenants are changed at once. Limits are not, which have a permission of their own, and settings that may be secrets are not shown.
+func TestBulkUpdate(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+	for params, want := range map[string]string{
+		`{"limit.seats":"1"}`:              "validation",
+		`{"plan":"pro","limit.seats":"1"}`: "validation",
+		`{"name":"pro"}`:                   "validation",
+		`{}`:                               "validation",
+		`{"plan":"pro"}`:                   "",
+		`{"setting.smtp":"word"}`:          "",
+	} {
+		a := cl.do(t, "POST", "actions/bulk-update", `{"dry_run":true,"filter":"tag:eu","params":`+params+`}`)
+		if got := a.problem(); got != want {
+			t.Errorf("%s: got %d %s, want %q", params, a.code, a.body, want)
+		}
+		if want != "" {
+			continue
+		}
+		var p planned
+		if a.into(t, &p); p.Confirm != "update 1" {
+			t.Errorf("%s: got %+v, want one tenant", params, p)
+		}
+		if a := cl.do(t, "GET", "runs/"+p.Plan, ""); a.code != 200 || strings.Contains(a.body, "word") {
+			t.Errorf("%s: got %d %s, want no value of a setting", params, a.code, a.body)
+		}
+	}
+	if a := c.as(t, auth.RoleSupport, tenancy.AllTenants()).do(t, "POST", "actions/bulk-update", `{"dry_run":true,"filter":"tag:eu","params":{"plan":"pro"}}`); a.code != 403 {
+		t.Errorf("as support: got %d %s, want 403", a.code, a.body)
+	}
+}
+
 // A plan that was made is not started by somebody whose role was taken away, nor without fresh credentials when it is large.
 func TestBulkNeedsRightsAtTheStart(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ var mayDo = map[string]string{
 	"GET pools": "vsoSO", "GET pools/{server}": "vsoSO", "GET instances": "vsoSO",
 	"GET runs": "vsoSO", "GET runs/{run}": "vsoSO", "GET runs/{run}/tenants": "vsoSO",
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
-	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO", "POST actions/bulk-revoke-keys": "oO",
+	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO", "POST actions/bulk-update": "oO", "POST actions/bulk-revoke-keys": "oO",
 	"POST actions/bulk-activate": "oO", "POST actions/bulk-suspend": "oO", "POST actions/bulk-block": "oO", "POST actions/bulk-deactivate": "oO", "POST actions/bulk-archive": "oO",
 	"POST auth/password": "*", "POST auth/forgot": "+", "POST auth/reset": "+", "POST auth/rescue": "+", "POST operators/{operator}/reset": "SO",
 	"GET operators/{operator}/sessions": "SO", "DELETE operators/{operator}/sessions/{session}": "SO", "GET invitations": "SO", "DELETE invitations/{invitation}": "SO",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,6 +53,7 @@ var bulkVerbs = []bulkVerb{
 	{"archive", "archive", auth.TenantsArchive, false, false},
 	{"tag", "tag", auth.TenantsTag, true, false},
 	{"limits", "limit", auth.TenantsLimits, false, false},
+	{"update", "update", auth.TenantsWrite, false, false},
 	{"revoke-keys", "revoke-keys", auth.TenantsKeys, false, true},
 	{"maintenance", "maintenance-on", auth.TenantsMaintenance, false, false},
 	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false, false},
@@ -314,6 +316,11 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 		if _, err := c.filter(in.Filter, "/filter"); err != nil {
 			return err
 		}
+		if b.verb == "update" {
+			if err := withoutLimits(in.Params); err != nil {
+				return err
+			}
+		}
 		return a.plan(c, b, runs.Spec{Filter: in.Filter, IDs: in.IDs, Params: in.Params,
 			Waves: runs.Waves{Canary: in.Canary, Then: in.Then, Approval: in.Approval}, Parallel: in.Parallel, Budget: runs.Budget{InAll: in.Budget}})
 	}
@@ -322,6 +329,17 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 }
 
 const maxBulkIDs = 1000
+
+// withoutLimits refuses limits among the parameters of an update: an action of their own, with a permission of its own, changes them.
+func withoutLimits(params tenancy.Params) error {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if strings.HasPrefix(name, "limit.") {
+			return problem.New(problem.Validation, fmt.Errorf("%w: parameter %.40q", tenancy.ErrInvalid, name), problem.Field{Pointer: "/params/" + name, Code: "limits",
+				Text: "Limits are changed by bulk-limits."})
+		}
+	}
+	return nil
+}
 
 // runOptions say how a run goes about it. See [runs.Spec] for their meaning and defaults.
 type runOptions struct {

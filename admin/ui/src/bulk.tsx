@@ -4,8 +4,9 @@ import { call, newKey, now, Problem } from "./api";
 import { time } from "./format";
 import { useForm } from "./gate";
 import { useGet } from "./load";
+import { modes } from "./pages/maintenance";
 import { by, type RunRow } from "./pages/runs";
-import { Dialog, Failure, Field, KeyFigure, number } from "./parts";
+import { Choice, Dialog, Failure, Field, KeyFigure, number } from "./parts";
 import { go, href } from "./router";
 import { may, me, type Offer } from "./session";
 
@@ -20,10 +21,27 @@ export interface Plan {
   step_up?: boolean;
 }
 
+type Params = { [name: string]: string };
+
+/** Input is what an action asks for. */
+interface Input {
+  name: string;
+  label: string;
+  hint?: string;
+  type?: "date";
+  /** The values that there are; the first is chosen. */
+  of?: [value: string, text: string][];
+}
+
 export interface Action extends Offer {
   verb: string;
   title: string;
   danger?: boolean;
+  /** In the list of further actions. */
+  more?: boolean;
+  inputs?: Input[];
+  /** params are the parameters of what was typed, without what is empty; the same unless it says otherwise. */
+  params?(typed: Params): Params;
 }
 
 export const actions: Action[] = [
@@ -33,26 +51,57 @@ export const actions: Action[] = [
   { verb: "deactivate", title: "Deactivate", permission: "tenants.status" },
   { verb: "migrate", title: "Migrate", permission: "tenants.migrate" },
   { verb: "archive", title: "Archive", permission: "tenants.archive", danger: true },
-  { verb: "revoke-keys", title: "Revoke API keys", permission: "tenants.keys", part: "keys", danger: true },
+  {
+    verb: "revoke-keys", title: "Revoke API keys", permission: "tenants.keys", part: "keys", danger: true, params: (typed) => (Object.keys(typed).length ? typed : { all: "yes" }),
+    inputs: [{ name: "name", label: "Keys of this name", hint: "Empty for keys of all names." }, { name: "before", label: "Issued before", hint: "Empty for whenever it was.", type: "date" }],
+  },
+  {
+    verb: "tag", title: "Tag", permission: "tenants.tag", everywhere: true, more: true,
+    inputs: [{ name: "add", label: "Tags to add", hint: "Separated by commas." }, { name: "remove", label: "Tags to remove", hint: "Separated by commas." }],
+  },
+  {
+    verb: "limits", title: "Set a limit", permission: "tenants.limits", more: true,
+    inputs: [{ name: "name", label: "Limit", hint: "Its name, such as requests_per_day." }, { name: "to", label: "To", hint: "A number; empty: the limit is removed." }],
+  },
+  {
+    verb: "update", title: "Change plan or setting", permission: "tenants.write", more: true,
+    params: ({ setting = "", value = "", plan = "" }) => ({ ...(plan && { plan }), ...(setting && { ["setting." + setting]: value }) }),
+    inputs: [
+      { name: "plan", label: "Plan", hint: "Empty: it stays." }, { name: "setting", label: "Setting", hint: "Its name; empty: settings stay." }, { name: "value", label: "Value", hint: "Empty: the setting is removed." },
+    ],
+  },
+  { verb: "seed", title: "Seed", permission: "tenants.migrate", more: true },
+  {
+    verb: "maintenance", title: "Begin maintenance", permission: "tenants.maintenance", part: "maintenance", danger: true, more: true,
+    params: ({ minutes = "", ...typed }) => (minutes ? { ...typed, for: number("minutes", minutes, { positive: true }) + "m" } : typed),
+    inputs: [
+      { name: "mode", label: "Mode", hint: "What clients get.", of: modes }, { name: "minutes", label: "For minutes", hint: "Empty: until you end it." },
+      { name: "message", label: "Message", hint: "Clients read it." }, { name: "contact", label: "Contact", hint: "Clients read it." },
+    ],
+  },
+  { verb: "maintenance-end", title: "End maintenance", permission: "tenants.maintenance", part: "maintenance", more: true },
 ];
 
 /** Bulk shows the plan for one action over a filter or a list of IDs, and starts it. */
 export function Bulk({ action, filter, ids, close }: { action: Action; filter?: string; ids?: string[]; close(): void }) {
-  const [f, set] = useState({ canary: "", then: "", parallel: "4", budget: "", reason: "", name: "", before: "" });
+  const [f, set] = useState({ canary: "", then: "", parallel: "4", budget: "", reason: "" });
+  const inputs = action.inputs ?? [];
+  const [typed, type] = useState<Params>(Object.fromEntries(inputs.map((i) => [i.name, i.of?.[0][0] ?? ""])));
+  const [approval, setApproval] = useState(false);
   const [plan, setPlan] = useState<Plan>();
-  const [typed, setTyped] = useState("");
+  const [repeated, repeat] = useState("");
   const [key] = useState(newKey);
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const path = "actions/bulk-" + action.verb;
-  const keys = action.verb === "revoke-keys";
-  const params = !keys ? undefined : f.name || f.before ? { ...(f.name && { name: f.name }), ...(f.before && { before: f.before }) } : { all: "yes" };
   const planning = useForm(async () => {
+    const some = Object.fromEntries(inputs.map((i) => [i.name, typed[i.name].trim()]).filter(([, v]) => v));
     const body = {
       dry_run: true,
-      params,
+      params: inputs.length ? (action.params?.(some) ?? some) : undefined,
       ...(ids ? { ids } : { filter: filter || "status:active,suspended,blocked,inactive,provisioning,archived" }),
       canary: number("canary", f.canary, { empty: 0 }),
       then: f.then.trim(),
+      approval: approval || undefined,
       parallel: number("parallel", f.parallel, { empty: 0 }),
       budget: f.budget.trim(),
     };
@@ -62,7 +111,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
   const waves = useGet<RunRow>(plan && may("runs.read") ? "runs/" + encodeURIComponent(plan.plan) : null).data?.waves ?? [];
   const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
   const starting = useForm(async () => {
-    const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: typed.trim() }, key, reason: f.reason })).data;
+    const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: repeated.trim() }, key, reason: f.reason })).data;
     close();
     go(["runs", run.id]);
   });
@@ -72,16 +121,22 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         <form onSubmit={planning.submit}>
           <h2>{action.title} {ids ? `${ids.length} tenants` : "all that match"}</h2>
           {!ids && <p>Filter: <code>{filter || "all tenants of your scope"}</code></p>}
-          {keys && (
+          {inputs.length > 0 && (
             <div class="row">
-              <div class="grow"><Field label="Keys of this name" hint="Empty for keys of all names." value={f.name} onInput={on("name")} /></div>
-              <div class="grow"><Field label="Issued before" hint="Empty for whenever it was." type="date" value={f.before} onInput={on("before")} /></div>
+              {inputs.map((i) => (
+                <div class="grow" key={i.name}>
+                  {i.of
+                    ? <Choice label={i.label} hint={i.hint} of={i.of} value={typed[i.name]} set={(v) => type({ ...typed, [i.name]: v })} />
+                    : <Field label={i.label} hint={i.hint} type={i.type as "date"} value={typed[i.name]} onInput={(e) => type({ ...typed, [i.name]: e.currentTarget.value })} error={planning.of(i.name)} />}
+                </div>
+              ))}
             </div>
           )}
           <div class="row">
             <div class="grow"><Field label="Canary" hint="How many tenants go first; empty for none." inputMode="numeric" value={f.canary} onInput={on("canary")} error={planning.of("canary")} /></div>
             <div class="grow"><Field label="Then waves of" hint="Such as 25% or 10,50; empty for all at once." value={f.then} onInput={on("then")} /></div>
           </div>
+          <label class="check"><input type="checkbox" checked={approval} onChange={(e) => setApproval(e.currentTarget.checked)} /> Wait after each wave until somebody lets the run go on</label>
           <div class="row">
             <div class="grow"><Field label="At once" inputMode="numeric" value={f.parallel} onInput={on("parallel")} error={planning.of("parallel")} /></div>
             <div class="grow"><Field label="Stop after failures" hint="A number or a share; empty for never." value={f.budget} onInput={on("budget")} /></div>
@@ -109,12 +164,12 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
         {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : by(r)}.</div>)}
         <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}. {+new Date(plan.expires_at) - now() < 60_000 && <b>It is about to expire.</b>}</p>
-        <Field label={`Type "${confirm}" to start`} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" autofocus />
+        <Field label={`Type "${confirm}" to start`} value={repeated} onInput={(e) => repeat(e.currentTarget.value)} autocomplete="off" autofocus />
         <Failure error={starting.error} />
         <div class="actions">
-          {starting.error instanceof Problem && <button type="button" onClick={() => { setPlan(undefined); setTyped(""); }}>Make a new plan</button>}
+          {starting.error instanceof Problem && <button type="button" onClick={() => { setPlan(undefined); repeat(""); }}>Make a new plan</button>}
           <button type="button" onClick={close}>Cancel</button>
-          <button class={action.danger ? "danger" : "primary"} disabled={starting.busy || typed.trim() !== confirm || plan.eligible === 0}>{action.title}</button>
+          <button class={action.danger ? "danger" : "primary"} disabled={starting.busy || repeated.trim() !== confirm || plan.eligible === 0}>{action.title}</button>
         </div>
       </form>
     </Dialog>

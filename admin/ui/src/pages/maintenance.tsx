@@ -13,7 +13,7 @@ export function Service() {
   return <Page title="Maintenance"><Maintenance path="maintenance" what="the service" permission="service.maintenance" /></Page>;
 }
 
-const modes: [string, string][] = [["closed", "closed: requests get 503"], ["read_only", "read-only: down to the connections"]];
+export const modes: [string, string][] = [["closed", "closed: requests get 503"], ["read_only", "read-only: down to the connections"]];
 const days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /** Maintenance shows and changes the maintenance of a tenant or of the service. */

@@ -248,7 +248,13 @@ export function Tenants() {
           <span>{chosen.toLocaleString("en")} selected</span>
           {bulk && !all && more.count !== undefined && more.count > checked.size && <button type="button" class="plain" onClick={() => setAll(true)}>Select all {more.count.toLocaleString("en")} that match</button>}
           {measured && !all && checked.size > 1 && checked.size < 7 && <a class="button" href={href(["compare"], { tenants: [...checked].join() })}>Compare</a>}
-          {bulk && usable.map((a) => <button type="button" key={a.verb} class={a.danger ? "danger" : ""} onClick={() => setAction(a)}>{a.title}</button>)}
+          {bulk && usable.filter((a) => !a.more).map((a) => <button type="button" key={a.verb} class={a.danger ? "danger" : ""} onClick={() => setAction(a)}>{a.title}</button>)}
+          {bulk && usable.some((a) => a.more) && (
+            <select aria-label="More actions" style={{ width: "auto" }} value="" onChange={(e) => { setAction(actions.find((a) => a.verb === e.currentTarget.value)); e.currentTarget.value = ""; }}>
+              <option value="">More actions</option>
+              {usable.filter((a) => a.more).map((a) => <option key={a.verb} value={a.verb}>{a.title}</option>)}
+            </select>
+          )}
           <button type="button" class="plain" onClick={() => { setAll(false); setChecked(new Set()); }}>Clear</button>
         </div>
       )}
