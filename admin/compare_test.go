@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestComparisons(t *testing.T) {
 				"neighbours": 200, "neighbours?at=2020-01-01T00:00:00Z": 400, "neighbours?at=x": 400, "neighbours?to=x": 422, "top": 200, "top?by=bytes_out&window=7d": 200, "top?by=x": 400, "top?window=1s": 400,
 				"change": 200, "change?names=requests&window=1h": 200, "change/t-aaa": 200, "change/t-bbb": 404, "change?names=x": 400,
 				"forecast": 200, "forecast?name=errors&days=90&limit=1000": 200, "forecast/t-aaa": 200, "forecast/t-bbb": 404, "forecast?days=0": 400, "forecast?days=91": 400, "forecast?limit=NaN": 400, "forecast?name=in_flight": 400,
-				"health": 200, "health?filter=tag:": 422, "health?sort=x": 400, "health?limit=0": 400, "health?unknown=1": 422,
+				"health": 200, "health?filter=tag:": 422, "health?sort=x": 400, "health?limit=0": 400, "health?unhealthy=yes": 200, "health?unhealthy=no": 400, "health?unhealthy=yes&sort=slug": 400, "health?unknown=1": 422,
 			} {
 				if a := cl.do(t, "GET", "analytics/"+query, ""); a.code != want || strings.Contains(a.body, `"t-bbb"`) {
 					t.Errorf("%s: got %d %s, want %d", query, a.code, a.body, want)
@@ -73,6 +74,33 @@ func TestComparisons(t *testing.T) {
 			if len(rest.Tenants) != 1 || rest.Tenants[0].ID != "t-ccc" || rest.Tenants[0].Health != "unknown" {
 				t.Errorf("got %+v, want a tenant that nobody used", rest)
 			}
+			unhealthy := func(cl *client, query string) string {
+				var found healthy
+				cl.do(t, "GET", "analytics/health?unhealthy=yes"+query, "").into(t, &found)
+				out := fmt.Sprint(found.Total)
+				for _, t := range found.Tenants {
+					out += " " + t.ID + " " + t.Health
+				}
+				return out
+			}
+			everywhere := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+			if got := unhealthy(everywhere, ""); got != "1 t-aaa degraded" {
+				t.Errorf("unhealthy: got %s, want the tenant with errors", got)
+			}
+			c.Down([]tenancy.ID{"t-ccc", "t-gone"}, nil) // no request was for it
+			if got := unhealthy(everywhere, ""); got != "2 t-ccc unreachable t-aaa degraded" {
+				t.Errorf("a database is down: got %s, want the worst first", got)
+			}
+			for query, want := range map[string]string{"&limit=1": "2 t-ccc unreachable", "&filter=aaa": "1 t-aaa degraded", "&filter=id:t-aaa": "1 t-aaa degraded", "&filter=status:archived": "0", "&filter=server:none": "0"} {
+				if got := unhealthy(everywhere, query); got != want {
+					t.Errorf("%s: got %s, want %s", query, got, want)
+				}
+			}
+			c.Down(nil, []string{c.a.Placement.Server})
+			if got := unhealthy(cl, ""); got != "2 t-aaa unreachable t-ccc unreachable" {
+				t.Errorf("a server is down: got %s, want all on it, of the scope", got)
+			}
+			c.Down(nil, nil)
 			c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants/t-ccc/maintenance", `{}`)
 			cl.do(t, "GET", "analytics/health?filter=ccc", "").into(t, &rest)
 			if len(rest.Tenants) != 1 || rest.Tenants[0].Reasons[0].Kind != "maintenance" {

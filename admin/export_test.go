@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/catalog"
 )
@@ -57,4 +59,18 @@ func NewWithRows(db *sqlx.DB, cat *catalog.Catalog, opts *Options, permission au
 		route{method: "POST", pattern: "tenants/{id}/widgets", permission: auth.TenantsWrite, reach: oneOf, action: "widget.make", handle: func(c *call) error {
 			return c.admin.recorded(c, "widget", func() error { return c.noContent() })
 		}})
+}
+
+// Down makes databases of tenants and servers be taken to be down.
+func (a *Admin) Down(tenants []tenancy.ID, servers []string) {
+	now := time.Now()
+	a.reached.mu.Lock()
+	defer a.reached.mu.Unlock()
+	a.reached.tenants, a.reached.servers = map[tenancy.ID]time.Time{}, map[string]time.Time{}
+	for _, id := range tenants {
+		a.reached.tenants[id] = now
+	}
+	for _, server := range servers {
+		a.reached.servers[server] = now
+	}
 }

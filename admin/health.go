@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -66,7 +67,7 @@ const (
 
 // lookAtStuck notes whether there are tenants whose creation or purge does not come to its end.
 func (a *Admin) lookAtStuck(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, checkWait)
+	bounded, cancel := context.WithTimeout(ctx, checks.Wait)
 	defer cancel()
 	found := []attention{}
 	for _, kind := range []struct {

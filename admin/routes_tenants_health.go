@@ -2,7 +2,11 @@ package admin
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +19,7 @@ import (
 
 func (a *Admin) tenantHealthRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, query: "filter sort limit cursor", part: partReports, handle: a.tenantsHealth},
+		{method: "GET", pattern: "analytics/health", permission: auth.HealthRead, reach: within, query: "filter sort limit cursor unhealthy", part: partReports, handle: a.tenantsHealth},
 	}
 }
 
@@ -97,6 +101,12 @@ func (a *Admin) tenantsHealth(c *call) error {
 	}
 	now := time.Now().UTC()
 	req := &analytics.TenantsRequest{Filter: f, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit, Period: analytics.Period{From: now.Add(-checks.Span), To: now}}
+	switch only := q.Get("unhealthy"); {
+	case only == "yes" && req.Sort == "" && req.After == "":
+		return a.unhealthy(c, req, now)
+	case only != "":
+		return fmt.Errorf("%w: unhealthy %.20q, want yes, without sort and cursor", tenancy.ErrInvalid, only)
+	}
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
 	if err != nil {
 		return err
@@ -110,6 +120,70 @@ func (a *Admin) tenantsHealth(c *call) error {
 		out[i] = a.healthOf(&page.Tenants[i], closed, now)
 	}
 	return c.reply(http.StatusOK, map[string]any{"tenants": out, "total": page.Total, "next": page.Next, "time": now})
+}
+
+// maxLookedAt is how many tenants of each kind are looked at for those that are unhealthy.
+const maxLookedAt = 5000
+
+// unhealthy answers with the active tenants that are degraded or unreachable, or of other statuses if the filter names them: the worst
+// first. It looks at those with errors, and at those whose database or server is taken to be down, and at no others.
+func (a *Admin) unhealthy(c *call, req *analytics.TenantsRequest, now time.Time) error {
+	if len(req.Filter.Status) == 0 {
+		req.Filter.Status = []tenancy.Status{tenancy.StatusActive}
+	}
+	limit, found := req.Limit, map[tenancy.ID]tenantHealth{}
+	for _, f := range a.reached.suspects(req.Filter) {
+		next := *req
+		next.Filter, next.Sort, next.Limit = f, "-"+analytics.FigureErrors, 500
+		for n := 0; n < maxLookedAt; n += next.Limit {
+			page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, &next)
+			if err != nil {
+				return err
+			}
+			closed, err := a.closed(c, page, now)
+			if err != nil {
+				return err
+			}
+			for i := range page.Tenants {
+				if h := a.healthOf(&page.Tenants[i], closed, now); h.Health == checks.Degraded || h.Health == checks.Unreachable {
+					found[h.ID] = h
+				}
+			}
+			if next.After = page.Next; page.Next == "" {
+				break
+			}
+		}
+	}
+	out := slices.SortedFunc(maps.Values(found), func(x, y tenantHealth) int {
+		return cmp.Or(strings.Compare(y.Health, x.Health), cmp.Compare(checks.Value(y.Errors), checks.Value(x.Errors)), cmp.Compare(x.ID, y.ID))
+	})
+	return c.reply(http.StatusOK, map[string]any{"tenants": append([]tenantHealth{}, out[:min(limit, len(out))]...), "total": len(out), "next": "", "time": now})
+}
+
+// suspects returns filters that select, of what f does, all tenants that may be unhealthy.
+func (r *reached) suspects(f tenancy.Filter) []tenancy.Filter {
+	r.mu.Lock()
+	ids, servers := slices.Sorted(maps.Keys(r.tenants)), slices.Sorted(maps.Keys(r.servers))
+	r.mu.Unlock()
+	failing := f
+	failing.Terms = append(slices.Clone(f.Terms), tenancy.Term{Field: analytics.FigureErrors, Kind: tenancy.FieldNumber, Op: tenancy.OpAtLeast, Values: []string{"1"}})
+	out := []tenancy.Filter{failing}
+	if f.IDs != nil {
+		ids = slices.DeleteFunc(ids, func(id tenancy.ID) bool { return !slices.Contains(f.IDs, id) })
+	}
+	for some := range slices.Chunk(ids, 500) {
+		down := f
+		down.IDs = some
+		out = append(out, down)
+	}
+	for _, server := range servers {
+		if f.Server == "" || f.Server == server {
+			down := f
+			down.Server = server
+			out = append(out, down)
+		}
+	}
+	return out
 }
 
 // closed returns the tenants of the page that are under maintenance, and since when.

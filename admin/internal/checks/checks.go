@@ -96,7 +96,7 @@ func Tenant(t *analytics.TenantEntry, seen Seen, now time.Time) (health string, 
 	case !seen.DatabaseDown.IsZero():
 		health, reasons = Unreachable, append(reasons, Reason{"database-down", "The tenant's database does not answer.", seen.DatabaseDown})
 	}
-	requests, failed := value(t.Usage[analytics.Requests.String()]), value(t.Usage[analytics.FigureErrors])
+	requests, failed := Value(t.Usage[analytics.Requests.String()]), Value(t.Usage[analytics.FigureErrors])
 	if requests >= degradedRequests && failed >= degradedShare*requests {
 		if health == Healthy {
 			health = Degraded
@@ -113,7 +113,8 @@ func Tenant(t *analytics.TenantEntry, seen Seen, now time.Time) (health string, 
 	return health, reasons
 }
 
-func value(f *analytics.Figure) float64 {
+// Value returns the value of a figure, or 0 if it was not measured.
+func Value(f *analytics.Figure) float64 {
 	if f == nil {
 		return 0
 	}

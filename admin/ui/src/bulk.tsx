@@ -119,7 +119,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     return (
       <Dialog title={action.title} close={close}>
         <form onSubmit={planning.submit}>
-          <h2>{action.title} {ids ? `${ids.length} tenants` : "all that match"}</h2>
+          <h2>{action.title}{action.more && ":"} {ids ? `${ids.length} tenants` : "all that match"}</h2>
           {!ids && <p>Filter: <code>{filter || "all tenants of your scope"}</code></p>}
           {inputs.length > 0 && (
             <div class="row">

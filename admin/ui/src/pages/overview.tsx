@@ -5,7 +5,8 @@ import { useLive } from "../live";
 import { Failure, KeyFigure, Page, State, Waiting, When, type Figure } from "../parts";
 import { href } from "../router";
 import { me, may, offered } from "../session";
-import { Table, value } from "../table";
+import { Table, TenantLink, value } from "../table";
+import { useUnhealthy } from "./health";
 import { Ranking } from "./performance";
 import { RunsTable, type RunRow } from "./runs";
 import { Activities, type Activity } from "../timeline";
@@ -76,6 +77,7 @@ export function useRates(topic: string, frame: { time: string; data: Now } | und
 export function Overview() {
   const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
   const live = useLive<Now>("totals");
+  const sick = useUnhealthy(3, 30).data;
   const points = useRates("totals", live);
   const missing = live?.data.instances?.filter((i) => i.missing).map((i) => i.name) ?? [];
   const scope = me.value?.scope;
@@ -93,6 +95,12 @@ export function Overview() {
                 <div class="notice warn" key={a.kind + a.text}>{a.text} {a.since && <span class="muted small"><When at={a.since} /></span>} {fixes[a.kind] && <a href={href(fixes[a.kind][0], fixes[a.kind][2])}>{fixes[a.kind][1]}</a>}</div>
               ))}
             </section>
+          )}
+          {!!sick?.total && (
+            <div class="notice warn">
+              {sick.total === 1 ? "A tenant is" : `${sick.total.toLocaleString("en")} tenants are`} degraded or unreachable: {sick.tenants.map((t, i) => <>{i > 0 && ", "}<TenantLink id={t.id} name={t.name || t.slug} /></>)}{sick.total > sick.tenants.length && ", …"}
+              {me.value?.scope.all && <> <a href={href(["health"])}>See the unhealthy</a></>}
+            </div>
           )}
           <section aria-label="Totals">
             <dl class="figures">
