@@ -74,6 +74,9 @@ export function time(text: string | undefined | null): string {
   return stamp({ dateStyle: "medium", timeStyle: "medium" }, zone.value).format(t);
 }
 
+/** day writes the day, of UTC, at whose beginning an instant is. */
+export const day = (text: string): string => stamp({ dateStyle: "medium" }, "utc").format(new Date(text));
+
 /** tick writes a chart's time, in seconds since 1970, as fits the width of the chart in seconds. */
 export function tick(seconds: number, span: number): string {
   const t = new Date(seconds * 1000);

@@ -31,4 +31,21 @@ func TestService(t *testing.T) {
 		p.show("#/health")
 		p.until("the answer says which", `document.querySelector("main [aria-label='Unhealthy tenants']") || document.body.innerText.includes("No active tenant is degraded or unreachable")`)
 	})
+	t.Run("forecasts", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		evaluate[any](p, fill.Replace(`twist = (path, data) => {
+  if (path === "analytics/tenants") for (const t of data.tenants) if (t.id === "{a}") t.reaches = { figure: "storage", limit: 5e9, earliest: "2027-02-03T00:00:00Z", latest: "2027-03-04T00:00:00Z", made: "2026-11-30T02:00:00Z" };
+  if (path.startsWith("analytics/forecast/")) Object.assign(data, { refused: "", unit: "count", model: "trend", error: 0.1, tested_days: 30, days: [{ day: "2026-12-30T00:00:00Z", value: 7000, low: 6000, high: 8000 }] }); }; 0`))
+		p.show("#/tenants/" + ids[0])
+		p.until("both figures are forecast", `sent.filter((s) => s.path.startsWith("analytics/forecast/")).map((s) => s.query.get("name")).filter((n, i, all) => all.indexOf(n) === i).sort().join() === "requests,storage"`)
+		p.text("Reaches its limit of storage")
+		p.text("between 3 Feb 2027 and 4 Mar 2027")
+		p.check("light-forecasts")
+		p.show("#/tenants?columns=status%2Climit_reached")
+		p.until("the column says when", `[...document.querySelectorAll("main tbody td")].some((e) => e.textContent.trim() === "3 Feb 2027 storage")`)
+		p.press("Reaches limit")
+		p.until("it asks for that order", `sent.some((s) => s.path === "analytics/tenants" && s.query.get("sort") === "limit_reached")`)
+		p.check("light-limit-reached")
+		evaluate[any](p, `twist = () => {}; 0`)
+	})
 }

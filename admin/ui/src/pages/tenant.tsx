@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
-import type { LoginSubjects, Reads, SeriesReport, Statement, Tenant as TenantRecord } from "../api-types";
+import type { Forecast, LoginSubjects, Reads, SeriesReport, Statement, Tenant as TenantRecord } from "../api-types";
 import { useCommands } from "../command";
 import { Chart } from "../chart";
 import { Confirm } from "../confirm";
-import { plain, time } from "../format";
+import { day, plain, time } from "../format";
 import { useGet } from "../load";
 import { useLive } from "../live";
 import { Failure, how, KeyFigure, Page, Segments, State, Value, Waiting, When, windows, type Figure } from "../parts";
@@ -136,7 +136,6 @@ function Present({ t }: { t: TenantRecord }) {
   const live = useLive<Now>(wired("reports") ? "tenant:" + t.id : null);
   const points = useRates("tenant:" + t.id, live);
   const judged = useGet<Reads["analytics/health"]>(wired("reports") && may("health.read") ? "analytics/health" : null, { filter: "id:" + t.id, limit: 1 }, 15).data?.tenants[0];
-  const forecast = useGet<Reads["analytics/forecast/{id}"]>(wired("reports") ? "analytics/forecast/" + encodeURIComponent(t.id) : null).data;
   if (!wired("reports")) return <p class="muted">The application has not wired usage figures.</p>;
   return (
     <>
@@ -156,7 +155,7 @@ function Present({ t }: { t: TenantRecord }) {
         <h2>Now</h2>
         <Chart title="Requests" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "requests", points: points.map((p) => p.rps) }, { name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
       </section>
-      {forecast && <Outlook of={forecast} />}
+      {may("analytics.read") && <Outlook t={t} />}
       {may("activities.read") && (
         <section>
           <h2>Recent activity</h2>
@@ -167,17 +166,36 @@ function Present({ t }: { t: TenantRecord }) {
   );
 }
 
-/** Outlook says how requests go on, with its band and by how much it was wrong before, or why nothing is said. */
-function Outlook({ of }: { of: Reads["analytics/forecast/{id}"] }) {
-  const last = of.days[of.days.length - 1];
+const forecasts: [name: string, title: string][] = [["requests", "Requests"], ["storage", "Storage"]];
+
+/** Outlook says when the first of the tenant's limits is reached, and how figures go on, with their bands and by how much they were wrong before, or why nothing is said. */
+function Outlook({ t }: { t: TenantRecord }) {
+  const reaches = useGet<Reads["analytics/tenants"]>("analytics/tenants", { filter: "id:" + t.id, limit: 1 }).data?.tenants[0]?.reaches;
+  const path = "analytics/forecast/" + encodeURIComponent(t.id);
+  const all = forecasts.map(([name, title]) => ({ name, title, of: useGet<Forecast>(path, { name }).data })); // always as many
+  if (!all.some((f) => f.of)) return null;
   return (
     <section>
       <h2>Forecast</h2>
-      {of.refused || !last ? <p class="muted">None: {of.refused || "there are no days to go by"}.</p> : (
-        <Facts of={[[`Requests of ${time(last.day)}`, <>{plain(last.value)} <span class="muted">between {plain(last.low)} and {plain(last.high)}</span></>], ["Model", <>{of.model} <span class="muted">wrong by {plain(of.error, "ratio")} over {of.tested_days} days</span></>]]} />
-      )}
+      <Facts of={[
+        ...(reaches ? [limitOf(reaches)] : []),
+        ...all.flatMap(({ title, of }): Parameters<typeof Facts>[0]["of"] => {
+          const last = of?.days[of.days.length - 1];
+          if (!of) return [];
+          if (of.refused || !last) return [[title, <span class="muted">none: {of.refused || "there are no days to go by"}</span>]];
+          const say = (n: number) => plain(n, of.unit);
+          return [[`${title} on ${day(last.day)}`, <>{say(last.value)} <span class="muted">between {say(last.low)} and {say(last.high)}; the model {of.model} was wrong by {plain(of.error, "ratio")} over {of.tested_days} days</span></>]];
+        }),
+      ]} />
     </section>
   );
+}
+
+/** limitOf says when a limit is reached. */
+function limitOf(r: NonNullable<Reads["analytics/tenants"]["tenants"][number]["reaches"]>): [string, string] {
+  if (!r.figure || !r.earliest) return ["Reaches a limit", "not within 90 days, or nobody can tell"];
+  const limit = r.limit ? plain(r.limit, r.figure === "storage" ? "bytes" : "") + " " : "";
+  return [`Reaches its limit of ${words(r.figure).toLowerCase()}`, limit + (r.latest ? `between ${day(r.earliest)} and ${day(r.latest)}` : `from ${day(r.earliest)} on, or later`)];
 }
 
 const groups: { title: string; columns: string[] }[] = [

@@ -3,10 +3,12 @@ import { address, get, signedOut } from "../api";
 import type { Facets as FacetCounts } from "../api-types";
 import { Bulk, actions, type Action } from "../bulk";
 import { NewTenant, newTenant } from "../newtenant";
+import { day } from "../format";
 import { useFrames } from "../live";
 import { useGet } from "../load";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
+import { words } from "../series";
 import { may, offered, wired } from "../session";
 import { Views } from "../views";
 
@@ -22,6 +24,7 @@ interface Row {
   created_at?: string;
   usage?: Record<string, Figure>;
   spark?: { requests?: number[] };
+  reaches?: { figure?: string; earliest?: string };
 }
 
 interface Listing {
@@ -37,6 +40,7 @@ const columns: { key: string; title: string; num?: boolean; plain?: boolean; fir
   { key: "cpu_time", title: "CPU", num: true, first: true }, { key: "memory_bytes", title: "Memory", num: true }, { key: "storage", title: "Storage", num: true, first: true },
   { key: "statement_time", title: "Database time", num: true }, { key: "wait_time", title: "Waiting", num: true }, { key: "bytes_out", title: "Bytes out", num: true },
   { key: "spark", title: "Over time", first: true, unsorted: true }, { key: "last_seen", title: "Last seen", first: true }, { key: "created", title: "Created", plain: true },
+  { key: "limit_reached", title: "Reaches limit" },
 ];
 
 /** mean is the time of a request, on average. */
@@ -287,6 +291,7 @@ function cell(r: Row, c: (typeof columns)[number]) {
     case "spark": return <Spark points={r.spark?.requests} label={"Requests of " + r.slug} />;
     case "last_seen": return <When at={seen(r)} />;
     case "created": return <When at={r.created_at} />;
+    case "limit_reached": return r.reaches?.figure && r.reaches.earliest ? <>{day(r.reaches.earliest)} <span class="muted small">{words(r.reaches.figure).toLowerCase()}</span></> : <span class="muted">–</span>;
   }
   return <Value f={c.key === "mean" ? mean(r) : r.usage?.[c.key]} />;
 }
