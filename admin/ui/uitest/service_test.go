@@ -3,6 +3,8 @@ package uitest
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // TestService looks at what pages say of all tenants together.
@@ -47,5 +49,28 @@ func TestService(t *testing.T) {
 		p.until("it asks for that order", `sent.some((s) => s.path === "analytics/tenants" && s.query.get("sort") === "limit_reached")`)
 		p.check("light-limit-reached")
 		evaluate[any](p, `twist = () => {}; 0`)
+	})
+	t.Run("dates", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		day := func(label, day string) {
+			evaluate[any](p, `{ const i = [...document.querySelectorAll("main details label")].find((e) => e.textContent.trim().startsWith("`+label+`")).querySelector("input"); i.value = "`+day+`"; i.dispatchEvent(new Event("change", { bubbles: true })); } 0`)
+		}
+		p.show("#/tenants")
+		p.do(chromedp.Click(`//main//summary[normalize-space()="Dates"]`))
+		day("Figures from", "2026-11-01")
+		day("Figures before", "2026-11-15")
+		p.until("it asks for these days", `sent.some((s) => s.path === "analytics/tenants" && s.query.get("from") === "2026-11-01T00:00:00Z" && s.query.get("to") === "2026-11-15T00:00:00Z" && !s.query.has("window"))`)
+		p.until("so does the export", `[...document.querySelectorAll("main a")].find((e) => e.textContent === "Export CSV").href.includes("from=2026-11-01T00%3A00%3A00Z&to=2026-11-15T00%3A00%3A00Z")`)
+		p.check("light-dates")
+		evaluate[any](p, `{ const s = document.querySelector("select[aria-label=Window]"); s.value = "7d"; s.dispatchEvent(new Event("change", { bubbles: true })); } 0`)
+		p.until("a window takes their place", `!location.hash.includes("from=") && sent.some((s) => s.path === "analytics/tenants" && s.query.get("window") === "7d" && !s.query.has("from"))`)
+		day("Created from", "2026-01-02")
+		p.until("the filter has it", `document.querySelector("input[aria-label=Filter]").value === "created:>=2026-01-02"`)
+		day("Created to", "2026-02-03")
+		p.until("the filter has both", `document.querySelector("input[aria-label=Filter]").value === "created:2026-01-02..2026-02-03"`)
+		p.text("0 match")
+		day("Created from", "")
+		day("Created to", "")
+		p.until("the filter is empty", `document.querySelector("input[aria-label=Filter]").value === "" && document.body.innerText.includes("3 match")`)
 	})
 }

@@ -55,6 +55,22 @@ function seen(r: Row): string | undefined {
   return us ? new Date(us / 1000).toISOString() : undefined;
 }
 
+/** instant is when a day begins. */
+const instant = (day: string) => (day ? day + "T00:00:00Z" : "");
+
+const aDay = "\\d{4}-\\d\\d-\\d\\d";
+const createdTerm = new RegExp(`(?:^|\\s)created:(?:(${aDay})\\.\\.(${aDay})|>=(${aDay})|<=(${aDay}))(?=\\s|$)`);
+
+/** created reads from a filter the first and the last day on which tenants were created. */
+const created = (filter: string): string[] => {
+  const m = createdTerm.exec(filter);
+  return [m?.[1] ?? m?.[3] ?? "", m?.[2] ?? m?.[4] ?? ""];
+};
+
+/** withCreated puts other days into a filter. */
+const withCreated = (filter: string, [first, last]: string[]): string =>
+  `${filter.replace(createdTerm, "").trim()} ${first && last ? `created:${first}..${last}` : first ? "created:>=" + first : last ? "created:<=" + last : ""}`.trim();
+
 const examples = ["status:active", "status:suspended", "tag:overdue", "plan:pro"];
 const page = 100;
 /** How many rows are in the document at most. */
@@ -65,6 +81,9 @@ export function Tenants() {
   const filter = q.get("filter") ?? "";
   const sort = q.get("sort") ?? (wired("reports") ? "-requests" : "");
   const window = q.get("window") ?? "24h";
+  const [from, before] = [q.get("from") ?? "", q.get("before") ?? ""];
+  const dated = !!(from || before);
+  const period: { [name: string]: string } = dated ? { from: instant(from), to: instant(before) } : { window };
   const [typed, setTyped] = useState(filter);
   const [rows, setRows] = useState<Row[]>();
   const [more, setMore] = useState<{ next?: string; count?: number }>({});
@@ -85,7 +104,7 @@ export function Tenants() {
   const load = (cursor?: string, byItself = false) => {
     const mine = ++turn.current;
     setLoading(true);
-    get<Listing>(source, { filter, sort, cursor, limit: page, ...(measured ? { window, spark: "requests" } : {}) }, undefined, byItself).then(
+    get<Listing>(source, { filter, sort, cursor, limit: page, ...(measured ? { ...period, spark: "requests" } : {}) }, undefined, byItself).then(
       (l) => {
         if (mine !== turn.current) return;
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
@@ -107,7 +126,7 @@ export function Tenants() {
     if (out) return;
     setAll(false);
     load();
-  }, [filter, sort, window, source, out]);
+  }, [filter, sort, window, from, before, source, out]);
   useEffect(() => setTyped(filter), [filter]);
   const visible = rows?.slice(start, start + most);
 
@@ -122,7 +141,7 @@ export function Tenants() {
     const mine = turn.current;
     const whole = rows!.length <= page;
     const parts = whole ? [undefined] : [visible.slice(0, 100), visible.slice(100)].filter((p) => p.length);
-    Promise.all(parts.map((p) => get<Listing>(source, { filter: p ? "id:" + p.map((r) => r.id).join() : filter, sort, limit: page, window, spark: "requests" }, undefined, true))).then(
+    Promise.all(parts.map((p) => get<Listing>(source, { filter: p ? "id:" + p.map((r) => r.id).join() : filter, sort, limit: page, ...period, spark: "requests" }, undefined, true))).then(
       (lists) => {
         if (mine !== turn.current) return;
         const found = new Map(lists.flatMap((l) => l.tenants).map((r) => [r.id, r]));
@@ -143,7 +162,7 @@ export function Tenants() {
 
   // A view that is shown as it was saved is live: its rows come with the stream, each second those that changed.
   const view = q.get("view");
-  useFrames<{ total: number; order: string[]; tenants: Row[] }>(measured && view && window === "24h" ? "tenants:" + view : null, ({ data }) => {
+  useFrames<{ total: number; order: string[]; tenants: Row[] }>(measured && view && window === "24h" && !dated ? "tenants:" + view : null, ({ data }) => {
     if (loading || !rows || document.hidden) return;
     fed.current = Date.now();
     const changed = new Map(data.tenants.map((r) => [r.id, r]));
@@ -190,7 +209,7 @@ export function Tenants() {
       title="Tenants"
       tools={
         <>
-          {measured && may("analytics.export") && <a class="button" href={address("analytics/tenants/export", { filter, sort, window, format: "csv" })}>Export CSV</a>}
+          {measured && may("analytics.export") && <a class="button" href={address("analytics/tenants/export", { filter, sort, ...period, format: "csv" })}>Export CSV</a>}
           {offered(newTenant) && <button type="button" class="primary" onClick={() => setQuery(newTenant.query)}>New tenant</button>}
         </>
       }
@@ -200,11 +219,24 @@ export function Tenants() {
           <input type="search" aria-label="Filter" placeholder="status:active tag:eu plan:pro acme" value={typed} onInput={(e) => setTyped(e.currentTarget.value)} />
         </div>
         {measured && (
-          <select aria-label="Window" style={{ width: "auto" }} value={window} onChange={(e) => setQuery({ window: e.currentTarget.value })}>
+          <select aria-label="Window" style={{ width: "auto" }} value={dated ? "" : window} onChange={(e) => setQuery({ window: e.currentTarget.value, from: "", before: "" })}>
+            {dated && <option value="">chosen days</option>}
             {["1h", "24h", "7d", "30d", "90d"].map((w) => <option key={w} value={w}>last {w}</option>)}
           </select>
         )}
         <button>Filter</button>
+        <details class="menu">
+          <summary class="button">Dates</summary>
+          <div class="dates">
+            {measured && ([["Figures from", "from", from], ["Figures before", "before", before]] as const).map(([title, key, v]) => (
+              <label key={key}>{title} <input type="date" value={v} onChange={(e) => setQuery({ [key]: e.currentTarget.value })} /></label>
+            ))}
+            {(["Created from", "Created to"] as const).map((title, i) => (
+              <label key={title}>{title} <input type="date" value={created(filter)[i]} onChange={(e) => narrow({ filter: withCreated(filter, created(filter).map((v, j) => (i === j ? e.currentTarget.value : v))) })} /></label>
+            ))}
+            <p class="muted small">Days begin at midnight UTC.</p>
+          </div>
+        </details>
         <Facets filter={filter} use={(f) => narrow({ filter: f })} />
         <Views page="tenants" shown={{ filter, sort, columns: shown.map((c) => c.key) }} use={(v) => setQuery({ filter: v.filter, sort: v.sort, columns: v.columns.join(), view: v.id })} />
         <details class="menu">
