@@ -73,4 +73,16 @@ func TestService(t *testing.T) {
 		day("Created to", "")
 		p.until("the filter is empty", `document.querySelector("input[aria-label=Filter]").value === "" && document.body.innerText.includes("3 match")`)
 	})
+	t.Run("over time", func(t *testing.T) {
+		p := &page{t: t, ctx: p.ctx}
+		evaluate[any](p, `twist = (path, data) => { if (path === "analytics/storage") data.days = [{ day: "2026-11-28T00:00:00Z", bytes: 5e8, tenants: 3 }, { day: "2026-11-29T00:00:00Z", bytes: 6e8, tenants: 3 }]; }; 0`)
+		p.show("#/overview")
+		for _, name := range []string{"Requests", "CPU time", "Time of statements", "Storage"} {
+			p.until("the chart of "+name+" is drawn", `[...document.querySelectorAll("[aria-label='Over time'] figcaption b")].some((e) => e.textContent === "`+name+`")`)
+		}
+		p.do(chromedp.Click(`//section[@aria-label="Over time"]//button[normalize-space()="7d"]`))
+		p.until("it asks for that window", `sent.some((s) => s.path === "analytics/trends" && s.query.get("window") === "7d" && s.query.get("names").includes("statement_time")) && sent.some((s) => s.path === "analytics/storage" && s.query.get("window") === "7d")`)
+		p.check("light-over-time")
+		evaluate[any](p, `twist = () => {}; 0`)
+	})
 }

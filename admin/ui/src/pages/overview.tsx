@@ -1,9 +1,11 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
+import type { SeriesReport, StorageReport } from "../api-types";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
-import { Failure, KeyFigure, Page, State, Waiting, When, type Figure } from "../parts";
-import { href } from "../router";
+import { Failure, KeyFigure, Page, Segments, State, Waiting, When, windows, type Figure } from "../parts";
+import { href, route, setQuery } from "../router";
+import { whole, words } from "../series";
 import { me, may, offered } from "../session";
 import { Table, TenantLink, value } from "../table";
 import { useUnhealthy } from "./health";
@@ -98,7 +100,7 @@ export function Overview() {
           )}
           {!!sick?.total && (
             <div class="notice warn">
-              {sick.total === 1 ? "A tenant is" : `${sick.total.toLocaleString("en")} tenants are`} degraded or unreachable: {sick.tenants.map((t, i) => <>{i > 0 && ", "}<TenantLink id={t.id} name={t.name || t.slug} /></>)}{sick.total > sick.tenants.length && ", …"}
+              {sick.total === 1 ? "A tenant is" : `${sick.total.toLocaleString("en")} tenants are`} degraded or unreachable: {sick.tenants.map((t, i) => [i > 0 && ", ", <TenantLink key={t.id} id={t.id} name={t.name || t.slug} />])}{sick.total > sick.tenants.length ? ", …" : "."}
               {me.value?.scope.all && <> <a href={href(["health"])}>See the unhealthy</a></>}
             </div>
           )}
@@ -125,10 +127,42 @@ export function Overview() {
               <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
             </div>
           </section>
+          <OverTime />
           {below}
         </>
       )}
     </Page>
+  );
+}
+
+const overTime: { title: string; names: string[] }[] = [
+  { title: "Requests", names: ["requests", "errors"] }, { title: "CPU time", names: ["cpu_time"] }, { title: "Time of statements", names: ["statement_time"] },
+];
+
+/** OverTime draws what all tenants used together. The room that databases take is known by the day. */
+function OverTime() {
+  const window = (route.value.query.get("window") ?? "24h") as (typeof windows)[number];
+  const trends = useGet<SeriesReport>("analytics/trends", { window, names: overTime.flatMap((g) => g.names).join() }, 60);
+  const days = ["1h", "24h"].includes(window) ? "7d" : window;
+  const room = useGet<StorageReport>("analytics/storage", { window: days }, 300);
+  return (
+    <section aria-label="Over time">
+      <div class="head" style={{ marginBottom: "12px" }}>
+        <h2 style={{ margin: 0 }}>Over time</h2>
+        <div class="tools"><Segments label="Window" value={window} of={windows} set={(w) => setQuery({ window: w })} /></div>
+      </div>
+      <Failure error={trends.error ?? room.error} retry={(byItself) => { trends.reload(byItself); room.reload(byItself); }} />
+      <Waiting on={trends.loading && !trends.data} />
+      {trends.data && !Object.keys(trends.data.series).length && <div class="empty">Nothing was counted in this window yet.</div>}
+      <div class="charts">
+        {overTime.map((g) => {
+          const drawn = g.names.flatMap((name) => { const of = whole(trends.data, name); return of ? [{ ...of, name }] : []; });
+          if (!drawn.length) return null;
+          return <Chart key={g.title} title={g.title} unit={drawn[0].unit} window={"last " + window} times={drawn[0].times} lines={drawn.map((d) => ({ name: words(d.name), points: d.values, colour: d.name === "errors" ? "bad" : undefined }))} />;
+        })}
+        {room.data && room.data.days.length > 1 && <Chart title="Storage" unit="bytes" window={`by day, last ${days}`} times={room.data.days.map((d) => +new Date(d.day) / 1000)} lines={[{ name: "storage", points: room.data.days.map((d) => d.bytes) }]} />}
+      </div>
+    </section>
   );
 }
 
