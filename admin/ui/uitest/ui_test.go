@@ -217,7 +217,16 @@ func (p *page) until(what, expression string) {
 	p.t.Helper()
 	ctx, end := context.WithTimeout(p.ctx, patience)
 	defer end()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void]("!!("+expression+")", chromedp.WithPollingTimeout(patience))); err != nil {
+	poll := func() error {
+		_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void]("!!("+expression+")", chromedp.WithPollingTimeout(patience)))
+		return err
+	}
+	err := poll()
+	// While the page is loaded again, what it was before may be asked once more: that says nothing about the page.
+	for err != nil && strings.Contains(err.Error(), "Cannot find context") && ctx.Err() == nil {
+		err = poll()
+	}
+	if err != nil {
 		text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 2000) + "; the focus has " + (document.activeElement.value ?? document.activeElement.outerHTML.slice(0, 200))`))
 		p.t.Fatalf("waited in vain until %s: %v; the page says:\n%s", what, err, text)
 	}
