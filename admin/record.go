@@ -11,7 +11,10 @@ import (
 // recorded does something that has no transaction of the audit's database. The entry is written first: what cannot be recorded is not
 // done. If it fails, a second entry says so.
 func (a *Admin) recorded(c *call, object string, do func() error) error {
-	w := audited.Work{Audit: a.opts.Audit, Action: c.row.action, Object: object, Logger: a.opts.Logger}
+	w := audited.Work{Action: c.row.action, Object: object, Logger: a.opts.Logger}
+	if a.opts.Audit != nil {
+		w.Audit = a.opts.Audit
+	}
 	return w.Do(c.ctx(), do)
 }
 

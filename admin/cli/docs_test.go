@@ -198,8 +198,9 @@ func TestReasons(t *testing.T) {
 	look(cli.New(nil, &cli.Options{Name: "tenantctl"}))
 	slices.Sort(without)
 	want := []string{
-		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "maintenance drain", "maintenance status",
-		"pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "health", "maintenance drain", "maintenance status",
+		"operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"usage export", "usage list", "usage months", "usage overview", "usage show",
 	}
 	if !slices.Equal(without, want) {
 		t.Errorf("got %q without --reason, want %q", without, want)
