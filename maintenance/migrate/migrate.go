@@ -175,6 +175,13 @@ func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error)
 	down := m.down()
 	return m.change(ctx, "migrate.Migrator.Redo", t, work{"a migration redone", false, down.idle,
 		func(ctx context.Context, s *schema) (up, undone []sqlkit.Migration, err error) {
+			half, err := sqlkit.AtRest(ctx, s.db, s.dialect, m.opts.Table)
+			if half != nil { // nothing is done, so there is no entry
+				err = half
+			}
+			if err != nil {
+				return nil, nil, err
+			}
 			err = m.audited(ctx, t, "schema.redo", fmt.Sprintf("version %d", s.version()), func() (err error) {
 				if _, undone, err = down.do(ctx, s); err == nil && len(undone) > 0 {
 					up, err = m.apply(ctx, s, undone[0].Version)
