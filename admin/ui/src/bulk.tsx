@@ -138,7 +138,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
           </div>
           <label class="check"><input type="checkbox" checked={approval} onChange={(e) => setApproval(e.currentTarget.checked)} /> Wait after each wave until somebody lets the run go on</label>
           <div class="row">
-            <div class="grow"><Field label="At once" inputMode="numeric" value={f.parallel} onInput={on("parallel")} error={planning.of("parallel")} /></div>
+            <div class="grow"><Field label="At once" hint="Tenants at a time." inputMode="numeric" value={f.parallel} onInput={on("parallel")} error={planning.of("parallel")} /></div>
             <div class="grow"><Field label="Stop after failures" hint="A number or a share; empty for never." value={f.budget} onInput={on("budget")} /></div>
           </div>
           <Field label="Reason" hint="The audit keeps it." value={f.reason} onInput={on("reason")} />

@@ -35,14 +35,12 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
   const pool = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools/" + encodeURIComponent(t.server) : null, {}, 3);
   const room = useGet<Reads["analytics/storage/{id}"]>(offered({ permission: "analytics.read", part: "reports" }) ? "analytics/storage/" + encodeURIComponent(t.id) : null, { window: "90d" });
   const now = pool.data?.tenants.find((x) => x.tenant === t.id);
-  const schema = useGet<Reads["tenants/{id}/migrations"]>(offered({ permission: "tenants.read", part: "migrations" }) && !["provisioning", "archived", "purging"].includes(t.status) ? `${address(t)}/migrations` : null);
   return (
     <>
       <Facts of={[
         ["Server", t.server], ["Database", <code>{t.database}</code>], ["Schema version", (t as { schema_version?: number }).schema_version || "not known"],
         ["Size", <Value f={size?.storage} />], ["Statements, 24 h", <Value f={size?.statements} />], ["Time of statements, 24 h", <Value f={size?.statement_time} />], ["Time of waiting for connections, 24 h", <Value f={size?.wait_time} />],
       ]} />
-      {schema.data && <Migrations of={schema.data} />}
       {pool.data && (
         <section>
           <h2>Connections now</h2>
@@ -56,7 +54,6 @@ export function Database({ t, size }: { t: Tenant; size?: { [name: string]: Figu
           <Chart title="Size" unit="bytes" window="by day" times={room.data.days.map((d) => +new Date(d.day) / 1000)} lines={[{ name: "size", points: room.data.days.map((d) => d.bytes) }]} />
         </section>
       )}
-      <Failure error={schema.error} retry={schema.reload} />
       <Failure error={pool.error} retry={pool.reload} />
       <Schema t={t} />
     </>
@@ -71,7 +68,8 @@ const works: { [verb: string]: [title: string, text: string] } = {
 /** Schema shows the migrations of a tenant's database and the runs about the tenant, and starts such runs. */
 function Schema({ t }: { t: Tenant }) {
   const reads = offered({ permission: "runs.read", part: "runs" });
-  const schema = useGet<Reads["tenants/{id}/migrations"]>(wired("migrations") && t.database ? address(t) + "/migrations" : null);
+  const open = !!t.database && !["provisioning", "archived", "purging"].includes(t.status);
+  const schema = useGet<Reads["tenants/{id}/migrations"]>(wired("migrations") && open ? address(t) + "/migrations" : null);
   const [cursors, setCursors] = useState<string[]>([]);
   const runs = useGet<Reads["tenants/{id}/runs"]>(reads ? address(t) + "/runs" : null, { limit: 10, cursor: cursors[cursors.length - 1] }, cursors.length ? 0 : 3);
   const [verb, setVerb] = useState("");
@@ -90,11 +88,17 @@ function Schema({ t }: { t: Tenant }) {
       <section>
         <div class="head" style={{ marginBottom: "12px" }}>
           <h2 style={{ margin: 0 }}>Migrations</h2>
-          {offered({ permission: "tenants.migrate", part: "runs" }) && <div class="tools">{Object.entries(works).map(([v, [title]]) => <button type="button" key={v} onClick={() => setVerb(v)}>{title}</button>)}</div>}
+          {open && offered({ permission: "tenants.migrate", part: "runs" }) && <div class="tools">{Object.entries(works).map(([v, [title]]) => <button type="button" key={v} onClick={() => setVerb(v)}>{title}</button>)}</div>}
         </div>
         {!wired("migrations") && <p class="muted">The application has not said how the schemas of databases stand.</p>}
         <Failure error={schema.error} retry={schema.reload} />
-        <Waiting on={schema.loading && !s && wired("migrations") && !!t.database} />
+        <Waiting on={schema.loading && !s && wired("migrations") && open} />
+        {s?.half && (
+          <div class="notice warn">
+            <code>{s.half.file}</code> was {s.half.down ? "being taken back" : "being applied"} and stopped at statement {s.half.statement}, {s.half.failed ? "which failed" : "and nobody knows whether that was carried out"}.
+            Nothing is migrated before somebody has looked at the database: see <code>db resume</code> and <code>db mark</code> of the command line.
+          </div>
+        )}
         {s && <p>{s.up_to_date ? `All are applied, up to version ${s.version}.` : `Applied up to version ${s.version} of ${s.target}.`}</p>}
         {!!s?.unknown.length && <div class="notice warn">The database has migrations that this application does not know: {s.unknown.join(", ")}.</div>}
         {!!s?.pending.length && <Table label="Pending migrations" rows={s.pending} id={(m) => String(m.version)} of={[{ title: "Pending", cell: (m) => <code>{m.file}</code> }, { title: "Version", num: true, cell: (m) => m.version }]} />}
@@ -112,28 +116,6 @@ function Schema({ t }: { t: Tenant }) {
       )}
       {verb && <Confirm title={works[verb][0]} of={t.name || t.slug} run={start} close={() => setVerb("")}><p>{works[verb][1]}</p></Confirm>}
     </>
-  );
-}
-
-/** Migrations says what the database itself says about its schema. */
-function Migrations({ of: s }: { of: Reads["tenants/{id}/migrations"] }) {
-  const half = s.half;
-  return (
-    <section>
-      <h2>Migrations</h2>
-      {half && (
-        <div class="notice warn">
-          <code>{half.file}</code> was {half.down ? "being taken back" : "being applied"} and stopped at statement {half.statement}, {half.failed ? "which failed" : "and nobody knows whether that was carried out"}.
-          Nothing is migrated before somebody has looked at the database: see <code>db resume</code> and <code>db mark</code> of the command line.
-        </div>
-      )}
-      <Facts of={[
-        ["Version in the database", s.version], ["Latest version", s.target],
-        ["State", <State name={half ? "failed" : s.up_to_date ? "ok" : "pending"} />],
-        ["Lacks", s.pending.length ? s.pending.map((m) => m.file).join(", ") : "none"],
-        ...(s.unknown.length ? [["Unknown here", s.unknown.join(", ")] as [string, string]] : []),
-      ]} />
-    </section>
   );
 }
 
