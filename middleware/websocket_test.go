@@ -85,6 +85,7 @@ func TestWebSocketWithKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = res.Body.Close() // what follows belongs to the other protocol
 		if res.StatusCode != want {
 			t.Errorf("%s: got %s, want %d", host, res.Status, want)
 			continue

@@ -97,28 +97,36 @@ func rowsWith(t *testing.T, a *app, words ...string) (found []string) {
 		if slices.Contains(history, table) {
 			continue
 		}
-		rows, err := a.db.QueryxContext(t.Context(), `SELECT * FROM "`+table+`"`)
+		if holds(t, a, table, words) {
+			found = append(found, table)
+		}
+	}
+	return found
+}
+
+// holds reports whether one of the words is in the table.
+func holds(t *testing.T, a *app, table string, words []string) (found bool) {
+	t.Helper()
+	rows, err := a.db.QueryxContext(t.Context(), `SELECT * FROM "`+table+`"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		values, err := rows.SliceScan()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			values, err := rows.SliceScan()
-			if err != nil {
-				t.Fatal(err)
+		for _, v := range values {
+			if b, ok := v.([]byte); ok {
+				v = string(b)
 			}
-			for _, v := range values {
-				if b, ok := v.([]byte); ok {
-					v = string(b)
-				}
-				text := fmt.Sprint(v)
-				if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) }) && !slices.Contains(found, table) {
-					found = append(found, table)
-				}
-			}
+			text := fmt.Sprint(v)
+			found = found || slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return found
 }
