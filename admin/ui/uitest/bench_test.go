@@ -111,7 +111,10 @@ func viewers(t *testing.T, address, topic string, n int) *atomic.Int64 {
 	t.Helper()
 	o := signedIn(t, address)
 	var count atomic.Int64
-	for range n {
+	for i := range n {
+		if i > 0 {
+			time.Sleep(50 * time.Millisecond) // an operator may ask twenty times a second
+		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"api/tenancy/live?topics="+topic, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +351,7 @@ func TestMeasure(t *testing.T) {
 	for len(slowest) < clicks {
 		slowest = append(slowest, 16) // faster than what the browser reports
 	}
-	row("interaction to next paint, CPU 4x slower, p95", fmt.Sprintf("%.0f ms", percentile(slowest, 0.95)), "")
+	row("interaction to next paint, CPU 4x slower, p50, p95", fmt.Sprintf("%.0f ms, %.0f ms", percentile(slowest, 0.5), percentile(slowest, 0.95)), "")
 	p.slow(0, 0, 1)
 
 	// All that match a filter: a plan of them, and the first that is done.
