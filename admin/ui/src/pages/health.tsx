@@ -27,8 +27,8 @@ export function Health() {
 }
 
 /** useUnhealthy asks which active tenants are degraded or unreachable, the worst first; for who may know. */
-export const useUnhealthy = (limit: number, every: number) =>
-  useGet<Reads["analytics/health"]>(wired("reports") && may("health.read") ? "analytics/health" : null, { unhealthy: "yes", limit }, every);
+export const useUnhealthy = (limit: number, every: number, on = true) =>
+  useGet<Reads["analytics/health"]>(on && wired("reports") && may("health.read") ? "analytics/health" : null, { unhealthy: "yes", limit }, every);
 
 function Unhealthy() {
   const { data, error, loading, reload } = useUnhealthy(100, 15);

@@ -79,7 +79,11 @@ export function useRates(topic: string, frame: { time: string; data: Now } | und
 export function Overview() {
   const { data: o, error, loading, reload } = useGet<OverviewReport>("analytics/overview", {}, 10);
   const live = useLive<Now>("totals");
-  const sick = useUnhealthy(3, 30).data;
+  const [later, setLater] = useState(false); // what is asked and drawn once the figures are on the screen
+  useEffect(() => {
+    if (o) requestAnimationFrame(() => setTimeout(() => setLater(true)));
+  }, [!o]);
+  const sick = useUnhealthy(3, 30, later).data;
   const points = useRates("totals", live);
   const missing = live?.data.instances?.filter((i) => i.missing).map((i) => i.name) ?? [];
   const scope = me.value?.scope;
@@ -127,7 +131,7 @@ export function Overview() {
               <Chart title="Server errors" unit="1/s" window="last 5 minutes, live" span={300} times={points.map((p) => p.t)} lines={[{ name: "errors", points: points.map((p) => p.eps), colour: "bad" }]} />
             </div>
           </section>
-          <OverTime />
+          {later && <OverTime />}
           {below}
         </>
       )}
