@@ -46,7 +46,7 @@ func (a *Admin) tenantHealth(c *call) error {
 	if err != nil {
 		return err
 	}
-	closed, err := a.closed(c, page, now)
+	closed, err := checks.Closed(c.ctx(), a.catalog, &c.id.Scope, page, now)
 	if err != nil {
 		return err
 	}

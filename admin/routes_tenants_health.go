@@ -14,7 +14,6 @@ import (
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/admin/internal/checks"
 	"github.com/artflow-studio/tenancy/analytics"
-	"github.com/artflow-studio/tenancy/maintenance"
 )
 
 func (a *Admin) tenantHealthRoutes() []route {
@@ -111,7 +110,7 @@ func (a *Admin) tenantsHealth(c *call) error {
 	if err != nil {
 		return err
 	}
-	closed, err := a.closed(c, page, now)
+	closed, err := checks.Closed(c.ctx(), a.catalog, &c.id.Scope, page, now)
 	if err != nil {
 		return err
 	}
@@ -140,7 +139,7 @@ func (a *Admin) unhealthy(c *call, req *analytics.TenantsRequest, now time.Time)
 			if err != nil {
 				return err
 			}
-			closed, err := a.closed(c, page, now)
+			closed, err := checks.Closed(c.ctx(), a.catalog, &c.id.Scope, page, now)
 			if err != nil {
 				return err
 			}
@@ -184,28 +183,6 @@ func (r *reached) suspects(f tenancy.Filter) []tenancy.Filter {
 		}
 	}
 	return out
-}
-
-// closed returns the tenants of the page that are under maintenance, and since when.
-func (a *Admin) closed(c *call, page *analytics.TenantsPage, now time.Time) (map[tenancy.ID]time.Time, error) {
-	ids := make([]tenancy.ID, len(page.Tenants))
-	for i := range page.Tenants {
-		ids[i] = page.Tenants[i].ID
-	}
-	out := map[tenancy.ID]time.Time{}
-	if len(ids) == 0 {
-		return out, nil
-	}
-	found, err := a.catalog.List(c.ctx(), tenancy.Filter{IDs: ids, Scope: &c.id.Scope, Limit: len(ids)})
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range found {
-		if m := t.Access.Maintenance; maintenance.StatusOf(m, now).InForce {
-			out[t.ID] = m.BeganAt
-		}
-	}
-	return out, nil
 }
 
 // healthOf judges one tenant. What is worst comes first.

@@ -12,10 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/internal/checks"
 	"github.com/artflow-studio/tenancy/analytics"
-	"github.com/artflow-studio/tenancy/maintenance"
 )
 
 // part is how a part of the service is.
@@ -143,7 +141,7 @@ func (p *program) showTenantsHealth(cmd *cobra.Command, names []string, all bool
 		if err != nil {
 			return sick, err
 		}
-		closed, err := p.closed(cmd.Context(), page, now)
+		closed, err := checks.Closed(cmd.Context(), p.app.Catalog, nil, page, now)
 		if err != nil {
 			return sick, err
 		}
@@ -181,25 +179,4 @@ func (p *program) showTenantsHealth(cmd *cobra.Command, names []string, all bool
 func failed(t *analytics.TenantEntry) bool {
 	f := t.Usage[analytics.FigureErrors]
 	return f != nil && f.Value > 0
-}
-
-// closed returns the tenants of a page that are under maintenance, and since when.
-func (p *program) closed(ctx context.Context, page *analytics.TenantsPage, now time.Time) (map[tenancy.ID]time.Time, error) {
-	out, f := map[tenancy.ID]time.Time{}, tenancy.Filter{Limit: len(page.Tenants)}
-	for i := range page.Tenants {
-		f.IDs = append(f.IDs, page.Tenants[i].ID)
-	}
-	if len(f.IDs) == 0 {
-		return out, nil
-	}
-	found, err := p.app.Catalog.List(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range found {
-		if m := t.Access.Maintenance; maintenance.StatusOf(m, now).InForce {
-			out[t.ID] = m.BeganAt
-		}
-	}
-	return out, nil
 }

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/maintenance"
 )
 
 const (
@@ -119,4 +122,25 @@ func Value(f *analytics.Figure) float64 {
 		return 0
 	}
 	return f.Value
+}
+
+// Closed returns the tenants of a page that are under maintenance, and since when. A scope that is not nil bounds what is read.
+func Closed(ctx context.Context, cat *catalog.Catalog, scope *tenancy.Scope, page *analytics.TenantsPage, now time.Time) (map[tenancy.ID]time.Time, error) {
+	out, f := map[tenancy.ID]time.Time{}, tenancy.Filter{Scope: scope, Limit: len(page.Tenants)}
+	for i := range page.Tenants {
+		f.IDs = append(f.IDs, page.Tenants[i].ID)
+	}
+	if len(f.IDs) == 0 {
+		return out, nil
+	}
+	found, err := cat.List(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range found {
+		if m := t.Access.Maintenance; maintenance.StatusOf(m, now).InForce {
+			out[t.ID] = m.BeganAt
+		}
+	}
+	return out, nil
 }
