@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/audited"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -47,15 +48,20 @@ func (c *Catalog) Namespace(ctx context.Context) (string, error) {
 }
 
 // RenewNamespace gives the catalog a new identity and returns it. Call it for a copy of a catalog, before the
-// service that uses the copy starts: running instances keep the old identity.
+// service that uses the copy starts: running instances keep the old identity. The entry
+// "catalog.renew_namespace" of [Options.Audit] is written before; [Options.RequireActor] holds.
 func (c *Catalog) RenewNamespace(ctx context.Context) (string, error) {
 	const op = "catalog.Catalog.RenewNamespace"
 	s, ok := c.store.(NamespaceStore)
 	if !ok {
 		return "", wrap(op, "", errNoNamespaces())
 	}
+	if err := c.permit(ctx); err != nil {
+		return "", wrap(op, "", err)
+	}
 	name := newNamespace()
-	if err := s.SetNamespace(ctx, name); err != nil {
+	w := audited.Work{Audit: c.auditor, Action: "catalog.renew_namespace", Object: name}
+	if err := w.Do(ctx, func() error { return s.SetNamespace(ctx, name) }); err != nil {
 		return "", wrap(op, "", err)
 	}
 	return name, nil

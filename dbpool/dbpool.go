@@ -359,6 +359,17 @@ func (p *Pool) Tx(ctx context.Context, opts *sql.TxOptions, fn func(*sqlx.Tx) er
 	return sqlkit.Tx(ctx, db, opts, fn)
 }
 
+// Renew ends the tenant's connections, those in use after their current use, so that each
+// use after it finds a new one. It is for what a connection keeps to itself and must not be
+// used any more, such as plans of statements after a migration.
+func (p *Pool) Renew(id tenancy.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.handles[id]; h != nil {
+		h.all(func(h *handle) { h.connector.renew() })
+	}
+}
+
 // Forget ends the tenant's connections, those in use after their current use,
 // and what the pool knows of the tenant. It is for tenants whose database goes
 // away. A handle that somebody holds still dials when it is used. When nobody holds its

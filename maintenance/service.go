@@ -23,12 +23,8 @@ var migrations embed.FS
 // versionTable records which migrations the package's tables have.
 const versionTable = "tenancy_maintenance_version"
 
-const (
-	// writeTimeout bounds a write.
-	writeTimeout = 10 * time.Second
-	// entryTimeout bounds the writing of an entry outside of a write.
-	entryTimeout = time.Second
-)
+// entryTimeout bounds the writing of an entry outside of a write.
+const entryTimeout = time.Second
 
 // serviceStore keeps the service's record, in the only row of a table.
 type serviceStore struct {
@@ -174,7 +170,7 @@ func (s *serviceStore) edit(ctx context.Context, action string, change func(*ten
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := sqlkit.Outlast(ctx)
 	defer cancel()
 	const attempts = 20
 	var err error

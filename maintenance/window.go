@@ -8,6 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/crontab"
 )
 
 // rules are read in five fields, without descriptors such as @daily.
@@ -35,7 +36,7 @@ func newWindow(w tenancy.Window) (window, error) {
 		return window{}, fmt.Errorf("%w: rule %q, want five fields", tenancy.ErrInvalid, w.Rule)
 	}
 	var err error
-	if out.rule, err = rules.Parse(withSundayAs0(w.Rule)); err != nil {
+	if out.rule, err = rules.Parse(crontab.SundayAs0(w.Rule)); err != nil {
 		return window{}, fmt.Errorf("%w: rule %q: %w", tenancy.ErrInvalid, w.Rule, err)
 	}
 	if w.Zone == "Local" { // of which machine?

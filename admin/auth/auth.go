@@ -25,6 +25,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/logs"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/middleware/ratelimit"
 	"github.com/artflow-studio/tenancy/resolver"
 )
@@ -260,7 +261,7 @@ func (a *Auth) audit(ctx context.Context, tx *sqlx.Tx, action, object string, re
 	slices.SortFunc(changes, func(x, y tenancy.FieldChange) int { return compare(x.Field, y.Field) })
 	e.Changes = changes
 	if tx == nil { // a client that goes away does not keep it from being written
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		ctx, cancel := sqlkit.Outlast(ctx)
 		defer cancel()
 		return unavailable(a.opts.Auditor.Audit(ctx, nil, e))
 	}

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -21,7 +20,7 @@ var migrations embed.FS
 // versionTable records which migrations this package's tables have.
 const versionTable = "tenancy_auth_version"
 
-// writeTimeout bounds a transaction.
+// writeTimeout bounds the last writing, when the context has ended.
 const writeTimeout = 10 * time.Second
 
 // store is the database of operators and sessions.
@@ -53,21 +52,8 @@ func (s *store) migrate(ctx context.Context) error {
 // tx runs fn in a transaction, and again if the server ended it in favor of another. Its first statement must write: SQLite cannot
 // make a reader a writer while others write. Once begun, it is not cut off by the caller's context: a COMMIT that is cut off may
 // have been carried out.
-func (s *store) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-	defer cancel()
-	const attempts = 10
-	for range attempts {
-		err = sqlkit.Tx(ctx, s.db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
-		if !sqlkit.IsDeadlock(err) {
-			break
-		}
-		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
-	}
-	return unavailable(err)
+func (s *store) tx(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) error {
+	return unavailable(sqlkit.Write(ctx, s.db, fn))
 }
 
 // exec runs one statement and returns how many rows it met. MySQL does not count rows that it left as they were, so each statement

@@ -33,7 +33,7 @@ func actorOf(program string) tenancy.Actor {
 func reading() []string {
 	return []string{
 		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "health", "maintenance drain", "maintenance status",
-		"operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"namespace show", "operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
 		"usage export", "usage list", "usage months", "usage overview", "usage show",
 	}
 }

@@ -142,7 +142,7 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(p.tenant(), p.db(), p.run(), p.schedule(), p.maintenance(), p.apikey(), p.audit(), p.rescue(), p.operator(), p.event(), p.pool(), p.doctor(),
-		p.usage(), p.health())
+		p.namespace(), p.usage(), p.health())
 	p.giveReasons(root, "")
 	p.prepare(root)
 	rename(root, root.Name())

@@ -79,8 +79,8 @@ func New(dir string) (*Engine, error) {
 }
 
 // Open opens the database file at a path that belongs to no tenant, such as the
-// catalog's, with the settings that tenants' files have. The file and its folder
-// are made when they are missing. The caller closes the handle.
+// catalog's, with the settings that tenants' files have. Its writing transactions take turns.
+// The file and its folder are made when they are missing. The caller closes the handle.
 func Open(path string) (*sqlx.DB, error) {
 	if path == "" || strings.Contains(path, ":memory:") {
 		return nil, tenancy.Wrap("sqlite.Open", "", fmt.Errorf("%w: path %q, want a file", tenancy.ErrInvalid, path))
@@ -88,13 +88,16 @@ func Open(path string) (*sqlx.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, tenancy.Wrap("sqlite.Open", "", err)
 	}
-	return sqlx.NewDb(sql.OpenDB(connector{path, params}), driverName), nil
+	return sqlx.NewDb(sql.OpenDB(connector{path, params, newTurns()}), driverName), nil
 }
 
 const driverName = "sqlite"
 
 // connector opens connections to one file.
-type connector struct{ path, params string }
+type connector struct {
+	path, params string
+	turns        turns // nil: they take none here
+}
 
 func (c connector) Driver() sqldriver.Driver { return &sqlite.Driver{} }
 
@@ -113,6 +116,9 @@ func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	all, ok := inner.(driversConn)
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("%w: the driver's connections are %T", tenancy.ErrInvalid, inner), inner.Close())
+	}
+	if c.turns != nil {
+		return &queued{conn: conn{all}, turns: c.turns}, nil
 	}
 	return conn{all}, nil
 }
@@ -145,7 +151,7 @@ func (e *Engine) Connector(database string) (sqldriver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connector{path, params + "&mode=rw"}, nil
+	return connector{path: path, params: params + "&mode=rw"}, nil
 }
 
 // ReadOnlyConnector returns what opens connections that refuse to write.
@@ -154,7 +160,7 @@ func (e *Engine) ReadOnlyConnector(database string) (sqldriver.Connector, error)
 	if err != nil {
 		return nil, err
 	}
-	return connector{path, reading}, nil
+	return connector{path: path, params: reading}, nil
 }
 
 // path returns the file of a database, whose name cannot lead out of the folder.
@@ -367,7 +373,7 @@ func (e *Engine) in(database string, fn func(*sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	return missing(path, sqlkit.On(connector{path, params + "&mode=rw"}, fn))
+	return missing(path, sqlkit.On(connector{path: path, params: params + "&mode=rw"}, fn))
 }
 
 // connBytes is what BenchmarkConnBytes of package dbpool measured, with the page cache

@@ -40,18 +40,22 @@ func Tx(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(*sqlx.Tx)
 	return txDone(ctx, tx.Commit())
 }
 
-// writeTimeout bounds a transaction of [Write].
-const writeTimeout = 10 * time.Second
+// What bounds work that has begun: how long it may take, and how long once nobody waits for
+// it any more.
+const (
+	outlastMost  = time.Minute
+	outlastGrace = 10 * time.Second
+)
 
 // Write runs fn in a transaction, and again if the server ended the transaction in
 // favour of another, up to ten times. The end of ctx stops a transaction from
 // beginning and does not cut off one that has begun: its COMMIT may have been
-// carried out. The context of fn ends after ten seconds instead.
+// carried out. The context of fn ends ten seconds after ctx instead, and after a minute.
 func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := Outlast(ctx)
 	defer cancel()
 	const attempts = 10
 	for range attempts {
@@ -62,6 +66,23 @@ func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) 
 		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
 	}
 	return err
+}
+
+// Outlast returns a context with the values of ctx that ends ten seconds after ctx, and after
+// a minute. It is for work that must not be cut off in the middle, and that may take its time
+// while somebody waits for it.
+func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), outlastMost)
+	stop := context.AfterFunc(ctx, func() {
+		left := time.NewTimer(outlastGrace)
+		defer left.Stop()
+		select {
+		case <-left.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel() }
 }
 
 // txDone tells why a transaction was over when it was used: database/sql rolls

@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/audited"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
-
-// recordTimeout bounds the correction of a record, which the end of a migration's context
-// does not cut off.
-const recordTimeout = 10 * time.Second
 
 // work applies and takes back migrations.
 type work struct {
@@ -68,6 +63,7 @@ func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Resul
 			return out, nil
 		}
 		err = m.once(ctx, s, w, out)
+		m.renew(t.ID)
 		if w.mends || !errors.Is(err, sqlkit.ErrChanged) {
 			return out, err
 		}
@@ -91,7 +87,7 @@ func (m *Migrator) once(ctx context.Context, s *schema, w work, out *Result) (er
 	for _, each := range up {
 		out.Up = append(out.Up, Change(each))
 	}
-	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	uncut, cancel := sqlkit.Outlast(ctx)
 	defer cancel()
 	applied, e := sqlkit.Applied(uncut, s.db, s.dialect, m.opts.Table)
 	if e == nil {
@@ -99,6 +95,13 @@ func (m *Migrator) once(ctx context.Context, s *schema, w work, out *Result) (er
 		out.Version = s.version()
 	}
 	return errors.Join(err, e)
+}
+
+// renew replaces connections to a database that was another one before.
+func (m *Migrator) renew(id tenancy.ID) {
+	if r, ok := m.databases.(Renewer); ok {
+		r.Renew(id)
+	}
 }
 
 // audited does work that the tenant's record does not show, with its entry.
@@ -112,7 +115,7 @@ func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64)
 	if m.opts.Records == nil || t.SchemaVersion == version {
 		return nil
 	}
-	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	uncut, cancel := sqlkit.Outlast(ctx)
 	defer cancel()
 	if tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
 		uncut = tenancy.WithActor(uncut, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "migrate"})

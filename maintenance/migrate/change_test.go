@@ -94,6 +94,52 @@ func TestChanges(t *testing.T) {
 
 // What a run that dies between the two halves of a rollback leaves is not taken back
 // twice.
+// No query meets a plan of before: the connections that a migration leaves behind are new.
+func TestPlansAfterMigration(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"1_notes.sql": {Data: []byte("-- +goose Up\nCREATE TABLE notes (id INT);\n-- +goose Down\nDROP TABLE notes;\n")},
+		"2_title.sql": {Data: []byte("-- +goose Up\nALTER TABLE notes ADD COLUMN title INT;\n-- +goose Down\nALTER TABLE notes DROP COLUMN title;\n")},
+	}
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool, tenant := s.Pool(t, nil), s.Tenant(t, "acme")
+		ctx := tenancy.NewContext(t.Context(), tenant)
+		m := migrator(t, pool, files)
+		columns := func(q sqlx.QueryerContext) (int, error) {
+			rows, err := q.QueryxContext(ctx, `SELECT * FROM notes`)
+			if err != nil {
+				return 0, err
+			}
+			defer rows.Close()
+			names, err := rows.Columns()
+			for rows.Next() {
+			}
+			return len(names), errors.Join(err, rows.Err())
+		}
+		for _, step := range []struct {
+			migrate func(context.Context, *tenancy.Tenant, int64) (*migrate.Result, error)
+			to      int64
+		}{{m.UpTo, 1}, {m.UpTo, 2}, {m.DownTo, 1}, {m.UpTo, 2}} {
+			if _, err := step.migrate(ctx, tenant, step.to); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // and the plan is kept
+				err := pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+					got, err := columns(tx)
+					if err == nil && got != int(step.to) {
+						t.Errorf("version %d: got %d columns", step.to, got)
+					}
+					return err
+				})
+				if err != nil {
+					t.Errorf("version %d: %v", step.to, err)
+				}
+			}
+		}
+		var _ migrate.Renewer = pool
+	})
+}
+
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {

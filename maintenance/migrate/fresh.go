@@ -60,8 +60,6 @@ func (m *Migrator) fresh(ctx context.Context, maker Maker, t *tenancy.Tenant) (*
 	if err := maker.Create(ctx, t); err != nil {
 		return nil, err
 	}
-	if closer, ok := m.databases.(interface{ Forget(id tenancy.ID) }); ok {
-		closer.Forget(t.ID) // connections to the database that was there before
-	}
+	m.renew(t.ID)
 	return m.UpTo(ctx, t, Latest)
 }

@@ -22,6 +22,14 @@ type Databases interface {
 	For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error)
 }
 
+// Renewer is the optional ability of [Databases] to replace a tenant's connections, whose
+// prepared statements are of the old schema. A *dbpool.Pool has it. Connections of other
+// processes are replaced once they see [tenancy.Tenant.SchemaVersion] change, for which see
+// [Options.Records].
+type Renewer interface {
+	Renew(id tenancy.ID)
+}
+
 // Records is the record of tenants, which keeps the version of each one's schema. A
 // *catalog.Catalog is one.
 type Records interface {

@@ -9,6 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/crontab"
 )
 
 // Schedule is a run that is planned and started again and again, while some instance
@@ -17,8 +18,8 @@ import (
 type Schedule struct {
 	// Name identifies the schedule: 1 to 64 lower-case letters, digits and hyphens.
 	Name string
-	// Cron says when: minute, hour, day of month, month, day of week, such as
-	// "30 2 * * *", or a word such as "@daily". See https://pkg.go.dev/github.com/robfig/cron/v3.
+	// Cron says when: minute, hour, day of month, month, day of week (Sunday is 0 and 7), such
+	// as "30 2 * * *", or a word such as "@daily". See https://pkg.go.dev/github.com/robfig/cron/v3.
 	Cron string
 	// Zone is the time zone of Cron, such as "Europe/Berlin". When clocks are put forward,
 	// a time that they skip starts no run; when they are put back, a time that they show
@@ -57,7 +58,7 @@ func newTimetable(s Schedule, tasks Tasks) (*timetable, error) {
 	if err != nil || s.Zone == "Local" {
 		return nil, fmt.Errorf("%w: schedule %s: time zone %.80q, want a name such as Europe/Berlin", tenancy.ErrInvalid, s.Name, s.Zone)
 	}
-	c, err := cron.ParseStandard("CRON_TZ=" + s.Zone + " " + s.Cron)
+	c, err := cron.ParseStandard("CRON_TZ=" + s.Zone + " " + crontab.SundayAs0(s.Cron))
 	if err == nil && strings.Contains(s.Cron, "=") { // the zone has a field of its own
 		err = errors.New("want five fields or a word such as @daily")
 	}

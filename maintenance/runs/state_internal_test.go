@@ -2,6 +2,7 @@ package runs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -88,6 +89,27 @@ func TestTimesWhenClocksChange(t *testing.T) {
 				t.Errorf("%s after %s: got %s, want %s", tt.cron, tt.after, got, want)
 			}
 		}
+	}
+}
+
+// Sunday is 0 and 7 here, too, and the end of a week as well as its beginning.
+func TestTimesOnSundays(t *testing.T) {
+	t.Parallel()
+	for cron, want := range map[string]string{ // the first time behind a Saturday's
+		"0 3 * * 7": "2026-10-25T03:00:00Z", "0 3 * * 5-7": "2026-10-25T03:00:00Z", "0 3 * * fri-sun": "2026-10-25T03:00:00Z",
+		"0 3 * * 2-7/5": "2026-10-25T03:00:00Z", "0 3 * * 1-5": "2026-10-26T03:00:00Z", "@weekly": "2026-10-25T00:00:00Z",
+	} {
+		table, err := newTimetable(Schedule{Name: "x", Cron: cron, Task: "t"}, Tasks{"t": {}})
+		if err != nil {
+			t.Errorf("%q: %v", cron, err)
+			continue
+		}
+		if got := table.next(time.Date(2026, 10, 24, 12, 0, 0, 0, time.UTC)).Format(time.RFC3339); got != want {
+			t.Errorf("%q: got %s, want %s", cron, got, want)
+		}
+	}
+	if _, err := newTimetable(Schedule{Name: "x", Cron: "0 3 * * 8", Task: "t"}, Tasks{"t": {}}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("day 8: got %v, want ErrInvalid", err)
 	}
 }
 

@@ -1,4 +1,6 @@
-package maintenance
+// Package crontab reads what cron expressions say about days of the week in the way of most
+// programs, for a parser that knows Sunday as 0 alone.
+package crontab
 
 import (
 	"slices"
@@ -6,12 +8,13 @@ import (
 	"strings"
 )
 
-// weekdays are the names of days in rules, in the order of their numbers.
+// weekdays are the names of days, in the order of their numbers.
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
-// withSundayAs0 returns a rule in the form that the parser reads, in which Sunday is 0
-// and never 7. What it does not understand it leaves to the parser, which refuses it.
-func withSundayAs0(rule string) string {
+// SundayAs0 returns an expression of five fields in the form that the parser reads, in which
+// Sunday is 0 and never 7. What it does not understand it leaves to the parser, which refuses
+// it.
+func SundayAs0(rule string) string {
 	fields := strings.Fields(rule)
 	const weekday = 4
 	if len(fields) != weekday+1 {
