@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -234,4 +235,42 @@ func TestStuckTenantsNeedAttention(t *testing.T) {
 			t.Errorf("when they are gone: got %v, want nothing", got)
 		}
 	})
+}
+
+// timed notes for how long a purge may take.
+type timed struct {
+	admin.Lifecycle
+	lasts time.Duration
+}
+
+func (s *timed) Purge(ctx context.Context, _ tenancy.ID) error {
+	until, _ := ctx.Deadline()
+	s.lasts = time.Until(until)
+	return nil
+}
+
+// An Idempotency-Key, which the page always sends, leaves the time that a database, its migrations and its last backup take.
+func TestKeysLeaveTime(t *testing.T) {
+	t.Parallel()
+	var created time.Duration
+	purged := &timed{}
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		create := o.Create
+		o.Create = func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+			until, _ := ctx.Deadline()
+			created = time.Until(until)
+			return create(ctx, t)
+		}
+		o.Lifecycle = purged
+	})
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	if a := cl.do(t, "POST", "tenants", `{"slug":"ccc"}`, "Idempotency-Key", "1"); a.code != 201 {
+		t.Fatalf("create: got %d %s", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/purge", `{"confirm":"aaa"}`, "Idempotency-Key", "2"); a.code != 200 {
+		t.Fatalf("purge: got %d %s", a.code, a.body)
+	}
+	if created < 5*time.Minute || purged.lasts < 30*time.Minute {
+		t.Errorf("got %v to create and %v to purge, want about 10 minutes and an hour", created, purged.lasts)
+	}
 }

@@ -16,7 +16,8 @@ import (
 func (a *Admin) tenantRoutes() []route {
 	rows := []route{
 		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: within, query: "limit cursor filter", handle: a.listTenants},
-		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, body: true, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
+		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, body: true, idempotent: true, lasts: createLasts,
+			action: "tenant.create", part: partCreate, handle: a.createTenant},
 		{method: "GET", pattern: "tenants/{id}", permission: auth.TenantsRead, reach: oneOf, handle: a.readTenant},
 		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.update", handle: a.patchTenant},
 		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.rename", handle: a.renameTenant},
@@ -28,11 +29,11 @@ func (a *Admin) tenantRoutes() []route {
 	rows = append(rows,
 		route{method: "POST", pattern: "tenants/{id}/archive", permission: auth.TenantsArchive, reach: oneOf, idempotent: true,
 			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, tenancy.StatusArchived) }},
-		route{method: "POST", pattern: "tenants/{id}/resume", permission: auth.TenantsCreate, reach: oneOf, idempotent: true, lasts: resumeLasts,
+		route{method: "POST", pattern: "tenants/{id}/resume", permission: auth.TenantsCreate, reach: oneOf, idempotent: true, lasts: createLasts,
 			action: "tenant.status", part: partResume, handle: a.resumeTenant},
 		route{method: "POST", pattern: "tenants/{id}/restore", permission: auth.TenantsRestore, reach: oneOf, stepUp: true, idempotent: true,
 			action: "tenant.status", part: partLifecycle, handle: a.restoreTenant},
-		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true,
+		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true, lasts: purgeLasts,
 			action: "tenant.purge", part: partLifecycle, handle: a.purgeTenant})
 	for verb, status := range statusVerbs {
 		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + verb, permission: auth.TenantsStatus, reach: oneOf, idempotent: true,
@@ -316,8 +317,12 @@ func (a *Admin) setStatus(c *call, status tenancy.Status) error {
 	return c.replyTenant(http.StatusOK, t)
 }
 
-// resumeLasts is how long the creation of a tenant may take that is resumed with an Idempotency-Key: migrations and a seed.
-const resumeLasts = 10 * time.Minute
+// How long with an Idempotency-Key the creation of a tenant may take, which migrates and seeds, and a purge, which waits for requests and may
+// begin with a backup.
+const (
+	createLasts = 10 * time.Minute
+	purgeLasts  = time.Hour
+)
 
 // resumeTenant goes on with a creation that was cut off.
 func (a *Admin) resumeTenant(c *call) error {
