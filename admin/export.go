@@ -173,7 +173,7 @@ func (w *exportWriter) flush() error {
 // check reports that the operator has lost the session, the permission, or a part of the scope.
 func (w *exportWriter) check() error {
 	w.checked, w.since = time.Now(), 0
-	id, err := w.call.admin.auth.Identify(w.call.r)
+	id, err := w.call.admin.auth.IdentifyAgain(w.call.r, w.call.id)
 	if err != nil {
 		return err
 	}

@@ -70,10 +70,12 @@ func TestExports(t *testing.T) {
 	}
 }
 
-// paged are reports of two pages of many tenants each. Between them it calls then.
+// paged are reports of pages of many tenants each. Before each page but the first it calls then.
 type paged struct {
 	*analytics.SQL
-	then func() error
+	then  func() error
+	pages int // unless it is zero, so many
+	read  int
 }
 
 func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analytics.TenantRow, error) {
@@ -82,6 +84,9 @@ func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analyti
 		if err := p.then(); err != nil {
 			return nil, err
 		}
+	}
+	if p.read++; p.pages > 0 && p.read > p.pages {
+		return nil, nil
 	}
 	for i := range q.Limit {
 		id := tenancy.ID(fmt.Sprintf("t-%05d", i))
@@ -153,6 +158,33 @@ func TestExportBreaksOff(t *testing.T) {
 				t.Errorf("got %v, want the failure behind the beginning", results)
 			}
 		})
+	}
+}
+
+// An operator's own step-up, as another page of theirs asks for it, does not break off their export.
+func TestExportGoesOnAfterAStepUp(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	source := &paged{SQL: c.store, pages: 2}
+	reports, err := analytics.NewReports(source, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin, err = admin.New(c.db, c.cat, &admin.Options{Audit: c.trail, Reports: reports, Limiter: everything{}, Auth: auth.Options{OptionalSecondFactor: true}}); err != nil {
+		t.Fatal(err)
+	}
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	export := cl.request(t, "GET", "analytics/tenants/export", "")
+	source.then = func() error {
+		if a := cl.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`); a.code != 200 {
+			t.Errorf("step-up: got %d %s", a.code, a.body)
+		}
+		return nil
+	}
+	w := httptest.NewRecorder()
+	c.Handler().ServeHTTP(w, export) // a transfer that breaks is a panic
+	if rows := strings.Count(w.Body.String(), "\r\n"); w.Code != 200 || source.read != 3 || rows < 1000 {
+		t.Errorf("got %d, %d pages and %d rows, want the whole file", w.Code, source.read, rows)
 	}
 }
 

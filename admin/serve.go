@@ -176,9 +176,15 @@ func (a *Admin) admit(c *call) error {
 	return nil
 }
 
-// identify finds out who asks. Their sign-in must be as far as the row wants it.
+// identify finds out who asks, or whether they still may. Their sign-in must be as far as the row wants it.
 func (a *Admin) identify(c *call) error {
-	id, err := a.auth.Identify(c.r)
+	var id *auth.Identity
+	var err error
+	if c.id == nil {
+		id, err = a.auth.Identify(c.r)
+	} else {
+		id, err = a.auth.IdentifyAgain(c.r, c.id)
+	}
 	if err != nil {
 		return err
 	}

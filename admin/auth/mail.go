@@ -75,8 +75,8 @@ func (a *Auth) sendMails(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case email := <-a.forgotten:
-			if err := a.mailReset(ctx, email); err != nil && ctx.Err() == nil {
+		case f := <-a.forgotten:
+			if err := a.mailReset(ctx, f); err != nil && ctx.Err() == nil {
 				a.opts.Logger.WarnContext(ctx, "auth: a link to choose a new password was not sent", "error", err)
 			}
 		case m := <-a.mails:
