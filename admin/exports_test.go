@@ -230,3 +230,25 @@ func TestExportsAreFew(t *testing.T) {
 		t.Errorf("afterwards: got %d %s, want 200", got.code, got.body)
 	}
 }
+
+// The entry of an export says whose data it was.
+func TestExportsSayOfWhat(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
+	if a := cl.do(t, "GET", "analytics/usage/export?filter=plan:pro&window=7d&step=day", ""); a.code != 200 {
+		t.Fatalf("got %d %s", a.code, a.body)
+	}
+	for e, err := range c.trail.Entries(t.Context(), audit.Filter{Actions: []string{"analytics.export"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range e.Changes {
+			got += f.Field + "=" + string(f.After) + " "
+		}
+		if want := `filter="plan:pro" scope={"tags":["eu"]} step="day" window="7d" `; got != want || e.Object != "usage.csv" {
+			t.Errorf("got %s of %s, want %s", got, e.Object, want)
+		}
+	}
+}

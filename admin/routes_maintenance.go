@@ -242,12 +242,8 @@ func (a *Admin) drainMaintenance(c *call) error {
 	of := a.maintenanceOf(c)
 	bounded, cancel := context.WithTimeout(c.ctx(), lasts)
 	defer cancel()
-	object := ""
-	if c.tenant != nil {
-		object = string(c.tenant.ID)
-	}
 	var late *maintenance.DrainError
-	err := a.recorded(c, object, func() error {
+	err := a.recorded(c, "", func() error {
 		err := of.Drain(bounded)
 		if errors.As(err, &late) && c.ctx().Err() == nil { // not an error: the answer says what is left
 			return nil

@@ -185,6 +185,16 @@ func validation(err error) error {
 	return err
 }
 
+// editNow changes the tenant as it is now, if it is still in the operator's scope.
+func (a *Admin) editNow(c *call, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	return a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+		if !c.id.Scope.Includes(t) {
+			return fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
+		}
+		return change(t)
+	})
+}
+
 // edit changes the tenant that the client has read, and answers with the new record.
 func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
 	return a.editTenant(c, change, func(t *tenancy.Tenant) error { return c.replyTenant(http.StatusOK, t) })
@@ -195,12 +205,9 @@ func (a *Admin) editTenant(c *call, change func(*tenancy.Tenant) error, show fun
 	if err := c.ifMatch(c.tenant.Version); err != nil {
 		return err
 	}
-	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
 		if err := c.ifMatch(t.Version); err != nil { // it changed since the row was admitted
 			return err
-		}
-		if !c.id.Scope.Includes(t) {
-			return fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
 		}
 		return change(t)
 	})
@@ -299,7 +306,7 @@ func (a *Admin) changeDomain(c *call, change func(all []string, domain string) [
 
 // setStatus gives the tenant a status that it may have because an operator wants it.
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {
-	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
 		why := t.Status.WhyNot(status)
 		if why == "" {
 			t.Status = status

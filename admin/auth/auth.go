@@ -122,7 +122,7 @@ type Auth struct {
 	hasher   *hasher
 	failures failures
 
-	mails     chan *Mail  // wait to be sent
+	mails     chan *Mail     // wait to be sent
 	forgotten chan forgotten // links that were asked for
 
 	mu     sync.Mutex // guards sealer
