@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/internal/audited"
@@ -35,10 +34,20 @@ func (w withFields) Audit(ctx context.Context, tx *sql.Tx, e tenancy.Entry) erro
 	return w.Auditor.Audit(ctx, tx, e)
 }
 
-// conflict makes an error about the state that a thing is in, which the input cannot correct, a conflict.
-func conflict(err error) error {
+// stateError is about the state that a thing is in. It wraps [tenancy.ErrConflict].
+type stateError struct {
+	text string // for the client
+	err  error
+}
+
+func (e *stateError) Error() string   { return e.err.Error() }
+func (e *stateError) Unwrap() []error { return []error{tenancy.ErrConflict, e.err} }
+
+// conflict makes an error about the state that a thing is in, which the input cannot correct, a conflict. The text tells the client what is
+// in the way; without it nobody could tell that from a change that somebody else made.
+func conflict(err error, text string) error {
 	if errors.Is(err, tenancy.ErrInvalid) {
-		return fmt.Errorf("%w: %w", tenancy.ErrConflict, err)
+		return &stateError{text, err}
 	}
 	return err
 }

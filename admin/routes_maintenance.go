@@ -196,7 +196,7 @@ func (a *Admin) extendMaintenance(c *call) error {
 		return invalidField("until", "This is not a time to come.")
 	}
 	of := a.maintenanceOf(c)
-	return c.replyChanged(of, conflict(of.Extend(c.ctx(), in.Until)))
+	return c.replyChanged(of, conflict(of.Extend(c.ctx(), in.Until), "Maintenance is not in force, or it lasts until then in any case."))
 }
 
 // bypassMaintenance makes the secret of a link, which is shown once: to who asked. The path is below the tenant's own address.
@@ -251,7 +251,7 @@ func (a *Admin) drainMaintenance(c *call) error {
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "Maintenance is not in force: begin it first.")
 	}
 	out := drained{Drained: late == nil, Missing: []string{}}
 	if late != nil {

@@ -267,11 +267,14 @@ func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *cal
 		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, r.Task))
 	}
 	err = a.recordedRun(c, id, func() error {
-		r, err = control(a.runner(c), c, id)
+		changed, err := control(a.runner(c), c, id)
+		if err == nil {
+			r = changed
+		}
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("The run is %s, or no tenant is left for that.", r.State))
 	}
 	return c.reply(http.StatusOK, a.showRun(c.ctx(), r))
 }
@@ -397,7 +400,7 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The plan has expired or was cancelled: plan again.")
 	}
 	c.setLocation("runs/" + id)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))

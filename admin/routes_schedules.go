@@ -47,7 +47,7 @@ func (a *Admin) triggerSchedule(c *call) error {
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The schedule selects no tenants that its task can work on now, or its run cannot be planned.")
 	}
 	c.setLocation("runs/" + run.ID)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), run))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -316,10 +317,10 @@ func (a *Admin) setStatus(c *call, status tenancy.Status) error {
 		if t.Status == tenancy.StatusProvisioning {
 			return problem.New(problem.Unfinished, err)
 		}
-		return err
+		return &stateError{strings.ToUpper(why[:1]) + why[1:] + ".", err}
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The tenant cannot have that status now.")
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
@@ -335,14 +336,14 @@ const (
 func (a *Admin) resumeTenant(c *call) error {
 	t, err := a.resumer.Resume(c.ctx(), c.tenant.ID)
 	if err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("Nothing is left to resume: the tenant is %s.", c.tenant.Status))
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
 
 func (a *Admin) restoreTenant(c *call) error {
 	if err := a.opts.Lifecycle.Restore(c.ctx(), c.tenant.ID); err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("Only an archived tenant can be restored; this one is %s.", c.tenant.Status))
 	}
 	t, err := a.catalog.Find(c.ctx(), tenancy.Ref{Kind: tenancy.RefID, Value: string(c.tenant.ID)})
 	if err != nil {
@@ -364,12 +365,18 @@ func (a *Admin) purgeTenant(c *call) error {
 		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
 			Text: "Repeat the tenant's slug."})
 	}
-	purge := a.opts.Lifecycle.Purge
+	purge, cannot := a.opts.Lifecycle.Purge, "The grace time of the tenant is not over. Purge it now, with a reason, or wait."
+	if !c.tenant.Status.Removable() {
+		cannot = fmt.Sprintf("The tenant is %s: archive it first.", c.tenant.Status)
+	} else if in.Now && c.tenant.Status != tenancy.StatusPurging && tenancy.ActorFrom(c.ctx()).Reason == "" {
+		return problem.New(problem.Validation, fmt.Errorf("%w: no reason", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "reason",
+			Text: "Say in the header X-Reason why it cannot wait for the grace time."})
+	}
 	if in.Now {
 		purge = a.opts.Lifecycle.PurgeNow
 	}
 	if err := purge(c.ctx(), c.tenant.ID); err != nil {
-		return conflict(err)
+		return conflict(err, cannot)
 	}
 	return c.reply(http.StatusOK, map[string]tenancy.ID{"purged": c.tenant.ID})
 }
