@@ -15,6 +15,7 @@ const (
 	MailReset           = "reset"
 	MailPasswordChanged = "password-changed"
 	MailRescue          = "rescue"
+	MailFactorReset     = "factor-reset"
 )
 
 // Mail is a message to an operator.

@@ -180,6 +180,22 @@ func TestAccess(t *testing.T) {
 	guest.text("Choose a new password")
 	p.press("Done")
 
+	// One deletion does not give somebody all tenants.
+	p.press("eve@example.com")
+	p.fill("Only tenants tagged", "eu")
+	p.press("Save")
+	p.until("the scope is saved", `!document.querySelector("dialog") && document.querySelector("main tbody").textContent.includes("tags eu")`)
+	p.press("eve@example.com")
+	save := `[...document.querySelectorAll("dialog button")].find((b) => b.textContent === "Save")`
+	p.until("nothing is to be saved", save+`?.disabled`)
+	p.do(chromedp.SendKeys(`//dialog//label[contains(., "Only tenants tagged")]/following::input[1]`, "\b\b"))
+	p.text("All tenants, also those that come later")
+	p.until("it asks first", save+`.disabled`)
+	p.do(chromedp.Click(`//dialog//label[contains(., "All tenants, also")]//input`))
+	p.until("it can be saved", `!`+save+`.disabled`)
+	p.press("Save")
+	p.until("all tenants are saved", `!document.querySelector("dialog") && !document.querySelector("main tbody").textContent.includes("tags eu")`)
+
 	p.show("#/me")
 	p.press("Change the password")
 	p.fill("Current password", "what it never was, I am sure")
@@ -205,7 +221,12 @@ func TestAccess(t *testing.T) {
 		t.Errorf("the file of codes: got %q", saved)
 	}
 	p.press("I have kept them")
-	p.until("the factor is there", `document.querySelector("main").textContent.includes("enrolled; ")`)
+	p.until("the factor is there", `document.querySelector("main").textContent.includes("an owner can reset it")`)
+	p.press("New recovery codes")
+	p.press("Make new codes")
+	p.until("other codes are there", fmt.Sprintf(`document.querySelectorAll(".codes li").length === 10 && !document.querySelector(".codes").textContent.includes(%q)`, code))
+	code = evaluate[string](p, `document.querySelector(".codes li").textContent`)
+	p.press("I have kept them")
 	p.press("Sign out")
 	p.fill("E-mail", "ada@example.com")
 	p.fill("Password", otherPassword)
