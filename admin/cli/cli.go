@@ -126,7 +126,7 @@ type program struct {
 	reason  string        // of the change that the command makes
 	input   *bufio.Reader // of the standard input, once something was asked
 	secrets bool          // values of settings are shown
-	keep   keeping
+	keep    keeping
 }
 
 // New returns the command line. open may be called once, with the command's context.

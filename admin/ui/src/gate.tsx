@@ -208,8 +208,9 @@ export function Enrol({ done }: { done?(): void }) {
       <form onSubmit={begin.submit}>
         <h1>Second factor</h1>
         <p class="muted">The console wants a code of an authenticator app at each sign-in.</p>
-        <Failure error={begin.error} />
+        {begin.error instanceof Problem && begin.error.status === 401 ? <p class="error" role="alert">Your sign-in was too long ago for this. Sign in again.</p> : <Failure error={begin.error} />}
         <button class="primary" disabled={begin.busy}>Begin</button>
+        {!done && <p><button type="button" class="plain" onClick={() => void signOut()}>Sign in again</button></p>}
       </form>
     );
   return (

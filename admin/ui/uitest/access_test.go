@@ -237,6 +237,48 @@ func TestAccess(t *testing.T) {
 	p.until("the owner is in", `!!document.querySelector("#main h1")`)
 }
 
+// TestSecondFactors loses one, which an owner resets, and is asked for one by a setting.
+func TestSecondFactors(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "0")
+	p := open(t, "dark")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	p.show("#/operators?new=1")
+	p.fill("E-mail", "eve@example.com")
+	p.do(chromedp.Click(`//dialog//button[normalize-space()="Invite"]`))
+	p.text("Send this link to eve@example.com")
+	guest := open(t, "dark")
+	guest.do(chromedp.Navigate(evaluate[string](p, `document.querySelector("dialog .once").textContent`)))
+	guest.fill("New password", password)
+	guest.press("Begin")
+	guest.until("the guest is in", `!!document.querySelector("#main h1")`)
+	const send = `fetch("api/tenancy/auth/%s", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(%s)}).then((r) => r.json()).then((v) => v.secret ?? String(v.recovery_codes?.length))`
+	secret := evaluate[string](guest, fmt.Sprintf(send, "enrolment", "{}"))
+	if codes := evaluate[string](guest, fmt.Sprintf(send, "enrolment/confirm", fmt.Sprintf(`{code: %q}`, totp(t, secret)))); codes != "10" {
+		t.Fatalf("enrolment: got %s codes, want 10", codes)
+	}
+	p.press("Done")
+	p.do(chromedp.Reload())
+	p.press("eve@example.com")
+	p.press("Reset the second factor")
+	p.text("After the next sign-in")
+	p.check("dark-factor-reset")
+	p.do(chromedp.Click(`//dialog//button[normalize-space()="Reset the second factor"]`))
+	p.until("it is reset", `document.querySelector("dialog") && !document.querySelector("dialog").textContent.includes("enrolled")`)
+	guest.do(chromedp.Reload())
+	guest.text("I forgot my password")
+
+	const require = `fetch("api/tenancy/settings").then((r) => fetch("api/tenancy/settings", {method: "PUT", headers: {"Content-Type": "application/json", "If-Match": r.headers.get("ETag")}, body: JSON.stringify({second_factor: true})})).then((r) => r.status)`
+	if status := evaluate[int](p, require); status != 200 {
+		t.Fatalf("settings: got %d, want 200", status)
+	}
+	p.do(chromedp.Reload())
+	p.text("The console wants a code of an authenticator app")
+	p.check("dark-factor-required")
+	p.press("Sign in again")
+	p.text("I forgot my password")
+}
+
 // totp is the code of now (RFC 6238, SHA-1, 30 seconds, six digits).
 func totp(t *testing.T, secret string) string {
 	t.Helper()
