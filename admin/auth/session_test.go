@@ -60,32 +60,46 @@ func TestSignOutIsNotRevived(t *testing.T) {
 func TestSignOutDuringStepUps(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
-		a, db := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
-		b := signedIn(t, a)
-		id, err := a.Identify(b.request(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				_, err := a.StepUp(httptest.NewRecorder(), b.request(t), tenancy.NewSecret(password), tenancy.Secret{})
-				if err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) && !errors.Is(err, tenancy.ErrLimited) {
-					t.Errorf("got %v, want unauthenticated", err)
-				}
-			})
-		}
-		all.Go(func() {
-			if _, err := a.EndSessions(t.Context(), id.Operator.ID, ""); err != nil {
-				t.Error(err)
-			}
-		})
-		all.Wait()
-		var n int
-		if err := db.Get(&n, `SELECT COUNT(*) FROM tenancy_auth_sessions`); err != nil || n != 0 {
-			t.Errorf("got %d sessions, %v, want none", n, err)
+		for _, all := range []bool{true, false} {
+			signOutDuringStepUps(t, s, all)
 		}
 	})
+}
+
+// signOutDuringStepUps ends all sessions of the operator during step-ups, or signs out of the one.
+func signOutDuringStepUps(t *testing.T, s *tenancytest.Server, every bool) {
+	t.Helper()
+	a, db := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
+	b := signedIn(t, a)
+	id, err := a.Identify(b.request(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			_, err := a.StepUp(httptest.NewRecorder(), b.request(t), tenancy.NewSecret(password), tenancy.Secret{})
+			if err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) && !errors.Is(err, tenancy.ErrLimited) {
+				t.Errorf("got %v, want unauthenticated", err)
+			}
+		})
+	}
+	all.Go(func() {
+		if !every {
+			if err := a.SignOut(httptest.NewRecorder(), b.request(t)); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if _, err := a.EndSessions(t.Context(), id.Operator.ID, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Wait()
+	var n int
+	if err := db.Get(&n, `SELECT COUNT(*) FROM tenancy_auth_sessions`); err != nil || n != 0 {
+		t.Errorf("got %d sessions, %v, want none", n, err)
+	}
 }
 
 // Requests do not write the session, except once a minute that it was seen.
