@@ -30,6 +30,7 @@ type job struct {
 	run    *Run
 	task   tenancy.Task
 	filter tenancy.Filter
+	scope  tenancy.Scope // of who planned the run
 	failed atomic.Int64
 }
 
@@ -93,6 +94,8 @@ func (j *job) attemptWithin(ctx context.Context, c claim) (called bool, err erro
 		return false, tenancy.Skip("the tenant is gone")
 	case err != nil:
 		return false, err
+	case !j.scope.Includes(t):
+		return false, tenancy.Skip("the tenant is outside of the scope of who planned the run")
 	case c.Attempt == 1 && !selected: // later attempts may see what the first one did
 		return false, tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
 	}

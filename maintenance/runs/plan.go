@@ -109,7 +109,7 @@ func (r *Runner) planned(ctx context.Context, task, key string) (*Plan, error) {
 
 // shownPlan returns a run as a plan.
 func (r *Runner) shownPlan(ctx context.Context, id string) (*Plan, error) {
-	run, err := r.read(ctx, r.db, id)
+	run, err := r.seen(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -303,8 +303,13 @@ func (w *planWriter) insertRun(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
 	}
-	_, err = w.r.exec(ctx, tx, `INSERT INTO tenancy_runs (`+runColumns+`) VALUES (?, ?, ?, '', ?, ?, ?, 0, NOW(), NOW() + ?, 0, 0, 0)`,
-		w.id, w.name, statePlanning, string(spec), string(actor), sql.NullString{String: w.spec.Key, Valid: w.spec.Key != ""}, w.r.opts.PlanTTL.Microseconds())
+	scope, err := json.Marshal(w.r.scope)
+	if err != nil {
+		return fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
+	}
+	_, err = w.r.exec(ctx, tx, `INSERT INTO tenancy_runs (`+runColumns+`) VALUES (?, ?, ?, '', ?, ?, ?, 0, NOW(), NOW() + ?, 0, 0, 0, ?)`,
+		w.id, w.name, statePlanning, string(spec), string(actor), sql.NullString{String: w.spec.Key, Valid: w.spec.Key != ""}, w.r.opts.PlanTTL.Microseconds(),
+		sql.NullString{String: string(scope), Valid: !w.r.scope.IsAll()})
 	if sqlkit.IsUnique(err) {
 		return fmt.Errorf("%w: key %q", tenancy.ErrExists, w.spec.Key)
 	}
@@ -321,11 +326,7 @@ func (w *planWriter) insertItems(ctx context.Context, tx *sqlx.Tx) error {
 		if item.seq < 0 {
 			state = TenantSkipped
 		}
-		tags := ""
-		if len(t.Tags) > 0 {
-			tags = " " + strings.Join(t.Tags, " ") + " "
-		}
-		args = append(args, w.id, item.seq, t.ID, t.Slug, t.Placement.Server, tags, state, item.reason)
+		args = append(args, w.id, item.seq, t.ID, t.Slug, t.Placement.Server, tagsText(t), state, item.reason)
 	}
 	values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', 0, 0), ", len(w.batch)), ", ")
 	_, err := w.r.exec(ctx, tx, `INSERT INTO tenancy_run_tenants

@@ -164,6 +164,9 @@ func (w *worker) job(row runRow) (*job, error) {
 		return nil, err
 	}
 	j := &job{r: w.r, lease: w.lease, run: run}
+	if j.scope, err = row.planner(); err != nil {
+		return nil, err
+	}
 	if j.task, err = w.r.task(row.Task); err != nil {
 		return nil, err
 	}
