@@ -253,6 +253,18 @@ func (a *Admin) recordedRun(c *call, id string, do func() error) error {
 	return a.recorded(c, id, do)
 }
 
+// mayRun reports whether the operator may do what runs of the task do, with fresh credentials if works says that tenants are worked on and
+// the task asks for them.
+func (a *Admin) mayRun(c *call, task string, works bool) error {
+	if err := mayTask(c.id, task); err != nil {
+		return err
+	}
+	if b := verbOf(task); works && b.stepUp && !c.id.FreshFor(b.permission) {
+		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, task))
+	}
+	return nil
+}
+
 // controlRun does something to a run. goesOn says that more tenants are worked on after it.
 func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *call, string) (*runs.Run, error)) error {
 	id := c.r.PathValue("run")
@@ -260,11 +272,8 @@ func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *cal
 	if err != nil {
 		return err
 	}
-	if err := mayTask(c.id, r.Task); err != nil {
+	if err := a.mayRun(c, r.Task, goesOn); err != nil {
 		return err
-	}
-	if b := verbOf(r.Task); goesOn && b.stepUp && !c.id.FreshFor(b.permission) {
-		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, r.Task))
 	}
 	err = a.recordedRun(c, id, func() error {
 		changed, err := control(a.runner(c), c, id)
