@@ -202,6 +202,9 @@ func (w *planWriter) write(ctx context.Context) error {
 		seen[id] = true
 	}
 	w.canaries = int(w.eligible) + w.spec.Waves.Canary
+	if w.spec.Waves.hasCanary() && w.canaries == 0 { // everybody would be in the first wave
+		return fmt.Errorf("%w: no canary can take part: %s", tenancy.ErrInvalid, strings.Join(w.reasons, "; "))
+	}
 	for t, err := range w.tenants(ctx) {
 		if err == nil && !seen[t.ID] && w.r.scope.Includes(t) {
 			err = w.add(ctx, t)
@@ -336,11 +339,7 @@ func (w *planWriter) insertItems(ctx context.Context, tx *sqlx.Tx) error {
 
 // finish divides the tenants into waves and makes the plan one that is seen.
 func (w *planWriter) finish(ctx context.Context) error {
-	canaries := 0
-	if w.spec.Waves.hasCanary() {
-		canaries = w.canaries
-	}
-	sizes, err := w.spec.Waves.sizes(int(w.eligible), canaries)
+	sizes, err := w.spec.Waves.sizes(int(w.eligible), w.canaries)
 	if err != nil {
 		return err
 	}

@@ -263,3 +263,25 @@ func TestCheck(t *testing.T) {
 		}
 	})
 }
+
+// Who comes late with the end of a pause does not end the one that has begun meanwhile.
+func TestTheNextPauseGoesOn(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 2)
+		r := b.runner(nothing)
+		run := b.begin(r, runs.Spec{Waves: runs.Waves{Then: "1", Pause: time.Hour}})
+		paused := func(until time.Duration) {
+			b.db.MustExec(b.db.Rebind(`UPDATE tenancy_runs SET state = ?, resume_at = ? WHERE id = ?`), runs.StatePaused, time.Now().Add(until).UnixMicro(), run.ID)
+		}
+		for until, want := range map[time.Duration]runs.State{time.Hour: runs.StatePaused, -time.Hour: runs.StateRunning} {
+			paused(until)
+			if err := r.EndPause(t.Context(), run.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := r.Get(t.Context(), run.ID); err != nil || got.State != want {
+				t.Errorf("a pause until %v from now: got %+v, %v, want the run %s", until, got, err, want)
+			}
+		}
+	})
+}

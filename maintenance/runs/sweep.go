@@ -87,20 +87,31 @@ func (r *Runner) resumeInTime(ctx context.Context) error {
 	var ids []string
 	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE state = ? AND resume_at > 0 AND resume_at <= NOW()`, StatePaused)
 	for _, id := range ids {
-		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
-			row, err := r.lockRun(ctx, tx, id)
-			if err != nil || row.State != StatePaused || row.ResumeAt == 0 { // somebody was faster
-				return err
-			}
-			if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
-				return err
-			}
-			return r.advance(ctx, tx, row)
-		})
-		if e == nil {
-			r.ring(ctx, id)
+		err = errors.Join(err, r.endPause(ctx, id))
+	}
+	return err
+}
+
+// endPause lets a run go on, if its pause between two waves is over. Another instance may have
+// done that before, and the run may be in its next pause.
+func (r *Runner) endPause(ctx context.Context, id string) error {
+	over := false
+	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+		row, err := r.lockRun(ctx, tx, id)
+		if err != nil {
+			return err
 		}
-		err = errors.Join(err, e)
+		err = r.get(ctx, tx, &over, `SELECT COUNT(*) > 0 FROM tenancy_runs WHERE id = ? AND state = ? AND resume_at > 0 AND resume_at <= NOW()`, id, StatePaused)
+		if err != nil || !over {
+			return err
+		}
+		if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
+			return err
+		}
+		return r.advance(ctx, tx, row)
+	})
+	if err == nil && over {
+		r.ring(ctx, id)
 	}
 	return err
 }
