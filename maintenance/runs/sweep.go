@@ -116,14 +116,15 @@ func (r *Runner) endPause(ctx context.Context, id string) error {
 	return err
 }
 
-// expired selects plans that nobody started, those that were not finished, and what is left
-// of runs whose removal was cut off.
+// expired selects plans that nobody started, those that were given up, and what is left of runs
+// whose removal was cut off.
 const expired = `state IN ('planned', 'planning') AND expires_at <= NOW()`
 
 // forget removes plans that nobody started, and runs that ended too long ago.
 func (r *Runner) forget(ctx context.Context) error {
-	old := expired
-	args := []any{}
+	// What was given up shows for a time that a schedule was not missed. Who wants its key removes it.
+	old := expired + ` AND (state = 'planned' OR expires_at <= NOW() - ?)`
+	args := []any{missedAfter.Microseconds()}
 	if r.opts.Retention > 0 {
 		old += ` OR state IN ('done', 'done_with_failures', 'cancelled', 'stopped') AND ended_at > 0 AND ended_at <= NOW() - ?`
 		args = append(args, r.opts.Retention.Microseconds())
