@@ -16,7 +16,7 @@ const maxDeaths = 5
 
 // sweep does what every instance does now and then for all of them.
 func (r *Runner) sweep(ctx context.Context) error {
-	return errors.Join(r.takeOver(ctx), r.giveBackQueued(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.forget(ctx))
+	return errors.Join(r.takeOver(ctx), r.giveBackQueued(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.endCancelled(ctx), r.forget(ctx))
 }
 
 // takeOver gives back what instances had in hand whose lease has ended.
@@ -112,6 +112,17 @@ func (r *Runner) endPause(ctx context.Context, id string) error {
 	})
 	if err == nil && over {
 		r.ring(ctx, id)
+	}
+	return err
+}
+
+// endCancelled cancels what is left of runs whose cancellation was cut off, or still goes on.
+func (r *Runner) endCancelled(ctx context.Context) error {
+	var ids []string
+	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE state = ? AND EXISTS (
+		SELECT 1 FROM tenancy_run_tenants WHERE run_id = tenancy_runs.id AND tenancy_run_tenants.state = ? AND seq > 0) LIMIT 10`, StateCancelled, TenantPending)
+	for _, id := range ids {
+		err = errors.Join(err, r.cancelRest(ctx, id))
 	}
 	return err
 }
