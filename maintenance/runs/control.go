@@ -197,7 +197,7 @@ func (r *Runner) Retry(ctx context.Context, id string) (*Run, error) {
 // of it. Only runs whose tenants are all in the scope can be changed.
 func (r *Runner) change(ctx context.Context, method, id string, fn func(context.Context, *sqlx.Tx, *runRow) error) (*Run, error) {
 	var run *Run
-	if _, err := r.retag(ctx, map[tenancy.ID]string{}, id); err != nil {
+	if _, err := r.retag(ctx, id); err != nil {
 		return nil, wrap("runs.Runner."+method, "", err)
 	}
 	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {

@@ -64,7 +64,7 @@ func (r *Runner) Get(ctx context.Context, id string) (*Run, error) {
 
 // seen is read, by the present tags of the tenants.
 func (r *Runner) seen(ctx context.Context, id string) (*Run, error) {
-	if _, err := r.retag(ctx, map[tenancy.ID]string{}, id); err != nil {
+	if _, err := r.retag(ctx, id); err != nil {
 		return nil, err
 	}
 	return r.read(ctx, r.db, id)
@@ -211,7 +211,7 @@ func (r *Runner) list(ctx context.Context, q Query) ([]*Run, error) {
 		where, args = where+in, append(args, values...)
 	}
 	var rows []runRow
-	for present, again := map[tenancy.ID]string{}, true; again; { // without the runs that are not seen any more, a page has others
+	for again := true; again; { // without the runs that are not seen any more, a page has others
 		rows = nil
 		err = r.selects(ctx, r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
 		if err != nil {
@@ -221,7 +221,7 @@ func (r *Runner) list(ctx context.Context, q Query) ([]*Run, error) {
 		for i := range rows {
 			ids[i] = rows[i].ID
 		}
-		if again, err = r.retag(ctx, present, ids...); err != nil {
+		if again, err = r.retag(ctx, ids...); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,8 @@ package runs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -19,64 +21,78 @@ func tagsText(t *tenancy.Tenant) string {
 	return " " + strings.Join(t.Tags, " ") + " "
 }
 
+// keptTags are the tags of a tenant that some runs keep.
+type keptTags struct {
+	tenant tenancy.ID
+	tags   string
+}
+
 // retag gives the tenants of runs that are in the scope by the tags that the runs keep those
 // that they have in the catalog now, and reports whether some had others. Tenants that are
-// gone keep theirs. present has the tags that were read before, and gets those that are read.
-func (r *Runner) retag(ctx context.Context, present map[tenancy.ID]string, ids ...string) (changed bool, err error) {
-	if len(r.scope.Tags()) == 0 {
+// gone keep theirs.
+func (r *Runner) retag(ctx context.Context, ids ...string) (changed bool, err error) {
+	if len(r.scope.Tags()) == 0 || len(ids) == 0 {
 		return false, nil
 	}
 	for _, id := range ids {
 		if !isID(id) {
-			return changed, fmt.Errorf("%w: run %.40q", tenancy.ErrNotFound, id)
+			return false, fmt.Errorf("%w: run %.40q", tenancy.ErrNotFound, id)
 		}
-		for more, after := true, int64(0); more; {
-			var rows []itemRow
-			in, args := r.inScope()
-			args = append([]any{id}, args...)
-			if after != 0 {
-				in, args = in+` AND seq > ?`, append(args, after)
-			}
-			err := r.selects(ctx, r.db, &rows, `SELECT seq, tenant_id, tags FROM tenancy_run_tenants WHERE run_id = ? AND `+in+` ORDER BY seq LIMIT ?`, append(args, maxPage)...)
-			if err != nil {
-				return changed, err
-			}
-			if more = len(rows) == maxPage; more {
-				after = rows[len(rows)-1].Seq
-			}
-			other, err := r.retagRows(ctx, present, id, rows)
-			if changed = changed || other; err != nil {
-				return changed, err
-			}
+	}
+	in, args := r.inScope()
+	query, runs, err := sqlx.In(`SELECT tenant_id, tags FROM tenancy_run_tenants WHERE run_id IN (?) AND `, ids)
+	if err != nil {
+		return false, err
+	}
+	rows, err := r.db.QueryContext(ctx, r.query(query+in), append(runs, args...)...)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = rows.Close() }()
+	seen := map[keptTags]bool{} // not DISTINCT, for which MariaDB writes a table to its disk
+	for rows.Next() {
+		var row keptTags
+		if err := rows.Scan(&row.tenant, &row.tags); err != nil {
+			return false, err
+		}
+		seen[row] = true
+	}
+	if err := rows.Err(); err != nil {
+		return false, err
+	}
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(seen)), maxPage) {
+		other, err := r.retagSome(ctx, ids, batch)
+		if changed = changed || other; err != nil {
+			return changed, err
 		}
 	}
 	return changed, nil
 }
 
-func (r *Runner) retagRows(ctx context.Context, present map[tenancy.ID]string, id string, rows []itemRow) (changed bool, err error) {
-	var unread []tenancy.ID
-	for _, row := range rows {
-		if _, read := present[row.Tenant]; !read {
-			unread = append(unread, row.Tenant)
+// retagSome is retag for some of the tenants, with the tags that the runs keep.
+func (r *Runner) retagSome(ctx context.Context, ids []string, kept []keptTags) (changed bool, err error) {
+	tenants := make([]tenancy.ID, len(kept))
+	for i, row := range kept {
+		tenants[i] = row.tenant
+	}
+	slices.Sort(tenants)
+	tenants = slices.Compact(tenants)
+	page, err := r.catalog.List(ctx, tenancy.Filter{IDs: tenants, Limit: len(tenants)})
+	if err != nil {
+		return false, err
+	}
+	present := make(map[tenancy.ID]string, len(page))
+	for _, t := range page {
+		present[t.ID] = tagsText(t)
+	}
+	byTags := map[string][]tenancy.ID{}
+	for _, row := range kept {
+		if tags, is := present[row.tenant]; is && tags != row.tags {
+			byTags[tags] = append(byTags[tags], row.tenant)
 		}
 	}
-	if len(unread) > 0 {
-		page, err := r.catalog.List(ctx, tenancy.Filter{IDs: unread, Limit: len(unread)})
-		if err != nil {
-			return false, err
-		}
-		for _, t := range page {
-			present[t.ID] = tagsText(t)
-		}
-	}
-	byTags := map[string][]int64{}
-	for _, row := range rows {
-		if tags, is := present[row.Tenant]; is && tags != row.Tags {
-			byTags[tags] = append(byTags[tags], row.Seq)
-		}
-	}
-	for tags, numbers := range byTags {
-		query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET tags = ? WHERE run_id = ? AND seq IN (?)`, tags, id, numbers)
+	for tags, tenants := range byTags {
+		query, args, err := sqlx.In(`UPDATE tenancy_run_tenants SET tags = ? WHERE run_id IN (?) AND tenant_id IN (?)`, tags, ids, tenants)
 		if err != nil {
 			return false, err
 		}
