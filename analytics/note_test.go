@@ -565,3 +565,56 @@ func TestAddressesOfLateActivities(t *testing.T) {
 		}
 	})
 }
+
+// Addresses that were shortened stay so when those behind them cannot be: each round gets further.
+func TestAddressesThatFail(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store := migratedIn(t, db)
+		now, err := store.Write(t.Context(), &analytics.Batch{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &analytics.Batch{}
+		const all, fails = 1200, 1100
+		for i := range all {
+			b.Activities = append(b.Activities, analytics.Activity{
+				Key: fmt.Sprintf("k%04d", i), Tenant: analytics.Application, Type: "x", Address: fmt.Sprintf("198.51.100.%d", i%200), CreatedAt: now.Add(-300*day + time.Duration(i)*time.Minute), Times: 1,
+			})
+		}
+		if _, err := store.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		refuse := map[string][]string{
+			"sqlite": {`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities WHEN OLD.activity_key = 'k1100' BEGIN SELECT RAISE(ABORT, 'refused'); END`},
+			"mysql":  {`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities FOR EACH ROW BEGIN IF OLD.activity_key = 'k1100' THEN SIGNAL SQLSTATE '45000'; END IF; END`},
+			"pgx": {
+				`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`,
+				`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities FOR EACH ROW WHEN (OLD.activity_key = 'k1100') EXECUTE FUNCTION refuse()`,
+			},
+		}[db.DriverName()]
+		if refuse == nil {
+			t.Fatalf("no trigger for %s", db.DriverName())
+		}
+		for _, statement := range refuse {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := keeper.Keep(t.Context()); err == nil {
+			t.Fatal("got no error of a row that refuses to be changed")
+		}
+		var whole int
+		if err := db.GetContext(t.Context(), &whole, `SELECT COUNT(*) FROM tenancy_activities WHERE address NOT LIKE '%/%'`); err != nil {
+			t.Fatal(err)
+		}
+		if whole > all-fails+500 {
+			t.Errorf("got %d whole addresses, want those before the row to be networks", whole)
+		}
+	})
+}

@@ -361,3 +361,40 @@ func TestPurgedTenantIsInNoReport(t *testing.T) {
 		}
 	})
 }
+
+// A filter of a span whose sums are too old adds up that span, and reads no sums of the page's.
+func TestFilterOfStaleSums(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		early := usageOf("t3", d.now.Truncate(time.Hour).Add(-5*time.Hour), 5000, 0, time.Second)
+		early.Hour, early.Source = true, 99
+		d.write(t, early)
+		d.keep(t)
+		reports := newReports(t, d.ready)
+		total := func(text string) int64 {
+			t.Helper()
+			f, err := tenancy.ParseFilter(text, analytics.Fields()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := reports.Tenants(t.Context(), tenancy.AllTenants(), &analytics.TenantsRequest{Filter: f, Sort: "-requests_1h"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return page.Total
+		}
+		if got := total("requests_24h:>4000"); got != 1 {
+			t.Fatalf("of the day: got %d tenants, want one", got)
+		}
+		if _, err := d.db.ExecContext(t.Context(), d.db.Rebind(`UPDATE tenancy_usage_state SET value = value - ? WHERE name = 'sums_1h'`), (40 * time.Minute).Microseconds()); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := d.ready.State(t.Context()); err != nil || len(state.Sums) != 4 {
+			t.Fatalf("got %+v, %v, want the sums of all spans but the shortest", state, err)
+		}
+		if got := total("requests_1h:>4000"); got != 0 {
+			t.Errorf("of the hour: got %d tenants, want none", got)
+		}
+	})
+}
