@@ -398,3 +398,42 @@ func TestFilterOfStaleSums(t *testing.T) {
 		}
 	})
 }
+
+// An export has each tenant once, with what it did in the same period, whatever becomes of the sums while it is written.
+func TestExportWhileSumsChange(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		latest := usageOf("t3", d.now.Truncate(time.Minute), 90_000, 0, time.Second) // behind the end of the sums
+		latest.Source = 99
+		d.write(t, latest)
+		d.keep(t)
+		now := d.present(t)
+		filter, err := tenancy.ParseFilter("requests_90d:>0", analytics.Fields()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &analytics.TenantsRequest{Filter: filter, Period: analytics.Period{From: now.Add(-day), To: now}, Sort: "-requests", Limit: 1}
+		var want, got strings.Builder
+		if err := newReports(t, d.exact).ExportTenants(t.Context(), tenancy.AllTenants(), &want, analytics.FormatCSV, req); err != nil {
+			t.Fatal(err)
+		}
+		out := writerFunc(func(b []byte) (int, error) {
+			_, err := d.db.ExecContext(t.Context(), d.db.Rebind(`UPDATE tenancy_usage_state SET value = value - ? WHERE name LIKE 'sums!_%' ESCAPE '!'`), (4 * time.Hour).Microseconds())
+			if err != nil {
+				return 0, err
+			}
+			return got.Write(b)
+		})
+		if err := newReports(t, d.ready).ExportTenants(t.Context(), tenancy.AllTenants(), out, analytics.FormatCSV, req); err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != want.String() || strings.Count(want.String(), "\r\n") != 5 {
+			t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
+		}
+	})
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
