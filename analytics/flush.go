@@ -139,6 +139,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 		id, c := key.(tenancy.ID), value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.compact(present) // nothing has failed yet if the process was halted for hours
 		b.Parts = append(b.Parts, c.parts(id, rec.revision, rec.opts.Counts)...)
 		b.Patterns = append(b.Patterns, c.patternParts(id, rec.revision)...)
 		b.Statements = append(b.Statements, c.statementParts(id, present, rec.revision, rec.instance.Ended)...)
