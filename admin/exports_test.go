@@ -113,7 +113,7 @@ func TestExportBreaksOff(t *testing.T) {
 			t.Parallel()
 			c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 			source := &paged{SQL: c.store, then: func() error { return then(c) }}
-			reports, err := analytics.NewReports(source, nil)
+			reports, err := analytics.NewReports(source, &analytics.ReportsOptions{Catalog: c.cat})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +194,7 @@ func TestExportsAreFew(t *testing.T) {
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 	reached, release := make(chan struct{}, 2), make(chan struct{})
 	source := &paged{SQL: c.store, then: func() error { reached <- struct{}{}; <-release; return tenancy.ErrUnavailable }}
-	reports, err := analytics.NewReports(source, nil)
+	reports, err := analytics.NewReports(source, &analytics.ReportsOptions{Catalog: c.cat})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -194,7 +194,11 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 		if err != nil {
 			return err
 		}
-		for _, t := range rows {
+		present, err := inScope(ctx, r, scope, rows, (*TenantRow).tenant)
+		if err != nil {
+			return err
+		}
+		for _, t := range present {
 			if err := r.exportTenant(ctx, scope, out, t.ID, q.Period, e.Step); err != nil {
 				return err
 			}

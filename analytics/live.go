@@ -113,7 +113,10 @@ func (r *Reports) Live(ctx context.Context, scope tenancy.Scope, after int64) (*
 		r.hub.mu.Unlock()
 		// One that was made before anybody watched is old.
 		if s != nil && s.sequence > after && time.Since(s.at) < silentTime {
-			return s.live(scope, r.opts.LiveTenants), nil
+			l := s.live(scope, r.opts.LiveTenants)
+			var err error
+			l.Tenants, err = inScope(ctx, r, scope, l.Tenants, (*LiveTenant).tenant)
+			return l, tenancy.Wrap("analytics.Reports.Live", "", err)
 		}
 		select {
 		case <-next:

@@ -112,6 +112,9 @@ func (r *Reports) pageOf(ctx context.Context, scope tenancy.Scope, req *TenantsR
 		last := &rows[len(rows)-1]
 		page.Next = tenancy.NewCursor(cursorOf(scope, req), last.Key, string(last.ID))
 	}
+	if rows, err = inScope(ctx, r, scope, rows, (*TenantRow).tenant); err != nil {
+		return nil, err
+	}
 	return page, r.fill(ctx, scope, req, state, page, rows, q.Span)
 }
 
@@ -304,11 +307,18 @@ func (s *selector) each(ctx context.Context, f tenancy.Filter, fn func(tenancy.I
 		if err != nil {
 			return err
 		}
-		for i := range rows {
-			if own != nil && !own.Includes(&tenancy.Tenant{ID: rows[i].ID, Tags: rows[i].Tags}) {
+		present, err := inScope(ctx, s.reports, s.scope, rows, (*TenantRow).tenant)
+		if err == nil && own != nil {
+			present, err = inScope(ctx, s.reports, *own, present, (*TenantRow).tenant)
+		}
+		if err != nil {
+			return err
+		}
+		for i := range present {
+			if own != nil && !own.Includes(&tenancy.Tenant{ID: present[i].ID, Tags: present[i].Tags}) {
 				continue
 			}
-			if !fn(rows[i].ID) {
+			if !fn(present[i].ID) {
 				return nil
 			}
 			if left--; left == 0 {
