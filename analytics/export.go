@@ -153,7 +153,9 @@ type UsageExport struct {
 	Filter tenancy.Filter
 	Period Period // default: the last [ReportsOptions.Span]
 	// Step is the length of each row: whole minutes, hours or days; weeks begin on Mondays.
-	// Default: 1 hour.
+	// Rows of minutes are kept for 49 hours, and those of hours for 100 days: a shorter step
+	// than what is kept of the whole period is an error that wraps [tenancy.ErrInvalid].
+	// Default: 1 hour, or 1 day of a period that begins earlier than hours are kept.
 	Step time.Duration
 }
 
@@ -171,10 +173,7 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 	if export != nil {
 		e = *export
 	}
-	if e.Step == 0 {
-		e.Step = time.Hour
-	}
-	if e.Step < time.Minute || e.Step%time.Minute != 0 || e.Step > time.Hour && e.Step%time.Hour != 0 || e.Step > day && e.Step%day != 0 {
+	if e.Step != 0 && e.Step < time.Minute || e.Step%time.Minute != 0 || e.Step > time.Hour && e.Step%time.Hour != 0 || e.Step > day && e.Step%day != 0 {
 		return fmt.Errorf("%w: step of %v, want whole minutes, hours or days", tenancy.ErrInvalid, e.Step)
 	}
 	state, err := r.source.State(ctx)
@@ -184,6 +183,13 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 	q, err := r.tenantsQuery(scope, &TenantsRequest{Filter: e.Filter, Period: e.Period, Limit: 100}, state)
 	if err != nil {
 		return err
+	}
+	fine := fineOf(state.Now.Sub(q.Period.From))
+	if e.Step == 0 {
+		e.Step = max(time.Hour, fine)
+	}
+	if e.Step < fine {
+		return fmt.Errorf("%w: step of %v from %v on, want %v or more: shorter rows are not kept for so long", tenancy.ErrInvalid, e.Step, q.Period.From.Format(time.RFC3339), fine)
 	}
 	out, err := newLines(w, format, append([]string{"tenant_id", "start"}, columnNames()...))
 	if err != nil {
