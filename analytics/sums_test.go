@@ -437,3 +437,42 @@ func TestExportWhileSumsChange(t *testing.T) {
 type writerFunc func(b []byte) (int, error)
 
 func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
+
+// A scope of thousands of tenants, and a query that names as many, are read over any period, to the same as one that names none.
+func TestSumsOfManyNames(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		if state := d.keep(t); state.Months.IsZero() {
+			t.Fatal("got no sums of months")
+		}
+		var ids []tenancy.ID
+		for i := range 5000 {
+			ids = append(ids, tenancy.ID(fmt.Sprintf("t%d", 5000-i))) // most are not there
+		}
+		ids = append(ids, "t0", "t5000") // and one twice
+		p := analytics.Period{From: d.now.AddDate(0, -24, 0), To: d.now}
+		for _, q := range []analytics.SumQuery{{ByTenant: true, Latency: true}, {ByTenant: true}, {}, {ByTenant: true, Step: day}, {ByTenant: true, Top: 2, Order: analytics.Requests}, {ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Requests}}} {
+			q.Period, q.Scope = p, tenancy.AllTenants()
+			want := sumText(t, d.exact, q)
+			if want == "" {
+				t.Fatal("got nothing")
+			}
+			for name, change := range map[string]func(q *analytics.SumQuery){
+				"a scope": func(q *analytics.SumQuery) { q.Scope = tenancy.ByIDs(ids...) },
+				"names":   func(q *analytics.SumQuery) { q.Tenants = ids },
+				"both":    func(q *analytics.SumQuery) { q.Scope, q.Tenants = tenancy.ByIDs(ids...), ids },
+			} {
+				own := q
+				change(&own)
+				if got := sumText(t, d.exact, own); got != want {
+					t.Errorf("%s (%+v):\n got %.500s\nwant %.500s", name, q, got, want)
+				}
+			}
+			q.Scope, q.Tenants = tenancy.ByIDs(ids[:5000]...), []tenancy.ID{"t0"}
+			if got := sumText(t, d.exact, q); got != "" {
+				t.Errorf("a tenant that is not in the scope: got %s", got)
+			}
+		}
+	})
+}
