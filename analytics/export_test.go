@@ -102,6 +102,7 @@ func TestUsageOfLongAgo(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := now.Truncate(day).Add(-200 * day)
+		partition(t, db, "tenancy_usage_1d", at)
 		if _, err := db.ExecContext(t.Context(), db.Rebind(`INSERT INTO tenancy_usage_1d (tenant_key, bucket, requests) SELECT tenant_key, ?, 77 FROM tenancy_usage_tenants WHERE id = ?`), at.UnixMicro(), acme.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -197,7 +197,7 @@ const maxArguments = 30_000
 func (s *SQL) some(ctx context.Context, q *SumQuery, pieces []piece) ([]SumRow, error) {
 	part := *q
 	part.Top = 0
-	if q.Top > 0 && len(q.Columns) > 0 {
+	if q.Top > 0 && len(q.Columns) > 0 && !slices.Contains(q.Columns, q.Order) {
 		part.Columns = append(slices.Clone(q.Columns), q.Order)
 	}
 	names := slices.Clone(named(q.Scope, q.Tenants))

@@ -447,12 +447,15 @@ func TestSumsOfManyNames(t *testing.T) {
 			t.Fatal("got no sums of months")
 		}
 		var ids []tenancy.ID
-		for i := range 5000 {
-			ids = append(ids, tenancy.ID(fmt.Sprintf("t%d", 5000-i))) // most are not there
+		for i := range 2500 {
+			ids = append(ids, tenancy.ID(fmt.Sprintf("t%d", 2500-i))) // most are not there
 		}
-		ids = append(ids, "t0", "t5000") // and one twice
+		ids = append(ids, "t0", "t2500") // and one twice
 		p := analytics.Period{From: d.now.AddDate(0, -24, 0), To: d.now}
-		for _, q := range []analytics.SumQuery{{ByTenant: true, Latency: true}, {ByTenant: true}, {}, {ByTenant: true, Step: day}, {ByTenant: true, Top: 2, Order: analytics.Requests}, {ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Requests}}} {
+		for _, q := range []analytics.SumQuery{
+			{Latency: true}, {ByTenant: true}, {ByTenant: true, Top: 2, Order: analytics.Requests}, {ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Requests}},
+			{ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Status5xx}},
+		} {
 			q.Period, q.Scope = p, tenancy.AllTenants()
 			want := sumText(t, d.exact, q)
 			if want == "" {
@@ -466,10 +469,10 @@ func TestSumsOfManyNames(t *testing.T) {
 				own := q
 				change(&own)
 				if got := sumText(t, d.exact, own); got != want {
-					t.Errorf("%s (%+v):\n got %.500s\nwant %.500s", name, q, got, want)
+					t.Errorf("%s, top %d of %v:\n got %.500s\nwant %.500s", name, q.Top, q.Columns, got, want)
 				}
 			}
-			q.Scope, q.Tenants = tenancy.ByIDs(ids[:5000]...), []tenancy.ID{"t0"}
+			q.Scope, q.Tenants = tenancy.ByIDs(ids[:2500]...), []tenancy.ID{"t0"}
 			if got := sumText(t, d.exact, q); got != "" {
 				t.Errorf("a tenant that is not in the scope: got %s", got)
 			}
