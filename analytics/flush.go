@@ -12,7 +12,8 @@ import (
 )
 
 // Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
-// write that fails is logged and made up for by the next.
+// write that fails is logged and made up for by the next. When ctx ends, Run returns within
+// [Options.WriteTimeout], and [SQLOptions.Timeout] more if the store has begun a write by then.
 func (rec *Recorder) Run(ctx context.Context) error {
 	if rec.opts.Feed != nil {
 		var pulsing sync.WaitGroup

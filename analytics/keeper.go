@@ -124,9 +124,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) Keep(ctx context.Context) error {
 	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {
 		// One that fails does not keep the others from being done.
-		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up), k.forecast(ctx, up))
+		return notLimited(errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up), k.forecast(ctx, up)))
 	})
 	return tenancy.Wrap("analytics.Keeper.Keep", "", err)
+}
+
+// notLimited returns an error of the same text that does not wrap [tenancy.ErrLimited], which
+// would say that another instance keeps the store: a catalog or a database without a free
+// connection has errors that do.
+func notLimited(err error) error {
+	if errors.Is(err, tenancy.ErrLimited) {
+		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
+	}
+	return err
 }
 
 // list compares the tenants' table with the catalog.

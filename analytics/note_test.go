@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -586,22 +588,7 @@ func TestAddressesThatFail(t *testing.T) {
 		if _, err := store.Write(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		refuse := map[string][]string{
-			"sqlite": {`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities WHEN OLD.activity_key = 'k1100' BEGIN SELECT RAISE(ABORT, 'refused'); END`},
-			"mysql":  {`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities FOR EACH ROW BEGIN IF OLD.activity_key = 'k1100' THEN SIGNAL SQLSTATE '45000'; END IF; END`},
-			"pgx": {
-				`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`,
-				`CREATE TRIGGER refuse BEFORE UPDATE ON tenancy_activities FOR EACH ROW WHEN (OLD.activity_key = 'k1100') EXECUTE FUNCTION refuse()`,
-			},
-		}[db.DriverName()]
-		if refuse == nil {
-			t.Fatalf("no trigger for %s", db.DriverName())
-		}
-		for _, statement := range refuse {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
+		refuse(t, db, "UPDATE", "tenancy_activities", "OLD.activity_key = 'k1100'")
 		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -617,4 +604,26 @@ func TestAddressesThatFail(t *testing.T) {
 			t.Errorf("got %d whole addresses, want those before the row to be networks", whole)
 		}
 	})
+}
+
+// refuse makes the database refuse what is done to rows of the table that meet the condition.
+func refuse(t *testing.T, db *sqlx.DB, what, table, condition string) {
+	t.Helper()
+	head := fmt.Sprintf(`CREATE TRIGGER refuse_%[2]s BEFORE %[1]s ON %[2]s `, what, table)
+	statements := map[string][]string{
+		"sqlite": {head + `WHEN ` + condition + ` BEGIN SELECT RAISE(ABORT, 'refused'); END`},
+		"mysql":  {head + `FOR EACH ROW BEGIN IF ` + condition + ` THEN SIGNAL SQLSTATE '45000'; END IF; END`},
+		"pgx": {
+			`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`,
+			head + `FOR EACH ROW WHEN (` + condition + `) EXECUTE FUNCTION refuse()`,
+		},
+	}[db.DriverName()]
+	if statements == nil {
+		t.Fatalf("no trigger for %s", db.DriverName())
+	}
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
