@@ -49,7 +49,7 @@ func (b *Bell) Check(ctx context.Context) error {
 	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return b.client.Do(ctx, b.client.B().Ping().Build())
 	}).Error()
-	return failure("runredis.Bell.Check", err)
+	return tenancy.Wrap("runredis.Bell.Check", "", rediskit.Failure(ctx, err))
 }
 
 // Ring implements [runs.Bell]. It waits for Redis for up to 5 seconds.
@@ -58,7 +58,7 @@ func (b *Bell) Ring(ctx context.Context, message []byte) error {
 	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return b.client.Do(ctx, b.client.B().Publish().Channel(b.channel).Message(text).Build())
 	}).Error()
-	return failure("runredis.Bell.Ring", err)
+	return tenancy.Wrap("runredis.Bell.Ring", "", rediskit.Failure(ctx, err))
 }
 
 // Listen implements [runs.Bell].
@@ -94,18 +94,8 @@ func (b *Bell) Listen(ctx context.Context, ready func(), heard func(message []by
 	case err = <-done:
 	case <-ctx.Done():
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err == nil {
 		err = errors.New("the subscription has ended")
 	}
-	return failure("runredis.Bell.Listen", err)
-}
-
-func failure(op string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return tenancy.Wrap(op, "", fmt.Errorf("%w: redis: %w", tenancy.ErrUnavailable, err))
+	return tenancy.Wrap("runredis.Bell.Listen", "", rediskit.Failure(ctx, err))
 }
