@@ -11,8 +11,8 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
-// write that fails is logged and made up for by the next. When ctx ends, Run returns within
+// Run writes what was counted, every [Options.Flush] and once more when ctx ends; then it
+// returns nil. A write that fails is logged and made up for by the next. When ctx ends, Run returns within
 // [Options.WriteTimeout], and [SQLOptions.Timeout] more if the store has begun a write by then.
 func (rec *Recorder) Run(ctx context.Context) error {
 	if rec.opts.Feed != nil {
@@ -32,7 +32,7 @@ func (rec *Recorder) Run(ctx context.Context) error {
 			_ = rec.second(ctx) // it was logged
 		case <-ctx.Done():
 			rec.end()
-			return ctx.Err()
+			return nil
 		}
 	}
 }

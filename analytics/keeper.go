@@ -103,7 +103,7 @@ func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, er
 	return k, nil
 }
 
-// Run keeps the store until ctx ends. What fails is logged and tried again.
+// Run keeps the store until ctx ends; then it returns nil. What fails is logged and tried again.
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(k.opts.Interval)
 	defer tick.Stop()
@@ -114,7 +114,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }

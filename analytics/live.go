@@ -143,11 +143,12 @@ func (r *Reports) Instances() []LiveInstance {
 	return nil
 }
 
-// Run makes the snapshots of [Reports.Live], while somebody waits for them, until ctx ends.
+// Run makes the snapshots of [Reports.Live], while somebody waits for them, until ctx ends; then
+// it returns nil.
 func (r *Reports) Run(ctx context.Context) error {
 	if r.feed == nil {
 		<-ctx.Done()
-		return ctx.Err()
+		return nil
 	}
 	tick := time.NewTicker(pulseTime)
 	defer tick.Stop()
@@ -173,7 +174,7 @@ func (r *Reports) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }
