@@ -681,6 +681,39 @@ func TestCacheMissesChanges(t *testing.T) {
 	}
 }
 
+// Where the state is removed, and the log stays, an instance loads all records again once, and hears of what comes.
+func TestCacheStateRemoved(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	a, b := newInstance(t, store, client, ns, long), newInstance(t, store, client, ns, long)
+	wantVersion(t, b, slug("acme"), 1)
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 2)
+	was := b.Stat().Resets
+	if err := client.Do(t.Context(), client.B().Del().Key(keysOf(ns)+"state").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a new epoch", func() bool { return b.Stat().Resets > was })
+	for range 8 { // looks
+		at := b.Stat().SyncedAt
+		await(t, "the next look", func() bool { return b.Stat().SyncedAt.After(at) })
+	}
+	if n := b.Stat().Resets; n != was+1 {
+		t.Errorf("%d resets, want 1", n-was)
+	}
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusActive); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 3)
+	if n := b.Stat().Resets; n != was+1 {
+		t.Errorf("after a change: %d resets, want 1", n-was)
+	}
+}
+
 // Three instances change and read at random. Each has what there is, once it has
 // heard of all changes.
 func TestCacheReplicasAgree(t *testing.T) {
