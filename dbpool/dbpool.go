@@ -205,7 +205,7 @@ func (o *Options) wire() wire.Options {
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
-		return nil, tenancy.Wrap("dbpool.DB", "", err)
+		return nil, tenancy.Wrap("dbpool.Pool.DB", "", err)
 	}
 	return p.For(ctx, t)
 }
@@ -223,7 +223,7 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [Pool.Forget].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if t == nil {
-		return nil, tenancy.Wrap("dbpool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+		return nil, tenancy.Wrap("dbpool.Pool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
 	readOnly := tenancy.IsReadOnly(ctx)
 	p.mu.RLock()
@@ -231,7 +231,10 @@ func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if h.serves(t) {
 		db := h.db
 		if readOnly {
-			db = h.reader(h.server, true)
+			db = nil
+			if r := h.reader(h.server, true); r != nil {
+				db = r.db
+			}
 		}
 		if db != nil {
 			p.mu.RUnlock()
@@ -243,7 +246,7 @@ func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if err == nil && readOnly {
 		db, err = p.openReadOnly(t)
 	}
-	return db, tenancy.Wrap("dbpool.For", t.ID, err)
+	return db, tenancy.Wrap("dbpool.Pool.For", t.ID, err)
 }
 
 func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/artflow-studio/tenancy"
@@ -38,6 +39,7 @@ type server struct {
 	replicas []*server
 	self     *connector               // reaches the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a read replica
+	missing  sync.Map                 // of a read replica: the connectors of databases there that could not be reached
 }
 
 // addServers makes the servers of [New]: those with a budget of their own first,
@@ -149,7 +151,7 @@ func (p *Pool) follows(s *server) error {
 // is added, with the options that [New] would give it. Another driver than
 // before is an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) SetServer(name string, e driver.Engine) error {
-	const op = "dbpool.SetServer"
+	const op = "dbpool.Pool.SetServer"
 	if e == nil {
 		return tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))
 	}
