@@ -322,7 +322,7 @@ func TestReaderWhileProgressChanges(t *testing.T) {
 	read := make(chan struct{})
 	var flickers sync.WaitGroup
 	flickers.Go(func() { p.Flicker("copy", replica, read) })
-	for range 200_000 {
+	for range 1_000_000 {
 		if _, err := p.Reader(ctx); err != nil {
 			t.Fatal(err)
 		}
