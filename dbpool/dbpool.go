@@ -406,9 +406,11 @@ func (p *Pool) Close() error {
 	}
 	p.handles = map[tenancy.ID]*handle{}
 	p.mu.Unlock()
-	for _, g := range p.budgets() {
-		g.Close()
+	var closing sync.WaitGroup
+	for _, b := range p.budgets() {
+		closing.Go(b.Close) // no server waits for the network of another
 	}
+	closing.Wait()
 	var errs []error
 	if p.metrics != nil {
 		errs = append(errs, p.metrics.unregister())
