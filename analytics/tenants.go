@@ -283,7 +283,7 @@ func (s *selector) Select(ctx context.Context, f tenancy.Filter) iter.Seq2[tenan
 	return func(yield func(tenancy.ID, error) bool) {
 		err := s.each(ctx, f, func(id tenancy.ID) bool { return yield(id, nil) })
 		if err != nil {
-			yield("", tenancy.Wrap("analytics.Reports.Select", "", err))
+			yield("", tenancy.Wrap("analytics.Reports.Within", "", err))
 		}
 	}
 }
