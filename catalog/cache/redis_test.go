@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -31,18 +30,7 @@ import (
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t testing.TB) *testserver.Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a server")
-	}
-	s, err := testserver.StartRedis(t.Context(), t.TempDir())
-	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
-	return s
+	return testserver.ForTest(t, testserver.Redis, nil)
 }
 
 func connect(t testing.TB, address string) rueidis.Client {
