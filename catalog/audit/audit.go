@@ -26,7 +26,6 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -144,17 +143,13 @@ func (t *Trail) Migrate(ctx context.Context) error {
 }
 
 func (t *Trail) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations/"+string(t.dialect))
-	if err != nil {
-		return err
-	}
-	if _, err := sqlkit.Up(ctx, t.db.DB, t.dialect, files, versionTable); err != nil {
+	if err := sqlkit.Migrate(ctx, t.db.DB, t.dialect, migrations, versionTable); err != nil {
 		return err
 	}
 	// The first row of the head. One that was removed is not made again: that
 	// would begin a second chain.
 	var rows int
-	err = t.db.GetContext(ctx, &rows,
+	err := t.db.GetContext(ctx, &rows,
 		`SELECT (SELECT COUNT(*) FROM tenancy_audit_head) + (SELECT COUNT(*) FROM tenancy_audit_cut) + (SELECT COUNT(*) FROM tenancy_audit WHERE number = 1)`)
 	if err != nil || rows > 0 {
 		return err
