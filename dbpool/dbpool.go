@@ -42,9 +42,11 @@ type Options struct {
 	// get one more while no other can end what was broken off; see Broken off
 	// statements in the package comment. Default: 50.
 	Budget int
-	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of
-	// Shared that all instances of the application share at each server. Default: none.
+	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of those
+	// that Shared says. Default: none.
 	Lender Lender
+	// Shared is how many connections beyond their budgets all instances of the application
+	// share at each server. It needs a Lender. Default: none.
 	Shared int
 	// Servers are the options of single servers, by name. Default: none; all servers have the same.
 	Servers map[string]ServerOptions
@@ -140,11 +142,15 @@ func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 // complete fills in defaults.
 func (o *Options) complete() error {
 	for _, each := range []struct {
+		name      string
 		n         *int
 		otherwise int
-	}{{&o.Budget, 50}, {&o.Shared, 0}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}, {&o.TenantMetrics, 0}} {
+	}{
+		{"Budget", &o.Budget, 50}, {"Shared", &o.Shared, 0}, {"MaxConns", &o.MaxConns, 0}, {"MinIdle", &o.MinIdle, 0},
+		{"MaxDials", &o.MaxDials, 6}, {"MaxQueue", &o.MaxQueue, 1000}, {"TenantMetrics", &o.TenantMetrics, 0},
+	} {
 		if *each.n < 0 {
-			return fmt.Errorf("%w: negative number in the options", tenancy.ErrInvalid)
+			return fmt.Errorf("%w: %s %d, want it not negative", tenancy.ErrInvalid, each.name, *each.n)
 		}
 		if *each.n == 0 {
 			*each.n = each.otherwise
@@ -161,7 +167,7 @@ func (o *Options) complete() error {
 		shared = shared || s.Shared > 0
 	}
 	if shared != (o.Lender != nil) {
-		return fmt.Errorf("%w: a Lender and Shared want each other", tenancy.ErrInvalid)
+		return fmt.Errorf("%w: set Lender and Shared together", tenancy.ErrInvalid)
 	}
 	if o.MaxLifetime == 0 {
 		o.MaxLifetime = time.Hour
