@@ -17,7 +17,7 @@ import (
 )
 
 // Bell is a [runs.Bell] on Redis 5 or later, alone or a cluster. It uses the channel
-// tenancy:runs:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
+// tenancy:runredis:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
 // progress for a moment, and nothing more: runs themselves are in SQL. A user of Redis
 // needs PUBLISH and SUBSCRIBE on it, and PING for [Bell.Check].
 type Bell struct {
@@ -33,7 +33,7 @@ func New(client rueidis.Client, namespace string) (*Bell, error) {
 	if client == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
 	}
-	prefix, err := rediskit.Prefix("runs", namespace)
+	prefix, err := rediskit.Prefix("runredis", namespace)
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
