@@ -42,6 +42,22 @@ func (p *Pool) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
 	})
 }
 
+// Adopted reports whether the tenant's database was adopted, and the tenant has not been in
+// service since: what is in there was there before. A database that is not marked as this
+// tenant's is an error that wraps [tenancy.ErrForbidden]; no such database is
+// [tenancy.ErrNotFound].
+func (p *Pool) Adopted(ctx context.Context, t *tenancy.Tenant) (adopted bool, err error) {
+	err = p.databases("dbpool.Pool.Adopted", t, func(d driver.Databases) error {
+		a, ok := d.(driver.Adopter)
+		if !ok {
+			return nil // nothing can be adopted there
+		}
+		adopted, err = a.Adopted(ctx, t.Placement.Database, t.ID)
+		return err
+	})
+	return adopted, err
+}
+
 // Release closes the tenant's handle and takes back what [Pool.Adopt] did: the
 // database stays, and is nobody's.
 func (p *Pool) Release(ctx context.Context, t *tenancy.Tenant) error {

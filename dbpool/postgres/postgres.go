@@ -229,6 +229,18 @@ func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, 
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
 }
 
+// Adopted reports whether the tenant's database was adopted, and not in service since.
+func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID) (adopted bool, err error) {
+	if isMaking(database) {
+		return false, nil
+	}
+	err = e.in(database, func(db *sql.DB) error {
+		adopted, err = sqlkit.Adopted(ctx, db, sqlkit.Postgres, tenant)
+		return err
+	})
+	return adopted, err
+}
+
 // Release takes the tenant's mark away.
 func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })

@@ -16,7 +16,8 @@ type FindingKind string
 // The kinds of findings. Those that [Mendable] names can be mended.
 const (
 	// FindOrphan is a database that says that it belongs to a tenant without a record.
-	// Mending drops it.
+	// Mending drops it, or only takes the mark from it if it was adopted for a tenant that
+	// was never in service.
 	FindOrphan FindingKind = "orphan"
 	// FindStranger is such a database whose tenant the audit does not know either: it may
 	// be another catalog's, whose databases are on the same server.
@@ -243,7 +244,10 @@ func (x *examination) mend(ctx context.Context, f *Finding) {
 	var err error
 	switch f.Kind {
 	case FindOrphan:
-		err = x.RemoveOrphan(ctx, Orphan{f.Server, f.Database, f.Tenant})
+		var released bool
+		if released, err = x.removeOrphan(ctx, Orphan{f.Server, f.Database, f.Tenant}); released {
+			f.Detail += "; it was adopted, so it lost its mark and stays"
+		}
 	case FindHalfMade:
 		_, err = x.Resume(ctx, f.Tenant)
 	case FindHalfPurged:

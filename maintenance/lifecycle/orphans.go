@@ -94,13 +94,20 @@ func (l *Lifecycle) isOrphan(ctx context.Context, o Orphan) (bool, error) {
 	return false, err
 }
 
-// RemoveOrphan drops a database that [Lifecycle.Orphans] returned. If its tenant
-// has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
+// RemoveOrphan drops a database that [Lifecycle.Orphans] returned. One that was adopted for a
+// tenant that was never in service stays and loses its mark: what is in there was there before.
+// If the tenant has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
 // another tenant's by now, tenancy.ErrForbidden. One that is gone is no error. [Options.Audit]
-// has an entry of it before the database is dropped.
+// has an entry of it before the database is dropped or released.
 func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
+	_, err := l.removeOrphan(ctx, o)
+	return tenancy.Wrap("lifecycle.Lifecycle.RemoveOrphan", o.Tenant, err)
+}
+
+// removeOrphan reports whether the database was released, and is there still.
+func (l *Lifecycle) removeOrphan(ctx context.Context, o Orphan) (released bool, err error) {
 	t := o.tenant()
-	err := l.Lock(ctx, o.Tenant, "the removal of an orphan", func(ctx context.Context) error {
+	err = l.Lock(ctx, o.Tenant, "the removal of an orphan", func(ctx context.Context) error {
 		return l.databases.Exclusive(ctx, t, func(ctx context.Context) error {
 			orphaned, err := l.isOrphan(ctx, o)
 			if err == nil && !orphaned {
@@ -114,12 +121,22 @@ func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 					return err
 				}
 			}
+			adopted, err := l.adopted(ctx, t)
+			if err != nil {
+				return err
+			}
 			w := audited.Work{Audit: l.opts.Audit, Action: "tenant.remove_orphan", Tenant: o.Tenant, Object: o.Server + "/" + o.Database, Partly: true}
-			return w.Do(ctx, func() error { return l.databases.Drop(ctx, t) })
+			if !adopted {
+				return w.Do(ctx, func() error { return l.databases.Drop(ctx, t) })
+			}
+			w.Action = "tenant.release_orphan"
+			err = w.Do(ctx, func() error { return l.adopter.Release(ctx, t) })
+			released = err == nil
+			return err
 		})
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
-		return nil
+		return false, nil
 	}
-	return tenancy.Wrap("lifecycle.Lifecycle.RemoveOrphan", o.Tenant, err)
+	return released, err
 }

@@ -36,7 +36,9 @@ const (
 //  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays as it is.
 //  4. The status becomes purging. From then on the tenant cannot be restored.
 //  5. It closes the connections and drops the database, if that is marked as this
-//     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays.
+//     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays. A
+//     database that was adopted for a tenant that was never in service stays, too: the
+//     record loses its placement, which the audit shows, and the database its mark.
 //  6. It calls all of [Options.Forget].
 //  7. It deletes the record. Slug and domains are free then.
 //
@@ -116,13 +118,24 @@ func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now b
 	alone := func(ctx context.Context) error {
 		began = true
 		purging, err := l.beginPurge(ctx, t, now)
-		if err != nil {
+		if err != nil || purging.Placement.Database == "" {
 			return err
 		}
 		if l.closer != nil {
 			l.closer.Forget(t.ID)
 		}
-		if err = l.databases.Drop(ctx, purging); errors.Is(err, tenancy.ErrNotFound) {
+		adopted := false
+		if t.Status != tenancy.StatusArchived { // which only a tenant becomes that was in service
+			adopted, err = l.adopted(ctx, purging)
+		}
+		switch {
+		case err != nil:
+		case adopted:
+			err = l.letGo(ctx, purging)
+		default:
+			err = l.databases.Drop(ctx, purging)
+		}
+		if errors.Is(err, tenancy.ErrNotFound) {
 			return nil
 		}
 		return err
@@ -134,10 +147,39 @@ func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now b
 	return err
 }
 
+// adopted reports whether what is in the tenant's database was there before the tenant.
+func (l *Lifecycle) adopted(ctx context.Context, t *tenancy.Tenant) (bool, error) {
+	if l.adopter == nil {
+		return false, nil
+	}
+	return l.adopter.Adopted(ctx, t)
+}
+
+// letGo takes an adopted database from a tenant that is being purged. The record loses it
+// first: a purge that is tried again could not tell a database that has lost its mark from
+// one that never was the tenant's. What is left of a process that dies in between is an
+// orphan, which [Lifecycle.RemoveOrphan] releases.
+func (l *Lifecycle) letGo(ctx context.Context, t *tenancy.Tenant) error {
+	_, err := l.catalog.Edit(ctx, t.ID, func(now *tenancy.Tenant) error {
+		if now.Status != tenancy.StatusPurging || now.Placement != t.Placement {
+			return errMoved()
+		}
+		now.Placement.Database = ""
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.adopter.Release(ctx, t)
+}
+
 // beginPurge does what comes before the first step that cannot be taken back, and
 // returns the record of a tenant that is being purged.
 func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now bool) (*tenancy.Tenant, error) {
 	t, err := l.purgeable(ctx, was.ID, now)
+	if err == nil && t.Status == tenancy.StatusPurging && t.Placement.Database == "" {
+		return t, nil // another instance let go of the database
+	}
 	if err == nil && t.Placement != was.Placement {
 		err = errMoved()
 	}

@@ -505,6 +505,10 @@ func (p faultyPool) Owner(ctx context.Context, server, database string) (owner t
 	return owner, err
 }
 
+func (p faultyPool) Release(ctx context.Context, t *tenancy.Tenant) error {
+	return p.at("release", func() error { return p.Pool.Release(ctx, t) })
+}
+
 func (p faultyPool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	return p.at("drop", func() error { return p.Pool.Drop(ctx, t) })
 }
