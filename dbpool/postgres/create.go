@@ -56,7 +56,7 @@ func (e *Engine) checkTemplate(ctx context.Context) error {
 	if e.template == "" || e.templateSeen.Load() {
 		return nil
 	}
-	err := e.in(e.template, func(db *sql.DB) error {
+	err := e.in(ctx, e.template, func(db *sql.DB) error {
 		owner, err := sqlkit.Owner(ctx, db, sqlkit.Postgres)
 		if err == nil && owner != "" {
 			return e.errTemplate()
@@ -131,7 +131,7 @@ func (m *maker) errExists() error {
 
 // mark marks the database and gives it its name.
 func (m *maker) mark(ctx context.Context) error {
-	err := m.in(m.making, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, m.tenant) })
+	err := m.in(ctx, m.making, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, m.tenant) })
 	if errors.Is(err, tenancy.ErrExists) {
 		m.templateSeen.Store(false)
 		return m.errTemplate()
@@ -203,7 +203,7 @@ func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, 
 	if isMaking(database) {
 		return makingOf(database), nil
 	}
-	err = e.in(database, func(db *sql.DB) error {
+	err = e.in(ctx, database, func(db *sql.DB) error {
 		owner, err = sqlkit.Owner(ctx, db, sqlkit.Postgres)
 		return err
 	})

@@ -173,7 +173,7 @@ func queryRow(ctx context.Context, conn *pgx.Conn, query string, columns int) ([
 
 // Claim marks a database that exists.
 func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
 }
 
 // Drop removes the tenant's database and ends the connections to it.
@@ -181,7 +181,7 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 	if isMaking(database) {
 		return e.dropMaking(ctx, database, tenant)
 	}
-	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
+	err := e.in(ctx, database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
 	if err != nil {
 		return err
 	}
@@ -212,21 +212,39 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 	if began {
 		return err
 	}
-	return dropped(database, err)
+	return e.dropped(ctx, database, err)
 }
 
 // dropped makes the error of a session that the server ended one that wraps
-// [tenancy.ErrNotFound]: whoever drops a database ends the sessions in it.
-func dropped(database string, err error) error {
-	if sqlkit.IsTerminated(err) {
-		return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
+// [tenancy.ErrNotFound] if the database is not there any more. Whoever drops a database ends
+// the sessions in it, and so does a shutdown or an operator: the error does not tell. A new
+// connection does, because it waits until the database is dropped; behind a pooler, which
+// answers in the server's place, the list of databases does.
+func (e *Engine) dropped(ctx context.Context, database string, err error) error {
+	if !sqlkit.IsTerminated(err) {
+		return err
 	}
-	return err
+	gone := e.ping(ctx, database)
+	if !errors.Is(gone, tenancy.ErrNotFound) {
+		if there, e := e.Exists(ctx, database); e != nil || there {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
+}
+
+// ping makes a new connection to the database and closes it.
+func (e *Engine) ping(ctx context.Context, database string) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, func(db *sql.DB) error { return db.PingContext(ctx) })
 }
 
 // Adopt marks a database that exists, with whatever is in it.
 func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
 }
 
 // Adopted reports whether the tenant's database was adopted, and not in service since.
@@ -234,7 +252,7 @@ func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID
 	if isMaking(database) {
 		return false, nil
 	}
-	err = e.in(database, func(db *sql.DB) error {
+	err = e.in(ctx, database, func(db *sql.DB) error {
 		adopted, err = sqlkit.Adopted(ctx, db, sqlkit.Postgres, tenant)
 		return err
 	})
@@ -243,7 +261,7 @@ func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID
 
 // Release takes the tenant's mark away.
 func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })
 }
 
 // Exists reports whether there is a database of that name.
@@ -290,12 +308,12 @@ func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
 }
 
 // in runs fn on a tenant's database.
-func (e *Engine) in(database string, fn func(*sql.DB) error) error {
+func (e *Engine) in(ctx context.Context, database string, fn func(*sql.DB) error) error {
 	c, err := e.Connector(database)
 	if err != nil {
 		return err
 	}
-	return dropped(database, sqlkit.On(c, fn))
+	return e.dropped(ctx, database, sqlkit.On(c, fn))
 }
 
 // connBytes is what BenchmarkConnBytes of package dbpool measured.
