@@ -295,8 +295,8 @@ func (s *lossy) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.W
 	return errors.Join(s.Store.Replace(ctx, t, within), s.err)
 }
 
-func (s *lossy) Delete(ctx context.Context, id tenancy.ID, version int64, within catalog.Within) error {
-	return errors.Join(s.Store.Delete(ctx, id, version, within), s.err)
+func (s *lossy) Delete(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
+	return errors.Join(s.Store.Delete(ctx, t, within), s.err)
 }
 
 func TestCacheSeesChangesThatMayHaveHappened(t *testing.T) {

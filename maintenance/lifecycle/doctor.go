@@ -254,7 +254,7 @@ func (x *examination) mend(ctx context.Context, f *Finding) {
 		err = x.Purge(ctx, f.Tenant)
 	case FindSchema:
 		_, err = x.catalog.Edit(ctx, f.Tenant, func(t *tenancy.Tenant) error {
-			if t.Placement != f.of.Placement || t.Version != f.of.Version {
+			if t.Placement != f.of.Placement || t.Version != f.of.Version || !t.CreatedAt.Equal(f.of.CreatedAt) {
 				return fmt.Errorf("%w: the record was changed", tenancy.ErrConflict)
 			}
 			t.SchemaVersion = f.version

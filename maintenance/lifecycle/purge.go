@@ -79,9 +79,19 @@ func (l *Lifecycle) purgeAlone(ctx context.Context, id tenancy.ID, now bool) err
 		err = l.forget(ctx, id)
 	}
 	if err == nil {
-		if err = l.catalog.Delete(ctx, id); errors.Is(err, tenancy.ErrNotFound) {
-			err = nil // another instance was faster
-		}
+		err = l.delete(ctx, t)
+	}
+	return err
+}
+
+// delete removes the record, unless it is of a tenant that was made again under the same ID.
+func (l *Lifecycle) delete(ctx context.Context, t *tenancy.Tenant) error {
+	now, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
+	if err == nil && now.CreatedAt.Equal(t.CreatedAt) {
+		err = l.catalog.Delete(ctx, t.ID)
+	}
+	if errors.Is(err, tenancy.ErrNotFound) {
+		err = nil // another instance was faster
 	}
 	return err
 }
@@ -161,7 +171,10 @@ func (l *Lifecycle) adopted(ctx context.Context, t *tenancy.Tenant) (bool, error
 // orphan, which [Lifecycle.RemoveOrphan] releases.
 func (l *Lifecycle) letGo(ctx context.Context, t *tenancy.Tenant) error {
 	_, err := l.catalog.Edit(ctx, t.ID, func(now *tenancy.Tenant) error {
-		if now.Status != tenancy.StatusPurging || now.Placement != t.Placement {
+		switch {
+		case !now.CreatedAt.Equal(t.CreatedAt):
+			return errMadeAgain()
+		case now.Status != tenancy.StatusPurging || now.Placement != t.Placement:
 			return errMoved()
 		}
 		now.Placement.Database = ""
@@ -177,6 +190,9 @@ func (l *Lifecycle) letGo(ctx context.Context, t *tenancy.Tenant) error {
 // returns the record of a tenant that is being purged.
 func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now bool) (*tenancy.Tenant, error) {
 	t, err := l.purgeable(ctx, was.ID, now)
+	if err == nil && !t.CreatedAt.Equal(was.CreatedAt) {
+		err = errMadeAgain()
+	}
 	if err == nil && t.Status == tenancy.StatusPurging && t.Placement.Database == "" {
 		return t, nil // another instance let go of the database
 	}
@@ -211,6 +227,8 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		switch {
 		case err != nil:
 			return err
+		case !t.CreatedAt.Equal(was.CreatedAt):
+			return errMadeAgain()
 		case t.Placement != was.Placement:
 			return errMoved()
 		case t.Status != tenancy.StatusPurging && l.opts.BeforePurge != nil && t.Version != drained.Version:
@@ -233,6 +251,11 @@ func stillRemovable(t *tenancy.Tenant) error {
 
 func errMoved() error {
 	return fmt.Errorf("%w: the tenant's database was placed elsewhere meanwhile", tenancy.ErrConflict)
+}
+
+// errMadeAgain says that the work was about a tenant that is gone.
+func errMadeAgain() error {
+	return fmt.Errorf("%w: the tenant was purged and made again under its ID meanwhile", tenancy.ErrConflict)
 }
 
 // checkMarker refuses a database that is not marked as the tenant's, before anything

@@ -567,3 +567,35 @@ func TestPurgeResumes(t *testing.T) {
 		k.wantArchived(t, other.ID)
 	})
 }
+
+// A purger that is slow, without a lock of the tenant, meets a tenant that was made again under
+// its ID: that one stays.
+func TestPurgeOfATenantMadeAgain(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "it ended"})
+		fast := k.life(t, makeNotes, nil)
+		var made *tenancy.Tenant
+		slow, err := lifecycle.New(k.cat, k.pool, k.migrator(t, makeNotes), &lifecycle.Options{
+			Server: s.Name,
+			Forget: []func(context.Context, tenancy.ID) error{func(ctx context.Context, id tenancy.ID) error {
+				err := fast.Purge(ctx, id)
+				if err == nil {
+					made, err = k.cat.Create(ctx, &tenancy.Tenant{ID: id, Slug: "acme"}) // and its database is not there yet
+				}
+				return err
+			}},
+		})
+		if err == nil {
+			err = slow.PurgeNow(ctx, acme.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.now(t, acme.ID); !got.CreatedAt.Equal(made.CreatedAt) {
+			t.Errorf("got %+v, want the new tenant", got)
+		}
+	})
+}
