@@ -180,6 +180,39 @@ func (p *Pool) Servers() []string {
 	return slices.Sorted(maps.Keys(p.servers))
 }
 
+// Machine returns the name of the server that has the same databases as this one: the server that
+// [ServerOptions].BudgetOf names, the primary of a read replica, or the server itself. It
+// reports whether the databases are a replica's, which others change.
+func (p *Pool) Machine(server string) (machine string, replica bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	machine = server
+	for seen := []string{server}; ; seen = append(seen, machine) {
+		next, copied := p.opts.Servers[machine].BudgetOf, false
+		if next == "" {
+			next, copied = p.primary(machine), true
+		}
+		if next == "" {
+			return machine, replica
+		}
+		if slices.Contains(seen, next) { // servers that follow each other
+			machine = slices.Min(seen)
+			return machine, machine != server
+		}
+		machine, replica = next, replica || copied
+	}
+}
+
+// primary returns the first server whose replica the server is, or "". The caller holds p.mu.
+func (p *Pool) primary(replica string) string {
+	for _, name := range slices.Sorted(maps.Keys(p.opts.Servers)) {
+		if slices.Contains(p.opts.Servers[name].Replicas, replica) {
+			return name
+		}
+	}
+	return ""
+}
+
 // made returns the error; without one, the tenant's database is dialled again,
 // though it was not there before.
 func (p *Pool) made(id tenancy.ID, err error) error {

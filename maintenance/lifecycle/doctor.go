@@ -199,7 +199,8 @@ func (o *DoctorOptions) complete() error {
 // It reads every tenant's record once and asks each database that there is, of
 // [DoctorOptions.Parallel] at a time. A server or a database that does not answer is a
 // finding, and the rest is looked at. What others make or remove meanwhile is asked for
-// again before it is a finding. It holds the names of the databases, and no more than that
+// again before it is a finding. Of read replicas it looks at the tenants alone that are there by
+// their records; a database that several servers of the pool have is one finding. It holds the names of the databases, and no more than that
 // grows with the number of tenants.
 //
 // An error says that the catalog could not be read, or that ctx ended; the diagnosis so
@@ -207,7 +208,7 @@ func (o *DoctorOptions) complete() error {
 // [tenancy.ErrInvalid].
 func (l *Lifecycle) Doctor(ctx context.Context, opts *DoctorOptions) (*Diagnosis, error) {
 	const op = "lifecycle.Lifecycle.Doctor"
-	x := &examination{Lifecycle: l, servers: map[string]*serverNames{}, began: time.Now()}
+	x := &examination{Lifecycle: l, servers: map[string]*serverNames{}, told: map[Orphan]bool{}, began: time.Now()}
 	x.out.Counts = map[FindingKind]int{}
 	if opts != nil {
 		x.opts = *opts
