@@ -87,21 +87,30 @@ type maker struct {
 
 // lock keeps others from making the same database. It goes with the session.
 func (m *maker) lock(ctx context.Context) (unlock func(), err error) {
+	return lockName(ctx, m.conn, m.making)
+}
+
+func (m *maker) tryLock(ctx context.Context) (unlock func(), free bool, err error) {
+	return tryLockName(ctx, m.conn, m.making)
+}
+
+// lockName takes the advisory lock of a name, in the database that the DSN names.
+func lockName(ctx context.Context, conn *pgx.Conn, name string) (unlock func(), err error) {
 	err = sqlkit.Poll(ctx, func() (free bool, err error) {
-		unlock, free, err = m.tryLock(ctx)
+		unlock, free, err = tryLockName(ctx, conn, name)
 		return free, err
 	})
 	return unlock, err
 }
 
-func (m *maker) tryLock(ctx context.Context) (unlock func(), free bool, err error) {
-	key := sqlkit.LockKey(m.making)
+func tryLockName(ctx context.Context, conn *pgx.Conn, name string) (unlock func(), free bool, err error) {
+	key := sqlkit.LockKey(name)
 	unlock = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
-		_, _ = m.conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
+		_, _ = conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
 	}
-	err = m.conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, key).Scan(&free)
+	err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, key).Scan(&free)
 	return unlock, free, err
 }
 

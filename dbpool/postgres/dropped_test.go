@@ -10,6 +10,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/postgres"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -109,5 +110,53 @@ func TestTerminatedSession(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Who is slow to drop a database looks whose it is once nobody else drops it: it may be the next one of
+// that name.
+func TestDropLooksUnderTheLock(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	e := s.Engine.(*postgres.Engine)
+	ctx := t.Context()
+	old := s.Tenant(t, "old")
+	name, next := old.Placement.Database, tenancytest.NewTenant("next")
+	server, err := pgx.Connect(ctx, s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close(context.WithoutCancel(ctx)) }()
+	key := sqlkit.LockKey("tenancy:drop:" + name)
+	if _, err := server.Exec(ctx, `SELECT pg_advisory_lock($1)`, key); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() { got <- e.Drop(ctx, name, old.ID) }()
+	asked := `SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid() AND datname = current_database()`
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		select {
+		case err := <-got:
+			t.Fatalf("got %v while another drops, want it to wait", err)
+		default:
+		}
+		if err := server.QueryRow(ctx, asked).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := server.Exec(ctx, `DROP DATABASE `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Create(ctx, name, next.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Exec(ctx, `SELECT pg_advisory_unlock($1)`, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, tenancy.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+	if err := e.Drop(ctx, name, next.ID); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }

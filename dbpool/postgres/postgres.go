@@ -176,24 +176,39 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
 }
 
-// Drop removes the tenant's database and ends the connections to it.
+// dropLock is what the name of the lock begins with in which a database is dropped.
+const dropLock = "tenancy:drop:"
+
+// Drop removes the tenant's database and ends the connections to it. It waits while another
+// drops a database of that name.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
 	if isMaking(database) {
 		return e.dropMaking(ctx, database, tenant)
 	}
-	err := e.in(ctx, database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
-	if err != nil {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return err
 	}
-	return e.drop(ctx, database)
-}
-
-func (e *Engine) drop(ctx context.Context, database string) error {
-	err := e.admin(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
-	if sqlkit.IsNoDatabase(err) {
-		return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
-	}
-	return err
+	return e.connect(ctx, func(conn *pgx.Conn) error {
+		if err := sqlkit.CheckSession(ctx, conn); err != nil {
+			return err
+		}
+		// Whoever is slow between the look and the drop has the lock, or has lost the session
+		// with which it would drop the next database of that name.
+		unlock, err := lockName(ctx, conn, dropLock+database)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		err = e.in(ctx, database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
+		if sqlkit.IsNoDatabase(err) {
+			return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+		}
+		return err
+	})
 }
 
 // Exclusive runs fn while it holds an advisory lock of the database.
@@ -284,14 +299,7 @@ func (e *Engine) Size(ctx context.Context, database string) (size int64, err err
 	return size, err
 }
 
-// admin runs one statement on the database that the DSN names.
-func (e *Engine) admin(ctx context.Context, statement string) error {
-	return e.connect(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, statement)
-		return err
-	})
-}
-
+// connect runs fn on a session of the database that the DSN names.
 func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
 	config := e.config.Copy()
 	if e.before != nil {

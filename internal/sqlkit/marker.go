@@ -3,6 +3,7 @@ package sqlkit
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -178,6 +179,17 @@ func Marking(ctx context.Context, db *sql.DB, d Dialect, fn func(*sql.Conn) erro
 	}
 	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
 	return fn(conn)
+}
+
+// MarkingFile is [Marking] for the file of an SQLite database, which it does not open: a session
+// of a file that is removed meanwhile leaves files behind.
+func MarkingFile(ctx context.Context, drv driver.Driver, path string, fn func() error) (err error) {
+	l := &sqliteLocker{drv: drv, suffix: LockSuffix}
+	if err := l.beside(ctx, path); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), nil)) }()
+	return fn()
 }
 
 // claim marks a database that has no owner and that may be taken. One caller at
