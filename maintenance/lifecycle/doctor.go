@@ -266,10 +266,17 @@ func (x *examination) mend(ctx context.Context, f *Finding) {
 	default:
 		return
 	}
-	if errors.Is(err, tenancy.ErrNotFound) {
+	if errors.Is(err, tenancy.ErrNotFound) && (f.Kind == FindDangling || x.gone(ctx, f.Tenant)) {
 		err = nil // somebody was faster
 	}
 	if f.Mended = err == nil; err != nil {
 		f.Error = err.Error()
 	}
+}
+
+// gone reports whether the tenant has no record: what was not found may be something else, such as a
+// table that a seed wants.
+func (x *examination) gone(ctx context.Context, id tenancy.ID) bool {
+	_, err := x.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	return errors.Is(err, tenancy.ErrNotFound)
 }
