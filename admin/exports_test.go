@@ -166,7 +166,7 @@ func TestExportGoesOnAfterAStepUp(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 	source := &paged{SQL: c.store, pages: 2}
-	reports, err := analytics.NewReports(source, nil)
+	reports, err := analytics.NewReports(source, &analytics.ReportsOptions{Catalog: c.cat})
 	if err != nil {
 		t.Fatal(err)
 	}
