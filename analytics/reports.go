@@ -174,6 +174,8 @@ func (f figures) count(value int64) *Figure {
 
 // Names of figures that are not of one column.
 const (
+	// FigureErrors counts the requests that were answered with a status of 500 or above. Those that
+	// [Maintenance] and [Unavailable] count are among them.
 	FigureErrors  = "errors"
 	FigureStorage = "storage"
 	FigureP50     = "latency_p50"
@@ -220,10 +222,13 @@ func storage(size int64, at time.Time) *Figure {
 	return &Figure{Value: float64(size), Unit: UnitBytes, Method: Measured, MeasuredAt: at}
 }
 
-// TenantUsage is a tenant with figures of its usage, by name: see [Column] and the
-// names of figures.
+// TenantUsage is a tenant with figures of its usage.
 type TenantUsage struct {
 	TenantInfo
+	// Usage has the figures by name: "requests" and the names of the other columns ([Column.String]),
+	// [FigureErrors] and, of a database whose size was measured, [FigureStorage]. Only the reports of
+	// single tenants ([Reports.Tenant]) and those about latencies have [FigureP50], [FigureP95] and
+	// [FigureP99]: to read them for a page of tenants would cost too much. What nobody counts is not there.
 	Usage map[string]*Figure `json:"usage"`
 }
 
