@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -9,9 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 )
 
 // The program in the README builds, runs, and does what the README says.
@@ -20,31 +27,135 @@ func TestREADME(t *testing.T) {
 	try(t, programIn(t, "../README.md"))
 }
 
+// A migration that is added to the program reaches the tenants that it has, and their records.
+func TestREADMEMigration(t *testing.T) {
+	t.Parallel()
+	program := programIn(t, "../README.md")
+	p := build(t, program)
+	stop := p.start(t)
+	if got := p.visit(t, "acme", "/"); got != "acme visits: 1" {
+		t.Fatalf("got %q", got)
+	}
+	stop()
+	const first, insert = `CREATE TABLE visits (path TEXT);")}`, "(path) VALUES ('/')"
+	if !strings.Contains(program, first) || !strings.Contains(program, insert) {
+		t.Fatal("the program is another one")
+	}
+	program = strings.Replace(program, first, first+`, "00002_at.sql": {Data: []byte("-- +goose Up\nALTER TABLE visits ADD at TEXT;")}`, 1)
+	next := build(t, strings.Replace(program, insert, "(path, at) VALUES ('/', 'now')", 1))
+	next.dir = p.dir
+	next.start(t)
+	if got := next.visit(t, "acme", "/"); got != "acme visits: 2" {
+		t.Errorf("after the migration: got %q", got)
+	}
+	db, err := sqlite.Open(filepath.Join(p.dir, "data", "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	cat, err := catalog.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if acme, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}); err != nil || acme.SchemaVersion != 2 {
+		t.Errorf("got the record %+v, %v, want version 2 of the schema", acme, err)
+	}
+}
+
 // The program builds with the console that the README adds, and does the same.
 func TestREADMEConsole(t *testing.T) {
 	t.Parallel()
 	program := programIn(t, "../README.md")
-	put := func(block, after, until string) {
-		before, rest, ok := strings.Cut(program, after)
-		_, behind, found := strings.Cut(rest, until)
-		if !ok || !found {
-			t.Fatalf("the program has no %q before %q", after, until)
+	program = put(t, program, blockIn(t, "../README.md", "trail := "), "db := tenancy.Must(sqlite.Open(\"data/catalog.db\"))\n", "\tif err := cat.Migrate(ctx)")
+	program = put(t, program, strings.ReplaceAll(blockIn(t, "../README.md", "tasks := "), "127.0.0.1:8081", "127.0.0.1:0"), "since it was made\n\t\t\tlog.Fatal(err)\n\t\t}\n\t}\n", "\n\tvisits := ")
+	try(t, imported(program, "admin", "admin/ui", "catalog/audit", "maintenance", "maintenance/runs"))
+}
+
+// The program builds with the chain that the README recommends, and asks for a key.
+func TestREADMEStandard(t *testing.T) {
+	t.Parallel()
+	program := put(t, programIn(t, "../README.md"), blockIn(t, "../README.md", "records := "), "[]string{\"localhost\"}, nil))\n", "}\n")
+	program += "\nfunc mayUse(context.Context, *middleware.Principal, *tenancy.Tenant) error { return nil }\n"
+	p := build(t, imported(program, "catalog/cache", "maintenance"))
+	p.start(t)
+	for _, want := range []string{"acme 401", "globex 401", "nobody 404"} {
+		slug, _, _ := strings.Cut(want, " ")
+		if got := p.visit(t, slug, "/"); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
-		program = before + after + block + until + behind
 	}
-	put(blockIn(t, "../README.md", "trail := "), "db := tenancy.Must(sqlite.Open(\"data/catalog.db\"))\n", "\tif err := cat.Migrate(ctx)")
-	put(strings.ReplaceAll(blockIn(t, "../README.md", "runner := "), "127.0.0.1:8081", "127.0.0.1:0"), "makes it if it is missing\n\t}\n", "\n\tvisits := ")
-	program = strings.Replace(program, "import (\n", `import (
-	"github.com/artflow-studio/tenancy/admin"
-	"github.com/artflow-studio/tenancy/admin/ui"
-	"github.com/artflow-studio/tenancy/catalog/audit"
-	"github.com/artflow-studio/tenancy/maintenance/runs"
-`, 1)
-	try(t, program)
+	key, ok := strings.CutPrefix(<-p.lines, "key: ")
+	if got := p.visit(t, "acme", "/", "X-API-Key", key); !ok || got != "acme visits: 1" {
+		t.Errorf("with the key: got %q, want the page", got)
+	}
+}
+
+// The program builds with the reports that the README adds, and says what a tenant used.
+func TestREADMEUsage(t *testing.T) {
+	t.Parallel()
+	program := put(t, programIn(t, "../README.md"), blockIn(t, "../README.md", "store := "), "middleware.Tenant(cat, bySubdomain, nil))\n", "}\n")
+	p := build(t, imported(program, "analytics"))
+	p.start(t)
+	if got := p.visit(t, "acme", "/"); got != "acme visits: 1" {
+		t.Fatalf("got %q", got)
+	}
+	want := regexp.MustCompile(`^acme \d+ [\d.]+[µm]?s ±9 %$`)
+	got := ""
+	for until := time.Now().Add(3 * time.Minute); !want.MatchString(got) && time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+		got = p.visit(t, "acme", "/usage")
+	}
+	if !want.MatchString(got) {
+		t.Errorf("got %q, want it to match %s", got, want)
+	}
+}
+
+// put puts lines into a program, between two of its own.
+func put(t *testing.T, program, block, after, until string) string {
+	t.Helper()
+	before, rest, ok := strings.Cut(program, after)
+	_, behind, found := strings.Cut(rest, until)
+	if !ok || !found {
+		t.Fatalf("the program has no %q before %q", after, until)
+	}
+	return before + after + block + until + behind
+}
+
+// imported adds imports of packages of the library to a program.
+func imported(program string, packages ...string) string {
+	text := "import (\n"
+	for _, name := range packages {
+		text += "\t\"github.com/artflow-studio/tenancy/" + name + "\"\n"
+	}
+	return strings.Replace(program, "import (\n", text, 1)
 }
 
 // try builds a program, and does what the README says.
 func try(t *testing.T, program string) {
+	t.Helper()
+	p := build(t, program)
+	for _, run := range [][]string{
+		{"acme visits: 1", "acme visits: 2", "globex visits: 1", "nobody 404"},
+		{"acme visits: 3", "globex visits: 2"}, // started again
+	} {
+		stop := p.start(t)
+		for _, want := range run {
+			slug, _, _ := strings.Cut(want, " ")
+			if got := p.visit(t, slug, "/"); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		stop()
+	}
+}
+
+// process is a program that was built, and perhaps runs.
+type process struct {
+	addr, dir, bin string
+	lines          chan string // what it prints
+}
+
+// build builds a program that listens on a port of its own.
+func build(t *testing.T, program string) *process {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
 	if err != nil {
@@ -60,26 +171,35 @@ func try(t *testing.T, program string) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, run := range [][]string{
-		{"acme visits: 1", "acme visits: 2", "globex visits: 1", "nobody 404"},
-		{"acme visits: 3", "globex visits: 2"}, // started again
-	} {
-		ctx, stop := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, bin)
-		cmd.Dir = dir
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for _, want := range run {
-			slug, _, _ := strings.Cut(want, " ")
-			if got := visit(t, addr, slug); got != want {
-				t.Errorf("got %q, want %q", got, want)
+	return &process{addr, dir, bin, make(chan string, 10)}
+}
+
+// start starts the program, which ends with the test unless stop is called before.
+func (p *process) start(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, p.bin)
+	cmd.Dir, cmd.Stderr = p.dir, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			select {
+			case p.lines <- lines.Text():
+			default: // nobody asked for so many
 			}
 		}
-		stop()
-		_ = cmd.Wait()
-	}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-ended; _ = cmd.Wait() })
+	t.Cleanup(stop)
+	return stop
 }
 
 // The program in docs/production.md builds, and passes vet.
@@ -124,14 +244,17 @@ func blockIn(t *testing.T, page, begin string) string {
 	return begin + block
 }
 
-// visit asks for a tenant's page, as soon as the program listens.
-func visit(t *testing.T, addr, slug string) string {
+// visit asks for a page of a tenant, as soon as the program listens.
+func (p *process) visit(t *testing.T, slug, path string, header ...string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.addr+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Host = slug + ".localhost:8080"
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
 	res, err := http.DefaultClient.Do(r)
 	for until := time.Now().Add(3 * time.Minute); err != nil && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		res, err = http.DefaultClient.Do(r)

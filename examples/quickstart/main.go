@@ -106,7 +106,7 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 	}
 	// Two tenants, each with a key.
 	migrations, err1 := fs.Sub(embedded, "migrations")
-	migrator, err2 := migrate.New(pool, migrations, nil)
+	migrator, err2 := migrate.New(pool, migrations, &migrate.Options{Records: cat})
 	tenants, err3 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{
 		Server: where, Forget: []func(context.Context, tenancy.ID) error{used.rec.Forget}, // what is kept of a tenant that is purged
 	})
@@ -119,7 +119,10 @@ func run(ctx context.Context, addr, data, server string) (err error) {
 		"globex": {Name: "Globex"},
 	} {
 		t.Slug, t.Limits = slug, map[string]int64{"rate.key": 600, "rate.address": 30, "burst.address": 30, "concurrency": 20}
-		if t, err = tenants.Ensure(ctx, t); err != nil {
+		if t, err = tenants.Ensure(ctx, t); err == nil {
+			err = migrator.Up(ctx, t) // what was added since the tenant was made
+		}
+		if err != nil {
 			return err
 		}
 		key, _, err := keys.Issue(ctx, t.ID, catalog.APIKeySpec{Name: "quickstart", Scopes: []string{"write"}, TTL: 24 * time.Hour})

@@ -42,16 +42,18 @@ func (u *usage) print(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n%v tenants, %v requests in the last 24 hours:\n", o.TotalTenants.Value, o.Requests.Value)
+	fmt.Printf("\nRequests in the last 24 hours: %v. A refusal for maintenance is an error, too.\n", o.Requests)
 	for _, t := range o.TopActiveTenants {
 		report, err := u.reports.Tenant(ctx, all, t.ID, o.Period)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  %s", t.Slug)
+		separator := ":"
+		fmt.Print("  ", t.Slug)
 		for _, name := range []string{"requests", "status_2xx", "status_4xx", "errors", "limited", "maintenance", "bytes_in", "bytes_out", "statements", analytics.FigureP95} {
 			if f := report.Usage[name]; f != nil {
-				fmt.Printf(" %s=%v%s(%s ±%.0f%%)", name, f.Value, f.Unit, f.Method, 100*f.Error)
+				fmt.Printf("%s %s %v", separator, name, f)
+				separator = ","
 			}
 		}
 		fmt.Println()

@@ -201,6 +201,8 @@ func (w *work) orUndo(ctx context.Context, purpose string) (active *tenancy.Tena
 // Ensure returns the tenant with that slug: it makes the tenant if there is none,
 // goes on with a creation that was interrupted, and otherwise returns the record
 // as it is, in whatever status. It is for tenants that a program wants on start.
+// The schema of a tenant that exists stays as it is: call migrate.Migrator.Up with what
+// Ensure returns.
 // While another process is creating the tenant, Ensure waits for it, within ctx.
 func (l *Lifecycle) Ensure(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "lifecycle.Lifecycle.Ensure"
