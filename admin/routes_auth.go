@@ -133,7 +133,11 @@ func (a *Admin) beginEnrolment(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, map[string]any{"secret": e.Secret.Reveal(), "url": e.URL.Reveal(), "qr": code})
+	return c.reply(http.StatusOK, struct { // qr is large, so it is the last
+		Secret string `json:"secret"`
+		URL    string `json:"url"`
+		QR     any    `json:"qr"`
+	}{e.Secret.Reveal(), e.URL.Reveal(), code})
 }
 
 func (a *Admin) enrol(c *call) error {

@@ -318,8 +318,8 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 	if err := mayTask(c.id, b.task); err != nil {
 		return err
 	}
-	if !slices.Contains(a.opts.Runs.Tasks(), b.task) {
-		return problem.New(problem.NotConfigured, fmt.Errorf("%w: no task %q", tenancy.ErrNotFound, b.task))
+	if err := a.hasTask(b.task); err != nil {
+		return err
 	}
 	switch {
 	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil && in.runOptions == runOptions{}:
@@ -341,6 +341,14 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 }
 
 const maxBulkIDs = 1000
+
+// hasTask refuses a task of the API that the application's runner does not have.
+func (a *Admin) hasTask(name string) error {
+	if slices.Contains(a.opts.Runs.Tasks(), name) {
+		return nil
+	}
+	return problem.Say(problem.NotConfigured, fmt.Sprintf("The task %q is not in the Tasks of Options.Runs.", name), fmt.Errorf("%w: no task %q", tenancy.ErrNotFound, name))
+}
 
 // withoutLimits refuses limits among the parameters of an update: an action of their own, with a permission of its own, changes them.
 func withoutLimits(params tenancy.Params) error {

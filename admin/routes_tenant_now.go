@@ -5,14 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
 	"github.com/artflow-studio/tenancy/admin/internal/checks"
 	"github.com/artflow-studio/tenancy/analytics"
-	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -131,8 +129,8 @@ func (a *Admin) tenantRuns(c *call) error {
 
 // runForTenant makes a run for one tenant and starts it.
 func (a *Admin) runForTenant(c *call, task string) error {
-	if !slices.Contains(a.opts.Runs.Tasks(), task) {
-		return problem.New(problem.NotConfigured, fmt.Errorf("%w: no task %q", tenancy.ErrNotFound, task))
+	if err := a.hasTask(task); err != nil {
+		return err
 	}
 	runner := a.runner(c)
 	p, err := runner.Plan(c.ctx(), task, runs.Spec{IDs: []tenancy.ID{c.tenant.ID}})

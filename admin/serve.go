@@ -201,7 +201,8 @@ func (a *Admin) identify(c *call) error {
 		return err
 	}
 	if id.Session.Stage != auth.StageFull && c.row.audience != signingIn {
-		return fmt.Errorf("%w: the sign-in is not complete: %s", tenancy.ErrUnauthenticated, id.Session.Stage)
+		name := map[auth.Stage]string{auth.StageFactor: problem.SecondFactor, auth.StageEnrol: problem.Enrol}[id.Session.Stage]
+		return problem.New(name, fmt.Errorf("%w: the sign-in is not complete: %s", tenancy.ErrUnauthenticated, id.Session.Stage))
 	}
 	c.id = id
 	if id.Token != nil && c.row.audience != permitted && !c.row.machine {
@@ -238,7 +239,7 @@ func (a *Admin) wired(row *route) error {
 	if row.part == "" || slices.Contains(a.parts(), row.part) {
 		return nil
 	}
-	return problem.New(problem.NotConfigured, fmt.Errorf("%w: %s is not wired", tenancy.ErrNotFound, row.part))
+	return problem.Say(problem.NotConfigured, "The service does not use this part: "+row.part+".", fmt.Errorf("%w: %s is not wired", tenancy.ErrNotFound, row.part))
 }
 
 // tenantOf returns the tenant in the path. One outside of the operator's scope is not found, as one that does not exist.

@@ -28,11 +28,14 @@ func TestFirstSteps(t *testing.T) {
 			t.Fatalf("setup: got %d %s, want 200 and the second factor to be enrolled", a.code, a.body)
 		}
 		// Nothing else is reachable before.
-		if a := cl.do(t, "GET", "analytics/overview", ""); a.code != 401 {
-			t.Errorf("before the second factor: got %d %s, want 401", a.code, a.body)
+		if a := cl.do(t, "GET", "analytics/overview", ""); a.code != 401 || a.problem() != "enrol" || !strings.Contains(a.body, "POST auth/enrolment") {
+			t.Errorf("before the second factor: got %d %s, want 401 and what to do", a.code, a.body)
 		}
 		var enrolment struct{ Secret string }
-		cl.do(t, "POST", "auth/enrolment", "").into(t, &enrolment)
+		if a = cl.do(t, "POST", "auth/enrolment", ""); !strings.HasPrefix(a.body, `{"secret":"`) {
+			t.Errorf("got %.40s, want the secret before the picture of it", a.body)
+		}
+		a.into(t, &enrolment)
 		if a := cl.do(t, "POST", "auth/enrolment/confirm", `{"code":"`+codeOf(t, enrolment.Secret)+`"}`); a.code != 200 {
 			t.Fatalf("enrolment: got %d %s", a.code, a.body)
 		}

@@ -91,7 +91,7 @@ func TestRunsOfATenant(t *testing.T) {
 	if b := cl.do(t, "POST", "tenants/t-aaa/migrate", "", "Idempotency-Key", "k"); b.body != a.body {
 		t.Errorf("again: got %s, want %s", b.body, a.body)
 	}
-	if a := cl.do(t, "POST", "tenants/t-aaa/seed", ""); a.problem() != "not-configured" {
+	if a := cl.do(t, "POST", "tenants/t-aaa/seed", ""); a.problem() != "not-configured" || !strings.Contains(a.body, `The task \"seed\" is not in`) {
 		t.Errorf("a task that there is not: got %d %s, want not-configured", a.code, a.body)
 	}
 	var list struct{ Runs []struct{ Task string } }

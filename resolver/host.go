@@ -28,7 +28,7 @@ type Host struct {
 
 // HostOptions are the options of [NewHost].
 type HostOptions struct {
-	// Central lists the application's own domains, which name no tenant. Default: none.
+	// Central lists the application's own domains, which name no tenant, on any port. Default: none.
 	Central []string
 	// Proxies are the reverse proxies whose word on the host of a request is trusted. Default: none.
 	Proxies *Proxies

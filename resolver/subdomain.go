@@ -34,9 +34,9 @@ type SubdomainOptions struct {
 	Proxies *Proxies
 }
 
-// NewSubdomain returns a resolver by subdomain of the bases. Without a base, or
-// with a malformed one, it returns an error that wraps
-// [tenancy.ErrInvalid].
+// NewSubdomain returns a resolver by subdomain of the bases. Ports do not count, neither a
+// base's nor a request's: "localhost:8080" is the base "localhost" on any port. Without a
+// base, or with a malformed one, it returns an error that wraps [tenancy.ErrInvalid].
 func NewSubdomain(bases []string, opts *SubdomainOptions) (*Subdomain, error) {
 	const op = "resolver.NewSubdomain"
 	if opts == nil {

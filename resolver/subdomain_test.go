@@ -115,6 +115,17 @@ func TestSubdomain(t *testing.T) {
 	}
 }
 
+// A base with a port is the base, on any port.
+func TestSubdomainBaseWithPort(t *testing.T) {
+	t.Parallel()
+	by := tenancy.Must(resolver.NewSubdomain([]string{"localhost:8080"}, nil))
+	for _, host := range []string{"acme.localhost:8080", "acme.localhost", "acme.localhost:9"} {
+		if got, err := by.ResolveHost(host); err != nil || got.Ref.Value != "acme" {
+			t.Errorf("%s: got %v, %v, want acme", host, got, err)
+		}
+	}
+}
+
 // However a host is written, it names the same tenant, or none: also below a base in
 // a script from right to left, where no label may begin with a digit (RFC 5893,
 // section 2).

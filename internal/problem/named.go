@@ -13,12 +13,17 @@ const (
 	Misdirected   = "misdirected"
 	Mismatch      = "key-mismatch"
 	Unfinished    = "unfinished"
+	// What a sign-in lacks.
+	SecondFactor = "second-factor"
+	Enrol        = "enrol"
 )
 
 // Error is an error that names its row in the table, for rows without a sentinel.
 type Error struct {
 	Name string
 	Err  error
+	// Detail, if it is set, replaces the row's text. It is for clients.
+	Detail string
 	// Fields are the parts of the request that are wrong.
 	Fields []Field
 }
@@ -34,7 +39,12 @@ type Field struct {
 
 // New returns an error of that row. err is for logs.
 func New(name string, err error, fields ...Field) *Error {
-	return &Error{name, err, slices.Clone(fields)}
+	return &Error{Name: name, Err: err, Fields: slices.Clone(fields)}
+}
+
+// Say returns an error of that row with a detail of its own, which is for clients. err is for logs.
+func Say(name, detail string, err error) *Error {
+	return &Error{Name: name, Err: err, Detail: detail}
 }
 
 // Error returns the text for logs.

@@ -31,8 +31,8 @@ type retryAfterer interface {
 }
 
 // Write answers a request with what err means to its client: problem details in JSON
-// (RFC 9457), or a small page if the client prefers HTML. The texts are fixed, or the
-// operator's of a [tenancy.MaintenanceError]; nothing of err's own text is in them. It
+// (RFC 9457), or a small page if the client prefers HTML. The texts are fixed, those of
+// an [Error], or the operator's of a [tenancy.MaintenanceError]; nothing of err's own text is in them. It
 // does not log.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
 	d := Describe(r, err)
@@ -98,6 +98,10 @@ func Describe(r *http.Request, err error) Details {
 	d := Details{Type: base + p.name, Title: p.title, Status: p.code, Detail: p.detail, RetryAfter: p.retryAfter}
 	if info, ok := tenancy.RequestFrom(r.Context()); ok {
 		d.RequestID = info.ID
+	}
+	var named *Error
+	if errors.As(err, &named) && named.Name == p.name {
+		d.Detail = cmp.Or(named.Detail, d.Detail)
 	}
 	var e retryAfterer
 	if errors.As(err, &e) {

@@ -105,6 +105,8 @@ func TestProblem(t *testing.T) {
 		{New(Misdirected, tenancy.ErrInvalid), 421, "misdirected", "", info},
 		{New(Mismatch, tenancy.ErrInvalid), 422, "key-mismatch", "", info},
 		{New(Unfinished, tenancy.ErrConflict), 409, "unfinished", "", info},
+		{New(SecondFactor, tenancy.ErrUnauthenticated), 401, "second-factor", "", info},
+		{New(Enrol, tenancy.ErrUnauthenticated), 401, "enrol", "", info},
 
 		// A server that cannot be reached outweighs the rest, whatever the order.
 		{errors.Join(tenancy.ErrUnavailable, tenancy.ErrNotFound), 503, "unavailable", "5", failure},
@@ -212,6 +214,19 @@ func TestProblemsAreWellFormed(t *testing.T) {
 		if len(p.is) == 0 && p.as == nil {
 			t.Errorf("%s: a row that matches nothing", p.name)
 		}
+	}
+}
+
+// An error may say more than its row does; one that another row outweighs does not.
+func TestSay(t *testing.T) {
+	t.Parallel()
+	said := Say(NotConfigured, `The task "suspend" is not there.`, tenancy.ErrNotFound)
+	r := httptest.NewRequest("GET", "/", nil)
+	if d := Describe(r, tenancy.Wrap("x.Y", "", said)); d.Status != 404 || d.Title != "Not configured" || d.Detail != `The task "suspend" is not there.` {
+		t.Errorf("got %+v", d)
+	}
+	if d := Describe(r, errors.Join(said, tenancy.ErrUnavailable)); d.Status != 503 || strings.Contains(d.Detail, "suspend") {
+		t.Errorf("got %+v, want the graver problem's own text", d)
 	}
 }
 

@@ -57,6 +57,10 @@ var problems = []row{
 		detail: "The Idempotency-Key was used for a request with another body.", level: slog.LevelInfo},
 	{as: named(Unfinished), code: http.StatusConflict, name: Unfinished, title: "Still being made",
 		detail: "The creation of this tenant has not ended. Resume it first, or purge the tenant.", level: slog.LevelInfo},
+	{as: named(SecondFactor), code: http.StatusUnauthorized, name: SecondFactor, title: "Second factor wanted",
+		detail: "The sign-in lacks its second factor. Send it first: POST auth/second-factor.", level: slog.LevelInfo},
+	{as: named(Enrol), code: http.StatusUnauthorized, name: Enrol, title: "No second factor yet",
+		detail: "Set up a second factor first: POST auth/enrolment, then POST auth/enrolment/confirm.", level: slog.LevelInfo},
 	{is: []error{tenancy.ErrUnresolved}, code: http.StatusNotFound, name: "unresolved", title: "No tenant named",
 		detail: "This address leads to no tenant.", level: slog.LevelDebug},
 	// A handler that finds no row in its tenant's database has nothing to show.
