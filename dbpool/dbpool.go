@@ -329,6 +329,10 @@ func (p *Pool) With(ctx context.Context, fn func(*sqlx.Conn) error) error {
 		return err
 	}
 	defer giveBack(conn)
+	_ = conn.Raw(func(c any) error {
+		c.(*wire.Conn).Hold()
+		return nil
+	})
 	return fn(conn)
 }
 

@@ -4,6 +4,7 @@ package dbpool_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -298,7 +299,8 @@ func TestTxContextEnds(t *testing.T) {
 	})
 }
 
-// A migration on one connection fails no statement that another has planned.
+// A change of the schema on one connection fails no statement that another has planned, and
+// the statement sees the change.
 func TestPlansBeforeMigration(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
@@ -311,37 +313,80 @@ func TestPlansBeforeMigration(t *testing.T) {
 		}
 		elsewhere.MustExecContext(ctx, `CREATE TABLE notes (id INT)`)
 		query := elsewhere.Rebind(`SELECT * FROM notes WHERE id = ?`)
-		run := func(q sqlx.QueryerContext) error { return scanAll(q.QueryContext(ctx, query, 1)) } //nolint:sqlclosecheck // scanAll does
+		columns := 1
+		seen := func(rows *sql.Rows, err error) error {
+			if err != nil {
+				return err
+			}
+			defer func() { _ = rows.Close() }()
+			got, err := rows.Columns()
+			if err == nil && len(got) != columns {
+				err = fmt.Errorf("got columns %q, want %d", got, columns)
+			}
+			for rows.Next() {
+			}
+			return errors.Join(err, rows.Err())
+		}
+		run := func(q sqlx.QueryerContext) error { return seen(q.QueryContext(ctx, query, 1)) } //nolint:sqlclosecheck // seen does
 		plan := func(c *sqlx.Conn) error { return errors.Join(run(c), run(c)) }
+		begin := func(c *sqlx.Conn) error {
+			tx, err := c.BeginTxx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+			return run(tx)
+		}
+		add := func() {
+			elsewhere.MustExecContext(ctx, fmt.Sprintf(`ALTER TABLE notes ADD COLUMN c%d INT`, columns))
+			columns++
+		}
 		db, err := pool.DB(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, use := range []func() error{
-			func() error { return run(db) },
-			func() error { return pool.With(ctx, func(c *sqlx.Conn) error { return run(c) }) },
+		prepared, err := db.PreparexContext(ctx, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = prepared.Close() }()
+		fill(ctx, t, pool, n, plan)
+		add()
+		fill(ctx, t, pool, n, func(c *sqlx.Conn) error { return run(c) })
+		for what, use := range map[string]func() error{
+			"DB":       func() error { return run(db) },
+			"prepared": func() error { return seen(prepared.QueryContext(ctx, 1)) }, //nolint:sqlclosecheck // seen does
 		} {
 			fill(ctx, t, pool, n, plan)
-			elsewhere.MustExecContext(ctx, fmt.Sprintf(`ALTER TABLE notes ADD COLUMN c%d INT`, i))
+			add()
 			for range n {
 				if err := use(); err != nil {
-					t.Errorf("%d: %v", i, err)
+					t.Errorf("%s: %v", what, err)
 				}
 			}
 		}
-		// Where it cannot be repeated it is a failure of the service, and one only.
-		fill(ctx, t, pool, n, plan)
-		elsewhere.MustExecContext(ctx, `ALTER TABLE notes ADD COLUMN c INT`)
-		inTx := func() error {
-			return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error { return run(tx) })
-		}
-		if err := inTx(); err != nil && !errors.Is(err, tenancy.ErrUnavailable) {
-			t.Errorf("in a transaction: got %v, want ErrUnavailable", err)
-		}
-		for range n {
-			if err := inTx(); err != nil {
-				t.Errorf("in the transaction after it: %v", err)
+		// Where it cannot be repeated it is a failure of the service, and one only: then all
+		// connections are made anew.
+		for what, use := range map[string]func(c *sqlx.Conn) error{
+			"in a transaction": func(c *sqlx.Conn) error { add(); return begin(c) },
+			"prepared on one": func(c *sqlx.Conn) error {
+				st, err := c.PreparexContext(ctx, query)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				if err := seen(st.QueryContext(ctx, 1)); err != nil { //nolint:sqlclosecheck // seen does
+					t.Error(err)
+				}
+				add()
+				return seen(st.QueryContext(ctx, 1)) //nolint:sqlclosecheck // seen does
+			},
+		} {
+			fill(ctx, t, pool, n, plan)
+			if err := pool.With(ctx, use); err != nil && !errors.Is(err, tenancy.ErrUnavailable) {
+				t.Errorf("%s: got %v, want ErrUnavailable", what, err)
 			}
+			fill(ctx, t, pool, n, begin)
 		}
 	})
 }
