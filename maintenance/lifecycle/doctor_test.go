@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -408,5 +409,32 @@ func TestDoctorRefuses(t *testing.T) {
 	}
 	if doc, err := w.life.Doctor(t.Context(), nil); err != nil || doc.Took <= 0 || doc.Took > time.Hour {
 		t.Errorf("got %+v, %v", doc, err)
+	}
+}
+
+// Who mends does not wait for who mends something else, and findings are told one at a time.
+func TestDoctorMendsSeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, tenancytest.NewServer(t, "sqlite"))
+	var both sync.WaitGroup
+	both.Add(2)
+	life := w.lifeWith(t, lifecycle.Options{Seed: func(context.Context, *tenancy.Tenant) error {
+		both.Done()
+		met := make(chan struct{})
+		go func() { both.Wait(); close(met) }()
+		select {
+		case <-met:
+			return nil
+		case <-time.After(2 * time.Minute):
+			return errors.New("nobody else mends")
+		}
+	}})
+	for _, slug := range []string{"acme", "globex"} {
+		w.record(t, slug, tenancy.StatusProvisioning, tenancy.Placement{Server: w.server.Name, Database: "tenant_" + string(tenancy.NewID())})
+	}
+	var told []lifecycle.Finding
+	doc, err := life.Doctor(because(t), &lifecycle.DoctorOptions{Mend: lifecycle.FindHalfMade, Age: -1, Parallel: 2, Found: func(f lifecycle.Finding) { told = append(told, f) }})
+	if err != nil || doc.Mended != 2 || len(told) != 2 {
+		t.Errorf("got %+v, %v and %d told, want two mended", doc, err, len(told))
 	}
 }
