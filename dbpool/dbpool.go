@@ -198,10 +198,9 @@ func (o *Options) wire() wire.Options {
 // write, is an error that wraps [tenancy.ErrForbidden]. To keep a handle is to keep the
 // *sqlx.DB, and not only the *sql.DB in it; see [Pool.Forget].
 //
-// The errors of DB itself wrap [tenancy.ErrNoTenant], to
-// [tenancy.ErrUnavailable] when the placement names no server of this pool, to
-// [tenancy.ErrInvalid] when the context is read-only and the engine has not the
-// ability [driver.ReadOnly], or to [tenancy.ErrClosed].
+// DB itself returns errors that wrap [tenancy.ErrNoTenant]; [tenancy.ErrUnavailable] if the
+// placement names no server of this pool; [tenancy.ErrInvalid] if the context is read-only
+// and the engine has not the ability [driver.ReadOnly]; [tenancy.ErrClosed] after Close.
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
