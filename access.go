@@ -125,7 +125,7 @@ func (g *Access) validate() error {
 	}
 	for i, t := range g.RevokedTokens {
 		if t.ID == "" || len(t.ID) > maxKeyID || !utf8.ValidString(t.ID) || i > 0 && g.RevokedTokens[i-1].ID >= t.ID {
-			return fmt.Errorf("%w: revoked tokens want an ID each, in UTF-8 of at most %d bytes, in ascending order of ID", ErrInvalid, maxKeyID)
+			return fmt.Errorf("%w: revoked tokens: each needs an ID in UTF-8 of at most %d bytes, and they are in ascending order of ID", ErrInvalid, maxKeyID)
 		}
 		if err := validateTimes("a revoked token", t.ExpiresAt); err != nil {
 			return err

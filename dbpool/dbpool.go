@@ -161,7 +161,7 @@ func (o *Options) complete() error {
 		shared = shared || s.Shared > 0
 	}
 	if shared != (o.Lender != nil) {
-		return fmt.Errorf("%w: a Lender and Shared want each other", tenancy.ErrInvalid)
+		return fmt.Errorf("%w: set Lender and Shared together", tenancy.ErrInvalid)
 	}
 	if o.MaxLifetime == 0 {
 		o.MaxLifetime = time.Hour
@@ -213,9 +213,9 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [Pool.DB]. A context that carries another tenant works here, but not with the
 // handle: take [tenancy.NewContext] for its statements. When the record names another place than before, the handles that
 // were given out lead there from then on; connections to the old place end
-// after their current use; so it is with a record of a tenant that was deleted and
-// made again under its ID, and the old record is an error that wraps
-// [tenancy.ErrUnavailable] then. When the record's SchemaVersion is another one than
+// after their current use. The same happens with a record of a tenant that was deleted and
+// made again under its ID; from then on the old record is an error that wraps
+// [tenancy.ErrUnavailable]. When the record's SchemaVersion is another one than
 // before, the tenant's connections end after their current use, too. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that wraps
 // [tenancy.ErrClosed]. It is closed when nobody holds the *sqlx.DB any more, as after

@@ -223,9 +223,9 @@ type Inventory interface {
 
 // Adopter is the optional ability to make a database that exists a tenant's.
 type Adopter interface {
-	// Adopt marks the database as the tenant's, whatever is in it. A database that is
-	// marked, be it as this tenant's unless again is set, is an error that wraps
-	// [tenancy.ErrExists]; no database of that name is [tenancy.ErrNotFound].
+	// Adopt marks the database as the tenant's, whatever is in it. A marked database is
+	// an error that wraps [tenancy.ErrExists]; with again set, one marked as this tenant's
+	// is not. No database of that name is [tenancy.ErrNotFound].
 	Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error
 	// Release takes the mark of this tenant away again.
 	Release(ctx context.Context, database string, tenant tenancy.ID) error
