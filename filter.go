@@ -109,11 +109,14 @@ const (
 
 // Validate reports a malformed filter with an error that wraps [ErrInvalid].
 func (f *Filter) Validate() error {
-	for what, n := range map[string]int{
-		"statuses": len(f.Status), "tags": len(f.Tags), "IDs": len(f.IDs), "terms": len(f.Terms),
+	for _, list := range [...]struct {
+		what string
+		n    int
+	}{
+		{"statuses", len(f.Status)}, {"tags", len(f.Tags)}, {"IDs", len(f.IDs)}, {"terms", len(f.Terms)},
 	} {
-		if n > maxFilterValues {
-			return fmt.Errorf("%w: filter with %d %s, want at most %d", ErrInvalid, n, what, maxFilterValues)
+		if list.n > maxFilterValues {
+			return fmt.Errorf("%w: filter with %d %s, want at most %d", ErrInvalid, list.n, list.what, maxFilterValues)
 		}
 	}
 	for _, s := range f.Status {
