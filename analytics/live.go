@@ -163,7 +163,7 @@ func (r *Reports) Run(ctx context.Context) error {
 			}
 			err := r.look(ctx, w)
 			if err != nil && !failing && ctx.Err() == nil {
-				r.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "the feed of present usage does not answer; it is asked again", slog.Any("error", err))
+				r.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "analytics: the feed of present usage does not answer; it is asked again", slog.Any("error", err))
 			}
 			failing = err != nil
 		}

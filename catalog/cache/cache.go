@@ -148,7 +148,7 @@ func (c *Cache) Run(ctx context.Context) error {
 	defer c.running.Add(-1)
 	defer c.trusted.Store(never)
 	if c.shared != nil {
-		c.opts.Logger.InfoContext(ctx, "catalog: the cache shares records through redis", slog.String("keys", c.shared.prefix+"*"))
+		c.opts.Logger.InfoContext(ctx, "cache: records are shared through redis", slog.String("keys", c.shared.prefix+"*"))
 		var work sync.WaitGroup
 		defer work.Wait()
 		work.Go(func() { c.follow(ctx) })

@@ -48,7 +48,7 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 		if !ended { // by a panic, or by runtime.Goexit
 			v := recover()
 			l.tenant, l.err = nil, fmt.Errorf("%w: the origin panicked: %v", tenancy.ErrUnavailable, v)
-			c.opts.Logger.ErrorContext(ctx, "catalog: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			c.opts.Logger.ErrorContext(ctx, "cache: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 			c.fallBack(l, ref)
 		}
 		c.leave(l, ref)
@@ -145,12 +145,12 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 		fallthrough
 	case errors.Is(err, tenancy.ErrNotFound):
 		if c.circuit.Answered() {
-			c.opts.Logger.InfoContext(ctx, "catalog: the origin answers again")
+			c.opts.Logger.InfoContext(ctx, "cache: the origin answers again")
 		}
 	default:
 		c.counts.failures.Add(1)
 		if c.circuit.Failed(c.now()) {
-			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
+			c.opts.Logger.WarnContext(ctx, "cache: the origin fails; known tenants are served from memory", slog.Any("error", err))
 		}
 		return nil, failure.Inner(err)
 	}
