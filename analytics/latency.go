@@ -103,7 +103,7 @@ type bucketCount struct {
 }
 
 // observe counts one request that took so many microseconds.
-func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } //nolint:gosec // there are few
+func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } // there are few
 
 func (s *sparse) count(bucket uint8, n uint32) {
 	i, found := slices.BinarySearchFunc(*s, bucket, func(b bucketCount, bucket uint8) int { return int(b.bucket) - int(bucket) })

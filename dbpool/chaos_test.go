@@ -145,7 +145,7 @@ func serverDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "server")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // the server runs as another user
+		err = os.Chmod(dir, 0o755) // the server runs as another user
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func (c *chaos) run(d time.Duration) {
 	})
 	for w := range 64 {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano()))) //nolint:gosec // not a secret
+			rnd := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano()))) // not a secret
 			for ctx.Err() == nil {
 				c.work(ctx, rnd)
 			}

@@ -152,7 +152,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	now := time.Now()
 	first := maphash.String(seed, string(id)) % uint64(len(replicas))
 	for i := range replicas {
-		r := replicas[(int(first)+i)%len(replicas)] //nolint:gosec // a few
+		r := replicas[(int(first)+i)%len(replicas)] // a few
 		at := r.progress.Load()
 		if lag, ok := r.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
 			continue

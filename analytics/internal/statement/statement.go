@@ -29,7 +29,7 @@ const (
 func Of(driver, text string) *Statement {
 	clean := withoutLiterals(dialectOf(driver), text)
 	sum := sha256.Sum256([]byte(clean))
-	s := &Statement{Text: clean, Fingerprint: int64(binary.BigEndian.Uint64(sum[:8]))} //nolint:gosec // any bits will do
+	s := &Statement{Text: clean, Fingerprint: int64(binary.BigEndian.Uint64(sum[:8]))} // any bits will do
 	if len(clean) > longestText {
 		s.Text = strings.ToValidUTF8(clean[:longestText-len(cut)], "") + cut
 	}
