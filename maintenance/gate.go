@@ -54,20 +54,11 @@ type Gate struct {
 	failing bool       // the last look failed
 }
 
-// mark says which records of a tenant are too old.
-type mark struct {
-	newest *tenancy.Tenant // those before it
-	at     time.Time
-}
-
 const (
 	// readTimeout bounds a look at the service's record.
 	readTimeout = 5 * time.Second
 	// mostPlans is how many tenants' windows are remembered.
 	mostPlans = 10_000
-	// markLife is for how long a record of before a drain is known for one. It is
-	// longer than any cache keeps records.
-	markLife = 24 * time.Hour
 )
 
 // GateOptions are the options of [NewGate].

@@ -124,7 +124,7 @@ func (c *Cache) kept(l *load, began uint64, ref tenancy.Ref, r *record) bool {
 // ask asks the origin. A known ref needs no token.
 func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, error) {
 	if !known {
-		if err := c.gate.enter(); err != nil {
+		if err := c.admit.enter(); err != nil {
 			c.counts.refused.Add(1)
 			return nil, err
 		}
@@ -140,7 +140,7 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 	switch {
 	case err == nil:
 		if !known {
-			c.gate.back()
+			c.admit.back()
 		}
 		fallthrough
 	case errors.Is(err, tenancy.ErrNotFound):
