@@ -57,8 +57,8 @@ type Gate struct {
 const (
 	// readTimeout bounds a look at the service's record.
 	readTimeout = 5 * time.Second
-	// mostPlans is how many tenants' windows are remembered.
-	mostPlans = 10_000
+	// maxPlans is how many tenants' windows are remembered.
+	maxPlans = 10_000
 )
 
 // GateOptions are the options of [NewGate].
@@ -344,7 +344,7 @@ func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
 	}
 	p, err := newPlan(m, t.ID)
 	g.unreadable(ctx, t.ID, err)
-	if !ok && g.nplans.Add(1) > mostPlans {
+	if !ok && g.nplans.Add(1) > maxPlans {
 		g.plans.Clear()
 		g.nplans.Store(1)
 	}

@@ -50,7 +50,7 @@ type texts struct {
 type textKey struct{ driver, text string }
 
 const (
-	mostKnown    = 2000
+	maxKnown     = 2000
 	longestKnown = 2000
 )
 
@@ -60,7 +60,7 @@ func (k *Known) Of(driver, text string) *Statement {
 		return Of(driver, text)
 	}
 	in := k.texts.Load()
-	if in == nil || in.n.Load() >= mostKnown { // texts with literals in them may never come again
+	if in == nil || in.n.Load() >= maxKnown { // texts with literals in them may never come again
 		in = &texts{}
 		k.texts.Store(in)
 	}
