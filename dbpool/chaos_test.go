@@ -207,7 +207,7 @@ func (c *chaos) run(d time.Duration) {
 			c.t.Errorf("afterwards: tenant %s: %v", tenant.Slug, err)
 		}
 	}
-	eventually(c.t, "at rest", func() bool { return c.pool.Stat(c.tenants[0].Placement.Server).InUse == 0 }) // what ends a session is in use
+	testserver.Await(c.t, "at rest", func() bool { return c.pool.Stat(c.tenants[0].Placement.Server).InUse == 0 }) // what ends a session is in use
 	if st := c.pool.Stat(c.tenants[0].Placement.Server); st.InUse != 0 || st.Waiting != 0 || st.Conns > c.budget {
 		c.t.Errorf("afterwards: got %+v, want nothing in use and at most %d connections", st, c.budget)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -42,6 +43,6 @@ func TestClosedHandle(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, "without the connections of closed handles", func() bool { return pool.Stat(s.Name).Conns <= 2 })
+		testserver.Await(t, "without the connections of closed handles", func() bool { return pool.Stat(s.Name).Conns <= 2 })
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -207,7 +208,7 @@ func TestMovedTenant(t *testing.T) {
 			t.Errorf("after the move: got %s, want a file in %s", got, other.DSN)
 		}
 	}
-	eventually(t, "without a connection to the old place", func() bool { return pool.Stat("old").Conns == 0 })
+	testserver.Await(t, "without a connection to the old place", func() bool { return pool.Stat("old").Conns == 0 })
 }
 
 // archived returns the record of a tenant whose database may be dropped.
@@ -569,7 +570,7 @@ func TestServersAreIndependent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "waiting for the server that hangs", func() bool { return pool.Stat("hangs").Waiting > 0 })
+	testserver.Await(t, "waiting for the server that hangs", func() bool { return pool.Stat("hangs").Waiting > 0 })
 	for range 100 {
 		if err := db.PingContext(t.Context()); err != nil {
 			t.Errorf("the other: %v", err)

@@ -41,16 +41,6 @@ func fill(ctx context.Context, t *testing.T, pool *dbpool.Pool, n int, fn func(c
 	done.Wait()
 }
 
-// eventually waits until something holds, for minutes if need be.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for until := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("never " + what)
-		}
-	}
-}
-
 // Whoever waits for a server that neither answers nor hangs up waits no longer
 // than the context lasts, whatever is being done.
 func TestSilentServer(t *testing.T) {
@@ -159,7 +149,7 @@ func TestSilentServer(t *testing.T) {
 				if err := pool.With(tenancy.NewContext(t.Context(), tenant), func(c *sqlx.Conn) error { return c.PingContext(t.Context()) }); err != nil {
 					t.Errorf("afterwards: %v", err)
 				}
-				eventually(t, "back", func() bool { return pool.Stat(s.Name).InUse == 0 })
+				testserver.Await(t, "back", func() bool { return pool.Stat(s.Name).InUse == 0 })
 				proxy.CutAll() // nobody waits for them when the pool is closed
 			})
 		}
@@ -220,7 +210,7 @@ func TestIdleConnectionsDie(t *testing.T) {
 			}
 			cancel()
 		}
-		eventually(t, "rid of the dead connections", func() bool {
+		testserver.Await(t, "rid of the dead connections", func() bool {
 			st := pool.Stat(s.Name)
 			return st.InUse == 0 && st.Conns == st.Idle && st.Conns < n
 		})
@@ -247,11 +237,11 @@ func TestIdleConnectionsLive(t *testing.T) {
 				t.Fatal(err)
 			}
 			proxy.InjectOpen(testserver.Fault{})
-			eventually(t, "idle", func() bool { st := pool.Stat(s.Name); return st.Conns == st.Idle })
+			testserver.Await(t, "idle", func() bool { st := pool.Stat(s.Name); return st.Conns == st.Idle })
 			return pool.Stat(s.Name)
 		}
 		for what, delay := range map[string]time.Duration{"at once": 0, "late": 300 * time.Millisecond} {
-			eventually(t, "kept a connection that answers "+what, func() bool {
+			testserver.Await(t, "kept a connection that answers "+what, func() bool {
 				before := ask()
 				time.Sleep(dbpool.RestTime) // it is idle for so long that it is checked
 				proxy.InjectOpen(testserver.Fault{Delayed: delay})
@@ -287,7 +277,7 @@ func TestTxContextEnds(t *testing.T) {
 			if err := tx.Commit(); err == nil {
 				t.Error("committed after its context had ended")
 			}
-			eventually(t, "back", func() bool { return pool.Stat(s.Name).InUse == 0 })
+			testserver.Await(t, "back", func() bool { return pool.Stat(s.Name).InUse == 0 })
 		}
 		var n int
 		if err := db.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes`); err != nil || n != 0 {
