@@ -255,7 +255,7 @@ func neverWritesInReadOnly(t *testing.T, pool *dbpool.Pool, tenant *tenancy.Tena
 // rests, by engine; whether only for connections that must not write.
 var spoilers = map[string]map[string]bool{
 	"postgres": {`SET default_transaction_read_only = off`: true, `SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE`: true},
-	"mysql":    {`SET SESSION TRANSACTION READ WRITE`: true, `SET tx_read_only = 0`: true, `SET autocommit = 0`: false, `SET time_zone = '+05:00'`: false},
+	"mysql":    {`SET SESSION TRANSACTION READ WRITE`: true, `SET tx_read_only = 0`: true, `SET autocommit = 0`: false},
 	"sqlite":   {`PRAGMA query_only = 0`: true, `PRAGMA foreign_keys = 0`: false, `PRAGMA journal_mode = DELETE`: false},
 }
 

@@ -76,7 +76,7 @@ type Options struct {
 // malformed DSN is an error that wraps [tenancy.ErrInvalid] and does not
 // show it.
 //
-// Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions have
+// Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions begin in
 // the time zone UTC, too, unless the DSN has a loc or a time_zone. Several statements
 // in one query are refused.
 func New(dsn string, opts *Options) (*Engine, error) {
