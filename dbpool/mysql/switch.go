@@ -90,7 +90,7 @@ func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Iden
 		err = &driver.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
 	}
 	l := linkOf(conn)
-	first := l == nil || l.number == "" // a session that is kept has the time zone of its users
+	first := l == nil || l.number == ""                                 // a session that is kept has the time zone of its users
 	if err == nil && e.utc && (first || renewed) && row[4] != utcZone { // times of the server would be read as UTC
 		err = &driver.SettingError{Name: "time_zone", Want: utcZone, Got: row[4]}
 	}
