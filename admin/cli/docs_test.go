@@ -199,7 +199,7 @@ func TestReasons(t *testing.T) {
 	slices.Sort(without)
 	want := []string{
 		"apikey list", "audit export", "audit list", "audit verify", "db shell", "db status", "event stuck", "health", "maintenance drain", "maintenance status",
-		"operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
+		"namespace show", "operator list", "pool stat", "run list", "run show", "run watch", "schedule list", "tenant list", "tenant show",
 		"usage export", "usage list", "usage months", "usage overview", "usage show",
 	}
 	if !slices.Equal(without, want) {
