@@ -123,7 +123,7 @@ func OpenJob[T any](ctx context.Context, find Finder, data []byte) (context.Cont
 func (e *Envelope[T]) Restore(ctx context.Context, find Finder) (context.Context, error) {
 	ctx, err := e.restore(ctx, find)
 	if err != nil {
-		return nil, refused("tenancy.Restore", e.Tenant, err)
+		return nil, refused("tenancy.Envelope.Restore", e.Tenant, err)
 	}
 	return ctx, nil
 }

@@ -163,7 +163,7 @@ func TestJobThroughAllStatuses(t *testing.T) {
 			if gone != nil || !errors.Is(err, tenancy.ErrNotFound) {
 				t.Errorf("Restore: got %v, %v, want ErrNotFound", gone, err)
 			}
-			wantTenant(t, err, "tenancy.Restore", id)
+			wantTenant(t, err, "tenancy.Envelope.Restore", id)
 		})
 	}
 }

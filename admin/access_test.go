@@ -100,3 +100,23 @@ func TestTokensAreRevoked(t *testing.T) {
 		t.Errorf("got %v, %v, want the next generation", got, err)
 	}
 }
+
+// A tenant that leaves the scope between the look at the request and the change is not changed: as here, when the key of the request is written.
+func TestScopeCountsInTheChange(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"tenants/t-aaa/suspend", "tenants/t-aaa/archive", "tenants/t-aaa/tokens/revoke"} {
+		c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+		cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
+		if _, err := c.db.Exec(`CREATE TRIGGER leaves AFTER INSERT ON tenancy_admin_keys BEGIN
+			UPDATE tenancy_tenants SET tags = 'us', version = version + 1 WHERE id = 't-aaa'; END`); err != nil {
+			t.Fatal(err)
+		}
+		if a := cl.do(t, "POST", path, "", "Idempotency-Key", "1"); a.code != 404 {
+			t.Errorf("%s: got %d %s, want 404", path, a.code, a.body)
+		}
+		got, err := c.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: "t-aaa"})
+		if err != nil || got.Status != tenancy.StatusActive || got.Version != c.a.Version+1 || got.Tags[0] != "us" {
+			t.Errorf("%s: got %+v, %v, want it as it was", path, got, err)
+		}
+	}
+}

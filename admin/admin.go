@@ -87,7 +87,8 @@ type Options struct {
 	// Lifecycle restores and purges tenants, and resumes their creation if it is a [Resumer]. Default: none; they are not restored, purged nor
 	// resumed here.
 	Lifecycle Lifecycle
-	// Reports are the figures of usage. Default: none.
+	// Reports are the figures of usage. They have the catalog ([analytics.ReportsOptions.Catalog]): an operator whose scope is of tags sees
+	// the tenants that have these tags now. Default: none.
 	Reports *analytics.Reports
 	// Keys are the API keys of tenants. Default: none.
 	Keys *catalog.KeyIssuer
@@ -185,6 +186,9 @@ func newAdmin(db *sqlx.DB, cat *catalog.Catalog, opts *Options, more ...route) (
 func (a *Admin) complete() error {
 	o := &a.opts
 	o.Logger = logs.Or(o.Logger)
+	if o.Reports != nil && !o.Reports.HasCatalog() {
+		return fmt.Errorf("%w: Reports without a catalog, so that scopes of tags would be as they were", tenancy.ErrInvalid)
+	}
 	a.resumer, _ = o.Lifecycle.(Resumer)
 	o.Auth.Auditor, o.Auth.Proxies = nil, o.Proxies
 	if o.Audit != nil {

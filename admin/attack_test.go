@@ -358,3 +358,32 @@ func TestSharedViewsHideNone(t *testing.T) {
 		t.Error("one's own view is not there behind those of others")
 	}
 }
+
+// The record of what was refused, and of a drain, says which tenant it was about, also to those who see that tenant alone.
+func TestEntriesNameTheTenant(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	viewer, owner := c.as(t, auth.RoleViewer, tenancy.AllTenants()), c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
+	for _, path := range []string{"tenants/t-aaa/purge", "tenants/t-bbb/purge", "tenants/t-none/purge"} {
+		if a := viewer.do(t, "POST", path, `{"confirm":"aaa"}`); a.code != 403 {
+			t.Errorf("%s: got %d %s, want 403", path, a.code, a.body)
+		}
+	}
+	if a := owner.do(t, "POST", "tenants/t-aaa/maintenance", `{"mode":"closed"}`); a.code != 200 {
+		t.Fatalf("begin: got %d %s", a.code, a.body)
+	}
+	if a := owner.do(t, "POST", "tenants/t-aaa/maintenance/drain", ""); a.code != 200 {
+		t.Fatalf("drain: got %d %s", a.code, a.body)
+	}
+	for _, path := range []string{"tenants/t-aaa/audit?action=tenant.purge&result=denied", "tenants/t-aaa/audit?action=maintenance.drain", "audit?tenant=t-aaa&action=tenant.purge"} {
+		var list struct {
+			Entries []struct{ Tenant, Object string }
+		}
+		if owner.do(t, "GET", path, "").into(t, &list); len(list.Entries) != 1 || list.Entries[0].Tenant != "t-aaa" {
+			t.Errorf("%s: got %+v, want one entry of the tenant", path, list.Entries)
+		}
+	}
+	if a := c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "GET", "audit?tenant=t-none", ""); strings.Contains(a.body, "purge") {
+		t.Errorf("got %s, want no tenant that does not exist", a.body)
+	}
+}

@@ -107,7 +107,12 @@ func isFieldName(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' })
 }
 
-// checkObject reports a body that is not one JSON object, or has a name twice. Unless anyNames, its names must be as fields of the API are.
+// maxDepth is how many values of a body may be open at once. The deepest field of the API has five. Each costs memory, in which a body of a
+// mebibyte would have hundreds of thousands.
+const maxDepth = 32
+
+// checkObject reports a body that is not one JSON object, is too deep, or has a name twice. Unless anyNames, its names must be as fields of the
+// API are.
 func checkObject(body []byte, anyNames bool) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("%w: body: not UTF-8", tenancy.ErrInvalid)
@@ -140,6 +145,9 @@ func checkObject(body []byte, anyNames bool) error {
 				continue
 			}
 		}
+		if (token == json.Delim('{') || token == json.Delim('[')) && len(open) == maxDepth {
+			return fmt.Errorf("%w: body: more than %d values within each other", tenancy.ErrInvalid, maxDepth)
+		}
 		switch token {
 		case json.Delim('{'):
 			open = append(open, level{map[string]bool{}, true})
@@ -159,17 +167,24 @@ func checkObject(body []byte, anyNames bool) error {
 // bodyWait is how long a client may take to send a body.
 const bodyWait = 30 * time.Second
 
-// maxBody is the most that a request's body may have.
-const maxBody = 1 << 20
+// The most that a request's body may have: anybody's, and that of somebody who is signed in.
+const (
+	maxAnybodysBody = 64 << 10
+	maxBody         = 1 << 20
+)
 
 // readBody returns the body, which may be read many times.
 func (c *call) readBody() ([]byte, error) {
 	if c.body != nil {
 		return c.body, nil
 	}
+	most := int64(maxBody)
+	if c.row.audience == everybody {
+		most = maxAnybodysBody
+	}
 	in := http.NewResponseController(c.w)
 	_ = in.SetReadDeadline(time.Now().Add(bodyWait)) // a writer without deadlines is the application's
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, most))
 	_ = in.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {

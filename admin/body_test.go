@@ -207,3 +207,25 @@ func TestInvitationsOfOthers(t *testing.T) {
 		t.Errorf("the owner: got %d %s", a.code, a.body)
 	}
 }
+
+// A body costs no memory for each of many values within each other, and one of a stranger is small.
+func TestBodiesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	cl.undocumented = true
+	deep := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
+	if a := cl.do(t, "PUT", "me/preferences", deep(32), "If-Match", `"v0"`); a.code != 200 {
+		t.Errorf("32 objects within each other: got %d %s, want 200", a.code, a.body)
+	}
+	for _, body := range []string{deep(33), `{"a":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + "}"} {
+		if a := cl.do(t, "PUT", "me/preferences", body, "If-Match", `"v1"`); a.code != 400 {
+			t.Errorf("33 values within each other: got %d %s, want 400", a.code, a.body)
+		}
+	}
+	for _, path := range []string{"auth/sign-in", "auth/reset"} {
+		if a := c.client().do(t, "POST", path, `{"email":"`+strings.Repeat("x", 64<<10)+`"}`); a.code != 413 {
+			t.Errorf("%s with more than 64 KiB: got %d %s, want 413", path, a.code, a.body)
+		}
+	}
+}

@@ -263,3 +263,80 @@ func TestBulkMaintenance(t *testing.T) {
 		t.Errorf("got %+v, want what was asked for", m)
 	}
 }
+
+// Somebody with a scope of tags does nothing to a tenant that has left it, and does not see it, in runs of before as everywhere.
+func TestRunsOfTenantsThatLeftTheScope(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	c.tenant(t, "ccc", "eu")
+	cl := c.as(t, auth.RoleOperator, tenancy.ByTags("eu"))
+	plan := func() (id, start string) {
+		t.Helper()
+		var p planned
+		a := cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"ids":["t-aaa","t-ccc"]}`)
+		if a.into(t, &p); p.Eligible != 2 {
+			t.Fatalf("plan: got %d %s, want two tenants", a.code, a.body)
+		}
+		return p.Plan, `{"plan":"` + p.Plan + `","confirm":"` + p.Confirm + `"}`
+	}
+	paused, start := plan()
+	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.code != 202 {
+		t.Fatalf("start: got %d %s", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "runs/"+paused+"/pause", ""); a.code != 200 {
+		t.Fatalf("pause: got %d %s", a.code, a.body)
+	}
+	late, start := plan()
+	if _, err := c.cat.Edit(t.Context(), "t-ccc", func(t *tenancy.Tenant) error { t.Tags = nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{paused, late} {
+		for path, want := range map[string]string{"runs/" + id + "/tenants": "t-aaa", "runs/" + id: `"total":1`, "runs": `"total":1`} {
+			if a := cl.do(t, "GET", path, ""); a.code != 200 || !strings.Contains(a.body, want) || strings.Contains(a.body, "ccc") || strings.Contains(a.body, `"total":2`) {
+				t.Errorf("%s: got %d %s, want one tenant", path, a.code, a.body)
+			}
+		}
+	}
+	if a := cl.do(t, "POST", "runs/"+paused+"/resume", ""); a.code != 403 {
+		t.Errorf("resume: got %d %s, want 403", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-suspend", start); a.problem() != "validation" { // they see one of the two
+		t.Errorf("start: got %d %s, want another count", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "actions/bulk-suspend", strings.ReplaceAll(start, "suspend 2", "suspend 1")); a.code != 403 {
+		t.Errorf("start: got %d %s, want 403", a.code, a.body)
+	}
+}
+
+// Who triggers a schedule may do what its task does, with fresh credentials where the task asks for them.
+func TestTriggeringAScheduleWantsWhatItsTaskWants(t *testing.T) {
+	t.Parallel()
+	var opts *admin.Options
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { opts = o })
+	var err error
+	opts.Auth.Roles = map[string]auth.Permissions{"timetables": auth.NewPermissions(auth.RunsRead, auth.SchedulesWrite)}
+	opts.Runs, err = runs.New(c.db, c.cat, &runs.Options{
+		Tasks:     map[string]tenancy.Task{"revoke-keys": opts.Keys.RevokeTask()},
+		Schedules: []runs.Schedule{{Name: "yearly", Cron: "0 3 1 1 *", Task: "revoke-keys", Spec: runs.Spec{Params: tenancy.Params{"all": "yes"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin, err = admin.New(c.db, c.cat, opts); err != nil {
+		t.Fatal(err)
+	}
+	if a := c.as(t, "timetables", tenancy.AllTenants()).do(t, "POST", "schedules/yearly/trigger", ""); a.code != 403 || a.problem() == "step-up" {
+		t.Errorf("without the permission of the task: got %d %s, want 403", a.code, a.body)
+	}
+	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	if a := cl.do(t, "POST", "schedules/yearly/trigger", ""); a.problem() != "step-up" {
+		t.Errorf("got %d %s, want a step-up", a.code, a.body)
+	}
+	cl.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`)
+	if a := cl.do(t, "POST", "schedules/yearly/trigger", ""); a.code != 202 {
+		t.Errorf("got %d %s, want it started", a.code, a.body)
+	}
+}

@@ -128,6 +128,10 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &named) {
 		d.Errors = named.Fields
 	}
+	var state *stateError
+	if errors.As(err, &state) && d.Status == http.StatusConflict {
+		d.Title, d.Detail = "Not possible now", state.text
+	}
 	level := a.opts.Logger.DebugContext
 	if d.Status >= 500 && d.Status != http.StatusServiceUnavailable {
 		level = a.opts.Logger.ErrorContext

@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
@@ -287,5 +290,50 @@ func TestOwnSignIn(t *testing.T) {
 	}
 	if a := do("GET", "tenants/t-aaa/audit"); !strings.Contains(a.body, `"id":"ada@example.com"`) {
 		t.Errorf("got %s, want who did it", a.body)
+	}
+}
+
+// Owners let in again who lost a second factor, and operators replace their recovery codes; both with fresh credentials.
+func TestSecondFactorsAreReplaced(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	owner, security, viewer := c.as(t, auth.RoleOwner, tenancy.AllTenants()), c.as(t, auth.RoleSecurity, tenancy.AllTenants()), c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	var who struct{ ID string }
+	viewer.do(t, "GET", "me", "").into(t, &who)
+	path := "operators/" + who.ID + "/second-factor"
+	if a := owner.do(t, "DELETE", path, ""); a.code != 409 || !strings.Contains(a.body, "There is no second factor.") {
+		t.Errorf("without one: got %d %s, want 409", a.code, a.body)
+	}
+	var e struct{ Secret string }
+	viewer.do(t, "POST", "auth/enrolment", "").into(t, &e)
+	code, err := totp.GenerateCode(e.Secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := viewer.do(t, "POST", "auth/enrolment/confirm", `{"code":"`+code+`"}`); a.code != 200 {
+		t.Fatalf("enrol: got %d %s", a.code, a.body)
+	}
+	var codes struct {
+		Codes []string `json:"recovery_codes"`
+	}
+	if viewer.do(t, "POST", "auth/recovery-codes", "").into(t, &codes); len(codes.Codes) != 10 {
+		t.Errorf("got %d codes, want ten", len(codes.Codes))
+	}
+	if a := security.do(t, "DELETE", path, ""); a.code != 403 {
+		t.Errorf("no owner: got %d %s, want 403", a.code, a.body)
+	}
+	if a := owner.do(t, "DELETE", path, ""); a.code != 204 {
+		t.Errorf("got %d %s, want 204", a.code, a.body)
+	}
+	if a := viewer.do(t, "GET", "me", ""); a.code != 401 {
+		t.Errorf("got %d %s, want the session ended", a.code, a.body)
+	}
+	if _, err := c.db.Exec(`UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"authenticated":"2', '"authenticated":"1')`); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range [][2]string{{"DELETE", path}, {"POST", "auth/recovery-codes"}} {
+		if a := owner.do(t, r[0], r[1], ""); a.problem() != "step-up" {
+			t.Errorf("%s %s without fresh credentials: got %d %s, want step-up", r[0], r[1], a.code, a.body)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func (a *Admin) denied(c *call, err error) {
 	if action == "" {
 		action = "console.read"
 	}
-	e := tenancy.NewEntry(ctx, action, "")
+	e := tenancy.NewEntry(ctx, action, a.tenantDenied(ctx, c))
 	e.Result, e.Object, e.Problem = tenancy.AuditDenied, c.row.String(), "forbidden"
 	var named *problem.Error
 	if errors.As(err, &named) {
@@ -34,4 +34,24 @@ func (a *Admin) denied(c *call, err error) {
 	if err := a.opts.Audit.Audit(ctx, nil, e); err != nil {
 		a.opts.Logger.WarnContext(ctx, "admin: the entry of a denial is lost", "error", err)
 	}
+}
+
+// tenantDenied returns the ID of the tenant in the path, or nothing. One that does not exist is none: anybody who is signed in could make as many
+// different entries of such as they like.
+func (a *Admin) tenantDenied(ctx context.Context, c *call) tenancy.ID {
+	if c.tenant != nil {
+		return c.tenant.ID
+	}
+	if c.row.reach != oneOf {
+		return ""
+	}
+	ref, err := tenancy.NewRef(tenancy.RefID, c.r.PathValue("id"))
+	if err != nil {
+		return ""
+	}
+	t, err := a.catalog.Find(ctx, ref)
+	if err != nil {
+		return ""
+	}
+	return t.ID
 }

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestArchiveRestorePurge(t *testing.T) {
 		{cl, "archive", "", "", 200, "", "archived"},
 		{cl, "purge", `{"confirm":"bbb","now":true}`, "leaving", 422, "validation", "archived"},
 		{cl, "purge", purge, "", 409, "conflict", "archived"}, // within the grace time
-		{cl, "purge", now, "", 409, "conflict", "archived"},   // without a reason
+		{cl, "purge", now, "", 422, "validation", "archived"}, // without a reason
 		{cl, "purge", now, "leaving", 200, "", ""},
 	} {
 		var headers []string
@@ -234,4 +235,80 @@ func TestStuckTenantsNeedAttention(t *testing.T) {
 			t.Errorf("when they are gone: got %v, want nothing", got)
 		}
 	})
+}
+
+// timed notes for how long a purge may take.
+type timed struct {
+	admin.Lifecycle
+	lasts time.Duration
+}
+
+func (s *timed) Purge(ctx context.Context, _ tenancy.ID) error {
+	until, _ := ctx.Deadline()
+	s.lasts = time.Until(until)
+	return nil
+}
+
+// An Idempotency-Key, which the page always sends, leaves the time that a database, its migrations and its last backup take.
+func TestKeysLeaveTime(t *testing.T) {
+	t.Parallel()
+	var created time.Duration
+	purged := &timed{}
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		create := o.Create
+		o.Create = func(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+			until, _ := ctx.Deadline()
+			created = time.Until(until)
+			return create(ctx, t)
+		}
+		o.Lifecycle = purged
+	})
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	if a := cl.do(t, "POST", "tenants", `{"slug":"ccc"}`, "Idempotency-Key", "1"); a.code != 201 {
+		t.Fatalf("create: got %d %s", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/purge", `{"confirm":"aaa"}`, "Idempotency-Key", "2"); a.code != 200 {
+		t.Fatalf("purge: got %d %s", a.code, a.body)
+	}
+	if created < 5*time.Minute || purged.lasts < 30*time.Minute {
+		t.Errorf("got %v to create and %v to purge, want about 10 minutes and an hour", created, purged.lasts)
+	}
+}
+
+// What is refused because of the state that a thing is in says so: nobody else has changed it.
+func TestConflictsSayWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for _, tt := range []struct{ path, body, want string }{
+		{"tenants/t-aaa/purge", `{"confirm":"aaa"}`, "The tenant is active: archive it first."},
+		{"tenants/t-aaa/restore", "", "this one is active"},
+		{"tenants/t-aaa/resume", "", "the tenant is active"},
+		{"tenants/t-aaa/maintenance/drain", "", "Maintenance is not in force"},
+	} {
+		a := cl.do(t, "POST", tt.path, tt.body)
+		if a.code != 409 || a.problem() != "conflict" || !strings.Contains(a.body, tt.want) || strings.Contains(a.body, "meanwhile") {
+			t.Errorf("%s: got %d %s, want %q", tt.path, a.code, a.body, tt.want)
+		}
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/archive", ""); a.code != 200 {
+		t.Fatalf("archive: got %d %s", a.code, a.body)
+	}
+	for path, want := range map[string]string{"tenants/t-aaa/suspend": "The tenant is archived; restore it first.", "tenants/t-aaa/purge": "grace time"} {
+		body := ""
+		if strings.HasSuffix(path, "purge") {
+			body = `{"confirm":"aaa"}`
+		}
+		if a := cl.do(t, "POST", path, body); a.code != 409 || !strings.Contains(a.body, want) {
+			t.Errorf("%s: got %d %s, want %q", path, a.code, a.body, want)
+		}
+	}
+	if a := cl.do(t, "POST", "tenants/t-aaa/purge", `{"confirm":"aaa","now":true}`); a.code != 422 || !strings.Contains(a.body, "X-Reason") {
+		t.Errorf("without a reason: got %d %s, want 422 that asks for one", a.code, a.body)
+	}
+	var p planned
+	cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"ids":["t-bbb"]}`).into(t, &p)
+	if a := cl.do(t, "POST", "runs/"+p.Plan+"/retry", ""); a.code != 409 || !strings.Contains(a.body, "The run is planned") {
+		t.Errorf("a retry of a plan: got %d %s, want its state", a.code, a.body)
+	}
 }

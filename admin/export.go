@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,8 +96,22 @@ func (a *Admin) export(c *call, as exported, write func(context.Context, *export
 	}
 	defer a.exports.leave(operator)
 	w := &exportWriter{call: c, as: as, out: http.NewResponseController(c.w), checked: time.Now()}
-	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) })
+	err := a.recorded(c, as.name, func() error { return write(c.ctx(), w) }, c.asked()...)
 	return w.end(err)
+}
+
+// asked are the parameters of the request as an entry of the audit has them, with the operator's scope unless it is all: together they say whose
+// data it was.
+func (c *call) asked() []tenancy.FieldChange {
+	var out []tenancy.FieldChange
+	for name, values := range c.r.URL.Query() {
+		out = append(out, tenancy.FieldChange{Field: name, After: tenancy.AuditValue(strings.Join(values, " "))})
+	}
+	if !c.id.Scope.IsAll() {
+		out = append(out, tenancy.FieldChange{Field: "scope", After: tenancy.AuditValue(c.id.Scope)})
+	}
+	slices.SortFunc(out, func(x, y tenancy.FieldChange) int { return strings.Compare(x.Field, y.Field) })
+	return out
 }
 
 // exportWriter writes an export to its client.
@@ -173,7 +189,7 @@ func (w *exportWriter) flush() error {
 // check reports that the operator has lost the session, the permission, or a part of the scope.
 func (w *exportWriter) check() error {
 	w.checked, w.since = time.Now(), 0
-	id, err := w.call.admin.auth.Identify(w.call.r)
+	id, err := w.call.admin.auth.IdentifyAgain(w.call.r, w.call.id)
 	if err != nil {
 		return err
 	}

@@ -70,10 +70,12 @@ func TestExports(t *testing.T) {
 	}
 }
 
-// paged are reports of two pages of many tenants each. Between them it calls then.
+// paged are reports of pages of many tenants each. Before each page but the first it calls then.
 type paged struct {
 	*analytics.SQL
-	then func() error
+	then  func() error
+	pages int // unless it is zero, so many
+	read  int
 }
 
 func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analytics.TenantRow, error) {
@@ -82,6 +84,9 @@ func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analyti
 		if err := p.then(); err != nil {
 			return nil, err
 		}
+	}
+	if p.read++; p.pages > 0 && p.read > p.pages {
+		return nil, nil
 	}
 	for i := range q.Limit {
 		id := tenancy.ID(fmt.Sprintf("t-%05d", i))
@@ -108,7 +113,7 @@ func TestExportBreaksOff(t *testing.T) {
 			t.Parallel()
 			c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 			source := &paged{SQL: c.store, then: func() error { return then(c) }}
-			reports, err := analytics.NewReports(source, nil)
+			reports, err := analytics.NewReports(source, &analytics.ReportsOptions{Catalog: c.cat})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,13 +161,40 @@ func TestExportBreaksOff(t *testing.T) {
 	}
 }
 
+// An operator's own step-up, as another page of theirs asks for it, does not break off their export.
+func TestExportGoesOnAfterAStepUp(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	source := &paged{SQL: c.store, pages: 2}
+	reports, err := analytics.NewReports(source, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin, err = admin.New(c.db, c.cat, &admin.Options{Audit: c.trail, Reports: reports, Limiter: everything{}, Auth: auth.Options{OptionalSecondFactor: true}}); err != nil {
+		t.Fatal(err)
+	}
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	export := cl.request(t, "GET", "analytics/tenants/export", "")
+	source.then = func() error {
+		if a := cl.do(t, "POST", "auth/step-up", `{"password":"`+password+`"}`); a.code != 200 {
+			t.Errorf("step-up: got %d %s", a.code, a.body)
+		}
+		return nil
+	}
+	w := httptest.NewRecorder()
+	c.Handler().ServeHTTP(w, export) // a transfer that breaks is a panic
+	if rows := strings.Count(w.Body.String(), "\r\n"); w.Code != 200 || source.read != 3 || rows < 1000 {
+		t.Errorf("got %d, %d pages and %d rows, want the whole file", w.Code, source.read, rows)
+	}
+}
+
 // Few exports run at once.
 func TestExportsAreFew(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
 	reached, release := make(chan struct{}, 2), make(chan struct{})
 	source := &paged{SQL: c.store, then: func() error { reached <- struct{}{}; <-release; return tenancy.ErrUnavailable }}
-	reports, err := analytics.NewReports(source, nil)
+	reports, err := analytics.NewReports(source, &analytics.ReportsOptions{Catalog: c.cat})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,5 +228,27 @@ func TestExportsAreFew(t *testing.T) {
 	}
 	if got := cl.do(t, "GET", "audit/export", ""); got.code != 200 {
 		t.Errorf("afterwards: got %d %s, want 200", got.code, got.body)
+	}
+}
+
+// The entry of an export says whose data it was.
+func TestExportsSayOfWhat(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.ByTags("eu"))
+	if a := cl.do(t, "GET", "analytics/usage/export?filter=plan:pro&window=7d&step=day", ""); a.code != 200 {
+		t.Fatalf("got %d %s", a.code, a.body)
+	}
+	for e, err := range c.trail.Entries(t.Context(), audit.Filter{Actions: []string{"analytics.export"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range e.Changes {
+			got += f.Field + "=" + string(f.After) + " "
+		}
+		if want := `filter="plan:pro" scope={"tags":["eu"]} step="day" window="7d" `; got != want || e.Object != "usage.csv" {
+			t.Errorf("got %s of %s, want %s", got, e.Object, want)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/catalog/audit"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -71,6 +72,27 @@ func TestOtherSites(t *testing.T) {
 		if a := cl.do(t, "POST", "tenants/t-aaa/suspend", "", tt.name, tt.value); a.code != tt.want {
 			t.Errorf("%s %s: got %d %s, want %d", tt.name, tt.value, a.code, a.body, tt.want)
 		}
+	}
+	// Nor do pages beside the console, whose requests have the cookie, start exports and streams, or use up the operator's requests.
+	for _, path := range []string{"analytics/tenants/export", "audit/export", "live?topics=now", "tenants"} {
+		for site, want := range map[string]int{"same-site": 403, "cross-site": 403, "same-origin": 200, "none": 200} {
+			if strings.HasPrefix(path, "live") && want == 200 {
+				continue // without end
+			}
+			if a := cl.do(t, "GET", path, "", "Sec-Fetch-Site", site); a.code != want {
+				t.Errorf("%s from %s: got %d %s, want %d", path, site, a.code, a.body, want)
+			}
+		}
+	}
+	n := 0
+	for e, err := range c.trail.Entries(t.Context(), audit.Filter{Actions: []string{"audit.export", "analytics.export"}}) {
+		if err != nil || e.Result != tenancy.AuditDone {
+			t.Errorf("got %+v, %v, want what the operator did", e, err)
+		}
+		n++
+	}
+	if n != 4 {
+		t.Errorf("got %d entries of exports, want four of the operator's own", n)
 	}
 	if a := cl.do(t, "GET", "tenants/t-aaa", "", "X-HTTP-Method-Override", "DELETE"); a.code != 200 {
 		t.Errorf("a method override: got %d, want it ignored", a.code)

@@ -247,7 +247,8 @@ func (a *Admin) event(c *call, t topic, f *frame, sent map[string]sentRows) ([]b
 	return fmt.Appendf(nil, "event: %s\nid: %d\ndata: %s\n\n", t.event, f.at.UnixMilli(), text), nil
 }
 
-// admitStream is admit without counting a request. It returns the topics as they are now.
+// admitStream is admit without counting a request. It returns the topics as they are now. The cookie counts, and not its session: after a step-up
+// a stream that somebody opened with the old one ends, and the page opens another.
 func (a *Admin) admitStream(c *call) ([]topic, error) {
 	if err := a.identify(c); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func TestOwnChangeIsInTheNextAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
-		o.Reports, err = analytics.NewReports(store, &analytics.ReportsOptions{Share: time.Hour})
+		o.Reports, err = analytics.NewReports(store, &analytics.ReportsOptions{Share: time.Hour, Catalog: tenancytest.NewCatalog(t)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ var mayDo = map[string]string{
 	"POST runs/{run}/pause": "oO", "POST runs/{run}/resume": "oO", "POST runs/{run}/cancel": "oO", "POST runs/{run}/retry": "oO",
 	"POST actions/bulk-migrate": "oO", "POST actions/bulk-seed": "oO", "POST actions/bulk-tag": "oO", "POST actions/bulk-limits": "oO", "POST actions/bulk-update": "oO", "POST actions/bulk-revoke-keys": "oO",
 	"POST actions/bulk-activate": "oO", "POST actions/bulk-suspend": "oO", "POST actions/bulk-block": "oO", "POST actions/bulk-deactivate": "oO", "POST actions/bulk-archive": "oO",
-	"POST auth/password": "*", "POST auth/forgot": "+", "POST auth/reset": "+", "POST auth/rescue": "+", "POST operators/{operator}/reset": "SO",
+	"POST auth/password": "*", "POST auth/forgot": "+", "POST auth/reset": "+", "POST auth/rescue": "+", "POST operators/{operator}/reset": "SO", "POST auth/recovery-codes": "*", "DELETE operators/{operator}/second-factor": "SO",
 	"GET operators/{operator}/sessions": "SO", "DELETE operators/{operator}/sessions/{session}": "SO", "GET invitations": "SO", "DELETE invitations/{invitation}": "SO",
 	"GET tokens": "SO", "POST tokens": "SO", "POST tokens/{token}/rotate": "SO", "DELETE tokens/{token}": "SO",
 	"GET ip-rules": "SO", "PUT ip-rules": "SO", "POST ip-rules/check": "SO", "GET settings": "SO", "PUT settings": "O",

@@ -153,7 +153,7 @@ func (a *Admin) changeHomepage(c *call) error {
 
 // revokeTokens ends the tokens of the tenant's users, as token.Tokens.RevokeAll does.
 func (a *Admin) revokeTokens(c *call) error {
-	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
 		t.Access.RevokeTokens()
 		return nil
 	})

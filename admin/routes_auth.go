@@ -145,11 +145,7 @@ func (a *Admin) enrol(c *call) error {
 	if err != nil {
 		return err
 	}
-	shown := make([]string, len(codes))
-	for i, code := range codes {
-		shown[i] = code.Reveal()
-	}
-	return c.reply(http.StatusOK, map[string][]string{"recovery_codes": shown})
+	return c.replyCodes(codes)
 }
 
 func (a *Admin) stepUp(c *call) error {

@@ -196,7 +196,7 @@ func (a *Admin) extendMaintenance(c *call) error {
 		return invalidField("until", "This is not a time to come.")
 	}
 	of := a.maintenanceOf(c)
-	return c.replyChanged(of, conflict(of.Extend(c.ctx(), in.Until)))
+	return c.replyChanged(of, conflict(of.Extend(c.ctx(), in.Until), "Maintenance is not in force, or it lasts until then in any case."))
 }
 
 // bypassMaintenance makes the secret of a link, which is shown once: to who asked. The path is below the tenant's own address.
@@ -242,12 +242,8 @@ func (a *Admin) drainMaintenance(c *call) error {
 	of := a.maintenanceOf(c)
 	bounded, cancel := context.WithTimeout(c.ctx(), lasts)
 	defer cancel()
-	object := ""
-	if c.tenant != nil {
-		object = string(c.tenant.ID)
-	}
 	var late *maintenance.DrainError
-	err := a.recorded(c, object, func() error {
+	err := a.recorded(c, "", func() error {
 		err := of.Drain(bounded)
 		if errors.As(err, &late) && c.ctx().Err() == nil { // not an error: the answer says what is left
 			return nil
@@ -255,7 +251,7 @@ func (a *Admin) drainMaintenance(c *call) error {
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "Maintenance is not in force: begin it first.")
 	}
 	out := drained{Drained: late == nil, Missing: []string{}}
 	if late != nil {

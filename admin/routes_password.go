@@ -1,13 +1,16 @@
 package admin
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
-// passwordRoutes are the rows by which passwords are changed, and operators get in again.
+// passwordRoutes are the rows by which passwords and second factors are changed, and operators get in again.
 func (a *Admin) passwordRoutes() []route {
 	return []route{
 		{method: "POST", pattern: "auth/password", body: true, own: true, audience: signedInTo, action: "operator.password", handle: a.changePassword},
@@ -15,6 +18,8 @@ func (a *Admin) passwordRoutes() []route {
 		{method: "POST", pattern: "auth/reset", body: true, own: true, audience: everybody, action: "operator.password", handle: a.reset},
 		{method: "POST", pattern: "auth/rescue", body: true, own: true, audience: everybody, action: "operator.rescued", handle: a.rescue},
 		{method: "POST", pattern: "operators/{operator}/reset", idempotent: true, own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.reset", handle: a.resetOperator},
+		{method: "DELETE", pattern: "operators/{operator}/second-factor", own: true, permission: auth.OperatorsWrite, stepUp: true, action: "operator.factor_reset", handle: a.resetFactor},
+		{method: "POST", pattern: "auth/recovery-codes", own: true, audience: signedInTo, action: "operator.recovery_codes", handle: a.newRecoveryCodes},
 	}
 }
 
@@ -86,4 +91,43 @@ func (a *Admin) resetOperator(c *call) error {
 		return err
 	}
 	return c.replyLink(token, expires)
+}
+
+func (a *Admin) resetFactor(c *call) error {
+	o, err := c.operatorOf()
+	if err != nil {
+		return err
+	}
+	if err := a.auth.ResetSecondFactor(c.ctx(), c.id, o.ID); err != nil {
+		return withoutFactor(err)
+	}
+	return c.noContent()
+}
+
+// newRecoveryCodes wants fresh credentials, as every row that makes credentials does; a session that somebody else found open is not enough.
+func (a *Admin) newRecoveryCodes(c *call) error {
+	if !c.id.Fresh() {
+		return problem.New(problem.StepUp, fmt.Errorf("%w: credentials were shown at %v", tenancy.ErrForbidden, c.id.Session.AuthenticatedAt))
+	}
+	codes, err := a.auth.NewRecoveryCodes(c.ctx(), c.id)
+	if err != nil {
+		return withoutFactor(err)
+	}
+	return c.replyCodes(codes)
+}
+
+func withoutFactor(err error) error {
+	if errors.Is(err, tenancy.ErrConflict) {
+		return &stateError{"There is no second factor.", err}
+	}
+	return err
+}
+
+// replyCodes answers with recovery codes, which nobody is shown again.
+func (c *call) replyCodes(codes []tenancy.Secret) error {
+	shown := make([]string, len(codes))
+	for i, code := range codes {
+		shown[i] = code.Reveal()
+	}
+	return c.reply(http.StatusOK, map[string][]string{"recovery_codes": shown})
 }

@@ -253,6 +253,18 @@ func (a *Admin) recordedRun(c *call, id string, do func() error) error {
 	return a.recorded(c, id, do)
 }
 
+// mayRun reports whether the operator may do what runs of the task do, with fresh credentials if works says that tenants are worked on and
+// the task asks for them.
+func (a *Admin) mayRun(c *call, task string, works bool) error {
+	if err := mayTask(c.id, task); err != nil {
+		return err
+	}
+	if b := verbOf(task); works && b.stepUp && !c.id.FreshFor(b.permission) {
+		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, task))
+	}
+	return nil
+}
+
 // controlRun does something to a run. goesOn says that more tenants are worked on after it.
 func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *call, string) (*runs.Run, error)) error {
 	id := c.r.PathValue("run")
@@ -260,18 +272,18 @@ func (a *Admin) controlRun(c *call, goesOn bool, control func(*runs.Runner, *cal
 	if err != nil {
 		return err
 	}
-	if err := mayTask(c.id, r.Task); err != nil {
+	if err := a.mayRun(c, r.Task, goesOn); err != nil {
 		return err
 	}
-	if b := verbOf(r.Task); goesOn && b.stepUp && !c.id.FreshFor(b.permission) {
-		return problem.New(problem.StepUp, fmt.Errorf("%w: task %.80q", tenancy.ErrForbidden, r.Task))
-	}
 	err = a.recordedRun(c, id, func() error {
-		r, err = control(a.runner(c), c, id)
+		changed, err := control(a.runner(c), c, id)
+		if err == nil {
+			r = changed
+		}
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("The run is %s, or no tenant is left for that.", r.State))
 	}
 	return c.reply(http.StatusOK, a.showRun(c.ctx(), r))
 }
@@ -397,7 +409,7 @@ func (a *Admin) startPlan(c *call, b bulkVerb, id, confirm string) error {
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The plan has expired or was cancelled: plan again.")
 	}
 	c.setLocation("runs/" + id)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))

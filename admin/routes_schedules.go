@@ -38,16 +38,28 @@ func (a *Admin) changeSchedule(c *call, change func(*runs.Runner, context.Contex
 	return a.listSchedules(c)
 }
 
-// triggerSchedule starts the schedule's run now.
+// triggerSchedule starts the schedule's run now. That asks for what the task asks for, as a bulk action does.
 func (a *Admin) triggerSchedule(c *call) error {
 	name := c.r.PathValue("schedule")
+	all, err := a.opts.Runs.Schedules(c.ctx())
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Name != name {
+			continue
+		}
+		if err := a.mayRun(c, s.Task, true); err != nil {
+			return err
+		}
+	}
 	var run *runs.Run
-	err := a.recorded(c, name, func() (err error) {
+	err = a.recorded(c, name, func() (err error) {
 		run, err = a.opts.Runs.Trigger(c.ctx(), name)
 		return err
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The schedule selects no tenants that its task can work on now, or its run cannot be planned.")
 	}
 	c.setLocation("runs/" + run.ID)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), run))

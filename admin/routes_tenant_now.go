@@ -136,15 +136,16 @@ func (a *Admin) runForTenant(c *call, task string) error {
 	}
 	runner := a.runner(c)
 	p, err := runner.Plan(c.ctx(), task, runs.Spec{IDs: []tenancy.ID{c.tenant.ID}})
-	if err != nil {
-		return conflict(err)
+	cannot := fmt.Sprintf("The task has nothing to do with a tenant that is %s.", c.tenant.Status)
+	if err == nil && p.Eligible == 0 {
+		err = fmt.Errorf("%w: the tenant cannot take part", tenancy.ErrInvalid)
 	}
-	if p.Eligible == 0 {
-		return fmt.Errorf("%w: the tenant cannot take part", tenancy.ErrConflict)
+	if err != nil {
+		return conflict(err, cannot)
 	}
 	var r *runs.Run
 	if err = a.recordedRun(c, p.ID, func() error { r, err = runner.Start(c.ctx(), p.ID); return err }); err != nil {
-		return conflict(err)
+		return conflict(err, cannot)
 	}
 	c.setLocation("runs/" + p.ID)
 	return c.reply(http.StatusAccepted, a.showRun(c.ctx(), r))

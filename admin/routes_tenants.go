@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -16,7 +17,8 @@ import (
 func (a *Admin) tenantRoutes() []route {
 	rows := []route{
 		{method: "GET", pattern: "tenants", permission: auth.TenantsRead, reach: within, query: "limit cursor filter", handle: a.listTenants},
-		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, body: true, idempotent: true, action: "tenant.create", part: partCreate, handle: a.createTenant},
+		{method: "POST", pattern: "tenants", permission: auth.TenantsCreate, reach: allOf, body: true, idempotent: true, lasts: createLasts,
+			action: "tenant.create", part: partCreate, handle: a.createTenant},
 		{method: "GET", pattern: "tenants/{id}", permission: auth.TenantsRead, reach: oneOf, handle: a.readTenant},
 		{method: "PATCH", pattern: "tenants/{id}", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.update", handle: a.patchTenant},
 		{method: "PUT", pattern: "tenants/{id}/slug", permission: auth.TenantsWrite, reach: oneOf, body: true, match: true, action: "tenant.rename", handle: a.renameTenant},
@@ -28,11 +30,11 @@ func (a *Admin) tenantRoutes() []route {
 	rows = append(rows,
 		route{method: "POST", pattern: "tenants/{id}/archive", permission: auth.TenantsArchive, reach: oneOf, idempotent: true,
 			action: "tenant.status", handle: func(c *call) error { return a.setStatus(c, tenancy.StatusArchived) }},
-		route{method: "POST", pattern: "tenants/{id}/resume", permission: auth.TenantsCreate, reach: oneOf, idempotent: true, lasts: resumeLasts,
+		route{method: "POST", pattern: "tenants/{id}/resume", permission: auth.TenantsCreate, reach: oneOf, idempotent: true, lasts: createLasts,
 			action: "tenant.status", part: partResume, handle: a.resumeTenant},
 		route{method: "POST", pattern: "tenants/{id}/restore", permission: auth.TenantsRestore, reach: oneOf, stepUp: true, idempotent: true,
 			action: "tenant.status", part: partLifecycle, handle: a.restoreTenant},
-		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true,
+		route{method: "POST", pattern: "tenants/{id}/purge", permission: auth.TenantsPurge, reach: oneOf, stepUp: true, body: true, idempotent: true, lasts: purgeLasts,
 			action: "tenant.purge", part: partLifecycle, handle: a.purgeTenant})
 	for verb, status := range statusVerbs {
 		rows = append(rows, route{method: "POST", pattern: "tenants/{id}/" + verb, permission: auth.TenantsStatus, reach: oneOf, idempotent: true,
@@ -184,6 +186,16 @@ func validation(err error) error {
 	return err
 }
 
+// editNow changes the tenant as it is now, if it is still in the operator's scope.
+func (a *Admin) editNow(c *call, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	return a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+		if !c.id.Scope.Includes(t) {
+			return fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
+		}
+		return change(t)
+	})
+}
+
 // edit changes the tenant that the client has read, and answers with the new record.
 func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
 	return a.editTenant(c, change, func(t *tenancy.Tenant) error { return c.replyTenant(http.StatusOK, t) })
@@ -194,12 +206,9 @@ func (a *Admin) editTenant(c *call, change func(*tenancy.Tenant) error, show fun
 	if err := c.ifMatch(c.tenant.Version); err != nil {
 		return err
 	}
-	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
 		if err := c.ifMatch(t.Version); err != nil { // it changed since the row was admitted
 			return err
-		}
-		if !c.id.Scope.Includes(t) {
-			return fmt.Errorf("%w: outside of the scope", tenancy.ErrNotFound)
 		}
 		return change(t)
 	})
@@ -298,7 +307,7 @@ func (a *Admin) changeDomain(c *call, change func(all []string, domain string) [
 
 // setStatus gives the tenant a status that it may have because an operator wants it.
 func (a *Admin) setStatus(c *call, status tenancy.Status) error {
-	t, err := a.catalog.Edit(c.ctx(), c.tenant.ID, func(t *tenancy.Tenant) error {
+	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
 		why := t.Status.WhyNot(status)
 		if why == "" {
 			t.Status = status
@@ -308,29 +317,33 @@ func (a *Admin) setStatus(c *call, status tenancy.Status) error {
 		if t.Status == tenancy.StatusProvisioning {
 			return problem.New(problem.Unfinished, err)
 		}
-		return err
+		return &stateError{strings.ToUpper(why[:1]) + why[1:] + ".", err}
 	})
 	if err != nil {
-		return conflict(err)
+		return conflict(err, "The tenant cannot have that status now.")
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
 
-// resumeLasts is how long the creation of a tenant may take that is resumed with an Idempotency-Key: migrations and a seed.
-const resumeLasts = 10 * time.Minute
+// How long with an Idempotency-Key the creation of a tenant may take, which migrates and seeds, and a purge, which waits for requests and may
+// begin with a backup.
+const (
+	createLasts = 10 * time.Minute
+	purgeLasts  = time.Hour
+)
 
 // resumeTenant goes on with a creation that was cut off.
 func (a *Admin) resumeTenant(c *call) error {
 	t, err := a.resumer.Resume(c.ctx(), c.tenant.ID)
 	if err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("Nothing is left to resume: the tenant is %s.", c.tenant.Status))
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
 
 func (a *Admin) restoreTenant(c *call) error {
 	if err := a.opts.Lifecycle.Restore(c.ctx(), c.tenant.ID); err != nil {
-		return conflict(err)
+		return conflict(err, fmt.Sprintf("Only an archived tenant can be restored; this one is %s.", c.tenant.Status))
 	}
 	t, err := a.catalog.Find(c.ctx(), tenancy.Ref{Kind: tenancy.RefID, Value: string(c.tenant.ID)})
 	if err != nil {
@@ -352,12 +365,18 @@ func (a *Admin) purgeTenant(c *call) error {
 		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
 			Text: "Repeat the tenant's slug."})
 	}
-	purge := a.opts.Lifecycle.Purge
+	purge, cannot := a.opts.Lifecycle.Purge, "The grace time of the tenant is not over. Purge it now, with a reason, or wait."
+	if !c.tenant.Status.Removable() {
+		cannot = fmt.Sprintf("The tenant is %s: archive it first.", c.tenant.Status)
+	} else if in.Now && c.tenant.Status != tenancy.StatusPurging && tenancy.ActorFrom(c.ctx()).Reason == "" {
+		return problem.New(problem.Validation, fmt.Errorf("%w: no reason", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "reason",
+			Text: "Say in the header X-Reason why it cannot wait for the grace time."})
+	}
 	if in.Now {
 		purge = a.opts.Lifecycle.PurgeNow
 	}
 	if err := purge(c.ctx(), c.tenant.ID); err != nil {
-		return conflict(err)
+		return conflict(err, cannot)
 	}
 	return c.reply(http.StatusOK, map[string]tenancy.ID{"purged": c.tenant.ID})
 }

@@ -15,7 +15,7 @@ import (
 // withoutKey are the rows with POST that take no Idempotency-Key. They make nothing that would be made twice.
 var withoutKey = []string{
 	"auth/setup", "auth/accept", "auth/sign-in", "auth/sign-out", "auth/second-factor", "auth/enrolment", "auth/enrolment/confirm", "auth/step-up",
-	"auth/password", "auth/forgot", "auth/reset", "auth/rescue", // what they spend, or who is signed in, says whether it was done
+	"auth/password", "auth/forgot", "auth/reset", "auth/rescue", "auth/recovery-codes", // what they spend, or who is signed in, says whether it was done
 	"audit/verify", "ip-rules/check", // they change nothing
 }
 

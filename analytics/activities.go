@@ -77,13 +77,14 @@ func (r *Reports) activities(ctx context.Context, scope tenancy.Scope, req *Acti
 	if err != nil {
 		return nil, err
 	}
-	page := &ActivitiesPage{Activities: found}
+	page := &ActivitiesPage{}
 	if len(found) > limit {
-		page.Activities = found[:limit]
+		found = found[:limit]
 		last := &found[limit-1]
 		page.Next = tenancy.NewCursor(listing, strconv.FormatInt(last.CreatedAt.UnixMicro(), 10), last.Key)
 	}
-	return page, nil
+	page.Activities, err = inScope(ctx, r, scope, found, (*Activity).tenant)
+	return page, err
 }
 
 // listing is what cursors belong to.

@@ -37,12 +37,41 @@ type cell struct {
 type tally struct {
 	at      moment
 	hour    bool
-	changed bool // since it was last put into a batch
-	sent    bool // it is in the batch that is being written
-	stored  bool // the store has a row of it, or may have
+	changed bool     // since it was last put into a batch
+	sent    *counted // what is in the batch that is being written; nil: nothing
+	stored  *counted // what the store has; nil: nothing
+	doubt   bool     // the store may have something else
+	counted
+}
+
+// counted is what was counted.
+type counted struct {
 	values  [numColumns]int64
 	latency sparse
 	own     []int64 // by the index of the name in the options
+}
+
+func (n *counted) clone() *counted {
+	return &counted{n.values, slices.Clone(n.latency), slices.Clone(n.own)}
+}
+
+// less returns what was counted since o.
+func (n *counted) less(o *counted) *counted {
+	out := n.clone()
+	for i, v := range o.values {
+		if !columnInfos[i].largest {
+			out.values[i] -= v
+		}
+	}
+	for _, b := range o.latency {
+		if i, found := out.latency.find(b.bucket); found {
+			out.latency[i].n -= b.n
+		}
+	}
+	for i, k := range o.own {
+		out.own[i] -= k
+	}
+	return out
 }
 
 // moment is where a count belongs: a minute since 1970, by the store's clock, of a
@@ -97,7 +126,7 @@ func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Par
 		if !n.changed {
 			continue
 		}
-		n.changed, n.sent = false, true
+		n.changed, n.sent = false, n.clone()
 		p := Part{Tenant: id, Start: time.UnixMicro(n.at.minute * minute).UTC(), Hour: n.hour, Source: n.at.source, Revision: revision, Counts: n.counts(names)}
 		if n.hour {
 			p.Source = ^p.Source // or its first minute would have the same key
@@ -108,10 +137,11 @@ func (c *cell) parts(id tenancy.ID, revision int64, names []string) (parts []Par
 }
 
 // takeBack marks what was put into a batch to be put into the next one. If the batch may
-// have been written, the store may have rows of it.
+// have been written, it is not known what the store has.
 func (c *cell) takeBack(inDoubt bool) {
 	for _, n := range c.tallies {
-		n.changed, n.stored, n.sent = n.changed || n.sent, n.stored || n.sent && inDoubt, false
+		sent := n.sent != nil
+		n.changed, n.doubt, n.sent = n.changed || sent, n.doubt || sent && inDoubt, nil
 	}
 	for _, p := range c.patterns {
 		p.changed, p.sent = p.changed || p.sent, false
@@ -126,7 +156,9 @@ func (c *cell) takeBack(inDoubt bool) {
 func (c *cell) settle(now int64) (idle bool) {
 	kept := c.tallies[:0]
 	for _, n := range c.tallies {
-		n.stored, n.sent = n.stored || n.sent, false
+		if n.sent != nil {
+			n.stored, n.doubt, n.sent = n.sent, false, nil
+		}
 		if n.changed || n.at.minute >= now {
 			kept = append(kept, n)
 		}
@@ -147,8 +179,9 @@ func (c *cell) unwritten() bool {
 // maxMinutes is how many minutes wait to be written before they become hours.
 const maxMinutes = 60
 
-// compact makes hours of minutes that wait for long, except those of which the store may
-// have a row.
+// compact makes hours of minutes that wait for long: of one that the store has a row of, what
+// was counted since. The store may have made longer rows of that one, and have removed it, so
+// that it cannot be replaced. One of which it is not known what the store has stays as it is.
 func (c *cell) compact(now int64) {
 	kept := c.tallies[:0]
 	var hours []*tally
@@ -158,9 +191,13 @@ func (c *cell) compact(now int64) {
 		}
 	}
 	for _, n := range c.tallies {
-		if n.hour || n.stored || n.at.minute > now-maxMinutes {
+		if n.hour || n.doubt || n.at.minute > now-maxMinutes {
 			kept = append(kept, n)
 			continue
+		}
+		rest := &n.counted
+		if n.stored != nil {
+			rest = n.less(n.stored)
 		}
 		at := moment{n.at.minute - n.at.minute%60, n.at.source}
 		i := slices.IndexFunc(hours, func(h *tally) bool { return h.at == at })
@@ -168,14 +205,14 @@ func (c *cell) compact(now int64) {
 			i, hours = len(hours), append(hours, &tally{at: at, hour: true})
 			kept = append(kept, hours[i])
 		}
-		hours[i].merge(n)
+		hours[i].merge(rest)
 	}
 	clear(c.tallies[len(kept):])
 	c.tallies = kept
 }
 
-// merge adds another tally.
-func (n *tally) merge(o *tally) {
+// merge adds what was counted elsewhere.
+func (n *tally) merge(o *counted) {
 	for i, v := range o.values {
 		if columnInfos[i].largest {
 			n.values[i] = max(n.values[i], v)
@@ -196,7 +233,7 @@ func (n *tally) merge(o *tally) {
 }
 
 // counts returns what was counted, as a row has it.
-func (n *tally) counts(names []string) Counts {
+func (n *counted) counts(names []string) Counts {
 	c := Counts{Values: n.values}
 	for i := range c.Values {
 		if Column(i) != LastSeen { // there are few

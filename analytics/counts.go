@@ -40,6 +40,25 @@ func (c *Counts) Add(other *Counts) {
 	}
 }
 
+// subtract takes away what others had. What is a maximum stays.
+func (c *Counts) subtract(other *Counts) {
+	for i, v := range other.Values {
+		if !columnInfos[i].largest {
+			c.Values[i] = max(0, c.Values[i]-v)
+		}
+	}
+	for i, n := range other.Latency {
+		c.Latency[i] = max(0, c.Latency[i]-n)
+	}
+	own := make(map[string]int64, len(c.Own))
+	for name, n := range c.Own {
+		if n -= other.Own[name]; n > 0 {
+			own[name] = n
+		}
+	}
+	c.Own = own
+}
+
 // packOwn returns the application's own counts as a JSON object, or "".
 func (c *Counts) packOwn() (string, error) {
 	if len(c.Own) == 0 {

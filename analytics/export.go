@@ -79,7 +79,9 @@ func infoHeader() []string {
 
 // ExportTenants writes all tenants that the request selects, in its order, in constant
 // memory: its cursor says where to begin, and its limit is the size of the pages that are
-// read.
+// read. Counts are exact, of the same period for each tenant, however many there are: an export
+// reads no sums that are kept ready. What is counted for that period meanwhile may be in
+// the rows that come later.
 func (r *Reports) ExportTenants(ctx context.Context, scope tenancy.Scope, w io.Writer, format Format, req *TenantsRequest) error {
 	return tenancy.Wrap("analytics.Reports.ExportTenants", "", r.exportTenants(ctx, scope, w, format, req))
 }
@@ -92,15 +94,17 @@ func (r *Reports) exportTenants(ctx context.Context, scope tenancy.Scope, w io.W
 	if next.Limit == 0 {
 		next.Limit = maxPage
 	}
-	if next.Period.To.IsZero() { // or each page has another
-		state, err := r.source.State(ctx)
-		if err != nil {
-			return err
-		}
-		next.Period.To = state.Now
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return err
 	}
+	q, err := r.tenantsQuery(scope, &next, state)
+	if err != nil {
+		return err
+	}
+	q.Period, q.Now = state.read(q.Period), state.Now // or each page has another
 	figures := append(columnNames(), FigureErrors, FigureStorage)
-	page, err := r.tenants(ctx, scope, &next) // before the header: a bad request writes nothing
+	page, err := r.pageOf(ctx, scope, &next, state, q) // before the header: a bad request writes nothing
 	if err != nil {
 		return err
 	}
@@ -126,8 +130,10 @@ func (r *Reports) exportTenants(ctx context.Context, scope tenancy.Scope, w io.W
 		if err := out.flush(); err != nil || page.Next == "" {
 			return err
 		}
-		next.After = page.Next
-		if page, err = r.tenants(ctx, scope, &next); err != nil {
+		if err := q.behind(page.Next, cursorOf(scope, &next)); err != nil {
+			return err
+		}
+		if page, err = r.pageOf(ctx, scope, &next, state, q); err != nil {
 			return err
 		}
 	}
@@ -147,7 +153,9 @@ type UsageExport struct {
 	Filter tenancy.Filter
 	Period Period // default: the last [ReportsOptions.Span]
 	// Step is the length of each row: whole minutes, hours or days; weeks begin on Mondays.
-	// Default: 1 hour.
+	// Rows of minutes are kept for 49 hours, and those of hours for 100 days: a shorter step
+	// than what is kept of the whole period is an error that wraps [tenancy.ErrInvalid].
+	// Default: 1 hour, or 1 day of a period that begins earlier than hours are kept.
 	Step time.Duration
 }
 
@@ -165,10 +173,7 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 	if export != nil {
 		e = *export
 	}
-	if e.Step == 0 {
-		e.Step = time.Hour
-	}
-	if e.Step < time.Minute || e.Step%time.Minute != 0 || e.Step > time.Hour && e.Step%time.Hour != 0 || e.Step > day && e.Step%day != 0 {
+	if e.Step != 0 && e.Step < time.Minute || e.Step%time.Minute != 0 || e.Step > time.Hour && e.Step%time.Hour != 0 || e.Step > day && e.Step%day != 0 {
 		return fmt.Errorf("%w: step of %v, want whole minutes, hours or days", tenancy.ErrInvalid, e.Step)
 	}
 	state, err := r.source.State(ctx)
@@ -179,6 +184,13 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 	if err != nil {
 		return err
 	}
+	fine := fineOf(state.Now.Sub(q.Period.From))
+	if e.Step == 0 {
+		e.Step = max(time.Hour, fine)
+	}
+	if e.Step < fine {
+		return fmt.Errorf("%w: step of %v from %v on, want %v or more: shorter rows are not kept for so long", tenancy.ErrInvalid, e.Step, q.Period.From.Format(time.RFC3339), fine)
+	}
 	out, err := newLines(w, format, append([]string{"tenant_id", "start"}, columnNames()...))
 	if err != nil {
 		return err
@@ -188,7 +200,11 @@ func (r *Reports) exportUsage(ctx context.Context, scope tenancy.Scope, w io.Wri
 		if err != nil {
 			return err
 		}
-		for _, t := range rows {
+		present, err := inScope(ctx, r, scope, rows, (*TenantRow).tenant)
+		if err != nil {
+			return err
+		}
+		for _, t := range present {
 			if err := r.exportTenant(ctx, scope, out, t.ID, q.Period, e.Step); err != nil {
 				return err
 			}

@@ -89,3 +89,39 @@ func TestExport(t *testing.T) {
 		}
 	})
 }
+
+// An export of a time of which there are only days has days, or says that it cannot have hours; how hours are spread is not known then, either.
+func TestUsageOfLongAgo(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store := migratedIn(t, db)
+		acme := tenancytest.NewTenant("acme")
+		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := now.Truncate(day).Add(-200 * day)
+		partition(t, db, "tenancy_usage_1d", at)
+		if _, err := db.ExecContext(t.Context(), db.Rebind(`INSERT INTO tenancy_usage_1d (tenant_key, bucket, requests) SELECT tenant_key, ?, 77 FROM tenancy_usage_tenants WHERE id = ?`), at.UnixMicro(), acme.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), db.Rebind(`UPDATE tenancy_usage_state SET value = ? WHERE name IN ('minutes', 'hours', 'days')`), now.Truncate(day).UnixMicro()); err != nil {
+			t.Fatal(err)
+		}
+		reports := newReports(t, store)
+		p := analytics.Period{From: at, To: at.Add(day)}
+		for step, want := range map[time.Duration]error{0: nil, day: nil, time.Hour: tenancy.ErrInvalid, time.Minute: tenancy.ErrInvalid, -time.Hour: tenancy.ErrInvalid} {
+			var out strings.Builder
+			err := reports.ExportUsage(t.Context(), tenancy.AllTenants(), &out, analytics.FormatJSONLines, &analytics.UsageExport{Period: p, Step: step})
+			if !errors.Is(err, want) || strings.Contains(out.String(), `"requests":77`) != (want == nil) {
+				t.Errorf("by %v: got %q, %v, want %v", step, out.String(), err, want)
+			}
+		}
+		for _, scope := range []tenancy.Scope{tenancy.AllTenants(), tenancy.ByIDs(acme.ID)} {
+			if _, err := reports.Spread(t.Context(), scope, []string{"requests"}, p); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("spread over %v: got %v, want %v", scope, err, tenancy.ErrInvalid)
+			}
+		}
+	})
+}

@@ -68,13 +68,13 @@ func (f *RedisFeed) do(ctx context.Context, cmd rueidis.Completed) rueidis.Redis
 // [RedisFeedOptions.Timeout]. Usage is counted without it; only [Reports.Live] needs it.
 func (f *RedisFeed) Check(ctx context.Context) error {
 	_, err := f.watched(ctx)
-	return wrap("analytics.RedisFeed.Check", err)
+	return tenancy.Wrap("analytics.RedisFeed.Check", "", rediskit.Failure(ctx, err))
 }
 
 // Watched implements [Feed].
 func (f *RedisFeed) Watched(ctx context.Context) (bool, error) {
 	watched, err := f.watched(ctx)
-	return watched, wrap("analytics.RedisFeed.Watched", err)
+	return watched, tenancy.Wrap("analytics.RedisFeed.Watched", "", rediskit.Failure(ctx, err))
 }
 
 func (f *RedisFeed) watched(ctx context.Context) (bool, error) {
@@ -92,13 +92,13 @@ func (f *RedisFeed) Put(ctx context.Context, p *Pulse) error {
 	if err == nil {
 		err = f.do(ctx, f.client.B().Sadd().Key(f.prefix+"instances").Member(id).Build()).Error()
 	}
-	return wrap("analytics.RedisFeed.Put", err)
+	return tenancy.Wrap("analytics.RedisFeed.Put", "", rediskit.Failure(ctx, err))
 }
 
 // Pulses implements [Feed].
 func (f *RedisFeed) Pulses(ctx context.Context) ([]Pulse, error) {
 	all, err := f.pulses(ctx)
-	return all, wrap("analytics.RedisFeed.Pulses", err)
+	return all, tenancy.Wrap("analytics.RedisFeed.Pulses", "", rediskit.Failure(ctx, err))
 }
 
 func (f *RedisFeed) pulses(ctx context.Context) ([]Pulse, error) {

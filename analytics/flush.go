@@ -11,8 +11,9 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// Run writes what was counted, every [Options.Flush] and once more when ctx ends. A
-// write that fails is logged and made up for by the next.
+// Run writes what was counted, every [Options.Flush] and once more when ctx ends; then it
+// returns nil. A write that fails is logged and made up for by the next. When ctx ends, Run returns within
+// [Options.WriteTimeout], and [SQLOptions.Timeout] more if the store has begun a write by then.
 func (rec *Recorder) Run(ctx context.Context) error {
 	if rec.opts.Feed != nil {
 		var pulsing sync.WaitGroup
@@ -31,7 +32,7 @@ func (rec *Recorder) Run(ctx context.Context) error {
 			_ = rec.second(ctx) // it was logged
 		case <-ctx.Done():
 			rec.end()
-			return ctx.Err()
+			return nil
 		}
 	}
 }
@@ -139,6 +140,7 @@ func (rec *Recorder) flush(ctx context.Context) error {
 		id, c := key.(tenancy.ID), value.(*cell)
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.compact(present) // nothing has failed yet if the process was halted for hours
 		b.Parts = append(b.Parts, c.parts(id, rec.revision, rec.opts.Counts)...)
 		b.Patterns = append(b.Patterns, c.patternParts(id, rec.revision)...)
 		b.Statements = append(b.Statements, c.statementParts(id, present, rec.revision, rec.instance.Ended)...)

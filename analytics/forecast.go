@@ -27,7 +27,8 @@ type ForecastRequest struct {
 // Forecast says how a figure goes on, day by day, or why nobody can tell.
 type Forecast struct {
 	Unit string `json:"unit"`
-	// Refused says why there is no forecast; then all that follows is empty.
+	// Refused says why there is no forecast; then all that follows is empty, but Reached where
+	// the limit has been reached already.
 	Refused string `json:"refused,omitempty"`
 	// Model is that which was best at forecasting the days that are known: linear,
 	// theil_sen, holt_winters or seasonal.
@@ -113,7 +114,7 @@ func (r *Reports) forecast(ctx context.Context, scope tenancy.Scope, req *Foreca
 	}
 	values, gaps := daily(known, counted, today)
 	f.predict(values, gaps, ahead, today)
-	f.reach(req.Limit)
+	f.reach(req.Limit, values, today)
 	return f, nil
 }
 
@@ -210,10 +211,14 @@ func (f *Forecast) predict(values []float64, gaps, ahead int, today time.Time) {
 	}
 }
 
-// reach finds out when the limit is reached.
-func (f *Forecast) reach(limit float64) {
+// reach finds out when the limit is reached, after those values of days before today. Without a
+// forecast it is reached today if the last of them has reached it.
+func (f *Forecast) reach(limit float64, values []float64, today time.Time) {
 	if limit <= 0 {
 		return
+	}
+	if n := len(values); f.Refused != "" && n > 0 && values[n-1] >= limit {
+		f.Reached = &Reached{today, today}
 	}
 	for _, d := range f.Days {
 		if f.Reached == nil && d.High >= limit {

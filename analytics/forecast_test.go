@@ -112,7 +112,7 @@ func TestForecastRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f, _ := forecast(t, tt.values, analytics.ForecastRequest{Limit: 1})
+				f, _ := forecast(t, tt.values, analytics.ForecastRequest{Limit: 1e9})
 				if !strings.Contains(f.Refused, tt.want) || len(f.Days) != 0 || f.Reached != nil {
 					t.Errorf("got %+v, want it refused: %s", f, tt.want)
 				}
@@ -232,6 +232,31 @@ func TestForecastPhase(t *testing.T) {
 		}
 		if got := history.First(analytics.DefaultLimits()); got.Reached == nil || got.Earliest.Before(today.Add(2*day)) || got.Earliest.After(today.Add(4*day)) {
 			t.Errorf("the limit: got %+v, want it reached in three days", got)
+		}
+	})
+}
+
+// A limit that has been reached already is reached, also where nobody can say how the figure goes on.
+func TestLimitThatIsExceeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for name, tt := range map[string]struct {
+			days    int
+			value   float64
+			reached bool
+		}{"flat": {30, 12, true}, "young": {5, 12, true}, "just": {30, 10, true}, "below": {30, 9, false}, "young and below": {5, 9, false}} {
+			values := series(tt.days, 0, 1, func(int) float64 { return tt.value })
+			f, today := forecast(t, values, analytics.ForecastRequest{Limit: 10})
+			if f.Refused == "" || (f.Reached != nil) != tt.reached || tt.reached && *f.Reached != (analytics.Reached{Earliest: today, Latest: today}) {
+				t.Errorf("%s: got %q and %+v, want it reached today: %v", name, f.Refused, f.Reached, tt.reached)
+			}
+			h := analytics.TenantHistory{Tenant: "acme", Limits: map[string]int64{"storage.bytes": 10}, Today: today, Days: map[string][]analytics.DayValue{}}
+			for i, v := range values {
+				h.Days[analytics.FigureStorage] = append(h.Days[analytics.FigureStorage], analytics.DayValue{Day: today.Add(time.Duration(i-len(values)) * day), Value: v})
+			}
+			if first := h.First(analytics.DefaultLimits()); (first.Reached != nil) != tt.reached || tt.reached && !first.Earliest.Equal(today) {
+				t.Errorf("%s: first: got %+v, want it reached today: %v", name, first, tt.reached)
+			}
 		}
 	})
 }

@@ -14,10 +14,10 @@ import (
 func TestFreshTenant(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, store tenancytest.UsageStore) {
-		fleet(t, store)
+		tenants, _ := fleet(t, store)
 		fresh := tenancytest.NewTenant("fresh")
 		fresh.Tags, fresh.Limits = []string{"eu"}, map[string]int64{"requests.day": 5}
-		reports, err := analytics.NewReports(store, &analytics.ReportsOptions{Catalog: tenancytest.NewCatalog(t, fresh)})
+		reports, err := analytics.NewReports(store, &analytics.ReportsOptions{Catalog: tenancytest.NewCatalog(t, append(tenants, fresh)...)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,7 @@ func NewKeeper(store Keepable, catalog Lister, opts *KeeperOptions) (*Keeper, er
 	return k, nil
 }
 
-// Run keeps the store until ctx ends. What fails is logged and tried again.
+// Run keeps the store until ctx ends; then it returns nil. What fails is logged and tried again.
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(k.opts.Interval)
 	defer tick.Stop()
@@ -114,7 +114,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }
@@ -124,9 +124,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) Keep(ctx context.Context) error {
 	err := k.store.Hold(ctx, func(ctx context.Context, up Upkeep) error {
 		// One that fails does not keep the others from being done.
-		return errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up), k.forecast(ctx, up))
+		return notLimited(errors.Join(k.list(ctx, up), up.RollUp(ctx), up.Retain(ctx), k.size(ctx, up), k.forecast(ctx, up)))
 	})
 	return tenancy.Wrap("analytics.Keeper.Keep", "", err)
+}
+
+// notLimited returns an error of the same text that does not wrap [tenancy.ErrLimited], which
+// would say that another instance keeps the store: a catalog or a database without a free
+// connection has errors that do.
+func notLimited(err error) error {
+	if errors.Is(err, tenancy.ErrLimited) {
+		return fmt.Errorf("%w: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
+	}
+	return err
 }
 
 // list compares the tenants' table with the catalog.

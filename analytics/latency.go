@@ -105,8 +105,13 @@ type bucketCount struct {
 // observe counts one request that took so many microseconds.
 func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } // there are few
 
+// find returns where the bucket is, or would be.
+func (s sparse) find(bucket uint8) (i int, found bool) {
+	return slices.BinarySearchFunc(s, bucket, func(b bucketCount, bucket uint8) int { return int(b.bucket) - int(bucket) })
+}
+
 func (s *sparse) count(bucket uint8, n uint32) {
-	i, found := slices.BinarySearchFunc(*s, bucket, func(b bucketCount, bucket uint8) int { return int(b.bucket) - int(bucket) })
+	i, found := s.find(bucket)
 	if !found {
 		*s = slices.Insert(*s, i, bucketCount{bucket: bucket})
 	}

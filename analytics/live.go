@@ -113,7 +113,10 @@ func (r *Reports) Live(ctx context.Context, scope tenancy.Scope, after int64) (*
 		r.hub.mu.Unlock()
 		// One that was made before anybody watched is old.
 		if s != nil && s.sequence > after && time.Since(s.at) < silentTime {
-			return s.live(scope, r.opts.LiveTenants), nil
+			l := s.live(scope, r.opts.LiveTenants)
+			var err error
+			l.Tenants, err = inScope(ctx, r, scope, l.Tenants, (*LiveTenant).tenant)
+			return l, tenancy.Wrap("analytics.Reports.Live", "", err)
 		}
 		select {
 		case <-next:
@@ -140,11 +143,12 @@ func (r *Reports) Instances() []LiveInstance {
 	return nil
 }
 
-// Run makes the snapshots of [Reports.Live], while somebody waits for them, until ctx ends.
+// Run makes the snapshots of [Reports.Live], while somebody waits for them, until ctx ends; then
+// it returns nil.
 func (r *Reports) Run(ctx context.Context) error {
 	if r.feed == nil {
 		<-ctx.Done()
-		return ctx.Err()
+		return nil
 	}
 	tick := time.NewTicker(pulseTime)
 	defer tick.Stop()
@@ -170,7 +174,7 @@ func (r *Reports) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }

@@ -150,8 +150,9 @@ func (r *Reports) logins(ctx context.Context, scope tenancy.Scope, req *LoginsRe
 		last := &found[limit-1]
 		page.Next = tenancy.NewCursor(listing, strconv.FormatInt(last.Failures, 10), string(last.Tenant), last.Subject)
 	}
+	found, err = inScope(ctx, r, scope, found, (*LoginSummary).tenant)
 	page.Subjects = append(page.Subjects, found...)
-	return page, nil
+	return page, err
 }
 
 func loginPosition(after tenancy.Cursor, listing string) (*LoginPosition, error) {

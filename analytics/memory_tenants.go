@@ -82,7 +82,7 @@ func (m *Memory) tenantsOf(ctx context.Context, q *TenantsQuery, by field, fn fu
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := cmp.Or(q.Now, time.Now())
 	sums := map[time.Duration]map[tenancy.ID]*Counts{}
 	value := func(f field, row *TenantRow) int64 {
 		switch f.number {

@@ -100,6 +100,9 @@ func (r *Reports) months(ctx context.Context, scope tenancy.Scope, req *MonthsRe
 		last := &rows[len(rows)-1]
 		page.Next = tenancy.NewCursor(cursorOf(scope, listing), last.Key, string(last.ID))
 	}
+	if rows, err = inScope(ctx, r, scope, rows, (*TenantRow).tenant); err != nil {
+		return nil, err
+	}
 	for i := range rows {
 		page.Tenants = append(page.Tenants, TenantMonths{TenantInfo: rows[i].TenantInfo, Usage: map[string]map[string]*Figure{}})
 	}

@@ -103,7 +103,7 @@ func (h *TenantHistory) First(limits map[string]string) LimitForecast {
 		values, gaps := daily(h.Days[name], counted, h.Today)
 		f := &Forecast{}
 		f.predict(values, gaps, maxForecast, h.Today)
-		f.reach(float64(limit))
+		f.reach(float64(limit), values, h.Today)
 		if r := f.Reached; r != nil && (out.Reached == nil || r.Earliest.Before(out.Earliest) || r.Earliest.Equal(out.Earliest) && name < out.Figure) {
 			out.Figure, out.Limit, out.Reached = name, limit, r
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/catalog"
@@ -564,4 +566,64 @@ func TestAddressesOfLateActivities(t *testing.T) {
 			t.Errorf("a day later: got %s", got)
 		}
 	})
+}
+
+// Addresses that were shortened stay so when those behind them cannot be: each round gets further.
+func TestAddressesThatFail(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		store := migratedIn(t, db)
+		now, err := store.Write(t.Context(), &analytics.Batch{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &analytics.Batch{}
+		const all, fails = 1200, 1100
+		for i := range all {
+			b.Activities = append(b.Activities, analytics.Activity{
+				Key: fmt.Sprintf("k%04d", i), Tenant: analytics.Application, Type: "x", Address: fmt.Sprintf("198.51.100.%d", i%200), CreatedAt: now.Add(-300*day + time.Duration(i)*time.Minute), Times: 1,
+			})
+		}
+		if _, err := store.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		refuse(t, db, "UPDATE", "tenancy_activities", "OLD.activity_key = 'k1100'")
+		keeper, err := analytics.NewKeeper(store, tenancytest.NewCatalog(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := keeper.Keep(t.Context()); err == nil {
+			t.Fatal("got no error of a row that refuses to be changed")
+		}
+		var whole int
+		if err := db.GetContext(t.Context(), &whole, `SELECT COUNT(*) FROM tenancy_activities WHERE address NOT LIKE '%/%'`); err != nil {
+			t.Fatal(err)
+		}
+		if whole > all-fails+500 {
+			t.Errorf("got %d whole addresses, want those before the row to be networks", whole)
+		}
+	})
+}
+
+// refuse makes the database refuse what is done to rows of the table that meet the condition.
+func refuse(t *testing.T, db *sqlx.DB, what, table, condition string) {
+	t.Helper()
+	head := fmt.Sprintf(`CREATE TRIGGER refuse_%[2]s BEFORE %[1]s ON %[2]s `, what, table)
+	statements := map[string][]string{
+		"sqlite": {head + `WHEN ` + condition + ` BEGIN SELECT RAISE(ABORT, 'refused'); END`},
+		"mysql":  {head + `FOR EACH ROW BEGIN IF ` + condition + ` THEN SIGNAL SQLSTATE '45000'; END IF; END`},
+		"pgx": {
+			`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`,
+			head + `FOR EACH ROW WHEN (` + condition + `) EXECUTE FUNCTION refuse()`,
+		},
+	}[db.DriverName()]
+	if statements == nil {
+		t.Fatalf("no trigger for %s", db.DriverName())
+	}
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -108,7 +108,11 @@ func (r *Reports) overview(ctx context.Context, scope tenancy.Scope, _ nothing) 
 	if o.StorageUsage.Tenants, err = r.largest(ctx, scope); err != nil {
 		return nil, err
 	}
-	if o.RecentActivities, err = r.source.Activities(ctx, &ActivitiesQuery{Scope: scope, Limit: r.opts.Top}); err != nil {
+	activities, err := r.source.Activities(ctx, &ActivitiesQuery{Scope: scope, Limit: r.opts.Top})
+	if err != nil {
+		return nil, err
+	}
+	if o.RecentActivities, err = inScope(ctx, r, scope, activities, (*Activity).tenant); err != nil {
 		return nil, err
 	}
 	if scope.IsAll() {
@@ -182,6 +186,9 @@ func (r *Reports) top(ctx context.Context, scope tenancy.Scope, state *State, p 
 // largest returns the tenants with the largest databases.
 func (r *Reports) largest(ctx context.Context, scope tenancy.Scope) ([]TenantFigure, error) {
 	rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, Sort: FigureStorage, Descending: true, Limit: r.opts.Top})
+	if err == nil {
+		rows, err = inScope(ctx, r, scope, rows, (*TenantRow).tenant)
+	}
 	if err != nil {
 		return nil, err
 	}

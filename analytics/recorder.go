@@ -25,7 +25,8 @@ type Options struct {
 	Instance string
 	// Flush is how often what was counted is written. Default: 10 seconds.
 	Flush time.Duration
-	// WriteTimeout bounds one write. Default: 10 seconds.
+	// WriteTimeout bounds one write until the store has begun it: a transaction that has begun
+	// ends within [SQLOptions.Timeout]. Default: 10 seconds.
 	WriteTimeout time.Duration
 	// Counts are the names of the application's own counts, 16 at the most: 1 to
 	// 40 lower-case letters, digits and underscores. Default: none.

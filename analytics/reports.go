@@ -16,9 +16,12 @@ import (
 type ReportsOptions struct {
 	// Span is how far back the usage in an [Overview] goes. Default: 24 hours.
 	Span time.Duration
-	// Catalog knows tenants that the source has not heard of yet, because they were made
-	// a moment ago: reports of one have no figures. Default: none, and such a tenant
-	// is not found.
+	// Catalog has the records of tenants as they are now. In a scope of tags, reports name no
+	// tenant that is not in it by its present record, and have no activities and
+	// logins of such a tenant; sums of a scope have in them what the source took for it. Tenants that the
+	// source has not heard of yet, because they were made a moment ago, have reports without
+	// figures. Default: none: tags are as old as the keeper's last round, and a tenant that the
+	// source does not know is not found.
 	Catalog Lister
 	// Top is how many tenants a list of an overview has at most. Default: 10.
 	Top int
@@ -96,6 +99,10 @@ func NewReports(source Source, opts *ReportsOptions) (*Reports, error) {
 	r.statements, _ = source.(StatementSource)
 	return r, nil
 }
+
+// HasCatalog reports whether the reports know the records of tenants as they are now: see
+// [ReportsOptions.Catalog].
+func (r *Reports) HasCatalog() bool { return r.opts.Catalog != nil }
 
 // maxPeriod is the longest period of a report. Nothing is kept for longer.
 const maxPeriod = 10 * 366 * day
@@ -227,6 +234,9 @@ func (r *Reports) infos(ctx context.Context, scope tenancy.Scope, ids []tenancy.
 	out := make(map[tenancy.ID]*TenantRow, len(ids))
 	for chunk := range slices.Chunk(ids, 500) {
 		rows, err := r.source.Tenants(ctx, &TenantsQuery{Scope: scope, Filter: tenancy.Filter{IDs: chunk}, Limit: len(chunk)})
+		if err == nil {
+			rows, err = inScope(ctx, r, scope, rows, (*TenantRow).tenant)
+		}
 		if err != nil {
 			return nil, err
 		}

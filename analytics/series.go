@@ -242,7 +242,7 @@ type Trend struct {
 const minTrend = 8
 
 // Trend returns how one figure of a tenant, or of all tenants of the scope together,
-// changes. The point of the present is left out: it is not over. Fewer than eight points
+// changes. The last point is left out if its step is not over, or longer than what is left of the period. Fewer than eight points
 // are an error that wraps [tenancy.ErrInvalid].
 func (r *Reports) Trend(ctx context.Context, scope tenancy.Scope, req *SeriesRequest) (*Trend, error) {
 	t, err := shared(ctx, r, "trend", scope, req, r.trend)
@@ -253,6 +253,10 @@ func (r *Reports) trend(ctx context.Context, scope tenancy.Scope, req *SeriesReq
 	if len(req.Names) != 1 {
 		return nil, fmt.Errorf("%w: trend of %d figures, want one", tenancy.ErrInvalid, len(req.Names))
 	}
+	state, err := r.source.State(ctx)
+	if err != nil {
+		return nil, err
+	}
 	report, err := r.series(ctx, scope, req)
 	if err != nil {
 		return nil, err
@@ -261,9 +265,10 @@ func (r *Reports) trend(ctx context.Context, scope tenancy.Scope, req *SeriesReq
 	if !ok {
 		return nil, fmt.Errorf("%w: no instance counts %.60q", tenancy.ErrNotFound, req.Names[0])
 	}
+	over := earlier(report.Period.To, state.Now.Add(-settling))
 	var x, y []float64
-	for _, p := range s.Points[:max(0, len(s.Points)-1)] {
-		if p.Value != nil {
+	for _, p := range s.Points {
+		if p.Value != nil && !p.At.Add(report.Step).After(over) {
 			x, y = append(x, p.At.Sub(report.Period.From).Hours()/24), append(y, *p.Value)
 		}
 	}

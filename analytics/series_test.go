@@ -283,3 +283,38 @@ func TestMemoryReport(t *testing.T) {
 		t.Errorf("within a scope: got %+v, %v, want acme alone", got, err)
 	}
 }
+
+// A point is in a trend if its whole step is over and in the period, also of a period that is over.
+func TestTrendOfAPeriodThatIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := analytics.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acme := tenancytest.NewTenant("acme")
+		if _, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}}); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now().Truncate(time.Hour)
+		for i := range int64(12) {
+			write(t, store, usageOf(acme.ID, now.Add(-time.Duration(12-i)*time.Hour), 100+10*i, 0, 1))
+		}
+		reports := newReports(t, store)
+		for name, tt := range map[string]struct {
+			from, to time.Duration
+			err      error
+		}{
+			"eight hours":                 {-10 * time.Hour, -2 * time.Hour, nil},
+			"and half of another":         {-10 * time.Hour, -90 * time.Minute, nil},
+			"seven and a half":            {-10 * time.Hour, -150 * time.Minute, tenancy.ErrInvalid},
+			"seven and one that ends now": {-8 * time.Hour, 0, tenancy.ErrInvalid}, // not all instances have written it
+		} {
+			req := analytics.SeriesRequest{Tenant: acme.ID, Names: []string{"requests"}, Points: 12, Period: analytics.Period{From: now.Add(tt.from), To: now.Add(tt.to)}}
+			got, err := reports.Trend(t.Context(), tenancy.AllTenants(), &req)
+			if !errors.Is(err, tt.err) || err == nil && (got.Step != time.Hour || math.Abs(got.PerDay-240) > 1) {
+				t.Errorf("%s: got %+v, %v, want 240 more a day, or %v", name, got, err, tt.err)
+			}
+		}
+	})
+}

@@ -187,9 +187,9 @@ func shared[Q, A any](ctx context.Context, r *Reports, report string, scope tena
 // Renew makes the next answer of each report one of what the source has then: nobody who asks
 // from now on gets an answer that somebody asked for before. Call it when what was changed
 // must be seen at once, such as when a tenant was purged, or its tags changed. It is of this
-// process alone: others go on for up to [ReportsOptions.Share], and where reports read sums that
-// the keeper makes, they see a tenant that left the catalog after the keeper's next round, and
-// one whose tags changed within 15 minutes.
+// process alone: others go on for up to [ReportsOptions.Share]. Where reports read sums that
+// the keeper makes, figures of a whole scope have in them a tenant that left the catalog until the
+// keeper's next round, and one whose tags changed for up to 15 minutes.
 func (r *Reports) Renew() {
 	r.answers.renew()
 	r.spans.renew()

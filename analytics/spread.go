@@ -43,7 +43,8 @@ const maxSpread = 8 * day
 
 // Spread returns how figures were spread over the tenants of the scope in each hour of the
 // period: up to 90 days for the scope of all tenants, which includes tenants that have left
-// the catalog since, and up to 8 days for other scopes. Names are those of
+// the catalog since, and up to 8 days for other scopes. It begins within the last 100 days, for which hours are
+// kept. Names are those of
 // [SeriesRequest]. The zero period is the last [ReportsOptions.Span].
 func (r *Reports) Spread(ctx context.Context, scope tenancy.Scope, names []string, p Period) (*SpreadReport, error) {
 	report, err := shared(ctx, r, "spread", scope, spreadRequest{names, p}, r.spread)
@@ -82,6 +83,9 @@ func (r *Reports) spread(ctx context.Context, scope tenancy.Scope, req spreadReq
 	}
 	if p.To.Sub(p.From) > most {
 		return nil, fmt.Errorf("%w: spread over %v, want at most %v", tenancy.ErrInvalid, p.To.Sub(p.From), most)
+	}
+	if fineOf(state.Now.Sub(p.From)) > time.Hour {
+		return nil, fmt.Errorf("%w: spread from %v on, want a time of the last %d days", tenancy.ErrInvalid, p.From.Format(time.RFC3339), keepHours/day)
 	}
 	if kept {
 		rows, err := r.spreads.Spread(ctx, slices.Sorted(maps.Keys(measures)), p)

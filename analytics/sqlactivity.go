@@ -44,29 +44,46 @@ func (s *SQL) writeActivities(ctx context.Context, tx *sqlx.Tx, all []Activity, 
 // instead of addresses.
 const stateAddresses = "addresses"
 
-// shortenAddresses replaces addresses of activities before that time by their networks. It
-// did so before, for those before done: it looks again at those of a day, which may have been
-// written late, and once a day at all of them.
+// addressesAtOnce is of how many activities one transaction shortens the addresses.
+const addressesAtOnce = 500
+
+// shortenAddresses replaces addresses of activities before that time by their networks, the
+// oldest first, in transactions of some rows each: what one has done stays when the next one
+// fails. It did so before, for those before done: it looks again at those of a day, which may
+// have been written late, and once a day at all of them.
 func (u *upkeep) shortenAddresses(ctx context.Context, done, before time.Time) error {
 	from := done.Add(-day)
 	if !before.Truncate(day).Equal(done.Truncate(day)) {
 		from = time.Time{}
 	}
+	at, id := toMicros(from), int64(-1)
 	for {
-		var old []string
-		query := `SELECT DISTINCT address FROM tenancy_activities WHERE created_at >= ? AND created_at < ? AND address <> '' AND address NOT LIKE '%/%' LIMIT 500`
-		err := u.s.db.SelectContext(ctx, &old, u.s.dialect.Rebind(query), toMicros(from), before.UnixMicro())
-		if err != nil {
+		var page []struct {
+			ID        int64  `db:"id"`
+			CreatedAt int64  `db:"created_at"`
+			Address   string `db:"address"`
+		}
+		query := `SELECT id, created_at, address FROM tenancy_activities WHERE created_at >= ? AND created_at < ? AND (created_at > ? OR id > ?)
+			AND address <> '' AND address NOT LIKE '%/%' ORDER BY created_at, id LIMIT ?`
+		if err := u.s.db.SelectContext(ctx, &page, u.s.dialect.Rebind(query), at, before.UnixMicro(), at, id, addressesAtOnce); err != nil {
 			return err
 		}
-		if len(old) == 0 {
+		if len(page) == 0 {
 			return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return u.s.setState(ctx, tx, stateAddresses, before) })
 		}
-		err = u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-			for _, address := range old {
-				_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_activities SET address = ? WHERE address = ? AND created_at < ?`),
-					networkOf(address), address, before.UnixMicro())
+		networks := map[string][]int64{}
+		for _, row := range page {
+			network := networkOf(row.Address)
+			networks[network] = append(networks[network], row.ID)
+		}
+		at, id = page[len(page)-1].CreatedAt, page[len(page)-1].ID
+		err := u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			for network, ids := range networks {
+				query, args, err := sqlx.In(`UPDATE tenancy_activities SET address = ? WHERE id IN (?)`, network, ids)
 				if err != nil {
+					return err
+				}
+				if _, err := tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...); err != nil {
 					return err
 				}
 			}

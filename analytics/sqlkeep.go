@@ -25,14 +25,16 @@ const (
 
 // Hold implements [Keepable], by a lease in the database.
 func (s *SQL) Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error {
+	ran := false
 	leases, err := sqlkit.NewLeases(s.db, leaseTable)
 	if err == nil {
 		err = leases.Do(ctx, "keeper", leaseTime, func(ctx context.Context, lease *sqlkit.Lease) error {
+			ran = true
 			return fn(ctx, &upkeep{s, lease})
 		})
 	}
-	if errors.Is(err, tenancy.ErrLimited) {
-		return tenancy.Wrap("analytics.SQL.Hold", "", err)
+	if !ran && !sqlkit.Held(err) {
+		err = notLimited(err)
 	}
 	return wrap("analytics.SQL.Hold", err)
 }
@@ -121,24 +123,33 @@ var rollUps = []struct {
 // RollUp implements [Upkeep]. Each row of the longer table is made of all rows of the
 // shorter one, in a transaction for each period.
 func (u *upkeep) RollUp(ctx context.Context) error {
+	var all steps
 	for i := range rollUps {
-		for {
-			more, err := u.rollUp(ctx, i)
-			if err != nil {
-				return fmt.Errorf("rolling up %s: %w", rollUps[i].to.name, err)
+		all.do(ctx, "rolling up "+rollUps[i].to.name, func() error {
+			for {
+				if more, err := u.rollUp(ctx, i); err != nil || !more {
+					return err
+				}
 			}
-			if !more {
-				break
-			}
-		}
+		})
 	}
-	if err := u.rollUpStatements(ctx); err != nil {
-		return fmt.Errorf("rolling up %s: %w", statementsTable, err)
+	all.do(ctx, "rolling up "+statementsTable, func() error { return u.rollUpStatements(ctx) })
+	all.do(ctx, "adding up months", func() error { return u.months(ctx) })
+	all.do(ctx, "adding up spans", func() error { return u.sums(ctx) })
+	return errors.Join(all...)
+}
+
+// steps are the errors of steps of which one that fails does not keep the others from being
+// done: what each does depends on what is in the store, and not on the others of this round.
+type steps []error
+
+func (s *steps) do(ctx context.Context, what string, step func() error) {
+	if ctx.Err() != nil && len(*s) > 0 {
+		return // it would fail as the one before
 	}
-	if err := u.months(ctx); err != nil {
-		return fmt.Errorf("adding up months: %w", err)
+	if err := step(); err != nil {
+		*s = append(*s, fmt.Errorf("%s: %w", what, err))
 	}
-	return u.sums(ctx)
 }
 
 // rollUp makes the rows of the next period. It reports whether there may be another.
@@ -389,9 +400,8 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		return toMicros(done)
 	}
 	never := state.Now
-	if err := u.ahead(ctx, state.Now); err != nil {
-		return err
-	}
+	var all steps
+	all.do(ctx, "making partitions", func() error { return u.ahead(ctx, state.Now) })
 	for _, r := range []struct {
 		table, keys, column string
 		before              int64
@@ -411,25 +421,25 @@ func (u *upkeep) Retain(ctx context.Context) error {
 		{"tenancy_activities", "id", "created_at", before(keepActivities, never)},
 		{"tenancy_usage_pulses", "instance", "sent_at", before(time.Minute, never)},
 	} {
-		if partitioned[r.table] != 0 && u.s.dialect == sqlkit.Postgres {
-			if err := u.drop(ctx, r.table, r.before); err != nil {
-				return fmt.Errorf("dropping old partitions of %s: %w", r.table, err)
+		all.do(ctx, "removing old rows of "+r.table, func() error {
+			if partitioned[r.table] != 0 && u.s.dialect == sqlkit.Postgres {
+				return u.drop(ctx, r.table, r.before)
 			}
-			continue
-		}
-		if err := u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before); err != nil {
-			return fmt.Errorf("removing old rows of %s: %w", r.table, err)
-		}
+			return u.deleteAll(ctx, r.table, r.keys, r.column+` < ?`, r.before)
+		})
 	}
 	for step, keep := range map[time.Duration]time.Duration{minutesTable.row: minutesStay, hoursTable.row: hoursStay, daysTable.row: keepDays} {
-		if err := u.deleteAll(ctx, fleetTable, "step, bucket", `step = ? AND bucket < ?`, step.Microseconds(), before(keep, never)); err != nil {
-			return fmt.Errorf("removing old rows of %s: %w", fleetTable, err)
-		}
+		all.do(ctx, "removing old rows of "+fleetTable, func() error {
+			return u.deleteAll(ctx, fleetTable, "step, bucket", `step = ? AND bucket < ?`, step.Microseconds(), before(keep, never))
+		})
 	}
-	if err := u.deleteAll(ctx, sumsTable, "span, bucket, tenant_key", `span = ? AND bucket < ?`, spanMonth, before(keepDays, never)); err != nil {
-		return fmt.Errorf("removing old rows of %s: %w", sumsTable, err)
-	}
-	return u.shortenAddresses(ctx, fromMicros(values[stateAddresses]), state.Now.Add(-keepAddresses))
+	all.do(ctx, "removing old rows of "+sumsTable, func() error {
+		return u.deleteAll(ctx, sumsTable, "span, bucket, tenant_key", `span = ? AND bucket < ?`, spanMonth, before(keepDays, never))
+	})
+	all.do(ctx, "shortening addresses", func() error {
+		return u.shortenAddresses(ctx, fromMicros(values[stateAddresses]), state.Now.Add(-keepAddresses))
+	})
+	return errors.Join(all...)
 }
 
 // deleteAll removes the rows that meet the condition, in transactions of 5,000.

@@ -60,17 +60,32 @@ func scoped(scope tenancy.Scope, ids []tenancy.ID) *conditions {
 		c.and(fmt.Sprintf(`t.tenant_key > %d`, lastOwnKey))
 	}
 	c.and(`t.gone = 0`)
-	if len(ids) > 0 {
-		c.in(`t.id IN (?)`, ids)
+	switch named := named(scope, ids); {
+	case len(named) > 0:
+		c.in(`t.id IN (?)`, named)
+	case len(ids) > 0:
+		c.none = true
 	}
-	switch {
-	case scope.IsAll() || c.none:
-	case len(scope.Tags()) > 0:
-		c.in(`t.tenant_key IN (SELECT tenant_key FROM tenancy_usage_tags WHERE tag IN (?))`, scope.Tags())
-	default:
-		c.in(`t.id IN (?)`, scope.IDs())
+	if tags := scope.Tags(); len(tags) > 0 {
+		c.in(`t.tenant_key IN (SELECT tenant_key FROM tenancy_usage_tags WHERE tag IN (?))`, tags)
 	}
 	return c
+}
+
+// named returns the tenants that a query names: those of a scope of IDs, the tenants to choose
+// from, or those that are both.
+func named(scope tenancy.Scope, ids []tenancy.ID) []tenancy.ID {
+	own := scope.IDs()
+	switch {
+	case len(own) == 0:
+		return ids
+	case len(ids) == 0:
+		return own
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id tenancy.ID) bool {
+		_, found := slices.BinarySearch(own, id)
+		return !found
+	})
 }
 
 // State implements [Source].
@@ -164,9 +179,44 @@ func (s *SQL) sum(ctx context.Context, q *SumQuery) ([]SumRow, error) {
 	if err != nil || len(pieces) == 0 {
 		return nil, err
 	}
+	if len(c.args)*len(pieces) > maxArguments {
+		return s.some(ctx, q, pieces)
+	}
 	if q.Top > 0 && !q.Latency && len(q.Columns) != 1 {
 		return s.ranked(ctx, q, c, pieces)
 	}
+	return s.read(ctx, q, c, pieces)
+}
+
+// maxArguments is about how many arguments of conditions a statement has at most: SQLite takes
+// 32,766 of all kinds, and the others 65,535.
+const maxArguments = 30_000
+
+// some reads a query that names many tenants in several statements, because each piece has the
+// conditions again.
+func (s *SQL) some(ctx context.Context, q *SumQuery, pieces []piece) ([]SumRow, error) {
+	part := *q
+	part.Top = 0
+	if q.Top > 0 && len(q.Columns) > 0 && !slices.Contains(q.Columns, q.Order) {
+		part.Columns = append(slices.Clone(q.Columns), q.Order)
+	}
+	names := slices.Clone(named(q.Scope, q.Tenants))
+	slices.Sort(names)
+	g := newGroups(q)
+	for ids := range slices.Chunk(slices.Compact(names), max(1, maxArguments/len(pieces)-len(q.Scope.Tags()))) {
+		rows, err := s.read(ctx, &part, scoped(q.Scope, ids), pieces)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			g.add(rows[i].Tenant, toMicros(rows[i].Start), rows[i].Source, &rows[i].Counts)
+		}
+	}
+	return g.rows(), nil
+}
+
+// read reads the rows of a query that have these conditions.
+func (s *SQL) read(ctx context.Context, q *SumQuery, c *conditions, pieces []piece) ([]SumRow, error) {
 	if q.Latency {
 		return s.merged(ctx, q, c, pieces)
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +66,7 @@ func (u *upkeep) sums(ctx context.Context) error {
 		return err
 	}
 	again := values[stateReopened] != values[stateSeen]
+	var all steps
 	for _, g := range sumGroups() {
 		to := state.Minutes.Truncate(g.step)
 		if g.days {
@@ -75,12 +76,10 @@ func (u *upkeep) sums(ctx context.Context) error {
 		if to.IsZero() || to.UnixMicro() <= 0 || !again && !to.After(was) {
 			continue
 		}
-		if err := u.sumAll(ctx, g, to, state, was); err != nil {
-			return fmt.Errorf("adding up %s: %w", nameOfSpan(g.spans[0]), err)
-		}
+		all.do(ctx, "of "+nameOfSpan(g.spans[0]), func() error { return u.sumAll(ctx, g, to, state, was) })
 	}
-	if !again {
-		return nil
+	if !again || len(all) > 0 {
+		return errors.Join(all...)
 	}
 	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return u.s.setState(ctx, tx, stateSeen, time.UnixMicro(values[stateReopened]))

@@ -89,9 +89,12 @@ func (s *SQL) joinUsage(ctx context.Context, q *TenantsQuery, sel *tenantsSelect
 	for span, columns := range sel.usage {
 		alias := fmt.Sprintf("u%d", len(sel.joins))
 		sel.spans[span] = alias
-		sq := &SumQuery{Period: field{span: span}.period(q.Period, state.Now), Span: q.Span}
-		if span != 0 {
-			sq = state.spanned(*sq)
+		sq := &SumQuery{Period: q.Period, Span: q.Span}
+		switch {
+		case span != 0 && !q.Now.IsZero():
+			sq = &SumQuery{Period: field{span: span}.period(q.Period, q.Now)}
+		case span != 0: // the field has a period of its own, whatever that of the page is read from
+			sq = state.spanned(SumQuery{Period: field{span: span}.period(q.Period, state.Now)})
 		}
 		pieces, err := pieces(sq, state)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -314,28 +315,41 @@ func partOf(p *Part, keys map[tenancy.ID]int64) sqlPart {
 	return sqlPart{p.Start.UnixMicro(), keys[p.Tenant], p.Source}
 }
 
+// knownPart is a part that the store has.
+type knownPart struct {
+	revision int64
+	counts   Counts
+}
+
 // knownParts returns the late parts that were written when they were not late, by a batch
 // whose answer was lost.
-func (s *SQL) knownParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) (map[sqlPart]bool, error) {
-	late := map[sqlPart]bool{}
-	buckets := map[int64]bool{}
+func (s *SQL) knownParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time) (map[sqlPart]*knownPart, error) {
+	late, buckets, sources := map[sqlPart]*knownPart{}, map[int64]bool{}, map[string]bool{}
 	for i := range parts {
 		if p := &parts[i]; !p.Hour && now.Sub(p.Start) > lateAfter {
-			late[partOf(p, keys)], buckets[p.Start.UnixMicro()] = false, true
+			late[partOf(p, keys)], buckets[p.Start.UnixMicro()], sources[strconv.FormatInt(p.Source, 10)] = nil, true, true
 		}
 	}
-	query := `SELECT bucket, tenant_key, source FROM tenancy_usage_parts WHERE bucket IN (?)`
+	query := `SELECT bucket, tenant_key, source, revision, ` + strings.Join(countColumns(), `, `) + ` FROM tenancy_usage_parts
+		WHERE bucket IN (?) AND source IN (` + strings.Join(slices.Collect(maps.Keys(sources)), `, `) + `)`
 	err := in(ctx, s, tx, query, slices.Collect(maps.Keys(buckets)), func(r *sql.Rows) error {
 		var p sqlPart
-		err := r.Scan(&p.bucket, &p.tenant, &p.source)
-		if _, ok := late[p]; ok {
-			late[p] = true
+		var known knownPart
+		var latency sql.RawBytes
+		var own sql.NullString
+		err := r.Scan(append(append([]any{&p.bucket, &p.tenant, &p.source, &known.revision}, scanned(&known.counts)...), &latency, &own)...)
+		if _, ok := late[p]; ok && err == nil {
+			s.unpack(&known.counts, latency, own.String)
+			late[p] = &known
 		}
 		return err
 	})
 	return late, err
 }
 
+// writeParts writes parts where they belong. A late one whose minute may have been made a part
+// of longer rows, and whose row may be about to be removed, does not replace that row: what was
+// counted since is late.
 func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys map[tenancy.ID]int64, now time.Time, how lockMode) error {
 	known, err := s.knownParts(ctx, tx, parts, keys, now)
 	if err != nil {
@@ -343,13 +357,20 @@ func (s *SQL) writeParts(ctx context.Context, tx *sqlx.Tx, parts []Part, keys ma
 	}
 	var fresh, late [][]any
 	for i := range parts {
-		p := &parts[i]
+		p := parts[i]
+		old := known[partOf(&p, keys)]
+		if old != nil && !p.Hour {
+			if p.Revision <= old.revision {
+				continue
+			}
+			p.Counts.subtract(&old.counts)
+		}
 		row := append(make([]any, 0, numColumns+6), p.Start.UnixMicro(), keys[p.Tenant], p.Source, p.Revision)
 		row, err := countValues(row, &p.Counts)
 		if err != nil {
 			return err
 		}
-		if !p.Hour && (now.Sub(p.Start) <= lateAfter || known[partOf(p, keys)]) {
+		if !p.Hour && now.Sub(p.Start) <= lateAfter {
 			fresh = append(fresh, row)
 			continue
 		}

@@ -68,6 +68,9 @@ func (r *Reports) slowestStatements(ctx context.Context, scope tenancy.Scope, id
 	}
 	p.From, p.To = p.From.Truncate(time.Hour), ceil(p.To, time.Hour)
 	rows, err := r.statements.Statements(ctx, &StatementsQuery{Scope: scope, Tenants: ids, Period: p, Limit: maxStatements})
+	if err == nil {
+		rows, err = inScope(ctx, r, scope, rows, (*StatementRow).tenant)
+	}
 	out := []StatementReport{}
 	for _, row := range rows {
 		out = append(out, StatementReport{

@@ -211,6 +211,9 @@ type TenantsQuery struct {
 	Descending bool
 	// Span asks for the sums of [State.Sums] instead: the period is theirs.
 	Span time.Duration
+	// Now, if it is set, is when fields of usage with an end of their own end. Usage is
+	// added up then, and no sums are read: each page of a listing is of the same times.
+	Now time.Time
 	// After continues a listing behind a row.
 	After *TenantsPosition
 	// Limit is how many at most.

@@ -31,7 +31,7 @@ func (s *State) spanned(q SumQuery) *SumQuery {
 		q.Period, q.Span = p, span
 		return &q
 	}
-	q.Period = s.read(q.Period)
+	q.Period, q.Span = s.read(q.Period), 0
 	return &q
 }
 

@@ -361,3 +361,121 @@ func TestPurgedTenantIsInNoReport(t *testing.T) {
 		}
 	})
 }
+
+// A filter of a span whose sums are too old adds up that span, and reads no sums of the page's.
+func TestFilterOfStaleSums(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		early := usageOf("t3", d.now.Truncate(time.Hour).Add(-5*time.Hour), 5000, 0, time.Second)
+		early.Hour, early.Source = true, 99
+		d.write(t, early)
+		d.keep(t)
+		reports := newReports(t, d.ready)
+		total := func(text string) int64 {
+			t.Helper()
+			f, err := tenancy.ParseFilter(text, analytics.Fields()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := reports.Tenants(t.Context(), tenancy.AllTenants(), &analytics.TenantsRequest{Filter: f, Sort: "-requests_1h"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return page.Total
+		}
+		if got := total("requests_24h:>4000"); got != 1 {
+			t.Fatalf("of the day: got %d tenants, want one", got)
+		}
+		if _, err := d.db.ExecContext(t.Context(), d.db.Rebind(`UPDATE tenancy_usage_state SET value = value - ? WHERE name = 'sums_1h'`), (40 * time.Minute).Microseconds()); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := d.ready.State(t.Context()); err != nil || len(state.Sums) != 4 {
+			t.Fatalf("got %+v, %v, want the sums of all spans but the shortest", state, err)
+		}
+		if got := total("requests_1h:>4000"); got != 0 {
+			t.Errorf("of the hour: got %d tenants, want none", got)
+		}
+	})
+}
+
+// An export has each tenant once, with what it did in the same period, whatever becomes of the sums while it is written.
+func TestExportWhileSumsChange(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		latest := usageOf("t3", d.now.Truncate(time.Minute), 90_000, 0, time.Second) // behind the end of the sums
+		latest.Source = 99
+		d.write(t, latest)
+		d.keep(t)
+		now := d.present(t)
+		filter, err := tenancy.ParseFilter("requests_90d:>0", analytics.Fields()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &analytics.TenantsRequest{Filter: filter, Period: analytics.Period{From: now.Add(-day), To: now}, Sort: "-requests", Limit: 1}
+		var want, got strings.Builder
+		if err := newReports(t, d.exact).ExportTenants(t.Context(), tenancy.AllTenants(), &want, analytics.FormatCSV, req); err != nil {
+			t.Fatal(err)
+		}
+		out := writerFunc(func(b []byte) (int, error) {
+			_, err := d.db.ExecContext(t.Context(), d.db.Rebind(`UPDATE tenancy_usage_state SET value = value - ? WHERE name LIKE 'sums!_%' ESCAPE '!'`), (4 * time.Hour).Microseconds())
+			if err != nil {
+				return 0, err
+			}
+			return got.Write(b)
+		})
+		if err := newReports(t, d.ready).ExportTenants(t.Context(), tenancy.AllTenants(), out, analytics.FormatCSV, req); err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != want.String() || strings.Count(want.String(), "\r\n") != 5 {
+			t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
+		}
+	})
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
+
+// A scope of thousands of tenants, and a query that names as many, are read over any period, to the same as one that names none.
+func TestSumsOfManyNames(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		d := newDecades(t, s)
+		if state := d.keep(t); state.Months.IsZero() {
+			t.Fatal("got no sums of months")
+		}
+		var ids []tenancy.ID
+		for i := range 2500 {
+			ids = append(ids, tenancy.ID(fmt.Sprintf("t%d", 2500-i))) // most are not there
+		}
+		ids = append(ids, "t0", "t2500") // and one twice
+		p := analytics.Period{From: d.now.AddDate(0, -24, 0), To: d.now}
+		for _, q := range []analytics.SumQuery{
+			{Latency: true}, {ByTenant: true}, {ByTenant: true, Top: 2, Order: analytics.Requests}, {ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Requests}},
+			{ByTenant: true, Top: 2, Order: analytics.Requests, Columns: []analytics.Column{analytics.Status5xx}},
+		} {
+			q.Period, q.Scope = p, tenancy.AllTenants()
+			want := sumText(t, d.exact, q)
+			if want == "" {
+				t.Fatal("got nothing")
+			}
+			for name, change := range map[string]func(q *analytics.SumQuery){
+				"a scope": func(q *analytics.SumQuery) { q.Scope = tenancy.ByIDs(ids...) },
+				"names":   func(q *analytics.SumQuery) { q.Tenants = ids },
+				"both":    func(q *analytics.SumQuery) { q.Scope, q.Tenants = tenancy.ByIDs(ids...), ids },
+			} {
+				own := q
+				change(&own)
+				if got := sumText(t, d.exact, own); got != want {
+					t.Errorf("%s, top %d of %v:\n got %.500s\nwant %.500s", name, q.Top, q.Columns, got, want)
+				}
+			}
+			q.Scope, q.Tenants = tenancy.ByIDs(ids[:2500]...), []tenancy.ID{"t0"}
+			if got := sumText(t, d.exact, q); got != "" {
+				t.Errorf("a tenant that is not in the scope: got %s", got)
+			}
+		}
+	})
+}

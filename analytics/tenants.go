@@ -90,16 +90,30 @@ func (r *Reports) tenants(ctx context.Context, scope tenancy.Scope, req *Tenants
 	if err != nil {
 		return nil, err
 	}
-	q.Limit++ // to know whether there is a next page
-	rows, err := r.source.Tenants(ctx, q)
+	page, err := r.pageOf(ctx, scope, req, state, q)
 	if err != nil {
 		return nil, err
 	}
-	page := &TenantsPage{Period: q.Period, Total: fleet.Tenants, Facets: Facets{fleet.ByStatus, fleet.ByPlan, fleet.ByServer}, Tenants: []TenantEntry{}}
+	page.Total, page.Facets = fleet.Tenants, Facets{fleet.ByStatus, fleet.ByPlan, fleet.ByServer}
+	return page, nil
+}
+
+// pageOf returns the page of tenants that the query asks for, without their number.
+func (r *Reports) pageOf(ctx context.Context, scope tenancy.Scope, req *TenantsRequest, state *State, query *TenantsQuery) (*TenantsPage, error) {
+	q := *query
+	q.Limit++ // to know whether there is a next page
+	rows, err := r.source.Tenants(ctx, &q)
+	if err != nil {
+		return nil, err
+	}
+	page := &TenantsPage{Period: q.Period, Tenants: []TenantEntry{}}
 	if len(rows) == q.Limit {
 		rows = rows[:q.Limit-1]
 		last := &rows[len(rows)-1]
 		page.Next = tenancy.NewCursor(cursorOf(scope, req), last.Key, string(last.ID))
+	}
+	if rows, err = inScope(ctx, r, scope, rows, (*TenantRow).tenant); err != nil {
+		return nil, err
 	}
 	return page, r.fill(ctx, scope, req, state, page, rows, q.Span)
 }
@@ -225,20 +239,26 @@ func (r *Reports) tenantsQuery(scope tenancy.Scope, req *TenantsRequest, state *
 		return nil, err
 	}
 	q := &TenantsQuery{Scope: scope, Filter: filter, Period: p, Sort: sort, Descending: descending, Limit: limit}
-	if req.After != "" {
-		values, err := req.After.Values(cursorOf(scope, req), 2)
-		if err != nil {
-			return nil, err
-		}
-		q.After = &TenantsPosition{Key: values[0], ID: tenancy.ID(values[1])}
-		if err := q.After.ID.Validate(); err != nil {
-			return nil, err
-		}
-		if strings.ContainsRune(q.After.Key, 0) {
-			return nil, fmt.Errorf("%w: cursor with a NUL", tenancy.ErrInvalid)
-		}
+	return q, q.behind(req.After, cursorOf(scope, req))
+}
+
+// behind makes the query continue behind the cursor of that listing, unless it is empty.
+func (q *TenantsQuery) behind(after tenancy.Cursor, listing string) error {
+	if after == "" {
+		return nil
 	}
-	return q, nil
+	values, err := after.Values(listing, 2)
+	if err != nil {
+		return err
+	}
+	q.After = &TenantsPosition{Key: values[0], ID: tenancy.ID(values[1])}
+	if err := q.After.ID.Validate(); err != nil {
+		return err
+	}
+	if strings.ContainsRune(q.After.Key, 0) {
+		return fmt.Errorf("%w: cursor with a NUL", tenancy.ErrInvalid)
+	}
+	return nil
 }
 
 // cursorOf is what cursors belong to: another filter, order or scope has others.
@@ -263,7 +283,7 @@ func (s *selector) Select(ctx context.Context, f tenancy.Filter) iter.Seq2[tenan
 	return func(yield func(tenancy.ID, error) bool) {
 		err := s.each(ctx, f, func(id tenancy.ID) bool { return yield(id, nil) })
 		if err != nil {
-			yield("", tenancy.Wrap("analytics.Reports.Select", "", err))
+			yield("", tenancy.Wrap("analytics.Reports.Within", "", err))
 		}
 	}
 }
@@ -287,11 +307,18 @@ func (s *selector) each(ctx context.Context, f tenancy.Filter, fn func(tenancy.I
 		if err != nil {
 			return err
 		}
-		for i := range rows {
-			if own != nil && !own.Includes(&tenancy.Tenant{ID: rows[i].ID, Tags: rows[i].Tags}) {
+		present, err := inScope(ctx, s.reports, s.scope, rows, (*TenantRow).tenant)
+		if err == nil && own != nil {
+			present, err = inScope(ctx, s.reports, *own, present, (*TenantRow).tenant)
+		}
+		if err != nil {
+			return err
+		}
+		for i := range present {
+			if own != nil && !own.Includes(&tenancy.Tenant{ID: present[i].ID, Tags: present[i].Tags}) {
 				continue
 			}
-			if !fn(rows[i].ID) {
+			if !fn(present[i].ID) {
 				return nil
 			}
 			if left--; left == 0 {

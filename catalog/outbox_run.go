@@ -35,7 +35,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		err := o.leases.Do(ctx, "outbox", outboxLease, o.deliverAll)
-		if err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
+		if err != nil && !sqlkit.Held(err) && ctx.Err() == nil {
 			o.opts.Logger.WarnContext(ctx, "catalog: the outbox stopped; trying again", slog.Duration("in", outboxStandby), slog.Any("error", err))
 		}
 		select {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"reflect"
 	"strings"
 	"time"
@@ -50,11 +49,7 @@ func newSQLStore(db *sqlx.DB) (*sqlStore, error) {
 
 // Migrate makes the tables or brings them up to date.
 func (s *sqlStore) Migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations/"+string(s.dialect))
-	if err != nil {
-		return err
-	}
-	if _, err := sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable); err != nil {
+	if err := sqlkit.Migrate(ctx, s.db.DB, s.dialect, migrations, versionTable); err != nil {
 		return err
 	}
 	return s.fillWords(ctx)

@@ -1,8 +1,10 @@
 package dbpool
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,8 +74,23 @@ func TestServerOptionsAreChecked(t *testing.T) {
 		"two budgets":        {"c": {BudgetOf: "a", Budget: 2}},
 		"budget of a sharer": {"a": {BudgetOf: "c"}, "c": {BudgetOf: "a"}},
 	} {
-		if _, err := New(map[string]driver.Engine{"a": s, "c": s}, &Options{Servers: o}); err == nil {
-			t.Errorf("%s: got no error", name)
+		if _, err := New(map[string]driver.Engine{"a": s, "c": s}, &Options{Servers: o}); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+// An error says which option is wrong.
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := &fakeServer{t: t}
+	for name, o := range map[string]Options{
+		"Budget": {Budget: -1}, "Shared": {Shared: -1}, "MaxConns": {MaxConns: -1}, "MinIdle": {MinIdle: -1}, "MaxDials": {MaxDials: -1},
+		"MaxQueue": {MaxQueue: -1}, "TenantMetrics": {TenantMetrics: -1}, "MaxWait": {MaxWait: -1},
+		"BudgetOf": {Servers: map[string]ServerOptions{"c": {BudgetOf: "a", Budget: 2}}},
+	} {
+		if _, err := New(map[string]driver.Engine{"a": s, "c": s}, &o); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v, want ErrInvalid that names it", name, err)
 		}
 	}
 }

@@ -85,11 +85,11 @@ func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
 	case "sqlite":
 		s = tenancytest.NewServer(t, name)
 	case "postgres":
-		server = startServer(t, testserver.Postgres, nil)
+		server = testserver.ForTest(t, testserver.Postgres, nil)
 		s.Engine, err = postgres.New(server.URL, nil)
 		c.watch = sqlx.MustOpen("pgx", server.URL)
 	case "mysql":
-		server = startServer(t, testserver.MariaDB, nil)
+		server = testserver.ForTest(t, testserver.MariaDB, nil)
 		s.Engine, err = mysql.New(server.URL, nil)
 		c.watch = sqlx.MustOpen("mysql", strings.NewReplacer("mysql://", "", "@", "@tcp(").Replace(strings.TrimSuffix(server.URL, "/"))+")/")
 	}
@@ -121,37 +121,6 @@ func newChaos(t *testing.T, name string, tenants, budget int) *chaos {
 	})
 	c.server, c.driver = server, s.Engine.DriverName()
 	return c
-}
-
-func startServer(t *testing.T, e testserver.Engine, opts *testserver.Options) *testserver.Server {
-	t.Helper()
-	if err := e.Find(); err != nil {
-		if os.Getenv(tenancytest.RequireEnv) != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	s, err := testserver.Start(t.Context(), e, serverDir(t), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop() })
-	return s
-}
-
-// serverDir returns a new folder for a server, which is removed when the test
-// ends.
-func serverDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "server")
-	if err == nil {
-		err = os.Chmod(dir, 0o755) // the server runs as another user
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }
 
 // run lets it happen for so long, and longer on a machine that is slow.

@@ -108,6 +108,14 @@ func (s *connector) lane() *sched.Lane {
 	return nil
 }
 
+// down is [sched.Lane.Down] of the lane that the handle uses.
+func (s *connector) down() (down, early bool) {
+	if l := s.lane(); l != nil {
+		return l.Down(time.Now())
+	}
+	return false, false
+}
+
 // renew closes all connections that are there, those in use after their current use.
 func (s *connector) renew() {
 	if l := s.lane(); l != nil {

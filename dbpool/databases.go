@@ -2,20 +2,20 @@ package dbpool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/internal/failure"
 )
 
 // Create makes the tenant's database at its placement and marks it as this
 // tenant's. A database of that name is an error that wraps
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Create", t, func(d driver.Databases) error {
+	return p.databases("dbpool.Pool.Create", t, func(d driver.Databases) error {
 		err := d.Create(ctx, t.Placement.Database, t.ID)
 		return p.made(t.ID, err)
 	})
@@ -25,7 +25,7 @@ func (p *Pool) Create(ctx context.Context, t *tenancy.Tenant) error {
 // is empty and nobody's. Any other is an error that wraps
 // [tenancy.ErrExists], and is not touched.
 func (p *Pool) Claim(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Claim", t, func(d driver.Databases) error {
+	return p.databases("dbpool.Pool.Claim", t, func(d driver.Databases) error {
 		err := d.Claim(ctx, t.Placement.Database, t.ID)
 		return p.made(t.ID, err)
 	})
@@ -68,7 +68,7 @@ func (p *Pool) adopter(op string, t *tenancy.Tenant, fn func(driver.Adopter) err
 // archived or is being purged, as the record that is given says: any other status is
 // an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) Drop(ctx context.Context, t *tenancy.Tenant) error {
-	return p.databases("dbpool.Drop", t, func(d driver.Databases) error {
+	return p.databases("dbpool.Pool.Drop", t, func(d driver.Databases) error {
 		if t.Status != "" && !t.Status.Removable() {
 			return fmt.Errorf("%w: the database of a tenant that is %s is not dropped, archive it first", tenancy.ErrInvalid, t.Status)
 		}
@@ -108,7 +108,7 @@ func (p *Pool) Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context
 
 // Exists reports whether there is a database at the tenant's placement.
 func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err error) {
-	err = p.databases("dbpool.Exists", t, func(d driver.Databases) error {
+	err = p.databases("dbpool.Pool.Exists", t, func(d driver.Databases) error {
 		exists, err = d.Exists(ctx, t.Placement.Database)
 		return err
 	})
@@ -118,7 +118,7 @@ func (p *Pool) Exists(ctx context.Context, t *tenancy.Tenant) (exists bool, err 
 // Size returns what the tenant's database takes on disk, in bytes, as its
 // server counts it. No such database is [tenancy.ErrNotFound].
 func (p *Pool) Size(ctx context.Context, t *tenancy.Tenant) (size int64, err error) {
-	err = p.databases("dbpool.Size", t, func(d driver.Databases) error {
+	err = p.databases("dbpool.Pool.Size", t, func(d driver.Databases) error {
 		size, err = d.Size(ctx, t.Placement.Database)
 		return err
 	})
@@ -195,13 +195,5 @@ func (p *Pool) databases(op string, t *tenancy.Tenant, fn func(driver.Databases)
 	if !ok {
 		return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: server %q cannot make databases", tenancy.ErrInvalid, t.Placement.Server))
 	}
-	err = fn(d)
-	for _, known := range []error{
-		tenancy.ErrExists, tenancy.ErrNotFound, tenancy.ErrForbidden, tenancy.ErrInvalid, context.Canceled, context.DeadlineExceeded,
-	} {
-		if err == nil || errors.Is(err, known) {
-			return tenancy.Wrap(op, t.ID, err)
-		}
-	}
-	return tenancy.Wrap(op, t.ID, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, err))
+	return failure.Wrap(op, t.ID, fn(d))
 }

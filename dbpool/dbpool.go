@@ -42,9 +42,11 @@ type Options struct {
 	// get one more while no other can end what was broken off; see Broken off
 	// statements in the package comment. Default: 50.
 	Budget int
-	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of
-	// Shared that all instances of the application share at each server. Default: none.
+	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of those
+	// that Shared says. Default: none.
 	Lender Lender
+	// Shared is how many connections beyond their budgets all instances of the application
+	// share at each server. It needs a Lender. Default: none.
 	Shared int
 	// Servers are the options of single servers, by name. Default: none; all servers have the same.
 	Servers map[string]ServerOptions
@@ -140,11 +142,15 @@ func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 // complete fills in defaults.
 func (o *Options) complete() error {
 	for _, each := range []struct {
+		name      string
 		n         *int
 		otherwise int
-	}{{&o.Budget, 50}, {&o.Shared, 0}, {&o.MaxConns, 0}, {&o.MinIdle, 0}, {&o.MaxDials, 6}, {&o.MaxQueue, 1000}, {&o.TenantMetrics, 0}} {
+	}{
+		{"Budget", &o.Budget, 50}, {"Shared", &o.Shared, 0}, {"MaxConns", &o.MaxConns, 0}, {"MinIdle", &o.MinIdle, 0},
+		{"MaxDials", &o.MaxDials, 6}, {"MaxQueue", &o.MaxQueue, 1000}, {"TenantMetrics", &o.TenantMetrics, 0},
+	} {
 		if *each.n < 0 {
-			return fmt.Errorf("%w: negative number in the options", tenancy.ErrInvalid)
+			return fmt.Errorf("%w: %s %d, want it not negative", tenancy.ErrInvalid, each.name, *each.n)
 		}
 		if *each.n == 0 {
 			*each.n = each.otherwise
@@ -204,7 +210,7 @@ func (o *Options) wire() wire.Options {
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
-		return nil, tenancy.Wrap("dbpool.DB", "", err)
+		return nil, tenancy.Wrap("dbpool.Pool.DB", "", err)
 	}
 	return p.For(ctx, t)
 }
@@ -222,7 +228,7 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [Pool.Forget].
 func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if t == nil {
-		return nil, tenancy.Wrap("dbpool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
+		return nil, tenancy.Wrap("dbpool.Pool.For", "", fmt.Errorf("%w: no tenant", tenancy.ErrInvalid))
 	}
 	readOnly := tenancy.IsReadOnly(ctx)
 	p.mu.RLock()
@@ -230,7 +236,10 @@ func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if h.serves(t) {
 		db := h.db
 		if readOnly {
-			db = h.reader(h.server, true)
+			db = nil
+			if r := h.reader(h.server, true); r != nil {
+				db = r.db
+			}
 		}
 		if db != nil {
 			p.mu.RUnlock()
@@ -242,7 +251,7 @@ func (p *Pool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
 	if err == nil && readOnly {
 		db, err = p.openReadOnly(t)
 	}
-	return db, tenancy.Wrap("dbpool.For", t.ID, err)
+	return db, tenancy.Wrap("dbpool.Pool.For", t.ID, err)
 }
 
 func (p *Pool) open(t *tenancy.Tenant) (*sqlx.DB, error) {
@@ -406,9 +415,11 @@ func (p *Pool) Close() error {
 	}
 	p.handles = map[tenancy.ID]*handle{}
 	p.mu.Unlock()
-	for _, g := range p.budgets() {
-		g.Close()
+	var closing sync.WaitGroup
+	for _, b := range p.budgets() {
+		closing.Go(b.Close) // no server waits for the network of another
 	}
+	closing.Wait()
 	var errs []error
 	if p.metrics != nil {
 		errs = append(errs, p.metrics.unregister())

@@ -40,6 +40,7 @@ type FakeReplica struct {
 	uses     atomic.Int64
 	hanging  atomic.Bool
 	refusing atomic.Bool
+	lacking  atomic.Pointer[string]
 }
 
 // NewFakeReplicas returns one.
@@ -57,6 +58,17 @@ func (r *FakeReplica) Hang(yes bool) { r.hanging.Store(yes) }
 
 // Refuse makes the server refuse new connections, or take them again.
 func (r *FakeReplica) Refuse(yes bool) { r.refusing.Store(yes) }
+
+// Lack makes the server have no database of that name; "": all again.
+func (r *FakeReplica) Lack(database string) { r.lacking.Store(&database) }
+
+// Fault implements [driver.FaultClassifier].
+func (r *FakeReplica) Fault(err error) driver.Fault {
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return driver.FaultDatabase
+	}
+	return driver.FaultUnclear
+}
 
 // Connector implements [driver.Engine].
 func (r *FakeReplica) Connector(database string) (sqldriver.Connector, error) {
@@ -78,6 +90,20 @@ func (r *FakeReplica) Position(ctx context.Context, _ sqldriver.Conn) (driver.Po
 // Reached implements [driver.Replication].
 func (r *FakeReplica) Reached(at, want driver.Position) bool { return at >= want }
 
+// Flicker makes the pool know how far a replica is, and not know it, by turns, until the channel is closed.
+func (p *Pool) Flicker(replica string, e driver.Replication, until <-chan struct{}) {
+	s := p.servers[replica]
+	for {
+		select {
+		case <-until:
+			return
+		default:
+			s.progress.Store(&progress{e, "1", time.Now()})
+			s.progress.Store(nil)
+		}
+	}
+}
+
 type replicaConnector struct {
 	fakeConnector
 	replica *FakeReplica
@@ -90,6 +116,9 @@ func (c replicaConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	}
 	if c.replica.refusing.Load() {
 		return nil, errors.New("too many clients")
+	}
+	if lacks := c.replica.lacking.Load(); lacks != nil && *lacks != "" && *lacks == c.database {
+		return nil, tenancy.ErrNotFound
 	}
 	conn, err := c.fakeConnector.Connect(ctx)
 	if err != nil {

@@ -36,7 +36,7 @@ type watched struct {
 
 func newWatched(t *testing.T, tenants int, opts *dbpool.Options) *watched {
 	t.Helper()
-	w := &watched{server: startServer(t, testserver.MariaDB, nil)}
+	w := &watched{server: testserver.ForTest(t, testserver.MariaDB, nil)}
 	s := newSide(t, w.server.URL)
 	w.watch = s.db
 	s.must(t, "", `CREATE USER app@'%'`, `GRANT ALL ON *.* TO app@'%'`)
@@ -264,7 +264,7 @@ func TestOrphansThatRollBack(t *testing.T) {
 // that has its number after a restart.
 func TestEnd(t *testing.T) {
 	t.Parallel()
-	server := startServer(t, testserver.MariaDB, nil)
+	server := testserver.ForTest(t, testserver.MariaDB, nil)
 	engine, err := mysql.New(server.URL, nil)
 	if err != nil {
 		t.Fatal(err)

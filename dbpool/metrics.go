@@ -100,7 +100,7 @@ func (p *Pool) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		for _, s := range p.allServers() {
 			name := metric.WithAttributes(attribute.String("tenancy.server", s.Name()))
 			to.ObserveInt64(tripped, b2i(!s.Up()), name)
-			if d, ok := s.lag(now); ok {
+			if d, ok := s.progress.Load().lag(now); ok {
 				to.ObserveFloat64(lag, d.Seconds(), name)
 			}
 		}

@@ -201,7 +201,7 @@ func TestReadOnlyBehindPgBouncer(t *testing.T) {
 			t.Run(mode+" ignoring "+ignored, func(t *testing.T) {
 				t.Parallel()
 				s := tenancytest.NewServer(t, "postgres")
-				b, err := testserver.StartBouncer(t.Context(), serverDir(t), s.DSN, "pool_mode = "+mode, "ignore_startup_parameters = "+ignored)
+				b, err := testserver.StartBouncer(t.Context(), testserver.Dir(t), s.DSN, "pool_mode = "+mode, "ignore_startup_parameters = "+ignored)
 				if err != nil {
 					t.Fatal(err)
 				}

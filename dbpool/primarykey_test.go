@@ -14,9 +14,6 @@ import (
 // one.
 func TestPrimaryKeysAreRequired(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
 	for name, tt := range map[string]struct {
 		engine  testserver.Engine
 		dialect sqlkit.Dialect
@@ -28,7 +25,7 @@ func TestPrimaryKeysAreRequired(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const acme, database = tenancy.ID("acme"), "acme"
-			s := newSide(t, startServer(t, tt.engine, nil).URL)
+			s := newSide(t, testserver.ForTest(t, tt.engine, nil).URL)
 			s.must(t, "", `CREATE DATABASE `+database)
 			s.must(t, database, tt.require)
 			if err := s.engine.(driver.Adopter).Adopt(t.Context(), database, acme, false); err != nil {

@@ -40,7 +40,8 @@ func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 
 // Reader returns the database of the context's tenant for reading: on a read replica
 // of its server that is at most [Options.MaxLag] behind and has what [ReadAfter]
-// asks for, or else what [Pool.DB] returns. Ask again for each piece of work: a
+// asks for, or else what [Pool.DB] returns. So does a tenant whose database at the replica could not be
+// reached last; [Pool.Run] tries it again. Ask again for each piece of work: a
 // handle that is kept uses its replica however far that falls behind.
 //
 // How far replicas are is known while [Pool.Run] runs; without it, Reader uses
@@ -49,7 +50,7 @@ func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
-		return nil, tenancy.Wrap("dbpool.Reader", "", err)
+		return nil, tenancy.Wrap("dbpool.Pool.Reader", "", err)
 	}
 	primary, err := p.For(ctx, t)
 	if err != nil {
@@ -61,22 +62,25 @@ func (p *Pool) Reader(ctx context.Context) (*sqlx.DB, error) {
 	}
 	readOnly := tenancy.IsReadOnly(ctx)
 	p.mu.RLock()
-	h := p.handles[t.ID]
-	if h != nil {
-		if db := h.reader(replica, readOnly); db != nil {
-			p.mu.RUnlock()
-			return db, nil
-		}
+	var reader *handle
+	if h := p.handles[t.ID]; h != nil {
+		reader = h.reader(replica, readOnly)
 	}
 	p.mu.RUnlock()
-	return p.openReader(t, replica, primary, readOnly)
+	switch {
+	case reader == nil:
+		return p.openReader(t, replica, primary, readOnly)
+	case replica.misses(reader.connector):
+		return primary, nil
+	}
+	return reader.db, nil
 }
 
-// reader returns the database for reading at a server, or nil if none was opened, or
+// reader returns the handle for reading at a server, or nil if none was opened, or
 // none that can do nothing else.
-func (h *handle) reader(s *server, readOnly bool) *sqlx.DB {
+func (h *handle) reader(s *server, readOnly bool) *handle {
 	if r := h.readers[s.Name()]; r != nil && r.server == s && (r.readOnly || !readOnly) && !r.connector.closed.Load() {
-		return r.db
+		return r
 	}
 	return nil
 }
@@ -92,7 +96,7 @@ func (p *Pool) openReader(t *tenancy.Tenant, replica *server, primary *sqlx.DB, 
 		return primary, nil
 	}
 	db, err := p.read(h, replica)
-	return db, tenancy.Wrap("dbpool.Reader", t.ID, err)
+	return db, tenancy.Wrap("dbpool.Pool.Reader", t.ID, err)
 }
 
 // openReadOnly returns the database at the tenant's own server that cannot write.
@@ -154,7 +158,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	for i := range replicas {
 		r := replicas[(int(first)+i)%len(replicas)] // a few
 		at := r.progress.Load()
-		if lag, ok := r.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
+		if lag, ok := at.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
 			continue
 		}
 		if r.Up() {
@@ -168,7 +172,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 // committed before is included. An engine that cannot tell is an error that
 // wraps [tenancy.ErrInvalid].
 func (p *Pool) Position(ctx context.Context) (driver.Position, error) {
-	const op = "dbpool.Position"
+	const op = "dbpool.Pool.Position"
 	t, err := tenancy.Require(ctx)
 	if err != nil {
 		return "", tenancy.Wrap(op, "", err)
@@ -237,6 +241,7 @@ func (p *Pool) follow(ctx context.Context, primary *server) {
 		})
 	})
 	for _, r := range primary.replicas {
+		all.Go(func() { every(ctx, followInterval, r.findMissing) })
 		all.Go(func() {
 			every(ctx, followInterval, func(ctx context.Context) {
 				if !r.Up() {
@@ -278,11 +283,36 @@ func every(ctx context.Context, interval time.Duration, fn func(context.Context)
 	}
 }
 
-// lag returns how far a replica is behind at the most, if that is known.
-func (s *server) lag(now time.Time) (time.Duration, bool) {
-	at := s.progress.Load()
+// lag returns how far a replica is behind at the most, if that is known. Nil is not.
+func (at *progress) lag(now time.Time) (time.Duration, bool) {
 	if at == nil {
 		return 0, false
 	}
 	return now.Sub(at.fresh), true
+}
+
+// misses reports whether a replica cannot serve one database, until findMissing finds it again.
+func (s *server) misses(to *connector) bool {
+	down, early := to.down()
+	if early {
+		s.missing.Store(to, true)
+	}
+	if down && !early {
+		_, early = s.missing.Load(to) // or the server was down, and the next request tries
+	}
+	return early
+}
+
+// findMissing asks a replica for databases that could not be reached.
+func (s *server) findMissing(ctx context.Context) {
+	s.missing.Range(func(each, _ any) bool {
+		to := each.(*connector) // nothing else is in there
+		if c, _, err := to.connect(ctx); err == nil {
+			_ = c.Close()
+		}
+		if down, _ := to.down(); !down {
+			s.missing.Delete(to)
+		}
+		return ctx.Err() == nil
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,6 +256,82 @@ func TestReadersWhenServersAreDown(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A tenant whose database a replica lacks reads on the primary, and on the replica once it is there.
+func TestReaderOfAMissingDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
+		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
+			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(running) }()
+		time.Sleep(time.Second)
+		replica.Lack("acme")
+		uses := func(id string) (err error, onMain, onReplica bool) {
+			t.Helper()
+			x, y := main.Tenants(), replica.Tenants()
+			db, err := p.Reader(tenancy.NewContext(t.Context(), tenantOn("main", id)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Ping()
+			return err, main.Tenants() > x, replica.Tenants() > y
+		}
+		if err, _, _ := uses("acme"); !errors.Is(err, tenancy.ErrUnavailable) {
+			t.Errorf("at first: got %v, want ErrUnavailable", err)
+		}
+		for range 200 { // over the pauses between tries
+			if err, onMain, onReplica := uses("acme"); err != nil || !onMain || onReplica {
+				t.Fatalf("the replica lacks the database: got %v, on the primary %t, on the replica %t, want the primary", err, onMain, onReplica)
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		if err, _, onReplica := uses("globex"); err != nil || !onReplica {
+			t.Errorf("another tenant: got %v, on the replica %t, want the replica", err, onReplica)
+		}
+		replica.Lack("")
+		time.Sleep(11 * time.Second) // the longest pause
+		if err, _, onReplica := uses("acme"); err != nil || !onReplica {
+			t.Errorf("the database is there: got %v, on the replica %t, want the replica", err, onReplica)
+		}
+		stop()
+		if err := errors.Join(<-done, p.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What is known of a replica comes and goes while requests look at it.
+func TestReaderWhileProgressChanges(t *testing.T) {
+	t.Parallel()
+	main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
+	p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
+		Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := dbpool.ReadAfter(tenancy.NewContext(t.Context(), tenantOn("main", "acme")), "1")
+	read := make(chan struct{})
+	var flickers sync.WaitGroup
+	flickers.Go(func() { p.Flicker("copy", replica, read) })
+	for range 1_000_000 {
+		if _, err := p.Reader(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(read)
+	flickers.Wait()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestReplicasAreChecked(t *testing.T) {

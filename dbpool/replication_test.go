@@ -139,14 +139,14 @@ type family struct {
 func newFamily(t *testing.T, e testserver.Engine) *family {
 	t.Helper()
 	opts := &testserver.Options{Primary: true}
-	first := startServer(t, e, opts)
+	first := testserver.ForTest(t, e, opts)
 	f := &family{engine: e, primary: newSide(t, first.URL)}
 	if err := f.primary.engine.(driver.Databases).Create(t.Context(), "acme", "acme"); err != nil {
 		t.Fatal(err)
 	}
 	f.primary.must(t, "acme", `CREATE TABLE notes (id BIGINT PRIMARY KEY)`)
 	f.notes = f.database(t, f.primary)
-	dir := serverDir(t)
+	dir := testserver.Dir(t)
 	second, err := testserver.StartReplica(t.Context(), first, dir, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -434,10 +434,7 @@ func (f *family) testFailover(t *testing.T) {
 // A server that keeps no log, and has applied none, cannot tell its position.
 func TestPositionNeedsLog(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts a server")
-	}
-	s := newSide(t, startServer(t, testserver.MariaDB, nil).URL)
+	s := newSide(t, testserver.ForTest(t, testserver.MariaDB, nil).URL)
 	p, err := s.engine.(driver.Replication).Position(t.Context(), s.conn)
 	if !errors.Is(err, tenancy.ErrInvalid) || p != "" || !strings.Contains(fmt.Sprint(err), "log_bin") {
 		t.Errorf("got %q, %v, want ErrInvalid that says what to set", p, err)

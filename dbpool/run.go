@@ -10,8 +10,8 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/sched"
 )
 
-// Run does what the pool does beside requests, until the context ends: it
-// borrows connections from [Options.Lender], and gives them back at the end, sees
+// Run does what the pool does beside requests, until the context ends; then it
+// returns nil. It borrows connections from [Options.Lender], and gives them back at the end, sees
 // how far replicas are, and closes idle connections that are too old. Run is called
 // once.
 func (p *Pool) Run(ctx context.Context) error {

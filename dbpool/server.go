@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/artflow-studio/tenancy"
@@ -12,17 +13,18 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/internal/wire"
 )
 
-// ServerOptions are the options of one server. Zero means what [Options] say.
+// ServerOptions are the options of one server.
 type ServerOptions struct {
-	// Budget is the most physical connections to this server.
+	// Budget is the most physical connections to this server. Default: that of [Options].
 	Budget int
 	// Shared is how many connections to this server instances of the application share.
+	// Default: that of [Options].
 	Shared int
 	// BudgetOf names another server, whose budget this one shares: the same
 	// machine under another address or with other credentials. Default: the
 	// server has a budget of its own.
 	BudgetOf string
-	// MaxConns is the most connections to one tenant's database.
+	// MaxConns is the most connections to one tenant's database. Default: that of [Options].
 	MaxConns int
 	// Replicas name the servers that hold copies of this one; see [Pool.Reader].
 	// Default: none.
@@ -38,6 +40,7 @@ type server struct {
 	replicas []*server
 	self     *connector               // reaches the server itself, if it follows another or is followed
 	progress atomic.Pointer[progress] // of a read replica
+	missing  sync.Map                 // of a read replica: the connectors of databases there that could not be reached
 }
 
 // addServers makes the servers of [New]: those with a budget of their own first,
@@ -73,8 +76,11 @@ func (p *Pool) makeServer(name string, e driver.Engine, o ServerOptions) (*serve
 	if e == nil {
 		return nil, fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name)
 	}
-	if o.Budget < 0 || o.Shared < 0 || o.MaxConns < 0 || o.BudgetOf != "" && (o.Budget != 0 || o.Shared != 0) {
-		return nil, fmt.Errorf("%w: server %q: negative numbers, or two budgets", tenancy.ErrInvalid, name)
+	if o.Budget < 0 || o.Shared < 0 || o.MaxConns < 0 {
+		return nil, fmt.Errorf("%w: server %q: Budget %d, Shared %d, MaxConns %d, want none negative", tenancy.ErrInvalid, name, o.Budget, o.Shared, o.MaxConns)
+	}
+	if o.BudgetOf != "" && (o.Budget != 0 || o.Shared != 0) {
+		return nil, fmt.Errorf("%w: server %q: BudgetOf %q beside Budget %d and Shared %d, want one of them", tenancy.ErrInvalid, name, o.BudgetOf, o.Budget, o.Shared)
 	}
 	b, err := p.budgetFor(name, o)
 	if err != nil {
@@ -149,7 +155,7 @@ func (p *Pool) follows(s *server) error {
 // is added, with the options that [New] would give it. Another driver than
 // before is an error that wraps [tenancy.ErrInvalid].
 func (p *Pool) SetServer(name string, e driver.Engine) error {
-	const op = "dbpool.SetServer"
+	const op = "dbpool.Pool.SetServer"
 	if e == nil {
 		return tenancy.Wrap(op, "", fmt.Errorf("%w: server %q has no engine", tenancy.ErrInvalid, name))
 	}

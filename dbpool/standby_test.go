@@ -19,11 +19,8 @@ import (
 // proxy led there or before the other became the primary, ends at the first write.
 func TestWriteOnAStandby(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
 	const n = 4
-	primary := startServer(t, testserver.Postgres, &testserver.Options{Primary: true})
+	primary := testserver.ForTest(t, testserver.Postgres, &testserver.Options{Primary: true})
 	side := newSide(t, primary.URL)
 	acme := tenancytest.NewTenant("acme")
 	acme.Placement = tenancy.Placement{Server: "postgres", Database: "acme"}
@@ -31,7 +28,7 @@ func TestWriteOnAStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	side.must(t, "acme", `CREATE TABLE notes (text VARCHAR(63))`)
-	standby, err := testserver.StartReplica(t.Context(), primary, serverDir(t), nil)
+	standby, err := testserver.StartReplica(t.Context(), primary, testserver.Dir(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

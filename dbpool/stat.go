@@ -76,7 +76,7 @@ func (s *server) snapshot() Stat {
 	now := time.Now()
 	out := statOf(s.Budget())
 	out.Breaker = s.Breaker(now)
-	if lag, ok := s.lag(now); ok {
+	if lag, ok := s.progress.Load().lag(now); ok {
 		out.Lag = lag
 	}
 	return out

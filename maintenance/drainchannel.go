@@ -14,7 +14,8 @@ import (
 // maintenance/drainredis has one in Redis; [MemoryDrains] is for one process.
 //
 // An instance is present from its first Heartbeat on, and gone when its last one is some time ago, at least ten seconds. Methods are called by
-// many goroutines at once. An error means that nothing is known.
+// many goroutines at once. An error means that nothing is known. Where the context has ended,
+// it is the context's, unchanged. tenancytest.TestDrainChannel shows whether a channel conforms.
 type DrainChannel interface {
 	// Heartbeat says that an instance is present, and returns the drains that were requested lately.
 	Heartbeat(ctx context.Context, instance string) ([]Drain, error)
@@ -75,11 +76,14 @@ type MemoryDrains struct {
 }
 
 // Heartbeat implements [DrainChannel].
-func (m *MemoryDrains) Heartbeat(_ context.Context, instance string) ([]Drain, error) {
+func (m *MemoryDrains) Heartbeat(ctx context.Context, instance string) ([]Drain, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.instances == nil {
-		m.instances, m.drains, m.done = map[string]time.Time{}, map[Drain]time.Time{}, map[string][]string{}
+		m.instances = map[string]time.Time{}
 	}
 	m.instances[instance] = time.Now()
 	maps.DeleteFunc(m.instances, func(_ string, at time.Time) bool { return time.Since(at) > presentFor })
@@ -94,17 +98,24 @@ func (m *MemoryDrains) Heartbeat(_ context.Context, instance string) ([]Drain, e
 }
 
 // Request implements [DrainChannel].
-func (m *MemoryDrains) Request(_ context.Context, d Drain) error {
+func (m *MemoryDrains) Request(ctx context.Context, d Drain) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.drains != nil {
-		m.drains[d] = time.Now()
+	if m.drains == nil {
+		m.drains, m.done = map[Drain]time.Time{}, map[string][]string{}
 	}
+	m.drains[d] = time.Now()
 	return nil
 }
 
 // Done implements [DrainChannel]. It keeps nothing about a drain that nobody requests any more.
-func (m *MemoryDrains) Done(_ context.Context, d Drain, instance string) error {
+func (m *MemoryDrains) Done(ctx context.Context, d Drain, instance string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.drains[d]; ok && !slices.Contains(m.done[d.ID], instance) {
@@ -114,7 +125,10 @@ func (m *MemoryDrains) Done(_ context.Context, d Drain, instance string) error {
 }
 
 // Status implements [DrainChannel].
-func (m *MemoryDrains) Status(_ context.Context, d Drain) (present, done []string, err error) {
+func (m *MemoryDrains) Status(ctx context.Context, d Drain) (present, done []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for instance, at := range m.instances {

@@ -207,8 +207,8 @@ func (g *Gate) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// Run does what the gate does beside requests, until the context ends: it looks at
-// the service's record, and drains what other instances ask for.
+// Run does what the gate does beside requests, until the context ends; then it
+// returns nil. It looks at the service's record, and drains what other instances ask for.
 func (g *Gate) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()

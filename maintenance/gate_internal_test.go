@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/tenancytest"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 )
 
 type noEditor struct{}
@@ -26,10 +27,21 @@ func (noEditor) Edit(context.Context, tenancy.ID, func(*tenancy.Tenant) error) (
 	return nil, tenancy.ErrNotFound
 }
 
+// newDatabase returns an empty database. Package tenancytest, which imports this one, has no part in its inner tests.
+func newDatabase(t *testing.T) *sqlx.DB {
+	t.Helper()
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "gate.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
 // A look that began before a change does not bring back what was.
 func TestLooksInOrder(t *testing.T) {
 	t.Parallel()
-	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	db := newDatabase(t)
 	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +76,7 @@ func TestLooksInOrder(t *testing.T) {
 // A instance that has not seen the service's record yet looks before it counts.
 func TestDrainLooksFirst(t *testing.T) {
 	t.Parallel()
-	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	db := newDatabase(t)
 	var gates [2]*Gate
 	for i := range gates {
 		var err error
@@ -160,7 +172,7 @@ func TestDrainOfTenantMadeAgain(t *testing.T) {
 // A logger may be slow, and may ask the gate.
 func TestGateLogsWithoutItsLock(t *testing.T) {
 	t.Parallel()
-	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	db := newDatabase(t)
 	asks := &asking{}
 	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(asks)})
 	if err != nil {
@@ -251,7 +263,7 @@ func TestPlansAreBounded(t *testing.T) {
 // context; and one that no record may hold is not.
 func TestServiceStoreEdit(t *testing.T) {
 	t.Parallel()
-	db := tenancytest.NewServer(t, "sqlite").Database(t)
+	db := newDatabase(t)
 	g, err := NewGate(noEditor{}, &GateOptions{DB: db, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

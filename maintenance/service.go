@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -45,12 +44,7 @@ func newServiceStore(db *sqlx.DB, auditor tenancy.Auditor) (*serviceStore, error
 }
 
 func (s *serviceStore) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations/"+string(s.dialect))
-	if err != nil {
-		return err
-	}
-	_, err = sqlkit.Up(ctx, s.db.DB, s.dialect, files, versionTable)
-	return err
+	return sqlkit.Migrate(ctx, s.db.DB, s.dialect, migrations, versionTable)
 }
 
 // read returns the record, nil if there is none, and its version. For a record that

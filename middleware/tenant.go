@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
@@ -194,6 +195,7 @@ func (o *Options) complete() Options {
 		c.Refuse = Problem
 	}
 	c.Logger = logs.Or(c.Logger)
+	c.SecretPaths = slices.Clone(c.SecretPaths)
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -14,11 +15,15 @@ import (
 // compares refs of different kinds, such as a domain and a slug, by looking both up with find; it does not look
 // up equal refs.
 //
-// A nil finder is an error that wraps [tenancy.ErrInvalid].
+// A nil finder and a nil resolver are errors that wrap [tenancy.ErrInvalid].
 func Agree(find tenancy.Finder, resolvers ...Resolver) (Resolver, error) {
 	if find == nil {
 		return nil, tenancy.Wrap("resolver.Agree", "", fmt.Errorf("%w: no finder", tenancy.ErrInvalid))
 	}
+	if slices.ContainsFunc(resolvers, func(each Resolver) bool { return each == nil }) {
+		return nil, tenancy.Wrap("resolver.Agree", "", fmt.Errorf("%w: a resolver is nil", tenancy.ErrInvalid))
+	}
+	resolvers = slices.Clone(resolvers)
 	return Func(func(r *http.Request) (Match, error) {
 		var got Match
 		for _, each := range resolvers {

@@ -101,10 +101,13 @@ func (f findFunc) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, e
 	return f(ctx, ref)
 }
 
-func TestAgreeRefusesNoFinder(t *testing.T) {
+func TestAgreeRefuses(t *testing.T) {
 	t.Parallel()
 	if by, err := resolver.Agree(nil, answer(slug("acme"), nil)); by != nil || !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("got %v, want ErrInvalid and no resolver", err)
+	}
+	if by, err := resolver.Agree(&finder{}, answer(slug("acme"), nil), nil); by != nil || !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a nil resolver: got %v, %v, want ErrInvalid", by, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -10,8 +11,9 @@ import (
 // [tenancy.ErrUnresolved]; any other error is the answer.
 //
 // A client that can use two of the strategies at once decides which of them counts. Where that matters, use
-// [Agree].
+// [Agree]. No resolver may be nil.
 func First(resolvers ...Resolver) Resolver {
+	resolvers = slices.Clone(resolvers)
 	return Func(func(r *http.Request) (Match, error) {
 		for _, each := range resolvers {
 			m, err := each.Resolve(r)

@@ -40,3 +40,17 @@ func TestFirst(t *testing.T) {
 		})
 	}
 }
+
+// What the caller does with its slice later changes nothing.
+func TestResolversAreCopied(t *testing.T) {
+	t.Parallel()
+	all := []resolver.Resolver{answer(slug("acme"), nil), answer(none, tenancy.ErrUnresolved)}
+	first := resolver.First(all...)
+	agree, err := resolver.Agree(&finder{}, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[0], all[1] = answer(slug("umbrella"), nil), answer(none, tenancy.ErrInvalid)
+	check(t, first, get("/"), slug("acme"), nil)
+	check(t, agree, get("/"), slug("acme"), nil)
+}

@@ -14,12 +14,11 @@
 package resolver
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/hostname"
 )
 
@@ -47,22 +46,9 @@ type Match struct {
 }
 
 // Unresolved reports whether err says that the request names no tenant, and nothing else. It reports false for
-// an error that also says that something is malformed or unavailable: otherwise a request that names a tenant
+// an error that also wraps another sentinel, such as one that says that something is malformed or unavailable: otherwise a request that names a tenant
 // could pass as one that names none.
-func Unresolved(err error) bool {
-	if !errors.Is(err, tenancy.ErrUnresolved) {
-		return false
-	}
-	for _, other := range []error{
-		tenancy.ErrUnavailable, tenancy.ErrInvalid, tenancy.ErrUnauthenticated, tenancy.ErrForbidden, tenancy.ErrLimited,
-		tenancy.ErrNotActive, tenancy.ErrNotFound, tenancy.ErrClosed, context.Canceled, context.DeadlineExceeded,
-	} {
-		if errors.Is(err, other) {
-			return false
-		}
-	}
-	return true
-}
+func Unresolved(err error) bool { return failure.Only(err, tenancy.ErrUnresolved) }
 
 // newMatch validates what a client sent and makes a match of it.
 func newMatch(where string, kind tenancy.RefKind, value string) (Match, error) {

@@ -56,7 +56,7 @@ func TestLenderLoss(t *testing.T, open func(t *testing.T) (instance func() dbpoo
 
 const (
 	lenderServer  = "main"
-	lenderTimeout = 30 * time.Second // for what must happen some time
+	lenderTimeout = 2 * time.Minute // for what must happen some time
 )
 
 // lending is one run of a test of a lender.

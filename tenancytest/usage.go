@@ -27,6 +27,7 @@ func TestUsageStore(t *testing.T, open func(t *testing.T) UsageStore) {
 		"sums":                          testUsageSums,
 		"scopes":                        testUsageScopes,
 		"records":                       testUsageRecords,
+		"fields of usage":               testUsageFields,
 		"rolling up changes nothing":    testUsageRollUp,
 		"late rows count":               testUsageLate,
 		"the catalog":                   testUsageCatalog,
@@ -280,6 +281,24 @@ func testUsageRollUp(u *usageTest) {
 	u.wantTotal("after a late flush", want+1100, all)
 	u.keep(u.acme, u.globex)
 	u.wantTotal("after rolling that up", want+1100, all)
+}
+
+func testUsageFields(u *usageTest) {
+	u.parts(u.part(u.acme.ID, 0, 1, 1, 5, time.Second), u.part(u.globex.ID, 3*time.Hour, 1, 1, 5, time.Second))
+	filter, err := tenancy.ParseFilter("requests_1h:>0", analytics.Fields()...)
+	if err != nil {
+		u.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		now  time.Time
+		want tenancy.ID
+	}{"now": {time.Time{}, u.acme.ID}, "as it was": {u.now.Add(-150 * time.Minute), u.globex.ID}} {
+		q := &analytics.TenantsQuery{Scope: tenancy.AllTenants(), Filter: filter, Period: analytics.Period{From: u.now.Add(-time.Minute), To: u.now}, Now: c.now, Limit: 10}
+		rows, err := u.store.Tenants(u.Context(), q)
+		if err != nil || len(rows) != 1 || rows[0].ID != c.want {
+			u.Errorf("requests of an hour, %s: got %+v, %v, want %s", name, rows, err, c.want)
+		}
+	}
 }
 
 func testUsageLate(u *usageTest) {

@@ -79,6 +79,18 @@ func (b *book) Audit(_ context.Context, _ *sql.Tx, e tenancy.Entry) error {
 	return nil
 }
 
+// last returns the last entry of an action.
+func (b *book) last(action string) (found tenancy.Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.entries {
+		if e.Action == action {
+			found = e
+		}
+	}
+	return found
+}
+
 func (b *book) fail(fails bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -122,8 +122,8 @@ type Auth struct {
 	hasher   *hasher
 	failures failures
 
-	mails     chan *Mail  // wait to be sent
-	forgotten chan string // addresses for which a link was asked for
+	mails     chan *Mail     // wait to be sent
+	forgotten chan forgotten // links that were asked for
 
 	mu     sync.Mutex // guards sealer
 	sealer *sealer    // nil until the key was read
@@ -137,7 +137,7 @@ func New(db *sqlx.DB, opts *Options) (*Auth, error) {
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	a := &Auth{store: s, mails: make(chan *Mail, mailQueue), forgotten: make(chan string, mailQueue)}
+	a := &Auth{store: s, mails: make(chan *Mail, mailQueue), forgotten: make(chan forgotten, mailQueue)}
 	if opts != nil {
 		a.opts = *opts
 	}

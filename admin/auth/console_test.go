@@ -171,8 +171,8 @@ func (m mailbox) SendMail(_ context.Context, mail *auth.Mail) error { m <- mail;
 // A forgotten password is mailed to who has an account; nobody else hears of it, nor whether it is one.
 func TestForgot(t *testing.T) {
 	t.Parallel()
-	mails := make(mailbox, 10)
-	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true, Mail: mails, URL: "https://console.example.com/"})
+	mails, log := make(mailbox, 10), &book{}
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true, Mail: mails, URL: "https://console.example.com/", Auditor: log})
 	makeOperator(t, a, "ada@example.com", auth.RoleOwner, tenancy.AllTenants())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -183,6 +183,9 @@ func TestForgot(t *testing.T) {
 		}
 	}
 	m := <-mails
+	if e := log.last("operator.reset"); e.Actor.Kind != tenancy.ActorUnknown || e.Actor.ID != "" || e.Actor.Address != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("got the actor %+v, want whoever asked, by their address", e.Actor)
+	}
 	link := m.Link.Reveal()
 	if m.To != "ada@example.com" || !strings.HasPrefix(link, "https://console.example.com/#/reset?token=") {
 		t.Errorf("got %+v to %s", m, link)
@@ -384,6 +387,39 @@ func TestIPRules(t *testing.T) {
 	})
 }
 
+// Rules do not go by the session of an owner that nobody uses any more, nor by one of somebody who has only their password.
+func TestLockoutGoesByOwnersWhoAreThere(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"idle":                `UPDATE tenancy_auth_sessions SET last_seen_at = last_seen_at - 1801000000 WHERE operator_id = ?`,
+		"without a factor":    `UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"full"', '"second-factor"') WHERE operator_id = ?`,
+		"before an enrolment": `UPDATE tenancy_auth_sessions SET data = REPLACE(data, '"full"', '"enrol"') WHERE operator_id = ?`,
+	} {
+		a, db := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true})
+		owner := makeOperator(t, a, "root@example.com", auth.RoleOwner, tenancy.AllTenants())
+		makeOperator(t, a, "sec@example.com", auth.RoleSecurity, tenancy.AllTenants())
+		var sec browser
+		if _, err := new(browser).signIn(t, a, "root@example.com", password); err != nil {
+			t.Fatal(err)
+		}
+		by, err := sec.signIn(t, a, "sec@example.com", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		here := auth.IPRules{Roles: map[string][]netip.Prefix{auth.RoleOwner: prefixesOf("127.0.0.0/8")}}
+		if out, err := a.CheckIPRules(t.Context(), by, here); err != nil || out.Owners {
+			t.Fatalf("got %+v, %v, want an owner who can come in", out, err)
+		}
+		if _, err := db.Exec(statement, owner.ID); err != nil {
+			t.Fatal(err)
+		}
+		var field *auth.FieldError
+		if err := a.SetIPRules(t.Context(), by, 1, here); !errors.As(err, &field) || field.Code != "locks-out-owners" {
+			t.Errorf("%s: got %v, want locks-out-owners", name, err)
+		}
+	}
+}
+
 // Of owners who are locked out one gets in by a link that is made on the machine: once, with a new password and a new second factor.
 func TestRescue(t *testing.T) {
 	t.Parallel()
@@ -445,12 +481,31 @@ func TestSettings(t *testing.T) {
 		if err := a.SetSettings(t.Context(), 1, auth.Settings{IdleTimeout: number(1)}); !errors.As(err, &field) {
 			t.Errorf("a second: got %v, want a FieldError", err)
 		}
+		var early browser
+		if id, err := early.signIn(t, a, "root@example.com", password); err != nil || id.Session.Stage != auth.StageFull {
+			t.Fatalf("got %+v, %v, want a full session", id, err)
+		}
 		required := true
 		if err := a.SetSettings(t.Context(), 1, auth.Settings{Lifetime: number(600), IdleTimeout: number(120), SecondFactor: &required}); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.SetSettings(t.Context(), 1, auth.Settings{}); !errors.Is(err, tenancy.ErrConflict) {
 			t.Errorf("an old version: got %v, want ErrConflict", err)
+		}
+		if id, err := early.identify(t, a); err != nil || id.Session.Stage != auth.StageEnrol {
+			t.Errorf("a session that began before: got %+v, %v, want a second factor asked for", id, err)
+		}
+		if _, err := early.do(t, func(w http.ResponseWriter, r *http.Request) (*auth.Identity, error) {
+			return a.StepUp(w, r, tenancy.NewSecret(password), tenancy.Secret{})
+		}); !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("a step-up without one: got %v, want ErrUnauthenticated", err)
+		}
+		early.enrol(t, a)
+		if id, err := early.identify(t, a); err != nil || id.Session.Stage != auth.StageFull {
+			t.Errorf("after enrolment: got %+v, %v, want a full session", id, err)
+		}
+		if _, err := db.Exec(`UPDATE tenancy_auth_operators SET totp_confirmed = 0`); err != nil {
+			t.Fatal(err)
 		}
 		var b browser
 		id, err := b.signIn(t, a, "root@example.com", password)

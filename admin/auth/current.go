@@ -34,6 +34,17 @@ func (c *current) admits(o *Operator, addr netip.Addr) bool {
 	return c.rules.admits(o.Role, o.ID, addr)
 }
 
+// stage returns how far a session has come whose stage was that one, of an operator who has a second factor, or none.
+func (c *current) stage(was Stage, enrolled bool) Stage {
+	switch {
+	case was == StageEnrol && enrolled: // enrolled meanwhile, elsewhere
+		return StageFactor
+	case was == StageFull && !enrolled && !c.optionalFactor: // it is asked for meanwhile
+		return StageEnrol
+	}
+	return was
+}
+
 // current reads what holds now. A change counts from the next request on, so it is not kept.
 func (a *Auth) current(ctx context.Context) (*current, error) {
 	return a.currentOn(ctx, a.store.db)

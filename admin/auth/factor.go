@@ -264,7 +264,7 @@ func (a *Auth) enrol(ctx context.Context, id *Identity, code string) ([]tenancy.
 	if !ok {
 		return nil, errFactor
 	}
-	codes := make([]tenancy.Secret, recoveryCodes)
+	var codes []tenancy.Secret
 	err = a.store.tx(tenancy.WithActor(ctx, id.Actor()), func(ctx context.Context, tx *sqlx.Tx) error {
 		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET totp_secret = ?, totp_confirmed = ?, totp_step = ?, factor_misses = 0, factor_locked = 0
 			WHERE id = ? AND totp_confirmed = 0`, sealed, micro(now()), step, id.Operator.ID)
@@ -272,16 +272,7 @@ func (a *Auth) enrol(ctx context.Context, id *Identity, code string) ([]tenancy.
 			err = fmt.Errorf("%w: there is a second factor", tenancy.ErrConflict)
 		}
 		if err == nil {
-			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_recovery_codes WHERE operator_id = ?`, id.Operator.ID)
-		}
-		for i := range codes {
-			if err != nil {
-				return err
-			}
-			text := newRecoveryCode()
-			codes[i] = tenancy.NewSecret(text)
-			_, err = a.store.exec(ctx, tx, `INSERT INTO tenancy_auth_recovery_codes (operator_id, code_hash) VALUES (?, ?)`,
-				id.Operator.ID, tenancy.DigestOf(canonicalCode(text)).String())
+			codes, err = a.replaceCodes(ctx, tx, id.Operator.ID)
 		}
 		if err != nil {
 			return err
@@ -289,4 +280,92 @@ func (a *Auth) enrol(ctx context.Context, id *Identity, code string) ([]tenancy.
 		return a.audit(ctx, tx, "operator.enrol", id.Operator.ID, tenancy.AuditDone)
 	})
 	return codes, err
+}
+
+// replaceCodes makes recovery codes in place of those that the operator has.
+func (a *Auth) replaceCodes(ctx context.Context, tx *sqlx.Tx, operator string) ([]tenancy.Secret, error) {
+	if _, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_recovery_codes WHERE operator_id = ?`, operator); err != nil {
+		return nil, err
+	}
+	codes := make([]tenancy.Secret, recoveryCodes)
+	for i := range codes {
+		text := newRecoveryCode()
+		codes[i] = tenancy.NewSecret(text)
+		if _, err := a.store.exec(ctx, tx, `INSERT INTO tenancy_auth_recovery_codes (operator_id, code_hash) VALUES (?, ?)`,
+			operator, tenancy.DigestOf(canonicalCode(text)).String()); err != nil {
+			return nil, err
+		}
+	}
+	return codes, nil
+}
+
+// NewRecoveryCodes returns ten recovery codes of the operator who asks, which nobody sees again; those from before work no more. The caller checks that
+// their credentials are fresh. An operator without a second factor gets an error that wraps [tenancy.ErrConflict].
+func (a *Auth) NewRecoveryCodes(ctx context.Context, by *Identity) ([]tenancy.Secret, error) {
+	var codes []tenancy.Secret
+	err := a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET version = version + 1, updated_at = ? WHERE id = ? AND totp_confirmed <> 0 AND disabled_at = 0`,
+			micro(now()), by.Operator.ID)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: there is no second factor", tenancy.ErrConflict)
+		}
+		if err == nil {
+			codes, err = a.replaceCodes(ctx, tx, by.Operator.ID)
+		}
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.recovery_codes", by.Operator.ID, tenancy.AuditDone)
+	})
+	return codes, tenancy.Wrap("auth.Auth.NewRecoveryCodes", "", err)
+}
+
+// ResetSecondFactor removes the second factor and the recovery codes of another operator, who has lost them, and ends all their sessions. They enrol a
+// new one after their next sign-in. A mail tells them, if there is a mailer. The caller checks that the credentials of the one who asks are fresh.
+// An operator who is no owner of all tenants, or asks for themselves, is an error that wraps [tenancy.ErrForbidden]; without a second factor
+// it is one that wraps [tenancy.ErrConflict].
+func (a *Auth) ResetSecondFactor(ctx context.Context, by *Identity, operator string) error {
+	const op = "auth.Auth.ResetSecondFactor"
+	if by.Token != nil || by.Operator.ID == operator {
+		return tenancy.Wrap(op, "", fmt.Errorf("%w: another owner resets it", tenancy.ErrForbidden))
+	}
+	var row *operatorRow
+	err := a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET changes = changes + 1 WHERE id = 1`); err != nil {
+			return err
+		}
+		asks, err := a.store.operatorBy(ctx, tx, "id", by.Operator.ID)
+		if err != nil {
+			return hide(err)
+		}
+		who, err := asks.operator()
+		if err == nil && !isOwner(who) { // whoever can make a reset link too could otherwise act as somebody with the same rights
+			err = fmt.Errorf("%w: owners of all tenants reset second factors", tenancy.ErrForbidden)
+		}
+		if err != nil {
+			return err
+		}
+		if row, err = a.store.operatorBy(ctx, tx, "id", operator); err != nil {
+			return err
+		}
+		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET totp_secret = '', totp_confirmed = 0, totp_step = 0, factor_misses = 0, factor_locked = 0,
+			version = version + 1, updated_at = ? WHERE id = ? AND totp_confirmed <> 0`, micro(now()), operator)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: there is no second factor", tenancy.ErrConflict)
+		}
+		for _, table := range []string{"tenancy_auth_recovery_codes", "tenancy_auth_sessions"} {
+			if err == nil {
+				_, err = a.store.exec(ctx, tx, `DELETE FROM `+table+` WHERE operator_id = ?`, operator)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return a.audit(ctx, tx, "operator.factor_reset", operator, tenancy.AuditDone)
+	})
+	if err == nil {
+		a.tell(ctx, &Mail{Kind: MailFactorReset, To: row.Email, Name: row.Name,
+			Text: "An owner of " + a.opts.Name + " has removed your second factor. You set up a new one after your next sign-in. If you did not ask for it, tell the operators of the service at once."})
+	}
+	return tenancy.Wrap(op, "", err)
 }

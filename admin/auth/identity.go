@@ -77,7 +77,17 @@ func (a *Auth) Identify(r *http.Request) (*Identity, error) {
 	return id, tenancy.Wrap("auth.Auth.Identify", "", err)
 }
 
-func (a *Auth) identify(r *http.Request) (*Identity, error) {
+// IdentifyAgain returns who sends the request now, of whom [Auth.Identify] has returned who they were when it began: for requests that take
+// long. The session counts, not the token that its cookie has: a step-up gives it a new one meanwhile. The errors are those of Identify.
+func (a *Auth) IdentifyAgain(r *http.Request, before *Identity) (*Identity, error) {
+	id, err := a.identifyBefore(r, before)
+	return id, tenancy.Wrap("auth.Auth.IdentifyAgain", "", err)
+}
+
+func (a *Auth) identify(r *http.Request) (*Identity, error) { return a.identifyBefore(r, nil) }
+
+// identifyBefore is identify for who was identified before, or nil.
+func (a *Auth) identifyBefore(r *http.Request, before *Identity) (*Identity, error) {
 	bearer, err := credential.Bearer(r)
 	if err != nil && a.opts.Authenticator == nil {
 		return nil, err
@@ -97,7 +107,12 @@ func (a *Auth) identify(r *http.Request) (*Identity, error) {
 	if bearer != "" {
 		return a.identifyToken(r, bearer, c)
 	}
-	l, err := a.sessions.find(r, c.idle)
+	var l *live
+	if before != nil && before.live != nil {
+		l, err = a.sessions.again(r.Context(), before.Session.ID, c.idle)
+	} else {
+		l, err = a.sessions.find(r, c.idle)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +127,7 @@ func (a *Auth) identify(r *http.Request) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.Stage == StageEnrol && row.TOTPConfirmed != 0 {
-		l.Stage = StageFactor // enrolled meanwhile, elsewhere
-	}
+	l.Stage = c.stage(l.Stage, row.TOTPConfirmed != 0)
 	id := a.identity(o, l, c, a.Client(r))
 	if !l.Rescued && !c.admits(o, id.Address) {
 		return nil, a.refuseAddress(r.Context(), id)

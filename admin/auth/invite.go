@@ -124,8 +124,8 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	var made *Operator
-	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: row.InvitedBy}), func(ctx context.Context, tx *sqlx.Tx) error {
+	var id *Identity
+	err = a.store.tx(tenancy.WithActor(ctx, a.stranger(r)), func(ctx context.Context, tx *sqlx.Tx) error {
 		n, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_invitations WHERE token_hash = ? AND expires_at > ?`, hash, micro(now()))
 		if err == nil && n == 0 {
 			err = errInvitation
@@ -133,8 +133,12 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 		if err == nil {
 			err = a.grants(ctx, tx, row.InvitedBy, row.Role, spec.Scope)
 		}
+		var made *Operator
 		if err == nil {
-			made, err = a.insert(ctx, tx, &spec, phc)
+			made, err = a.insert(ctx, tx, &spec, phc, change("invited_by", nil, row.InvitedBy))
+		}
+		if err == nil {
+			id, err = a.open(ctx, tx, r, made, c, opening{})
 		}
 		return err
 	})
@@ -144,8 +148,7 @@ func (a *Auth) Accept(w http.ResponseWriter, r *http.Request, token, password te
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	id, err := a.open(w, r, made, c, opening{})
-	return id, tenancy.Wrap(op, "", err)
+	return id, tenancy.Wrap(op, "", a.welcome(w, r, id))
 }
 
 // grants reports whether the operator with that ID, as they are in the transaction, may give somebody that role and scope. The error

@@ -3,6 +3,8 @@ package auth_test
 import (
 	"errors"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,5 +97,27 @@ func TestInvitationsGrantNoMore(t *testing.T) {
 	}
 	if _, err := new(browser).accept(t, a, gone, password); !errors.Is(err, tenancy.ErrUnauthenticated) {
 		t.Errorf("an invitation of somebody who may not any more: got %v, want unauthenticated", err)
+	}
+}
+
+// Whoever has the link is not the operator who sent it: the entry names the address, and the inviter beside it.
+func TestInvitationsNameTheInviterApart(t *testing.T) {
+	t.Parallel()
+	log := &book{}
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true, Auditor: log})
+	boss := owner(t, a)
+	token, _, err := a.Invite(t.Context(), boss, auth.OperatorSpec{Email: "new@example.com", Role: auth.RoleViewer, Scope: tenancy.AllTenants()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(browser).accept(t, a, token, otherPassword); err != nil {
+		t.Fatal(err)
+	}
+	e := log.last("operator.create")
+	if e.Actor.Kind != tenancy.ActorUnknown || e.Actor.Address != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("got the actor %+v, want somebody from 127.0.0.1", e.Actor)
+	}
+	if i := slices.IndexFunc(e.Changes, func(c tenancy.FieldChange) bool { return c.Field == "invited_by" }); i < 0 || string(e.Changes[i].After) != `"`+boss.ID+`"` {
+		t.Errorf("got %+v, want the inviter", e.Changes)
 	}
 }

@@ -81,7 +81,8 @@ type LockedOut struct {
 type Lockout struct {
 	// You says that the operator who asks could not come back from the address that they use.
 	You bool
-	// Owners says that no owner could be shown to come in: each has a rule, and no session from an address that it has.
+	// Owners says that no owner could be shown to come in: each has a rule, and no session that is complete and in use from an address that it
+	// has.
 	Owners bool
 	// Sessions are those that would end, at most 100.
 	Sessions []LockedOut
@@ -149,6 +150,10 @@ func (a *Auth) lockout(ctx context.Context, on sqlx.QueryerContext, by *Identity
 	if err := sqlx.SelectContext(ctx, on, &rows, `SELECT `+operatorColumns+` FROM tenancy_auth_operators WHERE disabled_at = 0 ORDER BY id`); err != nil {
 		return nil, unavailable(err)
 	}
+	c, err := a.currentOn(ctx, on)
+	if err != nil {
+		return nil, err
+	}
 	operators := map[string]*Operator{}
 	out := &Lockout{Owners: true}
 	for i := range rows {
@@ -161,9 +166,12 @@ func (a *Auth) lockout(ctx context.Context, on sqlx.QueryerContext, by *Identity
 			out.Owners = false
 		}
 	}
-	var sessions []sessionRow
-	if err := sqlx.SelectContext(ctx, on, &sessions, a.store.dialect.Rebind(`SELECT `+sessionColumns+` FROM tenancy_auth_sessions
-		WHERE expires_at > ? ORDER BY id`), micro(now())); err != nil {
+	var sessions []struct {
+		sessionRow
+		Data []byte `db:"data"`
+	}
+	if err := sqlx.SelectContext(ctx, on, &sessions, a.store.dialect.Rebind(`SELECT data, `+sessionColumns+` FROM tenancy_auth_sessions
+		WHERE expires_at > ? AND last_seen_at > ? ORDER BY id`), micro(now()), micro(now().Add(-c.idle))); err != nil {
 		return nil, unavailable(err)
 	}
 	for i := range sessions {
@@ -173,7 +181,7 @@ func (a *Auth) lockout(ctx context.Context, on sqlx.QueryerContext, by *Identity
 			continue
 		}
 		if r.admits(o.Role, o.ID, s.Address) {
-			out.Owners = out.Owners && !isOwner(o)
+			out.Owners = out.Owners && !(isOwner(o) && c.stage(stageIn(sessions[i].Data), o.SecondFactor) == StageFull)
 		} else if len(out.Sessions) < maxLockedOut {
 			out.Sessions = append(out.Sessions, LockedOut{o, s.Address})
 		}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -122,16 +123,30 @@ func (a *Auth) Forgot(r *http.Request, email string) error {
 		return tenancy.Wrap(op, "", err)
 	}
 	select {
-	case a.forgotten <- account:
+	case a.forgotten <- forgotten{account, a.stranger(r)}:
 		return nil
 	default:
 		return tenancy.Wrap(op, "", &limitedError{time.Minute})
 	}
 }
 
-// mailReset sends the link that was asked for by [Auth.Forgot].
-func (a *Auth) mailReset(ctx context.Context, email string) error {
-	row, err := a.store.operatorBy(ctx, a.store.db, "email", email)
+// forgotten is a link that somebody asked for by [Auth.Forgot].
+type forgotten struct {
+	email string
+	by    tenancy.Actor
+}
+
+// stranger is the actor of a request that no session or link proves to be an operator's.
+func (a *Auth) stranger(r *http.Request) tenancy.Actor {
+	by := tenancy.ActorFrom(r.Context())
+	by.Kind, by.ID = tenancy.ActorUnknown, ""
+	by.Address = cmp.Or(by.Address, a.Client(r))
+	return by
+}
+
+// mailReset sends the link that was asked for by [Auth.Forgot]. Anybody may ask, so the entry names no operator as the actor.
+func (a *Auth) mailReset(ctx context.Context, f forgotten) error {
+	row, err := a.store.operatorBy(ctx, a.store.db, "email", f.email)
 	if isNotFound(err) || err == nil && row.DisabledAt != 0 {
 		return nil
 	}
@@ -144,7 +159,7 @@ func (a *Auth) mailReset(ctx context.Context, email string) error {
 	}
 	var token tenancy.Secret
 	var expires time.Time
-	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: o.ID}), func(ctx context.Context, tx *sqlx.Tx) error {
+	err = a.store.tx(tenancy.WithActor(ctx, f.by), func(ctx context.Context, tx *sqlx.Tx) error {
 		if token, expires, err = a.newLink(ctx, tx, linkReset, o.ID, "", resetLasts); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ const (
 	MailReset           = "reset"
 	MailPasswordChanged = "password-changed"
 	MailRescue          = "rescue"
+	MailFactorReset     = "factor-reset"
 )
 
 // Mail is a message to an operator.
@@ -75,8 +76,8 @@ func (a *Auth) sendMails(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case email := <-a.forgotten:
-			if err := a.mailReset(ctx, email); err != nil && ctx.Err() == nil {
+		case f := <-a.forgotten:
+			if err := a.mailReset(ctx, f); err != nil && ctx.Err() == nil {
 				a.opts.Logger.WarnContext(ctx, "auth: a link to choose a new password was not sent", "error", err)
 			}
 		case m := <-a.mails:

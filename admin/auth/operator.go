@@ -190,8 +190,8 @@ func (a *Auth) CreateOperator(ctx context.Context, spec OperatorSpec) (*Operator
 	return made, tenancy.Wrap(op, "", err)
 }
 
-// insert adds the operator, with its entry.
-func (a *Auth) insert(ctx context.Context, tx *sqlx.Tx, spec *OperatorSpec, hash string) (*Operator, error) {
+// insert adds the operator, with its entry, which has more fields beside those of the record.
+func (a *Auth) insert(ctx context.Context, tx *sqlx.Tx, spec *OperatorSpec, hash string, more ...tenancy.FieldChange) (*Operator, error) {
 	scope, err := json.Marshal(spec.Scope)
 	if err != nil {
 		return nil, err
@@ -204,8 +204,8 @@ func (a *Auth) insert(ctx context.Context, tx *sqlx.Tx, spec *OperatorSpec, hash
 	if err != nil {
 		return nil, err
 	}
-	if err := a.audit(ctx, tx, "operator.create", row.ID, tenancy.AuditDone,
-		change("email", nil, row.Email), change("role", nil, row.Role), change("scope", nil, spec.Scope)); err != nil {
+	changes := append([]tenancy.FieldChange{change("email", nil, row.Email), change("role", nil, row.Role), change("scope", nil, spec.Scope)}, more...)
+	if err := a.audit(ctx, tx, "operator.create", row.ID, tenancy.AuditDone, changes...); err != nil {
 		return nil, err
 	}
 	return row.operator()

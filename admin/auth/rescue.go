@@ -56,7 +56,7 @@ func (a *Auth) UseRescue(w http.ResponseWriter, r *http.Request, token, password
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	ctx := tenancy.WithActor(r.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: row.ID})
-	var o *Operator
+	var id *Identity
 	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := a.spendLink(ctx, tx, linkRescue, hash, row.ID); err != nil {
 			return err
@@ -78,7 +78,15 @@ func (a *Auth) UseRescue(w http.ResponseWriter, r *http.Request, token, password
 		if err != nil {
 			return err
 		}
-		if o, err = again.operator(); err != nil {
+		o, err := again.operator()
+		if err != nil {
+			return err
+		}
+		c, err := a.currentOn(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if id, err = a.open(ctx, tx, r, o, c, opening{rescue: true}); err != nil {
 			return err
 		}
 		return a.audit(ctx, tx, "operator.rescued", row.ID, tenancy.AuditDone)
@@ -87,12 +95,7 @@ func (a *Auth) UseRescue(w http.ResponseWriter, r *http.Request, token, password
 		return nil, tenancy.Wrap(op, "", err)
 	}
 	a.tell(ctx, &Mail{Kind: MailRescue, To: row.Email, Name: row.Name, Text: "Somebody with access to the machine of " + a.opts.Name + " has let themselves in as you. If it was not you, act at once."})
-	c, err := a.current(ctx)
-	if err != nil {
-		return nil, tenancy.Wrap(op, "", err)
-	}
-	id, err := a.open(w, r, o, c, opening{rescue: true})
-	return id, tenancy.Wrap(op, "", err)
+	return id, tenancy.Wrap(op, "", a.welcome(w, r, id))
 }
 
 // Rescued is a link of [Auth.Rescue].

@@ -3,12 +3,14 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
 )
@@ -99,11 +101,24 @@ func (jsonCodec) Decode(b []byte) (time.Time, map[string]any, error) {
 	return e.Deadline, e.Values, err
 }
 
+// stageIn returns the stage among a session's values.
+func stageIn(data []byte) Stage {
+	_, values, err := jsonCodec{}.Decode(data)
+	stage, _ := values[stageKey].(string)
+	if err != nil {
+		return ""
+	}
+	return Stage(stage)
+}
+
 // live is a session in a request: its context carries what scs has loaded.
 type live struct {
 	Session
 	ctx context.Context // scs's, with the intent
 	in  *intent
+	// token and expiry are those of the cookie of a session that has just begun.
+	token  tenancy.Secret
+	expiry time.Time
 }
 
 // token returns the session cookie's value. Several are an error: which of them counts is a guess.
@@ -118,25 +133,46 @@ func (s *sessions) token(r *http.Request) (string, error) {
 	return "", fmt.Errorf("%w: several session cookies", tenancy.ErrInvalid)
 }
 
+// errNoSession is what a request gets that has none, or one that has ended.
+var errNoSession = fmt.Errorf("%w: no session", tenancy.ErrUnauthenticated)
+
 // find returns the request's session. No session is an error that wraps [tenancy.ErrUnauthenticated]; a database that does not
 // answer one that wraps [tenancy.ErrUnavailable], so that nobody is signed out by a restart.
 func (s *sessions) find(r *http.Request, idle time.Duration) (*live, error) {
+	return s.findBy(r.Context(), r, &intent{idle: idle})
+}
+
+// findEnding is find for whoever ends the session. A request whose cookie was renewed meanwhile finds it, too: the answer with the new
+// cookie may be on the way. So does one whose session nobody has used for long.
+func (s *sessions) findEnding(ctx context.Context, tx *sqlx.Tx, r *http.Request) (*live, error) {
+	return s.findBy(ctx, r, &intent{idle: maxIdle, ending: true, tx: tx})
+}
+
+func (s *sessions) findBy(ctx context.Context, r *http.Request, in *intent) (*live, error) {
 	token, err := s.token(r)
 	if err != nil {
 		return nil, err
 	}
+	return s.load(ctx, token, in)
+}
+
+// again returns the session with that ID, under whatever token it is now. The errors are those of find.
+func (s *sessions) again(ctx context.Context, id string, idle time.Duration) (*live, error) {
+	return s.load(ctx, id, &intent{idle: idle, id: id})
+}
+
+func (s *sessions) load(ctx context.Context, token string, in *intent) (*live, error) {
 	if token == "" {
-		return nil, fmt.Errorf("%w: no session", tenancy.ErrUnauthenticated)
+		return nil, errNoSession
 	}
-	in := &intent{idle: idle}
-	ctx, err := s.manager.Load(withIntent(r.Context(), in), token)
+	ctx, err := s.manager.Load(withIntent(ctx, in), token)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	if in.found == nil {
-		return nil, fmt.Errorf("%w: no such session", tenancy.ErrUnauthenticated)
+		return nil, errNoSession
 	}
-	return &live{s.describe(ctx, in.found), ctx, in}, nil
+	return &live{Session: s.describe(ctx, in.found), ctx: ctx, in: in}, nil
 }
 
 func (s *sessions) describe(ctx context.Context, row *sessionRow) Session {
@@ -155,13 +191,18 @@ func (row *sessionRow) session() Session {
 	}
 }
 
-// begin makes a new session for the operator and sets its cookie. Whatever session the request came with is ended: a token that
-// somebody planted is worth nothing.
-func (s *sessions) begin(w http.ResponseWriter, r *http.Request, operator string, stage Stage, from netip.Addr, c *current, rescued bool) (*live, error) {
-	if old, err := s.find(r, c.idle); err == nil {
-		if err := s.manager.Destroy(old.ctx); err != nil {
-			return nil, unavailable(err)
-		}
+// begin makes a new session for the operator within tx. Its cookie is set by [sessions.give], once tx is committed. Whatever session the
+// request came with is ended: a token that somebody planted is worth nothing.
+func (s *sessions) begin(ctx context.Context, tx *sqlx.Tx, r *http.Request, operator string, stage Stage, from netip.Addr, c *current, rescued bool) (*live, error) {
+	old, err := s.findEnding(ctx, tx, r)
+	switch {
+	case err == nil:
+		err = s.manager.Destroy(old.ctx)
+	case errors.Is(err, tenancy.ErrUnauthenticated), errors.Is(err, tenancy.ErrInvalid): // none, or several cookies
+		err = nil
+	}
+	if err != nil {
+		return nil, unavailable(err)
 	}
 	at := now()
 	row := &sessionRow{
@@ -171,8 +212,8 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request, operator string
 	if from.IsValid() {
 		row.Address = from.String()
 	}
-	in := &intent{create: row, idle: c.idle}
-	ctx, err := s.manager.Load(withIntent(r.Context(), in), "")
+	in := &intent{create: row, found: row, idle: c.idle, tx: tx}
+	ctx, err = s.manager.Load(withIntent(ctx, in), "")
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -182,11 +223,17 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request, operator string
 	if rescued {
 		s.manager.Put(ctx, rescuedKey, true)
 	}
-	if err := s.commit(ctx, w); err != nil {
-		return nil, err
+	token, expiry, err := s.manager.Commit(ctx)
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	in.create = nil
-	return &live{s.describe(ctx, row), ctx, in}, nil
+	in.create, in.tx = nil, nil
+	return &live{s.describe(ctx, row), context.WithoutCancel(ctx), in, tenancy.NewSecret(token), expiry}, nil
+}
+
+// give sets the cookie of a session that has begun.
+func (s *sessions) give(w http.ResponseWriter, l *live) {
+	s.manager.WriteSessionCookie(l.ctx, w, l.token.Reveal(), l.expiry)
 }
 
 // commit writes the session and, where there is a writer, its cookie.

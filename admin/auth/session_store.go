@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 )
 
@@ -35,7 +37,10 @@ type intent struct {
 	renew  bool          // the next delete and commit are one move to a new token
 	old    string        // the token that the renewal deletes
 	found  *sessionRow   // the row that Find read
+	id     string        // find the session with that ID, whatever its token is now
+	ending bool          // find the session by the token before its last renewal, too
 	idle   time.Duration // how long a session may be unused
+	tx     *sqlx.Tx      // reads and writes are in that transaction, unless it is nil
 }
 
 type intentKey struct{}
@@ -60,6 +65,14 @@ type sessionStore struct {
 	*store
 }
 
+// on is the database, or the intent's transaction in it.
+func (s *sessionStore) on(in *intent) sqlx.ExtContext {
+	if in.tx != nil {
+		return in.tx
+	}
+	return s.db
+}
+
 // FindCtx returns the data of a session that is neither idle for too long nor expired.
 func (s *sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	var row struct {
@@ -67,8 +80,15 @@ func (s *sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 		Data []byte `db:"data"`
 	}
 	at, in := now(), intentOf(ctx)
-	err := s.get(ctx, s.db, &row, `SELECT data, `+sessionColumns+` FROM tenancy_auth_sessions
-		WHERE token_hash = ? AND expires_at > ? AND last_seen_at > ?`, token, micro(at), micro(at.Add(-in.idle)))
+	which, args := `token_hash = ?`, []any{token}
+	switch {
+	case in.id != "":
+		which, args = `id = ?`, []any{in.id}
+	case in.ending:
+		which, args = `(token_hash = ? OR previous_hash = ?)`, []any{token, token}
+	}
+	err := s.get(ctx, s.on(in), &row, `SELECT data, `+sessionColumns+` FROM tenancy_auth_sessions
+		WHERE `+which+` AND expires_at > ? AND last_seen_at > ?`, append(args, micro(at), micro(at.Add(-in.idle)))...)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -85,29 +105,33 @@ func (s *sessionStore) CommitCtx(ctx context.Context, token string, data []byte,
 	in := intentOf(ctx)
 	at := micro(now())
 	if r := in.create; r != nil {
-		_, err := s.exec(ctx, s.db, `INSERT INTO tenancy_auth_sessions (token_hash, data, `+sessionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := s.exec(ctx, s.on(in), `INSERT INTO tenancy_auth_sessions (token_hash, data, `+sessionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			token, data, r.ID, r.OperatorID, r.CreatedAt, r.LastSeenAt, r.ExpiresAt, r.Address, r.UserAgent)
 		return err
 	}
-	from := token
+	query, args := `UPDATE tenancy_auth_sessions SET data = ?, last_seen_at = ? WHERE token_hash = ? AND expires_at > ?`, []any{data, at, token, at}
 	if in.renew {
-		from = in.old
+		query = `UPDATE tenancy_auth_sessions SET data = ?, last_seen_at = ?, token_hash = ?, previous_hash = ? WHERE token_hash = ? AND expires_at > ?`
+		args = []any{data, at, token, in.old, in.old, at}
 	}
-	n, err := s.exec(ctx, s.db, `UPDATE tenancy_auth_sessions SET token_hash = ?, data = ?, last_seen_at = ? WHERE token_hash = ? AND expires_at > ?`,
-		token, data, at, from, at)
+	n, err := s.exec(ctx, s.on(in), query, args...)
 	if err == nil && n == 0 {
 		return errEnded
 	}
 	return err
 }
 
-// DeleteCtx ends a session. In a renewal it only notes which: CommitCtx moves the row.
+// DeleteCtx ends a session that was found, whatever its token is by now. In a renewal it only notes the token: CommitCtx moves the row.
 func (s *sessionStore) DeleteCtx(ctx context.Context, token string) error {
-	if in := intentOf(ctx); in.renew {
+	in := intentOf(ctx)
+	if in.renew {
 		in.old = token
 		return nil
 	}
-	_, err := s.exec(ctx, s.db, `DELETE FROM tenancy_auth_sessions WHERE token_hash = ?`, token)
+	if in.found == nil {
+		return nil
+	}
+	_, err := s.exec(ctx, s.on(in), `DELETE FROM tenancy_auth_sessions WHERE id = ?`, in.found.ID)
 	return err
 }
 

@@ -60,32 +60,46 @@ func TestSignOutIsNotRevived(t *testing.T) {
 func TestSignOutDuringStepUps(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
-		a, db := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
-		b := signedIn(t, a)
-		id, err := a.Identify(b.request(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				_, err := a.StepUp(httptest.NewRecorder(), b.request(t), tenancy.NewSecret(password), tenancy.Secret{})
-				if err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) && !errors.Is(err, tenancy.ErrLimited) {
-					t.Errorf("got %v, want unauthenticated", err)
-				}
-			})
-		}
-		all.Go(func() {
-			if _, err := a.EndSessions(t.Context(), id.Operator.ID, ""); err != nil {
-				t.Error(err)
-			}
-		})
-		all.Wait()
-		var n int
-		if err := db.Get(&n, `SELECT COUNT(*) FROM tenancy_auth_sessions`); err != nil || n != 0 {
-			t.Errorf("got %d sessions, %v, want none", n, err)
+		for _, all := range []bool{true, false} {
+			signOutDuringStepUps(t, s, all)
 		}
 	})
+}
+
+// signOutDuringStepUps ends all sessions of the operator during step-ups, or signs out of the one.
+func signOutDuringStepUps(t *testing.T, s *tenancytest.Server, every bool) {
+	t.Helper()
+	a, db := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
+	b := signedIn(t, a)
+	id, err := a.Identify(b.request(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			_, err := a.StepUp(httptest.NewRecorder(), b.request(t), tenancy.NewSecret(password), tenancy.Secret{})
+			if err != nil && !errors.Is(err, tenancy.ErrUnauthenticated) && !errors.Is(err, tenancy.ErrLimited) {
+				t.Errorf("got %v, want unauthenticated", err)
+			}
+		})
+	}
+	all.Go(func() {
+		if !every {
+			if err := a.SignOut(httptest.NewRecorder(), b.request(t)); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if _, err := a.EndSessions(t.Context(), id.Operator.ID, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Wait()
+	var n int
+	if err := db.Get(&n, `SELECT COUNT(*) FROM tenancy_auth_sessions`); err != nil || n != 0 {
+		t.Errorf("got %d sessions, %v, want none", n, err)
+	}
 }
 
 // Requests do not write the session, except once a minute that it was seen.
@@ -204,5 +218,92 @@ func TestUnavailableIsNotSignedOut(t *testing.T) {
 	}
 	if _, err := a.Identify(b.request(t)); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, tenancy.ErrUnauthenticated) {
 		t.Errorf("got %v, want unavailable", err)
+	}
+}
+
+// A browser that signs out before it has the cookie of a step-up ends the session all the same, and with the new cookie nobody is signed in.
+func TestSignOutBeforeTheNewCookie(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, a *auth.Auth, old *http.Request) error{
+		"sign-out": func(_ *testing.T, a *auth.Auth, old *http.Request) error {
+			w := httptest.NewRecorder()
+			err := a.SignOut(w, old)
+			if err == nil && len(w.Result().Cookies()) == 0 {
+				err = errors.New("the cookie stays")
+			}
+			return err
+		},
+		"another sign-in": func(_ *testing.T, a *auth.Auth, old *http.Request) error {
+			_, err := a.SignIn(httptest.NewRecorder(), old, "ada@example.com", tenancy.NewSecret(password))
+			return err
+		},
+	} {
+		tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+			a, db := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
+			b := signedIn(t, a)
+			before, err := a.Identify(b.request(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := b.request(t)
+			if _, err := b.do(t, func(w http.ResponseWriter, r *http.Request) (*auth.Identity, error) {
+				return a.StepUp(w, r, tenancy.NewSecret(password), tenancy.Secret{})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := end(t, a, old); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := a.Identify(b.request(t)); !errors.Is(err, tenancy.ErrUnauthenticated) {
+				t.Errorf("%s: with the new cookie: got %v, want unauthenticated", name, err)
+			}
+			var n int
+			if err := db.Get(&n, db.Rebind(`SELECT COUNT(*) FROM tenancy_auth_sessions WHERE id = ?`), before.Session.ID); err != nil || n != 0 {
+				t.Errorf("%s: got %d sessions, %v, want none", name, n, err)
+			}
+		})
+	}
+}
+
+// An operator's own step-up does not break off what they have under way: the session is the same.
+func TestIdentifyAgainAfterAStepUp(t *testing.T) {
+	t.Parallel()
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true})
+	b := signedIn(t, a)
+	under := b.request(t)
+	before, err := a.Identify(under)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.do(t, func(w http.ResponseWriter, r *http.Request) (*auth.Identity, error) {
+		return a.StepUp(w, r, tenancy.NewSecret(password), tenancy.Secret{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := a.IdentifyAgain(under, before); err != nil || id.Session.ID != before.Session.ID || id.Operator.ID != before.Operator.ID {
+		t.Errorf("after a step-up: got %+v, %v, want the same session", id, err)
+	}
+	if err := a.SignOut(httptest.NewRecorder(), b.request(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.IdentifyAgain(under, before); !errors.Is(err, tenancy.ErrUnauthenticated) {
+		t.Errorf("after the sign-out: got %v, want unauthenticated", err)
+	}
+}
+
+// The session begins in the transaction that looks at the password: a sign-in without a session leaves nothing behind, and a change of the password
+// that comes after it ends the session.
+func TestSignInIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	a, db := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{OptionalSecondFactor: true})
+	o := owner(t, a)
+	if _, err := db.Exec(`CREATE TRIGGER no_session BEFORE INSERT ON tenancy_auth_sessions BEGIN SELECT RAISE(ABORT, 'no session'); END`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(browser).signIn(t, a, o.Email, password); err == nil {
+		t.Fatal("got a sign-in, want an error")
+	}
+	if got, err := a.Operator(t.Context(), o.ID); err != nil || !got.SignedInAt.IsZero() {
+		t.Errorf("got signed in at %v, %v, want never", got.SignedInAt, err)
 	}
 }

@@ -72,7 +72,7 @@ func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secre
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	var made *Operator
+	var id *Identity
 	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET claimed_at = ? WHERE id = 1 AND claimed_at = 0`, micro(now()))
 		if err == nil && n == 1 {
@@ -84,14 +84,17 @@ func (a *Auth) Setup(w http.ResponseWriter, r *http.Request, token tenancy.Secre
 		if err == nil {
 			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_setup_tokens`)
 		}
+		var made *Operator
 		if err == nil {
 			made, err = a.insert(ctx, tx, &spec, password)
+		}
+		if err == nil {
+			id, err = a.open(ctx, tx, r, made, c, opening{})
 		}
 		return err
 	})
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
-	id, err := a.open(w, r, made, c, opening{})
-	return id, tenancy.Wrap(op, "", err)
+	return id, tenancy.Wrap(op, "", a.welcome(w, r, id))
 }

@@ -133,7 +133,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err := a.writeFailures(ctx); err != nil {
 		return nil, err
 	}
-	var failed int64
+	var id *Identity
 	err = a.store.tx(tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorOperator, ID: o.ID}), func(ctx context.Context, tx *sqlx.Tx) error {
 		// The version in the condition: a password that was changed meanwhile is not signed in with.
 		n, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET password_hash = ?, signed_in_at = ? WHERE id = ? AND password_hash = ? AND disabled_at = 0`,
@@ -144,10 +144,15 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 		if err != nil {
 			return err
 		}
+		var failed int64
 		if err := a.store.get(ctx, tx, &failed, `SELECT failed_sign_ins FROM tenancy_auth_operators WHERE id = ?`, o.ID); err != nil {
 			return err
 		}
 		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET failed_sign_ins = 0 WHERE id = ?`, o.ID); err != nil {
+			return err
+		}
+		// In this transaction: whoever changes the password later ends this session, too.
+		if id, err = a.open(ctx, tx, r, o, c, opening{enrolled: row.TOTPConfirmed != 0, failed: failed}); err != nil {
 			return err
 		}
 		return a.audit(ctx, tx, "session.sign_in", o.ID, tenancy.AuditDone)
@@ -155,7 +160,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 	if err != nil {
 		return nil, err
 	}
-	return a.open(w, r, o, c, opening{enrolled: row.TOTPConfirmed != 0, failed: failed})
+	return id, a.welcome(w, r, id)
 }
 
 // verify checks a password. A password that is longer than any is nobody's, and takes the time of one.
@@ -175,19 +180,13 @@ type opening struct {
 	rescue   bool  // by a link of Rescue
 }
 
-// open begins the session of somebody whose password was right.
-func (a *Auth) open(w http.ResponseWriter, r *http.Request, o *Operator, c *current, how opening) (*Identity, error) {
-	stage := StageFull
-	switch {
-	case how.enrolled:
-		stage = StageFactor
-	case !c.optionalFactor:
-		stage = StageEnrol
+// open begins within tx the session of somebody whose password was right. [Auth.welcome] comes after tx.
+func (a *Auth) open(ctx context.Context, tx *sqlx.Tx, r *http.Request, o *Operator, c *current, how opening) (*Identity, error) {
+	stage := StageFactor
+	if !how.enrolled {
+		stage = c.stage(StageFull, false)
 	}
-	l, err := a.sessions.begin(w, r, o.ID, stage, a.Client(r), c, how.rescue)
-	if err == nil && stage == StageFull {
-		err = a.makeKnown(w, r, o.ID)
-	}
+	l, err := a.sessions.begin(ctx, tx, r, o.ID, stage, a.Client(r), c, how.rescue)
 	if err != nil {
 		return nil, err
 	}
@@ -196,13 +195,23 @@ func (a *Auth) open(w http.ResponseWriter, r *http.Request, o *Operator, c *curr
 	return id, nil
 }
 
+// welcome gives the browser the cookies of a session that [Auth.open] began.
+func (a *Auth) welcome(w http.ResponseWriter, r *http.Request, id *Identity) error {
+	a.sessions.give(w, id.live)
+	if id.Session.Stage != StageFull {
+		return nil
+	}
+	return a.makeKnown(w, r, id.Operator.ID)
+}
+
 // maxIdle is no limit: a session that is idle for too long is ended all the same.
 const maxIdle = 365 * 24 * time.Hour
 
-// SignOut ends the request's session and removes its cookie. Without a session it does nothing.
+// SignOut ends the request's session and removes its cookie. A session whose token is renewed at the same time ends, too. Without a session it
+// does nothing.
 func (a *Auth) SignOut(w http.ResponseWriter, r *http.Request) error {
 	const op = "auth.Auth.SignOut"
-	l, err := a.sessions.find(r, maxIdle)
+	l, err := a.sessions.findEnding(r.Context(), nil, r)
 	if errors.Is(err, tenancy.ErrUnauthenticated) {
 		return nil
 	}

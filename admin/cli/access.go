@@ -47,7 +47,7 @@ tenant without allowed addresses is open to all that are not denied.`,
 				}
 			}
 			if p.json {
-				return writeJSON(cmd, map[string]any{"tenant": t.Slug, "allow": append([]netip.Prefix{}, t.Access.Allow...), "deny": append([]netip.Prefix{}, t.Access.Deny...)})
+				return p.writeJSON(cmd, map[string]any{"tenant": t.Slug, "allow": append([]netip.Prefix{}, t.Access.Allow...), "deny": append([]netip.Prefix{}, t.Access.Deny...)})
 			}
 			return pairs(cmd.OutOrStdout(), "Tenant", t.Slug, "Allowed", cmp.Or(texts(t.Access.Allow), "everywhere"), "Denied", texts(t.Access.Deny))
 		}),
@@ -102,7 +102,7 @@ keys stay valid: see "apikey revoke".`,
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, shown(t))
+				return p.writeJSON(cmd, t)
 			}
 			return p.say(cmd, "No user of tenant %s is signed in any more.", t.Slug)
 		}),

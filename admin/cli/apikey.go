@@ -52,7 +52,7 @@ func (p *program) showKey(cmd *cobra.Command, secret tenancy.Secret, info catalo
 		return err
 	}
 	if p.json {
-		return writeJSON(cmd, map[string]string{"id": info.ID, "key": secret.Reveal()})
+		return p.writeJSON(cmd, map[string]string{"id": info.ID, "key": secret.Reveal()})
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "Keep this key: it cannot be shown again.")
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), secret.Reveal())
@@ -73,7 +73,7 @@ func (p *program) apikeyList() *cobra.Command {
 			for _, key := range all {
 				if p.json {
 					key.Hash = tenancy.Digest{}
-					if err := writeJSON(cmd, key); err != nil {
+					if err := p.writeJSON(cmd, key); err != nil {
 						return err
 					}
 					continue
@@ -143,9 +143,9 @@ func (p *program) apikeyRevoke() *cobra.Command {
 func (p *program) revoked(cmd *cobra.Command, t *tenancy.Tenant, key string) error {
 	switch {
 	case p.json && key == "":
-		return writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": "all"})
+		return p.writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": "all"})
 	case p.json:
-		return writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": key})
+		return p.writeJSON(cmd, map[string]string{"tenant": t.Slug, "revoked": key})
 	case key == "":
 		return p.say(cmd, "No API key of tenant %s is valid any more.", t.Slug)
 	}

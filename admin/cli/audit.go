@@ -62,7 +62,7 @@ func (p *program) auditList() *cobra.Command {
 						action += " " + string(e.Result)
 					}
 					rows.row(date(e.Time), e.Actor.String(), action, strings.TrimSpace(slugs[e.Tenant]+" "+e.Object+" "+e.Problem))
-				} else if err := writeJSON(cmd, e); err != nil {
+				} else if err := p.writeJSON(cmd, e); err != nil {
 					return err
 				}
 			}
@@ -115,7 +115,7 @@ The last result is shown again, with its age, for --max-age; --refresh checks ag
 				return err
 			}
 			if p.json {
-				err = writeJSON(cmd, result)
+				err = p.writeJSON(cmd, result)
 			} else if result.Fault == nil {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, whole.\nLast: %d\nHash: %s\n", result.Entries, result.Number, result.Hash)
 				if err == nil && result.Late > 0 {

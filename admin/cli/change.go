@@ -95,7 +95,7 @@ func (p *program) changed(cmd *cobra.Command, t *tenancy.Tenant, err error) erro
 		return err
 	}
 	if p.json {
-		return writeJSON(cmd, shown(t))
+		return p.writeJSON(cmd, t)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "Tenant %s (%s), %s.\n", t.Slug, t.Name, cmp.Or(strings.Join(t.Domains, ", "), "without domains"))
 	return err

@@ -78,6 +78,9 @@ type App struct {
 	Reports *analytics.Reports
 	// Checks are parts of the service that "health" checks, by name, beside those above. Each is given a few seconds.
 	Checks map[string]func(context.Context) error
+	// ShownSettings are the settings of tenants whose values commands show; all others are names alone, because they may be secrets.
+	// "homepage" is always shown. Default: none.
+	ShownSettings []string
 	// Shell returns the command that opens a tenant's database for "db shell": see [Client].
 	// Default: there is no such command.
 	Shell func(t *tenancy.Tenant) (*exec.Cmd, error)
@@ -120,9 +123,10 @@ type program struct {
 	json bool
 	yes  bool
 
-	reason string        // of the change that the command makes
-	input  *bufio.Reader // of the standard input, once something was asked
-	keep   keeping
+	reason  string        // of the change that the command makes
+	input   *bufio.Reader // of the standard input, once something was asked
+	secrets bool          // values of settings are shown
+	keep    keeping
 }
 
 // New returns the command line. open may be called once, with the command's context.

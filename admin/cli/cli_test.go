@@ -213,7 +213,7 @@ func TestCommands(t *testing.T) {
 		{"tenant domain add acme no_domain", 2, "no_domain"},
 		{"tenant update acme --plan gold --limit users=5 --setting theme=dark", 0, "1 of 1 tenant done"},
 		{"tenant show acme", 0, "users=5"},
-		{"tenant show acme", 0, "theme=dark"},
+		{"tenant show acme --settings", 0, "theme=dark"},
 		{"tenant update acme globex --limit users= --setting theme=", 0, "2 of 2 tenants done"},
 		{"tenant update acme", 2, "want --plan"},
 		{"tenant update acme --limit users=many", 2, "many"},

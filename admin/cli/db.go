@@ -215,7 +215,7 @@ func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, b
 			broken = cmp.Or(broken, each.err())
 		}
 		if p.json {
-			if err := writeJSON(cmd, each); err != nil {
+			if err := p.writeJSON(cmd, each); err != nil {
 				return err
 			}
 			continue

@@ -35,7 +35,7 @@ func (p *program) dbOne(cmd *cobra.Command, question string, typed bool, do func
 			return err
 		}
 		if p.json {
-			return writeJSON(cmd, res)
+			return p.writeJSON(cmd, res)
 		}
 		for _, c := range res.Down {
 			fmt.Fprintf(cmd.OutOrStdout(), "Took %s back.\n", c.File)

@@ -121,7 +121,7 @@ func (p *program) showDiagnosis(cmd *cobra.Command, result diagnosed) error {
 	rows.lines = 4
 	for _, f := range result.Findings {
 		if p.json {
-			if err := writeJSON(cmd, f); err != nil {
+			if err := p.writeJSON(cmd, f); err != nil {
 				return err
 			}
 			continue
@@ -142,7 +142,7 @@ func (p *program) showDiagnosis(cmd *cobra.Command, result diagnosed) error {
 	}
 	if p.json {
 		result.Findings = nil
-		if err := writeJSON(cmd, result); err != nil {
+		if err := p.writeJSON(cmd, result); err != nil {
 			return err
 		}
 	} else {

@@ -52,7 +52,7 @@ func (p *program) tenantPurge() *cobra.Command {
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, map[string]tenancy.ID{"purged": t.ID})
+				return p.writeJSON(cmd, map[string]tenancy.ID{"purged": t.ID})
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Purged tenant %s (%s).\n", t.Slug, t.ID)
 			return err

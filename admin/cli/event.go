@@ -30,7 +30,7 @@ func (p *program) eventStuck() *cobra.Command {
 			rows.lines = 6
 			for _, each := range all {
 				if p.json {
-					if err := writeJSON(cmd, each); err != nil {
+					if err := p.writeJSON(cmd, each); err != nil {
 						return err
 					}
 					continue
@@ -76,7 +76,7 @@ stream, if there is one. The audit gets an entry with the reason.`,
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, map[string]string{"tenant": string(id), "skipped": args[1]})
+				return p.writeJSON(cmd, map[string]string{"tenant": string(id), "skipped": args[1]})
 			}
 			return p.say(cmd, "The event %s is skipped.", args[1])
 		}),

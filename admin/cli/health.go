@@ -74,7 +74,7 @@ func (p *program) showParts(cmd *cobra.Command) (sick bool, err error) {
 			text = each.Error
 		}
 		if rows.row(each.Name, text); p.json {
-			if err := writeJSON(cmd, each); err != nil {
+			if err := p.writeJSON(cmd, each); err != nil {
 				return sick, err
 			}
 		}
@@ -157,7 +157,7 @@ func (p *program) showTenantsHealth(cmd *cobra.Command, names []string, all bool
 				why = append(why, r.Text)
 			}
 			if rows.row(t.Slug, health, strings.Join(why, " ")); p.json {
-				if err := writeJSON(cmd, tenantHealth{t.Slug, health, reasons}); err != nil {
+				if err := p.writeJSON(cmd, tenantHealth{t.Slug, health, reasons}); err != nil {
 					return sick, err
 				}
 			}

@@ -257,7 +257,7 @@ func (p *program) maintenanceStatus() *cobra.Command {
 				switch {
 				case m == nil:
 				case p.json:
-					return writeJSON(cmd, map[string]any{"tenant": name, "maintenance": m})
+					return p.writeJSON(cmd, map[string]any{"tenant": name, "maintenance": m})
 				default:
 					rows.row(name, string(m.Mode), minute(m.BeganAt), windows(m), passing(m)+m.Message)
 				}
@@ -444,7 +444,7 @@ func (p *program) drained(cmd *cobra.Command, name string, err error) error {
 		if err != nil {
 			line["error"] = err.Error()
 		}
-		if e := writeJSON(cmd, line); e != nil {
+		if e := p.writeJSON(cmd, line); e != nil {
 			return e
 		}
 	case err == nil:

@@ -60,7 +60,7 @@ func (p *program) extended(cmd *cobra.Command, name, who string, until time.Time
 		return &quietError{err}
 	}
 	if p.json {
-		return writeJSON(cmd, map[string]any{"tenant": name, "until": until.UTC()})
+		return p.writeJSON(cmd, map[string]any{"tenant": name, "until": until.UTC()})
 	}
 	return p.say(cmd, "Maintenance of %s lasts until %s.", who, minute(until))
 }
@@ -105,7 +105,7 @@ func (p *program) bypass(ctx context.Context, cmd *cobra.Command, name string, o
 	}
 	path := p.app.Gate.BypassPath() + "/" + secret.Reveal()
 	if p.json {
-		return writeJSON(cmd, map[string]string{"tenant": name, "secret": secret.Reveal(), "path": path})
+		return p.writeJSON(cmd, map[string]string{"tenant": name, "secret": secret.Reveal(), "path": path})
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "Open this path at the tenant's address. It cannot be shown again.")
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), path)

@@ -53,7 +53,7 @@ began with. The new one is shown.`,
 
 func (p *program) showNamespace(cmd *cobra.Command, name string) error {
 	if p.json {
-		return writeJSON(cmd, map[string]string{"namespace": name})
+		return p.writeJSON(cmd, map[string]string{"namespace": name})
 	}
 	return p.say(cmd, "%s", name)
 }

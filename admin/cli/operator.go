@@ -137,7 +137,7 @@ func (p *program) operatorList() *cobra.Command {
 			for i := range all {
 				o := &all[i]
 				if rows.row(o.Email, o.Role, o.state(), minute(o.SignedInAt), o.Scope.String()); p.json {
-					if err := writeJSON(cmd, o); err != nil {
+					if err := p.writeJSON(cmd, o); err != nil {
 						return err
 					}
 				}
@@ -243,7 +243,7 @@ func (p *program) showInvitation(cmd *cobra.Command, email string, token tenancy
 	text := token.Reveal()
 	switch {
 	case p.json:
-		return writeJSON(cmd, struct {
+		return p.writeJSON(cmd, struct {
 			Email     string    `json:"email"`
 			Token     string    `json:"token,omitempty"`
 			Sent      bool      `json:"sent"`
@@ -286,7 +286,7 @@ func (p *program) changeOperator(cmd *cobra.Command, of Operators, name string, 
 	}
 	shown := operatorOf(o)
 	if p.json {
-		return writeJSON(cmd, shown)
+		return p.writeJSON(cmd, shown)
 	}
 	return p.say(cmd, "Operator %s: %s, %s, %s.", o.Email, o.Role, shown.state(), o.Scope)
 }

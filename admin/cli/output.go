@@ -35,8 +35,10 @@ func columns(w io.Writer) int {
 	return width
 }
 
-// writeJSON writes a value as a line.
-func writeJSON(cmd *cobra.Command, v any) error { return json.NewEncoder(cmd.OutOrStdout()).Encode(v) }
+// writeJSON writes a value as a line, without what may be secret: see [program.shownValue].
+func (p *program) writeJSON(cmd *cobra.Command, v any) error {
+	return json.NewEncoder(cmd.OutOrStdout()).Encode(p.shownValue(v))
+}
 
 // table writes rows in columns. The last column is cut so that a line fits, or wrapped
 // to up to lines lines.

@@ -66,7 +66,7 @@ func (p *program) poolStat() *cobra.Command {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			if p.json {
-				return writeJSON(cmd, all)
+				return p.writeJSON(cmd, all)
 			}
 			rows := newTable(cmd.OutOrStdout(), "SERVER", "BUDGET", "IN USE", "IDLE", "WAITING", "REFUSED", "DIALS/REQ", "BREAKER")
 			for _, name := range slices.Sorted(maps.Keys(all.Servers)) {

@@ -33,7 +33,7 @@ it for a week.`,
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, map[string]any{"token": token.Reveal(), "expires_at": expires.UTC()})
+				return p.writeJSON(cmd, map[string]any{"token": token.Reveal(), "expires_at": expires.UTC()})
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "This token works once, until %s. It cannot be shown again.\n", expires.Local().Format("15:04:05"))
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Reveal())

@@ -62,7 +62,7 @@ func (p *program) runPlan() *cobra.Command {
 // showPlan shows what a plan found, and how long it can be started unless it is a dry run.
 func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan, dry bool) error {
 	if p.json {
-		return writeJSON(cmd, plan)
+		return p.writeJSON(cmd, plan)
 	}
 	w := cmd.OutOrStdout()
 	waves := ""
@@ -155,7 +155,7 @@ func (p *program) runList() *cobra.Command {
 			for _, run := range page {
 				if !p.json {
 					rows.row(run.ID, run.Task, minute(run.CreatedAt), progress(*run))
-				} else if err := writeJSON(cmd, run); err != nil {
+				} else if err := p.writeJSON(cmd, run); err != nil {
 					return err
 				}
 			}
@@ -197,7 +197,7 @@ func (p *program) runShow() *cobra.Command {
 			}
 			switch {
 			case p.json && !results && !failed:
-				return writeJSON(cmd, run)
+				return p.writeJSON(cmd, run)
 			case p.json:
 			default:
 				state := string(run.State)
@@ -251,7 +251,7 @@ func (p *program) results(cmd *cobra.Command, id string, q runs.ResultQuery) err
 			}
 			if !p.json {
 				rows.row(each.Slug, string(each.State), fmt.Sprint(each.Attempt), took, each.Text)
-			} else if err := writeJSON(cmd, each); err != nil {
+			} else if err := p.writeJSON(cmd, each); err != nil {
 				return err
 			}
 		}
@@ -302,7 +302,7 @@ func (p *program) runChange(use, short string, goesOn bool, change func(ctx cont
 				return p.watch(cmd, run.ID, !detach, detach)
 			}
 			if p.json {
-				return writeJSON(cmd, run)
+				return p.writeJSON(cmd, run)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Run %s is %s: %s.\n", run.ID, run.State, summary(*run))
 			return err

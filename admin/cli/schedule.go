@@ -32,7 +32,7 @@ func (p *program) scheduleList() *cobra.Command {
 			rows := newTable(cmd.OutOrStdout(), "SCHEDULE", "TASK", "DUE", "WHEN", "LAST")
 			for _, s := range all {
 				if p.json {
-					if err := writeJSON(cmd, s); err != nil {
+					if err := p.writeJSON(cmd, s); err != nil {
 						return err
 					}
 					continue

@@ -48,7 +48,7 @@ func (p *program) tenantCreate() *cobra.Command {
 // made shows a tenant that was made.
 func (p *program) made(cmd *cobra.Command, t *tenancy.Tenant) error {
 	if p.json {
-		return writeJSON(cmd, shown(t))
+		return p.writeJSON(cmd, t)
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "Made tenant %s (%s) on server %q.\n", t.Slug, t.ID, t.Placement.Server)
 	return err
@@ -102,13 +102,6 @@ func recordFlags(cmd *cobra.Command, t *tenancy.Tenant) {
 	cmd.Flags().StringSliceVar(&t.Tags, "tag", nil, "tag; may be repeated")
 }
 
-// shown is a record without what nobody needs to see.
-func shown(t *tenancy.Tenant) *tenancy.Tenant {
-	t = t.Clone()
-	t.Access.Keys = nil // apikey list shows them
-	return t
-}
-
 func (p *program) tenantList() *cobra.Command {
 	var where string
 	cmd := &cobra.Command{
@@ -128,7 +121,7 @@ func (p *program) tenantList() *cobra.Command {
 				}
 				if !p.json {
 					rows.row(t.Slug, string(t.Status), t.Plan, t.Placement.Server, date(t.CreatedAt), t.Name)
-				} else if err := writeJSON(cmd, shown(t)); err != nil {
+				} else if err := p.writeJSON(cmd, t); err != nil {
 					return err
 				}
 			}
@@ -139,11 +132,12 @@ func (p *program) tenantList() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&where, "where", "", "only tenants that the filter selects, such as \"status:active plan:pro\"")
+	p.settingsFlag(cmd)
 	return cmd
 }
 
 func (p *program) tenantShow() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "show <tenant>",
 		Short:   "Show a tenant, by slug, ID or domain",
 		Example: "  tenantctl tenant show acme",
@@ -154,15 +148,21 @@ func (p *program) tenantShow() *cobra.Command {
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, shown(t))
+				return p.writeJSON(cmd, t)
 			}
 			return pairs(cmd.OutOrStdout(),
 				"Slug", t.Slug, "ID", string(t.ID), "Name", t.Name, "Status", string(t.Status), "Plan", t.Plan,
-				"Limits", limits(t.Limits), "Settings", settings(t.Settings), "Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
+				"Limits", limits(t.Limits), "Settings", settings(p.shownSettings(t.Settings)), "Tags", strings.Join(t.Tags, ", "), "Domains", strings.Join(t.Domains, ", "),
 				"Server", t.Placement.Server, "Database", t.Placement.Database, "Schema version", schemaVersion(t),
 				"Created", date(t.CreatedAt), "Changed", date(t.UpdatedAt))
 		}),
 	}
+	p.settingsFlag(cmd)
+	return cmd
+}
+
+func (p *program) settingsFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.secrets, "settings", false, "show the values of all settings, which may be secrets")
 }
 
 func schemaVersion(t *tenancy.Tenant) string {

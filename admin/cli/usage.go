@@ -94,7 +94,7 @@ func (p *program) usageOverview() *cobra.Command {
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, o)
+				return p.writeJSON(cmd, o)
 			}
 			w := cmd.OutOrStdout()
 			err = pairs(w, "Tenants", amount(o.TotalTenants)+", "+amount(o.ActiveTenants)+" active", "Databases", amount(o.TotalDatabases), "Storage", amount(o.StorageUsage.Total),
@@ -172,7 +172,7 @@ what the application has set.`,
 					shown++
 					if !p.json {
 						rows.row(append([]string{t.Slug}, usageCells(t.Usage, analytics.FigureStorage)...)...)
-					} else if err := writeJSON(cmd, t); err != nil {
+					} else if err := p.writeJSON(cmd, t); err != nil {
 						return err
 					}
 				}
@@ -240,7 +240,7 @@ func (p *program) usageShow() *cobra.Command {
 				return err
 			}
 			if p.json {
-				return writeJSON(cmd, report)
+				return p.writeJSON(cmd, report)
 			}
 			w := cmd.OutOrStdout()
 			if err := pairs(w, "Tenant", t.Slug, "Plan", t.Plan, "Limits", limits(t.Limits), "From", date(report.Period.From), "To", date(report.Period.To)); err != nil {

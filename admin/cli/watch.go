@@ -66,7 +66,7 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 // detached says how to follow a run.
 func (p *program) detached(cmd *cobra.Command, id string) error {
 	if p.json {
-		return writeJSON(cmd, map[string]string{"run": id, "detached": "true"})
+		return p.writeJSON(cmd, map[string]string{"run": id, "detached": "true"})
 	}
 	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Detached. Instances of the application go on with the run.\nFollow it: %s run watch %s\n",
 		again(cmd), id)
@@ -103,7 +103,7 @@ type view interface {
 
 func (p *program) view(cmd *cobra.Command, before int) view {
 	if p.json {
-		return &jsonView{cmd}
+		return &jsonView{p, cmd}
 	}
 	if w, ok := terminal(cmd.ErrOrStderr()); ok {
 		return &barView{w: w, before: before}
@@ -112,9 +112,12 @@ func (p *program) view(cmd *cobra.Command, before int) view {
 }
 
 // jsonView writes each progress as a line.
-type jsonView struct{ cmd *cobra.Command }
+type jsonView struct {
+	p   *program
+	cmd *cobra.Command
+}
 
-func (v *jsonView) show(p runs.Progress) { _ = writeJSON(v.cmd, p) }
+func (v *jsonView) show(p runs.Progress) { _ = v.p.writeJSON(v.cmd, p) }
 func (v *jsonView) trouble(err error)    { fmt.Fprintln(v.cmd.ErrOrStderr(), err) }
 func (v *jsonView) end()                 {}
 

@@ -26,7 +26,6 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -73,7 +72,8 @@ type Options struct {
 	Key ed25519.PrivateKey
 	// OldKeys are the keys that have signed earlier checkpoints. Default: none.
 	OldKeys []ed25519.PublicKey
-	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if there are new entries. Default: 1 minute.
+	// CheckpointEvery is how often [Trail.Run] makes a checkpoint, if there are new entries. It needs a Key.
+	// Default: 1 minute.
 	CheckpointEvery time.Duration
 	// Keep is how long entries are kept. Once an hour [Trail.Run] removes the entries before the last
 	// checkpoint that is older: see [Trail.Cut]. It needs a Key. Default: forever.
@@ -81,7 +81,7 @@ type Options struct {
 	// Sink keeps checkpoints where the owner of the database cannot reach them: in a file, behind a webhook, in
 	// an object store. After an error it gets the same checkpoint again; it may get a checkpoint twice. A call has
 	// 30 seconds: then its context ends, and no other call begins before it has returned. Sealing does not wait for
-	// the sink. Default: checkpoints are kept in their table alone.
+	// the sink. It needs a Key. Default: checkpoints are kept in their table alone.
 	Sink func(ctx context.Context, c Checkpoint) error
 	// Logger records when sealing fails. Default: [slog.Default], asked at each message.
 	Logger *slog.Logger
@@ -97,10 +97,13 @@ func (o *Options) complete() error {
 	if o.Keep < 0 || o.Keep > 0 && o.Key == nil {
 		return fmt.Errorf("%w: Keep %v, with a key: %t", tenancy.ErrInvalid, o.Keep, o.Key != nil)
 	}
+	if o.Key == nil && (o.Sink != nil || o.CheckpointEvery > 0) {
+		return fmt.Errorf("%w: CheckpointEvery %v, with a sink: %t, and no key: no checkpoint would be made", tenancy.ErrInvalid, o.CheckpointEvery, o.Sink != nil)
+	}
 	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
 		return fmt.Errorf("%w: key of %d bytes, want an Ed25519 key of %d", tenancy.ErrInvalid, len(o.Key), ed25519.PrivateKeySize)
 	}
-	o.OldKeys = slices.Clone(o.OldKeys)
+	o.Key, o.OldKeys = slices.Clone(o.Key), slices.Clone(o.OldKeys)
 	for _, key := range o.OldKeys {
 		if len(key) != ed25519.PublicKeySize {
 			return fmt.Errorf("%w: old key of %d bytes, want an Ed25519 key of %d", tenancy.ErrInvalid, len(key), ed25519.PublicKeySize)
@@ -144,17 +147,13 @@ func (t *Trail) Migrate(ctx context.Context) error {
 }
 
 func (t *Trail) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations/"+string(t.dialect))
-	if err != nil {
-		return err
-	}
-	if _, err := sqlkit.Up(ctx, t.db.DB, t.dialect, files, versionTable); err != nil {
+	if err := sqlkit.Migrate(ctx, t.db.DB, t.dialect, migrations, versionTable); err != nil {
 		return err
 	}
 	// The first row of the head. One that was removed is not made again: that
 	// would begin a second chain.
 	var rows int
-	err = t.db.GetContext(ctx, &rows,
+	err := t.db.GetContext(ctx, &rows,
 		`SELECT (SELECT COUNT(*) FROM tenancy_audit_head) + (SELECT COUNT(*) FROM tenancy_audit_cut) + (SELECT COUNT(*) FROM tenancy_audit WHERE number = 1)`)
 	if err != nil || rows > 0 {
 		return err

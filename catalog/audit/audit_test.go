@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -506,6 +507,17 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := audit.New(db, &audit.Options{SealEvery: -1}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("SealEvery: got %v, want ErrInvalid", err)
+	}
+	for name, opts := range map[string]audit.Options{
+		"a sink without a key":             {Sink: func(context.Context, audit.Checkpoint) error { return nil }},
+		"checkpoints without a key":        {CheckpointEvery: time.Minute},
+		"entries that end without a key":   {Keep: time.Hour},
+		"a key that is too short":          {Key: make([]byte, 31)},
+		"an earlier key that is too short": {OldKeys: []ed25519.PublicKey{make([]byte, 31)}},
+	} {
+		if _, err := audit.New(db, &opts); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
 	}
 	if _, err := catalog.New(s.Database(t), &catalog.Options{Audit: trail}); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a catalog in another database: got %v, want ErrInvalid", err)

@@ -34,7 +34,7 @@ func (t *Trail) Run(ctx context.Context) error {
 	defer counting.Wait()
 	for ctx.Err() == nil {
 		err := t.leases.Do(ctx, "sealer", sealerLease, func(ctx context.Context, _ *sqlkit.Lease) error { return t.sealEach(ctx) })
-		if err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
+		if err != nil && !sqlkit.Held(err) && ctx.Err() == nil {
 			t.opts.Logger.WarnContext(ctx, "audit: the sealer stopped; trying again", slog.Duration("in", standby), slog.Any("error", err))
 		}
 		select {

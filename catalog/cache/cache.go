@@ -141,7 +141,7 @@ func (c *Cache) Close() error {
 	return tenancy.Wrap("cache.Cache.Close", "", c.silence())
 }
 
-// Run follows changes in Redis and keeps the cache's clock until ctx ends. Without it the cache works, but
+// Run follows changes in Redis and keeps the cache's clock until ctx ends; then it returns nil. Without it the cache works, but
 // misses changes of other instances (see [Options.MaxAgeUnsynced]) and reads the clock at each request.
 func (c *Cache) Run(ctx context.Context) error {
 	c.running.Add(1)

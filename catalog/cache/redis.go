@@ -85,7 +85,7 @@ func (s *shared) read(ctx context.Context, ref tenancy.Ref, now func() int64) *s
 	if !s.shares(ref) || s.blocked(ref) || !s.circuit.Asks(now()) {
 		return nil
 	}
-	got, err := s.do(ctx, s.timeout, []string{s.prefix + "state", s.key(ref)}, "read").AsStrSlice()
+	got, err := s.do(ctx, s.timeout, []string{s.prefix + "state", s.prefix + "log", s.key(ref)}, "read").AsStrSlice()
 	if err == nil && len(got) != 4 {
 		err = fmt.Errorf("%d values", len(got))
 	}
@@ -120,7 +120,7 @@ func (s *shared) fill(ctx context.Context, ref tenancy.Ref, saw *sighting, t *te
 	if err != nil {
 		return
 	}
-	err = s.do(ctx, s.timeout, []string{s.prefix + "state", s.key(ref)}, "fill", s.format, saw.epoch, saw.seq, saw.time,
+	err = s.do(ctx, s.timeout, []string{s.prefix + "state", s.prefix + "log", s.key(ref)}, "fill", s.format, saw.epoch, saw.seq, saw.time,
 		strconv.FormatInt((s.load+s.timeout).Microseconds(), 10), millis(s.keep), string(text)).Error()
 	if err != nil {
 		s.failed(ctx, now(), err)

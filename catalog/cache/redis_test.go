@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -31,18 +30,7 @@ import (
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t testing.TB) *testserver.Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a server")
-	}
-	s, err := testserver.StartRedis(t.Context(), t.TempDir())
-	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
-	return s
+	return testserver.ForTest(t, testserver.Redis, nil)
 }
 
 func connect(t testing.TB, address string) rueidis.Client {
@@ -678,6 +666,39 @@ func TestCacheMissesChanges(t *testing.T) {
 				t.Errorf("%d resets, want 2", n)
 			}
 		})
+	}
+}
+
+// Where the state is removed, and the log stays, an instance loads all records again once, and hears of what comes.
+func TestCacheStateRemoved(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	a, b := newInstance(t, store, client, ns, long), newInstance(t, store, client, ns, long)
+	wantVersion(t, b, slug("acme"), 1)
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusBlocked); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 2)
+	was := b.Stat().Resets
+	if err := client.Do(t.Context(), client.B().Del().Key(keysOf(ns)+"state").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a new epoch", func() bool { return b.Stat().Resets > was })
+	for range 8 { // looks
+		at := b.Stat().SyncedAt
+		await(t, "the next look", func() bool { return b.Stat().SyncedAt.After(at) })
+	}
+	if n := b.Stat().Resets; n != was+1 {
+		t.Errorf("%d resets, want 1", n-was)
+	}
+	if _, err := a.cat.SetStatus(t.Context(), "acme-1", tenancy.StatusActive); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitVersion(t, slug("acme"), 3)
+	if n := b.Stat().Resets; n != was+1 {
+		t.Errorf("after a change: %d resets, want 1", n-was)
 	}
 }
 

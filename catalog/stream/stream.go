@@ -25,7 +25,6 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/internal/failure"
 	"github.com/artflow-studio/tenancy/internal/rediskit"
 )
 
@@ -101,7 +100,7 @@ func (s *Stream) Append(ctx context.Context, events []catalog.Event) error {
 	err := rediskit.Within(ctx, s.opts.Timeout, func(ctx context.Context) rueidis.RedisResult {
 		return add.Exec(ctx, s.client, []string{s.key}, args)
 	}).Error()
-	return failure.Wrap(op, "", err)
+	return tenancy.Wrap(op, "", rediskit.Failure(ctx, err))
 }
 
 // Check returns an error that wraps [tenancy.ErrUnavailable] if Redis does not answer.
@@ -109,5 +108,5 @@ func (s *Stream) Check(ctx context.Context) error {
 	err := rediskit.Within(ctx, s.opts.Timeout, func(ctx context.Context) rueidis.RedisResult {
 		return s.client.Do(ctx, s.client.B().Xlen().Key(s.key).Build())
 	}).Error()
-	return failure.Wrap("stream.Stream.Check", "", err)
+	return tenancy.Wrap("stream.Stream.Check", "", rediskit.Failure(ctx, err))
 }

@@ -96,14 +96,7 @@ func TestNewRefuses(t *testing.T) {
 // Redis is gone and comes back: no event is lost, and the order holds.
 func TestRedisGone(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts a server")
-	}
-	redis, err := testserver.StartRedis(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(redis.Kill)
+	redis := testserver.ForTest(t, testserver.Redis, nil)
 	opts, err := rueidis.ParseURL(redis.URL)
 	if err != nil {
 		t.Fatal(err)

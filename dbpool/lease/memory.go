@@ -53,7 +53,7 @@ type member struct {
 
 // Borrow implements [dbpool.Lender].
 func (r *member) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Loan, error) {
-	const op = "lease.Memory.Borrow"
+	const op = "lease.Memory.Instance"
 	if err := ask.Validate(); err != nil {
 		return dbpool.Loan{}, tenancy.Wrap(op, "", err)
 	}

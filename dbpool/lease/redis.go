@@ -85,10 +85,7 @@ func (r *Redis) Check(ctx context.Context) error {
 	err := rediskit.Within(ctx, checkTimeout, func(ctx context.Context) rueidis.RedisResult {
 		return r.client.Do(ctx, r.client.B().Time().Build())
 	}).Error()
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // a context that ended is not the caller's
-	}
-	return tenancy.Wrap("lease.Redis.Check", "", err)
+	return tenancy.Wrap("lease.Redis.Check", "", rediskit.Failure(ctx, err))
 }
 
 // Borrow implements [dbpool.Lender]. A call takes no longer than a loan lasts.
@@ -104,35 +101,21 @@ func (r *Redis) Borrow(ctx context.Context, ask dbpool.BorrowRequest) (dbpool.Lo
 	return dbpool.Loan{Granted: int(got[0]), Share: int(got[1]), For: r.opts.TTL}, nil
 }
 
-// exec runs the script. The client heeds a context only at times: not while
-// another caller's dial is under way, for example.
+// exec runs the script.
 func (r *Redis) exec(ctx context.Context, ask dbpool.BorrowRequest) ([]int64, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	within, cancel := context.WithTimeout(ctx, r.opts.TTL)
-	defer cancel()
 	keys, args := []string{r.prefix + "{" + ask.Server + "}"}, r.args(ask)
-	done := make(chan rueidis.RedisResult, 1)
-	go func() { done <- r.script.Exec(undated{within}, r.client, keys, args) }()
-	select {
-	case result := <-done:
-		got, err := result.AsIntSlice()
-		switch {
-		case err == nil && len(got) == 2 && got[0] >= 0:
-			return got, nil
-		case err == nil && len(got) == 2:
-			return nil, fmt.Errorf("%w: a later ask came before this one", tenancy.ErrConflict)
-		case ctx.Err() == nil:
-			// The text alone: a context that ended is somebody else's.
-			return nil, fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
-		}
-	case <-within.Done():
+	got, err := rediskit.Within(ctx, r.opts.TTL, func(ctx context.Context) rueidis.RedisResult {
+		return r.script.Exec(ctx, r.client, keys, args)
+	}).AsIntSlice()
+	switch {
+	case err == nil && len(got) == 2 && got[0] >= 0:
+		return got, nil
+	case err == nil && len(got) == 2:
+		return nil, fmt.Errorf("%w: a later ask came before this one", tenancy.ErrConflict)
+	case err == nil:
+		err = fmt.Errorf("%d numbers, want 2", len(got))
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return nil, fmt.Errorf("%w: redis did not answer within %v", tenancy.ErrUnavailable, r.opts.TTL)
+	return nil, rediskit.Failure(ctx, err)
 }
 
 func (r *Redis) args(ask dbpool.BorrowRequest) []string {
@@ -142,10 +125,3 @@ func (r *Redis) args(ask dbpool.BorrowRequest) []string {
 		strconv.FormatInt(holdFor(r.opts.TTL), 10), strconv.FormatInt(bookLife.Milliseconds(), 10),
 	}
 }
-
-// undated hides a context's deadline: for one that has a deadline, rueidis does
-// not look whether it is cancelled, and closes the connection when it ends.
-type undated struct{ context.Context }
-
-// Deadline implements [context.Context].
-func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,15 +23,7 @@ import (
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t *testing.T) *testserver.Server {
 	t.Helper()
-	s, err := testserver.StartRedis(t.Context(), t.TempDir())
-	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
-	return s
+	return testserver.ForTest(t, testserver.Redis, nil)
 }
 
 // connect returns a client with one connection.

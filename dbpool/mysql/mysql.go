@@ -12,6 +12,11 @@
 // The server looks at an account's password and its privileges on all databases
 // when a connection is made, not when it is switched; [dbpool.Pool.SetServer] with
 // a new Engine makes all connections anew.
+//
+// What one process at a time does with a database (migrations, making, dropping,
+// [Engine.Exclusive]) takes named locks (GET_LOCK), which hold on one node of a
+// server. Where several nodes take writes, as in Galera, let all processes reach
+// the same node: by its address, or by a balancer with one active backend.
 package mysql
 
 import (

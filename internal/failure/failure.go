@@ -27,6 +27,16 @@ func Known(err error) bool {
 	return false
 }
 
+// Only reports whether err wraps the sentinel, and no other.
+func Only(err, sentinel error) bool {
+	for _, each := range sentinels {
+		if errors.Is(err, each) != (each == sentinel) { //nolint:errorlint // one of the list
+			return false
+		}
+	}
+	return true
+}
+
 // Type returns the text of the sentinel that err wraps, or "_OTHER": a text that may be shown.
 func Type(err error) string {
 	for _, each := range sentinels {

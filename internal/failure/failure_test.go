@@ -51,6 +51,28 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// An error of two sentinels is neither's alone.
+func TestOnly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{tenancy.ErrUnresolved, true},
+		{fmt.Errorf("host: %w", tenancy.ErrUnresolved), true},
+		{errors.Join(tenancy.ErrUnresolved, errors.New("another")), true},
+		{errors.Join(tenancy.ErrUnresolved, tenancy.ErrConflict), false},
+		{errors.Join(tenancy.ErrUnresolved, context.Canceled), false},
+		{tenancy.ErrNotFound, false},
+		{errors.New("driver"), false},
+		{nil, false},
+	} {
+		if got := failure.Only(tt.err, tenancy.ErrUnresolved); got != tt.want {
+			t.Errorf("%v: got %t, want %t", tt.err, got, tt.want)
+		}
+	}
+}
+
 // What a span shows of an error is the text of its sentinel alone.
 func TestType(t *testing.T) {
 	t.Parallel()

@@ -4,30 +4,52 @@ package rediskit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/artflow-studio/tenancy"
 )
 
 // errSlow says that Redis did not answer in time.
-var errSlow = errors.New("redis did not answer in time")
+var errSlow = errors.New("no answer in time")
 
 // Within asks Redis, and waits no longer than the timeout. The client itself does not always
-// stop when its context ends: not while another caller's dial is under way, for example.
+// stop when its context ends: not while another caller's dial is under way, for example. When
+// ctx ends, the error is that of ctx; when the time is over, it is no error of a context.
 func Within(ctx context.Context, timeout time.Duration, ask func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errSlow)
+	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	done := make(chan rueidis.RedisResult, 1)
-	go func() { done <- ask(undated{ctx}) }()
+	go func() { done <- ask(undated{timed}) }()
 	select {
 	case got := <-done:
-		return got
-	case <-ctx.Done():
-		return rueidis.NewErrorResult(context.Cause(ctx))
+		if got.NonRedisError() == nil || timed.Err() == nil {
+			return got
+		}
+	case <-timed.Done():
 	}
+	if err := ctx.Err(); err != nil {
+		return rueidis.NewErrorResult(err)
+	}
+	return rueidis.NewErrorResult(errSlow)
+}
+
+// Failure returns an error of Redis as a caller may see it: nil stays nil, the end of the
+// caller's context is returned unchanged, and anything else wraps [tenancy.ErrUnavailable] and
+// keeps the text alone, because a context that ended inside the client is not the caller's.
+func Failure(caller context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := caller.Err(); ended != nil {
+		return ended
+	}
+	return fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err) //nolint:errorlint // see above
 }
 
 // undated hides a context's deadline: for one that has a deadline, rueidis does

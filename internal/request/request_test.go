@@ -90,6 +90,9 @@ func TestServeWritesNothingThatWasNotWritten(t *testing.T) {
 	}()
 	request.Serve(t.Context(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(read) }), httptest.NewRecorder(), r, nil)
 	<-done
+	if r.Form != nil || r.MultipartForm != nil || r.Pattern != "" {
+		t.Errorf("got the form %v and the pattern %q, want what the caller sent", r.Form, r.Pattern)
+	}
 }
 
 func FuzzPattern(f *testing.F) {

@@ -109,6 +109,13 @@ func (e *HeldError) Error() string {
 // Unwrap returns [tenancy.ErrLimited].
 func (e *HeldError) Unwrap() error { return tenancy.ErrLimited }
 
+// Held reports whether the error says that somebody else holds a lease. An error that wraps
+// [tenancy.ErrLimited] alone may be that of a pool without a free connection.
+func Held(err error) bool {
+	var held *HeldError
+	return errors.As(err, &held)
+}
+
 // Acquire takes the lease for the time ttl. While somebody else holds it, the
 // error is a [*HeldError]; a lease whose time is over is
 // taken from its holder. When ctx ends in the middle, the lease may be held until

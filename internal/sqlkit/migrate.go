@@ -38,6 +38,16 @@ func Up(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string) ([
 	return UpTo(ctx, db, d, fsys, table, math.MaxInt64)
 }
 
+// Migrate brings the tables of a package up to date, by its files in the folder migrations/DIALECT. See [Up].
+func Migrate(ctx context.Context, db *sql.DB, d Dialect, all fs.FS, table string) error {
+	files, err := fs.Sub(all, "migrations/"+string(d))
+	if err != nil {
+		return err
+	}
+	_, err = Up(ctx, db, d, files, table)
+	return err
+}
+
 // UpTo is [Up] for migrations of at most that version.
 func UpTo(ctx context.Context, db *sql.DB, d Dialect, fsys fs.FS, table string, version int64) ([]Migration, error) {
 	p, err := provider(ctx, db, d, fsys, table, newLocker(db.Driver(), d, table))

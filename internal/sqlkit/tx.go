@@ -49,21 +49,41 @@ const (
 
 // Write runs fn in a transaction, and again if the server ended the transaction in
 // favour of another, up to ten times. The end of ctx stops a transaction from
-// beginning and does not cut off one that has begun: its COMMIT may have been
-// carried out. The context of fn ends ten seconds after ctx instead, and after a minute.
+// beginning, also while it waits for a connection, and does not cut off one that has begun: its
+// COMMIT may have been carried out. The context of fn ends ten seconds after ctx instead, and after a minute.
 func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := Outlast(ctx)
+	uncut, cancel := Outlast(ctx)
 	defer cancel()
 	const attempts = 10
 	for range attempts {
-		err = Tx(ctx, db, nil, func(tx *sqlx.Tx) error { return fn(ctx, tx) })
+		err = write(ctx, uncut, db, fn)
 		if !IsDeadlock(err) {
 			return err
 		}
 		time.Sleep(rand.N(10 * time.Millisecond)) // not a secret
+	}
+	return err
+}
+
+// write is one attempt of [Write]. The context of its transaction ends with the caller's until the transaction
+// has begun, and then with uncut.
+func write(caller, uncut context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) error) error {
+	ctx, cancel := context.WithCancel(uncut)
+	defer cancel()
+	begun := false
+	keep := context.AfterFunc(caller, cancel)
+	defer keep()
+	err := Tx(ctx, db, nil, func(tx *sqlx.Tx) error {
+		if begun = keep(); !begun {
+			return caller.Err()
+		}
+		return fn(ctx, tx)
+	})
+	if ended := caller.Err(); ended != nil && !begun {
+		return ended
 	}
 	return err
 }

@@ -2,8 +2,12 @@ package sqlkit_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -43,6 +47,81 @@ func TestTx(t *testing.T) {
 		}
 		if n := count(t, db, "notes"); n != 1 {
 			t.Errorf("got %d notes, want the committed one", n)
+		}
+	})
+}
+
+// fakeConn is a connection whose transactions do nothing.
+type fakeConn struct {
+	driver.Conn
+	begin func(context.Context) error // or nil
+}
+
+func (c *fakeConn) Connect(context.Context) (driver.Conn, error) { return c, nil }
+func (c *fakeConn) Driver() driver.Driver                        { return nil }
+func (c *fakeConn) Close() error                                 { return nil }
+func (c *fakeConn) Commit() error                                { return nil }
+func (c *fakeConn) Rollback() error                              { return nil }
+
+func (c *fakeConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	if c.begin != nil {
+		return c, c.begin(ctx)
+	}
+	return c, nil
+}
+
+// The end of the caller's context ends the wait for a connection and for the transaction to begin, and
+// cuts off none that has begun.
+func TestWriteBegins(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		begin func(context.Context) error
+		busy  bool // the only connection is somebody else's
+	}{
+		"no connection": {nil, true},
+		"no answer":     {func(ctx context.Context) error { <-ctx.Done(); return errors.New("cut off") }, false},
+		"late answer":   {func(ctx context.Context) error { <-ctx.Done(); return nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				db := sqlx.NewDb(sql.OpenDB(&fakeConn{begin: tt.begin}), "sqlite")
+				defer func() { _ = db.Close() }()
+				db.SetMaxOpenConns(1)
+				if tt.busy {
+					held, err := db.Conn(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer func() { _ = held.Close() }()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				began := time.Now()
+				err := sqlkit.Write(ctx, db, func(context.Context, *sqlx.Tx) error {
+					t.Error("a transaction began after its caller's time")
+					return nil
+				})
+				if err != context.DeadlineExceeded { //nolint:errorlint // unchanged
+					t.Errorf("got %v, want DeadlineExceeded", err)
+				}
+				if d := time.Since(began); d != time.Second {
+					t.Errorf("took %v, want a second", d)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		db := sqlx.NewDb(sql.OpenDB(&fakeConn{}), "sqlite")
+		defer func() { _ = db.Close() }()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := sqlkit.Write(ctx, db, func(ctx context.Context, _ *sqlx.Tx) error {
+			time.Sleep(10 * time.Second)
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Errorf("a transaction that had begun: got %v, want nil", err)
 		}
 	})
 }

@@ -79,7 +79,7 @@ func (c *Channel) Check(ctx context.Context) error {
 	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return c.client.Do(ctx, c.client.B().Zcard().Key(c.prefix+"instances").Build())
 	}).Error()
-	return failure("Check", err)
+	return tenancy.Wrap("drainredis.Channel.Check", "", rediskit.Failure(ctx, err))
 }
 
 // Heartbeat implements [maintenance.DrainChannel]. It leaves out a drain that it cannot read: the instance that requested it waits until its
@@ -87,7 +87,7 @@ func (c *Channel) Check(ctx context.Context) error {
 func (c *Channel) Heartbeat(ctx context.Context, instance string) ([]maintenance.Drain, error) {
 	texts, err := c.exec(ctx, heartbeat, []string{c.prefix + "instances", c.prefix + "drains"}, []string{instance, millis(presentFor), millis(requestFor), millis(aheadBy)}).AsStrSlice()
 	if err != nil {
-		return nil, failure("Heartbeat", err)
+		return nil, tenancy.Wrap("drainredis.Channel.Heartbeat", "", rediskit.Failure(ctx, err))
 	}
 	var out []maintenance.Drain
 	for _, text := range texts {
@@ -105,7 +105,7 @@ func (c *Channel) Request(ctx context.Context, d maintenance.Drain) error {
 	if err == nil {
 		err = c.exec(ctx, request, []string{c.prefix + "drains"}, []string{string(text), millis(requestFor), millis(aheadBy)}).Error()
 	}
-	return failure("Request", err)
+	return tenancy.Wrap("drainredis.Channel.Request", "", rediskit.Failure(ctx, err))
 }
 
 // Done implements [maintenance.DrainChannel].
@@ -121,7 +121,7 @@ func (c *Channel) Done(ctx context.Context, d maintenance.Drain, instance string
 		}
 		return answers[1]
 	}).Error()
-	return failure("Done", err)
+	return tenancy.Wrap("drainredis.Channel.Done", "", rediskit.Failure(ctx, err))
 }
 
 // Status implements [maintenance.DrainChannel].
@@ -136,14 +136,5 @@ func (c *Channel) Status(ctx context.Context, d maintenance.Drain) (present, don
 	if err == nil {
 		done, err = answers[1].AsStrSlice()
 	}
-	return present, done, failure("Status", err)
-}
-
-// failure returns an error of Redis as [tenancy.ErrUnavailable]. It keeps the text alone: a context that ended inside the client is not the
-// caller's.
-func failure(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return tenancy.Wrap("drainredis.Channel."+op, "", fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+	return present, done, tenancy.Wrap("drainredis.Channel.Status", "", rediskit.Failure(ctx, err))
 }

@@ -253,5 +253,5 @@ func (p silentPool) Create(ctx context.Context, t *tenancy.Tenant) error {
 			return err
 		}
 	}
-	return tenancy.Wrap("dbpool.Create", t.ID, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, &sqlkit.LeftError{Err: errors.New("no answer")}))
+	return tenancy.Wrap("dbpool.Pool.Create", t.ID, fmt.Errorf("%w: %w", tenancy.ErrUnavailable, &sqlkit.LeftError{Err: errors.New("no answer")}))
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -121,18 +122,25 @@ func TestPlansAfterMigration(t *testing.T) {
 			if _, err := step.migrate(ctx, tenant, step.to); err != nil {
 				t.Fatal(err)
 			}
-			for range 3 { // and the plan is kept
-				err := pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
-					got, err := columns(tx)
-					if err == nil && got != int(step.to) {
-						t.Errorf("version %d: got %d columns", step.to, got)
+			var here, done sync.WaitGroup // several connections at once, which keep the plan
+			here.Add(3)
+			for range 3 {
+				done.Go(func() {
+					err := pool.Tx(ctx, &sql.TxOptions{ReadOnly: true}, func(tx *sqlx.Tx) error {
+						got, err := columns(tx)
+						if err == nil && got != int(step.to) {
+							t.Errorf("version %d: got %d columns", step.to, got)
+						}
+						here.Done()
+						here.Wait()
+						return err
+					})
+					if err != nil {
+						t.Errorf("version %d: %v", step.to, err)
 					}
-					return err
 				})
-				if err != nil {
-					t.Errorf("version %d: %v", step.to, err)
-				}
 			}
+			done.Wait()
 		}
 		var _ migrate.Renewer = pool
 	})

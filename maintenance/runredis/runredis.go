@@ -17,7 +17,7 @@ import (
 )
 
 // Bell is a [runs.Bell] on Redis 5 or later, alone or a cluster. It uses the channel
-// tenancy:runs:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
+// tenancy:runredis:NAMESPACE:bell and no keys. A client that may publish there can show a wrong
 // progress for a moment, and nothing more: runs themselves are in SQL. A user of Redis
 // needs PUBLISH and SUBSCRIBE on it, and PING for [Bell.Check].
 type Bell struct {
@@ -33,7 +33,7 @@ func New(client rueidis.Client, namespace string) (*Bell, error) {
 	if client == nil {
 		return nil, tenancy.Wrap(op, "", fmt.Errorf("%w: no client", tenancy.ErrInvalid))
 	}
-	prefix, err := rediskit.Prefix("runs", namespace)
+	prefix, err := rediskit.Prefix("runredis", namespace)
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}
@@ -49,7 +49,7 @@ func (b *Bell) Check(ctx context.Context) error {
 	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return b.client.Do(ctx, b.client.B().Ping().Build())
 	}).Error()
-	return failure("runredis.Bell.Check", err)
+	return tenancy.Wrap("runredis.Bell.Check", "", rediskit.Failure(ctx, err))
 }
 
 // Ring implements [runs.Bell]. It waits for Redis for up to 5 seconds.
@@ -58,7 +58,7 @@ func (b *Bell) Ring(ctx context.Context, message []byte) error {
 	err := rediskit.Within(ctx, timeout, func(ctx context.Context) rueidis.RedisResult {
 		return b.client.Do(ctx, b.client.B().Publish().Channel(b.channel).Message(text).Build())
 	}).Error()
-	return failure("runredis.Bell.Ring", err)
+	return tenancy.Wrap("runredis.Bell.Ring", "", rediskit.Failure(ctx, err))
 }
 
 // Listen implements [runs.Bell].
@@ -94,18 +94,8 @@ func (b *Bell) Listen(ctx context.Context, ready func(), heard func(message []by
 	case err = <-done:
 	case <-ctx.Done():
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err == nil {
 		err = errors.New("the subscription has ended")
 	}
-	return failure("runredis.Bell.Listen", err)
-}
-
-func failure(op string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return tenancy.Wrap(op, "", fmt.Errorf("%w: redis: %w", tenancy.ErrUnavailable, err))
+	return tenancy.Wrap("runredis.Bell.Listen", "", rediskit.Failure(ctx, err))
 }

@@ -105,6 +105,30 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// The channel is called after the package, as its ACL must name it.
+func TestChannel(t *testing.T) {
+	t.Parallel()
+	client, namespace := tenancytest.Redis(t)
+	bell := newBell(t, client, namespace)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- bell.Listen(ctx, func() { close(ready) }, func([]byte) {}) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	channels, err := client.Do(ctx, client.B().PubsubChannels().Pattern("*"+namespace+"*").Build()).AsStrSlice()
+	if want := "tenancy:runredis:" + namespace + ":bell"; err != nil || len(channels) != 1 || channels[0] != want {
+		t.Errorf("got the channels %q, %v, want %q", channels, err, want)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Listen: got %v, want Canceled", err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := runredis.New(nil, "x"); !errors.Is(err, tenancy.ErrInvalid) {

@@ -84,36 +84,92 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 }
 
 // Cancel ends a run or a plan for good: tenants whose turn has not come are cancelled, and
-// those that are worked on are finished. It takes nothing back that was done.
+// those that are worked on are finished. It takes nothing back that was done. Of a very large
+// run the tenants are cancelled in several transactions; what is left if Cancel is cut off,
+// another instance does.
 func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
-	return r.change(ctx, "Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) error {
-		if row.State == StateCancelled {
-			return nil
+	more := false
+	run, err := r.change(ctx, "Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) (err error) {
+		if row.State != StateCancelled {
+			if err := r.become(ctx, tx, row, StateCancelled, reason); err != nil {
+				return err
+			}
 		}
-		if err := r.become(ctx, tx, row, StateCancelled, reason); err != nil {
+		more, err = r.cancelSome(ctx, tx, id)
+		return err
+	})
+	if err != nil || !more {
+		return run, err
+	}
+	if err = r.cancelRest(ctx, id); err == nil {
+		r.ring(ctx, id)
+		run, err = r.read(ctx, r.db, id)
+	}
+	return run, wrap("runs.Runner.Cancel", "", err)
+}
+
+// someTenants is how many tenants of a run a transaction changes at the most. Who works on the
+// run waits for it, and must renew a lease meanwhile.
+const someTenants = 10_000
+
+// cancelSome cancels pending tenants of a run that was cancelled, and reports whether there may
+// be more. The transaction has locked the run.
+func (r *Runner) cancelSome(ctx context.Context, tx *sqlx.Tx, id string) (more bool, err error) {
+	waves, err := r.lockWaves(ctx, tx, id)
+	if err != nil {
+		return false, err
+	}
+	first, left := int64(1), someTenants
+	for _, w := range waves {
+		from := first
+		first = max(first, w.LastSeq+1)
+		if w.Wave == 0 || w.Finished() == w.Total {
+			continue
+		}
+		if left <= 0 {
+			return true, nil
+		}
+		var last []int64
+		err := r.selects(ctx, tx, &last, `SELECT seq FROM tenancy_run_tenants WHERE run_id = ? AND state = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT 1 OFFSET ?`,
+			id, TenantPending, from, w.LastSeq, left-1)
+		if err != nil {
+			return false, err
+		}
+		if len(last) == 0 {
+			last = []int64{w.LastSeq}
+		}
+		n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ? WHERE run_id = ? AND state = ? AND seq BETWEEN ? AND ?`,
+			TenantCancelled, id, TenantPending, from, last[0])
+		if err != nil {
+			return false, err
+		}
+		if _, err := r.exec(ctx, tx, `UPDATE tenancy_run_waves SET cancelled = cancelled + ? WHERE run_id = ? AND wave = ?`, n, id, w.Wave); err != nil {
+			return false, err
+		}
+		left -= int(n)
+	}
+	return left <= 0, nil
+}
+
+// cancelRest cancels all that are still pending of a run that was cancelled.
+func (r *Runner) cancelRest(ctx context.Context, id string) error {
+	for more := true; more; {
+		err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			more = false
+			row, err := r.lockRun(ctx, tx, id)
+			if errors.Is(err, tenancy.ErrNotFound) { // removed meanwhile
+				return nil
+			}
+			if err == nil && row.State == StateCancelled {
+				more, err = r.cancelSome(ctx, tx, id)
+			}
 			return err
-		}
-		waves, err := r.lockWaves(ctx, tx, id)
+		})
 		if err != nil {
 			return err
 		}
-		first := int64(1)
-		for _, w := range waves {
-			if w.Wave == 0 {
-				continue
-			}
-			n, err := r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET state = ? WHERE run_id = ? AND state = ? AND seq BETWEEN ? AND ?`,
-				TenantCancelled, id, TenantPending, first, w.LastSeq)
-			if err != nil {
-				return err
-			}
-			if _, err := r.exec(ctx, tx, `UPDATE tenancy_run_waves SET cancelled = cancelled + ? WHERE run_id = ? AND wave = ?`, n, id, w.Wave); err != nil {
-				return err
-			}
-			first = w.LastSeq + 1
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Retry runs the task again for the tenants that failed, and for no others that were
@@ -141,6 +197,9 @@ func (r *Runner) Retry(ctx context.Context, id string) (*Run, error) {
 // of it. Only runs whose tenants are all in the scope can be changed.
 func (r *Runner) change(ctx context.Context, method, id string, fn func(context.Context, *sqlx.Tx, *runRow) error) (*Run, error) {
 	var run *Run
+	if _, err := r.retag(ctx, id); err != nil {
+		return nil, wrap("runs.Runner."+method, "", err)
+	}
 	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
 		row, err := r.lockRun(ctx, tx, id)
 		if err != nil {
@@ -319,9 +378,6 @@ func decide(wave int, spec Spec, waves []waveRow) decision {
 	return decision{state: StateRunning, wave: wave + 1}
 }
 
-// removeBatch is how many tenants of a run a transaction deletes.
-const removeBatch = 10_000
-
 // remove deletes all of a run, if the condition still selects it. Nobody sees the run from
 // then on; what is left when this is cut off, the sweeper removes later.
 func (r *Runner) remove(ctx context.Context, id, condition string, args ...any) error {
@@ -339,7 +395,7 @@ func (r *Runner) remove(ctx context.Context, id, condition string, args ...any) 
 	}
 	for more := true; more; {
 		var last []int64
-		err := r.selects(ctx, r.db, &last, `SELECT seq FROM tenancy_run_tenants WHERE run_id = ? ORDER BY seq LIMIT 1 OFFSET ?`, id, removeBatch-1)
+		err := r.selects(ctx, r.db, &last, `SELECT seq FROM tenancy_run_tenants WHERE run_id = ? ORDER BY seq LIMIT 1 OFFSET ?`, id, someTenants-1)
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,16 @@ func (r *Runner) Do(ctx context.Context, ticket Ticket, again bool) (TenantState
 	if err != nil {
 		return "", wrap(op, ticket.Tenant, err)
 	}
-	o := j.do(held, c)
+	o := outcome{claim: c, state: TenantPending, uncalled: true}
+	select {
+	case r.slots <- struct{}{}:
+		if w.going.Err() == nil {
+			o = j.do(held, c)
+		}
+		r.release(1)
+	case <-w.going.Done(): // the instance ends, and begins nothing any more
+	case <-held.Done():
+	}
 	if o.state == TenantFailed && again {
 		o.state = TenantWorking
 	}

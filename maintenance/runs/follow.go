@@ -54,7 +54,7 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 // scope is a part of the tenants always asks: messages count all tenants.
 func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, asked bool, err error) {
 	if last == nil || !r.scope.IsAll() {
-		run, err = r.read(ctx, r.db, id)
+		run, err = r.seen(ctx, id)
 		return run, 0, true, err
 	}
 	if asked = told == nil || told.Run == ""; asked {

@@ -30,17 +30,12 @@ type job struct {
 	run    *Run
 	task   tenancy.Task
 	filter tenancy.Filter
+	scope  tenancy.Scope // of who planned the run
 	failed atomic.Int64
 }
 
-// do works on one tenant.
+// do works on one tenant. The caller has a worker for it.
 func (j *job) do(held context.Context, c claim) outcome {
-	select {
-	case j.r.slots <- struct{}{}:
-		defer func() { <-j.r.slots }()
-	case <-held.Done():
-		return outcome{claim: c, state: TenantPending, uncalled: true}
-	}
 	began := time.Now()
 	called, err := j.attempt(held, c)
 	out := outcome{claim: c, state: TenantDone, busy: time.Since(began).Microseconds(), uncalled: !called}
@@ -93,6 +88,8 @@ func (j *job) attemptWithin(ctx context.Context, c claim) (called bool, err erro
 		return false, tenancy.Skip("the tenant is gone")
 	case err != nil:
 		return false, err
+	case !j.scope.Includes(t):
+		return false, tenancy.Skip("the tenant is outside of the scope of who planned the run")
 	case c.Attempt == 1 && !selected: // later attempts may see what the first one did
 		return false, tenancy.Skip(fmt.Sprintf("the filter does not select the tenant any more, which is %s", t.Status))
 	}

@@ -20,6 +20,9 @@ import (
 const (
 	// planBatch is how many tenants are written to a plan at a time.
 	planBatch = 500
+	// planLife is how long a plan in the making is kept after tenants were written to it. Then
+	// whoever makes it is dead, or as good as that.
+	planLife = 2 * time.Minute
 	// planSample is how many of them a plan shows.
 	planSample = 10
 )
@@ -109,7 +112,7 @@ func (r *Runner) planned(ctx context.Context, task, key string) (*Plan, error) {
 
 // shownPlan returns a run as a plan.
 func (r *Runner) shownPlan(ctx context.Context, id string) (*Plan, error) {
-	run, err := r.read(ctx, r.db, id)
+	run, err := r.seen(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +205,9 @@ func (w *planWriter) write(ctx context.Context) error {
 		seen[id] = true
 	}
 	w.canaries = int(w.eligible) + w.spec.Waves.Canary
+	if w.spec.Waves.hasCanary() && w.canaries == 0 { // everybody would be in the first wave
+		return fmt.Errorf("%w: no canary can take part: %s", tenancy.ErrInvalid, strings.Join(w.reasons, "; "))
+	}
 	for t, err := range w.tenants(ctx) {
 		if err == nil && !seen[t.ID] && w.r.scope.Includes(t) {
 			err = w.add(ctx, t)
@@ -281,10 +287,12 @@ func (w *planWriter) add(ctx context.Context, t *tenancy.Tenant) error {
 // flush writes the batch, and before the first one the run.
 func (w *planWriter) flush(ctx context.Context) error {
 	err := sqlkit.Write(ctx, w.r.db, func(ctx context.Context, tx *sqlx.Tx) error {
-		if !w.begun {
-			if err := w.insertRun(ctx, tx); err != nil {
-				return err
-			}
+		put := w.insertRun
+		if w.begun {
+			put = func(ctx context.Context, tx *sqlx.Tx) error { return w.renew(ctx, tx, statePlanning, planLife) }
+		}
+		if err := put(ctx, tx); err != nil {
+			return err
 		}
 		return w.insertItems(ctx, tx)
 	})
@@ -303,10 +311,25 @@ func (w *planWriter) insertRun(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
 	}
-	_, err = w.r.exec(ctx, tx, `INSERT INTO tenancy_runs (`+runColumns+`) VALUES (?, ?, ?, '', ?, ?, ?, 0, NOW(), NOW() + ?, 0, 0, 0)`,
-		w.id, w.name, statePlanning, string(spec), string(actor), sql.NullString{String: w.spec.Key, Valid: w.spec.Key != ""}, w.r.opts.PlanTTL.Microseconds())
+	scope, err := json.Marshal(w.r.scope)
+	if err != nil {
+		return fmt.Errorf("%w: %w", tenancy.ErrInvalid, err)
+	}
+	_, err = w.r.exec(ctx, tx, `INSERT INTO tenancy_runs (`+runColumns+`) VALUES (?, ?, ?, '', ?, ?, ?, 0, NOW(), NOW() + ?, 0, 0, 0, ?)`,
+		w.id, w.name, statePlanning, string(spec), string(actor), sql.NullString{String: w.spec.Key, Valid: w.spec.Key != ""}, planLife.Microseconds(),
+		sql.NullString{String: string(scope), Valid: !w.r.scope.IsAll()})
 	if sqlkit.IsUnique(err) {
 		return fmt.Errorf("%w: key %q", tenancy.ErrExists, w.spec.Key)
+	}
+	return err
+}
+
+// renew gives the plan a state and the time until it ends, unless it was given up.
+func (w *planWriter) renew(ctx context.Context, tx *sqlx.Tx, state State, life time.Duration) error {
+	n, err := w.r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, expires_at = NOW() + ? WHERE id = ? AND state = ? AND expires_at > 0`,
+		state, life.Microseconds(), w.id, statePlanning)
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%w: the plan was given up, because nothing was written to it for %v", tenancy.ErrUnavailable, planLife)
 	}
 	return err
 }
@@ -321,11 +344,7 @@ func (w *planWriter) insertItems(ctx context.Context, tx *sqlx.Tx) error {
 		if item.seq < 0 {
 			state = TenantSkipped
 		}
-		tags := ""
-		if len(t.Tags) > 0 {
-			tags = " " + strings.Join(t.Tags, " ") + " "
-		}
-		args = append(args, w.id, item.seq, t.ID, t.Slug, t.Placement.Server, tags, state, item.reason)
+		args = append(args, w.id, item.seq, t.ID, t.Slug, t.Placement.Server, tagsText(t), state, item.reason)
 	}
 	values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', 0, 0), ", len(w.batch)), ", ")
 	_, err := w.r.exec(ctx, tx, `INSERT INTO tenancy_run_tenants
@@ -335,11 +354,7 @@ func (w *planWriter) insertItems(ctx context.Context, tx *sqlx.Tx) error {
 
 // finish divides the tenants into waves and makes the plan one that is seen.
 func (w *planWriter) finish(ctx context.Context) error {
-	canaries := 0
-	if w.spec.Waves.hasCanary() {
-		canaries = w.canaries
-	}
-	sizes, err := w.spec.Waves.sizes(int(w.eligible), canaries)
+	sizes, err := w.spec.Waves.sizes(int(w.eligible), w.canaries)
 	if err != nil {
 		return err
 	}
@@ -361,12 +376,7 @@ func (w *planWriter) finish(ctx context.Context) error {
 				return err
 			}
 		}
-		n, err := w.r.exec(ctx, tx, `UPDATE tenancy_runs SET state = ?, expires_at = NOW() + ? WHERE id = ? AND state = ? AND expires_at > 0`,
-			StatePlanned, w.r.opts.PlanTTL.Microseconds(), w.id, statePlanning)
-		if err == nil && n != 1 {
-			err = fmt.Errorf("%w: making the plan took longer than plans are kept; see Options.PlanTTL", tenancy.ErrLimited)
-		}
-		if err != nil {
+		if err := w.renew(ctx, tx, StatePlanned, w.r.opts.PlanTTL); err != nil {
 			return err
 		}
 		return w.r.audit(ctx, tx, "run.plan", w.id, w.name)

@@ -58,8 +58,16 @@ func isID(s string) bool { return tenancy.ID(s).Validate() == nil }
 
 // Get returns a run, or an error that wraps [tenancy.ErrNotFound].
 func (r *Runner) Get(ctx context.Context, id string) (*Run, error) {
-	run, err := r.read(ctx, r.db, id)
+	run, err := r.seen(ctx, id)
 	return run, wrap("runs.Runner.Get", "", err)
+}
+
+// seen is read, by the present tags of the tenants.
+func (r *Runner) seen(ctx context.Context, id string) (*Run, error) {
+	if _, err := r.retag(ctx, id); err != nil {
+		return nil, err
+	}
+	return r.read(ctx, r.db, id)
 }
 
 func (r *Runner) read(ctx context.Context, db sqlx.QueryerContext, id string) (*Run, error) {
@@ -203,9 +211,19 @@ func (r *Runner) list(ctx context.Context, q Query) ([]*Run, error) {
 		where, args = where+in, append(args, values...)
 	}
 	var rows []runRow
-	err = r.selects(ctx, r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
-	if err != nil {
-		return nil, err
+	for again := true; again; { // without the runs that are not seen any more, a page has others
+		rows = nil
+		err = r.selects(ctx, r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]string, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].ID
+		}
+		if again, err = r.retag(ctx, ids...); err != nil {
+			return nil, err
+		}
 	}
 	out := make([]*Run, len(rows))
 	for i := range rows {
@@ -248,7 +266,7 @@ func (r *Runner) results(ctx context.Context, id string, q ResultQuery) ([]Resul
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.read(ctx, r.db, id); err != nil {
+	if _, err := r.seen(ctx, id); err != nil {
 		return nil, err
 	}
 	in, args := r.inScope()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -262,4 +263,74 @@ func TestCheck(t *testing.T) {
 			t.Errorf("without the database: got %v, want ErrUnavailable", err)
 		}
 	})
+}
+
+// Who comes late with the end of a pause does not end the one that has begun meanwhile.
+func TestTheNextPauseGoesOn(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 2)
+		r := b.runner(nothing)
+		run := b.begin(r, runs.Spec{Waves: runs.Waves{Then: "1", Pause: time.Hour}})
+		paused := func(until time.Duration) {
+			b.db.MustExec(b.db.Rebind(`UPDATE tenancy_runs SET state = ?, resume_at = ? WHERE id = ?`), runs.StatePaused, time.Now().Add(until).UnixMicro(), run.ID)
+		}
+		for until, want := range map[time.Duration]runs.State{time.Hour: runs.StatePaused, -time.Hour: runs.StateRunning} {
+			paused(until)
+			if err := r.EndPause(t.Context(), run.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := r.Get(t.Context(), run.ID); err != nil || got.State != want {
+				t.Errorf("a pause until %v from now: got %+v, %v, want the run %s", until, got, err, want)
+			}
+		}
+	})
+}
+
+// A run of more tenants than one transaction changes is cancelled all the same, also by others if who cancels it is cut off.
+func TestCancelOfManyTenants(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 4)
+		r := b.runner(nothing)
+		run := b.begin(r, runs.Spec{Waves: runs.Waves{Then: "2"}})
+		const more = 10_500 // in the first wave, with numbers that the plan does not have
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_tenants SET seq = seq + ? WHERE seq > 2`), more)
+		for from := 3; from < 3+more; from += 500 {
+			var rows []string
+			var args []any
+			for seq := from; seq < from+500; seq++ {
+				rows = append(rows, `(?, ?, ?, '', '', '', 'pending', 0, 0, 0, '', '', '', 0, 0)`)
+				args = append(args, run.ID, seq, fmt.Sprintf("other-%d", seq))
+			}
+			b.db.MustExec(b.db.Rebind(`INSERT INTO tenancy_run_tenants (run_id, seq, tenant_id, slug, server, tags, state, attempt, fence, deaths, worker, note, checkpoint, started_at, ended_at)
+				VALUES `+strings.Join(rows, ", ")), args...)
+		}
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_waves SET last_seq = last_seq + ?`), more)
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_waves SET total = total + ? WHERE wave = 1`), more)
+		want := []runs.Wave{{Number: 1, Counts: runs.Counts{Total: more + 2, Cancelled: more + 2}}, {Number: 2, Counts: runs.Counts{Total: 2, Cancelled: 2}}}
+		got, err := r.Cancel(t.Context(), run.ID, "")
+		if err != nil || !slices.Equal(got.Waves, want) {
+			t.Fatalf("got %+v, %v, want %+v", got, err, want)
+		}
+		b.db.MustExec(`UPDATE tenancy_run_tenants SET state = 'pending' WHERE seq > 10000`) // as if it was cut off
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_waves SET cancelled = total - ? WHERE wave = 1`), more+2-10000)
+		b.db.MustExec(`UPDATE tenancy_run_waves SET cancelled = 0 WHERE wave = 2`)
+		b.work(r)
+		for until := time.Now().Add(3 * time.Minute); !slices.Equal(got.Waves, want) || len(b.pending(r, run.ID)) > 0; time.Sleep(5 * time.Millisecond) {
+			if got, err = r.Get(t.Context(), run.ID); err != nil || time.Now().After(until) {
+				t.Fatalf("got %+v, %v, want %+v", got, err, want)
+			}
+		}
+	})
+}
+
+// pending returns some of the tenants of a run whose turn has not come.
+func (b *bench) pending(r *runs.Runner, id string) []runs.Result {
+	b.t.Helper()
+	page, err := r.Results(b.t.Context(), id, runs.ResultQuery{States: []runs.TenantState{runs.TenantPending}, Limit: 1})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return page
 }

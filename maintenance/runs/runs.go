@@ -206,7 +206,11 @@ func (r *Runner) readSchedules() error {
 // a run without such a tenant does not exist. Of a run that has other tenants too, they see
 // and count only their own, and not its filter, its IDs and its reason, which may name the
 // others. They can start, pause, resume, cancel and retry only runs whose tenants are all
-// in the scope. The tags of a tenant are those that it had when the run was planned.
+// in the scope. A tenant of a run is in a scope of tags if it had one when the run was
+// planned and has one now; a tenant that does not exist any more has those that were last seen.
+//
+// A run that such a runner plans keeps the scope: a tenant that is outside of it when its turn
+// comes, at the first attempt or a later one, is skipped.
 func (r *Runner) Within(scope tenancy.Scope) *Runner {
 	c := *r
 	c.scope = scope

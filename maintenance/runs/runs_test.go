@@ -294,6 +294,7 @@ func TestPlanRefuses(t *testing.T) {
 			"waves of words":       {"work", runs.Spec{Waves: runs.Waves{Then: "many"}}},
 			"negative canary":      {"work", runs.Spec{Waves: runs.Waves{Canary: -1}}},
 			"canary elsewhere":     {"work", runs.Spec{Filter: "status:blocked", Waves: runs.Waves{CanaryIDs: []tenancy.ID{"id-0000"}}}},
+			"canary excluded":      {"work", runs.Spec{Exclude: []tenancy.ID{"id-0000"}, Waves: runs.Waves{CanaryIDs: []tenancy.ID{"id-0000"}}}},
 			"negative pause":       {"work", runs.Spec{Waves: runs.Waves{Pause: -1}}},
 			"budget over 100%":     {"work", runs.Spec{Budget: runs.Budget{InAll: "101%"}}},
 			"negative budget":      {"work", runs.Spec{Budget: runs.Budget{PerWave: "-1"}}},

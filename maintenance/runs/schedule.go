@@ -28,7 +28,7 @@ type Schedule struct {
 	// Jitter is the most by which each time is late, at random. Default: none.
 	Jitter time.Duration
 	// SkipMissed drops the times at which no instance ran, or none could reach the
-	// database. Default: one run makes up for all that were missed.
+	// database, for five minutes. Default: one run makes up for all that were missed.
 	SkipMissed bool
 	Task       string
 	// Spec is the spec of each run. Its key must be empty: the runner makes the keys.

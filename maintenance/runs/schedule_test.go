@@ -247,3 +247,54 @@ func TestScheduleRefused(t *testing.T) {
 		t.Errorf("two of one name: got %v, want ErrInvalid", err)
 	}
 }
+
+// A time that came while an instance was there is not missed when that instance dies in the middle of its plan, or takes long to make it: others
+// wait for the plan as long as it grows, and no longer.
+func TestScheduleWhosePlannerDies(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 501) // the plan is written 500 at a time
+		planning, goOn := make(chan struct{}), make(chan struct{})
+		begin, end := sync.OnceFunc(func() { close(planning) }), sync.OnceFunc(func() { close(goOn) })
+		nightly := []runs.Schedule{{Name: "nightly", Cron: "0 3 1 1 *", Task: "work", SkipMissed: true}}
+		dying := b.with(&runs.Options{Schedules: nightly, Tasks: runs.Tasks{"work": {Do: nothing, Eligible: func(t *tenancy.Tenant) error {
+			if t.ID == "id-0500" {
+				begin()
+				<-goOn
+			}
+			return nil
+		}}}})
+		b.status(dying, func(runs.ScheduleStatus) bool { return true })
+		b.due(time.Minute)
+		stop := b.work(dying)
+		t.Cleanup(end)
+		<-planning
+		var life int64
+		if err := b.db.Get(&life, `SELECT expires_at - created_at FROM tenancy_runs`); err != nil || life > (3*time.Minute).Microseconds() {
+			t.Errorf("got %v, %v, want that the plan is given up soon unless it grows", time.Duration(life)*time.Microsecond, err)
+		}
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_schedules SET due_at = due_at - ?`), (10 * time.Minute).Microseconds())
+		living := b.with(&runs.Options{Schedules: nightly, Tasks: runs.Tasks{"work": {Do: nothing}}})
+		b.work(living)
+		other := b.begin(living, runs.Spec{IDs: []tenancy.ID{"id-0000"}})
+		b.await(living, other.ID, runs.StateDone) // it has looked at its schedules
+		if got := b.status(living, func(runs.ScheduleStatus) bool { return true }); got.Note != "" {
+			t.Errorf("got %+v, want that the time waits for its plan", got)
+		}
+		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_runs SET expires_at = ? WHERE state = 'planning'`), time.Now().Add(-time.Second).UnixMicro())
+		got := b.status(living, func(s runs.ScheduleStatus) bool { return s.LastRun != "" || s.Note != "" })
+		if got.Note != "" {
+			t.Fatalf("got %+v, want the run", got)
+		}
+		b.await(living, got.LastRun, runs.StateDone)
+		end() // the one that seemed to be dead
+		stop()
+		var left int
+		if err := b.db.Get(&left, `SELECT COUNT(*) FROM tenancy_run_tenants WHERE run_id NOT IN (SELECT id FROM tenancy_runs)`); err != nil || left != 0 {
+			t.Errorf("got %d tenants, %v, of a plan that was given up", left, err)
+		}
+		if n := b.count(living); n != 2 {
+			t.Errorf("got %d runs, want 2", n)
+		}
+	})
+}

@@ -211,17 +211,24 @@ func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
 	next.Definition = t.definition()
 	next.SlotAt, next.DueAt = t.times(from)
 	next.LastSlot, next.Note = row.SlotAt, ""
+	key := "schedule/" + t.Name + "/" + slot.Format(time.RFC3339)
+	planned := false // or being planned, which may take its time, by an instance that was there
+	err := r.get(ctx, r.db, &planned, `SELECT COUNT(*) > 0 FROM tenancy_runs WHERE idem_key = ? AND state IN (?, ?) AND expires_at > NOW() - ?`,
+		key, statePlanning, StatePlanned, missedAfter.Microseconds())
+	if err != nil {
+		return err
+	}
 	before, err := r.unfinished(ctx, row.LastRun)
 	switch {
 	case err != nil:
 		return err
-	case missed && t.SkipMissed:
+	case missed && t.SkipMissed && !planned:
 		next.Note = "missed, and not made up for"
 	case before:
 		next.Note = "skipped: the run before has not ended"
 	default:
 		spec := t.Spec
-		spec.Key = "schedule/" + t.Name + "/" + slot.Format(time.RFC3339)
+		spec.Key = key
 		by := tenancy.WithActor(ctx, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "schedule:" + t.Name})
 		p, err := r.plan(by, t.Task, spec)
 		switch {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,99 @@ func TestEstimatesAreOfTheScope(t *testing.T) {
 			if err != nil || p.Estimate != tt.want {
 				t.Errorf("%v: got %v, %v, want %v", tt.scope, p.Estimate, err, tt.want)
 			}
+		}
+	})
+}
+
+// Somebody with a scope of tags neither sees nor lets go on what is done to tenants that have left the scope since the run was planned, and
+// the run that they planned leaves these alone, also when others let it go on.
+func TestTenantsThatLeftTheScope(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 6)
+		var broken atomic.Bool
+		broken.Store(true)
+		var count tally
+		r := b.runner(func(_ context.Context, each *tenancy.Tenant, _ tenancy.Attempt) error {
+			count.begin(t, each)
+			defer count.end(each)
+			if broken.Load() && each.ID == "id-0003" {
+				return errors.New("no")
+			}
+			return nil
+		})
+		mine := r.Within(tenancy.ByTags("tag-0")) // id-0000 and id-0003
+		tag := func(id tenancy.ID, tags ...string) {
+			t.Helper()
+			if _, err := b.catalog.Edit(t.Context(), id, func(t *tenancy.Tenant) error { t.Tags = tags; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plan := func() string {
+			t.Helper()
+			p, err := mine.Plan(t.Context(), "work", runs.Spec{IDs: []tenancy.ID{"id-0000", "id-0003"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.ID
+		}
+		first, second, third := plan(), plan(), plan()
+		b.work(r)
+		for _, id := range []string{first, third} {
+			if _, err := mine.Start(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			b.await(r, id, runs.StateFailed)
+		}
+		tag("id-0003", "tag-1")
+		got, err := mine.Get(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wantCounts(got.Counts, runs.Counts{Total: 1, Done: 1})
+		if got.Spec.IDs != nil {
+			t.Errorf("got the IDs %q, want none: one is outside of the scope", got.Spec.IDs)
+		}
+		if results := b.results(mine, first); len(results) != 1 || results["t-00"].State != runs.TenantDone {
+			t.Errorf("got %+v, want the tenant that is in the scope", results)
+		}
+		if _, err := mine.Retry(t.Context(), first); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("Retry: got %v, want that it is forbidden", err)
+		}
+		if _, err := mine.Start(t.Context(), second); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("Start: got %v, want that it is forbidden", err)
+		}
+		broken.Store(false)
+		if _, err := r.Retry(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Start(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{first, second} {
+			b.await(r, id, runs.StateDone)
+			if left := b.results(r, id, runs.TenantSkipped); !strings.Contains(left["t-03"].Text, "outside of the scope") {
+				t.Errorf("got %+v, want t-03 skipped, and why", left)
+			}
+		}
+		if did, _ := count.all(); did["t-03"] != 2 {
+			t.Errorf("the task was called %d times for t-03, want 2: before it left the scope", did["t-03"])
+		}
+		// With the last tenant of the scope, the runs are not there any more. A page has those that are.
+		tag("id-0000")
+		tag("id-0003", "tag-0")
+		older, err := mine.Plan(t.Context(), "work", runs.Spec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag("id-0003")
+		tag("id-0000", "tag-0")
+		page, err := mine.List(t.Context(), runs.Query{Limit: 1})
+		if err != nil || len(page) != 1 || page[0].ID != third {
+			t.Errorf("got %+v, %v, want the run %s, and not %s", page, err, third, older.ID)
+		}
+		if _, err := mine.Results(t.Context(), older.ID, runs.ResultQuery{}); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("Results: got %v, want that there is no run", err)
 		}
 	})
 }

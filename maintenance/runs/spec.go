@@ -44,7 +44,9 @@ type Waves struct {
 	// Canary is the number of tenants in the first wave. A failure among them
 	// stops the run. Default: no canary.
 	Canary int `json:"canary,omitempty"`
-	// CanaryIDs are the tenants of the first wave by ID, before Canary others.
+	// CanaryIDs are the tenants of the first wave by ID, before Canary others. A plan in which
+	// no canary can take part is an error that wraps [tenancy.ErrInvalid]. A canary that is
+	// skipped when its turn comes does not keep the next wave from beginning.
 	CanaryIDs []tenancy.ID `json:"canary_ids,omitempty"`
 	// Then are the sizes of the waves behind the canary, as numbers or as shares of
 	// all tenants: "25%", or "10, 5%, 25%". The last is used again until all are

@@ -95,9 +95,10 @@ type runRow struct {
 	StartedAt int64          `db:"started_at"`
 	EndedAt   int64          `db:"ended_at"`
 	ResumeAt  int64          `db:"resume_at"`
+	Scope     sql.NullString `db:"scope"` // of who planned it, as JSON; NULL: all tenants
 }
 
-const runColumns = `id, task, state, reason, spec, actor, idem_key, wave, created_at, expires_at, started_at, ended_at, resume_at`
+const runColumns = `id, task, state, reason, spec, actor, idem_key, wave, created_at, expires_at, started_at, ended_at, resume_at, scope`
 
 // statePlanning is that of a plan that not all tenants are in yet. Nobody sees it.
 const statePlanning State = "planning"
@@ -115,6 +116,18 @@ func (row *runRow) run() (*Run, error) {
 		return nil, fmt.Errorf("%w: actor of run %s: %w", tenancy.ErrInvalid, row.ID, err)
 	}
 	return out, nil
+}
+
+// planner returns the scope of who planned the run.
+func (row *runRow) planner() (tenancy.Scope, error) {
+	scope := tenancy.AllTenants()
+	if !row.Scope.Valid {
+		return scope, nil
+	}
+	if err := json.Unmarshal([]byte(row.Scope.String), &scope); err != nil {
+		return tenancy.Scope{}, fmt.Errorf("scope of run %s: %w", row.ID, err)
+	}
+	return scope, nil
 }
 
 // waveRow is a row of tenancy_run_waves.

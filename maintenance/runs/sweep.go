@@ -16,7 +16,7 @@ const maxDeaths = 5
 
 // sweep does what every instance does now and then for all of them.
 func (r *Runner) sweep(ctx context.Context) error {
-	return errors.Join(r.takeOver(ctx), r.giveBackQueued(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.forget(ctx))
+	return errors.Join(r.takeOver(ctx), r.giveBackQueued(ctx), r.resumeInTime(ctx), r.trigger(ctx), r.endCancelled(ctx), r.forget(ctx))
 }
 
 // takeOver gives back what instances had in hand whose lease has ended.
@@ -87,32 +87,55 @@ func (r *Runner) resumeInTime(ctx context.Context) error {
 	var ids []string
 	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE state = ? AND resume_at > 0 AND resume_at <= NOW()`, StatePaused)
 	for _, id := range ids {
-		e := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
-			row, err := r.lockRun(ctx, tx, id)
-			if err != nil || row.State != StatePaused || row.ResumeAt == 0 { // somebody was faster
-				return err
-			}
-			if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
-				return err
-			}
-			return r.advance(ctx, tx, row)
-		})
-		if e == nil {
-			r.ring(ctx, id)
-		}
-		err = errors.Join(err, e)
+		err = errors.Join(err, r.endPause(ctx, id))
 	}
 	return err
 }
 
-// expired selects plans that nobody started, those that were not finished, and what is left
-// of runs whose removal was cut off.
+// endPause lets a run go on, if its pause between two waves is over. Another instance may have
+// done that before, and the run may be in its next pause.
+func (r *Runner) endPause(ctx context.Context, id string) error {
+	over := false
+	err := sqlkit.Write(ctx, r.db, func(ctx context.Context, tx *sqlx.Tx) error {
+		row, err := r.lockRun(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		err = r.get(ctx, tx, &over, `SELECT COUNT(*) > 0 FROM tenancy_runs WHERE id = ? AND state = ? AND resume_at > 0 AND resume_at <= NOW()`, id, StatePaused)
+		if err != nil || !over {
+			return err
+		}
+		if err := r.become(ctx, tx, row, StateRunning, ""); err != nil {
+			return err
+		}
+		return r.advance(ctx, tx, row)
+	})
+	if err == nil && over {
+		r.ring(ctx, id)
+	}
+	return err
+}
+
+// endCancelled cancels what is left of runs whose cancellation was cut off, or still goes on.
+func (r *Runner) endCancelled(ctx context.Context) error {
+	var ids []string
+	err := r.selects(ctx, r.db, &ids, `SELECT id FROM tenancy_runs WHERE state = ? AND EXISTS (
+		SELECT 1 FROM tenancy_run_tenants WHERE run_id = tenancy_runs.id AND tenancy_run_tenants.state = ? AND seq > 0) LIMIT 10`, StateCancelled, TenantPending)
+	for _, id := range ids {
+		err = errors.Join(err, r.cancelRest(ctx, id))
+	}
+	return err
+}
+
+// expired selects plans that nobody started, those that were given up, and what is left of runs
+// whose removal was cut off.
 const expired = `state IN ('planned', 'planning') AND expires_at <= NOW()`
 
 // forget removes plans that nobody started, and runs that ended too long ago.
 func (r *Runner) forget(ctx context.Context) error {
-	old := expired
-	args := []any{}
+	// What was given up shows for a time that a schedule was not missed. Who wants its key removes it.
+	old := expired + ` AND (state = 'planned' OR expires_at <= NOW() - ?)`
+	args := []any{missedAfter.Microseconds()}
 	if r.opts.Retention > 0 {
 		old += ` OR state IN ('done', 'done_with_failures', 'cancelled', 'stopped') AND ended_at > 0 AND ended_at <= NOW() - ?`
 		args = append(args, r.opts.Retention.Microseconds())

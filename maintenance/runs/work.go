@@ -74,6 +74,7 @@ type worker struct {
 	lease  *sqlkit.Lease
 	ringer *ringer
 	held   context.Context // ends when the lease does, or the grace is over
+	going  context.Context // ends before: nothing begins any more
 	wg     sync.WaitGroup  // what is in hand
 
 	mu     sync.Mutex // guards active and jobs
@@ -86,11 +87,12 @@ type worker struct {
 // serve looks for runs and works on each, until ctx or the lease ends.
 func (w *worker) serve(ctx context.Context) {
 	defer w.wg.Wait()
-	w.r.instance.begin(w)
-	defer w.r.instance.end(w)
 	looking, stop := context.WithCancel(w.held)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
+	w.going = looking
+	w.r.instance.begin(w)
+	defer w.r.instance.end(w)
 	for looking.Err() == nil {
 		if err := w.look(ctx, looking); err != nil && looking.Err() == nil {
 			w.r.opts.Logger.WarnContext(ctx, "runs: cannot look for work; trying again", slog.Any("error", err), slog.Duration("in", w.r.opts.Poll))
@@ -164,6 +166,9 @@ func (w *worker) job(row runRow) (*job, error) {
 		return nil, err
 	}
 	j := &job{r: w.r, lease: w.lease, run: run}
+	if j.scope, err = row.planner(); err != nil {
+		return nil, err
+	}
 	if j.task, err = w.r.task(row.Task); err != nil {
 		return nil, err
 	}
@@ -193,65 +198,121 @@ func (w *worker) end(id string) {
 
 // work takes tenants of one run and works on them, until there are none to take, the
 // run does not go on, or ctx or the lease ends; and then until those in hand are
-// finished.
+// finished. It takes a tenant only when a worker of this instance is free for it: the
+// others are for other instances.
 func (w *worker) work(ctx, held context.Context, job *job) {
 	run := job.run
 	most := min(run.Spec.Parallel, w.r.opts.Workers)
 	results := make(chan outcome, most)
 	var finished []outcome
-	inHand := 0
+	inHand, free := 0, 0 // tenants, and workers that wait for one
+	more := true         // there may be more to take
 	defer func() { job.summary(ctx) }()
 	for {
-		want := most - inHand
-		if ctx.Err() != nil {
-			want = 0
+		ending := ctx.Err() != nil || held.Err() != nil
+		if more && !ending {
+			free += w.r.reserve(most - inHand - free)
 		}
-		if want > 0 || len(finished) > 0 {
-			_, claims, err := w.r.exchange(held, w.lease, run.ID, finished, want)
+		if ending {
+			w.r.release(free)
+			free = 0
+		}
+		asked := free
+		var err error
+		if asked > 0 || len(finished) > 0 {
+			var claims []claim
+			_, claims, err = w.r.exchange(held, w.lease, run.ID, finished, asked)
 			switch {
 			case err == nil:
 				if len(finished)+len(claims) > 0 {
 					w.ringer.changed(run.ID)
 				}
 				finished = finished[:0]
+				if len(claims) > 0 && ctx.Err() != nil { // nothing begins any more
+					finished, claims = givenBack(claims), nil
+				}
 			case held.Err() != nil || errors.Is(err, tenancy.ErrConflict) || errors.Is(err, tenancy.ErrNotFound):
-				finished = finished[:0] // others have the tenants, or the run is gone
+				finished, claims = finished[:0], nil // others have the tenants, or the run is gone
 			default:
-				finished = append(finished, givenBack(claims)...)
+				finished, claims = append(finished, givenBack(claims)...), nil
+				w.r.release(free)
+				free = 0
 				w.r.opts.Logger.WarnContext(ctx, "runs: cannot write the results of tenants; trying again",
 					slog.String("run", run.ID), slog.Int("tenants", len(finished)), slog.Any("error", err))
 				wait(held, w.r.opts.Poll)
-				if inHand == 0 && len(finished) > 0 && held.Err() == nil {
-					continue
-				}
 			}
-			if err != nil {
-				claims = nil
-			}
+			more = len(claims) == asked
+			w.r.release(free - len(claims))
+			free = 0
 			job.readAll(held, claims)
 			for _, c := range claims {
 				inHand++
-				go func() { results <- job.do(held, c) }()
+				go func() {
+					o := job.do(held, c)
+					w.r.release(1)
+					results <- o
+				}()
+			}
+			if inHand == 0 && len(finished) > 0 && held.Err() == nil {
+				continue
 			}
 		}
-		if inHand == 0 {
+		if inHand == 0 && (asked > 0 || err != nil || ending) {
 			return
+		}
+		var line chan<- struct{} // of runs that wait for a worker
+		var end, lost <-chan struct{}
+		var poll <-chan time.Time
+		if more && !ending && inHand < most {
+			line, end = w.r.slots, ctx.Done()
+			if inHand == 0 {
+				lost = held.Done()
+			}
+		} else {
+			poll = time.After(w.r.opts.Poll)
 		}
 		select {
 		case o := <-results:
 			inHand--
 			finished = append(finished, o)
-		case <-time.After(w.r.opts.Poll): // others may have finished some
+		case line <- struct{}{}:
+			free++
+			continue
+		case <-end:
+			continue
+		case <-lost:
+			continue
+		case <-poll: // others may have finished some
+			more = true
 			continue
 		}
-		for more := true; more; { // what came meanwhile goes along
+		more = true
+		for waiting := true; waiting; { // what came meanwhile goes along
 			select {
 			case o := <-results:
 				inHand--
 				finished = append(finished, o)
 			default:
-				more = false
+				waiting = false
 			}
 		}
+	}
+}
+
+// reserve takes up to n of the workers that are free, and returns how many it took.
+func (r *Runner) reserve(n int) (taken int) {
+	for ; taken < n; taken++ {
+		select {
+		case r.slots <- struct{}{}:
+		default:
+			return taken
+		}
+	}
+	return taken
+}
+
+func (r *Runner) release(n int) {
+	for range n {
+		<-r.slots
 	}
 }

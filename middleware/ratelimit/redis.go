@@ -157,8 +157,7 @@ func (r *Redis) Take(ctx context.Context, limits []Limit) (bool, error) {
 		r.failed(ctx, err)
 	}
 	if r.local == nil {
-		// The text alone: a context that ended is the client's own.
-		return false, tenancy.Wrap(op, id, fmt.Errorf("%w: redis: %v", tenancy.ErrUnavailable, err)) //nolint:errorlint // see above
+		return false, tenancy.Wrap(op, id, rediskit.Failure(ctx, err))
 	}
 	return r.local.take(id, limits, int64(r.opts.Instances)), nil
 }

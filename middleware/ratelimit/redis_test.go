@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,18 +31,7 @@ const patient = 2 * time.Minute
 // startRedis starts a server for this test alone, where one is installed.
 func startRedis(t *testing.T) *testserver.Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a server")
-	}
-	s, err := testserver.StartRedis(t.Context(), t.TempDir())
-	if errors.Is(err, testserver.ErrNotInstalled) && os.Getenv(tenancytest.RequireEnv) == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
-	return s
+	return testserver.ForTest(t, testserver.Redis, nil)
 }
 
 func connect(t *testing.T, address string) rueidis.Client {

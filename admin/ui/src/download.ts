@@ -11,4 +11,4 @@ export function save(name: string, text: string, type = "text/plain"): void {
 
 /** csv writes rows (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe. */
 export const csv = (rows: unknown[][]): string =>
-  rows.map((row) => row.map((v) => { const s = String(v ?? "").replace(/^[=+\-@\t\r]/, "'$&"); return /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; }).join() + "\r\n").join("");
+  rows.map((row) => row.map((v) => { const s = String(v ?? "").replace(/^[=+\-@\t\r\n＝＋－＠]/, "'$&"); return /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; }).join() + "\r\n").join("");

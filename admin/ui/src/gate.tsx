@@ -170,6 +170,22 @@ export function Factor() {
   );
 }
 
+/** Codes shows recovery codes, once. */
+export function Codes({ codes, done }: { codes: string[]; done(): void }) {
+  return (
+    <div>
+      <h1>Recovery codes</h1>
+      <p class="muted">Each works once, in place of the authenticator. They are not shown again: print them, or keep them in a password manager.</p>
+      <ul class="codes printed">{codes.map((c) => <li key={c}>{c}</li>)}</ul>
+      <div class="row">
+        <button type="button" onClick={() => print()}>Print</button>
+        <button type="button" onClick={() => save("recovery-codes.txt", codes.join("\n") + "\n")}>Download</button>
+        <button type="button" class="primary grow" onClick={done}>I have kept them</button>
+      </div>
+    </div>
+  );
+}
+
 interface Enrolment {
   url: string;
   qr: { size: number; path: string };
@@ -186,26 +202,15 @@ export function Enrol({ done }: { done?(): void }) {
     await refresh();
     done?.();
   };
-  if (codes)
-    return (
-      <div>
-        <h1>Recovery codes</h1>
-        <p class="muted">Each works once, in place of the authenticator. They are not shown again: print them, or keep them in a password manager.</p>
-        <ul class="codes printed">{codes.map((c) => <li key={c}>{c}</li>)}</ul>
-        <div class="row">
-          <button type="button" onClick={() => print()}>Print</button>
-          <button type="button" onClick={() => save("recovery-codes.txt", codes.join("\n") + "\n")}>Download</button>
-          <button type="button" class="primary grow" onClick={() => void finish()}>I have kept them</button>
-        </div>
-      </div>
-    );
+  if (codes) return <Codes codes={codes} done={() => void finish()} />;
   if (!e)
     return (
       <form onSubmit={begin.submit}>
         <h1>Second factor</h1>
         <p class="muted">The console wants a code of an authenticator app at each sign-in.</p>
-        <Failure error={begin.error} />
+        {begin.error instanceof Problem && begin.error.status === 401 ? <p class="error" role="alert">Your sign-in was too long ago for this. Sign in again.</p> : <Failure error={begin.error} />}
         <button class="primary" disabled={begin.busy}>Begin</button>
+        {!done && <p><button type="button" class="plain" onClick={() => void signOut()}>Sign in again</button></p>}
       </form>
     );
   return (

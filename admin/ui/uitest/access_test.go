@@ -180,6 +180,22 @@ func TestAccess(t *testing.T) {
 	guest.text("Choose a new password")
 	p.press("Done")
 
+	// One deletion does not give somebody all tenants.
+	p.press("eve@example.com")
+	p.fill("Only tenants tagged", "eu")
+	p.press("Save")
+	p.until("the scope is saved", `!document.querySelector("dialog") && document.querySelector("main tbody").textContent.includes("tags eu")`)
+	p.press("eve@example.com")
+	save := `[...document.querySelectorAll("dialog button")].find((b) => b.textContent === "Save")`
+	p.until("nothing is to be saved", save+`?.disabled`)
+	p.do(chromedp.SendKeys(`//dialog//label[contains(., "Only tenants tagged")]/following::input[1]`, "\b\b"))
+	p.text("All tenants, also those that come later")
+	p.until("it asks first", save+`.disabled`)
+	p.do(chromedp.Click(`//dialog//label[contains(., "All tenants, also")]//input`))
+	p.until("it can be saved", `!`+save+`.disabled`)
+	p.press("Save")
+	p.until("all tenants are saved", `!document.querySelector("dialog") && !document.querySelector("main tbody").textContent.includes("tags eu")`)
+
 	p.show("#/me")
 	p.press("Change the password")
 	p.fill("Current password", "what it never was, I am sure")
@@ -205,7 +221,12 @@ func TestAccess(t *testing.T) {
 		t.Errorf("the file of codes: got %q", saved)
 	}
 	p.press("I have kept them")
-	p.until("the factor is there", `document.querySelector("main").textContent.includes("enrolled; ")`)
+	p.until("the factor is there", `document.querySelector("main").textContent.includes("an owner can reset it")`)
+	p.press("New recovery codes")
+	p.press("Make new codes")
+	p.until("other codes are there", fmt.Sprintf(`document.querySelectorAll(".codes li").length === 10 && !document.querySelector(".codes").textContent.includes(%q)`, code))
+	code = evaluate[string](p, `document.querySelector(".codes li").textContent`)
+	p.press("I have kept them")
 	p.press("Sign out")
 	p.fill("E-mail", "ada@example.com")
 	p.fill("Password", otherPassword)
@@ -214,6 +235,48 @@ func TestAccess(t *testing.T) {
 	p.fill("Code", code)
 	p.press("Continue")
 	p.until("the owner is in", `!!document.querySelector("#main h1")`)
+}
+
+// TestSecondFactors loses one, which an owner resets, and is asked for one by a setting.
+func TestSecondFactors(t *testing.T) {
+	address := owned(t, "-tenants", "3", "-rate", "0")
+	p := open(t, "dark")
+	p.stubbed()
+	p.signInAs(address, "ada@example.com")
+	p.show("#/operators?new=1")
+	p.fill("E-mail", "eve@example.com")
+	p.do(chromedp.Click(`//dialog//button[normalize-space()="Invite"]`))
+	p.text("Send this link to eve@example.com")
+	guest := open(t, "dark")
+	guest.do(chromedp.Navigate(evaluate[string](p, `document.querySelector("dialog .once").textContent`)))
+	guest.fill("New password", password)
+	guest.press("Begin")
+	guest.until("the guest is in", `!!document.querySelector("#main h1")`)
+	const send = `fetch("api/tenancy/auth/%s", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(%s)}).then((r) => r.json()).then((v) => v.secret ?? String(v.recovery_codes?.length))`
+	secret := evaluate[string](guest, fmt.Sprintf(send, "enrolment", "{}"))
+	if codes := evaluate[string](guest, fmt.Sprintf(send, "enrolment/confirm", fmt.Sprintf(`{code: %q}`, totp(t, secret)))); codes != "10" {
+		t.Fatalf("enrolment: got %s codes, want 10", codes)
+	}
+	p.press("Done")
+	p.do(chromedp.Reload())
+	p.press("eve@example.com")
+	p.press("Reset the second factor")
+	p.text("After the next sign-in")
+	p.check("dark-factor-reset")
+	p.do(chromedp.Click(`//dialog//button[normalize-space()="Reset the second factor"]`))
+	p.until("it is reset", `document.querySelector("dialog") && !document.querySelector("dialog").textContent.includes("enrolled")`)
+	guest.do(chromedp.Reload())
+	guest.text("I forgot my password")
+
+	const require = `fetch("api/tenancy/settings").then((r) => fetch("api/tenancy/settings", {method: "PUT", headers: {"Content-Type": "application/json", "If-Match": r.headers.get("ETag")}, body: JSON.stringify({second_factor: true})})).then((r) => r.status)`
+	if status := evaluate[int](p, require); status != 200 {
+		t.Fatalf("settings: got %d, want 200", status)
+	}
+	p.do(chromedp.Reload())
+	p.text("The console wants a code of an authenticator app")
+	p.check("dark-factor-required")
+	p.press("Sign in again")
+	p.text("I forgot my password")
 }
 
 // totp is the code of now (RFC 6238, SHA-1, 30 seconds, six digits).

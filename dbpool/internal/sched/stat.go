@@ -43,6 +43,13 @@ func (l *Lane) Stat(now time.Time) LaneStat {
 	}
 }
 
+// Down reports whether the lane's database is taken to be down, and whether it is too early to try it again.
+func (l *Lane) Down(now time.Time) (down, early bool) {
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
+	return l.breaker.tripped(), l.breaker.open(now)
+}
+
 // InUse returns how many connections somebody has: a request, a check, or one who kills a session.
 func (l *Lane) InUse() int {
 	l.budget.mu.Lock()

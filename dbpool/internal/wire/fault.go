@@ -38,14 +38,24 @@ func (d *Database) classify(err error) (f driver.Fault) {
 	var wrong *wrongDatabase
 	var other *driver.SettingError
 	var hook *hookError
+	var late *lateError
 	switch {
 	case errors.As(err, &hook), errors.Is(err, tenancy.ErrNotFound), errors.As(err, &wrong), errors.As(err, &other):
 		return driver.FaultDatabase
 	case d.faults == nil:
 		return driver.FaultServer
 	}
-	return d.faults.Fault(err)
+	if f = d.faults.Fault(err); f == driver.FaultServer && errors.As(err, &late) {
+		return driver.FaultUnclear
+	}
+	return f
 }
+
+// lateError marks that a server took a connection, and did not say in time whose the database is. It may be
+// down, or the marker of that database is locked.
+type lateError struct{ error }
+
+func (e *lateError) Unwrap() error { return e.error }
 
 // ask resolves a FaultUnclear by asking the server. A panic of an engine counts as
 // an error.

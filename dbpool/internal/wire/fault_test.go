@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
@@ -78,4 +80,42 @@ func TestFault(t *testing.T) {
 			t.Errorf("%s: got the server asked %d times, want %d", name, tt.faults.asks, tt.asks)
 		}
 	}
+}
+
+// A server that takes connections and does not say in time whose a database is, because the marker there is locked, is asked.
+func TestFaultOfALateIdentity(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answer error
+		want   sched.Fault
+	}{
+		"it works":    {nil, sched.FaultDatabase},
+		"it does not": {errServer, sched.FaultServer},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, all := newDatabases(t, &fakeEngine{mute: true}, "acme")
+			d := all[0]
+			d.faults = network{&classifier{answer: tt.answer}}
+			_, err := d.Dial(nil, time.Second)
+			if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: got %v, want ErrUnavailable alone", name, err)
+			}
+			if got := d.Fault(err, true); got != tt.want {
+				t.Errorf("%s: got %d, want %d", name, got, tt.want)
+			}
+			if got := d.Fault(err, false); got != sched.FaultUnclear {
+				t.Errorf("%s, not asked: got %d, want it unclear", name, got)
+			}
+		})
+	}
+}
+
+// network takes what it does not know to be about the server.
+type network struct{ *classifier }
+
+func (n network) Fault(err error) driver.Fault {
+	if f := n.classifier.Fault(err); f != driver.FaultUnclear {
+		return f
+	}
+	return driver.FaultServer
 }

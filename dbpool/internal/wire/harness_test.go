@@ -23,6 +23,7 @@ type fakeEngine struct {
 	refuses map[string]error  // what dials of some databases fail with
 	leads   map[string]string // to which databases dials of some lead instead
 	fate    func() error      // of a switch
+	mute    bool              // nobody says whose a database is
 	strays  map[string]string // to which databases switches to some lead instead
 }
 
@@ -43,7 +44,11 @@ func (e *fakeEngine) Connector(name string) (sqldriver.Connector, error) {
 	return fakeConnector{e, name}, nil
 }
 
-func (e *fakeEngine) Identify(_ context.Context, c sqldriver.Conn) (driver.Identity, error) {
+func (e *fakeEngine) Identify(ctx context.Context, c sqldriver.Conn) (driver.Identity, error) {
+	if e.mute {
+		<-ctx.Done()
+		return driver.Identity{}, ctx.Err()
+	}
 	name := c.(interface{ database() string }).database()
 	return driver.Identity{Database: name, Tenant: tenancy.ID(name)}, nil
 }

@@ -46,7 +46,11 @@ func (d *Database) connect(ctx context.Context) (sqldriver.Conn, error) {
 	}
 	if err := d.identify(ctx, conn); err != nil {
 		d.hangUp(conn, true)
-		return nil, d.unavailable("identify", err)
+		late := ctx.Err() != nil
+		if err = d.unavailable("identify", err); late {
+			err = &lateError{err}
+		}
+		return nil, err
 	}
 	if err := d.begun(ctx, conn); err != nil {
 		d.hangUp(conn, true)

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { askAgain, post, Problem } from "../api";
 import { setZone, time, zone, zoneName } from "../format";
-import { Enrol, NewPassword, useForm } from "../gate";
+import { Codes, Enrol, NewPassword, useForm } from "../gate";
 import { Dialog, Failure, Field, Page, Segments } from "../parts";
 import { me, refresh } from "../session";
 import { theme, type Theme } from "../theme";
@@ -14,7 +14,7 @@ const themes: readonly Theme[] = ["system", "light", "dark"];
 
 export function MyAccount() {
   const who = me.value!;
-  const [open, setOpen] = useState<"" | "factor" | "password">("");
+  const [open, setOpen] = useState<"" | "factor" | "codes" | "password">("");
   const close = () => setOpen("");
   const enrol = async () => {
     await refresh();
@@ -27,7 +27,7 @@ export function MyAccount() {
           ["Name", who.name], ["E-mail", who.email], ["Role", who.role], ["Scope", scopeText(who.scope)],
           ...(who.own_sign_in ? ([
             ["Password", <button type="button" onClick={() => setOpen("password")}>Change the password</button>],
-            ["Second factor", who.second_factor ? "enrolled; who operates the console can reset it" : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
+            ["Second factor", who.second_factor ? <>enrolled <button type="button" onClick={() => setOpen("codes")}>New recovery codes</button> <span class="muted">If you lose it, an owner can reset it.</span></> : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
           ] as [string, ComponentChildren][]) : []),
           ["Session ends", <>{time(who.session.expires_at)} <span class="muted">{zoneName()}</span></>],
         ]} />
@@ -46,8 +46,26 @@ export function MyAccount() {
         </section>
       )}
       {open === "factor" && <Dialog title="Second factor" close={close}><Enrol done={close} /></Dialog>}
+      {open === "codes" && <NewCodes close={close} />}
       {open === "password" && <Password close={close} />}
     </Page>
+  );
+}
+
+/** NewCodes makes recovery codes in place of the old ones, and shows them once. */
+function NewCodes({ close }: { close(): void }) {
+  const [codes, setCodes] = useState<string[]>();
+  const form = useForm(async () => setCodes((await post<{ recovery_codes: string[] }>("auth/recovery-codes")).recovery_codes));
+  if (codes) return <Dialog title="Recovery codes" close={close} key="codes"><Codes codes={codes} done={close} /></Dialog>;
+  return (
+    <Dialog title="New recovery codes" close={close}>
+      <form onSubmit={form.submit}>
+        <h2>New recovery codes</h2>
+        <p>The codes that you have work no more then.</p>
+        <Failure error={form.error} />
+        <div class="actions"><button type="button" onClick={close}>Cancel</button><button class="primary" disabled={form.busy} autofocus>Make new codes</button></div>
+      </form>
+    </Dialog>
   );
 }
 

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { call, post } from "../api";
+import { Confirm } from "../confirm";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Dialog, Failure, Field, link, Once, Page, split, State, Waiting, When } from "../parts";
@@ -66,9 +67,11 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
   const self = o.id === me.value?.id;
   const writes = may("operators.write") && !self;
   const roles = useGet<Roles>("roles");
-  const [f, set] = useState({ role: o.role, tags: o.scope.tags?.join(" ") ?? "", disabled: o.disabled });
+  const [f, set] = useState({ role: o.role, tags: o.scope.tags?.join(" ") ?? "", disabled: o.disabled, all: false });
+  const [lost, setLost] = useState(false);
   const [made, setMade] = useState<Link>();
   const changed = f.role !== o.role || f.disabled !== o.disabled || f.tags !== (o.scope.tags?.join(" ") ?? "");
+  const widens = !o.scope.all && f.tags !== (o.scope.tags?.join(" ") ?? "") && !split(f.tags).length; // to every tenant, by one deletion
   const save = useForm(async () => {
     const tags = split(f.tags);
     const scope = f.tags === (o.scope.tags?.join(" ") ?? "") ? {} : { scope: tags.length ? { tags } : { all: true } };
@@ -77,6 +80,15 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
     close();
   });
   const reset = useForm(async () => setMade(await post<Link>(path + "/reset")));
+  if (lost)
+    return (
+      <Confirm title="Reset the second factor" of={"of " + (o.name || o.email)} danger close={() => setLost(false)} run={async (reason) => {
+        await call(path + "/second-factor", { method: "DELETE", reason });
+        done();
+      }}>
+        <p>It is removed with the recovery codes, and every session ends. After the next sign-in, for which the password is enough, they set up a new one.</p>
+      </Confirm>
+    );
   if (made?.token) return <Once title={`Send this link to ${o.email}`} text={link("reset", made.token)} close={close}>With it they choose a new password. It works once, for an hour.</Once>;
   return (
     <Dialog title={o.name || o.email} close={close} cls="broad">
@@ -87,9 +99,10 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
         <form onSubmit={save.submit}>
           <Choice label="Role" value={f.role} of={Object.keys(roles.data?.roles ?? { [o.role]: [] })} set={(role) => set({ ...f, role })} />
           {!o.scope.ids?.length && <Field label="Only tenants tagged" hint="Separated by spaces; empty for all tenants." value={f.tags} onInput={(e) => set({ ...f, tags: e.currentTarget.value })} error={save.of("scope")} />}
+          {widens && <label class="check"><input type="checkbox" checked={f.all} onChange={(e) => set({ ...f, all: e.currentTarget.checked })} /> All tenants, also those that come later</label>}
           <label class="check"><input type="checkbox" checked={f.disabled} onChange={(e) => set({ ...f, disabled: e.currentTarget.checked })} /> Disabled: cannot sign in, and every session ends</label>
           <Failure error={save.error} />
-          <div class="actions"><button class="primary" disabled={save.busy || !changed}>Save</button></div>
+          <div class="actions"><button class="primary" disabled={save.busy || !changed || (widens && !f.all)}>Save</button></div>
         </form>
       )}
       <section>
@@ -101,6 +114,7 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
         {made?.sent && <div class="notice ok" role="status">A link was sent to {o.email}.</div>}
         <div class="actions">
           {writes && <button disabled={reset.busy}>Make a reset link</button>}
+          {writes && o.second_factor && me.value?.role === "owner" && me.value.scope.all && <button type="button" onClick={() => setLost(true)}>Reset the second factor</button>}
           <button type="button" onClick={close}>Close</button>
         </div>
       </form>
