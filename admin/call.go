@@ -76,14 +76,26 @@ func (c *call) setLocation(path string) {
 // versionTag returns the ETag of a record with that version.
 func versionTag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
 
+// tenantTag returns the ETag of a tenant's record. It names the time of its creation, too: a tenant that was purged and made again
+// under its ID has the same versions.
+func tenantTag(t *tenancy.Tenant) string {
+	return `"v` + strconv.FormatInt(t.Version, 10) + "-" + strconv.FormatInt(t.CreatedAt.UnixMicro(), 36) + `"`
+}
+
+// setTag sets the ETag of the answer.
+func (c *call) setTag(tag string) { c.w.Header().Set("ETag", tag) }
+
 // setVersion makes the ETag of the answer that of a record with that version.
-func (c *call) setVersion(version int64) { c.w.Header().Set("ETag", versionTag(version)) }
+func (c *call) setVersion(version int64) { c.setTag(versionTag(version)) }
 
 // ifMatch checks that the client changes the record with this version; for another it is 412.
-func (c *call) ifMatch(version int64) error {
+func (c *call) ifMatch(version int64) error { return c.ifMatchTag(versionTag(version)) }
+
+// ifMatchTag checks that the client changes the record with this ETag; for another it is 412.
+func (c *call) ifMatchTag(tag string) error {
 	sent := c.r.Header.Get("If-Match")
-	if !matches(sent, versionTag(version)) {
-		return problem.New(problem.Precondition, fmt.Errorf("%w: If-Match is %.80q, the record has version %d", tenancy.ErrConflict, sent, version))
+	if !matches(sent, tag) {
+		return problem.New(problem.Precondition, fmt.Errorf("%w: If-Match is %.80q, the record has the ETag %s", tenancy.ErrConflict, sent, tag))
 	}
 	return nil
 }

@@ -133,16 +133,17 @@ func TestOddRequests(t *testing.T) {
 		{"GET", "tenants?cursor=zzz", "", nil, 400, "invalid"},
 		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, nil, 428, "precondition-required"},
 		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `"v77"`}, 412, "precondition"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `"v1"`}, 412, "precondition"},
 		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `*`}, 412, "precondition"},
-		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", `"v1"`, "Content-Type", "text/plain"}, 415, "media"},
-		{"PATCH", "tenants/t-aaa", `{"status":"archived"}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
-		{"PATCH", "tenants/t-aaa", `{"version":9}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
-		{"PATCH", "tenants/t-aaa", `{"id":"t-bbb"}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
-		{"PATCH", "tenants/t-aaa", `{"placement":{}}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
-		{"PATCH", "tenants/t-aaa", `{} {}`, []string{"If-Match", `"v1"`}, 400, "invalid"},
-		{"PATCH", "tenants/t-aaa", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, []string{"If-Match", `"v1"`}, 413, "too-large"},
-		{"PUT", "tenants/t-aaa/slug", `{"slug":"No Slug"}`, []string{"If-Match", `"v1"`}, 422, "validation"},
-		{"PUT", "tenants/t-aaa/slug", `{"slug":"bbb"}`, []string{"If-Match", `"v1"`}, 409, "exists"},
+		{"PATCH", "tenants/t-aaa", `{"name":"x"}`, []string{"If-Match", etag(c.a, 1), "Content-Type", "text/plain"}, 415, "media"},
+		{"PATCH", "tenants/t-aaa", `{"status":"archived"}`, []string{"If-Match", etag(c.a, 1)}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"version":9}`, []string{"If-Match", etag(c.a, 1)}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"id":"t-bbb"}`, []string{"If-Match", etag(c.a, 1)}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"placement":{}}`, []string{"If-Match", etag(c.a, 1)}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{} {}`, []string{"If-Match", etag(c.a, 1)}, 400, "invalid"},
+		{"PATCH", "tenants/t-aaa", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, []string{"If-Match", etag(c.a, 1)}, 413, "too-large"},
+		{"PUT", "tenants/t-aaa/slug", `{"slug":"No Slug"}`, []string{"If-Match", etag(c.a, 1)}, 422, "validation"},
+		{"PUT", "tenants/t-aaa/slug", `{"slug":"bbb"}`, []string{"If-Match", etag(c.a, 1)}, 409, "exists"},
 		{"GET", "me", "", []string{"Authorization", "Bearer x"}, 400, "invalid"},
 		{"GET", "analytics/tenant/t-aaa?window=5m", "", nil, 400, "invalid"},
 		{"GET", "analytics/tenant/t-aaa?window=h", "", nil, 400, "invalid"},
@@ -382,4 +383,38 @@ func TestBelowAPrefix(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 404", path, w.Code, w.Body)
 		}
 	}
+}
+
+// A tenant is purged and made again under its ID: who has read the old one changes nothing of the new one, which has the same version.
+func TestETagOfATenantMadeAgain(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		c := newConsole(t, s, nil)
+		cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+		old := cl.do(t, "GET", "tenants/t-aaa", "").header.Get("ETag")
+		for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+			if _, err := c.cat.SetStatus(t.Context(), c.a.ID, status); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := c.cat.Delete(t.Context(), c.a.ID)
+		if err == nil {
+			_, err = c.cat.Create(t.Context(), &tenancy.Tenant{ID: c.a.ID, Slug: "aaa", Status: tenancy.StatusActive})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := cl.do(t, "PATCH", "tenants/t-aaa", `{"name":"old"}`, "If-Match", old); a.problem() != "precondition" {
+			t.Errorf("with the ETag of the old one: got %d %s, want 412", a.code, a.body)
+		}
+		for _, path := range []string{"", "/settings", "/addresses", "/homepage"} {
+			a := cl.do(t, "GET", "tenants/t-aaa"+path, "")
+			var shown struct {
+				ETag string `json:"etag"`
+			}
+			if err := json.Unmarshal([]byte(a.body), &shown); err != nil || shown.ETag == old || shown.ETag != a.header.Get("ETag") {
+				t.Errorf("%s: got the ETag %s in %s, %v, want a new one", path, a.header.Get("ETag"), a.body, err)
+			}
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,11 @@ func newConsoleWith(t *testing.T, s *tenancytest.Server, feed analytics.Feed, ch
 	c.b = c.tenant(t, "bbb", "us")
 	c.routes = documented(t)
 	return c
+}
+
+// etag returns the ETag of a tenant's record in that version.
+func etag(t *tenancy.Tenant, version int64) string {
+	return `"v` + strconv.FormatInt(version, 10) + "-" + strconv.FormatInt(t.CreatedAt.UnixMicro(), 36) + `"`
 }
 
 // database returns a handle to a new database, as an application opens one for its control plane. Server.Database has one of a pool, which

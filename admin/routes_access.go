@@ -49,8 +49,8 @@ func (c *call) replySettings(t *tenancy.Tenant) error {
 		}
 		out = append(out, s)
 	}
-	c.setVersion(t.Version)
-	return c.reply(http.StatusOK, map[string]any{"settings": out, "version": t.Version})
+	c.setTag(tenantTag(t))
+	return c.reply(http.StatusOK, map[string]any{"settings": out, "version": t.Version, "etag": tenantTag(t)})
 }
 
 // changeSettings sets settings, and removes those that are null.
@@ -85,9 +85,9 @@ func setSetting(t *tenancy.Tenant, name string, value *string) {
 }
 
 func (c *call) replyAddresses(t *tenancy.Tenant) error {
-	c.setVersion(t.Version)
+	c.setTag(tenantTag(t))
 	return c.reply(http.StatusOK, map[string]any{
-		"allow": append([]netip.Prefix{}, t.Access.Allow...), "deny": append([]netip.Prefix{}, t.Access.Deny...), "version": t.Version,
+		"allow": append([]netip.Prefix{}, t.Access.Allow...), "deny": append([]netip.Prefix{}, t.Access.Deny...), "version": t.Version, "etag": tenantTag(t),
 	})
 }
 
@@ -130,8 +130,8 @@ func prefixes(field string, texts []string) ([]netip.Prefix, error) {
 
 func (c *call) replyHomepage(t *tenancy.Tenant) error {
 	setting := t.Settings[homepageSetting]
-	c.setVersion(t.Version)
-	return c.reply(http.StatusOK, map[string]any{"on": setting == "" || setting == "on", "version": t.Version})
+	c.setTag(tenantTag(t))
+	return c.reply(http.StatusOK, map[string]any{"on": setting == "" || setting == "on", "version": t.Version, "etag": tenantTag(t)})
 }
 
 func (a *Admin) changeHomepage(c *call) error {

@@ -62,12 +62,13 @@ type tenant struct {
 	Database  string           `json:"database"`
 	Schema    int64            `json:"schema_version"`
 	Version   int64            `json:"version"`
+	ETag      string           `json:"etag"`
 	CreatedAt time.Time        `json:"created_at"`
 	UpdatedAt time.Time        `json:"updated_at"`
 }
 
 func shown(t *tenancy.Tenant) tenant {
-	out := tenant{t.ID, t.Slug, t.Name, t.Domains, t.Status, t.Plan, t.Tags, t.Limits, t.Placement.Server, t.Placement.Database, t.SchemaVersion, t.Version, t.CreatedAt, t.UpdatedAt}
+	out := tenant{t.ID, t.Slug, t.Name, t.Domains, t.Status, t.Plan, t.Tags, t.Limits, t.Placement.Server, t.Placement.Database, t.SchemaVersion, t.Version, tenantTag(t), t.CreatedAt, t.UpdatedAt}
 	if out.Domains == nil {
 		out.Domains = []string{}
 	}
@@ -81,7 +82,7 @@ func shown(t *tenancy.Tenant) tenant {
 }
 
 func (c *call) replyTenant(status int, t *tenancy.Tenant) error {
-	c.setVersion(t.Version)
+	c.setTag(tenantTag(t))
 	return c.reply(status, shown(t))
 }
 
@@ -203,11 +204,11 @@ func (a *Admin) edit(c *call, change func(*tenancy.Tenant) error) error {
 
 // editTenant changes the tenant that the client has read, and answers with what show shows of the new record.
 func (a *Admin) editTenant(c *call, change func(*tenancy.Tenant) error, show func(*tenancy.Tenant) error) error {
-	if err := c.ifMatch(c.tenant.Version); err != nil {
+	if err := c.ifMatchTag(tenantTag(c.tenant)); err != nil {
 		return err
 	}
 	t, err := a.editNow(c, func(t *tenancy.Tenant) error {
-		if err := c.ifMatch(t.Version); err != nil { // it changed since the row was admitted
+		if err := c.ifMatchTag(tenantTag(t)); err != nil { // it changed since the row was admitted
 			return err
 		}
 		return change(t)

@@ -31,7 +31,8 @@ type Upkeep interface {
 	// Listed copies a page of the catalog into the tenants' table. The listing began at that
 	// time by the store's clock.
 	Listed(ctx context.Context, page []*tenancy.Tenant, began time.Time) error
-	// ListedAll ends a listing. Reports leave out tenants that were not in it.
+	// ListedAll ends a listing. Reports leave out tenants that were not in it; one of which
+	// nothing else is kept is removed, such as one that was forgotten while it was listed.
 	ListedAll(ctx context.Context, began time.Time) error
 	// Now returns the store's clock.
 	Now(ctx context.Context) (time.Time, error)

@@ -372,11 +372,38 @@ func (u memoryUpkeep) Listed(_ context.Context, page []*tenancy.Tenant, began ti
 func (u memoryUpkeep) ListedAll(_ context.Context, began time.Time) error {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()
-	for _, t := range u.m.tenants {
-		t.gone = t.gone || t.listed.Before(began)
+	for id, t := range u.m.tenants {
+		if t.gone || !t.listed.Before(began) {
+			continue
+		}
+		if t.gone = true; !u.m.keeps(id, t) {
+			delete(u.m.tenants, id)
+		}
 	}
 	u.m.catalog = began
 	return nil
+}
+
+// keeps reports whether anything is kept of a tenant, beside its record.
+func (m *Memory) keeps(id tenancy.ID, t *memoryTenant) bool {
+	for _, in := range m.minutes {
+		for key := range in {
+			if key.tenant == id {
+				return true
+			}
+		}
+	}
+	for key := range m.patterns {
+		if key.tenant == id {
+			return true
+		}
+	}
+	for key := range m.statements {
+		if key.tenant == id {
+			return true
+		}
+	}
+	return len(t.days) > 0 || slices.ContainsFunc(m.activities, func(a Activity) bool { return a.Tenant == id })
 }
 
 // Unsized implements [SizeStore].

@@ -87,10 +87,16 @@ func (u *upkeep) Listed(ctx context.Context, page []*tenancy.Tenant, began time.
 // ListedAll implements [Upkeep].
 func (u *upkeep) ListedAll(ctx context.Context, began time.Time) error {
 	return u.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_usage_tenants SET gone = 1 WHERE listed_at < ? AND gone = 0 AND tenant_key > ?`),
+		var gone []int64
+		err := tx.SelectContext(ctx, &gone, u.s.dialect.Rebind(`SELECT tenant_key FROM tenancy_usage_tenants WHERE listed_at < ? AND gone = 0 AND tenant_key > ? ORDER BY tenant_key`),
 			began.UnixMicro(), lastOwnKey)
 		if err != nil {
 			return err
+		}
+		for chunk := range slices.Chunk(gone, 500) {
+			if err := u.goes(ctx, tx, chunk); err != nil {
+				return err
+			}
 		}
 		_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(`UPDATE tenancy_usage_state SET value = (SELECT COUNT(*) FROM tenancy_usage_tenants WHERE gone = 0 AND tenant_key > ?) WHERE name = ?`),
 			lastOwnKey, stateTenants)
@@ -467,13 +473,52 @@ func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, a
 	}
 }
 
+// goes marks tenants as gone, and removes those of which nothing is kept.
+func (u *upkeep) goes(ctx context.Context, tx *sqlx.Tx, keys []int64) error {
+	query, args, err := sqlx.In(`UPDATE tenancy_usage_tenants SET gone = 1 WHERE tenant_key IN (?)`, keys)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+	}
+	empty := slices.Clone(keys)
+	for _, t := range tablesOfTenants() {
+		if err != nil || len(empty) == 0 {
+			return err
+		}
+		held := map[int64]bool{}
+		err = in(ctx, u.s, tx, `SELECT tenant_key FROM tenancy_usage_tenants t WHERE tenant_key IN (?) AND EXISTS (SELECT 1 FROM `+t+` u WHERE u.tenant_key = t.tenant_key)`, empty,
+			func(r *sql.Rows) error {
+				var key int64
+				err := r.Scan(&key)
+				held[key] = true
+				return err
+			})
+		empty = slices.DeleteFunc(empty, func(key int64) bool { return held[key] })
+	}
+	for _, t := range []string{"tenancy_usage_tags", "tenancy_usage_tenants"} {
+		if err != nil || len(empty) == 0 {
+			return err
+		}
+		if query, args, err = sqlx.In(`DELETE FROM `+t+` WHERE tenant_key IN (?)`, empty); err == nil {
+			_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+		}
+	}
+	return err
+}
+
+// tablesOfTenants returns the tables that keep something of tenants, beside their records. Those
+// in which a tenant's rows are found by its key are first.
+func tablesOfTenants() []string {
+	return []string{
+		daysTable.name, hoursTable.name, minutesTable.name, storageTable, "tenancy_activities", patternsTable, statementsTable, statementDaysTable,
+		partsTable.name, lateTable.name, sumsTable,
+	}
+}
+
 // Forget removes all that is kept of a tenant, such as when it is purged. It may be
 // called again.
 func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
 	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		for _, t := range []string{
-			partsTable.name, lateTable.name, minutesTable.name, hoursTable.name, daysTable.name, storageTable, sumsTable, patternsTable, statementsTable, statementDaysTable, "tenancy_activities", "tenancy_usage_tags",
-		} {
+		for _, t := range append(tablesOfTenants(), "tenancy_usage_tags") {
 			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
 				id, lastOwnKey)
 			if err != nil {

@@ -42,13 +42,14 @@ type Store interface {
 	Insert(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// Find returns the record that the ref names, or [tenancy.ErrNotFound].
 	Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, error)
-	// Replace writes the record in place of the one with the same ID and the previous version, t.Version-1. If
-	// the stored version is another one it returns [tenancy.ErrConflict], if there is no such record
-	// [tenancy.ErrNotFound], and if another tenant has one of the names [tenancy.ErrExists]; then it writes
-	// nothing.
+	// Replace writes the record in place of the one with the same ID, the same time of creation and the previous
+	// version, t.Version-1. If the stored record has another version or another time of creation it returns
+	// [tenancy.ErrConflict], if there is no such record [tenancy.ErrNotFound], and if another tenant has one of
+	// the names [tenancy.ErrExists]; then it writes nothing.
 	Replace(ctx context.Context, t *tenancy.Tenant, within Within) error
-	// Delete removes the record of that ID and version, with the same errors.
-	Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error
+	// Delete removes the record with the ID, the time of creation and the version of this one, with the same
+	// errors.
+	Delete(ctx context.Context, t *tenancy.Tenant, within Within) error
 	// List returns the records that the filter selects, in the filter's order, at most f.Limit of them. The
 	// filter is valid and has no terms, and its limit is positive. [tenancy.Filter.Position] says where to
 	// begin, and [tenancy.Filter.MatchesText] what its text selects.
@@ -262,9 +263,10 @@ func (c *Catalog) byID(ctx context.Context, id tenancy.ID) (*tenancy.Tenant, err
 	return c.find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
 }
 
-// Update writes a changed copy of a record and returns the new one. The version
-// must still be the one that was read: if somebody changed the record since,
-// the error wraps [tenancy.ErrConflict] and nothing is written. ID,
+// Update writes a changed copy of a record and returns the new one. Version and creation
+// time must still be those that were read: if somebody changed the record since, or the tenant
+// was purged and made again under its ID, the error wraps [tenancy.ErrConflict] and nothing is
+// written. A record without a creation time is compared by its version alone. ID,
 // creation time and version cannot be changed; an illegal change of status (see
 // [tenancy.Status.CanBecome]) and malformed fields are errors that wrap
 // [tenancy.ErrInvalid], a taken slug or domain one that wraps
@@ -285,8 +287,12 @@ func (c *Catalog) update(ctx context.Context, do *doing, t *tenancy.Tenant) (*te
 		return nil, err
 	}
 	old, err := c.byID(ctx, t.ID)
-	if err == nil && old.Version != t.Version {
+	switch {
+	case err != nil:
+	case old.Version != t.Version:
 		err = fmt.Errorf("%w: version %d is written over %d", tenancy.ErrConflict, t.Version, old.Version)
+	case !t.CreatedAt.IsZero() && !t.CreatedAt.Equal(old.CreatedAt):
+		err = fmt.Errorf("%w: the tenant was made again, at %s, since the record was read", tenancy.ErrConflict, old.CreatedAt.Format(time.RFC3339))
 	}
 	if err != nil {
 		return nil, err
@@ -361,7 +367,7 @@ func (c *Catalog) delete(ctx context.Context, do *doing, id tenancy.ID) error {
 		return err
 	}
 	r := c.record(ctx, do, t, nil)
-	err = c.store.Delete(ctx, id, t.Version, r.within())
+	err = c.store.Delete(ctx, t, r.within())
 	r.written(ctx, err)
 	c.watchers.tell(ctx, Change{Before: t}, err)
 	return err

@@ -85,9 +85,9 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant, within Within
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, s.dialect.Rebind(
 			`UPDATE tenancy_tenants SET slug = ?, name = ?, status = ?, server = ?, database_name = ?, plan = ?, limits = ?,
-			settings = ?, guards = ?, tags = ?, schema_version = ?, version = ?, updated_at = ?, search_text = ?, words_version = ? WHERE id = ? AND version = ?`),
+			settings = ?, guards = ?, tags = ?, schema_version = ?, version = ?, updated_at = ?, search_text = ?, words_version = ? WHERE id = ? AND version = ? AND created_at = ?`),
 			t.Slug, t.Name, t.Status, t.Placement.Server, t.Placement.Database, t.Plan, r.limits,
-			r.settings, r.guards, r.tags, t.SchemaVersion, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.Version, t.ID, t.Version-1)
+			r.settings, r.guards, r.tags, t.SchemaVersion, t.Version, t.UpdatedAt.UnixMicro(), r.search, t.Version, t.ID, t.Version-1, t.CreatedAt.UnixMicro())
 		if err != nil {
 			return exists(err, "slug %q", t.Slug)
 		}
@@ -101,19 +101,20 @@ func (s *sqlStore) Replace(ctx context.Context, t *tenancy.Tenant, within Within
 	})
 }
 
-func (s *sqlStore) Delete(ctx context.Context, id tenancy.ID, version int64, within Within) error {
+func (s *sqlStore) Delete(ctx context.Context, t *tenancy.Tenant, within Within) error {
 	return s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.changeNames(ctx, tx, &tenancy.Tenant{ID: id}); err != nil {
+		if err := s.changeNames(ctx, tx, &tenancy.Tenant{ID: t.ID}); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_key_uses WHERE tenant_id = ?`), id); err != nil {
+		if _, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_key_uses WHERE tenant_id = ?`), t.ID); err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_tenants WHERE id = ? AND version = ?`), id, version)
+		res, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM tenancy_tenants WHERE id = ? AND version = ? AND created_at = ?`),
+			t.ID, t.Version, t.CreatedAt.UnixMicro())
 		if err != nil {
 			return err
 		}
-		if err := s.oneRow(ctx, tx, res, id); err != nil {
+		if err := s.oneRow(ctx, tx, res, t.ID); err != nil {
 			return err
 		}
 		return within.call(ctx, tx.Tx)
@@ -144,7 +145,7 @@ func (s *sqlStore) oneRow(ctx context.Context, tx *sqlx.Tx, res sql.Result, id t
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, version)
+	return fmt.Errorf("%w: the record has version %d now, or the tenant was made again", tenancy.ErrConflict, version)
 }
 
 // exists names what was taken when err is the violation of a unique key.

@@ -42,6 +42,22 @@ func (p *Pool) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
 	})
 }
 
+// Adopted reports whether the tenant's database was adopted, and the tenant has not been in
+// service since: what is in there was there before. A database that is not marked as this
+// tenant's is an error that wraps [tenancy.ErrForbidden]; no such database is
+// [tenancy.ErrNotFound].
+func (p *Pool) Adopted(ctx context.Context, t *tenancy.Tenant) (adopted bool, err error) {
+	err = p.databases("dbpool.Pool.Adopted", t, func(d driver.Databases) error {
+		a, ok := d.(driver.Adopter)
+		if !ok {
+			return nil // nothing can be adopted there
+		}
+		adopted, err = a.Adopted(ctx, t.Placement.Database, t.ID)
+		return err
+	})
+	return adopted, err
+}
+
 // Release closes the tenant's handle and takes back what [Pool.Adopt] did: the
 // database stays, and is nobody's.
 func (p *Pool) Release(ctx context.Context, t *tenancy.Tenant) error {
@@ -162,6 +178,39 @@ func (p *Pool) Servers() []string {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return slices.Sorted(maps.Keys(p.servers))
+}
+
+// Machine returns the name of the server that has the same databases as this one: the server that
+// [ServerOptions].BudgetOf names, the primary of a read replica, or the server itself. It
+// reports whether the databases are a replica's, which others change.
+func (p *Pool) Machine(server string) (machine string, replica bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	machine = server
+	for seen := []string{server}; ; seen = append(seen, machine) {
+		next, copied := p.opts.Servers[machine].BudgetOf, false
+		if next == "" {
+			next, copied = p.primary(machine), true
+		}
+		if next == "" {
+			return machine, replica
+		}
+		if slices.Contains(seen, next) { // servers that follow each other
+			machine = slices.Min(seen)
+			return machine, machine != server
+		}
+		machine, replica = next, replica || copied
+	}
+}
+
+// primary returns the first server whose replica the server is, or "". The caller holds p.mu.
+func (p *Pool) primary(replica string) string {
+	for _, name := range slices.Sorted(maps.Keys(p.opts.Servers)) {
+		if slices.Contains(p.opts.Servers[name].Replicas, replica) {
+			return name
+		}
+	}
+	return ""
 }
 
 // made returns the error; without one, the tenant's database is dialled again,

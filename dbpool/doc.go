@@ -20,7 +20,8 @@
 // with [Pool.Close]; after [Pool.Forget] the garbage collector closes it when nobody holds
 // the *sqlx.DB any more. While a handle is not used it costs some 3.5 KB of memory, and a
 // goroutine of database/sql that sleeps: 70 MB for 20,000 tenants. The pool keeps the handle of each tenant that was asked for, until
-// [Pool.Forget] or [Pool.Close]. A prepared statement is prepared again for each use; drivers
+// [Pool.Forget] or [Pool.Close]. A purge forgets the tenant in the process that does it; the
+// others hear of it by cache.Cache.WatchRemoved. A prepared statement is prepared again for each use; drivers
 // that cache statements by their text make plain queries the better choice.
 //
 // There are never more than [Options.Budget] connections to a server, counted

@@ -23,6 +23,7 @@ func TestCatalog(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		"Find":            testFind,
 		"Update":          testUpdate,
 		"UpdateConflict":  testUpdateConflict,
+		"MadeAgain":       testMadeAgain,
 		"Rename":          testRename,
 		"Domains":         testDomains,
 		"DomainsAtOnce":   testDomainsAtOnce,

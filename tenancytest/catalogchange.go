@@ -95,6 +95,57 @@ func testUpdateConflict(t *testing.T, c *catalog.Catalog) {
 	}
 }
 
+// A tenant is purged and made again under its ID. Who has read the old record changes nothing of
+// the new one, which has the same version.
+func testMadeAgain(t *testing.T, c *catalog.Catalog) {
+	old := create(t, c, full())
+	again := func() *tenancy.Tenant {
+		t.Helper()
+		for {
+			if _, err := c.SetStatus(t.Context(), old.ID, tenancy.StatusPurging); err != nil {
+				t.Fatalf("SetStatus: %v", err)
+			}
+			if err := c.Delete(t.Context(), old.ID); err != nil {
+				t.Fatalf("Delete: %v", err)
+			}
+			if made := create(t, c, tenancy.Tenant{ID: old.ID, Slug: old.Slug}); !made.CreatedAt.Equal(old.CreatedAt) {
+				return made
+			}
+		}
+	}
+	for _, to := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+		if old.Status == tenancy.StatusProvisioning {
+			break
+		}
+		if _, err := c.SetStatus(t.Context(), old.ID, to); err != nil {
+			t.Fatalf("SetStatus: %v", err)
+		}
+	}
+	made := again()
+	stale := old.Clone()
+	stale.Name = "stale"
+	_, err := c.Update(t.Context(), stale)
+	wantErr(t, "Update of a record of the tenant before", err, tenancy.ErrConflict)
+	silent := made.Clone()
+	silent.Name, silent.CreatedAt = "silent", time.Time{}
+	if _, err := c.Update(t.Context(), silent); err != nil {
+		t.Errorf("Update of a record that names no creation time: %v", err)
+	}
+
+	made = again()
+	var seen []time.Time
+	got, err := c.Edit(t.Context(), old.ID, func(now *tenancy.Tenant) error {
+		if seen = append(seen, now.CreatedAt); len(seen) == 1 {
+			made = again()
+		}
+		now.Name = "edited"
+		return nil
+	})
+	if err != nil || len(seen) != 2 || !seen[1].Equal(made.CreatedAt) || !got.CreatedAt.Equal(made.CreatedAt) || got.Version != 2 {
+		t.Errorf("Edit of a tenant that is made again meanwhile: got %+v, %v, after records made at %v, want the new one changed", got, err, seen)
+	}
+}
+
 func testRename(t *testing.T, c *catalog.Catalog) {
 	create(t, c, full())
 	create(t, c, tenancy.Tenant{Slug: "globex"})

@@ -144,5 +144,18 @@ func testEngineAdopter(r *engineRun) {
 	r.wants("Claim of a database with tables", r.databases.Claim(ctx, name, t.ID), tenancy.ErrExists)
 	r.must("Adopt", a.Adopt(ctx, name, t.ID, false))
 	r.identified("after Adopt", r.open(r.connector(name)), t)
+	adopted := func(when string, want bool) {
+		r.Helper()
+		if got, err := a.Adopted(ctx, name, t.ID); got != want || err != nil {
+			r.Errorf("Adopted %s: got %v, %v, want %v", when, got, err, want)
+		}
+	}
+	adopted("after Adopt", true)
+	_, err := a.Adopted(ctx, name, other.ID)
+	r.wants("Adopted for another tenant", err, tenancy.ErrForbidden)
+	_, err = a.Adopted(ctx, NewTenant("missing").Placement.Database, t.ID)
+	r.wants("Adopted of no database", err, tenancy.ErrNotFound)
+	r.must("DROP TABLE", exec(ctx, r.open(r.connector(name)), `DROP TABLE tenancy_provisioning`))
+	adopted("after the tenant was in service", false)
 	r.wants("Adopt of no database", a.Adopt(ctx, NewTenant("missing").Placement.Database, t.ID, false), tenancy.ErrNotFound)
 }

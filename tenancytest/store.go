@@ -109,37 +109,37 @@ func (s *Store) Find(ctx context.Context, ref tenancy.Ref) (*tenancy.Tenant, err
 func (s *Store) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(ctx, t.ID, t.Version-1); err != nil {
+	if err := s.check(ctx, t, t.Version-1); err != nil {
 		return err
 	}
 	return s.put(ctx, t, within)
 }
 
 // Delete removes the record.
-func (s *Store) Delete(ctx context.Context, id tenancy.ID, version int64, within catalog.Within) error {
+func (s *Store) Delete(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(ctx, id, version); err != nil {
+	if err := s.check(ctx, t, t.Version); err != nil {
 		return err
 	}
 	if err := call(ctx, within); err != nil {
 		return err
 	}
-	delete(s.tenants, id)
-	delete(s.uses, id)
+	delete(s.tenants, t.ID)
+	delete(s.uses, t.ID)
 	return nil
 }
 
-func (s *Store) check(ctx context.Context, id tenancy.ID, version int64) error {
+func (s *Store) check(ctx context.Context, t *tenancy.Tenant, version int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	old, ok := s.tenants[id]
+	old, ok := s.tenants[t.ID]
 	if !ok {
-		return fmt.Errorf("%w: tenant %q", tenancy.ErrNotFound, string(id))
+		return fmt.Errorf("%w: tenant %q", tenancy.ErrNotFound, string(t.ID))
 	}
-	if old.Version != version {
-		return fmt.Errorf("%w: the record has version %d now", tenancy.ErrConflict, old.Version)
+	if old.Version != version || !old.CreatedAt.Equal(t.CreatedAt) {
+		return fmt.Errorf("%w: the record has version %d now, or the tenant was made again", tenancy.ErrConflict, old.Version)
 	}
 	return nil
 }

@@ -42,7 +42,9 @@ func (p *program) doctor() *cobra.Command {
 database, half-made and half-purged tenants, schema versions, and what dangles. It
 changes nothing without --mend, which mends what is found of one kind:
 
-  orphan       drops databases of tenants that are gone and that the audit knows
+  orphan       drops databases of tenants that are gone and that the audit knows; from
+               one that was adopted for a tenant that was never in service it only
+               takes the mark
   half-made    resumes creations, with a new database where one was cut off
   half-purged  goes on with purges, and so drops the tenants' databases
   schema       makes the record say what the database says

@@ -39,7 +39,8 @@ type Cache struct {
 	admit    *admission
 	circuit  circuit.Circuit // of the origin
 	refresh  chan struct{}
-	shared   *shared      // nil: no Redis
+	shared   *shared // nil: no Redis
+	removals removals
 	syncedAt atomic.Int64 // when a look began that heard of all changes
 	loads    sync.WaitGroup
 	running  atomic.Int32 // calls of Run
@@ -298,11 +299,21 @@ func (c *Cache) ahead(ctx context.Context, ref tenancy.Ref) {
 
 // Changed drops what a change may have touched. After it has returned, this cache returns no record from before
 // the change. See [catalog.Catalog.Watch].
-func (c *Cache) Changed(ctx context.Context, change catalog.Change) { c.Forget(ctx, change.Refs()...) }
+func (c *Cache) Changed(ctx context.Context, change catalog.Change) {
+	if change.Before == nil || change.After != nil || change.Err != nil {
+		c.forget(ctx, change.Refs(), "")
+		return
+	}
+	c.forget(ctx, change.Refs(), change.Before.ID)
+	c.removals.tell(change.Before.ID)
+}
 
 // Forget drops what is cached for the refs, found or not found, here and on other instances. The next request
 // loads it again. Changes that are made through the Catalog do not need it.
-func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
+func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) { c.forget(ctx, refs, "") }
+
+// forget is Forget. The tenant that was removed, if one was, is told to other instances, too.
+func (c *Cache) forget(ctx context.Context, refs []tenancy.Ref, removed tenancy.ID) {
 	c.counts.changes.Add(1)
 	s := c.shared
 	if s == nil {
@@ -317,7 +328,7 @@ func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	err := s.tell(ctx, refs)
+	err := s.tell(ctx, refs, removed)
 	if told = err == nil; !told {
 		s.failed(ctx, c.now(), err)
 		c.opts.Logger.WarnContext(ctx, "cache: a change could not be written to redis; other instances see it after TTL, or when redis answers again", slog.Any("error", err))

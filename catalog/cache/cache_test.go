@@ -295,8 +295,8 @@ func (s *lossy) Replace(ctx context.Context, t *tenancy.Tenant, within catalog.W
 	return errors.Join(s.Store.Replace(ctx, t, within), s.err)
 }
 
-func (s *lossy) Delete(ctx context.Context, id tenancy.ID, version int64, within catalog.Within) error {
-	return errors.Join(s.Store.Delete(ctx, id, version, within), s.err)
+func (s *lossy) Delete(ctx context.Context, t *tenancy.Tenant, within catalog.Within) error {
+	return errors.Join(s.Store.Delete(ctx, t, within), s.err)
 }
 
 func TestCacheSeesChangesThatMayHaveHappened(t *testing.T) {
@@ -797,3 +797,32 @@ func TestNewRefuses(t *testing.T) {
 
 // unusedRedis is a client that nobody asks.
 type unusedRedis struct{ rueidis.Client }
+
+// A removal that may not have happened is not told.
+func TestWatchRemovedInDoubt(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"done": nil, "in doubt": errors.New("connection reset")} {
+		store := &lossy{Store: tenancytest.NewStore()}
+		cat, err := catalog.NewWithStore(store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := cache.New(cat, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		var told []tenancy.ID
+		c.WatchRemoved(func(id tenancy.ID) { told = append(told, id) })
+		if _, err := cat.Create(t.Context(), &tenancy.Tenant{ID: "acme-1", Slug: "acme"}); err != nil {
+			t.Fatal(err)
+		}
+		store.err = failure
+		if err := cat.Delete(t.Context(), "acme-1"); (err == nil) != (failure == nil) {
+			t.Fatal(err)
+		}
+		if (len(told) == 1) != (failure == nil) {
+			t.Errorf("%s: told of %q", name, told)
+		}
+	}
+}

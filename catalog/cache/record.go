@@ -80,18 +80,27 @@ func decodeRecord(text, format string) (redisRecord, error) {
 	return r, nil
 }
 
-// parseRefs reads the refs of an entry of the log. What is not one is left out.
-func parseRefs(text string) []tenancy.Ref {
+// removedPrefix begins the line of an entry of the log that names a tenant that was removed. Programs
+// from before there were any leave it out.
+const removedPrefix = "removed:"
+
+// parseRefs reads the refs of an entry of the log, and the tenants that were removed. What is
+// neither is left out.
+func parseRefs(text string) (refs []tenancy.Ref, removed []tenancy.ID) {
 	kinds := map[string]tenancy.RefKind{}
 	for _, k := range []tenancy.RefKind{tenancy.RefID, tenancy.RefSlug, tenancy.RefDomain} {
 		kinds[k.String()] = k
 	}
-	var out []tenancy.Ref
 	for line := range strings.Lines(text) {
-		kind, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		line = strings.TrimSuffix(line, "\n")
+		if id, ok := strings.CutPrefix(line, removedPrefix); ok && tenancy.ID(id).Validate() == nil {
+			removed = append(removed, tenancy.ID(id))
+			continue
+		}
+		kind, value, _ := strings.Cut(line, ":")
 		if ref, err := tenancy.NewRef(kinds[kind], value); err == nil {
-			out = append(out, ref)
+			refs = append(refs, ref)
 		}
 	}
-	return out
+	return refs, removed
 }

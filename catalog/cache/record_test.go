@@ -69,12 +69,15 @@ func TestDecodedStatusIsTheConstant(t *testing.T) {
 
 func TestParseRefs(t *testing.T) {
 	t.Parallel()
-	got := parseRefs("id:a\nslug:b\n\nkey:secret\nslug:B\nodd\nnone:x\ndomain:c.example\nslug:d")
+	got, removed := parseRefs("id:a\nslug:b\n\nkey:secret\nslug:B\nodd\nnone:x\ndomain:c.example\nremoved:a\nremoved:\nremoved:a b\nslug:d")
 	want := []tenancy.Ref{
 		{Kind: tenancy.RefID, Value: "a"}, {Kind: tenancy.RefSlug, Value: "b"}, {Kind: tenancy.RefDomain, Value: "c.example"},
 		{Kind: tenancy.RefSlug, Value: "d"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+	if len(removed) != 1 || removed[0] != "a" {
+		t.Errorf("got %q removed, want a", removed)
 	}
 }

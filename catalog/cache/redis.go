@@ -127,8 +127,8 @@ func (s *shared) fill(ctx context.Context, ref tenancy.Ref, saw *sighting, t *te
 	}
 }
 
-// tell writes a change of the refs to the log, or remembers to.
-func (s *shared) tell(ctx context.Context, refs []tenancy.Ref) error {
+// tell writes a change of the refs to the log, and which tenant was removed by it, if one was.
+func (s *shared) tell(ctx context.Context, refs []tenancy.Ref, removed tenancy.ID) error {
 	keys := []string{s.prefix + "state", s.prefix + "log"}
 	var text strings.Builder
 	for _, ref := range refs {
@@ -139,6 +139,9 @@ func (s *shared) tell(ctx context.Context, refs []tenancy.Ref) error {
 	}
 	if len(keys) == 2 {
 		return nil
+	}
+	if removed != "" {
+		text.WriteString(removedPrefix + string(removed) + "\n")
 	}
 	// A mark outlives each load that began before it: fill refuses older ones.
 	mark := max(2*(s.load+s.timeout), time.Minute)
@@ -199,7 +202,7 @@ func (s *shared) pay(ctx context.Context) error {
 		if len(refs) == 0 {
 			return nil
 		}
-		err := s.tell(ctx, refs)
+		err := s.tell(ctx, refs, "")
 		s.end(refs, err == nil)
 		if err != nil {
 			return err

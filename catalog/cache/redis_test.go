@@ -1220,3 +1220,38 @@ func TestCacheCannotTell(t *testing.T) {
 	}
 	wantVersion(t, c, slug("acme"), 2)
 }
+
+// What one instance removes, the others hear of: each drops what it keeps of the tenant.
+func TestWatchRemoved(t *testing.T) {
+	t.Parallel()
+	client, ns := tenancytest.Redis(t)
+	store := tenancytest.NewStore()
+	fill(t, store, acme())
+	a, b := newInstance(t, store, client, ns, long), newInstance(t, store, client, ns, long)
+	heard := map[string]chan tenancy.ID{}
+	for name, r := range map[string]*instance{"a": a, "b": b} {
+		ids := make(chan tenancy.ID, 10)
+		heard[name] = ids
+		t.Cleanup(r.WatchRemoved(func(id tenancy.ID) { ids <- id }))
+		r.WatchRemoved(func(id tenancy.ID) { t.Errorf("%s: told of %q after stop", name, id) })()
+	}
+	for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
+		if _, err := a.cat.SetStatus(t.Context(), "acme-1", status); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.Forget(t.Context(), byID("acme-1")) // which removes nothing
+	if err := a.cat.Delete(t.Context(), "acme-1"); err != nil {
+		t.Fatal(err)
+	}
+	for name, ids := range heard {
+		select {
+		case id := <-ids:
+			if id != "acme-1" || len(ids) != 0 {
+				t.Errorf("%s: got %q and %d more, want acme-1 alone", name, id, len(ids))
+			}
+		case <-time.After(patient):
+			t.Errorf("%s: heard of no removal", name)
+		}
+	}
+}

@@ -121,7 +121,11 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 			continue // this instance's own change: it was applied here before it was told
 		}
 		c.counts.changes.Add(1)
-		c.memory.changed(parseRefs(e.FieldValues["refs"]), c.now())
+		refs, removed := parseRefs(e.FieldValues["refs"])
+		c.memory.changed(refs, c.now())
+		for _, id := range removed {
+			c.removals.tell(id)
+		}
 	}
 	if len(entries) > 0 {
 		f.want = f.last // if the next look fails

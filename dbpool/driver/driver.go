@@ -225,8 +225,15 @@ type Inventory interface {
 type Adopter interface {
 	// Adopt marks the database as the tenant's, whatever is in it. A marked database is
 	// an error that wraps [tenancy.ErrExists]; with again set, one marked as this tenant's
-	// is not. No database of that name is [tenancy.ErrNotFound].
+	// is not. No database of that name is [tenancy.ErrNotFound]. Before it
+	// marks the database, Adopt makes a table in it called tenancy_provisioning, with one
+	// column, record, and one row, 0.
 	Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error
+	// Adopted reports whether the table of Adopt and its row are there still: the tenant
+	// has not been in service yet, and what is in the database was there before. A
+	// database that is not marked as this tenant's is an error that wraps
+	// [tenancy.ErrForbidden]; no database of that name is [tenancy.ErrNotFound].
+	Adopted(ctx context.Context, database string, tenant tenancy.ID) (bool, error)
 	// Release takes the mark of this tenant away again.
 	Release(ctx context.Context, database string, tenant tenancy.ID) error
 }

@@ -337,6 +337,18 @@ func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, 
 	})
 }
 
+// Adopted reports whether the tenant's database was adopted, and not in service since. As
+// Drop, it waits until nobody drops it.
+func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID) (adopted bool, err error) {
+	err = e.alone(ctx, database, func(*sql.Conn) error {
+		return e.in(database, func(db *sql.DB) error {
+			adopted, err = sqlkit.Adopted(ctx, db, sqlkit.MySQL, tenant)
+			return err
+		})
+	})
+	return adopted, err
+}
+
 // Release takes the tenant's mark away.
 func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.MySQL, tenant) })

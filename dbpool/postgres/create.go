@@ -56,7 +56,7 @@ func (e *Engine) checkTemplate(ctx context.Context) error {
 	if e.template == "" || e.templateSeen.Load() {
 		return nil
 	}
-	err := e.in(e.template, func(db *sql.DB) error {
+	err := e.in(ctx, e.template, func(db *sql.DB) error {
 		owner, err := sqlkit.Owner(ctx, db, sqlkit.Postgres)
 		if err == nil && owner != "" {
 			return e.errTemplate()
@@ -87,21 +87,30 @@ type maker struct {
 
 // lock keeps others from making the same database. It goes with the session.
 func (m *maker) lock(ctx context.Context) (unlock func(), err error) {
+	return lockName(ctx, m.conn, m.making)
+}
+
+func (m *maker) tryLock(ctx context.Context) (unlock func(), free bool, err error) {
+	return tryLockName(ctx, m.conn, m.making)
+}
+
+// lockName takes the advisory lock of a name, in the database that the DSN names.
+func lockName(ctx context.Context, conn *pgx.Conn, name string) (unlock func(), err error) {
 	err = sqlkit.Poll(ctx, func() (free bool, err error) {
-		unlock, free, err = m.tryLock(ctx)
+		unlock, free, err = tryLockName(ctx, conn, name)
 		return free, err
 	})
 	return unlock, err
 }
 
-func (m *maker) tryLock(ctx context.Context) (unlock func(), free bool, err error) {
-	key := sqlkit.LockKey(m.making)
+func tryLockName(ctx context.Context, conn *pgx.Conn, name string) (unlock func(), free bool, err error) {
+	key := sqlkit.LockKey(name)
 	unlock = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
-		_, _ = m.conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
+		_, _ = conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, key)
 	}
-	err = m.conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, key).Scan(&free)
+	err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, key).Scan(&free)
 	return unlock, free, err
 }
 
@@ -131,7 +140,7 @@ func (m *maker) errExists() error {
 
 // mark marks the database and gives it its name.
 func (m *maker) mark(ctx context.Context) error {
-	err := m.in(m.making, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, m.tenant) })
+	err := m.in(ctx, m.making, func(db *sql.DB) error { return sqlkit.Mark(ctx, db, sqlkit.Postgres, m.tenant) })
 	if errors.Is(err, tenancy.ErrExists) {
 		m.templateSeen.Store(false)
 		return m.errTemplate()
@@ -203,7 +212,7 @@ func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, 
 	if isMaking(database) {
 		return makingOf(database), nil
 	}
-	err = e.in(database, func(db *sql.DB) error {
+	err = e.in(ctx, database, func(db *sql.DB) error {
 		owner, err = sqlkit.Owner(ctx, db, sqlkit.Postgres)
 		return err
 	})

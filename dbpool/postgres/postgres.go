@@ -173,27 +173,42 @@ func queryRow(ctx context.Context, conn *pgx.Conn, query string, columns int) ([
 
 // Claim marks a database that exists.
 func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Claim(ctx, db, sqlkit.Postgres, tenant) })
 }
 
-// Drop removes the tenant's database and ends the connections to it.
+// dropLock is what the name of the lock begins with in which a database is dropped.
+const dropLock = "tenancy:drop:"
+
+// Drop removes the tenant's database and ends the connections to it. It waits while another
+// drops a database of that name.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
 	if isMaking(database) {
 		return e.dropMaking(ctx, database, tenant)
 	}
-	err := e.in(database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
-	if err != nil {
+	if err := tenancy.ValidateDatabaseName(database); err != nil {
 		return err
 	}
-	return e.drop(ctx, database)
-}
-
-func (e *Engine) drop(ctx context.Context, database string) error {
-	err := e.admin(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
-	if sqlkit.IsNoDatabase(err) {
-		return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
-	}
-	return err
+	return e.connect(ctx, func(conn *pgx.Conn) error {
+		if err := sqlkit.CheckSession(ctx, conn); err != nil {
+			return err
+		}
+		// Whoever is slow between the look and the drop has the lock, or has lost the session
+		// with which it would drop the next database of that name.
+		unlock, err := lockName(ctx, conn, dropLock+database)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		err = e.in(ctx, database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
+		if sqlkit.IsNoDatabase(err) {
+			return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+		}
+		return err
+	})
 }
 
 // Exclusive runs fn while it holds an advisory lock of the database.
@@ -212,26 +227,56 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 	if began {
 		return err
 	}
-	return dropped(database, err)
+	return e.dropped(ctx, database, err)
 }
 
 // dropped makes the error of a session that the server ended one that wraps
-// [tenancy.ErrNotFound]: whoever drops a database ends the sessions in it.
-func dropped(database string, err error) error {
-	if sqlkit.IsTerminated(err) {
-		return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
+// [tenancy.ErrNotFound] if the database is not there any more. Whoever drops a database ends
+// the sessions in it, and so does a shutdown or an operator: the error does not tell. A new
+// connection does, because it waits until the database is dropped; behind a pooler, which
+// answers in the server's place, the list of databases does.
+func (e *Engine) dropped(ctx context.Context, database string, err error) error {
+	if !sqlkit.IsTerminated(err) {
+		return err
 	}
-	return err
+	gone := e.ping(ctx, database)
+	if !errors.Is(gone, tenancy.ErrNotFound) {
+		if there, e := e.Exists(ctx, database); e != nil || there {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: database %q was dropped meanwhile: %w", tenancy.ErrNotFound, database, err)
+}
+
+// ping makes a new connection to the database and closes it.
+func (e *Engine) ping(ctx context.Context, database string) error {
+	c, err := e.Connector(database)
+	if err != nil {
+		return err
+	}
+	return sqlkit.On(c, func(db *sql.DB) error { return db.PingContext(ctx) })
 }
 
 // Adopt marks a database that exists, with whatever is in it.
 func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.Postgres, tenant, again) })
+}
+
+// Adopted reports whether the tenant's database was adopted, and not in service since.
+func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID) (adopted bool, err error) {
+	if isMaking(database) {
+		return false, nil
+	}
+	err = e.in(ctx, database, func(db *sql.DB) error {
+		adopted, err = sqlkit.Adopted(ctx, db, sqlkit.Postgres, tenant)
+		return err
+	})
+	return adopted, err
 }
 
 // Release takes the tenant's mark away.
 func (e *Engine) Release(ctx context.Context, database string, tenant tenancy.ID) error {
-	return e.in(database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })
+	return e.in(ctx, database, func(db *sql.DB) error { return sqlkit.Release(ctx, db, sqlkit.Postgres, tenant) })
 }
 
 // Exists reports whether there is a database of that name.
@@ -254,14 +299,7 @@ func (e *Engine) Size(ctx context.Context, database string) (size int64, err err
 	return size, err
 }
 
-// admin runs one statement on the database that the DSN names.
-func (e *Engine) admin(ctx context.Context, statement string) error {
-	return e.connect(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, statement)
-		return err
-	})
-}
-
+// connect runs fn on a session of the database that the DSN names.
 func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
 	config := e.config.Copy()
 	if e.before != nil {
@@ -278,12 +316,12 @@ func (e *Engine) connect(ctx context.Context, fn func(*pgx.Conn) error) error {
 }
 
 // in runs fn on a tenant's database.
-func (e *Engine) in(database string, fn func(*sql.DB) error) error {
+func (e *Engine) in(ctx context.Context, database string, fn func(*sql.DB) error) error {
 	c, err := e.Connector(database)
 	if err != nil {
 		return err
 	}
-	return dropped(database, sqlkit.On(c, fn))
+	return e.dropped(ctx, database, sqlkit.On(c, fn))
 }
 
 // connBytes is what BenchmarkConnBytes of package dbpool measured.

@@ -224,14 +224,16 @@ func (e *Engine) make(ctx context.Context, database string, tenant tenancy.ID, m
 		return f.Close()
 	}
 	undo := func(ctx context.Context) error {
-		return e.in(database, func(db *sql.DB) error {
-			return sqlkit.Marking(ctx, db, sqlkit.SQLite, func(conn *sql.Conn) error {
-				unclaimed, err := sqlkit.Unclaimed(ctx, conn, sqlkit.SQLite, tenant)
-				if err != nil || !unclaimed {
-					return err
-				}
-				return remove(path)
+		return sqlkit.MarkingFile(ctx, connector{}.Driver(), path, func() error {
+			unclaimed := false
+			err := e.in(database, func(db *sql.DB) (err error) {
+				unclaimed, err = sqlkit.Unclaimed(ctx, db, sqlkit.SQLite, tenant)
+				return err
 			})
+			if err != nil || !unclaimed {
+				return err
+			}
+			return remove(path)
 		})
 	}
 	return sqlkit.Make(ctx, create, mark, undo)
@@ -243,24 +245,33 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 }
 
 // Drop removes the tenant's file and those beside it. A connection that is
-// still open goes on without a file, and what it writes is lost.
+// still open goes on without a file, and what it writes is lost. Drop waits until
+// nobody marks or migrates the database, or drops it.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
-	err := e.in(database, func(db *sql.DB) error {
+	path, err := e.path(database)
+	if err != nil {
+		return err
+	}
+	check := func(db *sql.DB) error {
 		if err := sqlkit.CheckOwner(ctx, db, sqlkit.SQLite, tenant); err != nil {
 			return err
 		}
 		// The marker must survive the log, should the process die in remove.
 		_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
 		return err
+	}
+	if _, err := e.Size(ctx, database); err != nil {
+		return err
+	}
+	return sqlkit.MarkingFile(ctx, connector{}.Driver(), path, func() error {
+		switch err := e.in(database, check); {
+		case errors.Is(err, tenancy.ErrNotFound):
+			return errors.Join(err, removeAll(path, markLocks[:])) // the lock may be a new file
+		case err != nil:
+			return err
+		}
+		return remove(path)
 	})
-	if err != nil {
-		return err
-	}
-	path, err := e.path(database)
-	if err != nil {
-		return err
-	}
-	return remove(path)
 }
 
 // Names returns the names of all files.
@@ -285,20 +296,23 @@ func (e *Engine) Owner(ctx context.Context, database string) (owner tenancy.ID, 
 
 // What SQLite and the locks keep beside a database's file.
 var (
-	journals = [...]string{"-wal", "-shm", "-journal"}
-	locks    = [...]string{sqlkit.LockSuffix, sqlkit.LockSuffix + "-journal", sqlkit.ExclusiveSuffix, sqlkit.ExclusiveSuffix + "-journal"}
+	journals  = [...]string{"-wal", "-shm", "-journal"}
+	markLocks = [...]string{sqlkit.LockSuffix, sqlkit.LockSuffix + "-journal"}
+	locks     = [...]string{sqlkit.ExclusiveSuffix, sqlkit.ExclusiveSuffix + "-journal"}
 )
 
 // remove removes a database's file and those beside it. What is left when the
 // process dies in the middle is a database that can be removed again, or locks
-// without one: a journal without its database would be the next one's.
+// without one: a journal without its database would be the next one's. The caller is in
+// [sqlkit.Marking], or who makes the next one could lose the lock that it holds.
 func remove(path string) error {
+	return errors.Join(removeAll(path, journals[:]), os.Remove(path), removeAll(path, locks[:]), removeAll(path, markLocks[:]))
+}
+
+// removeAll removes the files with those endings, of those that are there.
+func removeAll(path string, endings []string) error {
 	var errs []error
-	for _, ending := range journals {
-		errs = append(errs, missingOK(os.Remove(path+ending)))
-	}
-	errs = append(errs, os.Remove(path))
-	for _, ending := range locks {
+	for _, ending := range endings {
 		errs = append(errs, missingOK(os.Remove(path+ending)))
 	}
 	return errors.Join(errs...)
@@ -331,6 +345,15 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 // Adopt marks a database that exists, with whatever is in it.
 func (e *Engine) Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error {
 	return e.in(database, func(db *sql.DB) error { return sqlkit.Adopt(ctx, db, sqlkit.SQLite, tenant, again) })
+}
+
+// Adopted reports whether the tenant's database was adopted, and not in service since.
+func (e *Engine) Adopted(ctx context.Context, database string, tenant tenancy.ID) (adopted bool, err error) {
+	err = e.in(database, func(db *sql.DB) error {
+		adopted, err = sqlkit.Adopted(ctx, db, sqlkit.SQLite, tenant)
+		return err
+	})
+	return adopted, err
 }
 
 // Release takes the tenant's mark away.

@@ -113,6 +113,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	}
 	a.closers = append(a.closers, a.pool.Close)
 	a.recorder.Attach(a.pool, a.cache) // memory that they hold for each tenant
+	a.cache.WatchRemoved(a.pool.Forget)
 	migrations, err1 := fs.Sub(embedded, "migrations")
 	locks, err5 := lifecycle.NewLocks(a.db, nil)
 	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks, Audit: a.trail})

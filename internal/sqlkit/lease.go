@@ -35,6 +35,39 @@ type Leases struct {
 	db      *sqlx.DB
 	dialect Dialect
 	table   string
+
+	mu  sync.Mutex // guards odd
+	odd map[string]sighting
+}
+
+// A lease that ends much later than its holder can have asked for was written before the
+// database's clock was set back, as on a fail-over to a server whose clock is behind. A holder that
+// lives renews it, and so corrects it. Where nobody has for a time, by the clock of this process, the
+// holder is dead.
+const oddTTLs = 10 // of the asker
+
+// sighting is when a lease was seen first that ends so late.
+type sighting struct {
+	expires int64
+	since   time.Time
+}
+
+// abandoned reports whether a lease ends too late, and nobody has renewed it for long enough.
+func (l *Leases) abandoned(name string, expires int64, left, ttl time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if left <= oddTTLs*ttl {
+		delete(l.odd, name)
+		return false
+	}
+	if seen, ok := l.odd[name]; ok && seen.expires == expires {
+		return time.Since(seen.since) > oddTTLs*ttl
+	}
+	if l.odd == nil {
+		l.odd = map[string]sighting{}
+	}
+	l.odd[name] = sighting{expires, time.Now()}
+	return false
 }
 
 // LeaseTable returns the statement that makes a table of leases. Copy it into a
@@ -77,7 +110,7 @@ func NewLeases(db *sqlx.DB, table string) (*Leases, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Leases{db, d, table}, nil
+	return &Leases{db: db, dialect: d, table: table}, nil
 }
 
 // Lease is a lease that was acquired. Its methods may be called by many
@@ -118,7 +151,8 @@ func Held(err error) bool {
 
 // Acquire takes the lease for the time ttl. While somebody else holds it, the
 // error is a [*HeldError]; a lease whose time is over is
-// taken from its holder. When ctx ends in the middle, the lease may be held until
+// taken from its holder, and so is one that ends more than ten times ttl from now, because the
+// database's clock was set back, and that nobody has renewed for as long. When ctx ends in the middle, the lease may be held until
 // ttl is over.
 func (l *Leases) Acquire(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
 	return l.AcquireFor(ctx, name, "", ttl)
@@ -164,10 +198,11 @@ func holder() string {
 func (l *Lease) acquire(ctx context.Context) error {
 	began := time.Now() // before the database looks at its clock
 	var row struct {
-		Holder string
-		Left   int64
+		Holder  string
+		Expires int64
+		Left    int64
 	}
-	err := l.get(ctx, l.leases.db, &row, `SELECT holder, expires_at - `+l.leases.dialect.Now()+` AS "left" FROM %s WHERE name = ?`, l.name)
+	err := l.get(ctx, l.leases.db, &row, `SELECT holder, expires_at AS expires, expires_at - `+l.leases.dialect.Now()+` AS "left" FROM %s WHERE name = ?`, l.name)
 	if errors.Is(err, sql.ErrNoRows) {
 		_, err := l.exec(ctx, map[Dialect]string{
 			MySQL:    `INSERT IGNORE INTO %s (name, token, holder, expires_at) VALUES (?, 0, '', 0)`,
@@ -182,10 +217,17 @@ func (l *Lease) acquire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if row.Left > 0 {
-		return &HeldError{l.name, row.Holder, time.Duration(row.Left) * time.Microsecond}
+	left := time.Duration(row.Left) * time.Microsecond
+	abandoned := l.leases.abandoned(l.name, row.Expires, left, l.ttl)
+	switch {
+	case abandoned:
+		_, err = l.exec(ctx, l.leases.takeOver(fmt.Sprintf(`expires_at = %d`, row.Expires)), l.holder, l.ttl.Microseconds(), l.name)
+	case left > 0:
+		return &HeldError{l.name, row.Holder, left}
+	default:
+		_, err = l.exec(ctx, l.leases.takeOver(`expires_at <= `+l.leases.dialect.Now()), l.holder, l.ttl.Microseconds(), l.name)
 	}
-	if _, err = l.exec(ctx, l.leases.takeOver(), l.holder, l.ttl.Microseconds(), l.name); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := l.get(ctx, l.leases.db, &l.token, `SELECT token FROM %s WHERE name = ? AND holder = ?`, l.name, l.holder); err != nil {
@@ -195,15 +237,14 @@ func (l *Lease) acquire(ctx context.Context) error {
 	return nil
 }
 
-// takeOver returns the statement that takes a lease whose time is over. It waits for
-// transactions that have locked the lease: see [Lease.Lock].
-func (l *Leases) takeOver() string {
-	now := l.dialect.Now()
-	update := `UPDATE %[1]s SET token = token + 1, holder = ?, expires_at = ` + now + ` + ? WHERE `
+// takeOver returns the statement that takes a lease if it is over, as the condition says. It
+// waits for transactions that have locked the lease: see [Lease.Lock].
+func (l *Leases) takeOver(over string) string {
+	update := `UPDATE %[1]s SET token = token + 1, holder = ?, expires_at = ` + l.dialect.Now() + ` + ? WHERE `
 	if l.dialect == Postgres {
-		return update + `name = (SELECT name FROM %[1]s WHERE name = ? AND expires_at <= ` + now + ` FOR UPDATE) AND expires_at <= ` + now
+		return update + `name = (SELECT name FROM %[1]s WHERE name = ? AND ` + over + ` FOR UPDATE) AND ` + over
 	}
-	return update + `name = ? AND expires_at <= ` + now
+	return update + `name = ? AND ` + over
 }
 
 // extend notes that the lease was written in a statement that began at that time.

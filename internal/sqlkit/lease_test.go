@@ -463,3 +463,45 @@ func TestLeaseTablesOfRooms(t *testing.T) {
 		t.Errorf("got %d tables, %v, want one for each dialect at least", found, err)
 	}
 }
+
+// The database's clock was set back by an hour, and the holder died: the next one does not wait for an hour. One
+// that lives corrects the lease when it renews it, and keeps it until then.
+func TestLeaseAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		db := s.Database(t)
+		leases := leaseTable(t, db)
+		const ttl = 10 * time.Millisecond
+		dead := acquire(t, leases)
+		late := func(by int) {
+			t.Helper()
+			if _, err := db.Exec(db.Rebind(`UPDATE tenancy_test_leases SET expires_at = expires_at + ? WHERE name = 'work'`), by); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late(int(time.Hour.Microseconds()))
+		for range 5 { // somebody renews it
+			late(1)
+			if _, err := leases.Acquire(t.Context(), "work", ttl); !errors.Is(err, tenancy.ErrLimited) {
+				t.Fatalf("got %v, want ErrLimited while it is renewed", err)
+			}
+			time.Sleep(11 * 10 * time.Millisecond / 5)
+		}
+		var next *sqlkit.Lease
+		for deadline := time.Now().Add(3 * time.Minute); next == nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			var err error
+			if next, err = leases.Acquire(t.Context(), "work", ttl); err != nil && !errors.Is(err, tenancy.ErrLimited) {
+				t.Fatal(err)
+			}
+		}
+		if next == nil {
+			t.Fatal("the lease was not taken over in minutes")
+		}
+		if next.Token() != dead.Token()+1 {
+			t.Errorf("got the token %d, want %d", next.Token(), dead.Token()+1)
+		}
+		if err := dead.Renew(t.Context()); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("Renew of the lease that was taken over: got %v, want ErrConflict", err)
+		}
+	})
+}

@@ -155,6 +155,11 @@ func (l *sqliteLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if path == "" {
 		return nil
 	}
+	return l.beside(ctx, path)
+}
+
+// beside takes the lock of the database in that file.
+func (l *sqliteLocker) beside(ctx context.Context, path string) error {
 	for {
 		err := l.lock(ctx, path+l.suffix)
 		switch sqliteCode(err) {

@@ -3,6 +3,7 @@ package sqlkit
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -113,6 +114,26 @@ func Release(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) erro
 	return err
 }
 
+// Adopted reports whether the database is the tenant's by [Adopt], and the tenant has not been
+// in service since: see [EndProvisioning]. A database that is not marked as the tenant's is
+// tenancy.ErrForbidden. Adopt writes its note before the mark, so no database is adopted later
+// that this tenant owned when Adopted said false.
+func Adopted(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) (bool, error) {
+	if err := CheckOwner(ctx, db, d, tenant); err != nil {
+		return false, err
+	}
+	var tables int
+	if err := db.QueryRowContext(ctx, d.hasTable(), "tenancy_provisioning").Scan(&tables); err != nil || tables == 0 {
+		return false, err
+	}
+	var noted int64
+	err := db.QueryRowContext(ctx, `SELECT record FROM `+d.provisioningTable()).Scan(&noted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil && noted == adopted, err
+}
+
 // note writes the row of tenancy_provisioning.
 func (d Dialect) note(ctx context.Context, db execer, record int64) error {
 	for _, statement := range []string{
@@ -158,6 +179,17 @@ func Marking(ctx context.Context, db *sql.DB, d Dialect, fn func(*sql.Conn) erro
 	}
 	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
 	return fn(conn)
+}
+
+// MarkingFile is [Marking] for the file of an SQLite database, which it does not open: a session
+// of a file that is removed meanwhile leaves files behind.
+func MarkingFile(ctx context.Context, drv driver.Driver, path string, fn func() error) (err error) {
+	l := &sqliteLocker{drv: drv, suffix: LockSuffix}
+	if err := l.beside(ctx, path); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), nil)) }()
+	return fn()
 }
 
 // claim marks a database that has no owner and that may be taken. One caller at

@@ -14,6 +14,10 @@ type Adopter interface {
 	// Adopt marks the database at the tenant's placement as this tenant's. One that is
 	// marked, be it as this tenant's unless again is set, is tenancy.ErrExists.
 	Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error
+	// Adopted reports whether the database was adopted for this tenant, and the tenant has
+	// not been in service since. A database that is not marked as this tenant's is
+	// tenancy.ErrForbidden.
+	Adopted(ctx context.Context, t *tenancy.Tenant) (bool, error)
 	// Release takes this tenant's mark away again.
 	Release(ctx context.Context, t *tenancy.Tenant) error
 }
@@ -30,6 +34,9 @@ type Adopter interface {
 // and the record are removed, and the database stays with what the migrations did.
 // After a process that died, Adopt with the same slug and placement goes on, and so does
 // [Lifecycle.Resume] once the database is marked; if that fails, it can be tried again.
+// Who does not want the tenant any more purges it: until it was active for the first time,
+// that takes the mark away and leaves the database. Afterwards the database is the tenant's
+// own, and a purge drops it.
 func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "lifecycle.Lifecycle.Adopt"
 	switch {

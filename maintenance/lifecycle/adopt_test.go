@@ -170,3 +170,114 @@ func TestAdoptGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// Who adopts dies in the middle, and nobody wants the tenant any more. What was in the
+// database before is nobody's to drop: it stays, is nobody's again, and can be adopted anew.
+func TestNobodyDropsWhatWasAdopted(t *testing.T) {
+	t.Parallel()
+	ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "a mistake"})
+	byHand := func(t *testing.T, k *kit, id tenancy.ID, last bool) {
+		t.Helper()
+		_, err := k.cat.SetStatus(ctx, id, tenancy.StatusPurging)
+		if err == nil && last {
+			err = k.cat.Delete(ctx, id)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		for name, remove := range map[string]func(*testing.T, *kit, *tenancy.Tenant) error{
+			"purge": func(t *testing.T, k *kit, dead *tenancy.Tenant) error {
+				return k.life(t, makeNotes, nil).PurgeNow(ctx, dead.ID)
+			},
+			"purge that was begun by hand": func(t *testing.T, k *kit, dead *tenancy.Tenant) error {
+				byHand(t, k, dead.ID, false)
+				return k.life(t, makeNotes, nil).Purge(ctx, dead.ID)
+			},
+			"orphan": func(t *testing.T, k *kit, dead *tenancy.Tenant) error {
+				byHand(t, k, dead.ID, true)
+				return k.life(t, makeNotes, nil).RemoveOrphan(ctx, lifecycle.Orphan{Server: s.Name, Database: dead.Placement.Database, Tenant: dead.ID})
+			},
+			"purge that fails before the mark is gone": func(t *testing.T, k *kit, dead *tenancy.Tenant) error {
+				f := &faults{step: "release"}
+				p := lifeOf(t, faultyPool{k.pool, f}, k, nil)
+				if err := p.PurgeNow(ctx, dead.ID); !errors.Is(err, errFault) {
+					t.Errorf("got %v, want the fault", err)
+				}
+				if err := p.Purge(ctx, dead.ID); err != nil { // which knows of no database any more
+					return err
+				}
+				found := orphans(t, p, dead.ID)
+				if len(found) != 1 {
+					t.Fatalf("got %d orphans, want the database", len(found))
+				}
+				return p.RemoveOrphan(ctx, found[0])
+			},
+			"purge that fails when the mark is gone": func(t *testing.T, k *kit, dead *tenancy.Tenant) error {
+				f := &faults{step: "release", after: true}
+				p := lifeOf(t, faultyPool{k.pool, f}, k, nil)
+				if err := p.PurgeNow(ctx, dead.ID); !errors.Is(err, errFault) {
+					t.Errorf("got %v, want the fault", err)
+				}
+				return p.Purge(ctx, dead.ID)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t, s)
+				at := k.nobodys(t)
+				dead, err := k.cat.Create(ctx, &tenancy.Tenant{Slug: "acme", Placement: at})
+				if err == nil {
+					err = k.pool.Adopt(ctx, dead, false)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := remove(t, k, dead); err != nil {
+					t.Errorf("got %v, want no error", err)
+				}
+				if _, err := k.cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(dead.ID)}); !errors.Is(err, tenancy.ErrNotFound) {
+					t.Errorf("the record: got %v, want ErrNotFound", err)
+				}
+				k.in(t, at, `SELECT id FROM precious`)
+				k.removeNobodys(t, at)
+			})
+		}
+	})
+}
+
+// A tenant that was in service owns its database, however it came to it, also where the note of
+// the adoption is there still.
+func TestPurgeOfAnAdoptedTenant(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		p := k.life(t, makeNotes, nil)
+		got, err := p.Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+		if err == nil {
+			k.in(t, at, `CREATE TABLE tenancy_provisioning (record BIGINT NOT NULL PRIMARY KEY)`, `INSERT INTO tenancy_provisioning VALUES (0)`)
+			err = p.Archive(t.Context(), got.ID)
+		}
+		if err == nil {
+			err = p.PurgeNow(tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "it ended"}), got.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there, err := k.pool.Exists(t.Context(), got); err != nil || there {
+			t.Errorf("the database is there: got %v, %v, want false", there, err)
+		}
+	})
+}
+
+// lifeOf returns the life cycle over those databases.
+func lifeOf(t *testing.T, d lifecycle.Databases, k *kit, opts *lifecycle.Options) *lifecycle.Lifecycle {
+	t.Helper()
+	p, err := lifecycle.New(k.cat, d, k.migrator(t, makeNotes), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

@@ -97,9 +97,9 @@ type Options struct {
 	// be called again, also by several instances at once; after an error the purge must be
 	// tried again. Default: none.
 	Forget []func(ctx context.Context, id tenancy.ID) error
-	// Audit keeps an entry "tenant.remove_orphan" of each database that [Lifecycle.RemoveOrphan] drops, whose
-	// tenant has no record that would show it. It is written before, and nothing is dropped if that
-	// fails. All else that changes a tenant has its entry by the catalog's own auditor. Default:
+	// Audit keeps an entry "tenant.remove_orphan" of each database that [Lifecycle.RemoveOrphan] drops, and
+	// "tenant.release_orphan" of each that it takes the mark from: the tenant has no record that would show
+	// it. It is written before, and nothing is done if that fails. All else that changes a tenant has its entry by the catalog's own auditor. Default:
 	// none.
 	Audit tenancy.Auditor
 }

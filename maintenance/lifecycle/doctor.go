@@ -17,7 +17,8 @@ type FindingKind string
 // The kinds of findings. Those that [Mendable] names can be mended.
 const (
 	// FindOrphan is a database that says that it belongs to a tenant without a record.
-	// Mending drops it.
+	// Mending drops it, or only takes the mark from it if it was adopted for a tenant that
+	// was never in service.
 	FindOrphan FindingKind = "orphan"
 	// FindStranger is such a database whose tenant the audit does not know either: it may
 	// be another catalog's, whose databases are on the same server.
@@ -199,7 +200,8 @@ func (o *DoctorOptions) complete() error {
 // It reads every tenant's record once and asks each database that there is, of
 // [DoctorOptions.Parallel] at a time. A server or a database that does not answer is a
 // finding, and the rest is looked at. What others make or remove meanwhile is asked for
-// again before it is a finding. It holds the names of the databases, and no more than that
+// again before it is a finding. Of read replicas it looks at the tenants alone that are there by
+// their records; a database that several servers of the pool have is one finding. It holds the names of the databases, and no more than that
 // grows with the number of tenants.
 //
 // An error says that the catalog could not be read, or that ctx ended; the diagnosis so
@@ -207,7 +209,7 @@ func (o *DoctorOptions) complete() error {
 // [tenancy.ErrInvalid].
 func (l *Lifecycle) Doctor(ctx context.Context, opts *DoctorOptions) (*Diagnosis, error) {
 	const op = "lifecycle.Lifecycle.Doctor"
-	x := &examination{Lifecycle: l, servers: map[string]*serverNames{}, began: time.Now()}
+	x := &examination{Lifecycle: l, servers: map[string]*serverNames{}, told: map[Orphan]bool{}, began: time.Now()}
 	x.out.Counts = map[FindingKind]int{}
 	if opts != nil {
 		x.opts = *opts
@@ -252,14 +254,17 @@ func (x *examination) mend(ctx context.Context, f *Finding) {
 	var err error
 	switch f.Kind {
 	case FindOrphan:
-		err = x.RemoveOrphan(ctx, Orphan{f.Server, f.Database, f.Tenant})
+		var released bool
+		if released, err = x.removeOrphan(ctx, Orphan{f.Server, f.Database, f.Tenant}); released {
+			f.Detail += "; it was adopted, so it lost its mark and stays"
+		}
 	case FindHalfMade:
 		_, err = x.Resume(ctx, f.Tenant)
 	case FindHalfPurged:
 		err = x.Purge(ctx, f.Tenant)
 	case FindSchema:
 		_, err = x.catalog.Edit(ctx, f.Tenant, func(t *tenancy.Tenant) error {
-			if t.Placement != f.of.Placement || t.Version != f.of.Version {
+			if t.Placement != f.of.Placement || t.Version != f.of.Version || !t.CreatedAt.Equal(f.of.CreatedAt) {
 				return fmt.Errorf("%w: the record was changed", tenancy.ErrConflict)
 			}
 			t.SchemaVersion = f.version
@@ -270,10 +275,17 @@ func (x *examination) mend(ctx context.Context, f *Finding) {
 	default:
 		return
 	}
-	if errors.Is(err, tenancy.ErrNotFound) {
+	if errors.Is(err, tenancy.ErrNotFound) && (f.Kind == FindDangling || x.gone(ctx, f.Tenant)) {
 		err = nil // somebody was faster
 	}
 	if f.Mended = err == nil; err != nil {
 		f.Error = err.Error()
 	}
+}
+
+// gone reports whether the tenant has no record: what was not found may be something else, such as a
+// table that a seed wants.
+func (x *examination) gone(ctx context.Context, id tenancy.ID) bool {
+	_, err := x.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	return errors.Is(err, tenancy.ErrNotFound)
 }

@@ -438,3 +438,19 @@ func TestDoctorMendsSeveralAtOnce(t *testing.T) {
 		t.Errorf("got %+v, %v and %d told, want two mended, and all told", doc, err, len(told))
 	}
 }
+
+// A creation that fails because something is not found is not mended.
+func TestDoctorMendsNothingThatIsNotFound(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
+	made, err := k.cat.Create(t.Context(), &tenancy.Tenant{ID: "half", Slug: "half", Placement: tenancy.Placement{Server: k.server.Name, Database: "half"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.dropLater(t, made)
+	life := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error { return fmt.Errorf("%w: the template", tenancy.ErrNotFound) })
+	doc, err := life.Doctor(t.Context(), &lifecycle.DoctorOptions{Mend: lifecycle.FindHalfMade, Age: -1})
+	if err != nil || doc.Counts[lifecycle.FindHalfMade] != 1 || doc.Mended != 0 || doc.Failed != 1 {
+		t.Errorf("got %+v, %v, want one that failed", doc, err)
+	}
+}

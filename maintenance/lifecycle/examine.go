@@ -23,6 +23,7 @@ type examination struct {
 
 	mu      sync.Mutex // guards what follows
 	servers map[string]*serverNames
+	told    map[Orphan]bool // the databases that are findings, by machine
 	out     Diagnosis
 
 	tell chan Finding // to the one goroutine that calls opts.Found
@@ -260,8 +261,9 @@ func (x *examination) diagnose(ctx context.Context, s *serverNames, t *tenancy.T
 
 // databases looks at the databases that no record names.
 func (x *examination) databases(ctx context.Context) error {
-	for server, s := range x.servers {
-		if s.down {
+	for _, server := range x.owned() {
+		s := x.servers[server]
+		if s == nil || s.down {
 			continue
 		}
 		var unnamed []string
@@ -295,6 +297,9 @@ func (x *examination) unnamed(ctx context.Context, s *serverNames, server, name 
 			x.down(ctx, s, server, e)
 			return
 		}
+		if x.claimed(server, name) {
+			return // by another way to the server, whose credentials reach it
+		}
 		x.counted()
 		x.found(ctx, Finding{Kind: FindUnreadable, Server: server, Database: name, Detail: "it cannot be read: " + err.Error()})
 		return
@@ -306,8 +311,8 @@ func (x *examination) unnamed(ctx context.Context, s *serverNames, server, name 
 	f := Finding{Kind: FindOrphan, Tenant: owner, Server: server, Database: name, Detail: "its tenant has no record"}
 	t, err := x.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(owner)})
 	switch {
-	case err == nil && t.Placement == (tenancy.Placement{Server: server, Database: name}):
-		return // it was made meanwhile
+	case err == nil && x.same(t.Placement, tenancy.Placement{Server: server, Database: name}):
+		return // it was made meanwhile, or this is another way to it
 	case err == nil:
 		f.Kind, f.Slug = FindStray, t.Slug
 		f.Detail = fmt.Sprintf("it is marked as the tenant's, whose record names database %q on server %q", t.Placement.Database, t.Placement.Server)
@@ -319,7 +324,25 @@ func (x *examination) unnamed(ctx context.Context, s *serverNames, server, name 
 			f.Kind, f.Detail = FindStranger, "neither the catalog nor its audit knows the tenant; it may be another catalog's"
 		}
 	}
+	one := Orphan{Database: name, Tenant: owner}
+	if one.Server, _ = x.machine(server); x.told[one] {
+		return
+	}
+	x.told[one] = true
 	x.found(ctx, f)
+}
+
+// claimed reports whether a record names the database, on whichever server that has the same
+// ones.
+func (x *examination) claimed(server, name string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for other, s := range x.servers {
+		if s.names[name] != "" && x.same(tenancy.Placement{Server: other, Database: name}, tenancy.Placement{Server: server, Database: name}) {
+			return true
+		}
+	}
+	return false
 }
 
 // dangling looks at rows of the catalog.

@@ -52,7 +52,8 @@ type Locks struct {
 // LocksOptions are the options of [NewLocks].
 type LocksOptions struct {
 	// TTL is how long after the death of its holder a lock ends. The holder renews it
-	// three times as often, and its work ends if it cannot. Default: 30 seconds.
+	// three times as often, and its work ends if it cannot. All processes should have the same:
+	// a lock of thirty times the TTL of another process is not safe from it. Default: 30 seconds.
 	TTL time.Duration
 	// Wait is how long Lock waits while somebody else holds the lock. Negative: not at
 	// all. Default: until its context ends.
@@ -135,6 +136,23 @@ type lockKey struct {
 type heldLock struct {
 	token    int64
 	released atomic.Bool
+	after    func(end func()) (stop func() bool) // calls end when the lock is given up or lost
+}
+
+// errReleased is why a context ends that outlived the lock that it held.
+var errReleased = fmt.Errorf("%w: whoever took the lock has given it up, or lost it", tenancy.ErrConflict)
+
+// run runs fn in a context that holds the lock already. Where that context outlives the lock,
+// such as one of tenancy.Detach, the context of fn does not.
+func (h *heldLock) run(given context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(given)
+	defer cancel(nil)
+	stop := h.after(func() { cancel(errReleased) })
+	err := fn(ctx)
+	if !stop() && given.Err() == nil {
+		return errors.Join(errReleased, err)
+	}
+	return err
 }
 
 // Lock runs fn while nobody else is in Lock with the tenant. The purpose, one to 60 bytes,
@@ -149,12 +167,13 @@ type heldLock struct {
 // not answer, it wraps [tenancy.ErrUnavailable], and fn does not run.
 //
 // A context that fn was given, and those made of it, hold the lock already: Lock then
-// only runs fn.
+// only runs fn. Where such a context outlives the lock, as one of [tenancy.Detach] may, the
+// context of the inner fn ends with the lock, and its error wraps [tenancy.ErrConflict].
 func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
 	const op = "lifecycle.Locks.Lock"
 	key := lockKey{l, id}
 	if held, ok := ctx.Value(key).(*heldLock); ok && !held.released.Load() {
-		return fn(ctx)
+		return held.run(ctx, fn)
 	}
 	if err := id.Validate(); err != nil {
 		return tenancy.Wrap(op, id, err)
@@ -169,6 +188,7 @@ func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func
 	held := &heldLock{token: lease.Token()}
 	defer held.released.Store(true)
 	return lease.Hold(ctx, func(ctx context.Context) error {
+		held.after = func(end func()) func() bool { return context.AfterFunc(ctx, end) }
 		return fn(context.WithValue(ctx, key, held))
 	})
 }

@@ -319,3 +319,42 @@ func TestLocksWithoutTheirDatabase(t *testing.T) {
 		}
 	})
 }
+
+// Work that outlives the lock that its context held does not go on beside the next holder.
+func TestLockOutlived(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		l := locks(t, s.Database(t), nil)
+		for name, detach := range map[string]func(context.Context) context.Context{
+			"Detach":        func(ctx context.Context) context.Context { return tenancy.Detach(ctx, t.Context()) },
+			"WithoutCancel": context.WithoutCancel,
+		} {
+			began, ended := make(chan struct{}), make(chan error, 1)
+			err := l.Lock(t.Context(), "acme", "a move", func(ctx context.Context) error {
+				ctx = detach(ctx)
+				go func() {
+					ended <- l.Lock(ctx, "acme", "more of it", func(ctx context.Context) error {
+						close(began)
+						<-ctx.Done()
+						return nil
+					})
+				}()
+				<-began
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := <-ended; !errors.Is(err, tenancy.ErrConflict) {
+				t.Errorf("%s: got %v, want ErrConflict", name, err)
+			}
+			inner := errors.New("inner")
+			err = l.Lock(t.Context(), "acme", "a move", func(ctx context.Context) error {
+				return l.Lock(detach(ctx), "acme", "more of it", func(context.Context) error { return inner })
+			})
+			if !errors.Is(err, inner) || err.Error() != inner.Error() {
+				t.Errorf("%s, within the lock: got %v, want fn's error as it is", name, err)
+			}
+		}
+	})
+}

@@ -36,7 +36,9 @@ const (
 //  3. It calls [Options.BeforePurge]. If any of this fails, the tenant stays as it is.
 //  4. The status becomes purging. From then on the tenant cannot be restored.
 //  5. It closes the connections and drops the database, if that is marked as this
-//     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays.
+//     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays. A
+//     database that was adopted for a tenant that was never in service stays, too: the
+//     record loses its placement, which the audit shows, and the database its mark.
 //  6. It calls all of [Options.Forget].
 //  7. It deletes the record. Slug and domains are free then.
 //
@@ -77,9 +79,19 @@ func (l *Lifecycle) purgeAlone(ctx context.Context, id tenancy.ID, now bool) err
 		err = l.forget(ctx, id)
 	}
 	if err == nil {
-		if err = l.catalog.Delete(ctx, id); errors.Is(err, tenancy.ErrNotFound) {
-			err = nil // another instance was faster
-		}
+		err = l.delete(ctx, t)
+	}
+	return err
+}
+
+// delete removes the record, unless it is of a tenant that was made again under the same ID.
+func (l *Lifecycle) delete(ctx context.Context, t *tenancy.Tenant) error {
+	now, err := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
+	if err == nil && now.CreatedAt.Equal(t.CreatedAt) {
+		err = l.catalog.Delete(ctx, t.ID)
+	}
+	if errors.Is(err, tenancy.ErrNotFound) {
+		err = nil // another instance was faster
 	}
 	return err
 }
@@ -116,13 +128,24 @@ func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now b
 	alone := func(ctx context.Context) error {
 		began = true
 		purging, err := l.beginPurge(ctx, t, now)
-		if err != nil {
+		if err != nil || purging.Placement.Database == "" {
 			return err
 		}
 		if l.closer != nil {
 			l.closer.Forget(t.ID)
 		}
-		if err = l.databases.Drop(ctx, purging); errors.Is(err, tenancy.ErrNotFound) {
+		adopted := false
+		if t.Status != tenancy.StatusArchived { // which only a tenant becomes that was in service
+			adopted, err = l.adopted(ctx, purging)
+		}
+		switch {
+		case err != nil:
+		case adopted:
+			err = l.letGo(ctx, purging)
+		default:
+			err = l.databases.Drop(ctx, purging)
+		}
+		if errors.Is(err, tenancy.ErrNotFound) {
 			return nil
 		}
 		return err
@@ -134,10 +157,45 @@ func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now b
 	return err
 }
 
+// adopted reports whether what is in the tenant's database was there before the tenant.
+func (l *Lifecycle) adopted(ctx context.Context, t *tenancy.Tenant) (bool, error) {
+	if l.adopter == nil {
+		return false, nil
+	}
+	return l.adopter.Adopted(ctx, t)
+}
+
+// letGo takes an adopted database from a tenant that is being purged. The record loses it
+// first: a purge that is tried again could not tell a database that has lost its mark from
+// one that never was the tenant's. What is left of a process that dies in between is an
+// orphan, which [Lifecycle.RemoveOrphan] releases.
+func (l *Lifecycle) letGo(ctx context.Context, t *tenancy.Tenant) error {
+	_, err := l.catalog.Edit(ctx, t.ID, func(now *tenancy.Tenant) error {
+		switch {
+		case !now.CreatedAt.Equal(t.CreatedAt):
+			return errMadeAgain()
+		case now.Status != tenancy.StatusPurging || now.Placement != t.Placement:
+			return errMoved()
+		}
+		now.Placement.Database = ""
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.adopter.Release(ctx, t)
+}
+
 // beginPurge does what comes before the first step that cannot be taken back, and
 // returns the record of a tenant that is being purged.
 func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now bool) (*tenancy.Tenant, error) {
 	t, err := l.purgeable(ctx, was.ID, now)
+	if err == nil && !t.CreatedAt.Equal(was.CreatedAt) {
+		err = errMadeAgain()
+	}
+	if err == nil && t.Status == tenancy.StatusPurging && t.Placement.Database == "" {
+		return t, nil // another instance let go of the database
+	}
 	if err == nil && t.Placement != was.Placement {
 		err = errMoved()
 	}
@@ -169,6 +227,8 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		switch {
 		case err != nil:
 			return err
+		case !t.CreatedAt.Equal(was.CreatedAt):
+			return errMadeAgain()
 		case t.Placement != was.Placement:
 			return errMoved()
 		case t.Status != tenancy.StatusPurging && l.opts.BeforePurge != nil && t.Version != drained.Version:
@@ -191,6 +251,11 @@ func stillRemovable(t *tenancy.Tenant) error {
 
 func errMoved() error {
 	return fmt.Errorf("%w: the tenant's database was placed elsewhere meanwhile", tenancy.ErrConflict)
+}
+
+// errMadeAgain says that the work was about a tenant that is gone.
+func errMadeAgain() error {
+	return fmt.Errorf("%w: the tenant was purged and made again under its ID meanwhile", tenancy.ErrConflict)
 }
 
 // checkMarker refuses a database that is not marked as the tenant's, before anything

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/dbpool"
@@ -505,6 +507,10 @@ func (p faultyPool) Owner(ctx context.Context, server, database string) (owner t
 	return owner, err
 }
 
+func (p faultyPool) Release(ctx context.Context, t *tenancy.Tenant) error {
+	return p.at("release", func() error { return p.Pool.Release(ctx, t) })
+}
+
 func (p faultyPool) Drop(ctx context.Context, t *tenancy.Tenant) error {
 	return p.at("drop", func() error { return p.Pool.Drop(ctx, t) })
 }
@@ -562,4 +568,104 @@ func TestPurgeResumes(t *testing.T) {
 		}
 		k.wantArchived(t, other.ID)
 	})
+}
+
+// A purger that is slow, without a lock of the tenant, meets a tenant that was made again under
+// its ID: that one stays.
+func TestPurgeOfATenantMadeAgain(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "it ended"})
+		fast := k.life(t, makeNotes, nil)
+		var made *tenancy.Tenant
+		slow, err := lifecycle.New(k.cat, k.pool, k.migrator(t, makeNotes), &lifecycle.Options{
+			Server: s.Name,
+			Forget: []func(context.Context, tenancy.ID) error{func(ctx context.Context, id tenancy.ID) error {
+				err := fast.Purge(ctx, id)
+				if err == nil {
+					made, err = k.cat.Create(ctx, &tenancy.Tenant{ID: id, Slug: "acme"}) // and its database is not there yet
+				}
+				return err
+			}},
+		})
+		if err == nil {
+			err = slow.PurgeNow(ctx, acme.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.now(t, acme.ID); !got.CreatedAt.Equal(made.CreatedAt) {
+			t.Errorf("got %+v, want the new tenant", got)
+		}
+	})
+}
+
+// The server ends the session with which a purge looks at the database, as a shutdown does: the
+// database is there, and so the record stays, until somebody purges the tenant again.
+func TestPurgeWhoseSessionEnds(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	k := newKit(t, s)
+	acme := k.archived(t, "acme")
+	connect := func(change func(*pgx.ConnConfig)) *pgx.Conn {
+		t.Helper()
+		config, err := pgx.ParseConfig(s.DSN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(config)
+		conn, err := pgx.ConnectConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+		return conn
+	}
+	server := connect(func(*pgx.ConnConfig) {})
+	holder := connect(func(c *pgx.ConnConfig) { c.Database = acme.Placement.Database })
+	pool := &watchedDrop{Pool: k.pool, before: func() {
+		if _, err := holder.Exec(t.Context(), `BEGIN; LOCK TABLE public.tenancy_marker`); err != nil {
+			t.Error(err)
+		}
+		go func() {
+			for ended := 0; ended == 0 && t.Context().Err() == nil; {
+				err := server.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'`,
+					acme.Placement.Database).Scan(&ended)
+				if err != nil {
+					return
+				}
+			}
+		}()
+	}}
+	l := lifeOf(t, pool, k, &lifecycle.Options{Server: s.Name, Grace: -1})
+	if err := l.Purge(t.Context(), acme.ID); !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if now := k.now(t, acme.ID); now.Status != tenancy.StatusPurging {
+		t.Errorf("got status %s, want purging", now.Status)
+	}
+	if there, err := k.pool.Exists(t.Context(), acme); err != nil || !there {
+		t.Errorf("the database is there: got %v, %v, want true", there, err)
+	}
+	pool.before = func() {}
+	if _, err := holder.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Purge(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	k.wantNothing(t, acme.ID)
+}
+
+// watchedDrop is a pool in which something happens before a database is dropped.
+type watchedDrop struct {
+	*dbpool.Pool
+	before func()
+}
+
+func (d *watchedDrop) Drop(ctx context.Context, t *tenancy.Tenant) error {
+	d.before()
+	return d.Pool.Drop(ctx, t)
 }

@@ -114,7 +114,11 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 // record returns the tenant's record as it is now.
 func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 	now, err := w.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(w.tenant.ID)})
-	if err == nil && now.Placement != w.tenant.Placement {
+	switch {
+	case err != nil:
+	case !now.CreatedAt.Equal(w.tenant.CreatedAt):
+		err = errMadeAgain()
+	case now.Placement != w.tenant.Placement:
 		err = errMoved()
 	}
 	return now, err
@@ -150,8 +154,11 @@ func (w *work) undo(ctx context.Context, failed error) error {
 		return fmt.Errorf("the tenant is left as it is, with database %q on server %q: %w",
 			w.tenant.Placement.Database, w.tenant.Placement.Server, err)
 	}
-	if now, err := w.record(ctx); err == nil && now.Status == tenancy.StatusPurging {
+	switch now, err := w.record(ctx); {
+	case err == nil && now.Status == tenancy.StatusPurging:
 		return nil // whoever purges it deletes the record, when others have forgotten it
+	case errors.Is(err, tenancy.ErrConflict):
+		return nil // it is another tenant's by now
 	}
 	if err := w.catalog.Delete(ctx, w.tenant.ID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return fmt.Errorf("the record of the tenant is left: %w", err)

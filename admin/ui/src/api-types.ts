@@ -564,6 +564,7 @@ export type Tenant = {
   created_at: string;
   database: string;
   domains: string[];
+  etag: string;
   id: string;
   limits: { [name: string]: number };
   name: string;
@@ -864,6 +865,7 @@ export interface Reads {
   "tenants/{id}/addresses": {
     allow: string[];
     deny: string[];
+    etag: string;
     version: number;
   };
   "tenants/{id}/audit": {
@@ -872,6 +874,7 @@ export interface Reads {
   };
   "tenants/{id}/health": TenantHealth;
   "tenants/{id}/homepage": {
+    etag: string;
     on: boolean;
     version: number;
   };
@@ -904,6 +907,7 @@ export interface Reads {
     runs: Run[];
   };
   "tenants/{id}/settings": {
+    etag: string;
     settings: Setting[];
     version: number;
   };

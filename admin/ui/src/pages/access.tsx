@@ -35,7 +35,7 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
 function Settings({ path, of, done }: { path: string; of: Reads["tenants/{id}/settings"]; done(): void }) {
   const [f, set] = useState({ name: "", value: "" });
   const send = async (name: string, value: string | null) => {
-    await call(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: `"v${of.version}"` });
+    await call(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: of.etag });
     done();
   };
   const form = useForm(async () => {
@@ -69,7 +69,7 @@ function Addresses({ path, of, done }: { path: string; of: Reads["tenants/{id}/a
   const was = { allow: of.allow.join(" "), deny: of.deny.join(" ") };
   const [f, set] = useState(was);
   const form = useForm(async () => {
-    await call(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: `"v${of.version}"` });
+    await call(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: of.etag });
     done();
   });
   const wrong = (name: string, text: string) => split(text).map((_, i) => form.of(`${name}/${i}`)).find(Boolean);
@@ -88,7 +88,7 @@ function Addresses({ path, of, done }: { path: string; of: Reads["tenants/{id}/a
 
 function Homepage({ path, of, done }: { path: string; of: Reads["tenants/{id}/homepage"]; done(): void }) {
   const form = useForm(async () => {
-    await call(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: `"v${of.version}"` });
+    await call(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: of.etag });
     done();
   });
   return (

@@ -129,7 +129,7 @@ export function Limits({ t, done }: { t: Tenant; done(): void }) {
       if (!k || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `“${line}” is not of the form name=number.`, "", [], 0);
       limits[k.trim()] = Number(v);
     }
-    await call(address(t) + "/limits", { method: "PUT", body: { limits }, etag: `"v${t.version}"` });
+    await call(address(t) + "/limits", { method: "PUT", body: { limits }, etag: t.etag });
     done();
   });
   const rows = Object.entries(t.limits ?? {});
@@ -165,7 +165,7 @@ export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; don
   const form = useForm(async () => {
     const path = address(t);
     const was = formOf(t);
-    let etag = `"v${t.version}"`;
+    let etag = t.etag;
     const send = async (to: string, method: string, body?: unknown) => (etag = (await call(to, { method, body, etag })).etag);
     try {
       if (f.name !== was.name || f.plan !== was.plan) await send(path, "PATCH", { name: f.name, plan: f.plan });
