@@ -448,7 +448,9 @@ func TestDoctorMendsNothingThatIsNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.dropLater(t, made)
-	life := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error { return fmt.Errorf("%w: the template", tenancy.ErrNotFound) })
+	life := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
+		return fmt.Errorf("%w: the template", tenancy.ErrNotFound)
+	})
 	doc, err := life.Doctor(t.Context(), &lifecycle.DoctorOptions{Mend: lifecycle.FindHalfMade, Age: -1})
 	if err != nil || doc.Counts[lifecycle.FindHalfMade] != 1 || doc.Mended != 0 || doc.Failed != 1 {
 		t.Errorf("got %+v, %v, want one that failed", doc, err)
