@@ -41,39 +41,39 @@ type RevokedToken struct {
 }
 
 // RevokeTokens revokes all tokens of the tenant's users that were issued so far.
-func (g *Access) RevokeTokens() {
-	g.TokenGeneration++
-	g.RevokedTokens = nil
+func (a *Access) RevokeTokens() {
+	a.TokenGeneration++
+	a.RevokedTokens = nil
 }
 
 // Key returns the API key with that ID, in force or not, or nil.
-func (g *Access) Key(id string) *APIKey {
-	i, ok := slices.BinarySearchFunc(g.Keys, id, func(k APIKey, id string) int { return strings.Compare(k.ID, id) })
+func (a *Access) Key(id string) *APIKey {
+	i, ok := slices.BinarySearchFunc(a.Keys, id, func(k APIKey, id string) int { return strings.Compare(k.ID, id) })
 	if !ok {
 		return nil
 	}
-	return &g.Keys[i]
+	return &a.Keys[i]
 }
 
 // Revoked reports whether the token with that ID was revoked.
-func (g *Access) Revoked(id string) bool {
-	_, ok := slices.BinarySearchFunc(g.RevokedTokens, id, func(t RevokedToken, id string) int { return strings.Compare(t.ID, id) })
+func (a *Access) Revoked(id string) bool {
+	_, ok := slices.BinarySearchFunc(a.RevokedTokens, id, func(t RevokedToken, id string) int { return strings.Compare(t.ID, id) })
 	return ok
 }
 
 // Clone returns a deep copy, which its caller may modify.
-func (g Access) Clone() Access {
-	g.Keys = slices.Clone(g.Keys)
-	for i := range g.Keys {
-		g.Keys[i].Scopes, g.Keys[i].Allow = slices.Clone(g.Keys[i].Scopes), slices.Clone(g.Keys[i].Allow)
+func (a Access) Clone() Access {
+	a.Keys = slices.Clone(a.Keys)
+	for i := range a.Keys {
+		a.Keys[i].Scopes, a.Keys[i].Allow = slices.Clone(a.Keys[i].Scopes), slices.Clone(a.Keys[i].Allow)
 	}
-	g.RevokedTokens, g.Allow, g.Deny = slices.Clone(g.RevokedTokens), slices.Clone(g.Allow), slices.Clone(g.Deny)
-	if g.Maintenance != nil {
-		m := *g.Maintenance
+	a.RevokedTokens, a.Allow, a.Deny = slices.Clone(a.RevokedTokens), slices.Clone(a.Allow), slices.Clone(a.Deny)
+	if a.Maintenance != nil {
+		m := *a.Maintenance
 		m.Windows, m.Allow, m.Paths = slices.Clone(m.Windows), slices.Clone(m.Allow), slices.Clone(m.Paths)
-		g.Maintenance = &m
+		a.Maintenance = &m
 	}
-	return g
+	return a
 }
 
 const (
@@ -88,62 +88,43 @@ const (
 
 // validate returns an error that wraps [ErrInvalid] for what no record may
 // hold.
-func (g *Access) validate() error {
-	for name, n := range map[string][2]int{
-		"keys": {len(g.Keys), maxKeys}, "revoked tokens": {len(g.RevokedTokens), maxRevoked},
-	} {
-		if n[0] > n[1] {
-			return fmt.Errorf("%w: %d %s, want at most %d", ErrInvalid, n[0], name, n[1])
+func (a *Access) validate() error {
+	if n := len(a.Keys); n > maxKeys {
+		return fmt.Errorf("%w: %d keys, want at most %d", ErrInvalid, n, maxKeys)
+	}
+	if n := len(a.RevokedTokens); n > maxRevoked {
+		return fmt.Errorf("%w: %d revoked tokens, want at most %d", ErrInvalid, n, maxRevoked)
+	}
+	for i := range a.Keys {
+		k := &a.Keys[i]
+		if err := k.validate(); err != nil {
+			return err
+		}
+		if i > 0 && a.Keys[i-1].ID >= k.ID {
+			return fmt.Errorf("%w: keys are in ascending order of ID, and %q is not behind %q", ErrInvalid, k.ID, a.Keys[i-1].ID)
 		}
 	}
-	for i, k := range g.Keys {
-		if k.ID == "" || k.Hash == (Digest{}) || i > 0 && g.Keys[i-1].ID >= k.ID {
-			return fmt.Errorf("%w: keys want an ID and a hash each, in ascending order of ID", ErrInvalid)
-		}
-		for _, id := range []string{k.ID, k.ReplacedBy} {
-			if err := validateText("ID of a key", id, maxKeyID); err != nil {
-				return err
-			}
-		}
-		if err := validateText("name of a key", k.Name, maxName); err != nil {
-			return err
-		}
-		if len(k.Scopes) > maxPairs {
-			return fmt.Errorf("%w: %d scopes, want at most %d", ErrInvalid, len(k.Scopes), maxPairs)
-		}
-		for _, scope := range k.Scopes {
-			if err := validatePairKey("scope", scope); err != nil {
-				return err
-			}
-		}
-		if err := validatePrefixes(k.Allow); err != nil {
-			return err
-		}
-		if err := validateTimes("a key", k.CreatedAt, k.ExpiresAt); err != nil {
-			return err
-		}
-	}
-	for i, t := range g.RevokedTokens {
-		if t.ID == "" || len(t.ID) > maxKeyID || !utf8.ValidString(t.ID) || i > 0 && g.RevokedTokens[i-1].ID >= t.ID {
-			return fmt.Errorf("%w: revoked tokens want an ID each, in UTF-8 of at most %d bytes, in ascending order of ID", ErrInvalid, maxKeyID)
+	for i, t := range a.RevokedTokens {
+		if t.ID == "" || len(t.ID) > maxKeyID || !utf8.ValidString(t.ID) || i > 0 && a.RevokedTokens[i-1].ID >= t.ID {
+			return fmt.Errorf("%w: revoked tokens: each needs an ID in UTF-8 of at most %d bytes, and they are in ascending order of ID", ErrInvalid, maxKeyID)
 		}
 		if err := validateTimes("a revoked token", t.ExpiresAt); err != nil {
 			return err
 		}
 	}
-	if g.TokenGeneration < 0 {
-		return fmt.Errorf("%w: generation %d of tokens", ErrInvalid, g.TokenGeneration)
+	if a.TokenGeneration < 0 {
+		return fmt.Errorf("%w: generation %d of tokens", ErrInvalid, a.TokenGeneration)
 	}
-	if err := validatePrefixes(g.Allow); err != nil {
+	if err := validatePrefixes(a.Allow); err != nil {
 		return err
 	}
-	if err := validatePrefixes(g.Deny); err != nil {
+	if err := validatePrefixes(a.Deny); err != nil {
 		return err
 	}
-	if g.Maintenance == nil {
+	if a.Maintenance == nil {
 		return nil
 	}
-	return g.Maintenance.Validate()
+	return a.Maintenance.Validate()
 }
 
 // validateTimes refuses times that JSON does not have, as which records are kept.

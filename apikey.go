@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -21,4 +22,31 @@ type APIKey struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// ReplacedBy is the ID of the key that was made in place of this one.
 	ReplacedBy string `json:"replaced_by,omitempty"`
+}
+
+// validate returns an error that wraps [ErrInvalid] for what no record may hold.
+func (k *APIKey) validate() error {
+	if k.ID == "" || k.Hash == (Digest{}) {
+		return fmt.Errorf("%w: each key needs an ID and a hash", ErrInvalid)
+	}
+	for _, id := range []string{k.ID, k.ReplacedBy} {
+		if err := validateText("ID of a key", id, maxKeyID); err != nil {
+			return err
+		}
+	}
+	if err := validateText("name of a key", k.Name, maxName); err != nil {
+		return err
+	}
+	if len(k.Scopes) > maxPairs {
+		return fmt.Errorf("%w: %d scopes, want at most %d", ErrInvalid, len(k.Scopes), maxPairs)
+	}
+	for _, scope := range k.Scopes {
+		if err := validatePairKey("scope", scope); err != nil {
+			return err
+		}
+	}
+	if err := validatePrefixes(k.Allow); err != nil {
+		return err
+	}
+	return validateTimes("a key", k.CreatedAt, k.ExpiresAt)
 }

@@ -36,7 +36,7 @@ func (c Cursor) Values(query string, n int) ([]string, error) {
 	}
 	var values []string
 	if err := json.Unmarshal(b, &values); err != nil || len(values) != n+1 {
-		return nil, fmt.Errorf("%w: cursor that is none", ErrInvalid)
+		return nil, fmt.Errorf("%w: malformed cursor", ErrInvalid)
 	}
 	if values[0] != cursorHash(query) {
 		return nil, fmt.Errorf("%w: cursor of another listing; begin at the first page", ErrInvalid)

@@ -13,7 +13,7 @@ import "context"
 //	work.Go(func() { sendReceipt(ctx, order) })
 //
 // The caller sees to it that the work ends before the program does. Work that
-// must be done even if the program ends belongs into an [Envelope].
+// must be done even if the program ends belongs in an [Envelope].
 //
 // The tenant's record is the one that ctx had. Work that takes long, and must
 // know whether the tenant is still served, asks the catalog again. Values that

@@ -70,8 +70,8 @@ func SealJob[T any](ctx context.Context, payload T) (*Envelope[T], error) {
 }
 
 // SealJobWithActor is [SealJob] for an envelope that names the actor of the context, if
-// there is one: in the job's context [ActorFrom] returns it, marked as queued. Readers
-// of versions before this one refuse such envelopes, so it is for when all read them.
+// there is one: in the job's context [ActorFrom] returns it, marked as queued. A
+// reader that does not know the field refuses the envelope: deploy the readers first.
 func SealJobWithActor[T any](ctx context.Context, payload T) (*Envelope[T], error) {
 	e, err := SealJob(ctx, payload)
 	if err != nil {

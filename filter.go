@@ -109,11 +109,14 @@ const (
 
 // Validate reports a malformed filter with an error that wraps [ErrInvalid].
 func (f *Filter) Validate() error {
-	for what, n := range map[string]int{
-		"statuses": len(f.Status), "tags": len(f.Tags), "IDs": len(f.IDs), "terms": len(f.Terms),
+	for _, list := range [...]struct {
+		what string
+		n    int
+	}{
+		{"statuses", len(f.Status)}, {"tags", len(f.Tags)}, {"IDs", len(f.IDs)}, {"terms", len(f.Terms)},
 	} {
-		if n > maxFilterValues {
-			return fmt.Errorf("%w: filter with %d %s, want at most %d", ErrInvalid, n, what, maxFilterValues)
+		if list.n > maxFilterValues {
+			return fmt.Errorf("%w: filter with %d %s, want at most %d", ErrInvalid, list.n, list.what, maxFilterValues)
 		}
 	}
 	for _, s := range f.Status {
@@ -145,10 +148,10 @@ func (f *Filter) Validate() error {
 		return err
 	}
 	if !f.CreatedFrom.IsZero() && !f.CreatedBefore.IsZero() && !f.CreatedFrom.Before(f.CreatedBefore) {
-		return fmt.Errorf("%w: created from %v to %v is no time", ErrInvalid, f.CreatedFrom, f.CreatedBefore)
+		return fmt.Errorf("%w: created from %v to before %v is an empty range", ErrInvalid, f.CreatedFrom, f.CreatedBefore)
 	}
 	if f.SchemaFrom < 0 || f.SchemaBefore < 0 || f.SchemaBefore > 0 && f.SchemaFrom >= f.SchemaBefore {
-		return fmt.Errorf("%w: schema from %d to before %d is no version", ErrInvalid, f.SchemaFrom, f.SchemaBefore)
+		return fmt.Errorf("%w: schema from %d to before %d is an empty range, or below 0", ErrInvalid, f.SchemaFrom, f.SchemaBefore)
 	}
 	if field, _ := f.Sort.Field(); !slices.Contains(Sorts(), field) {
 		return fmt.Errorf("%w: sort %.40q, want one of %q", ErrInvalid, string(f.Sort), Sorts())
@@ -184,7 +187,7 @@ func (f *Filter) Position() (key string, id ID, err error) {
 	}
 	field, _ := f.Sort.Field()
 	if isTime := field == SortCreated || field == SortUpdated; isTime && (len(key) != 19 || strings.Trim(key, "0123456789") != "") {
-		return "", "", fmt.Errorf("%w: cursor: %.40q is no time", ErrInvalid, key)
+		return "", "", fmt.Errorf("%w: malformed cursor: %.40q, want a time", ErrInvalid, key)
 	}
 	if err := validateText("cursor", key, maxName); err != nil {
 		return "", "", err

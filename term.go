@@ -201,7 +201,7 @@ func allFields(added []Field) (map[string]Field, error) {
 	all := map[string]Field{}
 	for _, f := range slices.Concat(recordFields(), added) {
 		if _, twice := all[f.Name]; twice || !isFieldName(f.Name) || f.Kind > FieldTime {
-			return nil, fmt.Errorf("%w: field %.80q of filters: there is one already, or its name or kind is none", ErrInvalid, f.Name)
+			return nil, fmt.Errorf("%w: field %.80q of filters: another one has the name, the name is malformed, or the kind is unknown", ErrInvalid, f.Name)
 		}
 		all[f.Name] = f
 	}

@@ -74,20 +74,32 @@ func (t *Tenant) Validate() error {
 	if err := t.Access.validate(); err != nil {
 		return err
 	}
-	for k := range t.Limits {
-		if err := validatePairKey("limit", k); err != nil {
-			return err
-		}
+	if err := firstOf(t.Limits, func(k string, _ int64) error { return validatePairKey("limit", k) }); err != nil {
+		return err
 	}
-	for k, v := range t.Settings {
+	return firstOf(t.Settings, func(k, v string) error {
 		if err := validatePairKey("setting", k); err != nil {
 			return err
 		}
 		if len(v) > maxSetting || !utf8.ValidString(v) {
 			return fmt.Errorf("%w: setting %q: want UTF-8 of at most %d bytes", ErrInvalid, k, maxSetting)
 		}
+		return nil
+	})
+}
+
+// firstOf returns the error about the first key, in their order, of which there is one.
+func firstOf[V any](pairs map[string]V, check func(k string, v V) error) (first error) {
+	at := ""
+	for k, v := range pairs {
+		if first != nil && k > at {
+			continue
+		}
+		if err := check(k, v); err != nil {
+			first, at = err, k
+		}
 	}
-	return nil
+	return first
 }
 
 // ValidateDatabaseName reports a name that is not safe on every engine with an

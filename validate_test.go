@@ -117,3 +117,31 @@ func manyTags() (tags []string) {
 	}
 	return tags
 }
+
+// Of several mistakes it is always the same that is reported, so that an error can be searched for.
+func TestTheFirstMistakeIsReported(t *testing.T) {
+	t.Parallel()
+	bad := map[string]int64{}
+	settings := map[string]string{}
+	for _, c := range "hgfedcba" {
+		bad[string(c)+" "], settings[string(c)+" "] = 1, "x"
+	}
+	long := make([]string, 1001)
+	for what, each := range map[string]struct {
+		validate func() error
+		want     string
+	}{
+		"limits":   {(&tenancy.Tenant{ID: "acme", Slug: "acme", Status: tenancy.StatusActive, Limits: bad}).Validate, `"a "`},
+		"settings": {(&tenancy.Tenant{ID: "acme", Slug: "acme", Status: tenancy.StatusActive, Settings: settings}).Validate, `"a "`},
+		"access": {(&tenancy.Tenant{ID: "acme", Slug: "acme", Status: tenancy.StatusActive, Access: tenancy.Access{
+			Keys: make([]tenancy.APIKey, 257), RevokedTokens: make([]tenancy.RevokedToken, 4097),
+		}}).Validate, "257 keys"},
+		"filter": {(&tenancy.Filter{Status: make([]tenancy.Status, 1001), Tags: long, Terms: make([]tenancy.Term, 1001)}).Validate, "1001 statuses"},
+	} {
+		for range 20 {
+			if err := each.validate(); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), each.want) {
+				t.Fatalf("%s: got %v, want one about %s", what, err, each.want)
+			}
+		}
+	}
+}

@@ -254,7 +254,7 @@ func (a *Admin) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() {
 		if err := a.auth.Run(ctx); err != nil {
-			a.opts.Logger.WarnContext(ctx, "admin: operators", "error", err)
+			a.opts.Logger.WarnContext(ctx, "admin: the background work of operators and sessions ended; what has expired stays", slog.Any("error", err))
 		}
 	})
 	defer beside.Wait()

@@ -66,8 +66,8 @@ func (l *live) enter(id *auth.Identity) error {
 	return nil
 }
 
-// holders are those of whom something is counted that this identity does: the operator, and the token if it is a machine's. An operator has no more
-// by making more tokens.
+// holders returns the keys under which an identity's streams are counted: the operator's, and the token's if a token asks. So making
+// tokens does not raise an operator's limit.
 func holders(id *auth.Identity) []string {
 	if id.Token == nil {
 		return []string{id.Operator.ID}
@@ -139,7 +139,7 @@ func (l *live) get(ctx context.Context, key string, look func(context.Context) (
 type liveHead struct {
 	Topic string    `json:"topic"`
 	Time  time.Time `json:"time"`
-	// Instances counts the processes that the feed knows, and Missing names those that are silent. Only who may see all tenants sees them.
+	// Instances counts the processes that the feed knows, and Missing names those that are silent. Set only for operators whose scope is all tenants.
 	Instances int      `json:"instances,omitempty"`
 	Missing   []string `json:"missing,omitempty"`
 	// Problem is the name of a problem, in place of data.

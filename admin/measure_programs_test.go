@@ -35,7 +35,7 @@ type program struct {
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "admin")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../examples/admin").CombinedOutput(); err != nil { //nolint:gosec // of this test
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../examples/admin").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return path
@@ -62,7 +62,7 @@ func launch(t *testing.T, path string, args ...string) *program {
 		if p.base == "" {
 			return false
 		}
-		res, err := http.Get(p.base + "readyz") //nolint:noctx // of this test
+		res, err := http.Get(p.base + "readyz")
 		if err != nil {
 			return false
 		}
@@ -214,7 +214,7 @@ func measureKilled(t *testing.T) {
 			"-tenants", strconv.Itoa(tenants), "-rate", "10", "-data", filepath.Join(t.TempDir(), "data"))
 	}
 	for range 2 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of this test
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

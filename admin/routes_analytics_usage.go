@@ -34,12 +34,15 @@ func (c *call) months() (*analytics.MonthsRequest, error) {
 	if req.Filter, err = c.filter(q.Get("filter"), "?filter", analytics.Fields()...); err != nil {
 		return nil, err
 	}
-	for name, field := range map[string]*time.Time{"from": &req.From, "to": &req.To} {
-		text := q.Get(name)
+	for _, month := range []struct {
+		name string
+		to   *time.Time
+	}{{"from", &req.From}, {"to", &req.To}} {
+		text := q.Get(month.name)
 		if text == "" {
 			continue
 		}
-		if *field, err = time.Parse("2006-01", text); err != nil {
+		if *month.to, err = time.Parse("2006-01", text); err != nil {
 			return nil, fmt.Errorf("%w: month %.20q, want one such as 2026-11", tenancy.ErrInvalid, text)
 		}
 	}

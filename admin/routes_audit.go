@@ -106,16 +106,19 @@ func (c *call) auditFilter() (audit.Filter, error) {
 			f.Results = append(f.Results, tenancy.AuditResult(r))
 		}
 	}
-	for name, field := range map[string]*time.Time{"from": &f.From, "before": &f.Before} {
-		text := q.Get(name)
+	for _, field := range []struct {
+		name string
+		to   *time.Time
+	}{{"from", &f.From}, {"before", &f.Before}} {
+		text := q.Get(field.name)
 		if text == "" {
 			continue
 		}
 		t, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
-			return f, fmt.Errorf("%w: %s %.60q", tenancy.ErrInvalid, name, text)
+			return f, fmt.Errorf("%w: %s %.60q", tenancy.ErrInvalid, field.name, text)
 		}
-		*field = t
+		*field.to = t
 	}
 	return f, nil
 }

@@ -255,7 +255,7 @@ func (a *Admin) renameTenant(c *call) error {
 	return a.edit(c, func(t *tenancy.Tenant) error { t.Slug = in.Slug; return nil })
 }
 
-// tagTenant changes tags, which scopes are made of: only who may see all tenants does that.
+// tagTenant changes tags, which scopes are made of: the operator's scope must be all tenants.
 func (a *Admin) tagTenant(c *call) error {
 	if !c.id.Scope.IsAll() {
 		return fmt.Errorf("%w: tags are changed in the scope of all tenants", tenancy.ErrForbidden)

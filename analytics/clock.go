@@ -27,7 +27,7 @@ func (rec *Recorder) setClock(now, asked time.Time) {
 		}
 	}
 	if offset.Abs() > maxOffset {
-		rec.opts.Logger.Warn("this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
+		rec.opts.Logger.Warn("analytics: this instance's clock differs from the usage store's; usage is counted by the store's", slog.Duration("ahead", -offset))
 	}
 }
 

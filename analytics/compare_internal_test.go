@@ -14,7 +14,7 @@ func TestPeriodsAdjoin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source, reports := newAsked(t)
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, 2))
 		now := time.Now().UTC().Truncate(time.Hour).Add(26*time.Minute + 21*time.Second)
 		time.Sleep(time.Until(now))
 		state := &State{Now: now, Minutes: now.Truncate(time.Minute), Hours: now.Truncate(time.Hour), Days: now.Truncate(day)}

@@ -40,8 +40,6 @@
 // for [Unattributed]. A stream counts until its first flush, and a request without a tenant
 // does not.
 //
-// What is not measured is absent.
-//
 // # Reports
 //
 // [Reports] read a [Source]. Every report takes a [tenancy.Scope], and neither its

@@ -112,9 +112,9 @@ func (rec *Recorder) report(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return err // the caller that ends Run writes once more
 	case err != nil && !rec.failing:
-		rec.opts.Logger.LogAttrs(ctx, slog.LevelError, "usage was not written; it is kept and written later", slog.Any("error", err))
+		rec.opts.Logger.LogAttrs(ctx, slog.LevelError, "analytics: usage was not written; it is kept and written later", slog.Any("error", err))
 	case err == nil && rec.failing:
-		rec.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "usage is written again")
+		rec.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "analytics: usage is written again")
 	}
 	rec.failing = err != nil
 	return err

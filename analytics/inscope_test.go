@@ -67,7 +67,7 @@ func TestReportsOfAScopeThatChanged(t *testing.T) {
 				for _, tenant := range tenants {
 					sizes = append(sizes, analytics.Size{Tenant: tenant.ID, Bytes: 1000, At: now})
 				}
-				return up.(analytics.SizeStore).Sized(ctx, sizes) //nolint:forcetypeassert // each store has it
+				return up.(analytics.SizeStore).Sized(ctx, sizes) // each store has it
 			})
 		}
 		if err != nil {

@@ -110,7 +110,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := k.Keep(ctx); err != nil && !errors.Is(err, tenancy.ErrLimited) && ctx.Err() == nil {
-			k.opts.Logger.LogAttrs(ctx, slog.LevelError, "usage was not rolled up; the keeper tries again at its next round", slog.Any("error", err))
+			k.opts.Logger.LogAttrs(ctx, slog.LevelError, "analytics: usage was not rolled up; the keeper tries again at its next round", slog.Any("error", err))
 		}
 		select {
 		case <-tick.C:

@@ -57,7 +57,7 @@ func TestKilledKeeper(t *testing.T) {
 		}
 		for round := range kills {
 			k.add(t, int64(round+1))
-			killKeeper(t, where, rand.N(40)) //nolint:gosec // a test
+			killKeeper(t, where, rand.N(40))
 			// As if the time of the lease that it held had passed.
 			if _, err := db.ExecContext(t.Context(), `UPDATE tenancy_usage_leases SET expires_at = 0`); err != nil {
 				t.Fatal(err)
@@ -110,7 +110,7 @@ func (k *keptUsage) add(t *testing.T, source int64) {
 	for _, tenant := range k.tenants {
 		for ago := 1; ago < 110; ago += 7 {
 			p := analytics.Part{Tenant: tenant.ID, Start: now.Truncate(time.Minute).Add(-time.Duration(ago) * time.Minute), Source: source, Revision: 1}
-			n := 1 + rand.Int64N(100) //nolint:gosec // a test
+			n := 1 + rand.Int64N(100)
 			p.Counts.Values[analytics.Requests] = n
 			k.want[tenant.ID] += n
 			b.Parts = append(b.Parts, p)
@@ -195,7 +195,7 @@ func (k *keptUsage) checkTables(t *testing.T) {
 // killKeeper starts a keeper, and kills it that many lines and some time later.
 func killKeeper(t *testing.T, where string, lines int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilledKeeper$") //nolint:gosec // this program
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilledKeeper$") // this program
 	cmd.Env = append(os.Environ(), killedKeeperEnv+"="+where)
 	out, err := cmd.StdoutPipe()
 	if err == nil {

@@ -103,7 +103,7 @@ type bucketCount struct {
 }
 
 // observe counts one request that took so many microseconds.
-func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } //nolint:gosec // there are few
+func (s *sparse) observe(us int64) { s.count(uint8(bucketOf(us)), 1) } // there are few
 
 // find returns where the bucket is, or would be.
 func (s sparse) find(bucket uint8) (i int, found bool) {

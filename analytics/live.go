@@ -22,8 +22,8 @@ type Live struct {
 	// Tenants are those of the scope that do something, the busiest first, at most
 	// [ReportsOptions.LiveTenants].
 	Tenants []LiveTenant `json:"tenants"`
-	// Instances are all of them, those that are missing, too. Only who may see all
-	// tenants sees them.
+	// Instances are all of them, those that are missing, too. Set only for the scope of
+	// all tenants.
 	Instances []LiveInstance `json:"instances,omitempty"`
 	// Application is work without a tenant. Only the scope of all tenants has it.
 	Application map[string]*Figure `json:"application,omitempty"`
@@ -167,7 +167,7 @@ func (r *Reports) Run(ctx context.Context) error {
 			}
 			err := r.look(ctx, w)
 			if err != nil && !failing && ctx.Err() == nil {
-				r.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "the feed of present usage does not answer; it is asked again", slog.Any("error", err))
+				r.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "analytics: the feed of present usage does not answer; it is asked again", slog.Any("error", err))
 			}
 			failing = err != nil
 		}

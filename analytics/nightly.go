@@ -83,7 +83,7 @@ func (k *Keeper) forecast(ctx context.Context, up Upkeep) error {
 		if err := store.Forecasted(ctx, all); err != nil {
 			return err
 		}
-		k.opts.Logger.LogAttrs(ctx, slog.LevelDebug, "forecasts were made", slog.Int("tenants", len(all)), slog.Duration("took", time.Since(began)))
+		k.opts.Logger.LogAttrs(ctx, slog.LevelDebug, "analytics: forecasts were made", slog.Int("tenants", len(all)), slog.Duration("took", time.Since(began)))
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ type Overview struct {
 	TopActiveTenants []TenantUsage `json:"top_active_tenants"`
 	// RecentActivities are the newest first.
 	RecentActivities []Activity `json:"recent_activities"`
-	// Instances are the processes that wrote within the last hour. Only who may see all
-	// tenants sees them.
+	// Instances are the processes that wrote within the last hour. Set only for
+	// the scope of all tenants.
 	Instances []InstanceReport `json:"instances,omitempty"`
 	// Now is the store's clock. RolledUp says up to when counts were rolled up.
 	Now      time.Time            `json:"now"`

@@ -11,11 +11,11 @@ import (
 // time; the rest counts for [OtherPattern].
 const maxPatterns = 50
 
-// Patterns that are none.
+// Names that stand in for a pattern.
 const (
-	// OtherPattern is what requests to a tenant's patterns beyond the first 50 count for.
+	// OtherPattern counts the requests to a tenant's patterns beyond the first 50.
 	OtherPattern = "(other)"
-	// NoPattern is what requests count for that no pattern of a ServeMux matched.
+	// NoPattern counts the requests that matched no pattern of a ServeMux.
 	NoPattern = "(none)"
 )
 

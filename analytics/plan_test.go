@@ -52,7 +52,7 @@ func somePeriod(random *rand.Rand, now time.Time) Period {
 // Months are read where they are whole and there are sums of them, and nothing is read twice or not at all.
 func TestWithMonths(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	first := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	for range 5000 {
 		from := first.Add(time.Duration(random.IntN(800)) * day)
@@ -91,7 +91,7 @@ func TestWithMonths(t *testing.T) {
 // A period is read from one row to another, of tables that still have them, and nothing of it is left out.
 func TestPlanOfOldPeriods(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	now := time.Date(2026, 3, 4, 12, 26, 21, 0, time.UTC)
 	state := &State{Now: now, Minutes: now.Truncate(time.Minute), Hours: now.Truncate(time.Hour), Days: now.Truncate(day)}
 	for range 5000 {

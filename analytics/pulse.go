@@ -45,7 +45,7 @@ func (rec *Recorder) pulses(ctx context.Context) {
 	for {
 		err := rec.Pulse(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			rec.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "the feed of live usage does not answer; reports that are watched miss this instance until it does", slog.Any("error", err))
+			rec.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "analytics: the feed of live usage does not answer; reports that are watched miss this instance until it does", slog.Any("error", err))
 		}
 		failing = err != nil
 		select {

@@ -14,7 +14,7 @@ func TestSeriesReadsWhatIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source, reports := newAsked(t)
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, 2))
 		now := time.Now().UTC()
 		for range 300 {
 			p, points := somePeriod(random, now), 1+random.IntN(200)

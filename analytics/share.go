@@ -181,7 +181,7 @@ func shared[Q, A any](ctx context.Context, r *Reports, report string, scope tena
 		var none A
 		return none, err
 	}
-	return copyOf(v.(A)), nil //nolint:forcetypeassert // each report has answers of one type
+	return copyOf(v.(A)), nil // each report has answers of one type
 }
 
 // Renew makes the next answer of each report one of what the source has then: nobody who asks

@@ -38,7 +38,7 @@ func (w *keyWriter) number(n uint64) {
 func (w *keyWriter) write(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		w.number(uint64(v.Len())) //nolint:gosec // a length
+		w.number(uint64(v.Len())) // a length
 		w.hash.Write([]byte(v.String()))
 	case reflect.Bool:
 		n := uint64(0)
@@ -47,7 +47,7 @@ func (w *keyWriter) write(v reflect.Value) {
 		}
 		w.number(n)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		w.number(uint64(v.Int())) //nolint:gosec // its bits
+		w.number(uint64(v.Int())) // its bits
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		w.number(v.Uint())
 	case reflect.Float64:
@@ -60,7 +60,7 @@ func (w *keyWriter) write(v reflect.Value) {
 		w.number(1)
 		w.write(v.Elem())
 	case reflect.Slice:
-		w.number(uint64(v.Len())) //nolint:gosec // a length
+		w.number(uint64(v.Len())) // a length
 		for i := range v.Len() {
 			w.write(v.Index(i))
 		}
@@ -74,13 +74,13 @@ func (w *keyWriter) write(v reflect.Value) {
 func (w *keyWriter) structure(v reflect.Value) {
 	switch v.Type() {
 	case reflect.TypeFor[time.Time]():
-		w.time(v.Interface().(time.Time)) //nolint:forcetypeassert // it is one
+		w.time(v.Interface().(time.Time)) // it is one
 		return
 	case reflect.TypeFor[Period]():
-		p := v.Interface().(Period) //nolint:forcetypeassert // it is one
+		p := v.Interface().(Period) // it is one
 		if p.From.Before(p.To) && p.To.Sub(w.now).Abs() <= w.age {
 			w.number(1)
-			w.number(uint64(p.To.Sub(p.From))) //nolint:gosec // its bits
+			w.number(uint64(p.To.Sub(p.From))) // its bits
 			return
 		}
 		w.number(0)
@@ -94,6 +94,6 @@ func (w *keyWriter) structure(v reflect.Value) {
 }
 
 func (w *keyWriter) time(t time.Time) {
-	w.number(uint64(t.Unix())) //nolint:gosec // its bits
+	w.number(uint64(t.Unix())) // its bits
 	w.number(uint64(t.Nanosecond()))
 }

@@ -88,7 +88,7 @@ func (k *Keeper) sizeOf(ctx context.Context, t *tenancy.Tenant, now time.Time) S
 	n, err := k.opts.Sizes.Size(ctx, t)
 	if err != nil {
 		if !errors.Is(err, tenancy.ErrNotFound) && !errors.Is(err, tenancy.ErrNotActive) && ctx.Err() == nil {
-			k.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "a database was not measured; it is tried again later",
+			k.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "analytics: a database was not measured; it is tried again later",
 				slog.String("tenant", string(t.ID)), slog.Any("error", err))
 		}
 		n = -1

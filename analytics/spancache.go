@@ -34,7 +34,7 @@ func (r *Reports) byTenant(ctx context.Context, scope tenancy.Scope, state *Stat
 	if err != nil {
 		return nil, q.Period, f, err
 	}
-	return v.(map[tenancy.ID]*Counts), q.Period, f, nil //nolint:forcetypeassert // there are no others
+	return v.(map[tenancy.ID]*Counts), q.Period, f, nil // there are no others
 }
 
 func (r *Reports) countsOf(ctx context.Context, q *SumQuery) (map[tenancy.ID]*Counts, error) {

@@ -14,7 +14,7 @@ func TestSpreadInPieces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source, reports := newAsked(t)
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, 2))
 		now := time.Now().UTC()
 		p := Period{now.Add(-7*day - 90*time.Minute), now}
 		var parts []Part

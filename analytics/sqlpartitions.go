@@ -110,6 +110,6 @@ func (u *upkeep) dropOne(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	u.s.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "an old partition of usage is in use; it is dropped later", slog.String("partition", name))
+	u.s.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "analytics: an old partition of usage is in use; it is dropped later", slog.String("partition", name))
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *SQL) Patterns(ctx context.Context, q *PatternsQuery) ([]PatternRow, err
 		}
 		row.Requests, row.Errors = add(row.Requests, requests), add(row.Errors, errors)
 		if err := row.Latency.unpack(latency); err != nil {
-			s.opts.Logger.Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
+			s.opts.Logger.Error("analytics: a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
 		}
 		return nil
 	})

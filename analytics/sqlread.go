@@ -346,7 +346,7 @@ func (s *SQL) merged(ctx context.Context, q *SumQuery, c *conditions, pieces []p
 // left out: the other counts are right.
 func (s *SQL) unpack(c *Counts, latency []byte, own string) {
 	if err := errors.Join(c.Latency.unpack(latency), c.unpackOwn(own)); err != nil {
-		s.opts.Logger.Error("a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
+		s.opts.Logger.Error("analytics: a row of usage has a part that cannot be read; it is left out", slog.Any("error", err))
 	}
 }
 

@@ -74,7 +74,7 @@ func (r *Reports) slowestStatements(ctx context.Context, scope tenancy.Scope, id
 	out := []StatementReport{}
 	for _, row := range rows {
 		out = append(out, StatementReport{
-			Tenant: row.Tenant, Text: row.Text, Fingerprint: fmt.Sprintf("%016x", uint64(row.Fingerprint)), //nolint:gosec // its bits
+			Tenant: row.Tenant, Text: row.Text, Fingerprint: fmt.Sprintf("%016x", uint64(row.Fingerprint)), // its bits
 			Calls: f.count(row.Calls), Errors: f.count(row.Errors),
 			Time: f.of(StatementTime, row.Time.Microseconds()), Longest: f.of(StatementTime, row.Longest.Microseconds()),
 		})

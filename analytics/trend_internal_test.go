@@ -8,7 +8,7 @@ import (
 // A figure that falls is judged as one that rises.
 func TestTheilSenIsSymmetric(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	random := rand.New(rand.NewPCG(1, 2))
 	for n := minTrend; n < 40; n++ {
 		x, y, mirrored := make([]float64, n), make([]float64, n), make([]float64, n)
 		for i := range x {

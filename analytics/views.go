@@ -40,8 +40,8 @@ func (s *SQL) dropView(ctx context.Context, tx *sqlx.Tx, name string) error {
 	var kind string
 	err := sqlx.GetContext(ctx, tx, &kind, s.dialect.Rebind(map[sqlkit.Dialect]string{
 		sqlkit.Postgres: `SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END FROM pg_class WHERE oid = to_regclass(?)`,
-		sqlkit.MySQL:    `SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'view' ELSE 'table' END FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?`,
-		sqlkit.SQLite:   `SELECT type FROM sqlite_master WHERE name = ?`,
+		sqlkit.MySQL:    `SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'view' ELSE 'table' END FROM information_schema.TABLES WHERE TABLE_SCHEMA = CAST(DATABASE() AS BINARY) AND TABLE_NAME = CAST(? AS BINARY)`,
+		sqlkit.SQLite:   `SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE`,
 	}[s.dialect]), name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -232,10 +232,13 @@ func (o *Outbox) queue(ctx context.Context, where string) (q OutboxQueue, err er
 // where events wait, and what failed last in this process.
 func (o *Outbox) Check(ctx context.Context) error {
 	s, err := o.Stat(ctx)
-	for what, q := range map[string]OutboxQueue{"the function": s.Deliver, "the stream": s.Stream} {
+	for _, q := range []struct {
+		what string
+		OutboxQueue
+	}{{"the function", s.Deliver}, {"the stream", s.Stream}} {
 		if err == nil && q.Pending > 0 && time.Since(q.Oldest) > o.opts.Late {
-			err = fmt.Errorf("%w: %d events wait for %s, the oldest for %v", tenancy.ErrUnavailable, q.Pending, what, time.Since(q.Oldest).Round(time.Second))
-			if problem := o.problems.get(what); problem != nil {
+			err = fmt.Errorf("%w: %d events wait for %s, the oldest for %v", tenancy.ErrUnavailable, q.Pending, q.what, time.Since(q.Oldest).Round(time.Second))
+			if problem := o.problems.get(q.what); problem != nil {
 				err = fmt.Errorf("%w; last problem: %w", err, problem)
 			}
 		}

@@ -7,13 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/plaintext"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
@@ -32,8 +31,8 @@ const (
 	marksAtOnce = 100
 	// skipPoll is how often events are looked for that somebody skipped, while any failed.
 	skipPoll = time.Second
-	// mostOverdue is how many calls may lose their place because they do not return.
-	mostOverdue = 1000
+	// maxOverdue is how many calls may lose their place because they do not return.
+	maxOverdue = 1000
 )
 
 // courier delivers events to the application's function, as the holder of the lease.
@@ -245,7 +244,7 @@ func (c *courier) take(ctx context.Context, r result) {
 func (c *courier) hold(l *line, pause time.Duration, problem error) {
 	l.held, l.due = true, time.Now().Add(pause)
 	if problem != nil {
-		l.problem = shortText(problem.Error(), 200)
+		l.problem = plaintext.Cut(plaintext.Printable(problem.Error()), 200)
 	}
 	c.changed[l] = true
 	stay := 0
@@ -278,7 +277,7 @@ func (c *courier) hurry(ctx context.Context) {
 		if took > slow && len(l.events) > 1 {
 			c.hold(l, 0, nil)
 		}
-		if took > c.box.opts.Timeout+slow && !l.overdue && c.overdue < mostOverdue {
+		if took > c.box.opts.Timeout+slow && !l.overdue && c.overdue < maxOverdue {
 			l.overdue = true
 			c.calls--
 			c.overdue++
@@ -449,21 +448,4 @@ func (c *courier) end(ctx context.Context) error {
 		c.box.opts.Logger.WarnContext(ctx, "catalog: delivered events could not be marked; they will be delivered again", slog.Any("error", err))
 	}
 	return nil
-}
-
-// shortText returns printable UTF-8 of at most that many bytes.
-func shortText(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most]
 }

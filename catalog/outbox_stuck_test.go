@@ -11,6 +11,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -47,7 +48,7 @@ func TestSkipStuckEvent(t *testing.T) {
 		}
 		s.run(t)
 		var stuck []catalog.StuckEvent
-		eventually(t, "an event is stuck with two behind it", func() bool {
+		testserver.Await(t, "an event is stuck with two behind it", func() bool {
 			stuck, err = other.box.Stuck(t.Context())
 			return err != nil || len(stuck) == 1 && stuck[0].Waiting == 2
 		})
@@ -113,7 +114,7 @@ func TestSkipDuringAnAttempt(t *testing.T) {
 		}
 		stop := s.run(t)
 		var stuck []catalog.StuckEvent
-		eventually(t, "an event is stuck", func() (ok bool) {
+		testserver.Await(t, "an event is stuck", func() (ok bool) {
 			var err error
 			stuck, err = s.box.Stuck(t.Context())
 			return err == nil && len(stuck) == 1

@@ -16,6 +16,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -81,20 +82,10 @@ func (s service) plan(t *testing.T, id tenancy.ID, plan string) {
 // settled waits until nothing is left to deliver.
 func (s service) settled(t *testing.T) {
 	t.Helper()
-	eventually(t, "nothing is left to deliver", func() bool {
+	testserver.Await(t, "nothing is left to deliver", func() bool {
 		stat, err := s.box.Stat(t.Context())
 		return err == nil && stat.Deliver.Pending == 0 && stat.Stream.Pending == 0 && stat.Deliver.Held == 0
 	})
-}
-
-// eventually waits until the condition holds, for two minutes.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: it did not happen in two minutes", what)
-		}
-	}
 }
 
 // versions are those of the events of a tenant, in the order in which they came.
@@ -210,7 +201,7 @@ func TestOneTenantsFailureIsItsOwn(t *testing.T) {
 				events.Wait(t, "the others' events", func(e *tenancytest.Events) bool {
 					return !slices.ContainsFunc(well, func(id tenancy.ID) bool { return len(e.Of(id)) < 6 })
 				})
-				eventually(t, "the tenant is held", func() bool {
+				testserver.Await(t, "the tenant is held", func() bool {
 					stat, err := s.box.Stat(t.Context())
 					return err == nil && stat.Deliver.Held == 1 && stat.Failed > 2 && stat.Deliver.Pending >= n
 				})
@@ -253,7 +244,7 @@ func TestCallThatNeverReturns(t *testing.T) {
 	sick := s.create(t, "sick")
 	bad.Store(sick)
 	s.run(t)
-	eventually(t, "the call is overdue", func() bool {
+	testserver.Await(t, "the call is overdue", func() bool {
 		stat, err := s.box.Stat(t.Context())
 		return err == nil && stat.Overdue == 1
 	})
@@ -360,12 +351,12 @@ func TestLostLeaseWithOverdueCall(t *testing.T) {
 			return err == nil && stat.Overdue == n
 		}
 	}
-	eventually(t, "the call is overdue", overdue(1))
+	testserver.Await(t, "the call is overdue", overdue(1))
 	if _, err := db.ExecContext(t.Context(), `UPDATE tenancy_outbox_leases SET token = token + 1, holder = 'another', expires_at = 9000000000000000`); err != nil {
 		t.Fatal(err)
 	}
 	s.create(t, "globex") // whose event is delivered, and cannot be marked
-	eventually(t, "nothing is overdue", overdue(0))
+	testserver.Await(t, "nothing is overdue", overdue(0))
 }
 
 // memoryStream is a stream that fails when it is told to.
@@ -408,7 +399,7 @@ func TestStreamBesideFunction(t *testing.T) {
 				t.Fatalf("event %d: got version %d, want %d", i, v, i+1)
 			}
 		}
-		eventually(t, "the stream has no more to get", func() bool {
+		testserver.Await(t, "the stream has no more to get", func() bool {
 			stat, err := s.box.Stat(t.Context())
 			return err == nil && stat.Stream.Pending == 0 && stat.Streamed == 301 && stat.StreamFailed == 3 && stat.Deliver.Pending == 301
 		})
@@ -433,7 +424,7 @@ func TestDeliveredEventsAreRemoved(t *testing.T) {
 			}
 			return n
 		}
-		eventually(t, "the function has it, and the stream failed", func() bool {
+		testserver.Await(t, "the function has it, and the stream failed", func() bool {
 			stat, err := s.box.Stat(t.Context())
 			return err == nil && stat.Deliver.Pending == 0 && stat.StreamFailed > 3
 		})
@@ -442,12 +433,12 @@ func TestDeliveredEventsAreRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the one behind it is removed", func() bool { return left() < 2 })
+		testserver.Await(t, "the one behind it is removed", func() bool { return left() < 2 })
 		if left() != 1 {
 			t.Fatal("the event was removed before the stream had it")
 		}
 		stream.fail.Store(0)
-		eventually(t, "the event is removed", func() bool { return left() == 0 })
+		testserver.Await(t, "the event is removed", func() bool { return left() == 0 })
 	})
 }
 
@@ -466,7 +457,7 @@ func TestOutboxCheck(t *testing.T) {
 		t.Errorf("nobody runs: got %v", err)
 	}
 	s.run(t)
-	eventually(t, "the problem is named", func() bool {
+	testserver.Await(t, "the problem is named", func() bool {
 		err := s.box.Check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "planted")
 	})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,71 +93,96 @@ func TestLostWriteRunsOnce(t *testing.T) {
 		const plain = `INSERT INTO notes (text) VALUES ('x')`
 		with := map[string]string{"postgres": `INSERT INTO notes (text) VALUES ($1)`, "mysql": `INSERT INTO notes (text) VALUES (?)`}[s.Name]
 		const returning = plain + ` RETURNING text`
-		for what, prepare := range map[string]func(ctx context.Context, pool *dbpool.Pool, db *sqlx.DB, lose func()) error{
-			"plain": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
-				lose()
+		// What comes before the execution of a statement with arguments: its preparation, which
+		// pgx remembers and MySQL's driver does not.
+		first, again := 1, map[string]int{"postgres": 0, "mysql": 1}[s.Name]
+		for what, way := range map[string]struct {
+			rows int // that the lost statement leaves
+			run  func(ctx context.Context, pool *dbpool.Pool, db *sqlx.DB, loseAfter func(answers int)) error
+		}{
+			"plain": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
+				loseAfter(0)
 				_, err := db.ExecContext(ctx, plain)
 				return err
-			},
-			"with arguments": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
-				lose()
+			}},
+			"with arguments": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
+				loseAfter(first)
 				_, err := db.ExecContext(ctx, with, "x")
 				return err
-			},
-			"with arguments, for the second time": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
+			}},
+			"with arguments, for the second time": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
 				_, _ = db.ExecContext(ctx, with, "before")
-				lose()
+				loseAfter(again)
 				_, err := db.ExecContext(ctx, with, "x")
 				return err
-			},
-			"prepared": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+			}},
+			"prepared": {1, func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, loseAfter func(int)) error {
 				return pool.With(ctx, func(c *sqlx.Conn) error {
 					st, err := c.PreparexContext(ctx, with)
 					if err != nil {
 						return err
 					}
 					defer func() { _ = st.Close() }()
-					lose()
+					loseAfter(0)
 					_, err = st.ExecContext(ctx, "x")
 					return err
 				})
-			},
-			"as a query": func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, lose func()) error {
-				lose()
+			}},
+			"prepared for all connections": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
+				st, err := db.PreparexContext(ctx, with)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				loseAfter(first) // the statement is prepared again for each use
+				_, err = st.ExecContext(ctx, "x")
+				return err
+			}},
+			"as a query": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
+				loseAfter(map[string]int{"postgres": first}[s.Name])
 				return db.GetContext(ctx, new(string), returning)
-			},
-			"as a prepared query": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+			}},
+			"as a prepared query": {1, func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, loseAfter func(int)) error {
 				return pool.With(ctx, func(c *sqlx.Conn) error {
 					st, err := c.PreparexContext(ctx, returning)
 					if err != nil {
 						return err
 					}
 					defer func() { _ = st.Close() }()
-					lose()
+					loseAfter(0)
 					return st.GetContext(ctx, new(string))
 				})
-			},
-			"in With": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+			}},
+			"as a query that is prepared for all connections": {1, func(ctx context.Context, _ *dbpool.Pool, db *sqlx.DB, loseAfter func(int)) error {
+				st, err := db.PreparexContext(ctx, returning)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				loseAfter(first) // the statement is prepared again for each use
+				return st.GetContext(ctx, new(string))
+			}},
+			"in With": {1, func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, loseAfter func(int)) error {
 				return pool.With(ctx, func(c *sqlx.Conn) error {
-					lose()
+					loseAfter(0)
 					_, err := c.ExecContext(ctx, plain)
 					return err
 				})
-			},
-			"in a transaction": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+			}},
+			"in a transaction": {0, func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, loseAfter func(int)) error {
 				return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
-					lose()
+					loseAfter(0)
 					_, err := tx.ExecContext(ctx, plain)
 					return err
 				})
-			},
-			"at the commit": func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, lose func()) error {
+			}},
+			"at the commit": {1, func(ctx context.Context, pool *dbpool.Pool, _ *sqlx.DB, loseAfter func(int)) error {
 				return pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
 					_, err := tx.ExecContext(ctx, plain)
-					lose()
+					loseAfter(0)
 					return err
 				})
-			},
+			}},
 		} {
 			t.Run(what, func(t *testing.T) {
 				t.Parallel()
@@ -176,16 +202,13 @@ func TestLostWriteRunsOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				err = prepare(ctx, pool, db, func() { proxy.InjectOpen(testserver.Fault{Cut: true}) })
-				var n int
-				if err := straight.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes WHERE text = 'x'`); err != nil || n > 1 {
-					t.Errorf("got %d rows, %v, want at most 1", n, err)
-				}
-				if prepared := s.Name == "mysql" && strings.HasPrefix(what, "with arguments"); prepared && err == nil && n == 1 {
-					return // only its preparation was lost, and repeated
-				}
+				err = way.run(ctx, pool, db, func(answers int) { proxy.InjectOpen(testserver.Fault{Cut: true, After: answers}) })
 				if !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, sqldriver.ErrBadConn) {
 					t.Errorf("got %v, want ErrUnavailable alone", err)
+				}
+				var n int
+				if err := straight.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes WHERE text = 'x'`); err != nil || n != way.rows {
+					t.Errorf("got %d rows, %v, want %d", n, err, way.rows)
 				}
 			})
 		}
@@ -224,14 +247,33 @@ func TestBadConnAfterTheWrite(t *testing.T) {
 					return err
 				})
 			},
+			"prepared": func() error {
+				st, err := db.PreparexContext(ctx, db.Rebind(`INSERT INTO notes (text) VALUES (?)`))
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				_, err = st.ExecContext(ctx, "prepared")
+				return err
+			},
+			"prepared query": func() error {
+				st, err := db.PreparexContext(ctx, db.Rebind(`INSERT INTO notes (text) VALUES (?) RETURNING text`))
+				if err != nil {
+					return err
+				}
+				defer func() { _ = st.Close() }()
+				return st.GetContext(ctx, new(string), "prepared query")
+			},
 		} {
 			if err := run(); !errors.Is(err, tenancy.ErrUnavailable) || errors.Is(err, sqldriver.ErrBadConn) {
 				t.Errorf("%s: got %v, want ErrUnavailable alone", what, err)
 			}
 		}
 		var got []string
-		if err := db.SelectContext(ctx, &got, `SELECT text FROM notes ORDER BY text`); err != nil || strings.Join(got, " ") != "DB With" {
-			t.Errorf("got rows %q, %v, want one of DB, one of With and none of Tx", got, err)
+		err = db.SelectContext(ctx, &got, `SELECT text FROM notes`)
+		slices.Sort(got)
+		if err != nil || strings.Join(got, ", ") != "DB, With, prepared, prepared query" {
+			t.Errorf("got rows %q, %v, want one of each way, and none of Tx", got, err)
 		}
 	})
 }
@@ -280,6 +322,39 @@ func (c *badConn) ExecContext(ctx context.Context, query string, args []sqldrive
 
 func (c *badConn) QueryContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
 	return c.Conn.(sqldriver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+func (c *badConn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
+	st, err := c.Conn.(sqldriver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return &badStmt{st, c.engine}, nil
+}
+
+// badStmt is a prepared statement of a badConn.
+type badStmt struct {
+	sqldriver.Stmt
+	engine *badAfter
+}
+
+func (s *badStmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	res, err := s.Stmt.(sqldriver.StmtExecContext).ExecContext(ctx, args)
+	if err == nil && s.engine.bad.Load() {
+		return nil, sqldriver.ErrBadConn
+	}
+	return res, err
+}
+
+func (s *badStmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	rows, err := s.Stmt.(sqldriver.StmtQueryContext).QueryContext(ctx, args)
+	if err == nil && s.engine.bad.Load() {
+		for values := make([]sqldriver.Value, len(rows.Columns())); rows.Next(values) == nil; { // or SQLite inserts nothing
+		}
+		_ = rows.Close()
+		return nil, sqldriver.ErrBadConn
+	}
+	return rows, err
 }
 
 func (c *badConn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {

@@ -137,7 +137,7 @@ func (c *chaos) run(d time.Duration) {
 	})
 	for w := range 64 {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano()))) //nolint:gosec // not a secret
+			rnd := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano()))) // not a secret
 			for ctx.Err() == nil {
 				c.work(ctx, rnd)
 			}
@@ -176,7 +176,7 @@ func (c *chaos) run(d time.Duration) {
 			c.t.Errorf("afterwards: tenant %s: %v", tenant.Slug, err)
 		}
 	}
-	eventually(c.t, "at rest", func() bool { return c.pool.Stat(c.tenants[0].Placement.Server).InUse == 0 }) // what ends a session is in use
+	testserver.Await(c.t, "at rest", func() bool { return c.pool.Stat(c.tenants[0].Placement.Server).InUse == 0 }) // what ends a session is in use
 	if st := c.pool.Stat(c.tenants[0].Placement.Server); st.InUse != 0 || st.Waiting != 0 || st.Conns > c.budget {
 		c.t.Errorf("afterwards: got %+v, want nothing in use and at most %d connections", st, c.budget)
 	}

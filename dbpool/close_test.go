@@ -10,6 +10,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -48,7 +49,7 @@ func TestClosedHandle(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, "without the connections of closed handles", func() bool { return pool.Stat(s.Name).Conns <= 2 })
+		testserver.Await(t, "without the connections of closed handles", func() bool { return pool.Stat(s.Name).Conns <= 2 })
 	})
 }
 

@@ -204,10 +204,9 @@ func (o *Options) wire() wire.Options {
 // write, is an error that wraps [tenancy.ErrForbidden]. To keep a handle is to keep the
 // *sqlx.DB, and not only the *sql.DB in it; see [Pool.Forget].
 //
-// The errors of DB itself wrap [tenancy.ErrNoTenant], to
-// [tenancy.ErrUnavailable] when the placement names no server of this pool, to
-// [tenancy.ErrInvalid] when the context is read-only and the engine has not the
-// ability [driver.ReadOnly], or to [tenancy.ErrClosed].
+// DB itself returns errors that wrap [tenancy.ErrNoTenant]; [tenancy.ErrUnavailable] if the
+// placement names no server of this pool; [tenancy.ErrInvalid] if the context is read-only
+// and the engine has not the ability [driver.ReadOnly]; [tenancy.ErrClosed] after Close.
 func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 	t, err := tenancy.Require(ctx)
 	if err != nil {
@@ -220,9 +219,9 @@ func (p *Pool) DB(ctx context.Context) (*sqlx.DB, error) {
 // [Pool.DB]. A context that carries another tenant works here, but not with the
 // handle: take [tenancy.NewContext] for its statements. When the record names another place than before, the handles that
 // were given out lead there from then on; connections to the old place end
-// after their current use; so it is with a record of a tenant that was deleted and
-// made again under its ID, and the old record is an error that wraps
-// [tenancy.ErrUnavailable] then. When the record's SchemaVersion is another one than
+// after their current use. The same happens with a record of a tenant that was deleted and
+// made again under its ID; from then on the old record is an error that wraps
+// [tenancy.ErrUnavailable]. When the record's SchemaVersion is another one than
 // before, the tenant's connections end after their current use, too. A handle cannot follow a tenant to an engine with
 // another driver: it then fails with an error that wraps
 // [tenancy.ErrClosed]. It is closed when nobody holds the *sqlx.DB any more, as after
@@ -338,6 +337,10 @@ func (p *Pool) With(ctx context.Context, fn func(*sqlx.Conn) error) error {
 		return err
 	}
 	defer giveBack(conn)
+	_ = conn.Raw(func(c any) error {
+		c.(*wire.Conn).Hold()
+		return nil
+	})
 	return fn(conn)
 }
 

@@ -31,7 +31,7 @@ func (e *IdentityError) Error() string {
 func (e *IdentityError) Unwrap() error { return tenancy.ErrUnavailable }
 
 // BusyError says that a request got no connection, because too many want one.
-// It wraps [tenancy.ErrLimited] and to [tenancy.ErrUnavailable].
+// It wraps [tenancy.ErrLimited] and [tenancy.ErrUnavailable].
 type BusyError struct {
 	Reason string
 	// After is how long it may take until it is worth trying again.
@@ -48,7 +48,7 @@ func (e *BusyError) RetryAfter() time.Duration { return e.After }
 func (e *BusyError) Unwrap() []error { return []error{tenancy.ErrLimited, tenancy.ErrUnavailable} }
 
 // DownError says that a connection was not tried, because the last attempts
-// failed. It wraps the error of the last one, and so to
+// failed. It wraps the error of the last attempt, and through it
 // [tenancy.ErrUnavailable].
 type DownError struct {
 	// Failures is how many attempts failed in a row.

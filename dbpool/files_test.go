@@ -50,7 +50,7 @@ func TestManyFiles(t *testing.T) {
 	var wg sync.WaitGroup
 	for w := range 16 {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(w), 9)) //nolint:gosec // not a secret
+			rnd := rand.New(rand.NewPCG(uint64(w), 9)) // not a secret
 			for range 2 * files / 16 {
 				tenant := tenants[rnd.IntN(files)]
 				db, err := pool.For(t.Context(), tenant)

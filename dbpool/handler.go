@@ -8,7 +8,7 @@ import (
 
 const (
 	defaultTenants = 20
-	mostTenants    = 1000
+	maxTenants     = 1000
 )
 
 // Handler answers GET with the figures of all servers as JSON, and those of the
@@ -31,7 +31,7 @@ func (p *Pool) Handler() http.Handler {
 		n := defaultTenants
 		if text := r.URL.Query().Get("tenants"); text != "" {
 			var err error
-			if n, err = strconv.Atoi(text); err != nil || n < 0 || n > mostTenants {
+			if n, err = strconv.Atoi(text); err != nil || n < 0 || n > maxTenants {
 				http.Error(w, "tenants: want a number from 0 to 1000", http.StatusBadRequest)
 				return
 			}

@@ -135,7 +135,7 @@ func unlist(ctx context.Context, watch *sqlx.DB) {
 // condition is for.
 func (w *watched) await(t *testing.T, condition string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("down to %d sessions", n), func() bool { return len(w.sessions(t, condition)) <= n })
+	testserver.Await(t, fmt.Sprintf("down to %d sessions", n), func() bool { return len(w.sessions(t, condition)) <= n })
 }
 
 // long are ways to keep the server busy, until the context ends.
@@ -359,7 +359,7 @@ func TestEnd(t *testing.T) {
 		t.Errorf("another session of the same number: %v", err)
 	}
 	_ = namesake.Close()
-	eventually(t, "rid of the session of a connection that was closed", func() bool { return end(over, namesake) })
+	testserver.Await(t, "rid of the session of a connection that was closed", func() bool { return end(over, namesake) })
 }
 
 // When all of the budget are orphans, they are ended over one connection more.

@@ -18,8 +18,8 @@ import (
 //
 //   - From the moment it asks until it is answered it holds no more than
 //     [BorrowRequest.Keep]; after the answer no more than [Loan.Granted].
-//   - When a call fails, it may have been carried out. The instance goes on with
-//     what it told to keep, until the loan that it had before ends.
+//   - When a call fails, it may have been carried out. The instance holds
+//     at most [BorrowRequest.Keep] of that request until its earlier loan ends.
 //   - When its loan has ended it holds none, by its own monotonic clock. To keep
 //     them it asks again before that, best after a third of the time.
 //
@@ -82,7 +82,7 @@ func (r BorrowRequest) Validate() error {
 	return nil
 }
 
-// Loan is the answer to an [BorrowRequest].
+// Loan is the answer to a [BorrowRequest].
 type Loan struct {
 	// Granted is how many connections the instance may hold: at least Keep, unless
 	// its loan before had ended when the ask arrived.

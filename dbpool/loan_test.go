@@ -57,7 +57,7 @@ func (r *instance) work(ctx context.Context, workers, tenants int) *sync.WaitGro
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(w), 1)) //nolint:gosec // not a secret
+			rnd := rand.New(rand.NewPCG(uint64(w), 1)) // not a secret
 			for ctx.Err() == nil {
 				if err := r.use(ctx, rnd.IntN(tenants), time.Duration(rnd.IntN(30))*time.Millisecond); err != nil && ctx.Err() == nil {
 					r.t.Error(err)
@@ -131,7 +131,7 @@ func TestInstancesKeepTheBudget(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const instances, own, shared = 4, 2, 9
-				rnd := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // not a secret
+				rnd := rand.New(rand.NewPCG(seed, 5)) // not a secret
 				engine, open := dbpool.NewFakeServer(t, instances*own+shared, 3*time.Millisecond)
 				lender := lease.NewMemory(time.Second)
 				var most atomic.Int64
@@ -140,7 +140,7 @@ func TestInstancesKeepTheBudget(t *testing.T) {
 					var running []*instance
 					var work []*sync.WaitGroup
 					for range instances {
-						r := newInstance(t, engine, &flaky{Lender: lender.Instance(), rnd: rand.New(rand.NewPCG(seed, rnd.Uint64()))}, own, shared) //nolint:gosec // not a secret
+						r := newInstance(t, engine, &flaky{Lender: lender.Instance(), rnd: rand.New(rand.NewPCG(seed, rnd.Uint64()))}, own, shared) // not a secret
 						work = append(work, r.work(ctx, 1+rnd.IntN(20), 1+rnd.IntN(30)))
 						running = append(running, r)
 					}

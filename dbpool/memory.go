@@ -18,7 +18,7 @@ func connBytes(e driver.Engine) int64 {
 }
 
 // TenantBytes yields the tenants that have connections to their databases, read
-// read replicas among them, each tenant once, with the memory of this process that those
+// replicas included, each tenant once, with the memory of this process that those
 // connections take: their number times what one takes on that engine ([driver.ConnSizer]).
 // It is an estimate, and leaves out what the servers take for their side. yield may
 // use the pool. An analytics.Recorder counts it for each tenant: rec.Attach(pool).

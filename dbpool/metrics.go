@@ -25,7 +25,7 @@ var observed = []struct {
 }{
 	{"db.client.connection.max", "{connection}", "The most connections there may be.", true, func(s Stat) int64 { return int64(s.Budget + s.Borrowed) }},
 	{"db.client.connection.pending_requests", "{request}", "Requests that wait for a connection.", true, func(s Stat) int64 { return int64(s.Waiting) }},
-	{"db.client.connection.timeouts", "{timeout}", "Requests that waited for a connection in vain.", false, func(s Stat) int64 { return s.GaveUp }},
+	{"db.client.connection.timeouts", "{timeout}", "Requests that timed out waiting for a connection.", false, func(s Stat) int64 { return s.GaveUp }},
 	{"tenancy.dbpool.borrowed", "{connection}", "Connections borrowed by this instance beyond its budget.", true, func(s Stat) int64 { return int64(s.Borrowed) }},
 	{"tenancy.dbpool.requests", "{request}", "Connections asked for.", false, func(s Stat) int64 { return s.Requests }},
 	{"tenancy.dbpool.waits", "{request}", "Connections asked for that were not there at once.", false, func(s Stat) int64 { return s.Waits }},

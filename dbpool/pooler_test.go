@@ -327,6 +327,48 @@ func TestDatabaseOfKeptSessions(t *testing.T) {
 	}
 }
 
+// What stands in between keeps the sessions' time zone to itself, and the server is not in UTC:
+// its times would be read as what they are not. With a time zone of the DSN's own they are.
+func TestTimeZoneIsDropped(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "mysql")
+	tenant := s.Tenant(t, "acme")
+	dropped := func(sent []byte) ([]byte, []byte) {
+		return bytes.ReplaceAll(sent, []byte("time_zone = '+00:00'"), []byte(" sql_mode=@@sql_mode")), nil
+	}
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: behind(t, s, dropped)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	db, err := pool.For(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong *driver.SettingError
+	if err := db.Ping(); !errors.As(err, &wrong) || wrong.Name != "time_zone" || !errors.Is(err, tenancy.ErrUnavailable) {
+		t.Errorf("got %v, want a SettingError of time_zone", err)
+	}
+	for _, own := range []string{"?time_zone=%27%2B05%3A00%27", "?loc=Local"} {
+		e, err := mysql.New(s.DSN+own, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool, err := dbpool.New(map[string]driver.Engine{s.Name: e}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = pool.Close() }()
+		db, err := pool.For(t.Context(), tenant)
+		if err == nil {
+			err = db.Ping()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", own, err)
+		}
+	}
+}
+
 // A server whose sessions do not commit by themselves is not used: what a statement
 // writes would be lost, or be in the transaction of the next user.
 func TestAutocommitIsOff(t *testing.T) {

@@ -156,7 +156,7 @@ func (p *Pool) replicaFor(ctx context.Context, id tenancy.ID) *server {
 	now := time.Now()
 	first := maphash.String(seed, string(id)) % uint64(len(replicas))
 	for i := range replicas {
-		r := replicas[(int(first)+i)%len(replicas)] //nolint:gosec // a few
+		r := replicas[(int(first)+i)%len(replicas)] // a few
 		at := r.progress.Load()
 		if lag, ok := at.lag(now); !ok || p.opts.MaxLag > 0 && lag > p.opts.MaxLag || want != "" && !at.engine.Reached(at.at, want) {
 			continue
@@ -306,7 +306,7 @@ func (s *server) misses(to *connector) bool {
 // findMissing asks a replica for databases that could not be reached.
 func (s *server) findMissing(ctx context.Context) {
 	s.missing.Range(func(each, _ any) bool {
-		to := each.(*connector) //nolint:forcetypeassert // nothing else is in there
+		to := each.(*connector) // nothing else is in there
 		if c, _, err := to.connect(ctx); err == nil {
 			_ = c.Close()
 		}

@@ -27,8 +27,8 @@ type Stat struct {
 	Waiting int `json:"waiting"`
 	// Requests counts connections asked for. Of those, Waits had to wait,
 	// WaitTime in all; HandOvers got one that their tenant gave back or that
-	// was dialled; Refused did not wait because it was hopeless; GaveUp waited
-	// in vain.
+	// was dialled; Refused did not wait because it was hopeless; GaveUp timed
+	// out.
 	Requests  int64         `json:"requests"`
 	Waits     int64         `json:"waits"`
 	WaitTime  time.Duration `json:"wait_time_ns"`

@@ -129,6 +129,39 @@ func imported(program string, packages ...string) string {
 	return strings.Replace(program, "import (\n", text, 1)
 }
 
+// The lines about what stands in front of the handlers build, and pass vet, where the words
+// that they do not explain are what the README says elsewhere.
+func TestREADMEStandard(t *testing.T) {
+	t.Parallel()
+	vet(t, `package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/catalog/cache"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/middleware"
+	"github.com/artflow-studio/tenancy/resolver"
+)
+
+func main() {}
+
+func serve(ctx context.Context, cat *catalog.Catalog, acme *tenancy.Tenant, resolve resolver.Resolver, mux *http.ServeMux, addr string,
+	mayUse func(context.Context, *middleware.Principal, *tenancy.Tenant) error) error {
+`+blockIn(t, "../README.md", "tenants, err := cache.New")+`
+	// What its comments name.
+	go tenants.Run(ctx)
+	go issuer.Run(ctx)
+	_, _, _ = gate.Tenant(acme.ID).Begin, issuer.Rotate, issuer.Revoke
+	return err
+}
+`)
+}
+
 // try builds a program, and does what the README says.
 func try(t *testing.T, program string) {
 	t.Helper()
@@ -205,8 +238,14 @@ func (p *process) start(t *testing.T) (stop func()) {
 // The program in docs/production.md builds, and passes vet.
 func TestProduction(t *testing.T) {
 	t.Parallel()
+	vet(t, programIn(t, "../docs/production.md"))
+}
+
+// vet has a program built and looked at.
+func vet(t *testing.T, program string) {
+	t.Helper()
 	source := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(source, []byte(programIn(t, "../docs/production.md")), 0o600); err != nil {
+	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "vet", source).CombinedOutput(); err != nil {

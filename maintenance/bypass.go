@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// mostSecret bounds a secret that is looked at, in bytes, and mostForm a form
+	// maxSecret bounds a secret that is looked at, in bytes, and maxForm a form
 	// that has one in it.
-	mostSecret = 256
-	mostForm   = 4 << 10
-	// mostCookies is how many cookies of one name are looked at.
-	mostCookies = 4
+	maxSecret = 256
+	maxForm   = 4 << 10
+	// maxCookies is how many cookies of one name are looked at.
+	maxCookies = 4
 )
 
 // newSecret returns a secret of 130 random bits.
@@ -42,14 +42,14 @@ func (g *Gate) secretOf(w http.ResponseWriter, r *http.Request, t *tenancy.Tenan
 	case r.Method == http.MethodPost && rest == "":
 		f.tenant.Store(nil)
 		defer f.tenant.Store(t)
-		r.Body = http.MaxBytesReader(w, r.Body, mostForm)
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if r.ParseForm() == nil {
 			secret = r.PostForm.Get("secret")
 		}
 	default:
 		return ""
 	}
-	if len(secret) > mostSecret {
+	if len(secret) > maxSecret {
 		return ""
 	}
 	return secret
@@ -113,7 +113,7 @@ func (g *Gate) bypasses(r *http.Request, p *plan, now time.Time) bool {
 		return false
 	}
 	for i, c := range r.CookiesNamed(g.cookieName(p)) {
-		if i == mostCookies {
+		if i == maxCookies {
 			return false
 		}
 		if g.verify(p, c.Value, now) {

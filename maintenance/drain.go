@@ -211,13 +211,13 @@ func (g *Gate) askAll(ctx context.Context, d Drain, all map[string]asked) error 
 func (g *Gate) attend(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	type task struct {
+	type attendance struct {
 		cancel context.CancelFunc
 		done   atomic.Bool
 	}
-	tasks := map[string]*task{}
+	attended := map[string]*attendance{}
 	defer func() {
-		for _, each := range tasks {
+		for _, each := range attended {
 			each.cancel()
 		}
 	}()
@@ -233,12 +233,12 @@ func (g *Gate) attend(ctx context.Context) {
 		asked := map[string]bool{}
 		for _, d := range drains {
 			asked[d.ID] = true
-			its := tasks[d.ID]
+			its := attended[d.ID]
 			if its == nil {
-				its = new(task)
+				its = new(attendance)
 				var waiting context.Context
 				waiting, its.cancel = context.WithCancel(ctx)
-				tasks[d.ID] = its
+				attended[d.ID] = its
 				work.Go(func() {
 					if g.drainHere(waiting, d) == nil {
 						its.done.Store(true)
@@ -250,7 +250,7 @@ func (g *Gate) attend(ctx context.Context) {
 			}
 		}
 		if err == nil {
-			maps.DeleteFunc(tasks, func(id string, its *task) bool {
+			maps.DeleteFunc(attended, func(id string, its *attendance) bool {
 				if !asked[id] {
 					its.cancel()
 				}
@@ -276,49 +276,5 @@ func (g *Gate) sayDone(ctx context.Context, d Drain) {
 	defer cancel()
 	if err := g.opts.Drains.Done(ctx, d, g.instance); err != nil && !errors.Is(err, context.Canceled) {
 		g.opts.Logger.WarnContext(ctx, "maintenance: a drain is done here, but the other instances could not be told; trying again", slog.Any("error", err))
-	}
-}
-
-// mark refuses requests with an older record than this one from now on.
-func (g *Gate) mark(newest *tenancy.Tenant) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	marks := map[tenancy.ID]mark{}
-	if now := g.drained.Load(); now != nil {
-		marks = maps.Clone(*now)
-	}
-	if old, ok := marks[newest.ID]; ok && old.newest.Newer(newest) {
-		newest = old.newest
-	}
-	marks[newest.ID] = mark{newest, time.Now()}
-	g.drained.Store(&marks)
-}
-
-// tooOld reports whether a record is from before a drain.
-func (g *Gate) tooOld(t *tenancy.Tenant) bool {
-	marks := g.drained.Load()
-	if marks == nil {
-		return false
-	}
-	m, ok := (*marks)[t.ID]
-	return ok && m.newest.Newer(t)
-}
-
-// forget removes the marks of drains that are so long ago that no cache has a record from before.
-func (g *Gate) forget(now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	marks := g.drained.Load()
-	if marks == nil {
-		return
-	}
-	left := maps.Clone(*marks)
-	maps.DeleteFunc(left, func(_ tenancy.ID, m mark) bool { return now.Sub(m.at) > markLife })
-	if len(left) == len(*marks) {
-		return
-	}
-	g.drained.Store(nil)
-	if len(left) > 0 {
-		g.drained.Store(&left)
 	}
 }

@@ -54,20 +54,11 @@ type Gate struct {
 	failing bool       // the last look failed
 }
 
-// mark says which records of a tenant are too old.
-type mark struct {
-	newest *tenancy.Tenant // those before it
-	at     time.Time
-}
-
 const (
 	// readTimeout bounds a look at the service's record.
 	readTimeout = 5 * time.Second
-	// mostPlans is how many tenants' windows are remembered.
-	mostPlans = 10_000
-	// markLife is for how long a record of before a drain is known for one. It is
-	// longer than any cache keeps records.
-	markLife = 24 * time.Hour
+	// maxPlans is how many tenants' windows are remembered.
+	maxPlans = 10_000
 )
 
 // GateOptions are the options of [NewGate].
@@ -353,7 +344,7 @@ func (g *Gate) planOf(ctx context.Context, t *tenancy.Tenant) *plan {
 	}
 	p, err := newPlan(m, t.ID)
 	g.unreadable(ctx, t.ID, err)
-	if !ok && g.nplans.Add(1) > mostPlans {
+	if !ok && g.nplans.Add(1) > maxPlans {
 		g.plans.Clear()
 		g.nplans.Store(1)
 	}

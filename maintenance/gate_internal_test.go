@@ -249,13 +249,13 @@ func TestPlansAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2*mostPlans + 10 {
+	for i := range 2*maxPlans + 10 {
 		g.planOf(t.Context(), &tenancy.Tenant{ID: tenancy.ID(strconv.Itoa(i)), Access: tenancy.Access{Maintenance: &tenancy.Maintenance{}}})
 	}
 	n := 0
 	g.plans.Range(func(any, any) bool { n++; return true })
-	if n > mostPlans {
-		t.Errorf("got %d plans, want at most %d", n, mostPlans)
+	if n > maxPlans {
+		t.Errorf("got %d plans, want at most %d", n, maxPlans)
 	}
 }
 

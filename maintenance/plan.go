@@ -30,9 +30,9 @@ type span struct {
 	end         time.Time // of what is open; zero: not known
 }
 
-// mostMerged is how many times of windows that follow each other are looked at
+// maxMerged is how many times of windows that follow each other are looked at
 // for the end of all.
-const mostMerged = 100
+const maxMerged = 100
 
 // newPlan reads a record. With an error, which wraps [tenancy.ErrInvalid],
 // there is a plan that is always in force.
@@ -69,7 +69,7 @@ func (p *plan) look(now time.Time) *span {
 	}
 	s := &span{from: now}
 	end := now
-	for range mostMerged {
+	for range maxMerged {
 		latest, never, open := p.latest(end)
 		if never {
 			return &span{from: now, open: true}

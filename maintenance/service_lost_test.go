@@ -61,7 +61,7 @@ func (c *faultyConn) ExecContext(ctx context.Context, query string, args []drive
 // faultyTx does not commit, and says so or is silent until its context ends.
 type faultyTx struct {
 	driver.Tx
-	ctx context.Context //nolint:containedctx // as drivers have it
+	ctx context.Context // as drivers have it
 	at  *string
 }
 

@@ -141,13 +141,16 @@ func windowsOf(p tenancy.Params, now time.Time) ([]tenancy.Window, error) {
 		}
 		w.Length = d
 	}
-	for name, to := range map[string]*time.Time{"from": &w.Start, "until": &w.End} {
-		if text, ok := p[name]; ok {
+	for _, limit := range []struct {
+		name string
+		to   *time.Time
+	}{{"from", &w.Start}, {"until", &w.End}} {
+		if text, ok := p[limit.name]; ok {
 			t, err := time.Parse(time.RFC3339, text)
 			if err != nil {
-				return nil, fmt.Errorf("%w: maintenance %s %.40q, want a time such as 2027-01-31T02:00:00Z", tenancy.ErrInvalid, name, text)
+				return nil, fmt.Errorf("%w: maintenance %s %.40q, want a time such as 2027-01-31T02:00:00Z", tenancy.ErrInvalid, limit.name, text)
 			}
-			*to = t
+			*limit.to = t
 		}
 	}
 	switch {

@@ -24,33 +24,37 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 	redirect := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusSeeOther) })
 	}
+	locate := func(w http.ResponseWriter, to string) {
+		w.Header().Set("Location", to)
+		w.Header().Set("Content-Location", to)
+	}
 	set := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", to)
+			locate(w, to)
 			w.WriteHeader(http.StatusCreated)
 		})
 	}
 	implicit := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", to)
+			locate(w, to)
 			fmt.Fprint(w, "x")
 		})
 	}
 	flushed := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", to)
+			locate(w, to)
 			_ = http.NewResponseController(w).Flush()
 			fmt.Fprint(w, "x")
 		})
 	}
 	copied := func(to string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", to)
+			locate(w, to)
 			_, _ = io.Copy(w, strings.NewReader("x"))
 		})
 	}
 	nothing := func(to string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", to) })
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { locate(w, to) })
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/assets/", func(http.ResponseWriter, *http.Request) {})
@@ -133,6 +137,9 @@ func TestRedirectsStayBehindThePrefix(t *testing.T) {
 			}
 			if got := res.Header.Get("Location"); got != want && (want != "none" || got != "") {
 				t.Errorf("%s, behind %s: got %q, want %q", tt.name, by.prefix, got, want)
+			}
+			if got := res.Header.Get("Content-Location"); got != "" && got != want {
+				t.Errorf("%s, behind %s: got the Content-Location %q, want %q", tt.name, by.prefix, got, want)
 			}
 		}
 	}

@@ -301,3 +301,17 @@ func TestLogNamesTheLimitedAddress(t *testing.T) {
 		t.Errorf("got %+v, want the address", got)
 	}
 }
+
+// The method too is a client's text, of up to the server's 1 MB of header.
+func TestLongMethodInLog(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	done := make(chan struct{})
+	h := tenancy.Must(middleware.Tenant(newFinder(), bySubdomain, logTo(&b)))(&spy{})
+	send := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r); close(done) }))
+	send(strings.Repeat("M", 900<<10) + " / HTTP/1.1\r\nHost: ghost.example.com\r\n\r\n")
+	<-done
+	if b.Len() > 4096 {
+		t.Errorf("got %d bytes of log, want at most 4096", b.Len())
+	}
+}

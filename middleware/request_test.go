@@ -48,7 +48,17 @@ func copying(t *testing.T) []wrapping {
 	})
 	tenant := tenancy.Must(middleware.Tenant(find, resolver.First(bySubdomain, byPath), quiet))
 	authenticate := tenancy.Must(middleware.Authenticate(anybody, quiet))
+	webSocket := func(h http.Handler) http.Handler {
+		bearer := middleware.WebSocketBearer(quiet)(h)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("Upgrade", "websocket") // here, because HTTP/2 has no such header
+			r.Header.Set("Sec-Websocket-Protocol", "chat, tenancy.bearer.x")
+			bearer.ServeHTTP(w, r)
+		})
+	}
 	return []wrapping{
+		{"RequestID", middleware.RequestID(nil), http.MethodPost, "http://example.com/notes/7"},
+		{"WebSocketBearer", webSocket, http.MethodGet, "http://example.com/notes/7"},
 		{"Tenant", tenant, http.MethodPost, "http://acme.example.com/notes/7"},
 		{"Tenant, path", tenant, http.MethodPost, "http://example.com/t/acme/notes/7"},
 		{"Optional, no tenant", tenancy.Must(middleware.Optional(find, bySubdomain, quiet)), http.MethodPost, "http://example.com/notes/7"},

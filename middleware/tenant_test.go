@@ -510,3 +510,70 @@ func TestProbesReachUniversalRoutes(t *testing.T) {
 		}
 	}
 }
+
+// An outage is not "names no tenant", whatever else the error says.
+func TestOutageIsNotCentral(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("%w: %w", tenancy.ErrUnavailable, tenancy.ErrUnresolved)
+	claims := tenancy.Must(resolver.NewClaim("tid", func(*http.Request) (map[string]any, error) { return nil, err }, nil))
+	for name, by := range map[string]resolver.Resolver{
+		"resolver":      resolver.Func(func(*http.Request) (resolver.Match, error) { return resolver.Match{}, err }),
+		"Claim":         claims,
+		"First, Claim":  resolver.First(claims, bySubdomain),
+		"Agree, finder": tenancy.Must(resolver.Agree(failing(err), byHost, byPath)),
+	} {
+		r := get("/t/acme")
+		r.Host = "acme.test"
+		if got := ask(t, tenancy.Must(middleware.Optional(newFinder(), by, quiet))(middleware.CentralOnly(quiet)(&spy{})), r); got != down {
+			t.Errorf("%s: got %+v, want %+v", name, got, down)
+		}
+	}
+}
+
+// A resolver of the application may return a prefix that is not how the path begins.
+func TestForeignPrefixIsRefused(t *testing.T) {
+	t.Parallel()
+	by := resolver.Func(func(*http.Request) (resolver.Match, error) {
+		return resolver.Match{Ref: tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}, Prefix: "/t/acme"}, nil
+	})
+	next := &spy{}
+	ask(t, tenancy.Must(middleware.Tenant(newFinder(newTenant("acme", tenancy.StatusActive)), by, quiet))(next), get("/x"))
+	if len(next.got) == 1 && next.got[0].URL.Path == "" {
+		t.Errorf("got the empty path in the handler, want a refusal")
+	}
+}
+
+// An outage that joins ErrNotFound is no contradiction.
+func TestAgreeOutage(t *testing.T) {
+	t.Parallel()
+	both := failing(errors.Join(tenancy.ErrNotFound, tenancy.ErrUnavailable))
+	r := get("/t/acme")
+	r.Host = "acme.test"
+	if got := ask(t, tenancy.Must(middleware.Tenant(both, tenancy.Must(resolver.Agree(both, byHost, byPath)), quiet))(&spy{}), r); got != down {
+		t.Errorf("got %+v, want %+v", got, down)
+	}
+}
+
+// A finder that returns nothing at all is a mistake, not a panic.
+func TestFinderWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("got a panic with %v, want 500", p)
+		}
+	}()
+	none := findFunc(func(context.Context, tenancy.Ref) (*tenancy.Tenant, error) { return nil, nil })
+	ask(t, tenancy.Must(middleware.Tenant(none, bySubdomain, quiet))(&spy{}), get("http://acme.example.com/"))
+}
+
+// A finder cannot say that a request names nothing.
+func TestFinderCannotMakeARequestCentral(t *testing.T) {
+	t.Parallel()
+	odd := failing(tenancy.ErrUnresolved)
+	r := get("/t/acme")
+	r.Host = "acme.test"
+	h := tenancy.Must(middleware.Optional(odd, tenancy.Must(resolver.Agree(odd, byHost, byPath)), quiet))(middleware.CentralOnly(quiet)(&spy{}))
+	if got := ask(t, h, r); got != down {
+		t.Errorf("got %+v, want %+v", got, down)
+	}
+}

@@ -80,8 +80,8 @@ type isolationRun struct {
 // is slow must not reach it.
 const answerTime = 2 * time.Minute
 
-// mostErrors is how many are reported. More do not tell more.
-const mostErrors = 10
+// maxErrors is how many are reported. More do not tell more.
+const maxErrors = 10
 
 func checkIsolation(ctx context.Context, h http.Handler, iso Isolation) []error {
 	if len(iso.Tenants) < 2 || iso.Write == nil || iso.Read == nil {
@@ -158,13 +158,13 @@ func (run *isolationRun) secret(i int) string {
 func (run *isolationRun) hasSeenEnough() bool {
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	return len(run.errs) >= mostErrors
+	return len(run.errs) >= maxErrors
 }
 
 func (run *isolationRun) report(i int, r *http.Request, format string, args ...any) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	if len(run.errs) < mostErrors {
+	if len(run.errs) < maxErrors {
 		run.errs = append(run.errs, fmt.Errorf("tenancytest: tenant %s: %s %s: %s",
 			run.Tenants[i].Slug, r.Method, r.URL, fmt.Sprintf(format, args...)))
 	}

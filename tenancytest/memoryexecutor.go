@@ -15,7 +15,7 @@ import (
 // MemoryExecutor is a [runs.Executor] that keeps tickets in memory and has them worked on
 // by the runners of one process. A crash loses them.
 type MemoryExecutor struct {
-	ctx context.Context //nolint:containedctx // the test's
+	ctx context.Context // the test's
 	wg  sync.WaitGroup
 
 	mu      sync.Mutex // guards runners

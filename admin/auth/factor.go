@@ -30,7 +30,7 @@ func lockAfter(misses int64) time.Duration {
 	return min(lock, maxFactorLock)
 }
 
-// errFactor is what every second factor gets that is wrong, or was used before.
+// errFactor is the only error for a second factor that is wrong or was used before: it must not tell an attacker which.
 var errFactor = fmt.Errorf("%w: wrong or used code", tenancy.ErrUnauthenticated)
 
 // spend checks a second factor, a time-based or a recovery code, and uses it up. The attempt is counted before it is looked at, so

@@ -147,8 +147,8 @@ func (a *Auth) entrance(r *http.Request, c *current) error {
 	return nil
 }
 
-// admit lets in who has a token that works once, and no session: with credentials that nobody reads on the way, from an address that the
-// rules allow, and not too often.
+// admit checks a request that carries a one-time token and no session: nobody reads credentials on the way, the rules allow the
+// address, and there are not too many such requests.
 func (a *Auth) admit(r *http.Request) (*current, error) {
 	if err := a.mayCarryCredentials(r); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 // invitationLasts is how long an invitation works.
 const invitationLasts = 24 * time.Hour
 
-// errInvitation is what every invitation gets that does not work, for whatever reason.
+// errInvitation is the only error for an invitation that does not work: it must not tell an attacker why.
 var errInvitation = fmt.Errorf("%w: not a valid invitation", tenancy.ErrUnauthenticated)
 
 // invitationRow is a row of tenancy_auth_invitations without its token.

@@ -21,7 +21,7 @@ const (
 	rescueRecent = 7 * 24 * time.Hour
 )
 
-// errLink is what every link gets that does not work, for whatever reason.
+// errLink is the only error for a link that does not work: it must not tell an attacker why.
 var errLink = fmt.Errorf("%w: not a valid link", tenancy.ErrUnauthenticated)
 
 // newLink adds a link for the operator within tx.

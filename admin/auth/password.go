@@ -93,7 +93,7 @@ func (h *hasher) Verify(ctx context.Context, hash, password string, known bool) 
 		return false, false, err
 	}
 	defer done()
-	got := argon2.IDKey([]byte(password), salt, passes, memory, argonThreads, uint32(len(want))) //nolint:gosec // checked by decodePHC
+	got := argon2.IDKey([]byte(password), salt, passes, memory, argonThreads, uint32(len(want))) // checked by decodePHC
 	ok = subtle.ConstantTimeCompare(got, want) == 1 && somebody
 	return ok, memory < argonMemory || passes < argonTime, nil
 }

@@ -43,7 +43,7 @@ func (a *Auth) NewSetupToken(ctx context.Context) (tenancy.Secret, error) {
 	return tenancy.NewSecret(token), nil
 }
 
-// errSetup is what every setup token gets that does not work, for whatever reason.
+// errSetup is the only error for a setup token that does not work: it must not tell an attacker why.
 var errSetup = fmt.Errorf("%w: not a valid setup token", tenancy.ErrUnauthenticated)
 
 // Setup makes the first owner with a token of [Auth.NewSetupToken], and signs them in. A token that does not work is an error that

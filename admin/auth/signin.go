@@ -51,7 +51,7 @@ func (a *Auth) limit(ctx context.Context, r *http.Request, account string, from 
 	return &limitedError{after}
 }
 
-// errCredentials is what every sign-in gets that fails, for whatever reason.
+// errCredentials is the only error for a sign-in that fails: it must not tell an attacker whether the address is known.
 var errCredentials = fmt.Errorf("%w: wrong address or password", tenancy.ErrUnauthenticated)
 
 // SignIn checks an operator's password and begins a session. Its stage says what is missing: [StageFactor] or [StageEnrol].

@@ -322,7 +322,7 @@ func (a *Auth) RevokeToken(ctx context.Context, by *Identity, id string) error {
 	}))
 }
 
-// errToken is what every token gets that does not work, for whatever reason.
+// errToken is the only error for a token that does not work: it must not tell an attacker why.
 var errToken = fmt.Errorf("%w: not a valid token", tenancy.ErrUnauthenticated)
 
 // identifyToken returns the identity of a machine: of what was granted to it, what its owner has now.

@@ -211,7 +211,7 @@ func TestReasons(t *testing.T) {
 func TestUpgradingNamesTables(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
-	page, err := os.ReadFile(filepath.Join(root, "docs", "upgrading.md")) //nolint:gosec // a page of the repository
+	page, err := os.ReadFile(filepath.Join(root, "docs", "upgrading.md")) // a page of the repository
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestUpgradingNamesTables(t *testing.T) {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".sql" {
 			return err
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // a file of the repository
+		text, err := os.ReadFile(path) // a file of the repository
 		if err != nil {
 			return err
 		}

@@ -76,15 +76,15 @@ func (c *closing) params(cmd *cobra.Command, now time.Time) (tenancy.Params, err
 			return nil, usage(fmt.Errorf("--zone %q is no time zone", c.zone))
 		}
 	}
-	for name, text := range map[string]string{"from": c.from, "until": c.until} {
-		if text == "" {
+	for _, flag := range []struct{ name, text string }{{"from", c.from}, {"until", c.until}} {
+		if flag.text == "" {
 			continue
 		}
-		t, err := moment(text, now, zone)
+		t, err := moment(flag.text, now, zone)
 		if err != nil {
-			return nil, usage(fmt.Errorf("--%s %w", name, err))
+			return nil, usage(fmt.Errorf("--%s %w", flag.name, err))
 		}
-		p[name] = t.Format(time.RFC3339)
+		p[flag.name] = t.Format(time.RFC3339)
 	}
 	if c.rule == "" {
 		delete(p, "zone") // it was for --from and --until

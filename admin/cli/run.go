@@ -112,16 +112,20 @@ func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan, dry bool) error 
 }
 
 func (p *program) runStart() *cobra.Command {
+	return p.starting("start <run>", "Start a plan, and follow and help it", "  tenantctl run start 01kb2q8s7d9v3n0c4x5y6z7a8b",
+		func(ctx context.Context, id string) (*runs.Run, error) { return p.app.Runner.Start(ctx, id) })
+}
+
+// starting returns a command that begins a run by its argument, and follows it.
+func (p *program) starting(use, short, example string, begin func(ctx context.Context, of string) (*runs.Run, error)) *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
-		Use: "start <run>", Short: "Start a plan, and follow and help it",
-		Example: "  tenantctl run start 01kb2q8s7d9v3n0c4x5y6z7a8b",
-		Args:    args(cobra.ExactArgs(1)),
+		Use: use, Short: short, Example: example, Args: args(cobra.ExactArgs(1)),
 		RunE: p.with(func(cmd *cobra.Command, args []string) error {
 			if err := need(p.app.Runner != nil, "runner"); err != nil {
 				return err
 			}
-			run, err := p.app.Runner.Start(cmd.Context(), args[0])
+			run, err := begin(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
 func (p *program) schedule() *cobra.Command {
@@ -74,22 +76,6 @@ func (p *program) scheduleChange(name, short string, change func(context.Context
 }
 
 func (p *program) scheduleTrigger() *cobra.Command {
-	var detach bool
-	cmd := &cobra.Command{
-		Use: "trigger <schedule>", Short: "Start the run of a schedule now",
-		Example: "  tenantctl schedule trigger nightly",
-		Args:    args(cobra.ExactArgs(1)),
-		RunE: p.with(func(cmd *cobra.Command, args []string) error {
-			if err := need(p.app.Runner != nil, "runner"); err != nil {
-				return err
-			}
-			run, err := p.app.Runner.Trigger(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return p.watch(cmd, run.ID, !detach, detach)
-		}),
-	}
-	cmd.Flags().BoolVar(&detach, "detach", false, "leave the run to the application's instances")
-	return cmd
+	return p.starting("trigger <schedule>", "Start the run of a schedule now", "  tenantctl schedule trigger nightly",
+		func(ctx context.Context, id string) (*runs.Run, error) { return p.app.Runner.Trigger(ctx, id) })
 }

@@ -23,7 +23,7 @@ func Client(address string, t *tenancy.Tenant) (*exec.Cmd, error) {
 	}
 	engine, _, isURL := strings.Cut(address, "://")
 	if !isURL {
-		return exec.Command("sqlite3", address), nil //nolint:gosec // the application's own
+		return exec.Command("sqlite3", address), nil // the application's own
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -44,7 +44,7 @@ func Client(address string, t *tenancy.Tenant) (*exec.Cmd, error) {
 		}
 		query.Del("password")
 		u.RawQuery = query.Encode()
-		cmd = exec.Command("psql", u.String()) //nolint:gosec // the application's own
+		cmd = exec.Command("psql", u.String()) // the application's own
 	case "mysql":
 		variable = "MYSQL_PWD="
 		args := []string{"--protocol=tcp", "--host=" + u.Hostname()}
@@ -54,7 +54,7 @@ func Client(address string, t *tenancy.Tenant) (*exec.Cmd, error) {
 		if user != "" {
 			args = append(args, "--user="+user)
 		}
-		cmd = exec.Command("mysql", append(args, "--database="+t.Placement.Database)...) //nolint:gosec // the application's own
+		cmd = exec.Command("mysql", append(args, "--database="+t.Placement.Database)...) // the application's own
 	default:
 		return nil, fmt.Errorf("%w: an address that begins with %.20q, want postgres:// or mysql://", tenancy.ErrInvalid, engine)
 	}

@@ -27,13 +27,16 @@ A limit or setting without a value is removed. Slugs and names are changed by
 			if cmd.Flags().Changed("plan") {
 				b.spec.Params["plan"] = plan
 			}
-			for kind, texts := range map[string][]string{"limit": limits, "setting": settings} {
-				for _, text := range texts {
+			for _, flag := range []struct {
+				kind  string
+				texts []string
+			}{{"limit", limits}, {"setting", settings}} {
+				for _, text := range flag.texts {
 					name, value, ok := strings.Cut(text, "=")
 					if !ok || name == "" {
-						return usage(fmt.Errorf("--%s %q, want name=value, or name= to remove it", kind, text))
+						return usage(fmt.Errorf("--%s %q, want name=value, or name= to remove it", flag.kind, text))
 					}
-					b.spec.Params[kind+"."+name] = value
+					b.spec.Params[flag.kind+"."+name] = value
 				}
 			}
 			if len(b.spec.Params) == 0 {

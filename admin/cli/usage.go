@@ -46,15 +46,15 @@ const timeForm = "a time, or how long ago, such as 24h"
 
 // period reads the flags. Times that are not given are zero.
 func (s *span) period(now time.Time) (p analytics.Period, err error) {
-	for name, of := range map[string]struct {
-		text string
-		to   *time.Time
-	}{"from": {s.from, &p.From}, "to": {s.to, &p.To}} {
+	for _, of := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"from", s.from, &p.From}, {"to", s.to, &p.To}} {
 		if of.text == "" {
 			continue
 		}
 		if *of.to, err = past(of.text, now, time.Local); err != nil {
-			return p, usage(fmt.Errorf("--%s %w", name, err))
+			return p, usage(fmt.Errorf("--%s %w", of.name, err))
 		}
 	}
 	return p, nil
@@ -62,15 +62,15 @@ func (s *span) period(now time.Time) (p analytics.Period, err error) {
 
 // months reads the flags as months.
 func (s *span) months() (from, to time.Time, err error) {
-	for name, of := range map[string]struct {
-		text string
-		to   *time.Time
-	}{"from": {s.from, &from}, "to": {s.to, &to}} {
+	for _, of := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"from", s.from, &from}, {"to", s.to, &to}} {
 		if of.text == "" {
 			continue
 		}
 		if *of.to, err = time.Parse("2006-01", of.text); err != nil {
-			return from, to, usage(fmt.Errorf("--%s %q, want a month such as 2027-01", name, of.text))
+			return from, to, usage(fmt.Errorf("--%s %q, want a month such as 2027-01", of.name, of.text))
 		}
 	}
 	return from, to, nil

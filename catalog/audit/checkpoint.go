@@ -35,9 +35,14 @@ func (c *Checkpoint) Message() []byte {
 
 // SignedBy reports whether one of the keys has signed the checkpoint.
 func (c *Checkpoint) SignedBy(keys ...ed25519.PublicKey) bool {
-	signature, err := base64.StdEncoding.Strict().DecodeString(c.Signature)
+	return signedBy(c.Message(), c.Signature, keys)
+}
+
+// signedBy reports whether one of the keys has made the signature, which is in base64.
+func signedBy(message []byte, signature string, keys []ed25519.PublicKey) bool {
+	binary, err := base64.StdEncoding.Strict().DecodeString(signature)
 	return err == nil && slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
-		return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, c.Message(), signature)
+		return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, binary)
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog/audit"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -154,18 +155,13 @@ func TestSinkThatHangs(t *testing.T) {
 	add(t, trail, 1)
 	<-called
 	add(t, trail, 1)
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+	testserver.Await(t, "all entries are sealed", func() bool {
 		n, _, err := trail.Pending(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d entries were not sealed in two minutes", n)
-		}
-	}
+		return n == 0
+	})
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: got %v, want nil", err)

@@ -51,10 +51,7 @@ func (c *Cut) Message() []byte {
 
 // SignedBy reports whether one of the keys has signed the cut.
 func (c *Cut) SignedBy(keys ...ed25519.PublicKey) bool {
-	signature, err := base64.StdEncoding.Strict().DecodeString(c.Signature)
-	return err == nil && slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool {
-		return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, c.Message(), signature)
-	})
+	return signedBy(c.Message(), c.Signature, keys)
 }
 
 // fault returns the fault of a cut that nobody known signed, or that is another

@@ -66,7 +66,7 @@ func (f *Filter) Position() (at time.Time, id string, err error) {
 	}
 	n, err := strconv.ParseInt(values[0], 10, 64)
 	if err != nil || tenancy.ID(values[1]).Validate() != nil {
-		return time.Time{}, "", fmt.Errorf("%w: cursor that is none of an audit", tenancy.ErrInvalid)
+		return time.Time{}, "", fmt.Errorf("%w: malformed cursor of an audit", tenancy.ErrInvalid)
 	}
 	return time.UnixMicro(n).UTC(), values[1], nil
 }

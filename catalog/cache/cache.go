@@ -36,7 +36,7 @@ type Cache struct {
 	trusted  atomic.Int64
 	sample   atomic.Uint64 // which hits are counted
 	memory   memory
-	gate     *gate
+	admit    *admission
 	circuit  circuit.Circuit // of the origin
 	refresh  chan struct{}
 	shared   *shared // nil: no Redis
@@ -111,7 +111,7 @@ func newCache(origin tenancy.Finder, client rueidis.Client, prefix string, opts 
 	c.memory.init(c.opts.Size)
 	c.memory.unknown = newRefSet(c.opts.UnknownTTL, unknownSize)
 	c.memory.changes = newRefSet(changesLife, changesSize)
-	c.gate = newGate(c.opts.UnknownRate, c.opts.UnknownBurst)
+	c.admit = newAdmission(c.opts.UnknownRate, c.opts.UnknownBurst)
 	c.circuit.Trip, c.circuit.Longest, c.circuit.Answer = 1, 5*time.Second, c.opts.LoadTimeout
 	c.trusted.Store(never)
 	c.syncedAt.Store(distrusted)
@@ -149,7 +149,7 @@ func (c *Cache) Run(ctx context.Context) error {
 	defer c.running.Add(-1)
 	defer c.trusted.Store(never)
 	if c.shared != nil {
-		c.opts.Logger.InfoContext(ctx, "catalog: the cache shares records through redis", slog.String("keys", c.shared.prefix+"*"))
+		c.opts.Logger.InfoContext(ctx, "cache: records are shared through redis", slog.String("keys", c.shared.prefix+"*"))
 		var work sync.WaitGroup
 		defer work.Wait()
 		work.Go(func() { c.follow(ctx) })

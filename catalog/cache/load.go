@@ -48,7 +48,7 @@ func (c *Cache) load(ctx context.Context, l *load, ref tenancy.Ref, known bool) 
 		if !ended { // by a panic, or by runtime.Goexit
 			v := recover()
 			l.tenant, l.err = nil, fmt.Errorf("%w: the origin panicked: %v", tenancy.ErrUnavailable, v)
-			c.opts.Logger.ErrorContext(ctx, "catalog: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			c.opts.Logger.ErrorContext(ctx, "cache: the origin panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 			c.fallBack(l, ref)
 		}
 		c.leave(l, ref)
@@ -124,7 +124,7 @@ func (c *Cache) kept(l *load, began uint64, ref tenancy.Ref, r *record) bool {
 // ask asks the origin. A known ref needs no token.
 func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, error) {
 	if !known {
-		if err := c.gate.enter(); err != nil {
+		if err := c.admit.enter(); err != nil {
 			c.counts.refused.Add(1)
 			return nil, err
 		}
@@ -140,17 +140,17 @@ func (c *Cache) ask(ctx context.Context, ref tenancy.Ref, known bool) (*record, 
 	switch {
 	case err == nil:
 		if !known {
-			c.gate.back()
+			c.admit.back()
 		}
 		fallthrough
 	case errors.Is(err, tenancy.ErrNotFound):
 		if c.circuit.Answered() {
-			c.opts.Logger.InfoContext(ctx, "catalog: the origin answers again")
+			c.opts.Logger.InfoContext(ctx, "cache: the origin answers again")
 		}
 	default:
 		c.counts.failures.Add(1)
 		if c.circuit.Failed(c.now()) {
-			c.opts.Logger.WarnContext(ctx, "catalog: the origin fails; known tenants are served from memory", slog.Any("error", err))
+			c.opts.Logger.WarnContext(ctx, "cache: the origin fails; known tenants are served from memory", slog.Any("error", err))
 		}
 		return nil, failure.Inner(err)
 	}

@@ -43,7 +43,7 @@ type shared struct {
 	mu   sync.Mutex          // guards what follows
 	busy map[tenancy.Ref]int // changes that are being told
 	owed map[tenancy.Ref]bool
-	all  int // how often more was owed than is remembered; 0 when that is told
+	all  int // counts overflows of owed; 0 once the reset was published
 }
 
 const (

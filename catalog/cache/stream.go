@@ -118,7 +118,7 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 		lost = lost || e.FieldValues["after"] != f.last
 		f.last = e.ID
 		if e.FieldValues["by"] == s.self {
-			continue // as it began
+			continue // this instance's own change: it was applied here before it was told
 		}
 		c.counts.changes.Add(1)
 		refs, removed := parseRefs(e.FieldValues["refs"])

@@ -81,9 +81,9 @@ func (u *refSet) len() int {
 	return len(u.now) + len(u.old)
 }
 
-// gate lets loads of refs through that may lead nowhere: each takes a token and
+// admission lets loads of refs through that may lead nowhere: each takes a token and
 // gives it back if there was a tenant. A caller that finds none waits for one, in turn.
-type gate struct {
+type admission struct {
 	every time.Duration // a new token
 	most  int           // tokens
 	queue int           // the most that wait
@@ -96,94 +96,94 @@ type gate struct {
 	armed   bool // a timer runs that serves those who wait
 }
 
-// turnstile is one that waits at a gate.
+// turnstile is one that waits for admission.
 type turnstile struct {
 	open  chan struct{}
 	taken bool // open is closed, or nobody waits any more
 }
 
-func newGate(rate, burst int) *gate {
-	return &gate{
+func newAdmission(rate, burst int) *admission {
+	return &admission{
 		every: max(time.Second/time.Duration(rate), 1), most: burst, tokens: burst, last: time.Now(),
 		queue: 4096, wait: time.Second,
 	}
 }
 
 // enter returns when there is a token, or a [*BusyError].
-func (g *gate) enter() error {
-	g.mu.Lock()
-	g.refill()
-	if g.tokens > 0 && len(g.waiting) == 0 {
-		g.tokens--
-		g.mu.Unlock()
+func (a *admission) enter() error {
+	a.mu.Lock()
+	a.refill()
+	if a.tokens > 0 && len(a.waiting) == 0 {
+		a.tokens--
+		a.mu.Unlock()
 		return nil
 	}
-	if len(g.waiting) >= g.queue {
-		g.mu.Unlock()
-		return &BusyError{After: g.wait}
+	if len(a.waiting) >= a.queue {
+		a.mu.Unlock()
+		return &BusyError{After: a.wait}
 	}
 	t := &turnstile{open: make(chan struct{})}
-	g.waiting = append(g.waiting, t)
-	g.serve()
-	g.mu.Unlock()
+	a.waiting = append(a.waiting, t)
+	a.serve()
+	a.mu.Unlock()
 
-	timer := time.NewTimer(g.wait)
+	timer := time.NewTimer(a.wait)
 	defer timer.Stop()
 	select {
 	case <-t.open:
 		return nil
 	case <-timer.C:
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if t.taken {
 		return nil
 	}
-	for i, each := range g.waiting {
+	for i, each := range a.waiting {
 		if each == t {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			a.waiting = append(a.waiting[:i], a.waiting[i+1:]...)
 			break
 		}
 	}
-	return &BusyError{After: g.wait}
+	return &BusyError{After: a.wait}
 }
 
 // back gives a token back that was not needed.
-func (g *gate) back() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.tokens < g.most {
-		g.tokens++
+func (a *admission) back() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tokens < a.most {
+		a.tokens++
 	}
-	g.serve()
+	a.serve()
 }
 
 // refill makes the tokens that are due. The caller has the lock.
-func (g *gate) refill() {
-	n := time.Since(g.last) / g.every
-	g.last = g.last.Add(n * g.every)
-	g.tokens += int(min(n, time.Duration(g.most-g.tokens)))
+func (a *admission) refill() {
+	n := time.Since(a.last) / a.every
+	a.last = a.last.Add(n * a.every)
+	a.tokens += int(min(n, time.Duration(a.most-a.tokens)))
 }
 
 // serve gives tokens to those who wait, and sees that it is called when there is
 // another. The caller has the lock.
-func (g *gate) serve() {
-	g.refill()
-	for g.tokens > 0 && len(g.waiting) > 0 {
-		g.tokens--
-		g.waiting[0].taken = true
-		close(g.waiting[0].open)
-		g.waiting = g.waiting[1:]
+func (a *admission) serve() {
+	a.refill()
+	for a.tokens > 0 && len(a.waiting) > 0 {
+		a.tokens--
+		a.waiting[0].taken = true
+		close(a.waiting[0].open)
+		a.waiting = a.waiting[1:]
 	}
-	if len(g.waiting) == 0 || g.armed {
+	if len(a.waiting) == 0 || a.armed {
 		return
 	}
-	g.armed = true
-	time.AfterFunc(time.Until(g.last.Add(g.every)), func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.armed = false
-		g.serve()
+	a.armed = true
+	time.AfterFunc(time.Until(a.last.Add(a.every)), func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.armed = false
+		a.serve()
 	})
 }
 

@@ -223,9 +223,9 @@ type Inventory interface {
 
 // Adopter is the optional ability to make a database that exists a tenant's.
 type Adopter interface {
-	// Adopt marks the database as the tenant's, whatever is in it. A database that is
-	// marked, be it as this tenant's unless again is set, is an error that wraps
-	// [tenancy.ErrExists]; no database of that name is [tenancy.ErrNotFound]. Before it
+	// Adopt marks the database as the tenant's, whatever is in it. A marked database is
+	// an error that wraps [tenancy.ErrExists]; with again set, one marked as this tenant's
+	// is not. No database of that name is [tenancy.ErrNotFound]. Before it
 	// marks the database, Adopt makes a table in it called tenancy_provisioning, with one
 	// column, record, and one row, 0.
 	Adopt(ctx context.Context, database string, tenant tenancy.ID, again bool) error

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -39,12 +39,13 @@ func TestCreateFailsBesideAClaim(t *testing.T) {
 			created := make(chan error, 1)
 			go func() { created <- databases.Create(t.Context(), database, "acme") }()
 			var marking int64 // the session that waits for the lock
-			for until := time.Now().Add(2 * time.Minute); marking == 0; time.Sleep(time.Millisecond) {
+			testserver.Await(t, "a session marks the database", func() bool {
 				err := db.QueryRow(`SELECT id FROM information_schema.processlist WHERE db = ?`, database).Scan(&marking)
-				if err != nil && !errors.Is(err, sql.ErrNoRows) || time.Now().After(until) {
-					t.Fatalf("no session marks the database: %v", err)
+				if err != nil && !errors.Is(err, sql.ErrNoRows) {
+					t.Fatal(err)
 				}
-			}
+				return marking != 0
+			})
 			if claims {
 				if _, err := db.Exec(`USE ` + sqlkit.MySQL.Quote(database)); err != nil {
 					t.Fatal(err)

@@ -44,7 +44,11 @@ type Engine struct {
 	// rejectReadOnly is the DSN's: a server that takes no writes any more loses
 	// its connections.
 	rejectReadOnly bool
+	utc            bool // sessions have the time zone UTC
 }
+
+// utcZone is the time zone UTC as servers without tables of time zones know it.
+const utcZone = "+00:00"
 
 var (
 	_ driver.Engine            = (*Engine)(nil)
@@ -77,7 +81,7 @@ type Options struct {
 // malformed DSN is an error that wraps [tenancy.ErrInvalid] and does not
 // show it.
 //
-// Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions have
+// Times are parsed into time.Time, in UTC unless the DSN has a loc. Sessions begin in
 // the time zone UTC, too, unless the DSN has a loc or a time_zone. Several statements
 // in one query are refused.
 func New(dsn string, opts *Options) (*Engine, error) {
@@ -99,12 +103,14 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	config.DBName = ""
 	config.ParseTime = true
 	config.MultiStatements = false
-	if _, set := config.Params["time_zone"]; !set && config.Loc == time.UTC {
+	_, set := config.Params["time_zone"]
+	utc := !set && config.Loc == time.UTC
+	if utc {
 		// Or NOW() and CURRENT_TIMESTAMP are in the server's zone, and read as UTC.
 		if config.Params == nil {
 			config.Params = map[string]string{}
 		}
-		config.Params["time_zone"] = "'+00:00'"
+		config.Params["time_zone"] = "'" + utcZone + "'"
 	}
 	if config.Timeout == 0 {
 		config.Timeout = 10 * time.Second
@@ -115,7 +121,7 @@ func New(dsn string, opts *Options) (*Engine, error) {
 	if config.Net == "tcp" || config.Net == "unix" {
 		config.DialFunc = wired(lines)
 	}
-	e := &Engine{config: config, rejectReadOnly: config.RejectReadOnly}
+	e := &Engine{config: config, rejectReadOnly: config.RejectReadOnly, utc: utc}
 	config.RejectReadOnly = false // the driver's own way of it leaves no trace of what the server said
 	return e, nil
 }

@@ -61,3 +61,32 @@ func TestNamesDifferInCase(t *testing.T) {
 		t.Errorf("Size: got %v, want ErrNotFound", err)
 	}
 }
+
+// A table of the application's own whose name is that of ours in another case is the
+// application's, so a database that has it is not claimed.
+func TestClaimBesideATableOfAnotherCase(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "mysql")
+	acme := s.Tenant(t, "acme")
+	c, err := s.Engine.Connector(acme.Placement.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer func() { _ = db.Close() }()
+	for _, statement := range []string{`DROP TABLE tenancy_marker`, `CREATE TABLE TENANCY_MARKER (id INT)`} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := s.Engine.(driver.Databases)
+	if err := d.Claim(t.Context(), acme.Placement.Database, acme.ID); !errors.Is(err, tenancy.ErrExists) {
+		t.Errorf("got %v, want %v", err, tenancy.ErrExists)
+	}
+	if _, err := db.ExecContext(t.Context(), `DROP TABLE TENANCY_MARKER`); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Claim(t.Context(), acme.Placement.Database, acme.ID); err != nil { // for the clean-up
+		t.Error(err)
+	}
+}

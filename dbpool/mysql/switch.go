@@ -68,11 +68,13 @@ func (s *session) is(row []string) error {
 }
 
 // Identify asks in one round trip. Without a marker the database's name is asked
-// for alone. Behind Switch it fails, too, if the session is not like a new one.
+// for alone. It fails, too, if statements would leave transactions open, if the time
+// zone of a new session is not the one that [New] promises, or behind Switch if the session
+// is not like a new one.
 func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Identity, error) {
 	c, plain := conn.(*plainConn)
 	renewed := plain && c.renewed
-	more := ", " + numberColumn + ", IF(@@autocommit, '1', '0')"
+	more := ", " + numberColumn + ", IF(@@autocommit, '1', '0'), @@time_zone"
 	if renewed {
 		more += ", " + sessionColumns
 	}
@@ -81,16 +83,21 @@ func (e *Engine) Identify(ctx context.Context, conn sqldriver.Conn) (driver.Iden
 		row, err = sqlkit.Strings(ctx, conn, `SELECT DATABASE(), ''`+more)
 	}
 	if err == nil && renewed {
-		err = c.fresh.is(row[4:])
+		err = c.fresh.is(row[5:])
 		c.renewed = err != nil // from now on its users may change it
 	}
 	if err == nil && row[3] != "1" { // any statement would leave a transaction open
 		err = &driver.SettingError{Name: "autocommit", Want: "1", Got: row[3]}
 	}
+	l := linkOf(conn)
+	first := l == nil || l.number == ""                                 // a session that is kept has the time zone of its users
+	if err == nil && e.utc && (first || renewed) && row[4] != utcZone { // times of the server would be read as UTC
+		err = &driver.SettingError{Name: "time_zone", Want: utcZone, Got: row[4]}
+	}
 	if err != nil {
 		return driver.Identity{}, err
 	}
-	if l := linkOf(conn); l != nil {
+	if l != nil {
 		l.number = row[2]
 	}
 	return driver.Identity{Database: row[0], Tenant: tenancy.ID(row[1])}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +21,8 @@ import (
 
 // leftovers are statements that leave something in a session, and a query whose
 // answer shows it. In them %[1]s is the database where they run, %[2]s that of the
-// next tenant, and %[3]s a role.
+// next tenant, %[3]s a role, and %[4]s a number that is another one each time: the server
+// ends what a session has begun only some time after the session.
 var leftovers = []struct {
 	name  string
 	leave []string
@@ -42,7 +44,7 @@ var leftovers = []struct {
 	{"autocommit", []string{`SET autocommit = 0`}, `SELECT @@autocommit`},
 	{"transaction", []string{`START TRANSACTION`, `INSERT INTO plain VALUES (7)`}, `SELECT @@in_transaction`},
 	{"transaction, what it wrote", []string{`START TRANSACTION`, `INSERT INTO %[1]s.plain VALUES (8)`}, `SELECT COUNT(*) FROM %[1]s.plain`},
-	{"distributed transaction", []string{`XA START 'left'`, `INSERT INTO plain VALUES (7)`}, `XA START 'left'`},
+	{"distributed transaction", []string{`XA START 'left%[4]s'`, `INSERT INTO plain VALUES (7)`}, `XA START 'left%[4]s'`},
 	{"temporary table", []string{`CREATE TEMPORARY TABLE %[1]s.gone (id INT)`}, `SELECT 1 FROM %[1]s.gone`},
 	{"temporary table in front of another", []string{`CREATE TEMPORARY TABLE %[2]s.plain (secret INT)`}, `SELECT secret FROM %[2]s.plain`},
 	{"temporary sequence", []string{`CREATE TEMPORARY SEQUENCE %[1]s.temp_numbers`}, `SELECT NEXTVAL(%[1]s.temp_numbers)`},
@@ -223,7 +225,11 @@ func TestSwitchLeavesNothing(t *testing.T) {
 	role := "role_" + string(g.a.ID)
 	open(t, to).must(`CREATE ROLE ` + role)
 	t.Cleanup(func() { open(t, g.server(t)).must(`DROP ROLE ` + role) })
-	fill := strings.NewReplacer("%[1]s", g.a.Placement.Database, "%[2]s", g.b.Placement.Database, "%[3]s", role).Replace
+	times := 0
+	fill := func(query string) string {
+		times++
+		return strings.NewReplacer("%[1]s", g.a.Placement.Database, "%[2]s", g.b.Placement.Database, "%[3]s", role, "%[4]s", strconv.Itoa(times)).Replace(query)
+	}
 	for _, each := range []*tenancy.Tenant{g.a, g.b} {
 		conn := open(t, connector(t, g.engine, each))
 		for _, q := range prepareLeftovers {

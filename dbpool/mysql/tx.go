@@ -27,7 +27,7 @@ func (c *linked) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriv
 type tx struct {
 	sqldriver.Tx
 	line *line
-	ctx  context.Context //nolint:containedctx // that of the transaction, as in database/sql
+	ctx  context.Context // that of the transaction, as in database/sql
 }
 
 // Commit implements [sqldriver.Tx].

@@ -100,13 +100,13 @@ func (w *wire) Read(b []byte) (int, error) {
 // errProtocol says that a server answered something else than expected.
 var errProtocol = errors.New("mysql: an unexpected answer of the server")
 
-// mostAnswers bounds the server's answers to what went before, in bytes.
-const mostAnswers = 1024
+// maxAnswers bounds the server's answers to what went before, in bytes.
+const maxAnswers = 1024
 
 // succeeded reads the answers to what went before, and returns what was read
 // behind them.
 func (w *wire) succeeded() (rest []byte, err error) {
-	rest = make([]byte, 0, mostAnswers)
+	rest = make([]byte, 0, maxAnswers)
 	for {
 		for w.answers > 0 && len(rest) >= 4 {
 			size := 4 + (int(rest[0]) | int(rest[1])<<8 | int(rest[2])<<16)

@@ -93,7 +93,7 @@ type position struct {
 }
 
 func (p position) text() driver.Position {
-	return driver.Position(fmt.Sprintf("pg:%d:%d:%X/%X", p.system, p.timeline, p.lsn>>32, uint32(p.lsn))) //nolint:gosec // its lower half
+	return driver.Position(fmt.Sprintf("pg:%d:%d:%X/%X", p.system, p.timeline, p.lsn>>32, uint32(p.lsn))) // its lower half
 }
 
 // parsePosition takes what text makes, and nothing else.

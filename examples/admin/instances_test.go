@@ -42,7 +42,7 @@ func TestSecondInstance(t *testing.T) {
 				one := address(t, first)
 				curl := func(args ...string) string {
 					t.Helper()
-					cmd := exec.CommandContext(t.Context(), "curl", append([]string{"-sS"}, args...)...) //nolint:gosec // of this test
+					cmd := exec.CommandContext(t.Context(), "curl", append([]string{"-sS"}, args...)...)
 					cmd.Dir = dir
 					out, err := cmd.CombinedOutput()
 					if err != nil {
@@ -94,7 +94,7 @@ func address(t *testing.T, printed string) string {
 func start(t *testing.T, dir, name string, f flags) (printed string, end func()) {
 	t.Helper()
 	f.data = filepath.Join(dir, name)
-	out, err := os.Create(filepath.Join(dir, name+".out")) //nolint:gosec // of this test
+	out, err := os.Create(filepath.Join(dir, name+".out"))
 	if err != nil {
 		t.Fatal(err)
 	}

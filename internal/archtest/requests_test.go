@@ -24,7 +24,8 @@ var mayCopy = []string{"internal/request", "internal/bench", "tenancytest"}
 
 // requestCopies returns the lines at which a file copies a request, as far as its
 // syntax shows: calls such as r.WithContext(ctx) and r.Clone(ctx) in files that import
-// net/http, unless they are functions of a package, and http.Request made by hand.
+// net/http, unless they are functions of a package, http.Request made by hand, and
+// assignments of what a parameter of the type *http.Request points to.
 func requestCopies(file string, src []byte) (lines []int, err error) {
 	set := token.NewFileSet()
 	parsed, err := parser.ParseFile(set, file, src, parser.SkipObjectResolution)
@@ -57,9 +58,25 @@ func requestCopies(file string, src []byte) (lines []int, err error) {
 		of, ok := s.X.(*ast.Ident)
 		return ok && of.Name == web
 	}
+	requests := map[string]bool{} // names of parameters
+	pointed := func(e ast.Expr) ast.Expr {
+		if star, ok := e.(*ast.StarExpr); ok {
+			return star.X
+		}
+		return nil
+	}
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		bad := false
 		switch n := n.(type) {
+		case *ast.Field:
+			for _, name := range n.Names {
+				requests[name.Name] = requests[name.Name] || isRequest(pointed(n.Type))
+			}
+		case *ast.AssignStmt:
+			for _, e := range n.Rhs {
+				of, ok := pointed(e).(*ast.Ident)
+				bad = bad || ok && requests[of.Name]
+			}
 		case *ast.CompositeLit:
 			bad = isRequest(n.Type)
 		case *ast.CallExpr:
@@ -129,13 +146,15 @@ func TestRequestCopies(t *testing.T) {
 		"r = r.Clone(r.Context())":                    true,
 		"r2 := new(http.Request); *r2 = *r":           true,
 		"r2 := &http.Request{}":                       true,
+		"r2 := *r":                                    true,
+		"n := *p":                                     false,
 		"s.requests[0].WithContext(ctx)":              true,
 		"request.Serve(ctx, next, w, r, nil)":         false,
 		"x := slices.Clone(list)":                     false,
 		"t = t.Clone()":                               false,
 		"r, err := http.NewRequest(method, url, nil)": false,
 	} {
-		src := "package x\nimport (\"net/http\"; \"slices\")\nfunc f() {\n" + body + "\n}\n"
+		src := "package x\nimport (\"net/http\"; \"slices\")\nfunc f(w http.ResponseWriter, r *http.Request, p *int) {\n" + body + "\n}\n"
 		if lines, err := requestCopies("x.go", []byte(src)); err != nil || (len(lines) > 0) != want {
 			t.Errorf("%s: got the lines %v, %v, want one: %v", body, lines, err, want)
 		}

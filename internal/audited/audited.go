@@ -56,7 +56,7 @@ func (w *Work) Do(ctx context.Context, do func() error) error {
 		if log == nil {
 			log = slog.Default()
 		}
-		log.WarnContext(ctx, "the audit's entry of a failure is lost; the one before it says that the work was done", slog.String("action", w.Action),
+		log.WarnContext(ctx, "audit: the entry of a failure is lost; the one before it says that the work was done", slog.String("action", w.Action),
 			slog.String("tenant", string(w.Tenant)), slog.String("object", w.Object), slog.Any("error", lost))
 	}
 	return err

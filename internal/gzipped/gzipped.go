@@ -43,7 +43,7 @@ func Write(w http.ResponseWriter, r *http.Request, status int, body []byte) erro
 	}
 	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	z := writers.Get().(*gzip.Writer) //nolint:forcetypeassert // nothing else is in the pool
+	z := writers.Get().(*gzip.Writer) // nothing else is in the pool
 	defer writers.Put(z)
 	z.Reset(w)
 	_, err := z.Write(body)

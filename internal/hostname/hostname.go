@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/plaintext"
 )
 
 // MaxName is the length of the longest name, in bytes (RFC 1035, section 2.3.4).
@@ -163,10 +164,5 @@ func WithoutUser(s string) string {
 
 // Clip shortens request data for a log.
 func Clip(s string) string {
-	const most = 64
-	s = WithoutUser(s)
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
+	return plaintext.Clip(WithoutUser(s), 64)
 }

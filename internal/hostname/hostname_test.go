@@ -93,3 +93,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A log gets whole characters, and no user of an address.
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"acme.example":                  "acme.example",
+		strings.Repeat("a", 65):         strings.Repeat("a", 64) + "…",
+		strings.Repeat("a", 63) + "ööö": strings.Repeat("a", 63) + "…",
+	} {
+		if got := Clip(in); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -9,9 +9,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/artflow-studio/tenancy/internal/hostname"
+	"github.com/artflow-studio/tenancy/internal/plaintext"
 )
 
 // BypassPath is the path in front of a secret that bypasses maintenance, unless the
@@ -73,16 +73,5 @@ func showPath(p string, secret []string) string {
 	return p
 }
 
-// clip keeps what a client sent from filling the log. It does not cut through a
-// character.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+// clip keeps what a client sent from filling the log.
+func clip(s string) string { return plaintext.Clip(s, 200) }

@@ -21,8 +21,8 @@ import (
 // base is where the types of problems are explained.
 const base = "https://github.com/artflow-studio/tenancy/blob/main/docs/problems.md#"
 
-// mostRetryAfter is the largest number of seconds that all clients can read.
-const mostRetryAfter = math.MaxInt32
+// maxRetryAfter is the largest number of seconds that all clients can read.
+const maxRetryAfter = math.MaxInt32
 
 // retryAfterer is an error that knows when to come back.
 type retryAfterer interface {
@@ -71,7 +71,7 @@ func seconds(d time.Duration) string {
 	if d%time.Second > 0 {
 		n++
 	}
-	return strconv.FormatInt(min(n, mostRetryAfter), 10)
+	return strconv.FormatInt(min(n, maxRetryAfter), 10)
 }
 
 // Details are problem details: what an error means to a client.

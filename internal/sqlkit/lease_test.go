@@ -19,6 +19,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -234,17 +235,14 @@ func TestLeaseIsRenewedBesideTransactions(t *testing.T) {
 // waitForLock waits until a session of PostgreSQL waits for a lock.
 func waitForLock(t *testing.T, db *sqlx.DB) {
 	t.Helper()
-	for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+	testserver.Await(t, "somebody waits for a lock", func() bool {
 		var n int
 		err := db.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n > 0 {
-			return
-		}
-	}
-	t.Fatal("nobody waits for a lock")
+		return n > 0
+	})
 }
 
 // lockedByOthers returns the error of a transaction that wants the lease's row for

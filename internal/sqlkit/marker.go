@@ -44,7 +44,7 @@ func (d Dialect) userTables() string {
 			WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname NOT IN ('tenancy_marker', 'tenancy_provisioning')
 			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
 			AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')`, // of extensions
-		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = CAST(DATABASE() AS BINARY) AND table_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
+		MySQL:  `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = CAST(DATABASE() AS BINARY) AND CAST(table_name AS BINARY) NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
 		SQLite: `SELECT count(*) FROM sqlite_master WHERE tbl_name NOT IN ('tenancy_marker', 'tenancy_provisioning')`,
 	}[d]
 }

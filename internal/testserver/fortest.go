@@ -40,7 +40,7 @@ func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "server")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // the server runs as another user
+		err = os.Chmod(dir, 0o755) // the server runs as another user
 	}
 	if err != nil {
 		t.Fatal(err)

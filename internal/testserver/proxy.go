@@ -15,6 +15,7 @@ type Fault struct {
 	Silent  bool          // nothing arrives on either side, and nobody hangs up
 	Hush    bool          // requests arrive, answers do not
 	Cut     bool          // requests arrive, and instead of the answer the connection ends
+	After   int           // so many answers arrive before Cut applies
 	Delayed time.Duration // each part of an answer arrives that much later
 }
 
@@ -36,10 +37,13 @@ type fault struct {
 	changed chan struct{}
 }
 
-// link is one connection and its continuation. The proxy's lock guards fault.
+// link is one connection and its continuation. The proxy's lock guards fault, asked and
+// answers.
 type link struct {
 	client, server net.Conn
 	fault          *fault
+	asked          bool // since the last answer began
+	answers        int  // since the fault began
 	ended          chan struct{}
 	end            sync.Once
 }
@@ -112,6 +116,7 @@ func (p *Proxy) injectOpen(f Fault) {
 	for l := range p.links {
 		close(l.fault.changed)
 		l.fault = newFault(f)
+		l.answers = 0
 	}
 }
 
@@ -164,6 +169,9 @@ func (p *Proxy) pass(l *link, to, from net.Conn, answers bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 {
+			p.count(l, answers)
+		}
 		for waiting := true; waiting; {
 			f := p.faultOf(l)
 			switch {
@@ -176,7 +184,7 @@ func (p *Proxy) pass(l *link, to, from net.Conn, answers bool) {
 				continue
 			case f.Silent, f.Hush && answers:
 				n = 0
-			case f.Cut && answers && n > 0:
+			case f.Cut && answers && n > 0 && p.answersOf(l) > f.After:
 				l.close()
 				return
 			case f.Delayed > 0 && answers && n > 0:
@@ -200,6 +208,22 @@ func (p *Proxy) pass(l *link, to, from net.Conn, answers bool) {
 			return
 		}
 	}
+}
+
+// count notes what came over a link. An answer may come in parts.
+func (p *Proxy) count(l *link, answer bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if answer && l.asked {
+		l.answers++
+	}
+	l.asked = !answer
+}
+
+func (p *Proxy) answersOf(l *link) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return l.answers
 }
 
 func (p *Proxy) faultOf(l *link) *fault {

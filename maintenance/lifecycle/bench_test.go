@@ -154,7 +154,7 @@ func benchTenants(b *testing.B, name string, life *lifecycle.Lifecycle, dir stri
 		b.Fatal(err)
 	}
 	_ = template.Close()
-	data, err := os.ReadFile(source) //nolint:gosec // the benchmark's own
+	data, err := os.ReadFile(source) // the benchmark's own
 	if err != nil {
 		b.Fatal(err)
 	}

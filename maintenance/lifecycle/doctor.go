@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -147,7 +148,7 @@ type DoctorOptions struct {
 	// Age is how long a tenant must have been provisioning, or purging, without a change
 	// of its record to be half made. Negative: no time. Default: 10 minutes.
 	Age time.Duration
-	// Parallel is how many databases are looked at together. Default: 4.
+	// Parallel is how many databases are looked at, and mended, together. Default: 4.
 	Parallel int
 	// Limit is how many findings the diagnosis holds. The others are counted. Negative:
 	// none. Default: 1,000.
@@ -228,6 +229,14 @@ func (l *Lifecycle) Doctor(ctx context.Context, opts *DoctorOptions) (*Diagnosis
 }
 
 func (x *examination) run(ctx context.Context, lister Lister) error {
+	x.tell = make(chan Finding)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for f := range x.tell {
+			x.opts.Found(f)
+		}
+	})
+	defer func() { close(x.tell); telling.Wait() }()
 	for _, server := range x.inventory.Servers() {
 		x.list(ctx, server)
 	}

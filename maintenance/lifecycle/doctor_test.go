@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -411,6 +412,33 @@ func TestDoctorRefuses(t *testing.T) {
 	}
 }
 
+// Who mends does not wait for who mends something else, and findings are told one at a time.
+func TestDoctorMendsSeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, tenancytest.NewServer(t, "sqlite"))
+	var both sync.WaitGroup
+	both.Add(2)
+	life := w.lifeWith(t, lifecycle.Options{Seed: func(context.Context, *tenancy.Tenant) error {
+		both.Done()
+		met := make(chan struct{})
+		go func() { both.Wait(); close(met) }()
+		select {
+		case <-met:
+			return nil
+		case <-time.After(2 * time.Minute):
+			return errors.New("nobody else mends")
+		}
+	}})
+	for _, slug := range []string{"acme", "globex"} {
+		w.record(t, slug, tenancy.StatusProvisioning, tenancy.Placement{Server: w.server.Name, Database: "tenant_" + string(tenancy.NewID())})
+	}
+	var told []lifecycle.Finding
+	doc, err := life.Doctor(because(t), &lifecycle.DoctorOptions{Mend: lifecycle.FindHalfMade, Age: -1, Parallel: 2, Found: func(f lifecycle.Finding) { told = append(told, f) }})
+	if err != nil || doc.Mended != 2 || len(told) != len(doc.Findings) {
+		t.Errorf("got %+v, %v and %d told, want two mended, and all told", doc, err, len(told))
+	}
+}
+
 // A creation that fails because something is not found is not mended.
 func TestDoctorMendsNothingThatIsNotFound(t *testing.T) {
 	t.Parallel()
@@ -420,7 +448,9 @@ func TestDoctorMendsNothingThatIsNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.dropLater(t, made)
-	life := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error { return fmt.Errorf("%w: the template", tenancy.ErrNotFound) })
+	life := k.life(t, makeNotes, func(context.Context, *tenancy.Tenant) error {
+		return fmt.Errorf("%w: the template", tenancy.ErrNotFound)
+	})
 	doc, err := life.Doctor(t.Context(), &lifecycle.DoctorOptions{Mend: lifecycle.FindHalfMade, Age: -1})
 	if err != nil || doc.Counts[lifecycle.FindHalfMade] != 1 || doc.Mended != 0 || doc.Failed != 1 {
 		t.Errorf("got %+v, %v, want one that failed", doc, err)

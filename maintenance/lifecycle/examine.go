@@ -26,7 +26,7 @@ type examination struct {
 	told    map[Orphan]bool // the databases that are findings, by machine
 	out     Diagnosis
 
-	telling sync.Mutex // is held while somebody mends and tells
+	tell chan Finding // to the one goroutine that calls opts.Found
 }
 
 // serverNames are the names of the databases on a server, each with the tenant whose record
@@ -41,8 +41,6 @@ const examinePage = 500
 
 // found takes a finding: it mends what is to be mended, and tells.
 func (x *examination) found(ctx context.Context, f Finding) {
-	x.telling.Lock()
-	defer x.telling.Unlock()
 	if f.Kind == x.opts.Mend && ctx.Err() == nil {
 		x.mend(ctx, &f)
 	}
@@ -63,7 +61,7 @@ func (x *examination) found(ctx context.Context, f Finding) {
 		x.out.Findings = append(x.out.Findings, kept)
 	}
 	x.mu.Unlock()
-	x.opts.Found(f)
+	x.tell <- f
 }
 
 // about returns a finding about a tenant.

@@ -93,8 +93,6 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-// What a run that dies between the two halves of a rollback leaves is not taken back
-// twice.
 // No query meets a plan of before: the connections that a migration leaves behind are new.
 func TestPlansAfterMigration(t *testing.T) {
 	t.Parallel()
@@ -148,6 +146,8 @@ func TestPlansAfterMigration(t *testing.T) {
 	})
 }
 
+// What a run that dies between the two halves of a rollback leaves is not taken back
+// twice.
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {

@@ -134,7 +134,7 @@ func TestKilledProcessesAndServers(t *testing.T) {
 			}
 			dir, err := os.MkdirTemp("", "server")
 			if err == nil {
-				err = os.Chmod(dir, 0o755) //nolint:gosec // the server runs as another user
+				err = os.Chmod(dir, 0o755) // the server runs as another user
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -233,7 +233,7 @@ func killLoop(t *testing.T, s *tenancytest.Server, kills int, restart func()) {
 			if p.Finished() < next || killed >= kills || p.State.Ended() {
 				continue
 			}
-			i := rand.N(len(workers)) //nolint:gosec // not a secret
+			i := rand.N(len(workers)) // not a secret
 			end(workers[i])
 			workers[i] = start()
 			killed++

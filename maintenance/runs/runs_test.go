@@ -18,6 +18,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -397,9 +398,7 @@ func TestCanaryThatFails(t *testing.T) {
 		if run.Wave != 1 || len(run.Waves) != 3 || run.Waves[1].Total != 5 || run.Waves[2].Total != 2 || !strings.Contains(run.Reason, "canary") {
 			t.Errorf("got %+v, want it stopped in the first of three waves", run)
 		}
-		for len(b.results(r, run.ID, runs.TenantWorking)) > 0 { // those in hand are finished
-			time.Sleep(time.Millisecond)
-		}
+		testserver.Await(t, "those in hand are finished", func() bool { return len(b.results(r, run.ID, runs.TenantWorking)) == 0 })
 		failed := b.results(r, run.ID, runs.TenantFailed)
 		did, _ := c.all()
 		for slug := range did {

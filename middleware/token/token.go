@@ -5,8 +5,8 @@
 // tenant's ID), sub (the user), scope, jti, iat, nbf, exp and gen, signed with
 // HMAC-SHA256. The signing key is derived (HKDF, RFC 5869) from one of the service's
 // master keys and the tenant's ID: a token of one tenant is not even well signed at
-// another. Tokens of other issuers are verified by an authenticator of the application
-// own, behind the same interface.
+// another. Tokens of other issuers are verified by the application's own
+// authenticator, behind the same interface.
 //
 // Verifying needs no I/O: revocations are in the tenant's record.
 package token

@@ -68,11 +68,11 @@ func TestLongTexts(t *testing.T) {
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	var k Known
-	for i := range 3 * mostKnown {
+	for i := range 3 * maxKnown {
 		k.Of("pgx", "SELECT "+strings.Repeat("a", 1+i%1000)+", "+strings.Repeat("b", 1+i/1000))
 	}
-	if n := k.texts.Load().n.Load(); n > mostKnown {
-		t.Errorf("got %d texts, want at most %d", n, mostKnown)
+	if n := k.texts.Load().n.Load(); n > maxKnown {
+		t.Errorf("got %d texts, want at most %d", n, maxKnown)
 	}
 	// What a text is depends on the engine.
 	if a, b := k.Of("pgx", `SELECT "a"`), k.Of("mysql", `SELECT "a"`); a.Text != `SELECT "a"` || b.Text != `SELECT ?` || a != k.Of("pgx", `SELECT "a"`) {

@@ -29,7 +29,7 @@ const (
 func Of(driver, text string) *Statement {
 	clean := withoutLiterals(dialectOf(driver), text)
 	sum := sha256.Sum256([]byte(clean))
-	s := &Statement{Text: clean, Fingerprint: int64(binary.BigEndian.Uint64(sum[:8]))} //nolint:gosec // any bits will do
+	s := &Statement{Text: clean, Fingerprint: int64(binary.BigEndian.Uint64(sum[:8]))} // any bits will do
 	if len(clean) > longestText {
 		s.Text = strings.ToValidUTF8(clean[:longestText-len(cut)], "") + cut
 	}
@@ -50,7 +50,7 @@ type texts struct {
 type textKey struct{ driver, text string }
 
 const (
-	mostKnown    = 2000
+	maxKnown     = 2000
 	longestKnown = 2000
 )
 
@@ -60,7 +60,7 @@ func (k *Known) Of(driver, text string) *Statement {
 		return Of(driver, text)
 	}
 	in := k.texts.Load()
-	if in == nil || in.n.Load() >= mostKnown { // texts with literals in them may never come again
+	if in == nil || in.n.Load() >= maxKnown { // texts with literals in them may never come again
 		in = &texts{}
 		k.texts.Store(in)
 	}

@@ -121,8 +121,8 @@ func (b *Budget) faultMatters(l *Lane) bool {
 }
 
 // failed counts a dial that failed, and tells those who have nothing else to
-// wait for: the tenant's own waiters and, when the server is down, all. A tenant
-// that fails again takes only its like along.
+// wait for: the tenant's own waiters and, when the server is down, all. A repeated
+// failure of one tenant fails only waiters of tenants that have failed too.
 func (b *Budget) failed(l *Lane, err error, f Fault, now time.Time) {
 	again := l.tenant != "" && l.breaker.failing(now)
 	l.breaker.failed(now, err)

@@ -18,10 +18,10 @@ type helper struct {
 }
 
 // findHelper returns a connection to the orphan's server: one that is idle, that comes
-// back, or that is dialled. There is none when the orphan's time is over, nor,
-// unless one is idle, when the server has hung up and is down, or need not list the
-// session any more. That it has hung up says little: it does so with a session that
-// somebody else ends, before it has.
+// back, or that is dialled. It returns false when the orphan's time is over. It also
+// returns false, unless a connection is idle, if the server hung up and either is down or
+// no longer has to list the session. That it hung up says little: it also hangs up on a
+// session that somebody else ends, before that session has ended.
 func (b *Budget) findHelper(o *orphan, listed bool) (via helper, ok bool) {
 	began := time.Now()
 	wait := patience

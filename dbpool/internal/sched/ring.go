@@ -63,7 +63,7 @@ func (b *Budget) schedule(now time.Time) []plan {
 	for class := foreground; class < classes; class++ {
 		for b.dialing < b.opts.Dials {
 			l := b.nextInRing(class, now)
-			if l == nil || b.live > b.ceiling(now) { // or it is coming down
+			if l == nil || b.live > b.ceiling(now) { // nobody waits, or connections come down to a ceiling that fell
 				break
 			}
 			d := b.slotFor(l, now)
@@ -102,16 +102,16 @@ func (b *Budget) nextInRing(class class, now time.Time) *Lane {
 	overdue := patientTurns * b.cost * time.Duration(1+ring.len()/b.opts.Dials)
 	full := b.live >= b.ceiling(now)
 	if full && len(b.idle) == 0 {
-		return nil // whoever stands there
+		return nil // nothing is idle, so nothing can be evicted
 	}
 	var best *Lane
 	most := 0
 	for l := range ring.all() {
-		if !l.wantsDial(now) { // any more
+		if !l.wantsDial(now) { // it was served meanwhile
 			l.leaveRing()
 			continue
 		}
-		if !l.server.mayDial(l, now) || full && len(l.idle) == len(b.idle) { // it would take its own place
+		if !l.server.mayDial(l, now) || full && len(l.idle) == len(b.idle) { // it could only evict its own connection
 			continue
 		}
 		if best == nil && now.Sub(l.wantsSince) > overdue { // those behind it came later

@@ -22,9 +22,9 @@ type Scanner struct {
 // engines have.
 func New(driverName string) *Scanner { return &Scanner{functions: functionsOf(driverName)} }
 
-// mostStatements and longestStatement, in bytes, bound what is remembered.
+// maxStatements and longestStatement, in bytes, bound what is remembered.
 const (
-	mostStatements   = 4096
+	maxStatements    = 4096
 	longestStatement = 4096
 )
 
@@ -53,7 +53,7 @@ func (s *Scanner) Effect(query string) Effect {
 	if inParts(query) {
 		e |= InParts
 	}
-	if s.n.Load() < mostStatements && len(query) <= longestStatement {
+	if s.n.Load() < maxStatements && len(query) <= longestStatement {
 		if _, loaded := s.known.LoadOrStore(strings.Clone(query), e); !loaded {
 			s.n.Add(1)
 		}

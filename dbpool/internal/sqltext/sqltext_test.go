@@ -185,11 +185,11 @@ func TestStatementsAreRemembered(t *testing.T) {
 			t.Error("got a wrong answer from memory")
 		}
 	}
-	for i := range 2 * mostStatements {
+	for i := range 2 * maxStatements {
 		s.Effect("SELECT " + string(rune('a'+i%26)) + string(rune(0x4e00+i)))
 	}
-	if n := s.n.Load(); n > mostStatements+8 {
-		t.Errorf("got %d remembered, want about %d at most", n, mostStatements)
+	if n := s.n.Load(); n > maxStatements+8 {
+		t.Errorf("got %d remembered, want about %d at most", n, maxStatements)
 	}
 }
 

@@ -34,6 +34,7 @@ type Conn struct {
 
 	// What follows belongs to the user of the connection.
 	bad      bool      // the driver said so
+	held     bool      // its user sees it: no other can take its place
 	state    bool      // a statement may have left state in the session
 	cleaned  bool      // one had, and it was cleaned
 	writing  bool      // it has its database's writer
@@ -82,7 +83,7 @@ func (c *Conn) Close() error {
 	defer func() {
 		c.stopWriting()
 		taken := c.taken
-		c.taken = time.Time{}
+		c.taken, c.held = time.Time{}, false
 		c.place.Release(reusable)
 		if !taken.IsZero() {
 			c.db.observer.ObserveRelease(c.db.Tenant, time.Since(taken))
@@ -264,6 +265,10 @@ func (c *Conn) Raw() sqldriver.Conn {
 
 // Busy reports whether there are rows or a transaction that have not ended.
 func (c *Conn) Busy() bool { return c.open > 0 }
+
+// Hold notes that the user has the connection itself, until it is closed. database/sql
+// repeats nothing on another one then, and only hides the error of a prepared statement.
+func (c *Conn) Hold() { c.held = true }
 
 // HeldSince notes when the connection's user got it, for the observer. The zero time is nobody's.
 func (c *Conn) HeldSince(at time.Time) { c.taken = at }

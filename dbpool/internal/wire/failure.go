@@ -70,7 +70,7 @@ func (c *Conn) failed(ctx context.Context, in call, err error) error {
 		c.place.Outdated()
 		what = "the connection is out of date, and the statement was not executed"
 	}
-	repeats := !in.final && (kind == driver.FailureNotExecuted || kind == driver.FailureStale)
+	repeats := !in.final && !c.held && (kind == driver.FailureNotExecuted || kind == driver.FailureStale)
 	if repeats && c.mayBePart(in, err) {
 		repeats, what = false, "the server broke it off, and a part of it may have been executed"
 	}

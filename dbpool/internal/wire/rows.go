@@ -14,7 +14,7 @@ type rows struct {
 	sqldriver.Rows
 	conn *Conn
 	text string
-	ctx  context.Context //nolint:containedctx // that of the query, as in database/sql
+	ctx  context.Context // that of the query, as in database/sql
 	ends bool
 	done bool // all have been read, of all results
 

@@ -10,7 +10,7 @@ import (
 type tx struct {
 	sqldriver.Tx
 	conn   *Conn
-	ctx    context.Context //nolint:containedctx // that of the transaction, as in database/sql
+	ctx    context.Context // that of the transaction, as in database/sql
 	writes bool
 }
 

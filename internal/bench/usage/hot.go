@@ -57,7 +57,7 @@ func loop(fn func() error) (ns float64, allocs int64, err error) {
 	}
 	took := time.Since(began)
 	runtime.ReadMemStats(&after)
-	return float64(took.Nanoseconds()) / float64(n), int64(after.Mallocs-before.Mallocs) / int64(n), nil //nolint:gosec // it is small
+	return float64(took.Nanoseconds()) / float64(n), int64(after.Mallocs-before.Mallocs) / int64(n), nil // it is small
 }
 
 // hot measures what the recorder adds to requests and statements.

@@ -146,3 +146,17 @@ func TestOptionsAreCopied(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, internal)
 	}
 }
+
+// CentralOnly sees a tenant whichever middleware found it.
+func TestCentralOnlyRefusesATenantFromAnyMiddleware(t *testing.T) {
+	t.Parallel()
+	find := newFinder(newTenant("acme", tenancy.StatusActive))
+	h := tenancy.Must(middleware.Tenant(find, bySubdomain, quiet))(tenancy.Must(middleware.Optional(find, byPath, quiet))(middleware.CentralOnly(quiet)(&spy{})))
+	if got := ask(t, h, get("http://acme.example.com/signup")); got != unknown {
+		t.Errorf("Tenant, then Optional: got %+v, want %+v", got, unknown)
+	}
+	h = tenancy.Must(middleware.Optional(find, bySubdomain, quiet))(tenancy.Must(middleware.Tenant(find, byPath, quiet))(middleware.CentralOnly(quiet)(&spy{})))
+	if got := ask(t, h, get("http://example.com/t/acme")); got != unknown {
+		t.Errorf("Optional, then Tenant: got %+v, want %+v", got, unknown)
+	}
+}

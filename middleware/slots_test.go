@@ -11,11 +11,11 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// A gate that somebody waits at is nobody else's, also when nobody may pass it.
-func TestGatesAreNotShared(t *testing.T) {
+// A slot in which somebody waits is no other tenant's, also when it has no place.
+func TestSlotsAreNotShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &newGates().shards[0]
+		s := &newSlots().shards[0]
 		first, err := s.enter(t.Context(), "a", 1, 1, time.Minute)
 		if err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestGatesAreNotShared(t *testing.T) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if len(s.open) != open || len(s.free) != free {
-				t.Errorf("%s: got %d gates in use and %d free, want %d and %d", what, len(s.open), len(s.free), open, free)
+				t.Errorf("%s: got %d slots in use and %d free, want %d and %d", what, len(s.open), len(s.free), open, free)
 			}
 		}
 		s.leave("a", first)
@@ -46,7 +46,7 @@ func TestGatesAreNotShared(t *testing.T) {
 			t.Error("got a place of a limit of zero")
 		}
 		want("when all were refused", 0, 1)
-		both := [2]*gate{}
+		both := [2]*slot{}
 		for i := range both {
 			if both[i], err = s.enter(t.Context(), "a", 2, 0, 0); err != nil {
 				t.Fatal(err)
@@ -66,7 +66,7 @@ func TestGatesAreNotShared(t *testing.T) {
 // A place that comes while its client goes away is not lost.
 func TestGatesPlaceAndEndAtOnce(t *testing.T) {
 	t.Parallel()
-	s := &newGates().shards[0]
+	s := &newSlots().shards[0]
 	for range 200 {
 		first, err := s.enter(t.Context(), "a", 1, 1, time.Minute)
 		if err != nil {
