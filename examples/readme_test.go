@@ -129,39 +129,6 @@ func imported(program string, packages ...string) string {
 	return strings.Replace(program, "import (\n", text, 1)
 }
 
-// The lines about what stands in front of the handlers build, and pass vet, where the words
-// that they do not explain are what the README says elsewhere.
-func TestREADMEStandard(t *testing.T) {
-	t.Parallel()
-	vet(t, `package main
-
-import (
-	"context"
-	"fmt"
-	"net/http"
-
-	"github.com/artflow-studio/tenancy"
-	"github.com/artflow-studio/tenancy/catalog"
-	"github.com/artflow-studio/tenancy/catalog/cache"
-	"github.com/artflow-studio/tenancy/maintenance"
-	"github.com/artflow-studio/tenancy/middleware"
-	"github.com/artflow-studio/tenancy/resolver"
-)
-
-func main() {}
-
-func serve(ctx context.Context, cat *catalog.Catalog, acme *tenancy.Tenant, resolve resolver.Resolver, mux *http.ServeMux, addr string,
-	mayUse func(context.Context, *middleware.Principal, *tenancy.Tenant) error) error {
-`+blockIn(t, "../README.md", "tenants, err := cache.New")+`
-	// What its comments name.
-	go tenants.Run(ctx)
-	go issuer.Run(ctx)
-	_, _, _ = gate.Tenant(acme.ID).Begin, issuer.Rotate, issuer.Revoke
-	return err
-}
-`)
-}
-
 // try builds a program, and does what the README says.
 func try(t *testing.T, program string) {
 	t.Helper()
