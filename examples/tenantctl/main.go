@@ -4,15 +4,17 @@
 //	go run ./examples/tenantctl db migrate --all
 //
 // It needs nothing: the catalog and tenants' databases are SQLite files in the current
-// directory or in -data, unless -catalog and -server name servers. A service has its own
-// program like this one, with its own migrations and tasks.
+// directory or in -data, unless -catalog and -server name servers. In the catalog of a
+// service it takes the name of the server from the records of tenants, and wants
+// -migrations and -key-prefix, which are the service's. A service has its own program like
+// this one, with its own migrations and tasks: docs/commands.md shows it.
 package main
 
 import (
 	"cmp"
 	"context"
 	"embed"
-	"io/fs"
+	"io"
 	"os"
 	"strings"
 
@@ -39,11 +41,30 @@ func command(where *places) *cobra.Command {
 	flags.StringVar(&where.catalog, "catalog", os.Getenv("TENANTCTL_CATALOG"), "URL of the catalog's database, postgres://… or mysql://… (default: a file in --data; $TENANTCTL_CATALOG)")
 	flags.StringVar(&where.server, "server", os.Getenv("TENANTCTL_SERVER"), "URL of the server for tenants' databases (default: files in --data; $TENANTCTL_SERVER)")
 	flags.StringVar(&where.redis, "redis", cmp.Or(where.redis, os.Getenv("TENANTCTL_REDIS")), "Redis of the service, host:port or redis://…, by which its instances see changes at once (default: none, they see them within a minute; $TENANTCTL_REDIS)")
-	flags.StringVar(&where.migrations, "migrations", where.migrations, "folder with the migrations of tenants' databases (default: those of the example)")
+	flags.StringVar(&where.serverName, "server-name", cmp.Or(where.serverName, os.Getenv("TENANTCTL_SERVER_NAME")), "name by which the service knows that server (default: the one that tenants' records have; $TENANTCTL_SERVER_NAME)")
+	flags.StringVar(&where.migrations, "migrations", cmp.Or(where.migrations, os.Getenv("TENANTCTL_MIGRATIONS")), "folder with the migrations of tenants' databases (default, in a catalog that this program made: those of the example; $TENANTCTL_MIGRATIONS)")
+	flags.StringVar(&where.keyPrefix, "key-prefix", cmp.Or(where.keyPrefix, os.Getenv("TENANTCTL_KEY_PREFIX")), "prefix of the service's API keys (default, in a catalog that this program made: key; $TENANTCTL_KEY_PREFIX)")
 	for _, name := range []string{"catalog", "server", "redis"} {
 		flags.Lookup(name).DefValue = "" // help shows defaults, and these may have passwords
 	}
+	note(root, where)
 	return root
+}
+
+// note makes each command tell where which one it is, and where its notes go.
+func note(cmd *cobra.Command, where *places) {
+	for _, sub := range cmd.Commands() {
+		note(sub, where)
+	}
+	run := cmd.RunE
+	if run == nil || cmd.HasSubCommands() {
+		return
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		_, where.command, _ = strings.Cut(cmd.CommandPath(), " ")
+		where.notes = cmd.ErrOrStderr()
+		return run(cmd, args)
+	}
 }
 
 // long lets the flags of this program be written with one hyphen.
@@ -52,7 +73,7 @@ func long(args []string) []string {
 	for i, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
 		switch name {
-		case "-data", "-catalog", "-server", "-migrations", "-redis":
+		case "-data", "-catalog", "-server", "-server-name", "-migrations", "-key-prefix", "-redis":
 			arg = "-" + arg
 		}
 		out[i] = arg
@@ -61,12 +82,9 @@ func long(args []string) []string {
 }
 
 // places say where everything is.
-type places struct{ data, catalog, server, redis, migrations string }
+type places struct {
+	data, catalog, server, serverName, redis, migrations, keyPrefix string
 
-// schema returns the migrations of tenants' databases.
-func schema(folder string) (fs.FS, error) {
-	if folder != "" {
-		return os.DirFS(folder), nil
-	}
-	return fs.Sub(embedded, "migrations")
+	command string    // that is run, such as "tenant create"
+	notes   io.Writer // nil: none
 }

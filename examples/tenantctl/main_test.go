@@ -279,7 +279,7 @@ func TestEvents(t *testing.T) {
 // Maintenance of the whole service leaves entries that say who and what.
 func TestServiceMaintenanceIsAudited(t *testing.T) {
 	t.Parallel()
-	where := places{data: t.TempDir()}
+	where := places{data: fleet(t, "", 0)}
 	for _, step := range []struct{ did, action string }{{"on", "maintenance.begin"}, {"off", "maintenance.end"}} {
 		if code, out := call(t, where, "maintenance", step.did, "--service", "--yes"); code != 0 {
 			t.Fatalf("%s: got exit code %d and\n%s", step.did, code, out)

@@ -16,20 +16,17 @@ import (
 
 var errURL = errors.New("want a URL like postgres://user:password@host/ or mysql://user:password@host/")
 
-// engineOf returns what makes tenants' databases, and a name for it.
-func engineOf(where places) (name string, engine driver.Engine, err error) {
+// engineOf returns what makes tenants' databases.
+func engineOf(where places) (driver.Engine, error) {
 	switch scheme(where.server) {
 	case "":
-		engine, err = sqlite.New(filepath.Join(where.data, "tenants"))
-		return "sqlite", engine, err
+		return sqlite.New(filepath.Join(where.data, "tenants"))
 	case "postgres":
-		engine, err = postgres.New(where.server, nil)
-		return "postgres", engine, err
+		return postgres.New(where.server, nil)
 	case "mysql":
-		engine, err = mysql.New(where.server, nil)
-		return "mysql", engine, err
+		return mysql.New(where.server, nil)
 	}
-	return "", nil, errURL
+	return nil, errURL
 }
 
 // catalogDatabase opens the database of the catalog and of runs. The URL of a server has

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -42,20 +43,15 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 			err = errors.Join(err, opened.close())
 		}
 	}()
+	exists, err := where.exists()
+	if err != nil {
+		return nil, err
+	}
 	db, err := catalogDatabase(where)
 	if err != nil {
 		return nil, err
 	}
 	opened = append(opened, db.Close)
-	name, engine, err := engineOf(where)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := dbpool.New(map[string]driver.Engine{name: engine}, nil)
-	if err != nil {
-		return nil, err
-	}
-	opened = append(opened, pool.Close)
 	app = &cli.App{}
 	if app.Audit, err = audit.New(db, nil); err != nil {
 		return nil, err
@@ -66,16 +62,30 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Catalog, err = catalog.New(db, &catalog.Options{Audit: app.Audit, Events: app.Outbox}); err != nil {
 		return nil, err
 	}
+	made := !exists || app.Catalog.Check(ctx) != nil // there are no tables yet, or the next lines fail, too
 	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate} {
 		if err := migrate(ctx); err != nil {
 			return nil, err
 		}
 	}
+	about, err := where.serviceOf(ctx, app.Catalog, made)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := engineOf(where)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := dbpool.New(map[string]driver.Engine{about.server: engine}, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened = append(opened, pool.Close)
 	others, err := share(ctx, where.redis, app.Catalog, &opened)
 	if err != nil {
 		return nil, err
 	}
-	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, "key", nil); err != nil {
+	if app.Keys, err = catalog.NewKeyIssuer(app.Catalog, cmp.Or(about.keyPrefix, "unknown"), nil); err != nil { // without it no key is made
 		return nil, err
 	}
 	if app.Gate, err = maintenance.NewGate(app.Catalog, &maintenance.GateOptions{DB: db, Audit: app.Audit, Drains: others.drains}); err != nil {
@@ -86,16 +96,16 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 		return nil, err
 	}
 	app.Operators = operators
-	files, err := schema(where.migrations)
-	if err != nil {
-		return nil, err
-	}
 	locks, err := lifecycle.NewLocks(db, nil)
 	if err != nil {
 		return nil, err
 	}
-	if app.Migrator, err = migrate.New(pool, files, &migrate.Options{Records: app.Catalog, Locks: locks, Audit: app.Audit}); err != nil {
-		return nil, err
+	migrator := lifecycle.Migrator(noFiles{})
+	if about.migrations != nil {
+		if app.Migrator, err = migrate.New(pool, about.migrations, &migrate.Options{Records: app.Catalog, Locks: locks, Audit: app.Audit}); err != nil {
+			return nil, err
+		}
+		migrator = app.Migrator
 	}
 	usage, err := analytics.NewSQL(db, nil)
 	if err != nil {
@@ -104,8 +114,8 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	if app.Reports, err = analytics.NewReports(usage, &analytics.ReportsOptions{Catalog: app.Catalog}); err != nil {
 		return nil, err
 	}
-	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, app.Migrator, &lifecycle.Options{
-		Server: name, Locks: locks, Audit: app.Audit, Forget: []func(context.Context, tenancy.ID) error{usage.Forget},
+	app.Lifecycle, err = lifecycle.New(app.Catalog, pool, migrator, &lifecycle.Options{
+		Server: about.server, Locks: locks, Audit: app.Audit, Forget: []func(context.Context, tenancy.ID) error{usage.Forget},
 	})
 	if err != nil {
 		return nil, err
@@ -135,8 +145,10 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 // tasks returns what can be done for many tenants. This program has nothing to seed.
 func tasks(app *cli.App) runs.Tasks {
 	out := runs.Tasks(maintenance.Tasks(app.Catalog))
-	out[cli.TaskMigrate] = app.Migrator.Task()
-	out[cli.TaskRollback] = app.Migrator.RollbackTask()
+	if app.Migrator != nil {
+		out[cli.TaskMigrate] = app.Migrator.Task()
+		out[cli.TaskRollback] = app.Migrator.RollbackTask()
+	}
 	out[cli.TaskRevokeKeys] = app.Keys.RevokeTask()
 	out[cli.TaskMaintenanceOn] = app.Gate.BeginTask()
 	out[cli.TaskMaintenanceOff] = app.Gate.EndTask()
