@@ -3,6 +3,7 @@ package examples_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -217,6 +218,35 @@ func vet(t *testing.T, program string) {
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "vet", source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// The program in docs/commands.md builds, and works on the data of its service.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "notesctl")
+	files := filepath.Join(dir, "migrations")
+	if err := errors.Join(os.Mkdir(files, 0o700), os.WriteFile(filepath.Join(files, "00001_notes.sql"), []byte("-- +goose Up\nCREATE TABLE notes (text TEXT);"), 0o600),
+		os.WriteFile(source, []byte(programIn(t, "../docs/commands.md")), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, tt := range []struct{ args, want string }{
+		{"tenant create acme", `on server "main"`},
+		{"db migrate --all", "1 of 1 tenant done"},
+		{"apikey issue acme", "notes_"},
+		{"tenant suspend acme", "1 of 1 tenant done"},
+		{"tenant list", "suspended"},
+		{"doctor", "nothing is wrong"},
+	} {
+		cmd := exec.CommandContext(t.Context(), bin, strings.Fields(tt.args)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%s: got %v and\n%s\nwant %q", tt.args, err, out, tt.want)
+		}
 	}
 }
 

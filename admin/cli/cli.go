@@ -5,8 +5,8 @@
 //	os.Exit(cli.Main(command))
 //
 // The application passes a function that opens what it has wired, as an [App]; it is
-// called once, when a command needs it. examples/tenantctl is a ready program, and
-// docs/commands.md describes every command.
+// called once, when a command needs it. docs/commands.md shows a whole program and
+// describes every command; examples/tenantctl is an example of one.
 //
 // # Output
 //

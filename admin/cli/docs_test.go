@@ -66,9 +66,72 @@ system), on which machine, and from which address that came by SSH.
 A shell completes commands, flags, slugs, runs, tasks, schedules and keys with what ` + "`tenantctl completion bash`, `zsh`, `fish` or `powershell`" + ` prints; add
 ` + "`--help`" + ` to see where to put it.
 
-[examples/tenantctl](../examples/tenantctl), which has these commands, takes flags of its own besides: ` + "`--data`" + ` (folder for SQLite files, the current one by default),
-` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases; the environment variables ` + "`TENANTCTL_CATALOG` and\n`TENANTCTL_SERVER`" + ` say the same),
-and ` + "`--migrations`" + ` (folder with the migrations of tenants' databases). It lists them all with ` + "`--help`" + `. Programs that embed the commands have flags of their own.
+## A program of your own
+
+A service has its own program with these commands, which opens what the service opens: the same catalog, the same name of the server, the same migrations. It has the commands
+of what it sets in ` + "`cli.App`" + `; the others say what is missing.
+
+` + "```go" + `
+// Notesctl is the command line of a service.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/catalog"
+	"github.com/artflow-studio/tenancy/dbpool"
+	"github.com/artflow-studio/tenancy/dbpool/driver"
+	"github.com/artflow-studio/tenancy/dbpool/sqlite"
+	"github.com/artflow-studio/tenancy/maintenance"
+	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
+	"github.com/artflow-studio/tenancy/maintenance/migrate"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
+)
+
+func main() { os.Exit(cli.Main(cli.New(open, &cli.Options{Name: "notesctl"}))) }
+
+func open(ctx context.Context) (*cli.App, error) {
+	db, err1 := sqlite.Open("data/catalog.db")
+	files, err2 := sqlite.New("data/tenants") // or postgres.New(url, nil), mysql.New(url, nil)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	cat, err1 := catalog.New(db, nil)
+	pool, err2 := dbpool.New(map[string]driver.Engine{"main": files}, nil) // the name in the service
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	migrator, err1 := migrate.New(pool, os.DirFS("migrations"), &migrate.Options{Records: cat})
+	keys, err2 := catalog.NewKeyIssuer(cat, "notes", nil) // the prefix in the service
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	life, err1 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "main"})
+	tasks := runs.Tasks(maintenance.Tasks(cat))
+	tasks[cli.TaskMigrate] = migrator.Task()
+	runner, err2 := runs.New(db, cat, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(cat.Migrate(ctx), runner.Migrate(ctx)); err != nil {
+		return nil, err
+	}
+	end := func() error { return errors.Join(pool.Close(), db.Close()) }
+	return &cli.App{Catalog: cat, Lifecycle: life, Migrator: migrator, Runner: runner, Keys: keys, Close: end}, nil
+}
+` + "```" + `
+
+## The program of the examples
+
+[examples/tenantctl](../examples/tenantctl) has all these commands and is an example. It takes flags of its own, which ` + "`--help`" + ` lists: ` + "`--data`" + ` (folder for SQLite files, the
+current one by default), ` + "`--catalog` and `--server`" + ` (URLs of the catalog's database and of the server for tenants' databases), ` + "`--server-name`" + ` (how the service calls that server;
+otherwise it is the one name that tenants' records have), ` + "`--migrations`" + ` (folder with the service's migrations of tenants' databases) and ` + "`--key-prefix`" + ` (of the service's API keys).
+The environment variables ` + "`TENANTCTL_CATALOG`, `TENANTCTL_SERVER`, `TENANTCTL_SERVER_NAME`, `TENANTCTL_MIGRATIONS` and `TENANTCTL_KEY_PREFIX`" + ` say the same. Only in a
+catalog that it made itself without ` + "`--migrations`" + `, where the server is called ` + "`example`" + `, it uses migrations and a prefix of its own; elsewhere the commands that need them ask for the
+flags. ` + "`tenant create` and `tenant adopt`" + ` make a catalog in ` + "`--data`" + ` if there is none; all others fail there.
 
 With ` + "`--redis` (`$TENANTCTL_REDIS`)" + `, the Redis of the service, its instances see a change at once, say when a drain is done, and begin with a run as soon as it is
 started; without it their caches serve a record from before the change for up to a minute. ` + "`--redis=`" + ` goes without, such as while Redis is down.
