@@ -57,6 +57,13 @@ func TestBulk(t *testing.T) {
 				t.Errorf("%s: got %d %s, want %s", body, a.code, a.body, want)
 			}
 		}
+		for body, want := range map[string]string{
+			`{"dry_run":true,"filter":"tag:none"}`: `"pointer":"/filter","code":"nobody","text":"No tenant matches the filter."`,
+		} {
+			if a := cl.do(t, "POST", "actions/bulk-suspend", body); !strings.Contains(string(a.body), want) {
+				t.Errorf("%s: got %s, want %s", body, a.body, want)
+			}
+		}
 		if a := cl.do(t, "POST", "actions/bulk-block", start); a.problem() != "unknown" {
 			t.Errorf("a plan of another action: got %d %s, want unknown", a.code, a.body)
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -372,6 +373,13 @@ type runOptions struct {
 
 func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 	p, err := a.runner(c).Plan(c.ctx(), b.task, spec)
+	if empty := (*runs.EmptyPlanError)(nil); errors.As(err, &empty) {
+		pointer := "/ids"
+		if spec.Filter != "" {
+			pointer = "/filter"
+		}
+		return problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "nobody", Text: sentence(empty.Error())})
+	}
 	if err != nil {
 		return validation(err)
 	}
@@ -380,6 +388,9 @@ func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 		Seconds: p.Estimate.Seconds(), ExpiresAt: p.ExpiresAt, StepUp: a.needsStepUp(c, b, p.Eligible),
 	})
 }
+
+// sentence writes a text as a sentence.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
 // threshold is the number of tenants above which an action asks for fresh credentials.
 func (a *Admin) threshold(c *call) int {

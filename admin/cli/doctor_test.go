@@ -62,8 +62,8 @@ func TestHalfMadeTenantsStay(t *testing.T) {
 		code int
 		want string
 	}{
-		{"tenant activate half", 2, "the plan is empty"},
-		{"tenant archive half --yes", 2, "the plan is empty"},
+		{"tenant activate half", 2, "cannot take part: half: "},
+		{"tenant archive half --yes", 2, "cannot take part: half: "},
 		{"tenant restore half --yes", 2, "cannot be restored"},
 		{"tenant purge half --yes", 2, "after its last change"},
 	} {

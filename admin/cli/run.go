@@ -111,6 +111,14 @@ func (p *program) showPlan(cmd *cobra.Command, plan *runs.Plan, dry bool) error 
 	return rows.flush()
 }
 
+// showEmpty shows what a dry run found that selects nobody.
+func (p *program) showEmpty(cmd *cobra.Command, task string, why *runs.EmptyPlanError) error {
+	if p.json {
+		return p.writeJSON(cmd, map[string]any{"task": task, "eligible": 0, "why": why.Error()})
+	}
+	return p.say(cmd, "Nothing to do: %s.", why)
+}
+
 func (p *program) runStart() *cobra.Command {
 	return p.starting("start <run>", "Start a plan, and follow and help it", "  tenantctl run start 01kb2q8s7d9v3n0c4x5y6z7a8b",
 		func(ctx context.Context, id string) (*runs.Run, error) { return p.app.Runner.Start(ctx, id) })

@@ -191,6 +191,12 @@ func (b *bulk) run(cmd *cobra.Command, names []string) error {
 		}
 	}
 	plan, err := r.Plan(cmd.Context(), b.task, b.spec)
+	if empty := (*runs.EmptyPlanError)(nil); errors.As(err, &empty) {
+		if b.dryRun {
+			return b.p.showEmpty(cmd, b.task, empty)
+		}
+		return usage(empty)
+	}
 	if err != nil {
 		return err
 	}

@@ -32,9 +32,9 @@ const (
 // reads the catalog once, page by page, and may be called for any number of tenants.
 //
 // A task that is unknown here, a malformed spec and a plan without a tenant that the
-// task can work on are errors that wrap [tenancy.ErrInvalid]. With a [Spec.Key] that
-// an earlier plan or run of the task has, Plan returns that one; a key of another task
-// is an error that wraps [tenancy.ErrConflict].
+// task can work on are errors that wrap [tenancy.ErrInvalid]; the last of these is an
+// [EmptyPlanError]. With a [Spec.Key] that an earlier plan or run of the task has, Plan
+// returns that one; a key of another task is an error that wraps [tenancy.ErrConflict].
 func (r *Runner) Plan(ctx context.Context, task string, spec Spec) (*Plan, error) {
 	p, err := r.plan(ctx, task, spec)
 	return p, wrap("runs.Runner.Plan", "", err)
@@ -82,6 +82,34 @@ func (r *Runner) plan(ctx context.Context, name string, spec Spec) (*Plan, error
 	}
 	return r.shownPlan(ctx, w.id)
 }
+
+// EmptyPlanError is the error of a plan without a tenant that the task can work on. It wraps [tenancy.ErrInvalid]. Its
+// text may be shown to whoever asked for the plan.
+type EmptyPlanError struct {
+	filter  bool
+	leftOut int64
+	reasons []string // the first few
+}
+
+// Error says whether no tenant was selected, or why none can take part.
+func (e *EmptyPlanError) Error() string {
+	switch {
+	case e.leftOut == 1:
+		return "the one tenant that is selected cannot take part: " + e.reasons[0]
+	case e.leftOut > 0:
+		more := ""
+		if int(e.leftOut) > len(e.reasons) {
+			more = "; …"
+		}
+		return fmt.Sprintf("none of the %d tenants that are selected can take part: %s%s", e.leftOut, strings.Join(e.reasons, "; "), more)
+	case e.filter:
+		return "no tenant matches the filter"
+	}
+	return "there is no tenant"
+}
+
+// Unwrap returns [tenancy.ErrInvalid].
+func (e *EmptyPlanError) Unwrap() error { return tenancy.ErrInvalid }
 
 // errPlanning says that a plan is being made, by another call, with the key that follows.
 var errPlanning = fmt.Errorf("%w: another plan is being made with the key", tenancy.ErrConflict)
@@ -217,11 +245,7 @@ func (w *planWriter) write(ctx context.Context) error {
 		}
 	}
 	if w.eligible == 0 {
-		err := fmt.Errorf("%w: the plan is empty", tenancy.ErrInvalid)
-		if len(w.reasons) > 0 {
-			err = fmt.Errorf("%w: %d tenants are left out: %s", err, w.leftOut, strings.Join(w.reasons, "; "))
-		}
-		return err
+		return &EmptyPlanError{filter: w.spec.Filter != "", leftOut: w.leftOut, reasons: w.reasons}
 	}
 	if err := w.flush(ctx); err != nil {
 		return err

@@ -142,7 +142,7 @@ func TestScheduleThatStartsNoRun(t *testing.T) {
 		b.status(empty, func(runs.ScheduleStatus) bool { return true })
 		b.due(time.Minute)
 		b.work(empty)
-		b.status(empty, func(s runs.ScheduleStatus) bool { return strings.Contains(s.Note, "the plan is empty") })
+		b.status(empty, func(s runs.ScheduleStatus) bool { return strings.Contains(s.Note, "no tenant matches the filter") })
 	})
 }
 
