@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -106,11 +105,6 @@ func (l *line) call(input string, args ...string) (code int, stdout, stderr stri
 	root.SetErr(&err)
 	root.SetIn(strings.NewReader(input))
 	code = cli.Run(l.t.Context(), root)
-	for each := range strings.Lines(out.String() + err.String()) {
-		if n := len([]rune(strings.TrimRight(each, "\n"))); n > 80 && !strings.Contains(each, "{") && !strings.Contains(each, "key_") && !slices.Contains(args, "export") && code == 0 {
-			l.t.Errorf("%q: a line of %d columns: %s", args, n, each)
-		}
-	}
 	return code, out.String(), err.String()
 }
 

@@ -178,7 +178,7 @@ func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant
 					st, err := p.app.Migrator.Status(cmd.Context(), t)
 					each := schemaOf{Tenant: t.Slug, Status: st, At: time.Now().UTC()}
 					if err != nil {
-						each.Error, each.Unreachable = err.Error(), errors.Is(err, tenancy.ErrUnavailable)
+						each.Error, each.Unreachable = bare(err).Error(), errors.Is(err, tenancy.ErrUnavailable)
 					}
 					out <- each
 				}
@@ -198,12 +198,21 @@ func (p *program) askStatuses(cmd *cobra.Command, from iter.Seq2[*tenancy.Tenant
 	return all, failed // in was closed after it
 }
 
+// bare returns the error without the method and the tenant's ID, where the tenant is named already.
+func bare(err error) error {
+	if e, ok := err.(*tenancy.Error); ok { //nolint:errorlint // what others have wrapped says more
+		return e.Err
+	}
+	return err
+}
+
 func (p *program) showStatus(cmd *cobra.Command, s *selection, names []string, behind bool) error {
 	all, err := p.statuses(cmd, s, names)
 	if err != nil {
 		return err
 	}
 	rows := newTable(cmd.OutOrStdout(), "TENANT", "VERSION", "PENDING")
+	rows.lines = 4
 	upToDate, broken := 0, error(nil)
 	for _, each := range all {
 		if each.Error == "" && each.Status.UpToDate() {

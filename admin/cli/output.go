@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"golang.org/x/term"
 )
 
-// width is the number of columns to write for; a terminal that is wider gets more.
+// width is the number of columns to write for on a terminal that does not say how many it has.
 const width = 80
 
 // terminal returns the file behind a writer or reader if it is a terminal.
@@ -25,12 +26,14 @@ func terminal(stream any) (*os.File, bool) {
 	return f, ok && term.IsTerminal(int(f.Fd())) // a file's number
 }
 
-// columns returns how many columns there are to write to.
+// columns returns how many columns there are to write to. A pipe or a file has no end: what is searched there is whole.
 func columns(w io.Writer) int {
-	if f, ok := terminal(w); ok {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 { // a file's number
-			return n
-		}
+	f, ok := terminal(w)
+	if !ok {
+		return math.MaxInt
+	}
+	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 20 { // a file's number
+		return n
 	}
 	return width
 }
@@ -40,8 +43,8 @@ func (p *program) writeJSON(cmd *cobra.Command, v any) error {
 	return json.NewEncoder(cmd.OutOrStdout()).Encode(p.shownValue(v))
 }
 
-// table writes rows in columns. The last column is cut so that a line fits, or wrapped
-// to up to lines lines.
+// table writes rows in columns. On a terminal the last column is cut so that a line fits, or
+// wrapped to up to lines lines.
 type table struct {
 	w     io.Writer
 	rows  [][]string

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/cli"
 )
 
@@ -169,5 +170,52 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%s without a terminal: got exit code %d and\n%q, want no progress", tt.args, code, errs)
 		}
 		_ = os.Remove(file)
+	}
+}
+
+// A table fits into a terminal. Where a program reads, each row is one line, and whole.
+func TestTablesFit(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	if code, _, errs := l.call("", "tenant", "create", "acme"); code != 0 {
+		t.Fatal(errs)
+	}
+	far := &tenancy.Tenant{Slug: "globex", Name: strings.Repeat("Globex ", 5) + "Corporation", Status: tenancy.StatusActive, Placement: tenancy.Placement{Server: "far", Database: "globex"}}
+	far, err := l.app.Catalog.Create(t.Context(), far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = `unavailable: no server is called "far"`
+	for _, tt := range []struct {
+		args string
+		code int
+		want string // on a terminal and elsewhere, words of one row
+	}{
+		{"db status --all", 3, why},
+		{"tenant list", 0, "globex"},
+		{"audit list", 0, "tenant.create"},
+		{"maintenance on --all --message " + strings.Repeat("later-", 20), 0, ""},
+		{"maintenance status", 0, "later-"},
+		{"run list", 0, "TASK"},
+	} {
+		code, screen := l.on("y\n", strings.Fields(tt.args)...)
+		if words := strings.Join(strings.Fields(screen), " "); code != tt.code || !strings.Contains(words, tt.want) {
+			t.Errorf("%s: got exit code %d and\n%s\nwant %d and %q", tt.args, code, screen, tt.code, tt.want)
+		}
+		for each := range strings.Lines(screen) {
+			if n := len([]rune(strings.TrimRight(each, "\n"))); n > 80 && !strings.Contains(each, "\r") && !strings.Contains(tt.args, " on ") {
+				t.Errorf("%s: a line of %d columns: %s", tt.args, n, each)
+			}
+		}
+	}
+	code, out, _ := l.call("", "db", "status", "--all", "--refresh")
+	if row := regexp.MustCompile(`(?m)^globex +\? +(.*)$`).FindStringSubmatch(out); code != 3 || row == nil || row[1] != why {
+		t.Errorf("got exit code %d and\n%s\nwant the row of globex to end with %s", code, out, why)
+	}
+	if _, out, _ := l.call("", "db", "status", "--all", "--refresh", "--json"); strings.Contains(out, string(far.ID)+": ") || !strings.Contains(out, `no server is called`) {
+		t.Errorf("got %s", out)
+	}
+	if _, out, _ := l.call("", "maintenance", "status"); !strings.Contains(out, strings.Repeat("later-", 20)) || strings.Contains(out, "…") {
+		t.Errorf("got\n%s\nwant the whole message in one line", out)
 	}
 }
