@@ -278,6 +278,7 @@ func (a *Admin) runOnce(ctx context.Context) {
 	a.lookAtAudit(ctx)
 	a.lookAtStuck(ctx)
 	a.lookAtPool(time.Now().UTC())
+	a.lookAtServers(ctx, time.Now().UTC())
 	a.retain(ctx, time.Now())
 	if err := a.keys.purge(ctx); err != nil && ctx.Err() == nil {
 		a.opts.Logger.WarnContext(ctx, "admin: cleaning up failed; trying again", "error", err)

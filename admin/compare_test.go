@@ -20,6 +20,7 @@ func (c *console) used(t *testing.T, id tenancy.ID, requests, failed int64) {
 	t.Helper()
 	p := analytics.Part{Tenant: id, Start: time.Now().UTC().Truncate(time.Minute), Source: 1, Revision: 1}
 	p.Counts.Values[analytics.Requests], p.Counts.Values[analytics.Status5xx] = requests, failed
+	p.Counts.Values[analytics.Statements] = requests - failed
 	p.Counts.Values[analytics.Status2xx], p.Counts.Values[analytics.LastSeen] = requests-failed, time.Now().UnixMicro()
 	// An instance that does not write for thirty seconds, or three intervals, is missing: not within a test, however slow.
 	b := &analytics.Batch{Instance: analytics.Instance{ID: 1, Name: "one", Started: time.Now(), Interval: time.Hour, Recorded: analytics.Columns()}, Parts: []analytics.Part{p}}
@@ -169,5 +170,24 @@ func TestPoolsAndInstances(t *testing.T) {
 	}
 	if a := cl.do(t, "GET", "instances", ""); !strings.Contains(a.body, `"name":"one","missing":false`) {
 		t.Errorf("got %d %s, want the instance", a.code, a.body)
+	}
+}
+
+// A tenant on a server that the service does not have is unreachable, also before anybody came.
+func TestHealthOfAMisplacedTenant(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	if _, err := c.cat.Edit(t.Context(), c.b.ID, func(t *tenancy.Tenant) error { t.Placement.Server = "nowhere"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.keep(t)
+	c.RunOnce(t.Context())
+	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
+	for path, want := range map[string]string{
+		"analytics/health?unhealthy=yes": `"id":"t-bbb"`, "analytics/health?filter=bbb": `"health":"unreachable"`, "tenants/t-bbb/health": `"kind":"server-unknown"`,
+	} {
+		if a := cl.do(t, "GET", path, ""); a.code != 200 || !strings.Contains(a.body, want) || strings.Contains(a.body, `"id":"t-aaa"`) {
+			t.Errorf("%s: got %d %s, want %s and no other tenant", path, a.code, a.body, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -30,6 +31,48 @@ type reached struct {
 	mu      sync.Mutex // guards what follows
 	tenants map[tenancy.ID]time.Time
 	servers map[string]time.Time
+	unknown map[string]time.Time // servers of tenants' records that the pool does not have
+	asked   time.Time            // when the records were read for that
+}
+
+// lookAtServers notes which servers of tenants' records the pool does not have. It counts all records, and so does it once a minute.
+func (a *Admin) lookAtServers(ctx context.Context, now time.Time) {
+	a.reached.mu.Lock()
+	early := now.Sub(a.reached.asked) < time.Minute
+	if !early {
+		a.reached.asked = now
+	}
+	a.reached.mu.Unlock()
+	if a.opts.Pool == nil || early {
+		return
+	}
+	facets, err := a.catalog.Facets(ctx, tenancy.Filter{})
+	if err != nil {
+		return // the check of the catalog says so
+	}
+	unknown := map[string]time.Time{}
+	for name := range facets.Server {
+		if !slices.Contains(a.opts.Pool.Servers(), name) {
+			unknown[name] = now
+		}
+	}
+	a.reached.mu.Lock()
+	defer a.reached.mu.Unlock()
+	keepSince(unknown, a.reached.unknown)
+	a.reached.unknown = unknown
+}
+
+// serverUnknown returns since when the pool is known not to have the tenant's server.
+func (a *Admin) serverUnknown(server string, now time.Time) (since time.Time) {
+	if a.opts.Pool == nil || server == "" || slices.Contains(a.opts.Pool.Servers(), server) {
+		return time.Time{}
+	}
+	a.reached.mu.Lock()
+	defer a.reached.mu.Unlock()
+	if since, ok := a.reached.unknown[server]; ok {
+		return since
+	}
+	return now
 }
 
 // lookAtPool notes whose databases, and which servers, are taken to be down, and since when.
@@ -162,7 +205,7 @@ func (a *Admin) unhealthy(c *call, req *analytics.TenantsRequest, now time.Time)
 // suspects returns filters that select, of what f does, all tenants that may be unhealthy.
 func (r *reached) suspects(f tenancy.Filter) []tenancy.Filter {
 	r.mu.Lock()
-	ids, servers := slices.Sorted(maps.Keys(r.tenants)), slices.Sorted(maps.Keys(r.servers))
+	ids, servers := slices.Sorted(maps.Keys(r.tenants)), slices.Concat(slices.Sorted(maps.Keys(r.servers)), slices.Sorted(maps.Keys(r.unknown)))
 	r.mu.Unlock()
 	failing := f
 	failing.Terms = append(slices.Clone(f.Terms), tenancy.Term{Field: analytics.FigureErrors, Kind: tenancy.FieldNumber, Op: tenancy.OpAtLeast, Values: []string{"1"}})
@@ -187,7 +230,7 @@ func (r *reached) suspects(f tenancy.Filter) []tenancy.Filter {
 
 // healthOf judges one tenant. What is worst comes first.
 func (a *Admin) healthOf(t *analytics.TenantEntry, closed map[tenancy.ID]time.Time, now time.Time) tenantHealth {
-	seen := checks.Seen{Closed: closed[t.ID]}
+	seen := checks.Seen{Closed: closed[t.ID], ServerUnknown: a.serverUnknown(t.Server, now)}
 	if since, byServer, down := a.reached.down(t.ID, t.Server); down && byServer {
 		seen.ServerDown = since
 	} else if down {

@@ -36,6 +36,7 @@ func (l *line) count() {
 		must(err)
 		p := analytics.Part{Tenant: found.ID, Start: time.Now().UTC().Truncate(time.Minute), Source: 1, Revision: 1}
 		p.Counts.Values[analytics.Requests], p.Counts.Values[analytics.BytesOut] = n, n<<20
+		p.Counts.Values[analytics.Statements] = n
 		p.Counts.Values[analytics.CPUTime], p.Counts.Values[analytics.LastSeen] = n*1000, time.Now().UnixMicro()
 		if slug == "acme" {
 			p.Counts.Values[analytics.Status5xx] = n / 2

@@ -84,8 +84,8 @@ type Reason struct {
 
 // Seen is what is known about a tenant beside its figures; each time is zero if it is not so.
 type Seen struct {
-	// ServerDown and DatabaseDown are since when they are taken to be down.
-	ServerDown, DatabaseDown time.Time
+	// ServerDown and DatabaseDown are since when they are taken to be down, ServerUnknown since when no server is called as the record says.
+	ServerDown, DatabaseDown, ServerUnknown time.Time
 	// Closed is when maintenance began that is in force.
 	Closed time.Time
 }
@@ -94,6 +94,8 @@ type Seen struct {
 func Tenant(t *analytics.TenantEntry, seen Seen, now time.Time) (health string, reasons []Reason) {
 	health, reasons = Healthy, []Reason{}
 	switch {
+	case !seen.ServerUnknown.IsZero():
+		health, reasons = Unreachable, append(reasons, Reason{"server-unknown", "The service has no server that is called " + t.Server + ".", seen.ServerUnknown})
 	case !seen.ServerDown.IsZero():
 		health, reasons = Unreachable, append(reasons, Reason{"server-down", "The server " + t.Server + " does not answer.", seen.ServerDown})
 	case !seen.DatabaseDown.IsZero():
@@ -109,11 +111,24 @@ func Tenant(t *analytics.TenantEntry, seen Seen, now time.Time) (health string, 
 	if !seen.Closed.IsZero() {
 		reasons = append(reasons, Reason{"maintenance", "The tenant is under maintenance.", seen.Closed})
 	}
-	if health == Healthy && requests == 0 {
+	switch {
+	case health != Healthy:
+	case requests == 0:
 		health = Unknown
 		reasons = append(reasons, Reason{"unused", "There was no request in the last 15 minutes.", now.Add(-Span)})
+	case !answered(t.Usage):
+		health = Unknown
+		reasons = append(reasons, Reason{"unanswered", "No statement in the tenant's database succeeded in the last 15 minutes.", now.Add(-Span)})
 	}
 	return health, reasons
+}
+
+// answered reports whether a statement in the tenant's database succeeded or, where nobody counts statements, a request did.
+func answered(usage map[string]*analytics.Figure) bool {
+	if statements := usage[analytics.Statements.String()]; statements != nil {
+		return statements.Value > Value(usage[analytics.StatementErrors.String()])
+	}
+	return Value(usage[analytics.Status2xx.String()])+Value(usage[analytics.Status3xx.String()]) > 0
 }
 
 // Value returns the value of a figure, or 0 if it was not measured.
