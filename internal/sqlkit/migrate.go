@@ -15,6 +15,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/artflow-studio/tenancy/internal/probe"
 )
 
 // Migration is one migration that was applied or taken back.
@@ -117,7 +119,7 @@ func history(ctx context.Context, q sqlx.QueryerContext, d Dialect, table string
 		Applied bool  `db:"is_applied"`
 	}
 	query := `SELECT version_id, is_applied FROM ` + d.Quote(table) + ` ORDER BY id`
-	err = sqlx.SelectContext(ctx, q, &rows, query)
+	err = sqlx.SelectContext(probe.Context(ctx), q, &rows, query)
 	if err != nil && d == SQLite { // which has no code for a missing table
 		var n int
 		e := sqlx.GetContext(ctx, q, &n, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
@@ -173,14 +175,14 @@ func ensureTable(ctx context.Context, db *sql.DB, dialect goose.Dialect, l lock.
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if _, err := store.GetLatestVersion(ctx, conn); err == nil {
+	if _, err := store.GetLatestVersion(probe.Context(ctx), conn); err == nil {
 		return nil
 	}
 	if err := l.SessionLock(ctx, conn); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
-	_, err = store.GetLatestVersion(ctx, conn)
+	_, err = store.GetLatestVersion(probe.Context(ctx), conn)
 	if err == nil {
 		return nil // somebody was faster
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/probe"
 )
 
 // MySQL cannot take back a CREATE TABLE: what a migration did before it was cut off stays,
@@ -85,7 +86,7 @@ func note(ctx context.Context, q sqlx.QueryerContext, d Dialect, table string) (
 		return nil, nil
 	}
 	var h Half
-	err := sqlx.GetContext(ctx, q, &h, `SELECT version, up, statement, statement_text, problem FROM tenancy_migrating WHERE lineage = ?`, table)
+	err := sqlx.GetContext(probe.Context(ctx), q, &h, `SELECT version, up, statement, statement_text, problem FROM tenancy_migrating WHERE lineage = ?`, table)
 	if errors.Is(err, sql.ErrNoRows) || IsNoTable(err) {
 		return nil, nil
 	}

@@ -5,6 +5,8 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"time"
+
+	"github.com/artflow-studio/tenancy/internal/probe"
 )
 
 // clock returns the present, or the zero time if nobody observes the connection.
@@ -31,10 +33,11 @@ func (c *Conn) done(ctx context.Context, in call, err error) error {
 	return err
 }
 
-// observe reports a statement and its text, if it has one, unless the driver left it to another of its methods.
+// observe reports a statement and its text, if it has one, unless the driver left it to another of its methods, or it
+// failed and may do so.
 func (c *Conn) observe(ctx context.Context, text string, took time.Duration, err error) {
 	d := c.db
-	if d.observer == nil || errors.Is(err, sqldriver.ErrSkip) {
+	if d.observer == nil || errors.Is(err, sqldriver.ErrSkip) || err != nil && probe.Is(ctx) {
 		return
 	}
 	d.observer.ObserveStatement(ctx, d.Tenant, took, d.files != nil, err)
