@@ -46,8 +46,8 @@ func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tena
 		return nil, tenancy.Wrap(op, t.ID, fmt.Errorf("%w: the databases cannot be adopted", tenancy.ErrInvalid))
 	}
 	t = t.Clone()
-	if t.Placement.Server == "" {
-		t.Placement.Server = l.opts.Server
+	if err := l.place(t); err != nil {
+		return nil, tenancy.Wrap(op, t.ID, err)
 	}
 	t.Status = tenancy.StatusProvisioning
 	w := &work{Lifecycle: l, adopts: true}

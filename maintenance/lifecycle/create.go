@@ -66,7 +66,9 @@ type Lifecycle struct {
 
 // Options are the options of [New].
 type Options struct {
-	// Server is where tenants go whose placement names no server. Default: "".
+	// Server is where tenants go whose placement names no server. Databases with the ability
+	// [Inventory] must have it. Default: their only server; if they have several, each placement
+	// must name one.
 	Server string
 	// Locks makes sure that creation, purge, and other work that takes the same locks, such
 	// as migrations, is alone with a tenant. The lock is taken before that of the tenant's own
@@ -108,7 +110,8 @@ type Options struct {
 const defaultGrace = 30 * 24 * time.Hour
 
 // New returns the life cycle over the application's catalog, databases and
-// migrations. One that is nil is an error that wraps [tenancy.ErrInvalid].
+// migrations. One that is nil, and an [Options.Server] that the databases do not have, are
+// errors that wrap [tenancy.ErrInvalid].
 func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) {
 	if c == nil || d == nil || m == nil {
 		return nil, tenancy.Wrap("lifecycle.New", "",
@@ -122,7 +125,36 @@ func New(c Catalog, d Databases, m Migrator, opts *Options) (*Lifecycle, error) 
 		l.opts = *opts
 	}
 	l.opts.complete()
+	if err := l.chooseServer(); err != nil {
+		return nil, tenancy.Wrap("lifecycle.New", "", err)
+	}
 	return l, nil
+}
+
+// chooseServer completes and checks Options.Server, if the databases say which servers there are.
+func (l *Lifecycle) chooseServer() error {
+	if l.inventory == nil {
+		return nil
+	}
+	servers := l.inventory.Servers()
+	switch {
+	case l.opts.Server == "" && len(servers) == 1:
+		l.opts.Server = servers[0]
+	case l.opts.Server != "" && !slices.Contains(servers, l.opts.Server):
+		return fmt.Errorf("%w: Options.Server: no server is called %q, only %q", tenancy.ErrInvalid, l.opts.Server, servers)
+	}
+	return nil
+}
+
+// place gives a tenant its server, if the placement names none.
+func (l *Lifecycle) place(t *tenancy.Tenant) error {
+	if t.Placement.Server == "" {
+		t.Placement.Server = l.opts.Server
+	}
+	if t.Placement.Server == "" && l.inventory != nil {
+		return fmt.Errorf("%w: the placement names no server, and there is not just one", tenancy.ErrInvalid)
+	}
+	return nil
 }
 
 func (o *Options) complete() {
@@ -155,8 +187,8 @@ func (l *Lifecycle) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 	if t.ID == "" {
 		t.ID = tenancy.NewID()
 	}
-	if t.Placement.Server == "" {
-		t.Placement.Server = l.opts.Server
+	if err := l.place(t); err != nil {
+		return nil, tenancy.Wrap(op, t.ID, err)
 	}
 	if t.Placement.Database == "" {
 		t.Placement.Database = databasePrefix + string(t.ID)

@@ -327,6 +327,44 @@ func TestConstructors(t *testing.T) {
 	}
 }
 
+// several are databases on two servers.
+type several struct{ *dbpool.Pool }
+
+func (s several) Servers() []string { return append(s.Pool.Servers(), "far") }
+
+// The server of new tenants is one that there is: the only one, unless the options or the placement name it.
+func TestServerOfNewTenants(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, tenancytest.NewServer(t, "sqlite"))
+	m := k.migrator(t, makeNotes)
+	if _, err := lifecycle.New(k.cat, k.pool, m, &lifecycle.Options{Server: "typo"}); !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), k.server.Name) {
+		t.Errorf("an unknown server: got %v, want ErrInvalid and the servers that there are", err)
+	}
+	for _, opts := range []*lifecycle.Options{nil, {}} {
+		l, err := lifecycle.New(k.cat, k.pool, m, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := l.Create(t.Context(), &tenancy.Tenant{Slug: fmt.Sprintf("one-%t", opts == nil)})
+		if err != nil || made.Placement.Server != k.server.Name {
+			t.Errorf("one server: got %+v, %v, want the tenant there", made, err)
+		}
+	}
+	l, err := lifecycle.New(k.cat, several{k.pool}, m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err1 := l.Create(t.Context(), &tenancy.Tenant{Slug: "acme"})
+	_, err2 := l.Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: tenancy.Placement{Database: "acme"}})
+	_, err3 := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+	if !errors.Is(err1, tenancy.ErrInvalid) || !errors.Is(err2, tenancy.ErrInvalid) || !errors.Is(err3, tenancy.ErrNotFound) {
+		t.Errorf("several servers: got %v, %v and the record %v, want ErrInvalid and no record", err1, err2, err3)
+	}
+	if _, err := l.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: tenancy.Placement{Server: k.server.Name}}); err != nil {
+		t.Errorf("several servers, and one is named: %v", err)
+	}
+}
+
 func TestEnsure(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, testEnsure)
