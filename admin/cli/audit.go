@@ -117,7 +117,7 @@ The last result is shown again, with its age, for --max-age; --refresh checks ag
 			if p.json {
 				err = p.writeJSON(cmd, result)
 			} else if result.Fault == nil {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, whole.\nLast: %d\nHash: %s\n", result.Entries, result.Number, result.Hash)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, whole.\nLast: %d\nHash: %s\n", counted(result.Entries, "entry", "entries"), result.Number, result.Hash)
 				if err == nil && result.Late > 0 {
 					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of them say they are older than a checkpoint before them.\n", result.Late)
 				}

@@ -155,7 +155,7 @@ func (p *program) showDiagnosis(cmd *cobra.Command, result diagnosed) error {
 			}
 			fmt.Fprintln(cmd.OutOrStdout())
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s, %d databases: %s\n", tenants(result.Tenants), result.Databases, findings(&result.Diagnosis))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s, %s: %s\n", tenants(result.Tenants), counted(result.Databases, "database", "databases"), findings(&result.Diagnosis))
 	}
 	if !result.Healthy() {
 		return &quietError{errors.New("something is wrong still")}
@@ -169,13 +169,10 @@ func findings(d *lifecycle.Diagnosis) string {
 	for _, count := range d.Counts {
 		n += count
 	}
-	text := fmt.Sprintf("%d findings", n)
-	switch n {
-	case 0:
+	if n == 0 {
 		return "nothing is wrong"
-	case 1:
-		text = "1 finding"
 	}
+	text := counted(n, "finding", "findings")
 	if d.Mended+d.Failed > 0 {
 		text += fmt.Sprintf(", %d mended, %d could not be", d.Mended, d.Failed)
 	}

@@ -20,7 +20,7 @@ func TestDoctorCommand(t *testing.T) {
 			t.Errorf("%q: got %d, want %d and %q, not %q:\n%s%s", args, got, code, want, never, out, errs)
 		}
 	}
-	step(0, "1 tenant, 1 databases: nothing is wrong", "", "doctor")
+	step(0, "1 tenant, 1 database: nothing is wrong", "", "doctor")
 	acme, err := l.app.Catalog.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
 	if err != nil {
 		t.Fatal(err)

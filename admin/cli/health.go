@@ -81,7 +81,7 @@ func (p *program) showParts(cmd *cobra.Command) (sick bool, err error) {
 	}
 	if p.app.Audit != nil {
 		if n, oldest, err := p.app.Audit.Pending(cmd.Context()); err == nil && n > 0 && time.Since(oldest) > checks.SealerLate { // an error is the part's
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d entries of the audit are not sealed, the oldest from %s: no instance runs its sealer.\n", n, date(oldest))
+			fmt.Fprintf(cmd.ErrOrStderr(), "Not sealed: %s of the audit, the oldest from %s. No instance runs its sealer.\n", counted(n, "entry", "entries"), date(oldest))
 		}
 	}
 	if p.json {

@@ -172,11 +172,14 @@ func lasting(d time.Duration) string {
 }
 
 // tenants says how many there are.
-func tenants(n int) string {
+func tenants(n int) string { return counted(n, "tenant", "tenants") }
+
+// counted is a number with the word for one or for several.
+func counted[N int | int64](n N, one, several string) string {
 	if n == 1 {
-		return "1 tenant"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d tenants", n)
+	return fmt.Sprintf("%d %s", n, several)
 }
 
 // confirm asks a question that wants a yes; with a word, that word. It is not asked
