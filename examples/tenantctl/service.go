@@ -73,7 +73,7 @@ func (w places) serviceOf(ctx context.Context, cat *catalog.Catalog, made bool) 
 	case len(names) == 1:
 		s.server = names[0]
 		if w.does(serversOf) {
-			err = w.holds(s.server)
+			err = w.holds(ctx, cat, s.server)
 		}
 	case made && w.migrations == "":
 		s.server = exampleServer
@@ -106,13 +106,23 @@ func (w places) serviceOf(ctx context.Context, cat *catalog.Catalog, made bool) 
 	return s, err
 }
 
-// holds returns an error if tenants' databases are not where the flags say, as far as that is known without asking a server.
-func (w places) holds(server string) error {
-	switch _, err := os.Stat(filepath.Join(w.data, "tenants")); {
-	case w.server != "" || w.catalog == "" && err == nil:
+// looked is how many tenants' databases are looked for.
+const looked = 100
+
+// holds returns an error if tenants' databases are not where the flags say, as far as that is known without asking a server: a tenant whose
+// database is elsewhere must not be purged here.
+func (w places) holds(ctx context.Context, cat *catalog.Catalog, server string) error {
+	if w.server != "" {
 		return nil
-	case w.catalog == "" && !errors.Is(err, fs.ErrNotExist):
+	}
+	some, err := cat.List(ctx, tenancy.Filter{Limit: looked})
+	if err != nil {
 		return err
+	}
+	for _, t := range some {
+		if _, err := os.Stat(filepath.Join(w.data, "tenants", t.Placement.Database+".db")); err == nil {
+			return nil
+		}
 	}
 	return fmt.Errorf("%w: give --server, the URL of the server %q of tenants' databases (or --server-name, if they are files in --data)", tenancy.ErrInvalid, server)
 }

@@ -126,6 +126,7 @@ func TestServiceUnknown(t *testing.T) {
 		{"no tenant yet, with its name", empty, []string{"tenant", "create", "acme", "--migrations", files, "--server-name", "main"}, 0, `on server "main"`},
 		{"databases elsewhere", moved, []string{"tenant", "create", "globex", "--migrations", files}, 2, "--server"},
 		{"databases elsewhere, looked at", moved, []string{"tenant", "list"}, 0, "acme"},
+		{"databases elsewhere, purged", moved, []string{"tenant", "purge", "acme", "--now", "--reason", "a test", "--yes"}, 2, "--server"},
 	} {
 		if code, out := call(t, places{data: tt.data}, tt.args...); code != tt.code || !strings.Contains(out, tt.want) {
 			t.Errorf("%s: got exit code %d and\n%s\nwant %d and %q", tt.name, code, out, tt.code, tt.want)
