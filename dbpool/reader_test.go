@@ -274,7 +274,7 @@ func TestReaderOfAMissingDatabase(t *testing.T) {
 		go func() { done <- p.Run(running) }()
 		time.Sleep(time.Second)
 		replica.Lack("acme")
-		uses := func(id string) (err error, onMain, onReplica bool) {
+		uses := func(id string) (onMain, onReplica bool, err error) {
 			t.Helper()
 			x, y := main.Tenants(), replica.Tenants()
 			db, err := p.Reader(tenancy.NewContext(t.Context(), tenantOn("main", id)))
@@ -282,23 +282,23 @@ func TestReaderOfAMissingDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = db.Ping()
-			return err, main.Tenants() > x, replica.Tenants() > y
+			return main.Tenants() > x, replica.Tenants() > y, err
 		}
-		if err, _, _ := uses("acme"); !errors.Is(err, tenancy.ErrUnavailable) {
+		if _, _, err := uses("acme"); !errors.Is(err, tenancy.ErrUnavailable) {
 			t.Errorf("at first: got %v, want ErrUnavailable", err)
 		}
 		for range 200 { // over the pauses between tries
-			if err, onMain, onReplica := uses("acme"); err != nil || !onMain || onReplica {
+			if onMain, onReplica, err := uses("acme"); err != nil || !onMain || onReplica {
 				t.Fatalf("the replica lacks the database: got %v, on the primary %t, on the replica %t, want the primary", err, onMain, onReplica)
 			}
 			time.Sleep(300 * time.Millisecond)
 		}
-		if err, _, onReplica := uses("globex"); err != nil || !onReplica {
+		if _, onReplica, err := uses("globex"); err != nil || !onReplica {
 			t.Errorf("another tenant: got %v, on the replica %t, want the replica", err, onReplica)
 		}
 		replica.Lack("")
 		time.Sleep(11 * time.Second) // the longest pause
-		if err, _, onReplica := uses("acme"); err != nil || !onReplica {
+		if _, onReplica, err := uses("acme"); err != nil || !onReplica {
 			t.Errorf("the database is there: got %v, on the replica %t, want the replica", err, onReplica)
 		}
 		stop()

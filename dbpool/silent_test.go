@@ -317,7 +317,7 @@ func TestPlansBeforeMigration(t *testing.T) {
 			}
 			return errors.Join(err, rows.Err())
 		}
-		run := func(q sqlx.QueryerContext) error { return seen(q.QueryContext(ctx, query, 1)) } //nolint:sqlclosecheck // seen does
+		run := func(q sqlx.QueryerContext) error { return seen(q.QueryContext(ctx, query, 1)) } //nolint:rowserrcheck,sqlclosecheck // seen does
 		plan := func(c *sqlx.Conn) error { return errors.Join(run(c), run(c)) }
 		begin := func(c *sqlx.Conn) error {
 			tx, err := c.BeginTxx(ctx, nil)
@@ -345,7 +345,7 @@ func TestPlansBeforeMigration(t *testing.T) {
 		fill(ctx, t, pool, n, func(c *sqlx.Conn) error { return run(c) })
 		for what, use := range map[string]func() error{
 			"DB":       func() error { return run(db) },
-			"prepared": func() error { return seen(prepared.QueryContext(ctx, 1)) }, //nolint:sqlclosecheck // seen does
+			"prepared": func() error { return seen(prepared.QueryContext(ctx, 1)) }, //nolint:rowserrcheck,sqlclosecheck // seen does
 		} {
 			fill(ctx, t, pool, n, plan)
 			add()
@@ -365,11 +365,11 @@ func TestPlansBeforeMigration(t *testing.T) {
 					return err
 				}
 				defer func() { _ = st.Close() }()
-				if err := seen(st.QueryContext(ctx, 1)); err != nil { //nolint:sqlclosecheck // seen does
+				if err := seen(st.QueryContext(ctx, 1)); err != nil { //nolint:rowserrcheck,sqlclosecheck // seen does
 					t.Error(err)
 				}
 				add()
-				return seen(st.QueryContext(ctx, 1)) //nolint:sqlclosecheck // seen does
+				return seen(st.QueryContext(ctx, 1)) //nolint:rowserrcheck,sqlclosecheck // seen does
 			},
 		} {
 			fill(ctx, t, pool, n, plan)
