@@ -101,7 +101,9 @@ func TestTerminatedSession(t *testing.T) {
 					}
 				}
 				close(left)
-				_ = <-held // its session was ended with the others
+				if err := <-held; err != nil && !errors.Is(err, tenancy.ErrUnavailable) { // its session may have been ended with the others
+					t.Logf("who held the lock: %v", err)
+				}
 				if errors.Is(err, tenancy.ErrNotFound) != gone || err == nil {
 					t.Errorf("got %v, want ErrNotFound: %v", err, gone)
 				}
