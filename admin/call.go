@@ -147,7 +147,7 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	level := a.opts.Logger.DebugContext
 	if d.Status >= 500 && d.Status != http.StatusServiceUnavailable {
 		level = a.opts.Logger.ErrorContext
-	} else if d.Status == http.StatusServiceUnavailable {
+	} else if d.Status == http.StatusServiceUnavailable || state != nil { // of which the client is told what is in the way, and not why
 		level = a.opts.Logger.WarnContext
 	}
 	level(r.Context(), "admin: refused", "method", r.Method, "path", r.URL.Path, "status", d.Status, "request_id", d.RequestID, "error", err)

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -134,10 +135,11 @@ func (a *Admin) runForTenant(c *call, task string) error {
 	}
 	runner := a.runner(c)
 	p, err := runner.Plan(c.ctx(), task, runs.Spec{IDs: []tenancy.ID{c.tenant.ID}})
-	cannot := fmt.Sprintf("The task has nothing to do with a tenant that is %s.", c.tenant.Status)
-	if err == nil && p.Eligible == 0 {
+	if empty := (*runs.EmptyPlanError)(nil); errors.As(err, &empty) || err == nil && p.Eligible == 0 {
 		err = fmt.Errorf("%w: the tenant cannot take part", tenancy.ErrInvalid)
+		return conflict(err, fmt.Sprintf("The task has nothing to do with a tenant that is %s.", c.tenant.Status))
 	}
+	const cannot = "The task cannot be done for the tenant: the service's log says why."
 	if err != nil {
 		return conflict(err, cannot)
 	}

@@ -335,9 +335,13 @@ const (
 
 // resumeTenant goes on with a creation that was cut off.
 func (a *Admin) resumeTenant(c *call) error {
+	cannot := "The creation cannot go on: the service's log says why."
+	if c.tenant.Status != tenancy.StatusProvisioning {
+		cannot = fmt.Sprintf("Nothing is left to resume: the tenant is %s.", c.tenant.Status)
+	}
 	t, err := a.resumer.Resume(c.ctx(), c.tenant.ID)
 	if err != nil {
-		return conflict(err, fmt.Sprintf("Nothing is left to resume: the tenant is %s.", c.tenant.Status))
+		return conflict(err, cannot)
 	}
 	return c.replyTenant(http.StatusOK, t)
 }
@@ -366,9 +370,11 @@ func (a *Admin) purgeTenant(c *call) error {
 		return problem.New(problem.Validation, fmt.Errorf("%w: confirmation", tenancy.ErrInvalid), problem.Field{Pointer: "/confirm", Code: "confirm",
 			Text: "Repeat the tenant's slug."})
 	}
-	purge, cannot := a.opts.Lifecycle.Purge, "The grace time of the tenant is not over. Purge it now, with a reason, or wait."
+	purge, cannot := a.opts.Lifecycle.Purge, "The purge was refused: the service's log says why."
 	if !c.tenant.Status.Removable() {
 		cannot = fmt.Sprintf("The tenant is %s: archive it first.", c.tenant.Status)
+	} else if !in.Now && c.tenant.Status != tenancy.StatusPurging {
+		cannot = "The grace time of the tenant is not over, or the purge was refused: the service's log says which. Wait, or purge it now, with a reason."
 	} else if in.Now && c.tenant.Status != tenancy.StatusPurging && tenancy.ActorFrom(c.ctx()).Reason == "" {
 		return problem.New(problem.Validation, fmt.Errorf("%w: no reason", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "reason",
 			Text: "Say in the header X-Reason why it cannot wait for the grace time."})

@@ -77,8 +77,9 @@ func (a *Auth) Identify(r *http.Request) (*Identity, error) {
 	return id, tenancy.Wrap("auth.Auth.Identify", "", err)
 }
 
-// IdentifyAgain returns who sends the request now, of whom [Auth.Identify] has returned who they were when it began: for requests that take
-// long. The session counts, not the token that its cookie has: a step-up gives it a new one meanwhile. The errors are those of Identify.
+// IdentifyAgain identifies the sender of a long request again; before is what [Auth.Identify] returned when the request began. The session
+// counts, not the token that its cookie has: a step-up gives it a new one meanwhile. The credentials of that step-up do not count for the
+// request. The errors are those of Identify.
 func (a *Auth) IdentifyAgain(r *http.Request, before *Identity) (*Identity, error) {
 	id, err := a.identifyBefore(r, before)
 	return id, tenancy.Wrap("auth.Auth.IdentifyAgain", "", err)
@@ -110,6 +111,9 @@ func (a *Auth) identifyBefore(r *http.Request, before *Identity) (*Identity, err
 	var l *live
 	if before != nil && before.live != nil {
 		l, err = a.sessions.again(r.Context(), before.Session.ID, c.idle)
+		if began := before.Session.AuthenticatedAt; err == nil && l.AuthenticatedAt.After(began) {
+			l.AuthenticatedAt = began
+		}
 	} else {
 		l, err = a.sessions.find(r, c.idle)
 	}

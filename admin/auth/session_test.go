@@ -280,8 +280,12 @@ func TestIdentifyAgainAfterAStepUp(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if id, err := a.IdentifyAgain(under, before); err != nil || id.Session.ID != before.Session.ID || id.Operator.ID != before.Operator.ID {
-		t.Errorf("after a step-up: got %+v, %v, want the same session", id, err)
+	id, err := a.IdentifyAgain(under, before)
+	if err != nil || id.Session.ID != before.Session.ID || id.Operator.ID != before.Operator.ID {
+		t.Fatalf("after a step-up: got %+v, %v, want the same session", id, err)
+	}
+	if began := before.Session.AuthenticatedAt; !id.Session.AuthenticatedAt.Equal(began) { // whoever sent it need not be who has shown them
+		t.Errorf("after a step-up: got credentials of %v, want those with which the request began, of %v", id.Session.AuthenticatedAt, began)
 	}
 	if err := a.SignOut(httptest.NewRecorder(), b.request(t)); err != nil {
 		t.Fatal(err)
