@@ -79,7 +79,7 @@ func New(dir string) (*Engine, error) {
 }
 
 // Open opens the database file at a path that belongs to no tenant, such as the
-// catalog's, with the settings that tenants' files have. Its writing transactions take turns.
+// catalog's, with the settings that tenants' files have. Its writers take turns.
 // The file and its folder are made when they are missing. The caller closes the handle.
 func Open(path string) (*sqlx.DB, error) {
 	if path == "" || strings.Contains(path, ":memory:") {

@@ -13,7 +13,7 @@ import (
 	"github.com/artflow-studio/tenancy/dbpool/sqlite"
 )
 
-// Transactions of one handle come in the order in which they began, however long those before them take.
+// Transactions and statements that write come in the order in which they began, however long those before them take.
 func TestWritersTakeTurns(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "catalog.db")
@@ -34,6 +34,12 @@ func TestWritersTakeTurns(t *testing.T) {
 		var writers sync.WaitGroup
 		for i := range 5 {
 			writers.Go(func() {
+				if i == 2 { // without a transaction
+					if _, err := db.ExecContext(ctx, ` INSERT INTO notes VALUES (?)`, i); err != nil {
+						t.Errorf("%d: %v", i, err)
+					}
+					return
+				}
 				tx, err := db.BeginTxx(ctx, nil)
 				if err != nil {
 					t.Errorf("%d: %v", i, err)
