@@ -35,7 +35,7 @@ type reached struct {
 	asked   time.Time            // when the records were read for that
 }
 
-// lookAtServers notes which servers of tenants' records the pool does not have. It counts all records, and so does it once a minute.
+// lookAtServers notes which servers of tenants' records the pool does not have. It counts all records, so it runs at most once a minute.
 func (a *Admin) lookAtServers(ctx context.Context, now time.Time) {
 	a.reached.mu.Lock()
 	early := now.Sub(a.reached.asked) < time.Minute

@@ -27,8 +27,8 @@ type ForecastRequest struct {
 // Forecast says how a figure goes on, day by day, or why nobody can tell.
 type Forecast struct {
 	Unit string `json:"unit"`
-	// Refused says why there is no forecast; then all that follows is empty, but Reached where
-	// the limit has been reached already.
+	// Refused says why there is no forecast; then all that follows is empty, except
+	// Reached if the limit has been reached already.
 	Refused string `json:"refused,omitempty"`
 	// Model is that which was best at forecasting the days that are known: linear,
 	// theil_sen, holt_winters or seasonal.

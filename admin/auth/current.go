@@ -34,7 +34,7 @@ func (c *current) admits(o *Operator, addr netip.Addr) bool {
 	return c.rules.admits(o.Role, o.ID, addr)
 }
 
-// stage returns how far a session has come whose stage was that one, of an operator who has a second factor, or none.
+// stage returns the present stage of a session that was at stage was; enrolled says whether its operator has a second factor.
 func (c *current) stage(was Stage, enrolled bool) Stage {
 	switch {
 	case was == StageEnrol && enrolled: // enrolled meanwhile, elsewhere

@@ -299,7 +299,7 @@ func (a *Auth) replaceCodes(ctx context.Context, tx *sqlx.Tx, operator string) (
 	return codes, nil
 }
 
-// NewRecoveryCodes returns ten recovery codes of the operator who asks, which nobody sees again; those from before work no more. The caller checks that
+// NewRecoveryCodes returns ten recovery codes of the operator who asks, which nobody sees again; the earlier ones stop working, and a mail says so. The caller checks that
 // their credentials are fresh. An operator without a second factor gets an error that wraps [tenancy.ErrConflict].
 func (a *Auth) NewRecoveryCodes(ctx context.Context, by *Identity) ([]tenancy.Secret, error) {
 	var codes []tenancy.Secret
@@ -317,6 +317,10 @@ func (a *Auth) NewRecoveryCodes(ctx context.Context, by *Identity) ([]tenancy.Se
 		}
 		return a.audit(ctx, tx, "operator.recovery_codes", by.Operator.ID, tenancy.AuditDone)
 	})
+	if err == nil {
+		a.tell(ctx, &Mail{Kind: MailRecoveryCodes, To: by.Operator.Email, Name: by.Operator.Name,
+			Text: "New recovery codes were made for your second factor at " + a.opts.Name + ", and the earlier ones stop working. If it was not you, tell the operators of the service at once."})
+	}
 	return codes, tenancy.Wrap("auth.Auth.NewRecoveryCodes", "", err)
 }
 

@@ -77,8 +77,8 @@ func TestResetSecondFactor(t *testing.T) {
 // New recovery codes take the place of the old ones.
 func TestNewRecoveryCodes(t *testing.T) {
 	t.Parallel()
-	log := &book{}
-	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{Auditor: log})
+	mails, log := make(mailbox, 10), &book{}
+	a, _ := newAuth(t, tenancytest.NewServer(t, "sqlite"), &auth.Options{Auditor: log, Mail: mails, URL: "https://console.example.com/"})
 	o := owner(t, a)
 	var b browser
 	id, err := b.signIn(t, a, o.Email, password)
@@ -95,6 +95,16 @@ func TestNewRecoveryCodes(t *testing.T) {
 	}
 	if e := log.last("operator.recovery_codes"); e.Object != o.ID {
 		t.Errorf("got %+v, want it on the record", e)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	if m := <-mails; m.Kind != auth.MailRecoveryCodes || m.To != o.Email {
+		t.Errorf("got %+v, want a mail to the operator", m)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 	var again browser
 	if _, err := again.signIn(t, a, o.Email, password); err != nil {

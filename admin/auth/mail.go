@@ -16,6 +16,7 @@ const (
 	MailPasswordChanged = "password-changed"
 	MailRescue          = "rescue"
 	MailFactorReset     = "factor-reset"
+	MailRecoveryCodes   = "recovery-codes"
 )
 
 // Mail is a message to an operator.

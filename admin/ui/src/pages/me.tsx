@@ -27,7 +27,7 @@ export function MyAccount() {
           ["Name", who.name], ["E-mail", who.email], ["Role", who.role], ["Scope", scopeText(who.scope)],
           ...(who.own_sign_in ? ([
             ["Password", <button type="button" onClick={() => setOpen("password")}>Change the password</button>],
-            ["Second factor", who.second_factor ? <>enrolled <button type="button" onClick={() => setOpen("codes")}>New recovery codes</button> <span class="muted">If you lose it, an owner can reset it.</span></> : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
+            ["Second factor", who.second_factor ? <>enrolled <button type="button" onClick={() => setOpen("codes")}>New recovery codes</button> <span class="muted">If you lose it, another owner can reset it.</span></> : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
           ] as [string, ComponentChildren][]) : []),
           ["Session ends", <>{time(who.session.expires_at)} <span class="muted">{zoneName()}</span></>],
         ]} />
@@ -61,7 +61,7 @@ function NewCodes({ close }: { close(): void }) {
     <Dialog title="New recovery codes" close={close}>
       <form onSubmit={form.submit}>
         <h2>New recovery codes</h2>
-        <p>The codes that you have work no more then.</p>
+        <p>Your present codes stop working.</p>
         <Failure error={form.error} />
         <div class="actions"><button type="button" onClick={close}>Cancel</button><button class="primary" disabled={form.busy} autofocus>Make new codes</button></div>
       </form>
