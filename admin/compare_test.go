@@ -1,6 +1,8 @@
 package admin_test
 
 import (
+	"context"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"strings"
 	"testing"
@@ -139,10 +141,21 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// replicating is an engine that says how far its server's data is.
+type replicating struct{ driver.Engine }
+
+func (r replicating) Server() (sqldriver.Connector, error) { return r.Connector("server") } // which nobody opens here
+
+func (replicating) Position(context.Context, sqldriver.Conn) (driver.Position, error) {
+	return "", tenancy.ErrUnavailable
+}
+
+func (replicating) Reached(_, _ driver.Position) bool { return false }
+
 func TestPoolsAndInstances(t *testing.T) {
 	t.Parallel()
 	s := tenancytest.NewServer(t, "sqlite")
-	pool, err := dbpool.New(map[string]driver.Engine{"main": s.Engine}, nil)
+	pool, err := dbpool.New(map[string]driver.Engine{"main": replicating{s.Engine}, "copy": replicating{s.Engine}}, &dbpool.Options{Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +172,7 @@ func TestPoolsAndInstances(t *testing.T) {
 	}
 	c.used(t, c.a.ID, 1, 0)
 	cl := c.as(t, auth.RoleViewer, tenancy.AllTenants())
-	if a := cl.do(t, "GET", "pools", ""); !strings.Contains(a.body, `"server":"main","breaker":"closed"`) || !strings.Contains(a.body, `"tenant":"`+string(tenant.ID)+`"`) {
+	if a := cl.do(t, "GET", "pools", ""); !strings.Contains(a.body, `"server":"main","replica":false,"breaker":"closed"`) || !strings.Contains(a.body, `"server":"copy","replica":true`) || !strings.Contains(a.body, `"tenant":"`+string(tenant.ID)+`"`) {
 		t.Errorf("got %d %s, want the server and the tenant", a.code, a.body)
 	}
 	if a := cl.do(t, "GET", "pools/main", ""); !strings.Contains(a.body, `"tenant":"`+string(tenant.ID)+`"`) {
@@ -167,6 +180,9 @@ func TestPoolsAndInstances(t *testing.T) {
 	}
 	if a := cl.do(t, "GET", "pools/none", ""); a.code != 404 {
 		t.Errorf("got %d %s, want 404", a.code, a.body)
+	}
+	if a := c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants", `{"slug":"copied","server":"copy"}`); a.code != 422 || !strings.Contains(a.body, "read replica") {
+		t.Errorf("got %d %s, want no tenant on a replica", a.code, a.body)
 	}
 	if a := cl.do(t, "GET", "instances", ""); !strings.Contains(a.body, `"name":"one","missing":false`) {
 		t.Errorf("got %d %s, want the instance", a.code, a.body)

@@ -26,6 +26,7 @@ func (a *Admin) poolRoutes() []route {
 // pool is what this instance's connections to a server are and did since it started.
 type pool struct {
 	Server      string  `json:"server"`
+	Replica     bool    `json:"replica"`
 	Breaker     string  `json:"breaker"`
 	Budget      int     `json:"budget"`
 	Borrowed    int     `json:"borrowed"`
@@ -48,8 +49,9 @@ type pool struct {
 
 func (a *Admin) poolOf(server string) pool {
 	s := a.opts.Pool.Stat(server)
+	_, replica := a.opts.Pool.Machine(server)
 	return pool{
-		server, s.Breaker, s.Budget, s.Borrowed, s.Conns, s.InUse, s.Idle, s.Dialing, s.Waiting, s.Requests, s.Waits, s.WaitTime.Seconds(), s.Refused, s.GaveUp,
+		server, replica, s.Breaker, s.Budget, s.Borrowed, s.Conns, s.InUse, s.Idle, s.Dialing, s.Waiting, s.Requests, s.Waits, s.WaitTime.Seconds(), s.Refused, s.GaveUp,
 		s.Dials, s.Failures, s.Evictions, s.Switches, s.Lag.Seconds(),
 	}
 }

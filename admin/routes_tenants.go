@@ -150,8 +150,13 @@ func (a *Admin) createTenant(c *call) error {
 	if err := validateFields(t); err != nil {
 		return err
 	}
-	if p := a.opts.Pool; p != nil && in.Server != "" && !slices.Contains(p.Servers(), in.Server) { // not one that is down, which is worth another try
-		return invalidField("server", "There is no such server.")
+	if p := a.opts.Pool; p != nil && in.Server != "" { // not one that is down, which is worth another try
+		if !slices.Contains(p.Servers(), in.Server) {
+			return invalidField("server", "There is no such server.")
+		}
+		if _, replica := p.Machine(in.Server); replica {
+			return invalidField("server", "The server is a read replica.")
+		}
 	}
 	made, err := a.opts.Create(c.ctx(), t)
 	if err != nil {

@@ -376,6 +376,7 @@ export type Pool = {
   in_use: number;
   lag_seconds: number;
   refused: number;
+  replica: boolean;
   requests: number;
   server: string;
   switches: number;

@@ -33,7 +33,7 @@ export function Connections() {
           <section>
             <h2>Servers, now</h2>
             <Table<Pool> label="Servers" rows={data.pools} id={(p) => p.server} empty="The pool knows no server." of={[
-              { title: "Server", cell: (p) => p.server },
+              { title: "Server", cell: (p) => <>{p.server}{p.replica && <span class="muted"> read replica</span>}</> },
               { title: "Breaker", cell: (p) => <State name={p.breaker || "closed"} /> },
               { title: "Open of the budget", cell: (p) => <Share of={p.conns} whole={p.budget} label={`${p.conns} of ${p.budget}`} /> },
               value("Budget", (p) => p.budget), value("In use", (p) => p.in_use), value("Idle", (p) => p.idle), value("Dialling", (p) => p.dialing), value("Waiting", (p) => p.waiting),
