@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -557,6 +558,29 @@ func TestExportFile(t *testing.T) {
 	}
 	if code, _, errs := l.call("", "audit", "export", file); code != 2 || !strings.Contains(errs, "exists") {
 		t.Errorf("again: got exit code %d and %s", code, errs)
+	}
+}
+
+// The application is not opened for words that nobody can offer.
+func TestCompletionOpensNothingInVain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		args   []string
+		opened bool
+	}{
+		{[]string{"tenant", "create", "a"}, false},
+		{[]string{"operator", "rescue", "a"}, false},
+		{[]string{"tenant", "homepage", "o"}, false},
+		{[]string{"tenant", "show", "a"}, true},
+	} {
+		opened := false
+		root := cli.New(func(context.Context) (*cli.App, error) { opened = true; return nil, tenancy.ErrUnavailable }, nil)
+		root.SetArgs(append([]string{"__complete"}, tt.args...))
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		if code := cli.Run(t.Context(), root); code != 0 || opened != tt.opened {
+			t.Errorf("%q: got exit code %d, opened %t, want %t", tt.args, code, opened, tt.opened)
+		}
 	}
 }
 

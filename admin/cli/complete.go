@@ -45,23 +45,17 @@ func (p *program) words(cmd *cobra.Command, kind string, args []string, prefix s
 	if kind == "state" { // of tenant homepage
 		return []string{"on", "off"}, none
 	}
-	fill := p.with(func(cmd *cobra.Command, _ []string) error {
-		switch kind {
-		case "tenant":
-			out = p.slugs(cmd, prefix)
-		case "run":
-			out = p.runIDs(cmd)
-		case "task":
-			if p.app.Runner != nil {
-				out = p.tasks()
-			}
-		case "schedule":
-			out = p.scheduleNames(cmd)
-		case "key":
-			out = p.keyIDs(cmd, args)
-		}
-		return nil
-	})
+	find, ok := map[string]func(*cobra.Command) []string{
+		"tenant":   func(cmd *cobra.Command) []string { return p.slugs(cmd, prefix) },
+		"run":      p.runIDs,
+		"task":     p.tasks,
+		"schedule": p.scheduleNames,
+		"key":      func(cmd *cobra.Command) []string { return p.keyIDs(cmd, args) },
+	}[kind]
+	if !ok { // the word is a new one
+		return nil, none
+	}
+	fill := p.with(func(cmd *cobra.Command, _ []string) error { out = find(cmd); return nil })
 	if err := fill(cmd, nil); err != nil {
 		return nil, none
 	}
@@ -74,7 +68,10 @@ func (p *program) words(cmd *cobra.Command, kind string, args []string, prefix s
 
 // tasks returns the names of tasks. There is one way for each thing: beside "update" those that do a part of it, for runs of before, are not
 // offered.
-func (p *program) tasks() []string {
+func (p *program) tasks(*cobra.Command) []string {
+	if p.app.Runner == nil {
+		return nil
+	}
 	all := p.app.Runner.Tasks()
 	if !slices.Contains(all, TaskUpdate) {
 		return all
