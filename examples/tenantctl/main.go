@@ -47,6 +47,7 @@ func command(where *places) *cobra.Command {
 	for _, name := range []string{"catalog", "server", "redis"} {
 		flags.Lookup(name).DefValue = "" // help shows defaults, and these may have passwords
 	}
+	where.command = "complete" // of words for a shell, unless one runs
 	note(root, where)
 	return root
 }
@@ -62,6 +63,9 @@ func note(cmd *cobra.Command, where *places) {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		_, where.command, _ = strings.Cut(cmd.CommandPath(), " ")
+		if mend := cmd.Flags().Lookup("mend"); mend != nil && mend.Changed {
+			where.command += " --mend " + mend.Value.String()
+		}
 		where.notes = cmd.ErrOrStderr()
 		return run(cmd, args)
 	}
