@@ -100,7 +100,7 @@ func open(ctx context.Context) (*cli.App, error) {
 		return nil, err
 	}
 	cat, err1 := catalog.New(db, nil)
-	pool, err2 := dbpool.New(map[string]driver.Engine{"main": files}, nil) // the name in the service
+	pool, err2 := dbpool.New(map[string]driver.Engine{"sqlite": files}, nil) // the name in the service
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func open(ctx context.Context) (*cli.App, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	life, err1 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "main"})
+	life, err1 := lifecycle.New(cat, pool, migrator, &lifecycle.Options{Server: "sqlite"})
 	tasks := runs.Tasks(maintenance.Tasks(cat))
 	tasks[cli.TaskMigrate] = migrator.Task()
 	runner, err2 := runs.New(db, cat, &runs.Options{Tasks: tasks, Context: dbpool.LowPriority})
@@ -131,7 +131,11 @@ current one by default), ` + "`--catalog` and `--server`" + ` (URLs of the catal
 otherwise it is the one name that tenants' records have), ` + "`--migrations`" + ` (folder with the service's migrations of tenants' databases) and ` + "`--key-prefix`" + ` (of the service's API keys).
 The environment variables ` + "`TENANTCTL_CATALOG`, `TENANTCTL_SERVER`, `TENANTCTL_SERVER_NAME`, `TENANTCTL_MIGRATIONS` and `TENANTCTL_KEY_PREFIX`" + ` say the same. Only in a
 catalog that it made itself without ` + "`--migrations`" + `, where the server is called ` + "`example`" + `, it uses migrations and a prefix of its own; elsewhere the commands that need them ask for the
-flags. ` + "`tenant create` and `tenant adopt`" + ` make a catalog in ` + "`--data`" + ` if there is none; all others fail there.
+flags. While it does not know the server, or has no ` + "`--server`" + ` and finds no tenant's database in ` + "`--data`" + `, it works on no runs of migrations, and commands that would
+need tenants' databases ask for the flag: with ` + "`--migrations`" + ` also those that plan a run or let one go on.
+
+` + "`tenant create` and `tenant adopt`" + ` make a catalog in ` + "`--data`" + ` if there is none; all others fail there. The file ` + "`tenantctl.catalog`" + ` beside it says that this program made it. A catalog
+by URL is made by every command.
 
 With ` + "`--redis` (`$TENANTCTL_REDIS`)" + `, the Redis of the service, its instances see a change at once, say when a drain is done, and begin with a run as soon as it is
 started; without it their caches serve a record from before the change for up to a minute. ` + "`--redis=`" + ` goes without, such as while Redis is down.
