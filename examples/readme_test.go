@@ -235,7 +235,7 @@ func TestCommandLine(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, tt := range []struct{ args, want string }{
-		{"tenant create acme", `on server "main"`},
+		{"tenant create acme", `on server "sqlite"`},
 		{"db migrate --all", "1 of 1 tenant done"},
 		{"apikey issue acme", "notes_"},
 		{"tenant suspend acme", "1 of 1 tenant done"},
