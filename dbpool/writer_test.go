@@ -80,7 +80,7 @@ var writings = map[string]func(ctx context.Context, pool *dbpool.Pool, db *sqlx.
 // locked; readers do not wait for them.
 func TestOneWriterAtATime(t *testing.T) {
 	t.Parallel()
-	pool, db, ctx := newNotes(t, &dbpool.Options{Budget: 40, MaxConns: 40})
+	pool, db, ctx := newNotes(t, &dbpool.Options{Budget: 40, MaxConns: 40, MaxWait: 5 * time.Minute})
 	const each = 25
 	var wg sync.WaitGroup
 	for name, write := range writings {
