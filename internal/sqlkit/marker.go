@@ -260,8 +260,8 @@ func BeginProvisioning(ctx context.Context, db *sql.DB, d Dialect, created time.
 	return FoundNew, d.note(ctx, db, created.UnixMicro())
 }
 
-// EndProvisioning removes the note: the tenant is in service. One that stays, because
-// the process died, harms nothing.
+// EndProvisioning removes the note: the tenant is in service. A note that stays makes an adopted
+// database look as if its tenant was never in service; a purge removes it before the status changes.
 func EndProvisioning(ctx context.Context, db *sql.DB, d Dialect) error {
 	_, err := db.ExecContext(ctx, `DROP TABLE IF EXISTS `+d.provisioningTable())
 	return err

@@ -260,14 +260,50 @@ func TestPurgeOfAnAdoptedTenant(t *testing.T) {
 			k.in(t, at, `CREATE TABLE tenancy_provisioning (record BIGINT NOT NULL PRIMARY KEY)`, `INSERT INTO tenancy_provisioning VALUES (0)`)
 			err = p.Archive(t.Context(), got.ID)
 		}
-		if err == nil {
-			err = p.PurgeNow(tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "it ended"}), got.ID)
-		}
 		if err != nil {
+			t.Fatal(err)
+		}
+		p = lifeOf(t, faultyPool{k.pool, &faults{step: "drop"}}, k, nil)
+		ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "it ended"})
+		if err := p.PurgeNow(ctx, got.ID); !errors.Is(err, errFault) {
+			t.Fatalf("got %v, want the fault", err)
+		}
+		if err := p.Purge(ctx, got.ID); err != nil {
 			t.Fatal(err)
 		}
 		if there, err := k.pool.Exists(t.Context(), got); err != nil || there {
 			t.Errorf("the database is there: got %v, %v, want false", there, err)
+		}
+	})
+}
+
+// cutOff is a catalog whose caller goes away when the status has changed.
+type cutOff struct {
+	lifecycle.Catalog
+	cancel context.CancelFunc
+}
+
+func (c cutOff) SetStatus(ctx context.Context, id tenancy.ID, status tenancy.Status) (*tenancy.Tenant, error) {
+	defer c.cancel()
+	return c.Catalog.SetStatus(ctx, id, status)
+}
+
+func TestAdoptOfACallerWhoGoesAway(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		p, err := lifecycle.New(cutOff{k.cat, cancel}, k.pool, k.migrator(t, makeNotes), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Adopt(ctx, &tenancy.Tenant{Slug: "acme", Placement: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if adopted, err := k.pool.Adopted(t.Context(), got); adopted || err != nil {
+			t.Errorf("Adopted: got %v, %v, want false: the tenant is in service", adopted, err)
 		}
 	})
 }

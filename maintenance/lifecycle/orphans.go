@@ -148,14 +148,14 @@ func (l *Lifecycle) isOrphan(ctx context.Context, o Orphan) (bool, error) {
 // tenant that was never in service stays and loses its mark: what is in there was there before.
 // If the tenant has a record by now, the error wraps [tenancy.ErrConflict]; if it is marked as
 // another tenant's by now, tenancy.ErrForbidden; on a read replica, tenancy.ErrInvalid. One that is
-// gone is no error. [Options.Audit]
-// has an entry of it before the database is dropped or released.
+// gone is no error. [Options.Audit] has an entry of it before the database is dropped or released.
 func (l *Lifecycle) RemoveOrphan(ctx context.Context, o Orphan) error {
 	_, err := l.removeOrphan(ctx, o)
 	return tenancy.Wrap("lifecycle.Lifecycle.RemoveOrphan", o.Tenant, err)
 }
 
-// removeOrphan reports whether the database was released, and is there still.
+// removeOrphan reports whether the database was released, and is there still. That is also so
+// if its tenant was in service, and the note of its adoption stayed: nothing tells the two apart.
 func (l *Lifecycle) removeOrphan(ctx context.Context, o Orphan) (released bool, err error) {
 	if l.inventory != nil {
 		if machine, replica := l.machine(o.Server); replica {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
 // Closer is the optional ability of [Databases] to know the connections of a tenant.
@@ -222,6 +223,9 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays %s: %w", drained.Status, err)
 		}
 	}
+	if err := l.endAdoption(ctx, t); err != nil {
+		return nil, err
+	}
 	return l.catalog.Edit(ctx, t.ID, func(t *tenancy.Tenant) error {
 		err := stillRemovable(t)
 		switch {
@@ -238,6 +242,37 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		t.Status = tenancy.StatusPurging
 		return nil
 	})
+}
+
+// endAdoption removes a note of the adoption that stayed when an archived tenant came into
+// service: once its status is purging, only the note tells that it never was.
+func (l *Lifecycle) endAdoption(ctx context.Context, t *tenancy.Tenant) error {
+	if t.Status != tenancy.StatusArchived || t.Placement.Database == "" {
+		return nil
+	}
+	adopted, err := l.adopted(ctx, t)
+	if err == nil && adopted {
+		err = l.endProvisioning(ctx, t)
+	}
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("removing the note of the tenant's adoption failed, and it stays %s: %w", t.Status, err)
+	}
+	return nil
+}
+
+func (l *Lifecycle) endProvisioning(ctx context.Context, t *tenancy.Tenant) error {
+	db, err := l.databases.For(ctx, t)
+	if err != nil {
+		return err
+	}
+	dialect, err := sqlkit.FromDriver(db.DriverName())
+	if err != nil {
+		return err
+	}
+	return sqlkit.EndProvisioning(ctx, db.DB, dialect)
 }
 
 // stillRemovable refuses a tenant that somebody restored, or whose creation somebody

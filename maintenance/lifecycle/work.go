@@ -98,7 +98,9 @@ func (w *work) finish(ctx context.Context) (t *tenancy.Tenant, again bool, err e
 		}
 		found = true
 		if t, err = w.steps(ctx, state == sqlkit.FoundAdopted); err == nil {
-			_ = sqlkit.EndProvisioning(ctx, db.DB, dialect)
+			uncut, cancel := sqlkit.Outlast(ctx)
+			defer cancel()
+			_ = sqlkit.EndProvisioning(uncut, db.DB, dialect) // or the purge of the tenant does it
 		}
 		return err
 	})
