@@ -397,6 +397,7 @@ func (p *Pool) Forget(id tenancy.ID) {
 	}
 	delete(p.handles, id)
 	h.all(func(h *handle) {
+		h.server.missing.Delete(h.connector)
 		h.connector.renew()
 		p.keepInUse(id, h.connector.lane())
 		h.closeUnused()

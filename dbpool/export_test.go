@@ -41,6 +41,7 @@ type FakeReplica struct {
 	hanging  atomic.Bool
 	refusing atomic.Bool
 	lacking  atomic.Pointer[string]
+	lacked   atomic.Int64
 }
 
 // NewFakeReplicas returns one.
@@ -61,6 +62,9 @@ func (r *FakeReplica) Refuse(yes bool) { r.refusing.Store(yes) }
 
 // Lack makes the server have no database of that name; "": all again.
 func (r *FakeReplica) Lack(database string) { r.lacking.Store(&database) }
+
+// Lacked returns how often connections to that database were asked for.
+func (r *FakeReplica) Lacked() int { return int(r.lacked.Load()) }
 
 // Fault implements [driver.FaultClassifier].
 func (r *FakeReplica) Fault(err error) driver.Fault {
@@ -118,6 +122,7 @@ func (c replicaConnector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 		return nil, errors.New("too many clients")
 	}
 	if lacks := c.replica.lacking.Load(); lacks != nil && *lacks != "" && *lacks == c.database {
+		c.replica.lacked.Add(1)
 		return nil, tenancy.ErrNotFound
 	}
 	conn, err := c.fakeConnector.Connect(ctx)

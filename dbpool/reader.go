@@ -307,6 +307,10 @@ func (s *server) misses(to *connector) bool {
 func (s *server) findMissing(ctx context.Context) {
 	s.missing.Range(func(each, _ any) bool {
 		to := each.(*connector) // nothing else is in there
+		if to.closed.Load() {
+			s.missing.Delete(to)
+			return true
+		}
 		if c, _, err := to.connect(ctx); err == nil {
 			_ = c.Close()
 		}

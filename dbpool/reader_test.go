@@ -308,6 +308,61 @@ func TestReaderOfAMissingDatabase(t *testing.T) {
 	})
 }
 
+// A tenant that was forgotten, or whose handle was closed, is not looked for at a replica that lacks its database.
+func TestReaderOfAForgottenDatabase(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*dbpool.Pool, *sqlx.DB) error{
+		"forgotten": func(p *dbpool.Pool, _ *sqlx.DB) error { p.Forget("acme"); return nil },
+		"closed":    func(_ *dbpool.Pool, db *sqlx.DB) error { return db.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				replica := dbpool.NewFakeReplicas(t, 20)
+				p, err := dbpool.New(map[string]driver.Engine{"main": dbpool.NewFakeReplicas(t, 20), "copy": replica}, &dbpool.Options{
+					Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				running, stop := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- p.Run(running) }()
+				time.Sleep(time.Second)
+				replica.Lack("acme")
+				ctx := tenancy.NewContext(t.Context(), tenantOn("main", "acme"))
+				primary, err := p.DB(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				db, err := p.Reader(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := db.Ping(); !errors.Is(err, tenancy.ErrUnavailable) {
+					t.Errorf("at first: got %v, want ErrUnavailable", err)
+				}
+				if _, err := p.Reader(ctx); err != nil { // which finds that it is missing
+					t.Fatal(err)
+				}
+				if err := end(p, db); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				before := replica.Lacked()
+				time.Sleep(time.Minute)
+				if after := replica.Lacked(); before == 0 || after != before {
+					t.Errorf("got %d dials before and %d a minute later, want some and no more", before, after)
+				}
+				stop()
+				if err := errors.Join(<-done, p.Close(), db.Close(), primary.Close()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // What is known of a replica comes and goes while requests look at it.
 func TestReaderWhileProgressChanges(t *testing.T) {
 	t.Parallel()
