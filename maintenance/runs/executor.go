@@ -66,7 +66,8 @@ const (
 //   - [TenantWorking], with the task's error, if again is set: the executor will call Do
 //     with this ticket once more, and until then the tenant stays with it
 //   - [TenantPending], with an error, if ctx or the instance's lease ended before the task
-//     did: the tenant is nobody's failure, and will get another ticket
+//     did, or the instance ended before a worker was free: the tenant is nobody's failure,
+//     and will get another ticket
 //
 // Without a state the ticket was not used. If the error then wraps [tenancy.ErrConflict],
 // it is not valid any more, because somebody else has done its work or will do it, or the

@@ -63,8 +63,14 @@ func text(err error) string {
 }
 
 // attempt reads the tenant and calls the task, unless the tenant cannot take part any
-// more. It reports whether it called the task.
+// more. It reports whether it called the task. A panic of what the application gave, such as
+// [Options.Context], is an error.
 func (j *job) attempt(held context.Context, c claim) (called bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = j.r.panicked(held, p, slog.String("run", j.run.ID), slog.String("tenant", string(c.Tenant)))
+		}
+	}()
 	ctx := tenancy.WithActor(j.r.opts.Context(held), j.run.Actor)
 	limit := j.run.Spec.Timeout
 	if limit > 0 {

@@ -334,3 +334,40 @@ func (b *bench) pending(r *runs.Runner, id string) []runs.Result {
 	}
 	return page
 }
+
+// A panic of what makes the context of tasks is the failure of the tenant whose turn it was. Its worker works on.
+func TestPanicOfTheContext(t *testing.T) {
+	t.Parallel()
+	for name, executor := range map[string]*tenancytest.MemoryExecutor{"built-in": nil, "executor": tenancytest.NewMemoryExecutor(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, tenancytest.NewServer(t, "sqlite"), 3)
+			var calls atomic.Int64
+			opts := &runs.Options{Workers: 1, Tasks: runs.Tasks{"work": {Do: nothing}}, Context: func(ctx context.Context) context.Context {
+				if calls.Add(1) == 1 {
+					panic("oh")
+				}
+				return ctx
+			}}
+			if executor != nil {
+				opts.Executor = executor
+			}
+			r := b.with(opts)
+			run := b.begin(r, runs.Spec{Budget: runs.Budget{InAll: "1"}})
+			b.work(r)
+			if executor != nil {
+				executor.Serve(r)
+			}
+			b.await(r, run.ID, runs.StateFailed)
+			failed := b.results(r, run.ID, runs.TenantFailed)
+			if done := b.results(r, run.ID, runs.TenantDone); len(done) != 2 || len(failed) != 1 {
+				t.Errorf("got %d done and %d failed, want 2 and 1", len(done), len(failed))
+			}
+			for _, each := range failed {
+				if each.Text != "panic: oh" {
+					t.Errorf("got %q, want the panic", each.Text)
+				}
+			}
+		})
+	}
+}

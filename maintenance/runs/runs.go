@@ -296,7 +296,7 @@ func (r *Runner) completed(ctx context.Context, task tenancy.Task, params tenanc
 	return task.Complete(maps.Clone(params))
 }
 
-// panicked logs a panic of a task and makes it an error.
+// panicked logs a panic of what the application gave and makes it an error.
 func (r *Runner) panicked(ctx context.Context, p any, about ...any) error {
 	r.opts.Logger.ErrorContext(ctx, "runs: a task panicked", append(about, slog.Any("panic", p), slog.String("stack", string(debug.Stack())))...)
 	return fmt.Errorf("panic: %v", p)
