@@ -216,9 +216,17 @@ func TestTicketsAtTheEnd(t *testing.T) {
 		if n := calls.Load(); n != 1 {
 			t.Errorf("the task was called %d times, want once", n)
 		}
-		for _, each := range b.results(r, run.ID, runs.TenantPending) {
-			if each.Attempt != 0 {
-				t.Errorf("got %+v, want no attempt", each)
+		rest := b.results(r, run.ID, runs.TenantPending, runs.TenantWorking)
+		if len(rest) != 1 {
+			t.Errorf("got %d tenants that are not done, want the one whose ticket waited", len(rest))
+		}
+		for _, each := range rest {
+			want := 0
+			if each.State == runs.TenantWorking { // with its next ticket
+				want = 1
+			}
+			if each.Attempt != want {
+				t.Errorf("got %+v, want attempt %d: the task was not called", each, want)
 			}
 		}
 	})
