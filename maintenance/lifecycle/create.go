@@ -67,8 +67,8 @@ type Lifecycle struct {
 // Options are the options of [New].
 type Options struct {
 	// Server is where tenants go whose placement names no server. Databases with the ability
-	// [Inventory] must have it. Default: their only server; if they have several, each placement
-	// must name one.
+	// [Inventory] must have it, not as a read replica. Default: their only server that is no read
+	// replica; if they have several, each placement must name one.
 	Server string
 	// Locks makes sure that creation, purge, and other work that takes the same locks, such
 	// as migrations, is alone with a tenant. The lock is taken before that of the tenant's own
@@ -99,10 +99,10 @@ type Options struct {
 	// be called again, also by several instances at once; after an error the purge must be
 	// tried again. Default: none.
 	Forget []func(ctx context.Context, id tenancy.ID) error
-	// Audit keeps an entry "tenant.remove_orphan" of each database that [Lifecycle.RemoveOrphan] drops, and
-	// "tenant.release_orphan" of each that it takes the mark from: the tenant has no record that would show
-	// it. It is written before, and nothing is done if that fails. All else that changes a tenant has its entry by the catalog's own auditor. Default:
-	// none.
+	// Audit keeps an entry "tenant.remove_orphan" of each database that [Lifecycle.RemoveOrphan]
+	// drops, and "tenant.release_orphan" of each that it takes the mark from: the tenant has no
+	// record that would show it. It is written before, and nothing is done if that fails. All else
+	// that changes a tenant has its entry by the catalog's own auditor. Default: none.
 	Audit tenancy.Auditor
 }
 
@@ -136,12 +136,12 @@ func (l *Lifecycle) chooseServer() error {
 	if l.inventory == nil {
 		return nil
 	}
-	servers := l.inventory.Servers()
+	servers := l.owned()
 	switch {
 	case l.opts.Server == "" && len(servers) == 1:
 		l.opts.Server = servers[0]
 	case l.opts.Server != "" && !slices.Contains(servers, l.opts.Server):
-		return fmt.Errorf("%w: Options.Server: no server is called %q, only %q", tenancy.ErrInvalid, l.opts.Server, servers)
+		return fmt.Errorf("%w: Options.Server: no server of tenants is called %q, only %q", tenancy.ErrInvalid, l.opts.Server, servers)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (l *Lifecycle) place(t *tenancy.Tenant) error {
 		t.Placement.Server = l.opts.Server
 	}
 	if t.Placement.Server == "" && l.inventory != nil {
-		return fmt.Errorf("%w: the placement names no server, and there is not just one", tenancy.ErrInvalid)
+		return fmt.Errorf("%w: the placement names no server and there are several: name one in the placement or in Options.Server", tenancy.ErrInvalid)
 	}
 	return nil
 }

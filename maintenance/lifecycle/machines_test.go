@@ -96,6 +96,30 @@ func (p *replicated) Machine(server string) (machine string, replica bool) {
 	return p.Pool.Machine(server)
 }
 
+// A read replica is no server of new tenants, and leaves the only other one the default.
+func TestServerOfNewTenantsWithReplicas(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	k := newKit(t, s)
+	pool, err := dbpool.New(map[string]driver.Engine{s.Name: s.Engine, "replica": s.Engine}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	m := k.migrator(t, makeNotes)
+	if _, err := lifecycle.New(k.cat, &replicated{pool, s.Name}, m, &lifecycle.Options{Server: "replica"}); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("a read replica: got %v, want ErrInvalid", err)
+	}
+	l, err := lifecycle.New(k.cat, &replicated{pool, s.Name}, m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := l.Create(t.Context(), &tenancy.Tenant{Slug: "acme"})
+	if err != nil || made.Placement.Server != s.Name {
+		t.Errorf("got %+v, %v, want the tenant on %s", made, err, s.Name)
+	}
+}
+
 // only is a trail of one tenant, because other tests have databases on the same server.
 type only struct{ id tenancy.ID }
 
