@@ -150,8 +150,11 @@ func (f *Filter) Validate() error {
 	if !f.CreatedFrom.IsZero() && !f.CreatedBefore.IsZero() && !f.CreatedFrom.Before(f.CreatedBefore) {
 		return fmt.Errorf("%w: created from %v to before %v is an empty range", ErrInvalid, f.CreatedFrom, f.CreatedBefore)
 	}
-	if f.SchemaFrom < 0 || f.SchemaBefore < 0 || f.SchemaBefore > 0 && f.SchemaFrom >= f.SchemaBefore {
-		return fmt.Errorf("%w: schema from %d to before %d is an empty range, or below 0", ErrInvalid, f.SchemaFrom, f.SchemaBefore)
+	if f.SchemaFrom < 0 || f.SchemaBefore < 0 {
+		return fmt.Errorf("%w: schema below 0", ErrInvalid)
+	}
+	if f.SchemaBefore > 0 && f.SchemaFrom >= f.SchemaBefore {
+		return fmt.Errorf("%w: schema from %d to before %d is an empty range", ErrInvalid, f.SchemaFrom, f.SchemaBefore)
 	}
 	if field, _ := f.Sort.Field(); !slices.Contains(Sorts(), field) {
 		return fmt.Errorf("%w: sort %.40q, want one of %q", ErrInvalid, string(f.Sort), Sorts())

@@ -79,6 +79,18 @@ func TestParseFilter(t *testing.T) {
 	}
 }
 
+func TestFilterSaysWhatIsWrongWithTheSchema(t *testing.T) {
+	t.Parallel()
+	for want, filter := range map[string]tenancy.Filter{
+		"invalid: schema below 0":                                {SchemaFrom: -1},
+		"invalid: schema from 12 to before 12 is an empty range": {SchemaFrom: 12, SchemaBefore: 12},
+	} {
+		if err := filter.Validate(); !errors.Is(err, tenancy.ErrInvalid) || err.Error() != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
 func TestParseFilterRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {

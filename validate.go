@@ -88,7 +88,7 @@ func (t *Tenant) Validate() error {
 	})
 }
 
-// firstOf returns the error about the first key, in their order, of which there is one.
+// firstOf returns the error of the smallest key that has one.
 func firstOf[V any](pairs map[string]V, check func(k string, v V) error) (first error) {
 	at := ""
 	for k, v := range pairs {

@@ -180,9 +180,9 @@ func (p *Pool) Servers() []string {
 	return slices.Sorted(maps.Keys(p.servers))
 }
 
-// Machine returns the name of the server that has the same databases as this one: the server that
-// [ServerOptions].BudgetOf names, the primary of a read replica, or the server itself. It
-// reports whether the databases are a replica's, which others change.
+// Machine returns the server that holds the same databases: the one that
+// [ServerOptions].BudgetOf names, the primary of a read replica, or the server itself; replica
+// is true if they are a read replica's copies.
 func (p *Pool) Machine(server string) (machine string, replica bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()

@@ -42,8 +42,8 @@ type Options struct {
 	// get one more while no other can end what was broken off; see Broken off
 	// statements in the package comment. Default: 50.
 	Budget int
-	// Lender lends connections beyond the budget, while [Pool.Run] runs, out of those
-	// that Shared says. Default: none.
+	// Lender lends connections beyond the budget, up to Shared, while [Pool.Run] runs.
+	// Default: none.
 	Lender Lender
 	// Shared is how many connections beyond their budgets all instances of the application
 	// share at each server. It needs a Lender. Default: none.
@@ -372,8 +372,8 @@ func (p *Pool) Tx(ctx context.Context, opts *sql.TxOptions, fn func(*sqlx.Tx) er
 }
 
 // Renew ends the tenant's connections, those in use after their current use, so that each
-// use after it finds a new one. It is for what a connection keeps to itself and must not be
-// used any more, such as plans of statements after a migration.
+// use after it finds a new one. Call it after a migration, for example: connections keep plans
+// of prepared statements.
 func (p *Pool) Renew(id tenancy.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

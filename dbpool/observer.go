@@ -13,8 +13,8 @@ import (
 // Its methods are called by many goroutines at once, by the one that waits for the
 // answer: they must return soon, must not panic, and must not use the pool. A context may have
 // ended, and may belong to no tenant. What the pool does of its own, such as checks and
-// pings, is not reported, nor is what is done within [sql.Conn.Raw], nor that a statement failed
-// by which package migrate finds out whether its table is there.
+// pings, is not reported, nor is what is done within [sql.Conn.Raw], nor a failed statement by
+// which package migrate finds out whether its table exists.
 type Observer interface {
 	// ObserveWait reports a request for a connection to the tenant's database, which got
 	// one after that wait, or none and the error. The wait is 0 if an idle connection was

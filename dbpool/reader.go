@@ -40,9 +40,10 @@ func ReadAfter(ctx context.Context, p driver.Position) context.Context {
 
 // Reader returns the database of the context's tenant for reading: on a read replica
 // of its server that is at most [Options.MaxLag] behind and has what [ReadAfter]
-// asks for, or else what [Pool.DB] returns. So does a tenant whose database at the replica could not be
-// reached last; [Pool.Run] tries it again. Ask again for each piece of work: a
-// handle that is kept uses its replica however far that falls behind.
+// asks for, or else what [Pool.DB] returns, on the primary. It also uses the primary for a
+// tenant whose database at the replica could not be reached, until [Pool.Run] has reached it.
+// Ask again for each piece of work: a handle that is kept uses its replica however far that
+// falls behind.
 //
 // How far replicas are is known while [Pool.Run] runs; without it, Reader uses
 // the primary. A replica refuses writes; do not try them, since the primary

@@ -20,9 +20,9 @@ type ServerOptions struct {
 	// Shared is how many connections to this server instances of the application share.
 	// Default: that of [Options].
 	Shared int
-	// BudgetOf names another server, whose budget this one shares: the same
-	// machine under another address or with other credentials. Default: the
-	// server has a budget of its own.
+	// BudgetOf names another server, whose budget this one shares: the same server
+	// under another address or with other credentials, so that it has the same
+	// databases. Default: the server has a budget of its own.
 	BudgetOf string
 	// MaxConns is the most connections to one tenant's database. Default: that of [Options].
 	MaxConns int

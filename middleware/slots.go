@@ -9,7 +9,7 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
-// slots holds a slot for each tenant with running requests, which each have a place in it.
+// slots has a slot for each tenant with running or waiting requests.
 type slots struct {
 	seed   maphash.Seed
 	shards [64]slotShard
@@ -32,35 +32,35 @@ type slot struct {
 type waiter struct{ mine chan struct{} }
 
 func newSlots() *slots {
-	g := &slots{seed: maphash.MakeSeed()}
-	for i := range g.shards {
-		g.shards[i].open = map[tenancy.ID]*slot{}
+	s := &slots{seed: maphash.MakeSeed()}
+	for i := range s.shards {
+		s.shards[i].open = map[tenancy.ID]*slot{}
 	}
-	return g
+	return s
 }
 
-func (g *slots) of(id tenancy.ID) *slotShard {
-	return &g.shards[maphash.String(g.seed, string(id))%uint64(len(g.shards))]
+func (s *slots) of(id tenancy.ID) *slotShard {
+	return &s.shards[maphash.String(s.seed, string(id))%uint64(len(s.shards))]
 }
 
 // enter returns when the request has a place, or returns why it gets none.
-func (s *slotShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue int, wait time.Duration) (*slot, error) {
-	s.mu.Lock()
-	g := s.open[id]
-	if g == nil {
-		g = s.take()
-		s.open[id] = g
+func (sh *slotShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue int, wait time.Duration) (*slot, error) {
+	sh.mu.Lock()
+	s := sh.open[id]
+	if s == nil {
+		s = sh.take()
+		sh.open[id] = s
 	}
-	g.limit = limit
-	s.next(g) // the limit may have grown
-	if g.running < limit && len(g.waiting) == 0 {
-		g.running++
-		s.mu.Unlock()
-		return g, nil
+	s.limit = limit
+	sh.next(s) // the limit may have grown
+	if s.running < limit && len(s.waiting) == 0 {
+		s.running++
+		sh.mu.Unlock()
+		return s, nil
 	}
-	if limit == 0 || len(g.waiting) >= queue {
-		s.done(id, g)
-		s.mu.Unlock()
+	if limit == 0 || len(s.waiting) >= queue {
+		sh.done(id, s)
+		sh.mu.Unlock()
 		err := &LimitedError{Limit: "concurrency", After: time.Second}
 		if limit == 0 { // nobody knows when there will be another
 			err.After = 0
@@ -68,57 +68,57 @@ func (s *slotShard) enter(ctx context.Context, id tenancy.ID, limit int64, queue
 		return nil, err
 	}
 	me := &waiter{make(chan struct{})}
-	g.waiting = append(g.waiting, me)
-	s.mu.Unlock()
+	s.waiting = append(s.waiting, me)
+	sh.mu.Unlock()
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var err error
 	select {
 	case <-me.mine:
-		return g, nil
+		return s, nil
 	case <-timer.C:
 		err = &LimitedError{Limit: "concurrency", After: time.Second}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if s.quit(id, g, me) {
+	if sh.quit(id, s, me) {
 		return nil, err
 	}
 	// The place came at the same time.
 	if ctx.Err() == nil {
-		return g, nil
+		return s, nil
 	}
-	s.leave(id, g)
+	sh.leave(id, s)
 	return nil, err
 }
 
 // leave gives a place back.
-func (s *slotShard) leave(id tenancy.ID, g *slot) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g.running--
-	s.next(g)
-	s.done(id, g)
+func (sh *slotShard) leave(id tenancy.ID, s *slot) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.running--
+	sh.next(s)
+	sh.done(id, s)
 }
 
 // next gives free places to those who wait. The caller holds the lock.
-func (s *slotShard) next(g *slot) {
-	for len(g.waiting) > 0 && g.running < g.limit {
-		g.running++
-		close(g.waiting[0].mine)
-		g.waiting = append(g.waiting[:0], g.waiting[1:]...) // a queue is short
+func (sh *slotShard) next(s *slot) {
+	for len(s.waiting) > 0 && s.running < s.limit {
+		s.running++
+		close(s.waiting[0].mine)
+		s.waiting = append(s.waiting[:0], s.waiting[1:]...) // a queue is short
 	}
 }
 
 // quit stops waiting and reports true. It reports false if the request has got a place meanwhile.
-func (s *slotShard) quit(id tenancy.ID, g *slot, me *waiter) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, w := range g.waiting {
+func (sh *slotShard) quit(id tenancy.ID, s *slot, me *waiter) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for i, w := range s.waiting {
 		if w == me {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
-			s.done(id, g)
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			sh.done(id, s)
 			return true
 		}
 	}
@@ -126,24 +126,24 @@ func (s *slotShard) quit(id tenancy.ID, g *slot, me *waiter) bool {
 }
 
 // take returns an unused slot. The caller holds the lock.
-func (s *slotShard) take() *slot {
-	n := len(s.free)
+func (sh *slotShard) take() *slot {
+	n := len(sh.free)
 	if n == 0 {
 		return &slot{}
 	}
-	g := s.free[n-1]
-	s.free = s.free[:n-1]
-	return g
+	s := sh.free[n-1]
+	sh.free = sh.free[:n-1]
+	return s
 }
 
 // done forgets a slot that nobody uses. The caller holds the lock.
-func (s *slotShard) done(id tenancy.ID, g *slot) {
+func (sh *slotShard) done(id tenancy.ID, s *slot) {
 	const most = 16 // kept for others
-	if g.running > 0 || len(g.waiting) > 0 {
+	if s.running > 0 || len(s.waiting) > 0 {
 		return
 	}
-	delete(s.open, id)
-	if len(s.free) < most {
-		s.free = append(s.free, g)
+	delete(sh.open, id)
+	if len(sh.free) < most {
+		sh.free = append(sh.free, s)
 	}
 }

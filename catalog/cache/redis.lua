@@ -1,9 +1,10 @@
 -- What caches of one catalog share. KEYS[1] is the state, a hash: the run of the
 -- server and the epoch, which change when something may have been lost; seq, the
 -- number of the last change; last, the ID of its entry in the log. KEYS[2] is the
--- log, and the other keys are records. A record is a text, FORMAT EPOCH SEQ TIME JSON: the JSON is what the origin said after TIME and
--- after the change of that number. A dash in its place says that a change of that
--- number came, and that what a load has found that began before must not be stored.
+-- log, and the other keys are records. A record is a text, FORMAT EPOCH SEQ TIME JSON:
+-- the JSON is what the origin said after TIME and after the change of that number. A
+-- dash in its place says that a change of that number came, and that what a load has
+-- found that began before must not be stored.
 --
 -- ARGV[1] is what to do, ARGV[2] an epoch for when a new one is due.
 

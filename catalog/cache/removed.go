@@ -20,8 +20,8 @@ type removals struct {
 //	tenants.WatchRemoved(pool.Forget)
 //
 // The goroutine that removes the record, or that reads the changes in Redis, calls tell, so tell must return
-// soon. A removal may be told twice. One that Redis lost, or that nobody knows to have happened, is not told:
-// what must be done without fail is for [catalog.Outbox]. After stop has returned, tell is not called for
+// soon. A removal may be told twice. It misses a removal whose message Redis lost, and one whose commit is in
+// doubt; use [catalog.Outbox] for work that must happen. After stop has returned, tell is not called for
 // removals that begin later.
 func (c *Cache) WatchRemoved(tell func(id tenancy.ID)) (stop func()) {
 	r, one := &c.removals, &tell

@@ -1,5 +1,5 @@
-// Package probe tells statements that may fail, because they find out whether something is there,
-// by their contexts. Package dbpool does not report their failures: they are none of the tenant's.
+// Package probe marks, by their context, statements that may fail because they find out whether
+// something exists. Package dbpool does not report their failures: they are none of the tenant's.
 package probe
 
 import "context"

@@ -44,7 +44,7 @@ type Leases struct {
 // database's clock was set back, as on a fail-over to a server whose clock is behind. A holder that
 // lives renews it, and so corrects it. Where nobody has for a time, by the clock of this process, the
 // holder is dead.
-const oddTTLs = 10 // of the asker
+const oddTTLs = 10 // TTLs of whoever asks for the lease
 
 // sighting is when a lease was seen first that ends so late.
 type sighting struct {
@@ -150,10 +150,10 @@ func Held(err error) bool {
 }
 
 // Acquire takes the lease for the time ttl. While somebody else holds it, the
-// error is a [*HeldError]; a lease whose time is over is
-// taken from its holder, and so is one that ends more than ten times ttl from now, because the
-// database's clock was set back, and that nobody has renewed for as long. When ctx ends in the middle, the lease may be held until
-// ttl is over.
+// error is a [*HeldError]; a lease whose time is over is taken from its holder, and
+// so is one that ends more than ten times ttl from now, because the database's clock
+// was set back, and that nobody has renewed for as long. When ctx ends in the middle,
+// the lease may be held until ttl is over.
 func (l *Leases) Acquire(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
 	return l.AcquireFor(ctx, name, "", ttl)
 }

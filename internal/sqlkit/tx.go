@@ -50,7 +50,8 @@ const (
 // Write runs fn in a transaction, and again if the server ended the transaction in
 // favour of another, up to ten times. The end of ctx stops a transaction from
 // beginning, also while it waits for a connection, and does not cut off one that has begun: its
-// COMMIT may have been carried out. The context of fn ends ten seconds after ctx instead, and after a minute.
+// COMMIT may have been carried out. The context of fn ends ten seconds after ctx does, or after one minute,
+// whichever comes first.
 func Write(ctx context.Context, db Beginner, fn func(context.Context, *sqlx.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -88,9 +89,9 @@ func write(caller, uncut context.Context, db Beginner, fn func(context.Context, 
 	return err
 }
 
-// Outlast returns a context with the values of ctx that ends ten seconds after ctx, and after
-// a minute. It is for work that must not be cut off in the middle, and that may take its time
-// while somebody waits for it.
+// Outlast returns a context with the values of ctx that ends ten seconds after ctx does, or after
+// one minute, whichever comes first. It is for work that must not be cut off in the middle, and
+// that may take its time while somebody waits for it.
 func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), outlastMost)
 	stop := context.AfterFunc(ctx, func() {

@@ -34,9 +34,8 @@ type Adopter interface {
 // and the record are removed, and the database stays with what the migrations did.
 // After a process that died, Adopt with the same slug and placement goes on, and so does
 // [Lifecycle.Resume] once the database is marked; if that fails, it can be tried again.
-// Who does not want the tenant any more purges it: until it was active for the first time,
-// that takes the mark away and leaves the database. Afterwards the database is the tenant's
-// own, and a purge drops it.
+// To give the tenant up, purge it: until it was active for the first time, that takes the mark
+// away and leaves the database. Afterwards the database is the tenant's own, and a purge drops it.
 func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "lifecycle.Lifecycle.Adopt"
 	switch {

@@ -201,8 +201,8 @@ func (o *DoctorOptions) complete() error {
 // [DoctorOptions.Parallel] at a time. A server or a database that does not answer is a
 // finding, and the rest is looked at. What others make or remove meanwhile is asked for
 // again before it is a finding. Of read replicas it looks at the tenants alone that are there by
-// their records; a database that several servers of the pool have is one finding. It holds the names of the databases, and no more than that
-// grows with the number of tenants.
+// their records; a database that several servers of the pool have is one finding. It holds the
+// names of the databases, and no more than that grows with the number of tenants.
 //
 // An error says that the catalog could not be read, or that ctx ended; the diagnosis so
 // far is beside it. Without the abilities [Lister] and [Inventory] it is one that wraps

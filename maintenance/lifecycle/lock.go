@@ -52,8 +52,9 @@ type Locks struct {
 // LocksOptions are the options of [NewLocks].
 type LocksOptions struct {
 	// TTL is how long after the death of its holder a lock ends. The holder renews it
-	// three times as often, and its work ends if it cannot. All processes should have the same:
-	// a lock of thirty times the TTL of another process is not safe from it. Default: 30 seconds.
+	// three times as often, and its work ends if it cannot. All processes must use about the
+	// same TTL: another process may take a lock that ends more than ten of its own TTLs from
+	// now, if nobody renews it for as long. Default: 30 seconds.
 	TTL time.Duration
 	// Wait is how long Lock waits while somebody else holds the lock. Negative: not at
 	// all. Default: until its context ends.

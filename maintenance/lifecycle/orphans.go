@@ -40,7 +40,7 @@ func (l *Lifecycle) machine(server string) (machine string, replica bool) {
 }
 
 // owned returns the names of the servers whose databases may be dropped: all but read replicas.
-// Of those that have the same databases the one comes first after which [Machines] names them.
+// Of servers with the same databases, the one that [Machines] names comes first.
 func (l *Lifecycle) owned() []string {
 	var first, then []string
 	for _, server := range l.inventory.Servers() {
@@ -78,8 +78,8 @@ func (o Orphan) tenant() *tenancy.Tenant {
 
 // Orphans returns the databases on all servers whose tenants have no record, such as
 // those of processes that died while they undid a creation. Databases that name no
-// tenant are nobody's, and not among them. Those of read replicas are not either, and one that
-// several servers of the pool have is there once. A server or a database that cannot be
+// tenant are nobody's, and not among them. Databases on read replicas are left out; a database
+// that several servers of the pool have appears once. A server or a database that cannot be
 // read is an error beside an Orphan without a tenant, and the walk goes on.
 //
 // Without the ability [Inventory] it is a single error that wraps

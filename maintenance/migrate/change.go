@@ -97,7 +97,8 @@ func (m *Migrator) once(ctx context.Context, s *schema, w work, out *Result) (er
 	return errors.Join(err, e)
 }
 
-// renew replaces connections to a database that was another one before.
+// renew replaces the tenant's connections: their prepared statements are of the old schema, or of
+// a database that was dropped.
 func (m *Migrator) renew(id tenancy.ID) {
 	if r, ok := m.databases.(Renewer); ok {
 		r.Renew(id)

@@ -27,9 +27,8 @@ type keptTags struct {
 	tags   string
 }
 
-// retag gives the tenants of runs that are in the scope by the tags that the runs keep those
-// that they have in the catalog now, and reports whether some had others. Tenants that are
-// gone keep theirs.
+// retag replaces the tags that runs keep of tenants in the scope by those in the catalog, and
+// reports whether any differed. Tenants that are gone keep theirs.
 func (r *Runner) retag(ctx context.Context, ids ...string) (changed bool, err error) {
 	if len(r.scope.Tags()) == 0 || len(ids) == 0 {
 		return false, nil

@@ -208,6 +208,8 @@ func (r *Runner) readSchedules() error {
 // others. They can start, pause, resume, cancel and retry only runs whose tenants are all
 // in the scope. A tenant of a run is in a scope of tags if it had one when the run was
 // planned and has one now; a tenant that does not exist any more has those that were last seen.
+// The tags of a run's tenants are those of the last look by somebody with a scope of tags; a
+// tenant that was outside at such a look stays outside, also when it comes back.
 //
 // A run that such a runner plans keeps the scope: a tenant that is outside of it when its turn
 // comes, at the first attempt or a later one, is skipped.

@@ -133,7 +133,8 @@ const expired = `state IN ('planned', 'planning') AND expires_at <= NOW()`
 
 // forget removes plans that nobody started, and runs that ended too long ago.
 func (r *Runner) forget(ctx context.Context) error {
-	// What was given up shows for a time that a schedule was not missed. Who wants its key removes it.
+	// A plan that was given up stays for missedAfter: it shows that a schedule was not missed. Whoever
+	// needs its key removes it earlier.
 	old := expired + ` AND (state = 'planned' OR expires_at <= NOW() - ?)`
 	args := []any{missedAfter.Microseconds()}
 	if r.opts.Retention > 0 {

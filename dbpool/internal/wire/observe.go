@@ -34,7 +34,7 @@ func (c *Conn) done(ctx context.Context, in call, err error) error {
 }
 
 // observe reports a statement and its text, if it has one, unless the driver left it to another of its methods, or it
-// failed and may do so.
+// failed and its context says that it may (package probe).
 func (c *Conn) observe(ctx context.Context, text string, took time.Duration, err error) {
 	d := c.db
 	if d.observer == nil || errors.Is(err, sqldriver.ErrSkip) || err != nil && probe.Is(ctx) {
