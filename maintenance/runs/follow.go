@@ -10,11 +10,15 @@ import (
 	"github.com/artflow-studio/tenancy"
 )
 
+// retagEvery is how often whoever follows a run in a scope of tags reads the tags of its tenants.
+const retagEvery = 10 * time.Second
+
 // Follow yields the progress of a run: at once, then whenever it changes, and last when
 // the run has ended (see [State.Ended]). Any process may follow any run. It sees changes at
-// once with [Options.Bell], and otherwise within [Options.Poll]. While the database does
-// not answer, Follow yields the error and tries again until the caller leaves the loop. When
-// the run does not exist or ctx ends, it yields that error and ends.
+// once with [Options.Bell], and otherwise within [Options.Poll]. In a scope of tags, it sees
+// within ten seconds that a tenant's tags change. While the database does not answer, Follow
+// yields the error and tries again until the caller leaves the loop. When the run does not
+// exist or ctx ends, it yields that error and ends.
 func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, error] {
 	return func(yield func(Progress, error) bool) {
 		heard, leave := r.instance.ears.join(r, id)
@@ -23,8 +27,13 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 		var last *Run
 		latest := int64(0)
 		var told *news
+		var retagged time.Time
 		for {
-			run, at, asked, err := r.look(ctx, id, last, told)
+			retag := time.Since(retagged) >= retagEvery
+			run, at, asked, err := r.look(ctx, id, last, told, retag)
+			if retag && err == nil {
+				retagged = time.Now()
+			}
 			switch {
 			case ctx.Err() != nil:
 				yield(Progress{}, ctx.Err())
@@ -51,10 +60,15 @@ func (r *Runner) Follow(ctx context.Context, id string) iter.Seq2[Progress, erro
 
 // look returns how a run stands and when that was so, by the database's clock, or 0. It takes
 // that from the message, if there is one, and otherwise asks the database. A runner whose
-// scope is a part of the tenants always asks: messages count all tenants.
-func (r *Runner) look(ctx context.Context, id string, last *Run, told *news) (run *Run, at int64, asked bool, err error) {
+// scope is a part of the tenants always asks: messages count all tenants. With retag it goes by
+// the present tags of the tenants, and otherwise by those that were seen last.
+func (r *Runner) look(ctx context.Context, id string, last *Run, told *news, retag bool) (run *Run, at int64, asked bool, err error) {
 	if last == nil || !r.scope.IsAll() {
-		run, err = r.seen(ctx, id)
+		if retag {
+			run, err = r.seen(ctx, id)
+		} else {
+			run, err = r.read(ctx, r.db, id)
+		}
 		return run, 0, true, err
 	}
 	if asked = told == nil || told.Run == ""; asked {

@@ -210,3 +210,50 @@ func TestTenantsThatLeftTheScope(t *testing.T) {
 		}
 	})
 }
+
+// lists counts what is read of the catalog.
+type lists struct {
+	runs.Catalog
+	n atomic.Int64
+}
+
+func (l *lists) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
+	l.n.Add(1)
+	return l.Catalog.List(ctx, f)
+}
+
+// Who follows a run in a scope of tags does not read its tenants each time that it looks at the run.
+func TestFollowInAScopeOfTags(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, tenancytest.NewServer(t, "sqlite"), 24)
+	steps := make(chan struct{}, 24)
+	b.work(b.runner(func(ctx context.Context, _ *tenancy.Tenant, _ tenancy.Attempt) error {
+		select {
+		case <-steps:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}))
+	counted := &lists{Catalog: b.catalog}
+	r, err := runs.New(b.db, counted, &runs.Options{Poll: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := b.begin(b.runner(nothing), runs.Spec{Filter: "tag:tag-0", Parallel: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	began, seen := time.Now(), 0
+	for p, err := range r.Within(tenancy.ByTags("tag-0")).Follow(ctx, run.ID) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen++; p.State == runs.StateRunning {
+			steps <- struct{}{}
+		}
+	}
+	most := int64(1 + time.Since(began)/(10*time.Second))
+	if n := counted.n.Load(); n == 0 || n > most || seen < 3 {
+		t.Errorf("got %d reads of the catalog and %d looks at the run, want 1 to %d, and several looks", n, seen, most)
+	}
+}
