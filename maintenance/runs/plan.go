@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// planBatch is how many tenants are written to a plan at a time.
+	// planBatch is how many tenants are written to a plan at a time, and planPause after how long
+	// fewer are, if they come slowly.
 	planBatch = 500
+	planPause = 30 * time.Second
 	// planLife is how long a plan in the making is kept after tenants were written to it. Then
 	// whoever makes it is dead, or as good as that.
 	planLife = 2 * time.Minute
@@ -202,7 +204,8 @@ type planWriter struct {
 	spec   Spec
 	filter tenancy.Filter
 
-	begun    bool // the run's row is there
+	begun    bool      // the run's row is there
+	written  time.Time // when it was written to last
 	batch    []planItem
 	eligible int64
 	leftOut  int64
@@ -302,7 +305,7 @@ func (w *planWriter) add(ctx context.Context, t *tenancy.Tenant) error {
 		}
 	}
 	w.batch = append(w.batch, item)
-	if len(w.batch) < planBatch {
+	if len(w.batch) < planBatch && (!w.begun || time.Since(w.written) < planPause) {
 		return nil
 	}
 	return w.flush(ctx)
@@ -321,7 +324,7 @@ func (w *planWriter) flush(ctx context.Context) error {
 		return w.insertItems(ctx, tx)
 	})
 	if err == nil {
-		w.begun, w.batch = true, w.batch[:0]
+		w.begun, w.written, w.batch = true, time.Now(), w.batch[:0]
 	}
 	return err
 }
