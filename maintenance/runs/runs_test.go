@@ -615,7 +615,25 @@ func TestTakeOver(t *testing.T) {
 			second.Store(&a)
 			return nil
 		})
-		b.db.MustExec(`UPDATE tenancy_runs_leases SET expires_at = 1`) // as if it had not been renewed for long
+		var lease string
+		if err := b.db.Get(&lease, `SELECT name FROM tenancy_runs_leases WHERE name LIKE 'worker/%'`); err != nil {
+			t.Fatal(err)
+		}
+		var expiring sync.WaitGroup
+		expired := make(chan struct{})
+		expiring.Go(func() { // as if it had not been renewed for long, whenever its instance renews it
+			for second.Load() == nil {
+				if _, err := b.db.Exec(b.db.Rebind(`UPDATE tenancy_runs_leases SET expires_at = 1 WHERE name = ?`), lease); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-expired:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		})
+		t.Cleanup(func() { close(expired); expiring.Wait() })
 		b.work(other)
 		run = b.await(other, run.ID, runs.StateDone)
 		b.wantCounts(run.Counts, runs.Counts{Total: 1, Done: 1})
