@@ -24,7 +24,15 @@ func newNotes(t *testing.T, opts *dbpool.Options) (*dbpool.Pool, *sqlx.DB, conte
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.MustExec(`CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)`)
+	const table = `CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)`
+	var busy *dbpool.BusyError
+	_, err = db.Exec(table)
+	for end := time.Now().Add(3 * time.Minute); errors.As(err, &busy) && time.Now().Before(end); { // the first dial may take longer than MaxWait
+		_, err = db.Exec(table)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return pool, db, ctx
 }
 
