@@ -303,8 +303,12 @@ func TestRedisIsSlowToConnect(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(50*time.Millisecond, cancel)
+			l := instances(t, client, alone, lease.Options{TTL: time.Minute})()
 			began := time.Now()
-			_, err := instances(t, client, alone, lease.Options{TTL: time.Minute})().Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
+			_, err := l.Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
+			for errors.Is(err, tenancy.ErrUnavailable) && time.Since(began) < patient { // another caller's end has cut off the dial
+				_, err = l.Borrow(ctx, dbpool.BorrowRequest{Server: "main"})
+			}
 			if d := time.Since(began); !errors.Is(err, context.Canceled) || d > patient {
 				t.Errorf("got %v after %v, want %v", err, d, context.Canceled)
 			}
