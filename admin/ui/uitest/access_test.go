@@ -221,7 +221,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("the file of codes: got %q", saved)
 	}
 	p.press("I have kept them")
-	p.until("the factor is there", `document.querySelector("main").textContent.includes("an owner can reset it")`)
+	p.until("the factor is there", `document.querySelector("main").textContent.includes("another owner can reset it")`)
 	p.press("New recovery codes")
 	p.press("Make new codes")
 	p.until("other codes are there", fmt.Sprintf(`document.querySelectorAll(".codes li").length === 10 && !document.querySelector(".codes").textContent.includes(%q)`, code))

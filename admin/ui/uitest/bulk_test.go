@@ -15,6 +15,7 @@ func (p *page) further(title string) {
 	p.t.Helper()
 	p.show("#/tenants")
 	p.do(chromedp.Click(`//input[@aria-label="Select all shown"]`))
+	p.until("there are more actions", fmt.Sprintf(`[...document.querySelector("select[aria-label='More actions']")?.options ?? []].some((o) => o.text === %q)`, title))
 	evaluate[any](p, fmt.Sprintf(`{ const s = document.querySelector("select[aria-label='More actions']"); s.value = [...s.options].find((o) => o.text === %q).value; s.dispatchEvent(new Event("change", { bubbles: true })); } 0`, title))
 	p.until("the dialog is open", fmt.Sprintf(`document.querySelector("dialog h2")?.textContent.startsWith(%q)`, title))
 }
@@ -23,6 +24,7 @@ func (p *page) further(title string) {
 func TestBulk(t *testing.T) {
 	address := owned(t, "-tenants", "3", "-rate", "0")
 	o := signedIn(t, address)
+	o.counted(3)
 	p := open(t, "light")
 	p.stubbed()
 	p.signInAs(address, "ada@example.com")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // operator uses the API as a program does.
@@ -114,6 +115,20 @@ func (o *operator) tenants(n int) []string {
 		o.t.Fatalf("got %d tenants, want %d", len(ids), n)
 	}
 	return ids[:n]
+}
+
+// counted waits until the reports have n tenants, as the page lists them: a page that is frozen does not see them come.
+func (o *operator) counted(n int) {
+	o.t.Helper()
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		total, _ := o.ask(http.MethodGet, "analytics/tenants?limit=1", nil)["total"].(float64)
+		if int(total) >= n {
+			return
+		}
+		if time.Now().After(end) {
+			o.t.Fatalf("the reports have %v tenants, want %d", total, n)
+		}
+	}
 }
 
 // invite makes an operator of a role.
