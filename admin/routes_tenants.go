@@ -376,11 +376,13 @@ func (a *Admin) purgeTenant(c *call) error {
 			Text: "Repeat the tenant's slug."})
 	}
 	purge, cannot := a.opts.Lifecycle.Purge, "The purge was refused: the service's log says why."
-	if !c.tenant.Status.Removable() {
+	switch {
+	case !c.tenant.Status.Removable():
 		cannot = fmt.Sprintf("The tenant is %s: archive it first.", c.tenant.Status)
-	} else if !in.Now && c.tenant.Status != tenancy.StatusPurging {
+	case c.tenant.Status == tenancy.StatusPurging: // nothing keeps it any more
+	case !in.Now:
 		cannot = "The grace time of the tenant is not over, or the purge was refused: the service's log says which. Wait, or purge it now, with a reason."
-	} else if in.Now && c.tenant.Status != tenancy.StatusPurging && tenancy.ActorFrom(c.ctx()).Reason == "" {
+	case tenancy.ActorFrom(c.ctx()).Reason == "":
 		return problem.New(problem.Validation, fmt.Errorf("%w: no reason", tenancy.ErrInvalid), problem.Field{Pointer: "", Code: "reason",
 			Text: "Say in the header X-Reason why it cannot wait for the grace time."})
 	}
