@@ -3,6 +3,7 @@ package analytics_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +20,14 @@ type listerWith struct {
 
 func (l listerWith) List(ctx context.Context, f tenancy.Filter) ([]*tenancy.Tenant, error) {
 	page, err := l.Lister.List(ctx, f)
-	l.read()
+	l.read() // once: to measure sizes, the keeper lists again
 	return page, err
 }
+
+// tenBytes is the size of every database.
+type tenBytes struct{}
+
+func (tenBytes) Size(context.Context, *tenancy.Tenant) (int64, error) { return 10, nil }
 
 // A tenant that is forgotten while a keeper reads the catalog is gone after the next look; one of which usage is kept stays.
 func TestForgottenWhileListed(t *testing.T) {
@@ -30,13 +36,14 @@ func TestForgottenWhileListed(t *testing.T) {
 		db := s.Database(t)
 		store := migratedIn(t, db)
 		purged, deleted, kept := tenancytest.NewTenant("purged"), tenancytest.NewTenant("deleted"), tenancytest.NewTenant("kept")
+		purged.Placement.Database = "purged" // its size is measured in the same round
 		batch := analytics.Batch{Tenants: []*tenancy.Tenant{deleted}, Parts: []analytics.Part{usageOf(deleted.ID, time.Now().Truncate(time.Minute), 5, 1, 1)}}
 		if _, err := store.Write(t.Context(), &batch); err != nil {
 			t.Fatal(err)
 		}
 		keep := func(read func(), tenants ...*tenancy.Tenant) {
 			t.Helper()
-			keeper, err := analytics.NewKeeper(store, listerWith{tenancytest.NewCatalog(t, tenants...), read}, nil)
+			keeper, err := analytics.NewKeeper(store, listerWith{tenancytest.NewCatalog(t, tenants...), sync.OnceFunc(read)}, &analytics.KeeperOptions{Sizes: tenBytes{}})
 			if err == nil {
 				err = keeper.Keep(t.Context())
 			}
@@ -65,5 +72,9 @@ func TestForgottenWhileListed(t *testing.T) {
 		want("after it was listed", purged.ID, deleted.ID, kept.ID)
 		keep(func() {}, kept)
 		want("after the next look", deleted.ID, kept.ID)
+		var left int
+		if err := db.Get(&left, `SELECT COUNT(*) FROM tenancy_usage_storage WHERE tenant_key NOT IN (SELECT tenant_key FROM tenancy_usage_tenants)`); err != nil || left != 0 {
+			t.Errorf("got %d sizes of nobody, %v", left, err)
+		}
 	})
 }

@@ -32,7 +32,7 @@ type Upkeep interface {
 	// time by the store's clock.
 	Listed(ctx context.Context, page []*tenancy.Tenant, began time.Time) error
 	// ListedAll ends a listing. Reports leave out tenants that were not in it; one of which
-	// nothing else is kept is removed, such as one that was forgotten while it was listed.
+	// nothing was counted is removed, such as one that was forgotten while it was listed.
 	ListedAll(ctx context.Context, began time.Time) error
 	// Now returns the store's clock.
 	Now(ctx context.Context) (time.Time, error)

@@ -376,7 +376,7 @@ func (u memoryUpkeep) ListedAll(_ context.Context, began time.Time) error {
 		if t.gone || !t.listed.Before(began) {
 			continue
 		}
-		if t.gone = true; !u.m.keeps(id, t) {
+		if t.gone = true; !u.m.counted(id) {
 			delete(u.m.tenants, id)
 		}
 	}
@@ -384,8 +384,8 @@ func (u memoryUpkeep) ListedAll(_ context.Context, began time.Time) error {
 	return nil
 }
 
-// keeps reports whether anything is kept of a tenant, beside its record.
-func (m *Memory) keeps(id tenancy.ID, t *memoryTenant) bool {
+// counted reports whether anything was counted or noted of a tenant.
+func (m *Memory) counted(id tenancy.ID) bool {
 	for _, in := range m.minutes {
 		for key := range in {
 			if key.tenant == id {
@@ -403,7 +403,7 @@ func (m *Memory) keeps(id tenancy.ID, t *memoryTenant) bool {
 			return true
 		}
 	}
-	return len(t.days) > 0 || slices.ContainsFunc(m.activities, func(a Activity) bool { return a.Tenant == id })
+	return slices.ContainsFunc(m.activities, func(a Activity) bool { return a.Tenant == id })
 }
 
 // Unsized implements [SizeStore].

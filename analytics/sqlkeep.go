@@ -473,44 +473,54 @@ func (u *upkeep) deleteAll(ctx context.Context, table, keys, condition string, a
 	}
 }
 
-// goes marks tenants as gone, and removes those of which nothing is kept.
+// goes marks tenants as gone, and removes those of which nothing was counted. Sizes of their
+// databases and sums do not count as that: this round may have made them.
 func (u *upkeep) goes(ctx context.Context, tx *sqlx.Tx, keys []int64) error {
-	query, args, err := sqlx.In(`UPDATE tenancy_usage_tenants SET gone = 1 WHERE tenant_key IN (?)`, keys)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+	with := func(query string, keys []int64) error {
+		query, args, err := sqlx.In(query, keys)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+		}
+		return err
+	}
+	if err := with(`UPDATE tenancy_usage_tenants SET gone = 1 WHERE tenant_key IN (?)`, keys); err != nil {
+		return err
 	}
 	empty := slices.Clone(keys)
-	for _, t := range tablesOfTenants() {
-		if err != nil || len(empty) == 0 {
-			return err
+	for _, t := range countsOfTenants() {
+		if len(empty) == 0 {
+			return nil
 		}
 		held := map[int64]bool{}
-		err = in(ctx, u.s, tx, `SELECT tenant_key FROM tenancy_usage_tenants t WHERE tenant_key IN (?) AND EXISTS (SELECT 1 FROM `+t+` u WHERE u.tenant_key = t.tenant_key)`, empty,
+		err := in(ctx, u.s, tx, `SELECT tenant_key FROM tenancy_usage_tenants t WHERE tenant_key IN (?) AND EXISTS (SELECT 1 FROM `+t+` u WHERE u.tenant_key = t.tenant_key)`, empty,
 			func(r *sql.Rows) error {
 				var key int64
 				err := r.Scan(&key)
 				held[key] = true
 				return err
 			})
-		empty = slices.DeleteFunc(empty, func(key int64) bool { return held[key] })
-	}
-	for _, t := range []string{"tenancy_usage_tags", "tenancy_usage_tenants"} {
-		if err != nil || len(empty) == 0 {
+		if err != nil {
 			return err
 		}
-		if query, args, err = sqlx.In(`DELETE FROM `+t+` WHERE tenant_key IN (?)`, empty); err == nil {
-			_, err = tx.ExecContext(ctx, u.s.dialect.Rebind(query), args...)
+		empty = slices.DeleteFunc(empty, func(key int64) bool { return held[key] })
+	}
+	if len(empty) == 0 {
+		return nil
+	}
+	for _, t := range []string{storageTable, sumsTable, "tenancy_usage_tags", "tenancy_usage_tenants"} {
+		if err := with(`DELETE FROM `+t+` WHERE tenant_key IN (?)`, empty); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
-// tablesOfTenants returns the tables that keep something of tenants, beside their records. Those
-// in which a tenant's rows are found by its key are first.
-func tablesOfTenants() []string {
+// countsOfTenants returns the tables of what was counted and noted of tenants. Those in which a
+// tenant's rows are found by its key are first.
+func countsOfTenants() []string {
 	return []string{
-		daysTable.name, hoursTable.name, minutesTable.name, storageTable, "tenancy_activities", patternsTable, statementsTable, statementDaysTable,
-		partsTable.name, lateTable.name, sumsTable,
+		daysTable.name, hoursTable.name, minutesTable.name, "tenancy_activities", patternsTable, statementsTable, statementDaysTable,
+		partsTable.name, lateTable.name,
 	}
 }
 
@@ -518,7 +528,7 @@ func tablesOfTenants() []string {
 // called again.
 func (s *SQL) Forget(ctx context.Context, id tenancy.ID) error {
 	err := s.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		for _, t := range append(tablesOfTenants(), "tenancy_usage_tags") {
+		for _, t := range append(countsOfTenants(), storageTable, sumsTable, "tenancy_usage_tags") {
 			_, err := tx.ExecContext(ctx, s.dialect.Rebind(`DELETE FROM `+t+` WHERE tenant_key = (SELECT tenant_key FROM tenancy_usage_tenants WHERE id = ? AND tenant_key > ?)`),
 				id, lastOwnKey)
 			if err != nil {

@@ -174,7 +174,9 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "nothing is left after a flush", func() bool { // or after the keeper's next look at the catalog, which it may have read before
-		return len(rowsWith(t, app, words...)) == 0
+		found = rowsWith(t, app, words...)
+		t.Logf("left after a flush in: %v", found)
+		return len(found) == 0
 	})
 	if other := made[1]; len(rowsWith(t, app, string(other.ID))) == 0 {
 		t.Errorf("got nothing of %s, want it as it was", other.Slug)
