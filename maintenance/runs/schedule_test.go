@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,11 +256,12 @@ func TestScheduleWhosePlannerDies(t *testing.T) {
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		b := newBench(t, s, 501) // the plan is written 500 at a time
 		planning, goOn := make(chan struct{}), make(chan struct{})
-		begin, end := sync.OnceFunc(func() { close(planning) }), sync.OnceFunc(func() { close(goOn) })
+		end := sync.OnceFunc(func() { close(goOn) })
+		var asked atomic.Bool
 		nightly := []runs.Schedule{{Name: "nightly", Cron: "0 3 1 1 *", Task: "work", SkipMissed: true}}
 		dying := b.with(&runs.Options{Schedules: nightly, Tasks: runs.Tasks{"work": {Do: nothing, Eligible: func(t *tenancy.Tenant) error {
-			if t.ID == "id-0500" {
-				begin()
+			if t.ID == "id-0500" && asked.CompareAndSwap(false, true) { // by the plan, and not when its turn comes, which may be in this instance
+				close(planning)
 				<-goOn
 			}
 			return nil
