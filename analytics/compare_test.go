@@ -79,7 +79,7 @@ func TestCompareDays(t *testing.T) {
 		db := s.Database(t)
 		store := migratedIn(t, db)
 		acme := tenancytest.NewTenant("acme")
-		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: []*tenancy.Tenant{acme}, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -102,11 +102,11 @@ type keptUsage struct {
 // add writes usage of all tenants in minutes of the last two hours, of a source of its own, so that hours are opened again.
 func (k *keptUsage) add(t *testing.T, source int64) {
 	t.Helper()
-	now, err := k.store.Write(t.Context(), &analytics.Batch{Tenants: k.tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+	now, err := k.store.Write(t.Context(), &analytics.Batch{Tenants: k.tenants, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &analytics.Batch{Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}}
+	b := &analytics.Batch{Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}}
 	for _, tenant := range k.tenants {
 		for ago := 1; ago < 110; ago += 7 {
 			p := analytics.Part{Tenant: tenant.ID, Start: now.Truncate(time.Minute).Add(-time.Duration(ago) * time.Minute), Source: source, Revision: 1}

@@ -163,7 +163,7 @@ func newYearly(t *testing.T, s *tenancytest.Server) *yearly {
 		tenant.ID, tenant.Tags = tenancy.ID(tenant.Slug), []string{[]string{"eu", "us"}[i%2]}
 		y.tenants = append(y.tenants, tenant)
 	}
-	now, err := y.store.Write(t.Context(), &analytics.Batch{Tenants: y.tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+	now, err := y.store.Write(t.Context(), &analytics.Batch{Tenants: y.tenants, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 	if err != nil {
 		t.Fatal(err)
 	}

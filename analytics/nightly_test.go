@@ -29,7 +29,7 @@ func TestNightlyForecasts(t *testing.T) {
 			tenant.ID, tenant.Limits = tenancy.ID(name), limits[name]
 			tenants = append(tenants, tenant)
 		}
-		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+		now, err := store.Write(t.Context(), &analytics.Batch{Tenants: tenants, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 		if err != nil {
 			t.Fatal(err)
 		}

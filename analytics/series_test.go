@@ -28,7 +28,7 @@ func usageOf(id tenancy.ID, start time.Time, n, failed int64, latency time.Durat
 func write(t *testing.T, store analytics.Sink, parts ...analytics.Part) {
 	t.Helper()
 	recorded := []analytics.Column{analytics.Requests, analytics.Status5xx, analytics.LatencyTime}
-	if _, err := store.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: recorded}}); err != nil {
+	if _, err := store.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: recorded}}); err != nil {
 		t.Fatal(err)
 	}
 }

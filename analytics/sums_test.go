@@ -45,7 +45,7 @@ func newDecades(t *testing.T, s *tenancytest.Server) *decades {
 		tenant.ID, tenant.Tags = tenancy.ID(tenant.Slug), []string{[]string{"eu", "us"}[i%2]}
 		d.tenants = append(d.tenants, tenant)
 	}
-	now, err := d.ready.Write(t.Context(), &analytics.Batch{Tenants: d.tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+	now, err := d.ready.Write(t.Context(), &analytics.Batch{Tenants: d.tenants, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +81,10 @@ func newDecades(t *testing.T, s *tenancytest.Server) *decades {
 	return d
 }
 
+// write writes parts of an instance that is not missing, however long the test takes.
 func (d *decades) write(t *testing.T, parts ...analytics.Part) {
 	t.Helper()
-	if _, err := d.ready.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}}); err != nil {
+	if _, err := d.ready.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}}); err != nil {
 		t.Fatal(err)
 	}
 }

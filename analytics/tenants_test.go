@@ -44,7 +44,7 @@ func fleet(t *testing.T, store tenancytest.UsageStore) ([]*tenancy.Tenant, time.
 		}
 		tenants = append(tenants, tenant)
 	}
-	now, err := store.Write(t.Context(), &analytics.Batch{Tenants: tenants, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}})
+	now, err := store.Write(t.Context(), &analytics.Batch{Tenants: tenants, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func fleet(t *testing.T, store tenancytest.UsageStore) ([]*tenancy.Tenant, time.
 			parts = append(parts, p)
 		}
 	}
-	if _, err := store.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Recorded: analytics.Columns()}}); err != nil {
+	if _, err := store.Write(t.Context(), &analytics.Batch{Parts: parts, Instance: analytics.Instance{ID: 1, Interval: time.Hour, Recorded: analytics.Columns()}}); err != nil {
 		t.Fatal(err)
 	}
 	return tenants, now
