@@ -100,7 +100,7 @@ func TestInvitationsGrantNoMore(t *testing.T) {
 	}
 }
 
-// Whoever has the link is not the operator who sent it: the entry names the address, and the inviter beside it.
+// The owner of an invitation's link is not its inviter: the entry names the invited address as the object, and the inviter apart.
 func TestInvitationsNameTheInviterApart(t *testing.T) {
 	t.Parallel()
 	log := &book{}

@@ -142,8 +142,8 @@ func (s *sessions) find(r *http.Request, idle time.Duration) (*live, error) {
 	return s.findBy(r.Context(), r, &intent{idle: idle})
 }
 
-// findEnding is find for whoever ends the session. A request whose cookie was renewed meanwhile finds it, too: the answer with the new
-// cookie may be on the way. So does one whose session nobody has used for long.
+// findEnding finds the session that the request is about to end. It accepts the token before the newest one, because the answer with the
+// newest may still be on its way, and a session that nobody has used for long.
 func (s *sessions) findEnding(ctx context.Context, tx *sqlx.Tx, r *http.Request) (*live, error) {
 	return s.findBy(ctx, r, &intent{idle: maxIdle, ending: true, tx: tx})
 }

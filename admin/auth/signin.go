@@ -151,7 +151,7 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET failed_sign_ins = 0 WHERE id = ?`, o.ID); err != nil {
 			return err
 		}
-		// In this transaction: whoever changes the password later ends this session, too.
+		// In this transaction, so that a later change of the password ends this session, too.
 		if id, err = a.open(ctx, tx, r, o, c, opening{enrolled: row.TOTPConfirmed != 0, failed: failed}); err != nil {
 			return err
 		}

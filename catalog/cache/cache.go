@@ -312,7 +312,7 @@ func (c *Cache) Changed(ctx context.Context, change catalog.Change) {
 // loads it again. Changes that are made through the Catalog do not need it.
 func (c *Cache) Forget(ctx context.Context, refs ...tenancy.Ref) { c.forget(ctx, refs, "") }
 
-// forget is Forget. The tenant that was removed, if one was, is told to other instances, too.
+// forget forgets the refs here and on all instances. If a tenant was removed, it tells them which.
 func (c *Cache) forget(ctx context.Context, refs []tenancy.Ref, removed tenancy.ID) {
 	c.counts.changes.Add(1)
 	s := c.shared

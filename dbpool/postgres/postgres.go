@@ -192,8 +192,8 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 		if err := sqlkit.CheckSession(ctx, conn); err != nil {
 			return err
 		}
-		// Whoever is slow between the look and the drop has the lock, or has lost the session
-		// with which it would drop the next database of that name.
+		// The lock covers the look and the drop. A process that loses it in between has lost its
+		// session, and so cannot drop the next database of that name.
 		unlock, err := lockName(ctx, conn, dropLock+database)
 		if err != nil {
 			return err
@@ -231,9 +231,9 @@ func (e *Engine) Exclusive(ctx context.Context, database string, fn func(context
 }
 
 // dropped makes the error of a session that the server ended one that wraps
-// [tenancy.ErrNotFound] if the database is not there any more. Whoever drops a database ends
-// the sessions in it, and so does a shutdown or an operator: the error does not tell. A new
-// connection does, because it waits until the database is dropped; behind a pooler, which
+// [tenancy.ErrNotFound] if the database is not there any more. Dropping a database ends
+// the sessions in it; a shutdown or an operator ends them with the same error. A new connection
+// tells the cases apart, because it waits until the database is dropped. Behind a pooler, which
 // answers in the server's place, the list of databases does.
 func (e *Engine) dropped(ctx context.Context, database string, err error) error {
 	if !sqlkit.IsTerminated(err) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// standardLinters are those that golangci-lint runs unless it is told otherwise.
+// standardLinters are those that golangci-lint runs by default.
 var standardLinters = []string{"errcheck", "govet", "ineffassign", "staticcheck", "unused"}
 
 // Comments that switch a linter off, and those of the configuration that switch one on.

@@ -51,8 +51,8 @@ func (d *Database) classify(err error) (f driver.Fault) {
 	return f
 }
 
-// lateError marks that a server took a connection, and did not say in time whose the database is. It may be
-// down, or the marker of that database is locked.
+// lateError says that a server accepted a connection but did not say in time whose the database is: the
+// server is down, or the marker of that database is locked.
 type lateError struct{ error }
 
 func (e *lateError) Unwrap() error { return e.error }
