@@ -3,8 +3,6 @@ package analytics_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,10 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/analytics"
+	"github.com/artflow-studio/tenancy/internal/testserver"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
 
@@ -54,9 +51,7 @@ func TestKeeperWithoutAConnection(t *testing.T) {
 // The same goes for the database of the store.
 func TestHoldWithoutAConnection(t *testing.T) {
 	t.Parallel()
-	db := sqlx.NewDb(sql.OpenDB(busy{}), "sqlite")
-	defer func() { _ = db.Close() }()
-	store, err := analytics.NewSQL(db, nil)
+	store, err := analytics.NewSQL(testserver.Crowded(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,15 +60,6 @@ func TestHoldWithoutAConnection(t *testing.T) {
 		t.Errorf("got %v, want %v", err, tenancy.ErrUnavailable)
 	}
 }
-
-// busy is a database whose pool has no connection free.
-type busy struct{}
-
-func (busy) Connect(context.Context) (driver.Conn, error) {
-	return nil, fmt.Errorf("%w: no connection is free", tenancy.ErrLimited)
-}
-
-func (busy) Driver() driver.Driver { return nil }
 
 // What cannot be rolled up or removed does not keep other things from it.
 func TestKeeperGoesOn(t *testing.T) {

@@ -128,21 +128,34 @@ func (f *family) testReader(t *testing.T) {
 	t.Logf("%d of 100 rows were read on a replica at once", replicas)
 }
 
+// running returns a pool that runs, whose server main has the read replica copy, and what ends both.
+func running(t *testing.T, budget int, engines map[string]driver.Engine) (p *dbpool.Pool, end func()) {
+	t.Helper()
+	p, err := dbpool.New(engines, &dbpool.Options{
+		Budget: budget, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(running) }()
+	return p, func() {
+		t.Helper()
+		stop()
+		if err := errors.Join(<-done, p.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A reader's handle stays good when its tenant moves, and when its replica gets
 // another engine.
 func TestReadersFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, copied, other := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
-		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": copied, "other": other}, &dbpool.Options{
-			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(running) }()
+		p, end := running(t, 5, map[string]driver.Engine{"main": main, "copy": copied, "other": other})
 		time.Sleep(time.Second)
 		tenant := tenantOn("main", "acme")
 		reader, err := p.Reader(tenancy.NewContext(t.Context(), tenant))
@@ -182,13 +195,7 @@ func TestReadersFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 		reaches("a new engine", fresh)
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
+		end()
 		if err := reader.Ping(); err == nil || !strings.Contains(err.Error(), "closed") {
 			t.Errorf("after Close: got %v, want it closed", err)
 		}
@@ -263,15 +270,7 @@ func TestReaderOfAMissingDatabase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
-		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
-			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(running) }()
+		p, end := running(t, 20, map[string]driver.Engine{"main": main, "copy": replica})
 		time.Sleep(time.Second)
 		replica.Lack("acme")
 		uses := func(id string) (onMain, onReplica bool, err error) {
@@ -301,10 +300,7 @@ func TestReaderOfAMissingDatabase(t *testing.T) {
 		if _, onReplica, err := uses("acme"); err != nil || !onReplica {
 			t.Errorf("the database is there: got %v, on the replica %t, want the replica", err, onReplica)
 		}
-		stop()
-		if err := errors.Join(<-done, p.Close()); err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }
 
@@ -319,15 +315,7 @@ func TestReaderOfAForgottenDatabase(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				replica := dbpool.NewFakeReplicas(t, 20)
-				p, err := dbpool.New(map[string]driver.Engine{"main": dbpool.NewFakeReplicas(t, 20), "copy": replica}, &dbpool.Options{
-					Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				running, stop := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- p.Run(running) }()
+				p, stop := running(t, 20, map[string]driver.Engine{"main": dbpool.NewFakeReplicas(t, 20), "copy": replica})
 				time.Sleep(time.Second)
 				replica.Lack("acme")
 				ctx := tenancy.NewContext(t.Context(), tenantOn("main", "acme"))
@@ -355,7 +343,7 @@ func TestReaderOfAForgottenDatabase(t *testing.T) {
 					t.Errorf("got %d dials before and %d a minute later, want some and no more", before, after)
 				}
 				stop()
-				if err := errors.Join(<-done, p.Close(), db.Close(), primary.Close()); err != nil {
+				if err := errors.Join(db.Close(), primary.Close()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -419,23 +407,12 @@ func TestReplicaThatNeverAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
 		replica.Refuse(true)
-		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
-			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(running) }()
+		p, end := running(t, 20, map[string]driver.Engine{"main": main, "copy": replica})
 		time.Sleep(time.Minute)
 		if copied, own := p.Stat("copy").Breaker, p.Stat("main").Breaker; copied == "closed" || own != "closed" {
 			t.Errorf("got the replica's breaker %s and the primary's %s, want the replica's open alone", copied, own)
 		}
-		stop()
-		if err := errors.Join(<-done, p.Close()); err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }
 
@@ -459,15 +436,7 @@ func TestReplicaRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		main, replica := dbpool.NewFakeReplicas(t, 20), dbpool.NewFakeReplicas(t, 20)
-		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": replica}, &dbpool.Options{
-			Budget: 20, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(running) }()
+		p, end := running(t, 20, map[string]driver.Engine{"main": main, "copy": replica})
 		time.Sleep(time.Second)
 		// read returns how many of ten tenants the replica serves.
 		read := func() int {
@@ -497,13 +466,7 @@ func TestReplicaRecovers(t *testing.T) {
 		if n := read(); n != 10 {
 			t.Errorf("it is up again: got %d readers on it, want all 10; %+v", n, p.Stat("copy"))
 		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }
 
@@ -558,15 +521,7 @@ func TestLateAnswerOfAReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		main, after := dbpool.NewFakeReplicas(t, 5), dbpool.NewFakeReplicas(t, 5)
 		before := &lateReplica{dbpool.NewFakeReplicas(t, 5), make(chan struct{}), make(chan struct{})}
-		p, err := dbpool.New(map[string]driver.Engine{"main": main, "copy": before}, &dbpool.Options{
-			Budget: 5, Logger: slog.New(slog.DiscardHandler), Servers: map[string]dbpool.ServerOptions{"main": {Replicas: []string{"copy"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(running) }()
+		p, end := running(t, 5, map[string]driver.Engine{"main": main, "copy": before})
 		<-before.asked
 		time.Sleep(time.Second)
 		ctx := tenancy.NewContext(t.Context(), tenantOn("main", "acme"))
@@ -583,13 +538,7 @@ func TestLateAnswerOfAReplica(t *testing.T) {
 		if db, err := p.Reader(ctx); err != nil || db != primary {
 			t.Errorf("got a replica that has told nothing, %v, want the primary", err)
 		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }
 
