@@ -3,7 +3,10 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -310,5 +313,58 @@ func TestConflictsSayWhatIsInTheWay(t *testing.T) {
 	cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"ids":["t-bbb"]}`).into(t, &p)
 	if a := cl.do(t, "POST", "runs/"+p.Plan+"/retry", ""); a.code != 409 || !strings.Contains(a.body, "The run is planned") {
 		t.Errorf("a retry of a plan: got %d %s, want its state", a.code, a.body)
+	}
+}
+
+// poolered refuses to purge and to resume, as it does behind a pooler in transaction mode.
+type poolered struct{ admin.Lifecycle }
+
+var errPoolered = fmt.Errorf("%w: a pooler in transaction mode", tenancy.ErrInvalid)
+
+func (poolered) Purge(context.Context, tenancy.ID) error    { return errPoolered }
+func (poolered) PurgeNow(context.Context, tenancy.ID) error { return errPoolered }
+func (poolered) Resume(context.Context, tenancy.ID) (*tenancy.Tenant, error) {
+	return nil, errPoolered
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// What is refused for another reason than the tenant's state is not said to be, and the log has the reason.
+func TestRefusalsAreNotGuessed(t *testing.T) {
+	t.Parallel()
+	var log lines
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		o.Lifecycle, o.Logger = poolered{o.Lifecycle}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	for status, id := range map[tenancy.Status]tenancy.ID{tenancy.StatusArchived: "t-aaa", tenancy.StatusProvisioning: "t-bbb"} {
+		if _, err := c.db.Exec(`UPDATE tenancy_tenants SET status = ? WHERE id = ?`, status, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, body := range map[string]string{"tenants/t-aaa/purge": `{"confirm":"aaa","now":true}`, "tenants/t-bbb/resume": ""} {
+		a := cl.do(t, "POST", path, body, "X-Reason", "leaving")
+		if a.code != 409 || !strings.Contains(a.body, "log says why") || strings.Contains(a.body, "grace") || strings.Contains(a.body, "Nothing is left") {
+			t.Errorf("%s: got %d %s, want that the log says why", path, a.code, a.body)
+		}
+		if !strings.Contains(log.String(), "path=/api/tenancy/"+path) || !strings.Contains(log.String(), "pooler in transaction mode") {
+			t.Errorf("%s: the log has %q, want the reason", path, log.String())
+		}
 	}
 }
