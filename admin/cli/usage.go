@@ -393,30 +393,11 @@ func amount(f *analytics.Figure) string {
 	if f == nil {
 		return "-"
 	}
-	switch f.Unit {
-	case analytics.UnitBytes:
-		return size(f.Value)
-	case analytics.UnitMicroseconds:
-		d := time.Duration(f.Value) * time.Microsecond
-		switch {
-		case d >= 10*time.Second:
-			return lasting(d)
-		case d >= 10*time.Millisecond:
-			return d.Round(time.Millisecond).String()
-		}
-		return d.String()
-	case analytics.UnitTime:
+	switch d := time.Duration(f.Value) * time.Microsecond; {
+	case f.Unit == analytics.UnitMicroseconds && d >= 10*time.Second:
+		return lasting(d)
+	case f.Unit == analytics.UnitTime:
 		return minute(time.UnixMicro(int64(f.Value)))
 	}
-	return strconv.FormatFloat(f.Value, 'f', -1, 64)
-}
-
-// size returns bytes for people.
-func size(n float64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	i := 0
-	for ; n >= 1024 && i < len(units)-1; i++ {
-		n /= 1024
-	}
-	return strings.TrimSuffix(strconv.FormatFloat(n, 'f', 1, 64), ".0") + " " + units[i]
+	return analytics.Figure{Value: f.Value, Unit: f.Unit}.String()
 }
