@@ -16,8 +16,10 @@ import (
 var errSlow = errors.New("no answer in time")
 
 // Within asks Redis, and waits no longer than the timeout. The client itself does not always
-// stop when its context ends: not while another caller's dial is under way, for example. When
-// ctx ends, the error is that of ctx; when the time is over, it is no error of a context.
+// stop when its context ends: not while another caller's dial is under way, for example. And
+// when that caller's context ends, those that wait for the dial get its error: Within asks
+// again. When ctx ends, the error is that of ctx; when the time is over, it is no error of a
+// context.
 func Within(ctx context.Context, timeout time.Duration, ask func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(err)
@@ -25,7 +27,13 @@ func Within(ctx context.Context, timeout time.Duration, ask func(context.Context
 	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	done := make(chan rueidis.RedisResult, 1)
-	go func() { done <- ask(undated{timed}) }()
+	go func() {
+		got := ask(undated{timed})
+		for errors.Is(got.NonRedisError(), context.Canceled) && timed.Err() == nil { // nothing was sent: another caller's dial
+			got = ask(undated{timed})
+		}
+		done <- got
+	}()
 	select {
 	case got := <-done:
 		if got.NonRedisError() == nil || timed.Err() == nil {

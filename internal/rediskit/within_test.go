@@ -3,6 +3,7 @@ package rediskit_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,22 @@ func TestWithin(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A dial that all wait for ends with the context of the caller that began it. The others dial again.
+func TestWithinBesideACancelledDial(t *testing.T) {
+	t.Parallel()
+	cut := &net.OpError{Op: "dial", Net: "tcp", Err: context.Canceled}
+	asked := 0
+	err := rediskit.Within(t.Context(), time.Hour, func(context.Context) rueidis.RedisResult {
+		if asked++; asked < 3 {
+			return rueidis.NewErrorResult(cut)
+		}
+		return rueidis.NewErrorResult(errors.New("answered"))
+	}).Error()
+	if err == nil || err.Error() != "answered" || asked != 3 {
+		t.Errorf("got %v after %d tries, want the answer after 3", err, asked)
 	}
 }
 
