@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,8 +75,8 @@ func TestExports(t *testing.T) {
 type paged struct {
 	*analytics.SQL
 	then  func() error
-	pages int // unless it is zero, so many
-	read  int
+	pages int64 // unless it is zero, so many
+	read  atomic.Int64
 }
 
 func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analytics.TenantRow, error) {
@@ -85,7 +86,7 @@ func (p *paged) Tenants(_ context.Context, q *analytics.TenantsQuery) ([]analyti
 			return nil, err
 		}
 	}
-	if p.read++; p.pages > 0 && p.read > p.pages {
+	if read := p.read.Add(1); p.pages > 0 && read > p.pages {
 		return nil, nil
 	}
 	for i := range q.Limit {
@@ -183,8 +184,8 @@ func TestExportGoesOnAfterAStepUp(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	c.Handler().ServeHTTP(w, export) // a transfer that breaks is a panic
-	if rows := strings.Count(w.Body.String(), "\r\n"); w.Code != 200 || source.read != 3 || rows < 1000 {
-		t.Errorf("got %d, %d pages and %d rows, want the whole file", w.Code, source.read, rows)
+	if rows := strings.Count(w.Body.String(), "\r\n"); w.Code != 200 || source.read.Load() != 3 || rows < 1000 {
+		t.Errorf("got %d, %d pages and %d rows, want the whole file", w.Code, source.read.Load(), rows)
 	}
 }
 

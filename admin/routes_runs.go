@@ -184,7 +184,7 @@ func showResults(found []runs.Result) []runTenant {
 		case runs.TenantSkipped:
 			out[i].Text = r.Text
 		case runs.TenantFailed:
-			out[i].Text = "The task failed. The log has its error."
+			out[i].Text = "The task failed. On the command line, run show with --failed has its error."
 		}
 	}
 	return out

@@ -76,7 +76,6 @@ func TestREADMEConsole(t *testing.T) {
 func TestREADMEStandard(t *testing.T) {
 	t.Parallel()
 	program := put(t, programIn(t, "../README.md"), blockIn(t, "../README.md", "records := "), "[]string{\"localhost\"}, nil))\n", "}\n")
-	program += "\nfunc mayUse(context.Context, *middleware.Principal, *tenancy.Tenant) error { return nil }\n"
 	p := build(t, imported(program, "catalog/cache", "maintenance"))
 	p.start(t)
 	for _, want := range []string{"acme 401", "globex 401", "nobody 404"} {

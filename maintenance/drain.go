@@ -86,7 +86,7 @@ func (s Scope) drain(ctx context.Context) error {
 		inForce = p.look(time.Now().Round(0)).open
 	}
 	if !inForce {
-		return fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
+		return errNotInForce()
 	}
 	d := Drain{ID: rand.Text(), Tenant: s.tenant, Version: of.Version, BeganAt: m.BeganAt.UnixMicro(), Generation: m.Generation}
 	if !of.CreatedAt.IsZero() {

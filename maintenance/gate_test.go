@@ -461,8 +461,8 @@ func TestExtend(t *testing.T) {
 		if err := acme.End(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := acme.Extend(t.Context(), at(4)); !errors.Is(err, tenancy.ErrNotFound) {
-			t.Errorf("no maintenance: got %v, want ErrNotFound", err)
+		if err := acme.Extend(t.Context(), at(4)); !errors.Is(err, tenancy.ErrInvalid) {
+			t.Errorf("no maintenance: got %v, want ErrInvalid", err)
 		}
 	})
 }

@@ -43,6 +43,9 @@ const (
 // errNone is what there is when there is no maintenance to change.
 func errNone() error { return fmt.Errorf("%w: no maintenance", tenancy.ErrNotFound) }
 
+// errNotInForce is what there is when maintenance does not hold now.
+func errNotInForce() error { return fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid) }
+
 // Begin writes the record of maintenance, in place of any that is there: it is in
 // force in its windows, or at once and until [Scope.End] if it has none. The mode is
 // [tenancy.MaintenanceClosed] unless it is set; prefixes may have any form; Bypass,
@@ -120,7 +123,7 @@ func (s Scope) Extend(ctx context.Context, until time.Time) error {
 
 func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance, error) {
 	if m == nil {
-		return nil, errNone()
+		return nil, errNotInForce()
 	}
 	p, err := newPlan(m, "")
 	if err != nil {
@@ -128,7 +131,7 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 	}
 	switch s := p.look(now); {
 	case !s.open:
-		return nil, fmt.Errorf("%w: maintenance is not in force", tenancy.ErrInvalid)
+		return nil, errNotInForce()
 	case !until.After(now), !s.end.IsZero() && !until.After(s.end):
 		return nil, fmt.Errorf("%w: until %v, want a time after the end", tenancy.ErrInvalid, until)
 	}

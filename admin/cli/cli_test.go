@@ -303,7 +303,7 @@ func TestCommands(t *testing.T) {
 		{"maintenance extend acme", 2, "say until when"},
 		{"maintenance extend acme --until yesterday", 2, "yesterday"},
 		{"maintenance extend acme globex --until 4h", 2, "globex: "},
-		{"maintenance extend --service --until 4h", 2, "no maintenance"},
+		{"maintenance extend --service --until 4h", 2, "maintenance is not in force"},
 		{"maintenance drain acme", 0, "Drained acme."},
 		{"maintenance drain --service acme", 2, "name no tenants"},
 		{"maintenance schedule --service --from 1h --for 1h --yes", 0, "maintenance from"},

@@ -48,7 +48,7 @@ type shared struct {
 	feed    analytics.Feed
 	limiter ratelimit.Limiter
 	drains  maintenance.DrainChannel // nil without Redis: a drain waits until all instances have seen the change
-	bell    runs.Bell                // nil without Redis: instances look for work every other second
+	bell    runs.Bell                // nil without Redis: instances look for work every second
 }
 
 // share opens the cache, the feed and the limiter: through Redis if there is one; otherwise in this process, and the feed in a database

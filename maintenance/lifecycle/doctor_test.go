@@ -133,6 +133,8 @@ func (w *ward) plant(t *testing.T) map[string]*tenancy.Tenant {
 	all["shared"] = w.record(t, "shared", tenancy.StatusActive, all["healthy"].Placement)
 	all["nowhere"] = w.record(t, "nowhere", tenancy.StatusActive, tenancy.Placement{Server: "nowhere", Database: "x"})
 	all["unplaced"] = w.record(t, "unplaced", tenancy.StatusActive, tenancy.Placement{}) // which is fine
+	all["letgo"] = w.record(t, "letgo", tenancy.StatusArchived, tenancy.Placement{Server: w.server.Name})
+	w.edit(t, all["letgo"].ID, func(t *tenancy.Tenant) { t.Status = tenancy.StatusPurging }) // its adopted database was given up
 
 	stray := all["strayed"].Clone() // a copy of its database
 	stray.Placement = here()
@@ -229,7 +231,7 @@ func TestDoctor(t *testing.T) {
 		all := w.plant(t)
 		want := []string{
 			"orphan orphan", "stranger stranger", "stray stray", "missing missing", "foreign foreign", "foreign unmarked", "foreign shared",
-			"shared shared", "half-made halfmade", "half-purged halfpurged", "schema schema", "dangling nobody", "dangling healthy", "server nowhere",
+			"shared shared", "half-made halfmade", "half-purged halfpurged", "half-purged letgo", "schema schema", "dangling nobody", "dangling healthy", "server nowhere",
 			"unreadable unreadable", "unreadable unreadable-orphan",
 		}
 		if s.Name == "sqlite" {

@@ -138,6 +138,7 @@ func (x *examination) claims(ctx context.Context, t *tenancy.Tenant) *serverName
 	x.mu.Unlock()
 	switch {
 	case t.Placement.Database == "":
+		x.halfDone(ctx, t)
 		return nil
 	case s == nil:
 		x.unknownServer(ctx, t)
@@ -162,19 +163,7 @@ func (x *examination) tenant(ctx context.Context, t *tenancy.Tenant) {
 	s := x.servers[t.Placement.Server]
 	down := s.down
 	x.mu.Unlock()
-	since := time.Since(t.UpdatedAt).Round(time.Second)
-	switch {
-	case down || ctx.Err() != nil:
-		return
-	case t.Status == tenancy.StatusProvisioning || t.Status == tenancy.StatusPurging:
-		if x.opts.Age > 0 && since < x.opts.Age {
-			return
-		}
-		kind, text := FindHalfMade, "resume its creation, or purge it"
-		if t.Status == tenancy.StatusPurging {
-			kind, text = FindHalfPurged, "purge it again"
-		}
-		x.found(ctx, about(kind, t, "it has been %s for %v: %s", t.Status, since, text))
+	if down || ctx.Err() != nil || x.halfDone(ctx, t) {
 		return
 	}
 	owner, version, recorded, err := x.read(t)
@@ -191,6 +180,22 @@ func (x *examination) tenant(ctx context.Context, t *tenancy.Tenant) {
 		f.version = version
 		x.found(ctx, f)
 	}
+}
+
+// halfDone reports whether a tenant is being made or purged, and notes it if that has lasted for long.
+func (x *examination) halfDone(ctx context.Context, t *tenancy.Tenant) bool {
+	kind, text := FindHalfMade, "resume its creation, or purge it"
+	switch t.Status {
+	case tenancy.StatusProvisioning:
+	case tenancy.StatusPurging:
+		kind, text = FindHalfPurged, "purge it again"
+	default:
+		return false
+	}
+	if since := time.Since(t.UpdatedAt).Round(time.Second); x.opts.Age <= 0 || since >= x.opts.Age {
+		x.found(ctx, about(kind, t, "it has been %s for %v: %s", t.Status, since, text))
+	}
+	return true
 }
 
 func (x *examination) counted() {

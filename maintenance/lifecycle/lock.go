@@ -156,8 +156,8 @@ func (h *heldLock) run(given context.Context, fn func(context.Context) error) er
 	return err
 }
 
-// Lock runs fn while nobody else is in Lock with the tenant. The purpose, one to 60 bytes,
-// says why; others find it in their error. When the lock is lost, because the
+// Lock runs fn while nobody else is in Lock with the tenant. The purpose, one to 60 bytes
+// without " at ", says why; others find it in their error. When the lock is lost, because the
 // database could not be reached in time or somebody took it over, the context of fn
 // ends and the error wraps [tenancy.ErrConflict], whatever fn returned, also if ctx has ended
 // since. It does so, too, if fn returns after the lock's time was over: nobody renews the lock once
@@ -180,7 +180,7 @@ func (l *Locks) Lock(ctx context.Context, id tenancy.ID, purpose string, fn func
 		return tenancy.Wrap(op, id, err)
 	}
 	if purpose == "" || len(purpose) > 60 || strings.Contains(purpose, " at ") {
-		return tenancy.Wrap(op, id, fmt.Errorf("%w: purpose %.80q of a lock: want 1 to 60 bytes", tenancy.ErrInvalid, purpose))
+		return tenancy.Wrap(op, id, fmt.Errorf("%w: purpose %.80q of a lock: want 1 to 60 bytes without \" at \"", tenancy.ErrInvalid, purpose))
 	}
 	lease, err := l.acquire(ctx, id, purpose)
 	if err != nil {

@@ -23,7 +23,7 @@ type Schedule struct {
 	Cron string
 	// Zone is the time zone of Cron, such as "Europe/Berlin". When clocks are put forward,
 	// a time that they skip starts no run; when they are put back, a time that they show
-	// twice starts one run. Default: UTC.
+	// twice starts one run if Cron names the hour; one for each hour starts a run in both. Default: UTC.
 	Zone string
 	// Jitter is the most by which each time is late, at random. Default: none.
 	Jitter time.Duration
