@@ -115,7 +115,7 @@ func newApp(ctx context.Context, f *flags) (a *app, err error) {
 	a.recorder.Attach(a.pool, a.cache) // memory that they hold for each tenant
 	a.cache.WatchRemoved(a.pool.Forget)
 	migrations, err1 := fs.Sub(embedded, "migrations")
-	locks, err5 := lifecycle.NewLocks(a.db, nil)
+	locks, err5 := lifecycle.NewLocks(a.db, &lifecycle.LocksOptions{TTL: f.lockTTL})
 	a.migrator, err2 = migrate.New(a.pool, migrations, &migrate.Options{Records: a.catalog, Locks: locks, Audit: a.trail})
 	a.keeper, err3 = analytics.NewKeeper(a.usage, a.catalog, &analytics.KeeperOptions{Interval: 10 * time.Second, Sizes: a.pool})
 	a.keys, err4 = catalog.NewKeyIssuer(a.catalog, "demo", nil)

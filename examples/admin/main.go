@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin"
@@ -26,6 +27,7 @@ type flags struct {
 	addr, appAddr, data, server, control, redis, owner, rescue, mail string
 	tenants, rate                                                    int
 	demo                                                             bool
+	lockTTL                                                          time.Duration // of tests on slow machines
 }
 
 func main() {

@@ -28,7 +28,7 @@ func TestWelcome(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, &flags{addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
+		done <- run(ctx, &flags{lockTTL: patient, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
 	}()
 	defer func() {
 		stop()
@@ -140,10 +140,13 @@ func TestUsualAddressIsTaken(t *testing.T) {
 	}
 }
 
+// patient is longer than anything takes on a slow machine.
+const patient = 10 * time.Minute
+
 // until waits for a condition, for minutes.
 func until(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Minute); !met(); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patient); !met(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,12 @@ import (
 // locks returns the locks in a database, as a process of its own has them.
 func locks(t *testing.T, db *sqlx.DB, opts *lifecycle.LocksOptions) *lifecycle.Locks {
 	t.Helper()
-	l, err := lifecycle.NewLocks(db, opts)
+	var o lifecycle.LocksOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.TTL = cmp.Or(o.TTL, 5*time.Minute) // a slow machine does not renew in time
+	l, err := lifecycle.NewLocks(db, &o)
 	if err == nil {
 		err = l.Migrate(t.Context())
 	}
