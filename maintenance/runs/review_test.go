@@ -112,6 +112,16 @@ func TestScheduleGoesOn(t *testing.T) {
 			}
 			return run.ID
 		},
+		"cancelled before it was started": func(b *bench, r *runs.Runner, key string) string {
+			p, err := r.Plan(b.t.Context(), "work", runs.Spec{Key: key})
+			if err == nil {
+				_, err = r.Cancel(b.t.Context(), p.ID, "a mistake")
+			}
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return p.ID
+		},
 		"another task": func(b *bench, r *runs.Runner, key string) string {
 			if _, err := r.Plan(b.t.Context(), "other", runs.Spec{Key: key}); err != nil {
 				b.t.Fatal(err)

@@ -757,6 +757,32 @@ func TestIdempotency(t *testing.T) {
 	})
 }
 
+// A plan that is cancelled gives its key up; a run that was started keeps it.
+func TestKeyOfACancelledPlan(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 2)
+		r := b.runner(nothing)
+		p, err := r.Plan(t.Context(), "work", runs.Spec{Key: "deploy-7"})
+		if err == nil {
+			_, err = r.Cancel(t.Context(), p.ID, "not now")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := b.begin(r, runs.Spec{Key: "deploy-7"})
+		if run.ID == p.ID || run.State != runs.StateRunning {
+			t.Fatalf("got %+v, want another run", run)
+		}
+		if _, err := r.Cancel(t.Context(), run.ID, "a mistake"); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := r.Plan(t.Context(), "work", runs.Spec{Key: "deploy-7"}); err != nil || p.ID != run.ID || p.State != runs.StateCancelled {
+			t.Errorf("got %+v, %v, want the run that was started", p, err)
+		}
+	})
+}
+
 func TestScope(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {

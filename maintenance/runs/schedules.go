@@ -196,6 +196,10 @@ func (r *Runner) trigger(ctx context.Context) (err error) {
 	return err
 }
 
+// scheduleKeys is what the keys of runs of schedules begin with. A plan of a schedule keeps its key when it is cancelled: other
+// instances would plan the time again.
+const scheduleKeys = "schedule/"
+
 // due starts the run for a time that has come, unless the run before has not ended, or
 // the time was missed and is not made up for. Instances that do this at once, or again
 // after one that died, find the same run by its key. Whether the schedule is paused, and
@@ -211,7 +215,7 @@ func (r *Runner) due(ctx context.Context, t *timetable, row scheduleRow) error {
 	next.Definition = t.definition()
 	next.SlotAt, next.DueAt = t.times(from)
 	next.LastSlot, next.Note = row.SlotAt, ""
-	key := "schedule/" + t.Name + "/" + slot.Format(time.RFC3339)
+	key := scheduleKeys + t.Name + "/" + slot.Format(time.RFC3339)
 	planned := false // or being planned, which may take its time, by an instance that was there
 	err := r.get(ctx, r.db, &planned, `SELECT COUNT(*) > 0 FROM tenancy_runs WHERE idem_key = ? AND state IN (?, ?) AND expires_at > NOW() - ?`,
 		key, statePlanning, StatePlanned, missedAfter.Microseconds())

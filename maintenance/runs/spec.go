@@ -35,7 +35,8 @@ type Spec struct {
 	// Default: 10 minutes.
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Key is an idempotency key: while a plan or run with that key is kept, Plan
-	// returns it instead of making another. Default: none.
+	// returns it instead of making another. A plan that is cancelled before it was
+	// started gives its key up. Default: none.
 	Key string `json:"key,omitempty"`
 }
 
