@@ -49,6 +49,7 @@ func TestBulk(t *testing.T) {
 			`{"plan":"none","confirm":"suspend 1"}`:           "unknown",
 			`{"filter":"tag:eu"}`:                             "validation",
 			`{"dry_run":true}`:                                "validation",
+			`{"dry_run":true,"filter":"  "}`:                  "validation",
 			`{"dry_run":true,"filter":"staus:x"}`:             "validation",
 			`{"dry_run":true,"filter":"tag:eu","ids":["x"]}`:  "validation",
 			`{"dry_run":true,"filter":"tag:none"}`:            "validation",

@@ -325,7 +325,7 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 	switch {
 	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil && in.runOptions == runOptions{}:
 		return a.startPlan(c, b, in.Plan, in.Confirm)
-	case in.Plan == "" && in.DryRun && in.Confirm == "" && (in.Filter == "") != (len(in.IDs) == 0) && len(in.IDs) <= maxBulkIDs:
+	case in.Plan == "" && in.DryRun && in.Confirm == "" && (strings.TrimSpace(in.Filter) == "") != (len(in.IDs) == 0) && len(in.IDs) <= maxBulkIDs:
 		if _, err := c.filter(in.Filter, "/filter"); err != nil {
 			return err
 		}

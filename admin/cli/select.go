@@ -37,6 +37,9 @@ func (s *selection) chosen() bool { return len(s.tenants) > 0 || s.all || s.wher
 // complete finds the tenants that are named, as arguments or by flags. If there are none,
 // it asks on a terminal.
 func (s *selection) complete(p *program, cmd *cobra.Command, names []string) (ids, exclude []tenancy.ID, err error) {
+	if err := s.blank(cmd); err != nil {
+		return nil, nil, err
+	}
 	if _, can := terminal(cmd.InOrStdin()); can && len(names) == 0 && !s.chosen() {
 		answer, err := p.ask(cmd, "Which tenants? Their slugs, or \"--all\":")
 		if err != nil {
@@ -72,6 +75,20 @@ func (s *selection) complete(p *program, cmd *cobra.Command, names []string) (id
 	}
 	exclude, err = find(s.exclude)
 	return ids, exclude, err
+}
+
+// blank refuses a flag that was given and says nothing, as a variable of a script may that is not set: more tenants would be
+// selected than were meant.
+func (s *selection) blank(cmd *cobra.Command) error {
+	for _, flag := range []struct {
+		name  string
+		blank bool
+	}{{"tenant", len(s.tenants) == 0}, {"where", strings.TrimSpace(s.where) == ""}, {"exclude", len(s.exclude) == 0}} {
+		if flag.blank && cmd.Flags().Changed(flag.name) {
+			return usage(fmt.Errorf("--%s is blank: say which tenants, or leave it out", flag.name))
+		}
+	}
+	return nil
 }
 
 // each yields the tenants that are selected.

@@ -285,6 +285,7 @@ func TestPlanRefuses(t *testing.T) {
 		}{
 			"unknown task":         {"fly", runs.Spec{}},
 			"malformed filter":     {"work", runs.Spec{Filter: "status:happy"}},
+			"filter of blanks":     {"work", runs.Spec{Filter: "  "}},
 			"nobody":               {"work", runs.Spec{Filter: "status:blocked"}},
 			"no such tenant":       {"work", runs.Spec{IDs: []tenancy.ID{"id-9999"}}},
 			"malformed ID":         {"work", runs.Spec{IDs: []tenancy.ID{"../x"}}},

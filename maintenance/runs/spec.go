@@ -17,7 +17,8 @@ type Spec struct {
 	// Params are the task's parameters.
 	Params tenancy.Params `json:"params,omitempty"`
 	// Filter selects the tenants, in the form of [tenancy.ParseFilter], such as
-	// "status:active plan:pro". Default: all tenants that the task can take.
+	// "status:active plan:pro". One of blanks alone is malformed. Default: all tenants that
+	// the task can take.
 	Filter string `json:"filter,omitempty"`
 	// IDs are the tenants, instead of a filter.
 	IDs []tenancy.ID `json:"ids,omitempty"`
@@ -105,6 +106,9 @@ func (s *Spec) complete() error {
 	}
 	if s.Filter != "" && len(s.IDs) > 0 {
 		return fmt.Errorf("%w: a filter and IDs, want one of them", tenancy.ErrInvalid)
+	}
+	if s.Filter != "" && strings.TrimSpace(s.Filter) == "" {
+		return fmt.Errorf("%w: a filter of blanks alone", tenancy.ErrInvalid)
 	}
 	for _, ids := range [][]tenancy.ID{s.IDs, s.Exclude, s.Waves.CanaryIDs} {
 		for _, id := range ids {
