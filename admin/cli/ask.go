@@ -87,13 +87,13 @@ func (p *program) ask(cmd *cobra.Command, question string) (string, error) {
 	fmt.Fprint(cmd.ErrOrStderr(), question+" ")
 	answer, err := p.readLine(cmd)
 	if err == nil && answer == "" {
-		err = fmt.Errorf("no answer; see %q", cmd.CommandPath()+" --help")
+		err = usage(fmt.Errorf("no answer; see %q", cmd.CommandPath()+" --help"))
 	}
-	return answer, usage(err)
+	return answer, err
 }
 
 // readLine reads a line of the standard input. Lines that follow stay for the next
-// question.
+// question. Its error is one of usage, or the context's after an interrupt.
 func (p *program) readLine(cmd *cobra.Command) (string, error) {
 	if p.input == nil {
 		p.input = bufio.NewReader(cmd.InOrStdin())
@@ -114,10 +114,10 @@ func (p *program) readLine(cmd *cobra.Command) (string, error) {
 	case r := <-got:
 		if errors.Is(r.err, io.EOF) && r.line == "" {
 			fmt.Fprintln(cmd.ErrOrStderr())
-			return "", fmt.Errorf("no answer")
+			return "", usage(errors.New("no answer"))
 		}
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
-			return "", fmt.Errorf("no answer: %w", r.err)
+			return "", usage(fmt.Errorf("no answer: %w", r.err))
 		}
 		return strings.TrimSpace(r.line), nil
 	}

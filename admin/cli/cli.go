@@ -162,10 +162,12 @@ func rename(cmd *cobra.Command, name string) {
 }
 
 // Main runs the command with the arguments of the program until it is done or
-// interrupted, writes its error, and returns the exit code.
+// interrupted, writes its error, and returns the exit code. A second interrupt ends the
+// program at once.
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal does what signals do
 	return Run(ctx, root)
 }
 

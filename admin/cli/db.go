@@ -31,7 +31,8 @@ func (p *program) dbMigrate() *cobra.Command {
 		Long: `Apply the migrations that tenants' databases lack, as a run.
 
 A run that was interrupted goes on where it was when the same command is given again.
-Ctrl-C finishes the tenants in hand and leaves the rest of the run.`,
+Ctrl-C finishes the tenants in hand and leaves the rest of the run. A second Ctrl-C ends
+the program at once: instances of the application then take over the tenants in hand.`,
 		Example: `  tenantctl db migrate acme
   tenantctl db migrate --all --canary 5 --waves 25% --approve
   tenantctl db migrate --where "plan:pro" --exclude acme --dry-run`,
@@ -53,7 +54,6 @@ func (p *program) dbVersion(b *bulk, help string, cmd *cobra.Command) *cobra.Com
 		if to != "" {
 			b.spec.Params = tenancy.Params{"to": to}
 		}
-		defer p.keep.forget(cmd, "db-status")
 		return b.run(cmd, args)
 	})
 	b.flags(cmd)

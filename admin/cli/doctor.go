@@ -94,6 +94,7 @@ func (p *program) diagnose(cmd *cobra.Command, d Doctor, opts *lifecycle.DoctorO
 		if err := p.confirm(cmd, question, word); err != nil {
 			return result, err
 		}
+		defer p.keep.forget(cmd, cmd.Parent().Name()+"-doctor")
 	}
 	if opts.Age == 0 {
 		opts.Age = -1
@@ -111,7 +112,6 @@ func (p *program) diagnose(cmd *cobra.Command, d Doctor, opts *lifecycle.DoctorO
 	}
 	result = diagnosed{*doc, time.Now().UTC()}
 	if opts.Mend != "" {
-		p.keep.forget(cmd, cmd.Parent().Name()+"-doctor")
 		return result, nil
 	}
 	p.keep.keep(cmd, of, func(yield func(any) bool) { yield(result) })

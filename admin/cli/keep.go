@@ -41,15 +41,20 @@ type keptHead struct {
 	Of string    `json:"of"`
 }
 
+// place returns the folder with the results.
+func (k *keeping) place(cmd *cobra.Command) (string, error) {
+	if k.folder != "" {
+		return k.folder, nil
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, cmd.Root().Name()), err
+}
+
 // file returns the file for a command with what it was asked.
 func (k *keeping) file(cmd *cobra.Command, of string) (string, error) {
-	folder := k.folder
-	if folder == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		folder = filepath.Join(cache, cmd.Root().Name())
+	folder, err := k.place(cmd)
+	if err != nil {
+		return "", err
 	}
 	namespace, err := k.p.app.Catalog.Namespace(cmd.Context())
 	if err != nil {
@@ -112,13 +117,13 @@ func (k *keeping) keep(cmd *cobra.Command, of string, lines iter.Seq[any]) {
 }
 
 // forget removes the results of a command, however it was asked: they are not true any
-// more.
+// more. It asks no database, so it works after an interrupt as well.
 func (k *keeping) forget(cmd *cobra.Command, command string) {
-	file, err := k.file(cmd, "")
+	folder, err := k.place(cmd)
 	if err != nil {
 		return
 	}
-	old, _ := filepath.Glob(filepath.Join(filepath.Dir(file), command+"-*.jsonl"))
+	old, _ := filepath.Glob(filepath.Join(folder, command+"-*.jsonl"))
 	for _, name := range old {
 		_ = os.Remove(name)
 	}

@@ -198,7 +198,7 @@ func (p *program) confirm(cmd *cobra.Command, question, word string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s ", question, hint)
 	line, err := p.readLine(cmd)
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if word != "" && line == word || word == "" && (strings.EqualFold(line, "y") || strings.EqualFold(line, "yes")) {
 		return nil

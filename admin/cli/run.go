@@ -137,7 +137,7 @@ func (p *program) starting(use, short, example string, begin func(ctx context.Co
 			if err != nil {
 				return err
 			}
-			return p.watch(cmd, run.ID, !detach, detach)
+			return p.watch(cmd, run, !detach, detach)
 		}),
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "leave the run to the application's instances")
@@ -284,7 +284,11 @@ func (p *program) runWatch() *cobra.Command {
 			if err := need(p.app.Runner != nil, "runner"); err != nil {
 				return err
 			}
-			return p.watch(cmd, args[0], work, false)
+			run, err := p.app.Runner.Get(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return p.watch(cmd, run, work, false)
 		}),
 	}
 	cmd.Flags().BoolVar(&work, "work", false, "work on it in this process, too")
@@ -307,7 +311,7 @@ func (p *program) runChange(use, short string, goesOn bool, change func(ctx cont
 				return err
 			}
 			if goesOn {
-				return p.watch(cmd, run.ID, !detach, detach)
+				return p.watch(cmd, run, !detach, detach)
 			}
 			if p.json {
 				return p.writeJSON(cmd, run)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -207,6 +208,9 @@ func (b *bulk) run(cmd *cobra.Command, names []string) error {
 			return b.goOn(cmd, before)
 		}
 	}
+	if b.dryRun {
+		b.spec.Key = "" // it is for the run that may follow
+	}
 	plan, err := r.Plan(cmd.Context(), b.task, b.spec)
 	if empty := (*runs.EmptyPlanError)(nil); errors.As(err, &empty) {
 		if b.dryRun {
@@ -218,20 +222,27 @@ func (b *bulk) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	if b.dryRun {
-		if err := b.p.showPlan(cmd, plan, plan.State == runs.StatePlanned); err != nil || plan.State != runs.StatePlanned {
-			return err
-		}
-		_, err := r.Cancel(cmd.Context(), plan.ID, "dry run")
-		return err
+		return errors.Join(b.p.showPlan(cmd, plan, true), b.giveUp(cmd, plan, "dry run"))
 	}
 	if err := b.ask(cmd, plan); err != nil {
-		_, e := r.Cancel(cmd.Context(), plan.ID, "not confirmed")
-		return errors.Join(err, e)
+		return errors.Join(err, b.giveUp(cmd, plan, "not confirmed"))
 	}
-	if _, err := r.Start(cmd.Context(), plan.ID); err != nil {
+	run, err := r.Start(cmd.Context(), plan.ID)
+	if err != nil {
 		return err
 	}
-	return b.p.watch(cmd, plan.ID, !b.detach, b.detach)
+	return b.p.watch(cmd, run, !b.detach, b.detach)
+}
+
+// cleanupTime bounds what must be done after the command was interrupted.
+const cleanupTime = 10 * time.Second
+
+// giveUp cancels a plan that is not to be started, also after an interrupt.
+func (b *bulk) giveUp(cmd *cobra.Command, plan *runs.Plan, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), cleanupTime)
+	defer cancel()
+	_, err := b.p.app.Runner.Cancel(ctx, plan.ID, reason)
+	return err
 }
 
 // ask wants a confirmation of what destroys, and of what concerns more than the one
@@ -292,5 +303,5 @@ func (b *bulk) goOn(cmd *cobra.Command, run *runs.Run) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Give it up: %s run cancel %s\nBegin another one: the same command with --new\n", again(cmd), run.ID)
 		return fmt.Errorf("the run is %s: %s", run.State, harmless(run.Reason))
 	}
-	return b.p.watch(cmd, run.ID, !b.detach, b.detach)
+	return b.p.watch(cmd, run, !b.detach, b.detach)
 }

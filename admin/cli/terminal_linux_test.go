@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/cli"
+	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
 
 // newTerminal returns the two ends of a terminal of 80 columns: what a person holds, and
@@ -48,22 +48,41 @@ func newTerminal(t *testing.T) (person, program *os.File) {
 // on runs a command on a terminal on which a person has typed something.
 func (l *line) on(typed string, args ...string) (code int, screen string) {
 	l.t.Helper()
+	return l.onUntil("", typed, args...)
+}
+
+// onUntil is on, with an interrupt when the screen shows a text, if it is not empty.
+func (l *line) onUntil(shown, typed string, args ...string) (code int, screen string) {
+	l.t.Helper()
+	ctx, interrupt := context.WithCancel(l.t.Context())
+	defer interrupt()
 	person, program := newTerminal(l.t)
 	if _, err := io.WriteString(person, typed); err != nil {
 		l.t.Fatal(err)
 	}
 	seen := make(chan string, 1)
 	go func() {
-		var all bytes.Buffer
-		_, _ = io.Copy(&all, person) // until the program's end is closed
-		seen <- all.String()
+		all, some := "", make([]byte, 4096)
+		for err := error(nil); err == nil; { // until the program's end is closed
+			var n int
+			n, err = person.Read(some)
+			if all += string(some[:n]); shown != "" && strings.Contains(all, shown) {
+				interrupt()
+			}
+		}
+		seen <- all
 	}()
 	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes", Results: l.kept})
 	root.SetArgs(args)
 	root.SetIn(program)
 	root.SetOut(program)
 	root.SetErr(program)
-	code = cli.Run(l.t.Context(), root)
+	code = cli.Run(ctx, root)
+	if shown != "" { // the question reads still, which keeps its end open
+		if _, err := io.WriteString(person, "\n"); err != nil {
+			l.t.Error(err)
+		}
+	}
 	_ = program.Close()
 	return code, strings.ReplaceAll(<-seen, "\r\n", "\n")
 }
@@ -100,6 +119,37 @@ func TestAsks(t *testing.T) {
 			if !strings.Contains(screen, want) {
 				t.Errorf("%s: got\n%s\nwant %q", tt.args, screen, want)
 			}
+		}
+	}
+}
+
+// An interrupt at a question is no bad usage, is said once, and leaves no plan that can be started.
+func TestInterruptAtAQuestion(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	for _, slug := range []string{"acme", "globex"} {
+		if code, _, errs := l.call("", "tenant", "create", slug); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	for args, question := range map[string]string{
+		"tenant archive --all": "to go on:",
+		"tenant suspend --all": "[y/N]",
+		"tenant suspend":       "Which tenants?",
+		"tenant show":          "Tenant (",
+		"tenant sign-out acme": "to go on:",
+	} {
+		if code, screen := l.onUntil(question, "", strings.Fields(args)...); code != 1 || strings.Count(screen, "context canceled") != 1 {
+			t.Errorf("%s: got exit code %d and\n%s\nwant 1, and the error once", args, code, screen)
+		}
+	}
+	all, err := l.app.Runner.List(t.Context(), runs.Query{})
+	if err != nil || len(all) != 2 {
+		t.Fatalf("got %d runs, %v, want 2", len(all), err)
+	}
+	for _, run := range all {
+		if run.State != runs.StateCancelled {
+			t.Errorf("%s: got %s, want it cancelled", run.Task, run.State)
 		}
 	}
 }

@@ -20,13 +20,13 @@ const maxFailures = 20
 // watch follows a run until it has ended or waits for somebody, working on it in this
 // process as well if work is set, and shows the failures. If detach is set it returns
 // at once.
-func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error {
+func (p *program) watch(cmd *cobra.Command, run *runs.Run, work, detach bool) error {
+	if run.Task == TaskMigrate || run.Task == TaskRollback {
+		defer p.keep.forget(cmd, "db-status")
+	}
+	id := run.ID
 	if detach {
 		return p.detached(cmd, id)
-	}
-	before, err := p.app.Runner.Get(cmd.Context(), id)
-	if err != nil {
-		return err
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	done := make(chan error, 1)
@@ -35,8 +35,8 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 	} else {
 		done <- nil
 	}
-	finished := before.Finished()
-	if finished == before.Total {
+	finished := run.Finished()
+	if finished == run.Total {
 		finished = 0 // it has ended: all of it is shown
 	}
 	last, err := p.follow(cmd, id, finished)
@@ -54,10 +54,15 @@ func (p *program) watch(cmd *cobra.Command, id string, work, detach bool) error 
 	if err != nil {
 		return err
 	}
-	run := &last.Run
+	run = &last.Run
 	if work { // tenants in hand were finished after the run had stopped
 		if run, err = p.app.Runner.Get(cmd.Context(), id); err != nil {
 			return err
+		}
+		if p.json && run.Counts != last.Counts {
+			if err := p.writeJSON(cmd, runs.Progress{Run: *run}); err != nil {
+				return err
+			}
 		}
 	}
 	return p.ended(cmd, *run, finished == 0)
