@@ -35,10 +35,13 @@ type line struct {
 	pool *dbpool.Pool
 	kept string // folder of last results
 	data bool   // commands have the flag --data
+	// seeding is called when a tenant is seeded, if it is set.
+	seeding func(slug string)
 }
 
 func newLine(t *testing.T) *line {
 	t.Helper()
+	l := &line{t: t, app: &cli.App{}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -54,7 +57,7 @@ func newLine(t *testing.T) *line {
 	pool, err := dbpool.New(map[string]driver.Engine{"main": engine}, nil)
 	must(err)
 	t.Cleanup(func() { _ = pool.Close() })
-	app := &cli.App{}
+	app := l.app
 	app.Audit, err = audit.New(db, nil)
 	must(err)
 	app.Outbox, err = catalog.NewOutbox(db, &catalog.OutboxOptions{Audit: app.Audit})
@@ -76,6 +79,9 @@ func newLine(t *testing.T) *line {
 	tasks[cli.TaskMigrate], tasks[cli.TaskRollback] = app.Migrator.Task(), app.Migrator.RollbackTask()
 	tasks[cli.TaskMaintenanceOn], tasks[cli.TaskMaintenanceOff] = app.Gate.BeginTask(), app.Gate.EndTask()
 	tasks[cli.TaskSeed] = maintenance.SeedTask(nil, func(_ context.Context, t *tenancy.Tenant) error {
+		if l.seeding != nil {
+			l.seeding(t.Slug)
+		}
 		if t.Slug == "rotten" {
 			return errors.New("\x1b[2J gone\r\u202e\a")
 		}
@@ -90,23 +96,29 @@ func newLine(t *testing.T) *line {
 	for _, migrate := range []func(context.Context) error{app.Audit.Migrate, app.Catalog.Migrate, app.Gate.Migrate, app.Runner.Migrate} {
 		must(migrate(t.Context()))
 	}
-	return &line{t, app, pool, filepath.Join(dir, "results"), false}
+	l.pool, l.kept = pool, filepath.Join(dir, "results")
+	return l
 }
 
 // call runs a command and returns its exit code and what it wrote.
 func (l *line) call(input string, args ...string) (code int, stdout, stderr string) {
 	l.t.Helper()
+	var out, err bytes.Buffer
+	code = l.within(l.t.Context(), input, &out, &err, args...)
+	return code, out.String(), err.String()
+}
+
+// within runs a command in a context.
+func (l *line) within(ctx context.Context, input string, out, err io.Writer, args ...string) int {
 	root := cli.New(func(context.Context) (*cli.App, error) { return l.app, nil }, &cli.Options{Name: "notes", Results: l.kept})
 	if l.data {
 		root.PersistentFlags().String("data", "", "")
 	}
-	var out, err bytes.Buffer
 	root.SetArgs(args)
-	root.SetOut(&out)
-	root.SetErr(&err)
+	root.SetOut(out)
+	root.SetErr(err)
 	root.SetIn(strings.NewReader(input))
-	code = cli.Run(l.t.Context(), root)
-	return code, out.String(), err.String()
+	return cli.Run(ctx, root)
 }
 
 // Entries say from where: the program and the machine, the address of the SSH client, and why.
@@ -302,7 +314,7 @@ func TestCommands(t *testing.T) {
 		{"maintenance extend acme --until 2h", 2, "want a time after the end"},
 		{"maintenance extend acme", 2, "say until when"},
 		{"maintenance extend acme --until yesterday", 2, "yesterday"},
-		{"maintenance extend acme globex --until 4h", 2, "globex: "},
+		{"maintenance extend acme globex --until 4h", 1, "globex: "},
 		{"maintenance extend --service --until 4h", 2, "maintenance is not in force"},
 		{"maintenance drain acme", 0, "Drained acme."},
 		{"maintenance drain --service acme", 2, "name no tenants"},

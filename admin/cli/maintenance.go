@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -345,6 +346,8 @@ func windows(m *tenancy.Maintenance) string {
 		return "from " + minute(w.Start)
 	case w.Start.After(time.Now()):
 		return "from " + minute(w.Start) + ", " + lasting(w.End.Sub(w.Start))
+	case w.End.IsZero():
+		return "until off"
 	}
 	return "until " + minute(w.End)
 }
@@ -412,8 +415,8 @@ func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *select
 	}
 	g := p.gauge(cmd, "maintenance drain", "tenants", total)
 	defer g.end()
-	var mu sync.Mutex // guards failed
-	var failed error
+	var mu sync.Mutex // guards became
+	var became []error
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, drainParallel)
 	for t, err := range s.these(p, cmd, ids, exclude) {
@@ -429,11 +432,25 @@ func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *select
 			err = g.around(func() error { return p.drained(cmd, t.Slug, err) }) // one at a time
 			mu.Lock()
 			defer mu.Unlock()
-			failed = errors.Join(failed, err)
+			became = append(became, err)
 		})
 	}
 	wg.Wait()
-	return failed
+	return someFailed(became)
+}
+
+// someFailed returns the error of a command that has shown what became of each tenant. Its exit code is that of the tenants' errors if
+// all tenants failed with the same one.
+func someFailed(became []error) error {
+	failed := slices.DeleteFunc(slices.Clone(became), func(err error) bool { return err == nil })
+	if len(failed) == 0 {
+		return nil
+	}
+	other := func(err error) bool { return exitCode(err) != exitCode(failed[0]) }
+	if len(failed) < len(became) || slices.ContainsFunc(failed, other) {
+		return &quietError{errors.New("some tenants failed")}
+	}
+	return failed[0]
 }
 
 // drained says how a drain ended.

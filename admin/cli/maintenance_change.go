@@ -37,14 +37,14 @@ stays valid.`,
 				}
 				return p.extended(cmd, serviceName, "the whole service", end, p.app.Gate.Service().Extend(cmd.Context(), end))
 			}
-			var failed error
+			var became []error
 			for t, err := range s.each(p, cmd, args) {
 				if err != nil {
 					return err
 				}
-				failed = errors.Join(failed, p.extended(cmd, t.Slug, t.Slug, end, p.app.Gate.Tenant(t.ID).Extend(cmd.Context(), end)))
+				became = append(became, p.extended(cmd, t.Slug, t.Slug, end, p.app.Gate.Tenant(t.ID).Extend(cmd.Context(), end)))
 			}
-			return failed
+			return someFailed(became)
 		}),
 	}
 	s.flags(cmd)
