@@ -157,3 +157,20 @@ func TestMaintenanceWithoutAnEnd(t *testing.T) {
 	}
 	l.want(0, "until off", "maintenance", "status")
 }
+
+// A "doctor --mend" that was cut off may have mended something: the last result is not shown again.
+func TestInterruptedMendingForgets(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.make("acme")
+	l.want(0, "nothing is wrong", "doctor")
+	l.want(0, "ago; --refresh", "doctor")
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if code := l.within(ctx, "", io.Discard, io.Discard, "doctor", "--mend", "schema", "--yes"); code != 1 {
+		t.Fatalf("got exit code %d, want that of an interrupt", code)
+	}
+	if out := l.want(0, "nothing is wrong", "doctor"); strings.Contains(out, "ago") {
+		t.Errorf("got\n%s, want no result of before", out)
+	}
+}
