@@ -431,6 +431,8 @@ func TestExtend(t *testing.T) {
 			"no end yet":        {nil, at(2), nil},
 			"a window":          {[]tenancy.Window{{Start: at(-1), End: at(1)}}, at(2), nil},
 			"a window, no end":  {[]tenancy.Window{{Start: at(-1)}}, at(2), nil},
+			"goes on, no end":   {[]tenancy.Window{{Start: at(-1), End: at(1)}, {Start: at(1)}}, at(2), nil},
+			"overlaps, no end":  {[]tenancy.Window{{Start: at(-1), End: at(2)}, {Start: at(1)}}, at(2), nil},
 			"a rule":            {[]tenancy.Window{{Rule: "0 0 * * *", Length: time.Hour}}, at(2), nil},
 			"the past, no end":  {[]tenancy.Window{{Start: at(-3)}}, at(-1), tenancy.ErrInvalid},
 			"earlier":           {[]tenancy.Window{{Start: at(-1), End: at(3)}}, at(2), tenancy.ErrInvalid},
@@ -452,6 +454,14 @@ func TestExtend(t *testing.T) {
 			if w := k.get(t, k.acme, "/"); tt.want == nil && w.Header().Get("Retry-After") != "7200" {
 				t.Errorf("%s: got Retry-After %s, want 2 hours", name, w.Header().Get("Retry-After"))
 			}
+		}
+		planned := tenancy.Window{Start: at(2)}
+		k.begin(t, tenancy.Maintenance{Windows: []tenancy.Window{{Start: at(-1), End: at(1)}, planned}})
+		if err := acme.Extend(t.Context(), at(3)); err != nil {
+			t.Error(err)
+		}
+		if got := k.tenant(t, k.acme).Access.Maintenance.Windows; !slices.ContainsFunc(got, func(w tenancy.Window) bool { return w.Start.Equal(planned.Start) && w.End.IsZero() }) {
+			t.Errorf("another one without end behind it: got %+v, want it as it was planned", got)
 		}
 		k.begin(t, tenancy.Maintenance{})
 		time.Sleep(3 * time.Hour)

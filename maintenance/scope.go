@@ -111,8 +111,8 @@ func begun(m tenancy.Maintenance, tenant tenancy.ID) (tenancy.Maintenance, error
 	return m, nil
 }
 
-// Extend makes maintenance that is in force last until the given time, also if it had no end. A bypass stays
-// valid. If no maintenance is in force, the time is past, or maintenance already lasts longer, the error wraps
+// Extend makes maintenance that is in force last until the given time, also if it had no end. What is planned
+// behind its end stays planned. A bypass stays valid. If no maintenance is in force, the time is past, or maintenance already lasts longer, the error wraps
 // [tenancy.ErrInvalid].
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
 	until = until.UTC().Truncate(time.Microsecond)
@@ -129,7 +129,8 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 	if err != nil {
 		return nil, err
 	}
-	switch s := p.look(now); {
+	s := p.look(now)
+	switch {
 	case !s.open:
 		return nil, errNotInForce()
 	case !until.After(now), !s.end.IsZero() && !until.After(s.end):
@@ -142,7 +143,7 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 	out := *m
 	out.Windows = nil
 	for _, w := range m.Windows {
-		if w.Rule == "" && w.End.IsZero() && !w.Start.After(now) {
+		if w.Rule == "" && w.End.IsZero() && s.end.IsZero() && w.Start.Before(until) { // or it is planned behind this maintenance
 			w.End = until
 		}
 		switch {
