@@ -35,7 +35,10 @@ func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, w w
 	if out == nil {
 		out = &Result{Version: s.version()}
 	}
-	return out, tenancy.Wrap(op, t.ID, errors.Join(err, m.record(ctx, t, out.Version)))
+	if len(out.Up)+len(out.Down) > 0 || t.SchemaVersion != out.Version { // or the record says so
+		err = errors.Join(err, m.record(ctx, t, out.Version))
+	}
+	return out, tenancy.Wrap(op, t.ID, err)
 }
 
 func (m *Migrator) lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
@@ -111,26 +114,40 @@ func (m *Migrator) audited(ctx context.Context, t *tenancy.Tenant, action, objec
 	return w.Do(ctx, do)
 }
 
-// record corrects the version in the tenant's record.
+// record corrects the version in the tenant's record. It looks at the database again when it has written: others may
+// have changed it since, and may have written before.
 func (m *Migrator) record(ctx context.Context, t *tenancy.Tenant, version int64) error {
-	if m.opts.Records == nil || t.SchemaVersion == version {
+	if m.opts.Records == nil {
 		return nil
 	}
 	uncut, cancel := sqlkit.Outlast(ctx)
 	defer cancel()
+	by := uncut
 	if tenancy.ActorFrom(ctx).Kind == tenancy.ActorUnknown {
-		uncut = tenancy.WithActor(uncut, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "migrate"})
+		by = tenancy.WithActor(uncut, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "migrate"})
 	}
-	_, err := m.opts.Records.Edit(uncut, t.ID, func(now *tenancy.Tenant) error {
-		if now.Placement == t.Placement && now.CreatedAt.Equal(t.CreatedAt) { // or it is another database's
-			now.SchemaVersion = version
+	for {
+		_, err := m.opts.Records.Edit(by, t.ID, func(now *tenancy.Tenant) error {
+			if now.Placement == t.Placement && now.CreatedAt.Equal(t.CreatedAt) { // or it is another database's
+				now.SchemaVersion = version
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("the schema is at version %d, and the tenant's record does not say so: %w", version, err)
 		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
-		return fmt.Errorf("the schema is at version %d, and the tenant's record does not say so: %w", version, err)
+		s, err := m.open(uncut, t)
+		switch {
+		case err != nil:
+			return fmt.Errorf("the tenant's record says that the schema is at version %d, and whether it still is cannot be read: %w", version, err)
+		case s.version() == version:
+			return nil
+		}
+		version = s.version()
 	}
-	return nil
 }
 
 func (m *Migrator) track(s *schema) *sqlkit.Track {

@@ -378,6 +378,83 @@ func TestSchemaVersionOfTheRecord(t *testing.T) {
 	})
 }
 
+// overtaken is a record of tenants before whose next change something else happens.
+type overtaken struct {
+	migrate.Records
+	before func()
+}
+
+func (o *overtaken) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	if before := o.before; before != nil {
+		o.before = nil
+		before()
+	}
+	return o.Records.Edit(ctx, id, change)
+}
+
+// Migrators that meet at one tenant leave a record that says what the database says, whoever writes last, and
+// however old the records are that they were given.
+func TestSchemaVersionAfterMigrationsThatOverlap(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(ctx context.Context, m *migrate.Migrator, first, third *tenancy.Tenant, overtake func(func() error)) error{
+		"a rollback with a record of before": func(ctx context.Context, m *migrate.Migrator, first, _ *tenancy.Tenant, _ func(func() error)) error {
+			_, err := m.DownTo(ctx, first, 1)
+			return err
+		},
+		"a migration that is taken back before its record is written": func(ctx context.Context, m *migrate.Migrator, first, third *tenancy.Tenant, overtake func(func() error)) error {
+			overtake(func() error { _, err := m.DownTo(ctx, third, 1); return err })
+			_, err := m.UpTo(ctx, third, 4)
+			return err
+		},
+		"nothing to do, and a rollback before that is written": func(ctx context.Context, m *migrate.Migrator, first, third *tenancy.Tenant, overtake func(func() error)) error {
+			overtake(func() error { _, err := m.DownTo(ctx, third, 1); return err })
+			_, err := m.UpTo(ctx, first, 3)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := tenancytest.NewServer(t, "sqlite")
+			tenant := s.Tenant(t, "acme")
+			cat := tenancytest.NewCatalog(t, tenant)
+			records := &overtaken{Records: cat}
+			m, err := migrate.New(s.Pool(t, nil), tables(4, 0), &migrate.Options{Records: records})
+			if err != nil {
+				t.Fatal(err)
+			}
+			record := func() *tenancy.Tenant {
+				t.Helper()
+				now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return now
+			}
+			at := func(version int64) *tenancy.Tenant {
+				t.Helper()
+				if _, err := m.UpTo(t.Context(), record(), version); err != nil {
+					t.Fatal(err)
+				}
+				return record()
+			}
+			overtake := func(what func() error) {
+				records.before = func() {
+					if err := what(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := do(t.Context(), m, at(1), at(3), overtake); err != nil || records.before != nil {
+				t.Errorf("got %v, and nobody was overtaken: %v", err, records.before != nil)
+			}
+			now := record()
+			if st, err := m.Status(t.Context(), now); err != nil || st.Version != 1 || now.SchemaVersion != 1 {
+				t.Errorf("got schema version %d in the record, %+v, %v, want 1 in both", now.SchemaVersion, st, err)
+			}
+		})
+	}
+}
+
 func purge(t *testing.T, cat *catalog.Catalog, id tenancy.ID) tenancy.ID {
 	t.Helper()
 	for _, status := range []tenancy.Status{tenancy.StatusArchived, tenancy.StatusPurging} {
