@@ -42,7 +42,8 @@ type GateOptions struct {
 	// Required is the version that a schema must have. Default: [Latest].
 	Required int64
 	// Migrate migrates the schema of a tenant when the tenant is first used: once, whatever number of instances
-	// and requests want it. Default: false; such requests are refused.
+	// and requests want it. Requests that must not change anything, as in read-only maintenance, do not begin it:
+	// see [tenancy.WithReadOnly]. Default: false; such requests are refused.
 	Migrate bool
 	// Timeout is how long a migration may take. The migration goes on when the request that began it ends.
 	// Default: 1 minute.
@@ -73,6 +74,17 @@ func (e *OldSchemaError) Unwrap() error { return tenancy.ErrUnavailable }
 
 // RetryAfter returns when to come back.
 func (e *OldSchemaError) RetryAfter() time.Duration { return e.after }
+
+// failedError says that a tenant's schema could not be migrated, or not be looked at. It wraps [tenancy.ErrUnavailable]
+// and the cause: what is a conflict to whoever migrates is none to the client of a request.
+type failedError struct {
+	cause error
+	after time.Duration
+}
+
+func (e *failedError) Error() string             { return e.cause.Error() }
+func (e *failedError) Unwrap() []error           { return []error{tenancy.ErrUnavailable, e.cause} }
+func (e *failedError) RetryAfter() time.Duration { return e.after }
 
 // NewGate returns a gate for the schemas that the migrator migrates. A missing migrator and negative options
 // are errors that wrap [tenancy.ErrInvalid].
@@ -120,12 +132,13 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 }
 
 // Admit is Guard for work other than requests, such as jobs from a queue. It returns nil if the tenant's schema
-// is new enough, and otherwise an [*OldSchemaError], or the error of reading the version.
+// is new enough, and otherwise an [*OldSchemaError], or one that wraps [tenancy.ErrUnavailable] and the error of the
+// migration, or of reading the version.
 func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
 	if k, ok := g.look(t); ok {
 		return k.err
 	}
-	key := fmt.Sprintf("%s %d %s %s", t.ID, t.CreatedAt.UnixMicro(), t.Placement.Server, t.Placement.Database)
+	key := fmt.Sprintf("%s %d %s %s %v", t.ID, t.CreatedAt.UnixMicro(), t.Placement.Server, t.Placement.Database, g.migrates(ctx))
 	result := g.asking.DoChan(key, func() (any, error) {
 		if k, ok := g.look(t); ok { // somebody was faster
 			return nil, k.err
@@ -150,30 +163,47 @@ func (g *Gate) look(t *tenancy.Tenant) (known, bool) {
 	return k, ok && k.created.Equal(t.CreatedAt) && k.placement == t.Placement && (k.err == nil || time.Now().Before(k.until))
 }
 
-// find asks the tenant's database, and migrates it if that is wanted.
+// migrates reports whether a request with that context may begin a migration.
+func (g *Gate) migrates(ctx context.Context) bool { return g.opts.Migrate && !tenancy.IsReadOnly(ctx) }
+
+// find asks the tenant's database, and migrates it if that is wanted. What a request found that may not begin a
+// migration is not kept for those that may.
 func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
-	if g.opts.Migrate {
-		_, err := g.migrator.UpTo(ctx, t, g.opts.Required)
-		g.keep(t, known{t.CreatedAt, t.Placement, err, time.Now().Add(g.opts.RetryAfter)})
-		return err
+	migrates := g.migrates(ctx)
+	k := known{created: t.CreatedAt, placement: t.Placement}
+	if migrates {
+		_, k.err = g.migrator.UpTo(ctx, t, g.opts.Required)
+		if k.err != nil {
+			k.err = &failedError{k.err, g.opts.RetryAfter}
+		}
+	} else {
+		lacks, version, err := g.lacks(ctx, t)
+		if err != nil {
+			return &failedError{err, g.opts.RetryAfter}
+		}
+		if lacks > 0 {
+			k.err = &OldSchemaError{Pending: lacks, Version: version, after: g.opts.RetryAfter}
+		}
 	}
+	if k.err == nil || migrates == g.opts.Migrate {
+		k.until = time.Now().Add(g.opts.RetryAfter)
+		g.keep(t, k)
+	}
+	return k.err
+}
+
+// lacks returns the number of migrations that the tenant's schema lacks, and its version.
+func (g *Gate) lacks(ctx context.Context, t *tenancy.Tenant) (lacks int, version int64, err error) {
 	s, err := g.migrator.Status(ctx, t)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	lacks := 0
 	for _, f := range s.Pending {
 		if f.Version <= g.opts.Required {
 			lacks++
 		}
 	}
-	k := known{created: t.CreatedAt, placement: t.Placement}
-	if lacks > 0 {
-		k.err = &OldSchemaError{Pending: lacks, Version: s.Version, after: g.opts.RetryAfter}
-		k.until = time.Now().Add(g.opts.RetryAfter)
-	}
-	g.keep(t, k)
-	return k.err
+	return lacks, s.Version, nil
 }
 
 func (g *Gate) keep(t *tenancy.Tenant, k known) {

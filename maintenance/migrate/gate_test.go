@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -33,7 +35,11 @@ func gate(t *testing.T, m *migrate.Migrator, opts migrate.GateOptions) *migrate.
 // ask sends a request of the tenant through the gate.
 func ask(t *testing.T, g *migrate.Gate, tenant *tenancy.Tenant) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	return askIn(t.Context(), g, tenant)
+}
+
+func askIn(ctx context.Context, g *migrate.Gate, tenant *tenancy.Tenant) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	if tenant != nil {
 		r = r.WithContext(tenancy.NewContext(r.Context(), tenant))
 	}
@@ -184,4 +190,72 @@ func TestGateWhoseMigrationFails(t *testing.T) {
 			t.Errorf("got %d attempts, want one a minute", n)
 		}
 	})
+}
+
+// A request that must not change anything does not migrate, and does not keep those that may from it.
+func TestGateInReadOnlyMaintenance(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		tenant := s.Tenant(t, "acme")
+		m := migrator(t, s.Pool(t, nil), tables(2, 0))
+		g := gate(t, m, migrate.GateOptions{Migrate: true, RetryAfter: time.Hour})
+		reading := tenancy.WithReadOnly(t.Context())
+		for range 2 {
+			if w := askIn(reading, g, tenant); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "3600" {
+				t.Errorf("read-only, and old: got %d, Retry-After %q, want 503 and an hour", w.Code, w.Header().Get("Retry-After"))
+			}
+		}
+		var old *migrate.OldSchemaError
+		if err := g.Admit(reading, tenant); !errors.As(err, &old) || old.Pending != 2 {
+			t.Errorf("read-only, and old: got %v, want an OldSchemaError", err)
+		}
+		if w := ask(t, g, tenant); w.Code != http.StatusTeapot {
+			t.Errorf("one that may write: got %d, want it migrated and served", w.Code)
+		}
+		for _, g := range []*migrate.Gate{g, gate(t, m, migrate.GateOptions{Migrate: true})} {
+			if w := askIn(reading, g, tenant); w.Code != http.StatusTeapot {
+				t.Errorf("read-only, and new enough: got %d, want it served", w.Code)
+			}
+		}
+	})
+}
+
+// Whatever keeps a schema from being migrated, the client is to come back later, and the cause is there for the log.
+func TestGateAnswersOfFailures(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "sqlite")
+	for name, cause := range map[string]error{
+		"a statement that fails": errors.New("the migration is broken"),
+		"half a migration":       &migrate.HalfError{Version: 1, File: "1_notes.sql", Statement: 2},
+		"not found":              tenancy.ErrNotFound,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tenant := s.Tenant(t, "acme")
+			m, err := migrate.New(s.Pool(t, nil), tables(1, 0), &migrate.Options{Go: []migrate.GoMigration{{Version: 9, Up: func(context.Context, *sql.Tx) error { return cause }}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := gate(t, m, migrate.GateOptions{Migrate: true, RetryAfter: time.Hour})
+			for range 2 { // the second is answered with what was kept
+				if w := ask(t, g, tenant); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "3600" {
+					t.Errorf("got %d, Retry-After %q, want 503 and an hour", w.Code, w.Header().Get("Retry-After"))
+				}
+				if err := g.Admit(t.Context(), tenant); !errors.Is(err, cause) || !errors.Is(err, tenancy.ErrUnavailable) {
+					t.Errorf("got %v, want the cause and ErrUnavailable", err)
+				}
+			}
+		})
+	}
+	broken := gate(t, migrator(t, unreadable{}, tables(1, 0)), migrate.GateOptions{RetryAfter: time.Hour})
+	if w := ask(t, broken, s.Tenant(t, "other")); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "3600" {
+		t.Errorf("a version that cannot be read: got %d, Retry-After %q, want 503 and an hour", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
+// unreadable are databases that cannot be opened.
+type unreadable struct{}
+
+func (unreadable) For(context.Context, *tenancy.Tenant) (*sqlx.DB, error) {
+	return nil, errors.New("no driver")
 }
