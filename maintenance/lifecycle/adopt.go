@@ -31,7 +31,9 @@ type Adopter interface {
 //
 // A database that is marked already, as anybody's, is an error that wraps
 // [tenancy.ErrExists]; no such database is tenancy.ErrNotFound. If a step fails, the mark
-// and the record are removed, and the database stays with what the migrations did.
+// and the record are removed, and the database stays with what the migrations did. Of
+// concurrent calls with one slug and placement, each goes on with what the others began; if
+// the caller chose the ID, one of them gets tenancy.ErrExists, and the others go on.
 // After a process that died, Adopt with the same slug and placement goes on, and so does
 // [Lifecycle.Resume] once the database is marked; if that fails, it can be tried again.
 // To give the tenant up, purge it: until it was active for the first time, that takes the mark
@@ -49,7 +51,11 @@ func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tena
 		return nil, tenancy.Wrap(op, t.ID, err)
 	}
 	t.Status = tenancy.StatusProvisioning
-	w := &work{Lifecycle: l, adopts: true}
+	w := &work{Lifecycle: l, adopts: true, mayClaim: t.ID == ""} // only those who saw the record know an ID that is new
+	if t.ID != "" {
+		_, e := l.adopter.Adopted(ctx, t)
+		w.foreign = e == nil
+	}
 	made, err := l.catalog.Create(ctx, t)
 	if errors.Is(err, tenancy.ErrExists) {
 		found, e := l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefSlug, Value: t.Slug})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/dbpool/driver"
 	"github.com/artflow-studio/tenancy/maintenance/lifecycle"
 	"github.com/artflow-studio/tenancy/tenancytest"
@@ -307,6 +308,111 @@ func TestAdoptOfACallerWhoGoesAway(t *testing.T) {
 		}
 	})
 }
+
+// overtaken is a catalog of a caller whom others meet when the record is written.
+type overtaken struct {
+	lifecycle.Catalog
+	then func(*tenancy.Tenant)
+}
+
+func (c overtaken) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
+	made, err := c.Catalog.Create(ctx, t)
+	if err == nil {
+		c.then(made)
+	}
+	return made, err
+}
+
+// adoptedLate is a pool in which something happens before a database is marked.
+type adoptedLate struct {
+	*dbpool.Pool
+	before func(*tenancy.Tenant)
+}
+
+func (p adoptedLate) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
+	p.before(t)
+	return p.Pool.Adopt(ctx, t, again)
+}
+
+// Two instances adopt one database at once: the second finds the record of the first. Whatever becomes of
+// either, no mark stays without a record.
+func TestAdoptAtOnce(t *testing.T) {
+	t.Parallel()
+	const broken = "-- +goose Up\nSELEKT 1;\n"
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		for name, tt := range map[string]struct {
+			id            tenancy.ID
+			first, second string // migrations
+			want          error  // of the first
+		}{
+			"both":                    {"", makeNotes, makeNotes, nil},
+			"the second fails":        {"", makeNotes, broken, nil},
+			"both, with an ID":        {"chosen", makeNotes, makeNotes, tenancy.ErrExists},
+			"the second fails, an ID": {"chosen", makeNotes, broken, tenancy.ErrExists},
+			"both fail":               {"", broken, broken, errAny},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t, s)
+				at := k.nobodys(t)
+				wanted := &tenancy.Tenant{ID: tt.id, Slug: "acme", Placement: at}
+				second := k.life(t, tt.second, nil)
+				first, err := lifecycle.New(overtaken{k.cat, func(made *tenancy.Tenant) {
+					if got, err := second.Adopt(t.Context(), wanted); (err == nil) != (tt.second == makeNotes) || err == nil && got.ID != made.ID {
+						t.Errorf("the second: got %+v, %v", got, err)
+					}
+				}}, k.pool, k.migrator(t, tt.first), &lifecycle.Options{Server: s.Name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = first.Adopt(t.Context(), wanted)
+				if !errors.Is(err, tt.want) && (tt.want != errAny || err == nil) {
+					t.Errorf("the first: got %v, want %v", err, tt.want)
+				}
+				if tt.want == errAny {
+					if page, err := k.cat.List(t.Context(), tenancy.Filter{}); err != nil || len(page) != 0 {
+						t.Errorf("got %d records, %v, want none", len(page), err)
+					}
+					k.removeNobodys(t, at)
+					return
+				}
+				if tt.want != nil && tt.second == broken {
+					if _, err := k.life(t, makeNotes, nil).Adopt(t.Context(), wanted); err != nil {
+						t.Errorf("again: %v", err)
+					}
+				}
+				got, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				k.wantServed(t, got)
+				k.in(t, at, `SELECT id FROM precious`)
+			})
+		}
+		t.Run("the first gives up before the second marks it", func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t, s)
+			at := k.nobodys(t)
+			made, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			late := adoptedLate{k.pool, func(*tenancy.Tenant) {
+				if err := k.cat.Delete(t.Context(), made.ID); err != nil {
+					t.Error(err)
+				}
+			}}
+			if _, err := lifeOf(t, late, k, &lifecycle.Options{Server: s.Name}).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); !errors.Is(err, tenancy.ErrNotFound) {
+				t.Errorf("got %v, want ErrNotFound", err)
+			}
+			k.in(t, at, `SELECT id FROM precious`)
+			k.removeNobodys(t, at)
+		})
+	})
+}
+
+// errAny stands for an error without a sentinel.
+var errAny = errors.New("any")
 
 // lifeOf returns the life cycle over those databases.
 func lifeOf(t *testing.T, d lifecycle.Databases, k *kit, opts *lifecycle.Options) *lifecycle.Lifecycle {

@@ -205,7 +205,8 @@ func (l *Lifecycle) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 	return active, tenancy.Wrap(op, t.ID, err)
 }
 
-// orUndo does the work, alone with the tenant, and undoes it if that fails.
+// orUndo does the work, alone with the tenant, and undoes it if that fails. What somebody else
+// began stays, except for the mark in a database whose record they have removed meanwhile.
 func (w *work) orUndo(ctx context.Context, purpose string) (active *tenancy.Tenant, err error) {
 	began := false
 	err = w.Lock(ctx, w.tenant.ID, purpose, func(ctx context.Context) (err error) {
@@ -216,7 +217,7 @@ func (w *work) orUndo(ctx context.Context, purpose string) (active *tenancy.Tena
 				panic(r)
 			}
 		}()
-		if active, err = w.do(ctx); err != nil && !w.again {
+		if active, err = w.do(ctx); err != nil && (!w.again || w.marked && w.gone(ctx)) {
 			err = errors.Join(err, w.undo(ctx, err))
 		}
 		return err

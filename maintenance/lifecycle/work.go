@@ -21,8 +21,9 @@ type work struct {
 	mayClaim bool // a database that exists may be this tenant's own
 	made     bool // this work made the database
 	adopts   bool // the database was there before
-	again    bool // somebody began to adopt it before
-	marked   bool // this work marked it
+	again    bool // somebody else began to adopt it
+	foreign  bool // it had the tenant's mark before there was a record
+	marked   bool // this work marked it, or found it marked by others who adopt it
 }
 
 // do returns the record of a tenant that is in service, or that was, because somebody
@@ -44,8 +45,12 @@ func (w *work) do(ctx context.Context) (t *tenancy.Tenant, err error) {
 // database makes the tenant's database or finds that it is there.
 func (w *work) database(ctx context.Context) error {
 	if w.adopts {
-		err := w.adopter.Adopt(ctx, w.tenant, w.again || w.marked)
+		err := w.adopter.Adopt(ctx, w.tenant, w.again || w.marked || w.mayClaim)
 		w.marked = w.marked || err == nil
+		if errors.Is(err, tenancy.ErrExists) && !w.foreign {
+			_, e := w.adopter.Adopted(ctx, w.tenant)
+			w.again = e == nil // the record is theirs, too
+		}
 		return err
 	}
 	err := w.databases.Create(ctx, w.tenant)
@@ -124,6 +129,14 @@ func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 		err = errMoved()
 	}
 	return now, err
+}
+
+// gone reports whether there is no record of the tenant any more.
+func (w *work) gone(ctx context.Context) bool {
+	ctx, cancel := sqlkit.Outlast(ctx)
+	defer cancel()
+	_, err := w.record(ctx)
+	return errors.Is(err, tenancy.ErrNotFound)
 }
 
 // steps brings the database and then the tenant into service. What was there before is
