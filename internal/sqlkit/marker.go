@@ -271,8 +271,13 @@ func EndProvisioning(ctx context.Context, db *sql.DB, d Dialect) error {
 // tenant's.
 func CheckOwner(ctx context.Context, db *sql.DB, d Dialect, tenant tenancy.ID) error {
 	owner, err := Owner(ctx, db, d)
-	if err == nil && (owner != tenant || tenant == "") {
-		err = fmt.Errorf("%w: the database is marked as tenant %q's", tenancy.ErrForbidden, string(owner))
+	switch {
+	case err != nil:
+		return err
+	case owner == "":
+		return fmt.Errorf("%w: the database is not marked as anybody's", tenancy.ErrForbidden)
+	case owner != tenant:
+		return fmt.Errorf("%w: the database is marked as tenant %q's", tenancy.ErrForbidden, string(owner))
 	}
-	return err
+	return nil
 }

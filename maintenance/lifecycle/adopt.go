@@ -37,7 +37,8 @@ type Adopter interface {
 // After a process that died, Adopt with the same slug and placement goes on, and so does
 // [Lifecycle.Resume] once the database is marked; if that fails, it can be tried again.
 // To give the tenant up, purge it: until it was active for the first time, that takes the mark
-// away and leaves the database. Afterwards the database is the tenant's own, and a purge drops it.
+// away, if there is one yet, and leaves the database. Afterwards the database is the tenant's own, and a
+// purge drops it.
 func (l *Lifecycle) Adopt(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tenant, error) {
 	const op = "lifecycle.Lifecycle.Adopt"
 	switch {

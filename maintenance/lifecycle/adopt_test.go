@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -245,6 +246,85 @@ func TestNobodyDropsWhatWasAdopted(t *testing.T) {
 				k.removeNobodys(t, at)
 			})
 		}
+	})
+}
+
+// Who creates or adopts dies before the database is marked, and nobody wants the tenant any more: the record
+// goes, and what is in the database stays. Only what the creation left empty goes, too.
+func TestPurgeOfWhatWasNeverMarked(t *testing.T) {
+	t.Parallel()
+	ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "a mistake"})
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		for name, tt := range map[string]struct {
+			own, full, stays bool // the name that Create chooses, a table, the database
+		}{
+			"adopted":           {false, true, true},
+			"adopted, empty":    {false, false, true},
+			"created":           {true, false, false},
+			"created, not ours": {true, true, true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t, s)
+				id := tenancy.NewID()
+				at := tenancy.Placement{Server: s.Name, Database: "old-" + string(id)}
+				if tt.own {
+					at.Database = "tenant_" + string(id)
+				}
+				dead, err := k.cat.Create(ctx, &tenancy.Tenant{ID: id, Slug: "acme", Placement: at})
+				if err == nil {
+					err = s.Engine.(driver.Databases).Create(ctx, at.Database, id)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				k.in(t, at, `DROP TABLE tenancy_marker`)
+				if tt.full {
+					k.in(t, at, `CREATE TABLE precious (id INT)`, `INSERT INTO precious VALUES (1)`)
+				}
+				p := lifeOf(t, k.pool, k, &lifecycle.Options{Server: s.Name, Forget: []func(context.Context, tenancy.ID) error{func() func(context.Context, tenancy.ID) error {
+					failed := false
+					return func(context.Context, tenancy.ID) error {
+						if failed {
+							return nil
+						}
+						failed = true
+						return errFault
+					}
+				}()}})
+				if err := p.PurgeNow(ctx, dead.ID); !errors.Is(err, errFault) {
+					t.Errorf("got %v, want the fault behind the step", err)
+				}
+				if err := p.Purge(ctx, dead.ID); err != nil {
+					t.Errorf("again: %v", err)
+				}
+				if _, err := k.cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(dead.ID)}); !errors.Is(err, tenancy.ErrNotFound) {
+					t.Errorf("the record: got %v, want ErrNotFound", err)
+				}
+				if there, err := k.pool.Exists(ctx, dead); err != nil || there != tt.stays {
+					t.Fatalf("the database is there: got %v, %v, want %v", there, err, tt.stays)
+				}
+				if tt.full {
+					k.in(t, at, `SELECT id FROM precious`)
+				}
+				if tt.stays {
+					k.removeNobodys(t, at)
+				}
+			})
+		}
+		t.Run("archived", func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t, s)
+			acme := k.archived(t, "acme")
+			k.in(t, acme.Placement, `DROP TABLE tenancy_marker`)
+			if err := k.life(t, makeNotes, nil).PurgeNow(ctx, acme.ID); !errors.Is(err, tenancy.ErrForbidden) || !strings.Contains(err.Error(), "not marked as anybody's") {
+				t.Errorf("got %v, want ErrForbidden", err)
+			}
+			if now := k.now(t, acme.ID); now.Status != tenancy.StatusArchived || now.Placement != acme.Placement {
+				t.Errorf("got %+v, want it as it was", now)
+			}
+			k.removeNobodys(t, acme.Placement)
+		})
 	})
 }
 

@@ -39,7 +39,9 @@ const (
 //  5. It closes the connections and drops the database, if that is marked as this
 //     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays. A
 //     database that was adopted for a tenant that was never in service stays, too: the
-//     record loses its placement, which the audit shows, and the database its mark.
+//     record loses its placement, which the audit shows, and the database its mark. So does
+//     what is not marked at all, if the tenant was still being provisioned; but an empty database
+//     with the name that only [Lifecycle.Create] chooses is dropped.
 //  6. It calls all of [Options.Forget].
 //  7. It deletes the record. Slug and domains are free then.
 //
@@ -129,11 +131,14 @@ func (l *Lifecycle) removeDatabase(ctx context.Context, t *tenancy.Tenant, now b
 	alone := func(ctx context.Context) error {
 		began = true
 		purging, err := l.beginPurge(ctx, t, now)
-		if err != nil || purging.Placement.Database == "" {
+		if err != nil {
 			return err
 		}
 		if l.closer != nil {
 			l.closer.Forget(t.ID)
+		}
+		if purging.Placement.Database == "" {
+			return nil
 		}
 		adopted := false
 		if t.Status != tenancy.StatusArchived { // which only a tenant becomes that was in service
@@ -203,7 +208,8 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 	if err != nil || t.Status == tenancy.StatusPurging {
 		return t, err
 	}
-	if err := l.checkMarker(ctx, t); err != nil {
+	nobodys, err := l.checkMarker(ctx, t)
+	if err != nil {
 		return nil, err
 	}
 	if err := l.drain(ctx, t); err != nil {
@@ -240,6 +246,9 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 			return fmt.Errorf("%w: the record was changed while the hook before the purge ran; the tenant is %s, purge it again", tenancy.ErrConflict, t.Status)
 		}
 		t.Status = tenancy.StatusPurging
+		if nobodys {
+			t.Placement.Database = ""
+		}
 		return nil
 	})
 }
@@ -294,19 +303,34 @@ func errMadeAgain() error {
 }
 
 // checkMarker refuses a database that is not marked as the tenant's, before anything
-// is done that cannot be taken back. Whoever drops it looks again.
-func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) error {
+// is done that cannot be taken back. Whoever drops it looks again. It reports whether the database is
+// nobody's, because the tenant's creation or adoption died before it was marked. What has the name that only
+// its creation can have chosen, and is empty, becomes the tenant's.
+func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) (nobodys bool, err error) {
 	if l.inventory == nil || t.Placement.Database == "" {
-		return nil
+		return false, nil
 	}
 	owner, err := l.inventory.Owner(ctx, t.Placement.Server, t.Placement.Database)
-	if errors.Is(err, tenancy.ErrNotFound) {
-		return nil
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return false, nil
+	case err != nil || owner == t.ID:
+		return false, err
+	case owner != "":
+		return false, fmt.Errorf("%w: database %q on server %q is marked as tenant %q's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server, string(owner))
+	case t.Status != tenancy.StatusProvisioning:
+		return false, fmt.Errorf("%w: database %q on server %q is not marked as anybody's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server)
+	case t.Placement.Database != databasePrefix+string(t.ID):
+		return true, nil
 	}
-	if err == nil && owner != t.ID {
-		err = fmt.Errorf("%w: database %q on server %q is marked as tenant %q's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server, string(owner))
+	switch err := l.databases.Claim(ctx, t); {
+	case errors.Is(err, tenancy.ErrExists):
+		return true, nil
+	case errors.Is(err, tenancy.ErrNotFound):
+		return false, nil
+	default:
+		return false, err
 	}
-	return err
 }
 
 // drain waits until nothing works for the tenant.

@@ -10,10 +10,10 @@ import (
 )
 
 // HalfError says that a migration was cut off between two of its statements: by the death
-// of the process, or by a statement that failed. Only MySQL and MariaDB, which cannot take
-// back a CREATE TABLE, leave such. It wraps [tenancy.ErrConflict]. Nothing is applied to
-// the database, nor taken back, until somebody has looked at it and has called
-// [Migrator.Resume] or [Migrator.Mark].
+// of the process, or by a statement that failed. Only those of MySQL and MariaDB, which cannot take
+// back a CREATE TABLE, are tracked: on other engines files with "-- +goose NO TRANSACTION" can be cut off, too, and
+// nothing says so. It wraps [tenancy.ErrConflict]. Nothing is applied to the database, nor taken back, until
+// somebody has looked at it and has called [Migrator.Resume] or [Migrator.Mark].
 type HalfError struct {
 	Version int64  `json:"version"`
 	File    string `json:"file"`
