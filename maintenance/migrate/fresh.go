@@ -18,10 +18,18 @@ type Maker interface {
 	Exclusive(ctx context.Context, t *tenancy.Tenant, fn func(context.Context) error) error
 }
 
+// Claimer is the optional ability of a [Maker] to go on with a database that was made and not yet
+// marked. A *dbpool.Pool has it.
+type Claimer interface {
+	// Claim marks a database that is empty and nobody's as the tenant's; any other that is not
+	// the tenant's is tenancy.ErrExists.
+	Claim(ctx context.Context, t *tenancy.Tenant) error
+}
+
 // Fresh drops the tenant's database with all that is in it, makes it anew and applies all
 // migrations, which is for development. What was in the database is gone for good; a database
 // that is not marked as the tenant's is an error that wraps [tenancy.ErrForbidden], and
-// stays. A tenant that is being provisioned or purged, or is archived, is an error that wraps
+// stays, unless it is empty and nobody's. A tenant that is being provisioned or purged, or is archived, is an error that wraps
 // [tenancy.ErrInvalid]. The seed does not run.
 //
 // When a step fails or the process dies, the tenant may be without a database: call Fresh
@@ -54,10 +62,16 @@ func (m *Migrator) fresh(ctx context.Context, maker Maker, t *tenancy.Tenant) (*
 	gone := t.Clone()
 	gone.Status = tenancy.StatusPurging // or it is refused: the tenant is in service
 	err := maker.Exclusive(ctx, t, func(ctx context.Context) error { return maker.Drop(ctx, gone) })
-	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
-		return nil, err
+	claimer, ok := maker.(Claimer)
+	switch {
+	case err == nil, errors.Is(err, tenancy.ErrNotFound):
+		err = maker.Create(ctx, t)
+	case ok && errors.Is(err, tenancy.ErrForbidden):
+		if e := claimer.Claim(ctx, t); !errors.Is(e, tenancy.ErrExists) {
+			err = e
+		}
 	}
-	if err := maker.Create(ctx, t); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	m.renew(t.ID)

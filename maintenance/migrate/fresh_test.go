@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"database/sql"
 	"errors"
 	"testing"
 
@@ -50,6 +51,31 @@ func TestFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		fresh("without a database")
+		in := func(statement string) { // which no pool opens without a mark
+			t.Helper()
+			c, err := s.Engine.Connector(tenant.Placement.Database)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := sql.OpenDB(c)
+			defer func() { _ = db.Close() }()
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		if err := errors.Join(pool.Drop(t.Context(), gone), pool.Create(t.Context(), tenant)); err != nil {
+			t.Fatal(err)
+		}
+		in(`DROP TABLE tenancy_marker`) // as a process that died between the two leaves it
+		fresh("a database that was not marked yet")
+		in(`ALTER TABLE tenancy_marker RENAME TO precious`)
+		if _, err := m.Fresh(t.Context(), tenant); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("without a mark, and not empty: got %v, want ErrForbidden", err)
+		}
+		if there, err := pool.Exists(t.Context(), tenant); err != nil || !there {
+			t.Errorf("without a mark, and not empty: is it there: got %v, %v, want true", there, err)
+		}
+		in(`ALTER TABLE precious RENAME TO tenancy_marker`)
 		for _, status := range []tenancy.Status{tenancy.StatusProvisioning, tenancy.StatusArchived, tenancy.StatusPurging} {
 			other := tenant.Clone()
 			other.Status = status
@@ -69,6 +95,9 @@ func TestFresh(t *testing.T) {
 		if _, err := only.Fresh(t.Context(), tenant); !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("without the ability: got %v, want ErrInvalid", err)
 		}
-		var _ migrate.Maker = pool
+		var _ interface {
+			migrate.Maker
+			migrate.Claimer
+		} = pool
 	})
 }
