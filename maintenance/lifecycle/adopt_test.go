@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -403,14 +404,15 @@ func (c overtaken) Create(ctx context.Context, t *tenancy.Tenant) (*tenancy.Tena
 	return made, err
 }
 
-// adoptedLate is a pool in which something happens before a database is marked.
-type adoptedLate struct {
+// watchedAdoption is a pool in which something happens before a database is marked, or after that.
+type watchedAdoption struct {
 	*dbpool.Pool
-	before func(*tenancy.Tenant)
+	before, after func()
 }
 
-func (p adoptedLate) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
-	p.before(t)
+func (p watchedAdoption) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
+	p.before()
+	defer p.after()
 	return p.Pool.Adopt(ctx, t, again)
 }
 
@@ -469,25 +471,35 @@ func TestAdoptAtOnce(t *testing.T) {
 				k.in(t, at, `SELECT id FROM precious`)
 			})
 		}
-		t.Run("the first gives up before the second marks it", func(t *testing.T) {
-			t.Parallel()
-			k := newKit(t, s)
-			at := k.nobodys(t)
-			made, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
-			if err != nil {
-				t.Fatal(err)
-			}
-			late := adoptedLate{k.pool, func(*tenancy.Tenant) {
-				if err := k.cat.Delete(t.Context(), made.ID); err != nil {
-					t.Error(err)
+		for _, marked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("the first gives up, marked before: %v", marked), func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t, s)
+				at := k.nobodys(t)
+				made, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+				if err != nil {
+					t.Fatal(err)
 				}
-			}}
-			if _, err := lifeOf(t, late, k, &lifecycle.Options{Server: s.Name}).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); !errors.Is(err, tenancy.ErrNotFound) {
-				t.Errorf("got %v, want ErrNotFound", err)
-			}
-			k.in(t, at, `SELECT id FROM precious`)
-			k.removeNobodys(t, at)
-		})
+				giveUp, nothing := func() {
+					if marked {
+						err = k.pool.Release(t.Context(), made)
+					}
+					if err := errors.Join(err, k.cat.Delete(t.Context(), made.ID)); err != nil {
+						t.Error(err)
+					}
+				}, func() {}
+				late := watchedAdoption{k.pool, giveUp, nothing}
+				if marked {
+					late = watchedAdoption{k.pool, nothing, giveUp}
+				}
+				_, err = lifeOf(t, late, k, &lifecycle.Options{Server: s.Name}).Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+				if !errors.Is(err, tenancy.ErrNotFound) || errors.Is(err, tenancy.ErrForbidden) {
+					t.Errorf("the second: got %v, want ErrNotFound", err)
+				}
+				k.in(t, at, `SELECT id FROM precious`)
+				k.removeNobodys(t, at)
+			})
+		}
 	})
 }
 

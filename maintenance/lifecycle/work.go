@@ -190,7 +190,11 @@ func (w *work) undoDatabase(ctx context.Context) error {
 			return err
 		}
 		if w.adopts {
-			return w.adopter.Release(ctx, w.tenant)
+			err := w.adopter.Release(ctx, w.tenant)
+			if errors.Is(err, tenancy.ErrForbidden) { // others have released it
+				return nil
+			}
+			return err
 		}
 		return w.databases.Drop(ctx, w.tenant)
 	})
