@@ -104,7 +104,9 @@ type Options struct {
 	// Runs does the work of bulk actions: its tasks are those of maintenance.Tasks,
 	// "maintenance-on" and "maintenance-off" (maintenance.Gate.BeginTask and EndTask), and
 	// "migrate", "seed" and "revoke-keys", where the
-	// application has them. Default: none.
+	// application has them. Bulk actions select tenants by figures, as lists do, if the
+	// runner has a Selector with the fields of [analytics.Fields], such as that of
+	// [analytics.Reports.Within]. Default: none.
 	Runs *runs.Runner
 	// BulkThreshold is the number of tenants above which a bulk action asks for fresh credentials. Negative: each does. Default: 100.
 	BulkThreshold int

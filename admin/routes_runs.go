@@ -14,6 +14,7 @@ import (
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
+	"github.com/artflow-studio/tenancy/analytics"
 	"github.com/artflow-studio/tenancy/internal/problem"
 	"github.com/artflow-studio/tenancy/maintenance/runs"
 )
@@ -326,9 +327,6 @@ func (a *Admin) bulk(c *call, b bulkVerb) error {
 	case in.Plan != "" && !in.DryRun && in.Filter == "" && in.IDs == nil && in.Params == nil && in.runOptions == runOptions{}:
 		return a.startPlan(c, b, in.Plan, in.Confirm)
 	case in.Plan == "" && in.DryRun && in.Confirm == "" && (strings.TrimSpace(in.Filter) == "") != (len(in.IDs) == 0) && len(in.IDs) <= maxBulkIDs:
-		if _, err := c.filter(in.Filter, "/filter"); err != nil {
-			return err
-		}
 		if b.verb == "update" {
 			if err := withoutLimits(in.Params); err != nil {
 				return err
@@ -379,6 +377,13 @@ func (a *Admin) plan(c *call, b bulkVerb, spec runs.Spec) error {
 			pointer = "/filter"
 		}
 		return problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "nobody", Text: sentence(empty.Error())})
+	}
+	if wrong := (*tenancy.FilterError)(nil); errors.As(err, &wrong) {
+		if _, otherwise := tenancy.ParseFilter(spec.Filter, analytics.Fields()...); otherwise == nil { // as lists of tenants have it
+			return problem.New(problem.Validation, err, problem.Field{Pointer: "/filter", Code: "filter",
+				Text: "Actions cannot select tenants by figures: Selector and Fields of runs.Options are not set. Choose the tenants themselves."})
+		}
+		return wrongFilter(err, "/filter")
 	}
 	if err != nil {
 		return validation(err)

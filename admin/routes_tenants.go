@@ -121,13 +121,21 @@ func (a *Admin) listTenants(c *call) error {
 // came from; fields are those beside the record's.
 func (c *call) filter(text, pointer string, fields ...tenancy.Field) (tenancy.Filter, error) {
 	f, err := tenancy.ParseFilter(text, fields...)
-	var wrong *tenancy.FilterError
-	if errors.As(err, &wrong) {
-		return f, problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "filter",
-			Text: fmt.Sprintf("%q at character %d: %s", wrong.Word, wrong.Position, wrong.Problem)})
+	if err != nil {
+		return f, wrongFilter(err, pointer)
 	}
 	f.Scope = &c.id.Scope
-	return f, err
+	return f, nil
+}
+
+// wrongFilter says at the pointer what is wrong with the text of a filter, if that is what err is about.
+func wrongFilter(err error, pointer string) error {
+	var wrong *tenancy.FilterError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return problem.New(problem.Validation, err, problem.Field{Pointer: pointer, Code: "filter",
+		Text: fmt.Sprintf("%q at character %d: %s", wrong.Word, wrong.Position, wrong.Problem)})
 }
 
 func (a *Admin) readTenant(c *call) error { return c.replyTenant(http.StatusOK, c.tenant) }
