@@ -3,6 +3,9 @@ import { signal } from "@preact/signals";
 
 /** Problem is an error of the API (RFC 9457). */
 export class Problem extends Error {
+  /** The pointers of the fields whose texts a form shows itself. */
+  readonly shown = new Set<string>();
+
   constructor(
     readonly status: number,
     readonly type: string,
@@ -13,6 +16,11 @@ export class Problem extends Error {
     readonly retryAfter: number,
   ) {
     super(detail || title);
+  }
+
+  /** rest are the fields that no form shows. */
+  get rest(): Problem["fields"] {
+    return this.fields.filter((f) => f.text && !this.shown.has(f.pointer));
   }
 
   /** is compares the last part of the type: is("step-up"). */
@@ -49,6 +57,8 @@ export interface Call {
   key?: string;
   /** Asks for an answer of many lines, and is called with the value of each as it comes. */
   each?(value: unknown): void;
+  /** Asks for a file, which is the data: a File with the name that the server gives it. */
+  file?: boolean;
   signal?: AbortSignal;
 }
 
@@ -64,7 +74,7 @@ export const askAgain: { stepUp?: () => Promise<boolean> } = {};
 /** call asks the API. Its errors are Problems, also when nobody answers. */
 export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const method = c.method ?? (c.body === undefined ? "GET" : "POST");
-  const headers: Record<string, string> = { Accept: c.each ? "application/jsonl" : "application/json" };
+  const headers: Record<string, string> = { Accept: c.file ? "*/*" : c.each ? "application/jsonl" : "application/json" };
   if (c.body !== undefined) headers["Content-Type"] = "application/json";
   if (c.etag) headers["If-Match"] = c.etag;
   if (c.refresh) headers["X-Refresh"] = "1";
@@ -93,6 +103,7 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });
     throw p;
   }
+  if (c.file) return { data: (await file(res)) as T, etag: "" };
   if (c.each) await read(res, c.each);
   const text = c.each ? "" : await res.text();
   return { data: (text ? JSON.parse(text) : undefined) as T, etag: res.headers.get("ETag") ?? "" };
@@ -109,6 +120,16 @@ async function read(res: Response, each: (value: unknown) => void): Promise<void
       for (const line of all) each(JSON.parse(line));
       if (done) return;
     }
+  } catch {
+    throw new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
+  }
+}
+
+/** file keeps an answer. One that breaks off is a Problem, and no file. */
+async function file(res: Response): Promise<File> {
+  const [, name = "export"] = /filename="([^"]+)"/.exec(res.headers.get("Content-Disposition") ?? "") ?? [];
+  try {
+    return new File([await res.blob()], name);
   } catch {
     throw new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
   }

@@ -1,9 +1,9 @@
 // Files that the page makes itself.
 
-/** save lets the browser keep a text as a file. */
-export function save(name: string, text: string, type = "text/plain"): void {
+/** save lets the browser keep a text or a file. */
+export function save(name: string, text: string | File, type = "text/plain"): void {
   const a = document.createElement("a");
-  a.href = URL.createObjectURL(new Blob([text], { type }));
+  a.href = URL.createObjectURL(typeof text === "string" ? new Blob([text], { type }) : text);
   a.download = name;
   a.click();
   URL.revokeObjectURL(a.href);

@@ -3,19 +3,26 @@ import { get } from "./api";
 
 export interface Hit { id: string; slug: string; name: string; status: string }
 
-/** useFind searches tenants while somebody types. */
-export function useFind(text: string): Hit[] {
-  const [hits, setHits] = useState<Hit[]>([]);
+/** Found are the tenants that a text names. Those of another text are none: while waiting says that the answer is not there yet, nobody can take them. */
+export interface Found { hits: Hit[]; error?: unknown; waiting: boolean }
+
+/** useFind looks tenants up while somebody types. */
+export function useFind(text: string): Found {
+  const [found, set] = useState<{ of: string; hits: Hit[]; error?: unknown }>({ of: "", hits: [] });
+  const of = text.trim();
   useEffect(() => {
-    if (!text.trim()) return setHits([]);
+    if (!of) return set({ of, hits: [] });
     const stop = new AbortController();
     const timer = setTimeout(() => {
-      get<{ tenants: Hit[] }>("tenants", { filter: text, limit: 8 }, stop.signal).then((r) => setHits(r.tenants), () => stop.signal.aborted || setHits([]));
+      get<{ found: { tenant: Hit }[] }>("lookup", { q: of }, stop.signal).then(
+        (r) => set({ of, hits: r.found.slice(0, 8).map((f) => f.tenant) }),
+        (error) => stop.signal.aborted || set({ of, hits: [], error }),
+      );
     }, 120);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [text]);
-  return hits;
+  }, [of]);
+  return found.of === of ? { hits: found.hits, error: found.error, waiting: false } : { hits: [], waiting: true };
 }

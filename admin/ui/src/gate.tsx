@@ -23,7 +23,8 @@ export function useForm(run: () => Promise<void>) {
       setBusy(false);
     }
   };
-  const of = (pointer: string) => (error instanceof Problem ? error.fields.find((f) => f.pointer === "/" + pointer)?.text : undefined);
+  /** of is what is wrong with a field, for the form that shows it there. */
+  const of = (pointer: string) => (error instanceof Problem ? error.shown.add("/" + pointer) && error.fields.find((f) => f.pointer === "/" + pointer)?.text : undefined);
   return { busy, error, submit, of };
 }
 

@@ -9,7 +9,7 @@ import { useKeyboard } from "./keyboard";
 import { useGet } from "./load";
 import { health, lastFrame, newBuild } from "./live";
 import { rows } from "./nav";
-import { Dialog, Icon, Page, State } from "./parts";
+import { Dialog, Failure, Icon, Page, State } from "./parts";
 import { go, href, route } from "./router";
 import { again, may, me, offered, refresh, signOut, wired, type Offer } from "./session";
 import { theme, type Theme } from "./theme";
@@ -130,9 +130,14 @@ function ThemeChoice() {
 /** Palette finds pages, tenants and actions: arrows choose, Enter opens. */
 function Palette({ close }: { close(): void }) {
   const [text, setText] = useState("");
-  const hits = useFind(may("tenants.read") ? text : "");
-  const [at, setAt] = useState(0);
-  useEffect(() => setAt(0), [text]);
+  const { hits, error, waiting } = useFind(may("tenants.read") ? text : "");
+  const [chosen, setChosen] = useState(""); // the key of an item: others may come in front of it
+  const [entered, enter] = useState(false); // before the tenants were found
+  const change = (typed: string) => {
+    setText(typed);
+    setChosen("");
+    enter(false);
+  };
   const has = (title: string) => title.toLowerCase().includes(text.trim().toLowerCase());
   const pages = rows.filter(offered);
   const acts: Command[] = [
@@ -147,29 +152,36 @@ function Palette({ close }: { close(): void }) {
     ...hits.map((h) => ({ key: h.id, run: () => go(["tenants", h.id]), body: <><Icon name="tenants" /> {h.name} <span class="muted">{h.slug}</span> <State name={h.status} /></> })),
     ...acts.filter((a) => has(a.title)).map((a) => ({ key: "act " + a.title, run: a.run, body: <><Icon name="runs" /> {a.title} <span class="muted small">action</span></> })),
   ];
+  const at = Math.max(0, items.findIndex((it) => it.key === chosen));
+  const setAt = (i: number) => setChosen(items[i]?.key ?? "");
   const choose = (i: number) => {
     if (!items[i]) return;
     close();
     items[i].run();
   };
   useEffect(() => document.getElementById("found-" + at)?.scrollIntoView({ block: "nearest" }), [at]);
+  useEffect(() => {
+    if (entered && !waiting) choose(0);
+  }, [entered, waiting]);
   const onKey = (e: KeyboardEvent) => {
     if (e.key === "ArrowDown") setAt(Math.min(at + 1, items.length - 1));
     else if (e.key === "ArrowUp") setAt(Math.max(at - 1, 0));
+    else if (e.key === "Enter" && waiting && items[at]?.key !== chosen && !pages.some((r) => has(r.title))) enter(true); // the first may be a tenant
     else if (e.key === "Enter") choose(at);
     else return;
     e.preventDefault();
   };
   return (
     <Dialog title="Find" close={close} cls="palette">
-      <input aria-label="Find a tenant, a page or an action" placeholder="Tenant, page or action" value={text} onInput={(e) => setText(e.currentTarget.value.replace(/^\//, ""))} onKeyDown={onKey}
+      <input aria-label="Find a tenant, a page or an action" placeholder="Tenant, page or action" value={text} onInput={(e) => change(e.currentTarget.value.replace(/^\//, ""))} onKeyDown={onKey}
         role="combobox" aria-expanded="true" aria-controls="found" aria-activedescendant={items[at] ? "found-" + at : undefined} autofocus />
       <ul id="found" role="listbox" aria-label="Found">
         {items.map((it, i) => (
           <li key={it.key} id={"found-" + i} role="option" aria-selected={i === at} onClick={() => choose(i)}>{it.body}</li>
         ))}
       </ul>
-      {!items.length && <div class="empty">Nothing has that name.</div>}
+      <Failure error={error} />
+      {!items.length && !waiting && !error && <div class="empty">Nothing has that name.</div>}
     </Dialog>
   );
 }

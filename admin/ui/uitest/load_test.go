@@ -23,7 +23,7 @@ func (p *page) watched() {
     if (!path) return real(input, init);
     sent.push({ path, query: url.searchParams, method: init?.method ?? "GET", byItself: !!init?.headers?.["X-Refresh"] });
     const res = await real(input, init);
-    if (!res.ok || res.status === 204 || init?.method && init.method !== "GET") return res;
+    if (!res.ok || !/^application\/json(;|$)/.test(res.headers.get("Content-Type")) || init?.method && init.method !== "GET") return res;
     const data = await res.json();
     twist(path, data, url.searchParams);
     return new Response(JSON.stringify(data), { status: res.status, headers: res.headers });

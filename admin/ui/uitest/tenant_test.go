@@ -90,10 +90,11 @@ func TestTenant(t *testing.T) {
 		p := &page{t: t, ctx: p.ctx}
 		p.show("#/usage")
 		for _, name := range []string{"Export days", "Export hours"} {
-			p.until(name+" is offered", `[...document.querySelectorAll("main a")].some((a) => a.textContent === "`+name+`")`)
-			_, path, _ := strings.Cut(evaluate[string](p, `[...document.querySelectorAll("main a")].find((a) => a.textContent === "`+name+`").href`), "/api/tenancy/")
-			if status, text := o.send(http.MethodGet, path, ""); status != http.StatusOK || !strings.HasPrefix(string(text), "tenant_id,start") {
-				t.Errorf("%s: got %d and %.100s", name, status, text)
+			evaluate[any](p, `window.saved = undefined; { const real = URL.createObjectURL; URL.createObjectURL = (file) => { saved = file; URL.createObjectURL = real; return real(file); }; } 0`)
+			p.press(name)
+			p.until(name+" is a file", `window.saved`)
+			if file, text := evaluate[string](p, `saved.name`), evaluate[string](p, `saved.text()`); !strings.HasSuffix(file, ".csv") || !strings.HasPrefix(text, "tenant_id,start") {
+				t.Errorf("%s: got the file %q with %.100s", name, file, text)
 			}
 		}
 		p.check("light-usage-exports")

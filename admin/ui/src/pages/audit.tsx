@@ -1,9 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { address, call } from "../api";
+import { call } from "../api";
+import { Export } from "../export";
 import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting } from "../parts";
+import { Paging, cursorOf } from "../paging";
 import { route, setQuery } from "../router";
 import { Table, TenantLink, useNames } from "../table";
 import { may } from "../session";
@@ -73,7 +75,6 @@ function Verify() {
 /** Entries lists the audit, of one tenant or of all in the operator's scope. */
 export function Entries({ tenant }: { tenant?: string }) {
   const q = route.value.query;
-  const [cursors, setCursors] = useState<string[]>([]);
   const action = q.get("action") ?? "";
   const result = q.get("result") ?? "";
   const actor = q.get("actor") ?? "";
@@ -81,11 +82,8 @@ export function Entries({ tenant }: { tenant?: string }) {
   const before = q.get("before") ?? "";
   const instant = (day: string) => (day ? day + "T00:00:00Z" : "");
   const filters = { tenant, action, result, actor, from: instant(from), before: instant(before) };
-  const choose = (change: { [name: string]: string }) => {
-    setCursors([]);
-    setQuery(change);
-  };
-  const cursor = cursors[cursors.length - 1];
+  const choose = (change: { [name: string]: string }) => setQuery({ cursor: "", ...change });
+  const cursor = cursorOf();
   const { data, error, loading, reload } = useGet<{ entries: Entry[]; next?: string }>("audit", { ...filters, cursor, limit: 50 }, cursor ? 0 : 5);
   const names = useNames(!tenant && may("tenants.read") ? data?.entries.flatMap((e) => e.tenant ?? []) : undefined);
   return (
@@ -97,7 +95,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         </select>
         <label class="dated">from <input type="date" value={from} onChange={(e) => choose({ from: e.currentTarget.value })} /></label>
         <label class="dated">before <input type="date" value={before} onChange={(e) => choose({ before: e.currentTarget.value })} /></label>
-        {may("audit.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("audit/export", { ...filters, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>)}
+        {may("audit.export") && ["csv", "jsonl"].map((f) => <Export key={f} path="audit/export" query={{ ...filters, format: f }}>Export {f === "csv" ? "CSV" : "JSON lines"}</Export>)}
         {actor && <span class="chip">by {data?.entries.find((e) => e.actor.id === actor)?.actor.name ?? actor.slice(-8)} <button type="button" class="plain" aria-label="Of everybody" onClick={() => choose({ actor: "" })}>×</button></span>}
       </div>
       <Failure error={error} retry={reload} />
@@ -109,10 +107,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <TenantLink id={e.tenant} name={names[e.tenant]?.name || names[e.tenant]?.slug || e.tenant.slice(-8)} tab="audit" /> : <span class="muted">–</span>) },
         { title: "Change", wide: true, cell: (e) => <Change e={e} /> },
       ]} />
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>Older</button>}
-      </div>
+      <Paging next={data?.next} newer="Newer" older="Older" />
     </>
   );
 }

@@ -4,10 +4,12 @@ import { Confirm } from "../confirm";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Dialog, Failure, Field, link, Once, Page, split, State, Waiting, When } from "../parts";
+import { Paging, cursorOf } from "../paging";
 import { href, route, setQuery } from "../router";
 import type { Operator } from "../api-types";
 import { Facts, Table } from "../table";
 import { may, me } from "../session";
+import { Theirs, useTyped } from "../typed";
 import { Sessions } from "./sessions";
 
 export type Scope = Operator["scope"];
@@ -39,8 +41,7 @@ export function Operators() {
 }
 
 function People() {
-  const [cursors, setCursors] = useState<string[]>([]);
-  const { data, error, loading, reload } = useGet<{ operators: Operator[]; next?: string }>("operators", { limit: 100, cursor: cursors[cursors.length - 1] }, 15);
+  const { data, error, loading, reload } = useGet<{ operators: Operator[]; next?: string }>("operators", { limit: 100, cursor: cursorOf() }, 15);
   const [opened, open] = useState("");
   const one = data?.operators.find((o) => o.id === opened);
   return (
@@ -52,11 +53,8 @@ function People() {
         { title: "E-mail", cell: (o) => o.email }, { title: "Role", cell: (o) => o.role }, { title: "Scope", cell: (o) => scopeText(o.scope) }, { title: "Second factor", cell: (o) => <State name={o.second_factor ? "enrolled" : "none"} /> },
         { title: "State", cell: (o) => <State name={o.disabled ? "disabled" : "active"} /> }, { title: "Signed in", muted: true, cell: (o) => <When at={o.signed_in_at} /> },
       ]} />
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
-      </div>
-      {one && <One o={one} key={one.version} close={() => open("")} done={reload} />}
+      <Paging next={data?.next} />
+      {one && <One o={one} key={one.id} close={() => open("")} done={reload} />}
     </>
   );
 }
@@ -67,17 +65,21 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
   const self = o.id === me.value?.id;
   const writes = may("operators.write") && !self;
   const roles = useGet<Roles>("roles");
-  const [f, set] = useState({ role: o.role, tags: o.scope.tags?.join(" ") ?? "", disabled: o.disabled, all: false });
+  const now = { role: o.role, tags: o.scope.tags?.join(" ") ?? "", disabled: o.disabled };
+  const { f, type, keep, forget, theirs, changed } = useTyped(now);
+  const [all, setAll] = useState(false);
   const [lost, setLost] = useState(false);
   const [made, setMade] = useState<Link>();
-  const changed = f.role !== o.role || f.disabled !== o.disabled || f.tags !== (o.scope.tags?.join(" ") ?? "");
-  const widens = !o.scope.all && f.tags !== (o.scope.tags?.join(" ") ?? "") && !split(f.tags).length; // to every tenant, by one deletion
+  const widens = !o.scope.all && f.tags !== now.tags && !split(f.tags).length; // to every tenant, by one deletion
   const save = useForm(async () => {
     const tags = split(f.tags);
-    const scope = f.tags === (o.scope.tags?.join(" ") ?? "") ? {} : { scope: tags.length ? { tags } : { all: true } };
-    await call(path, { method: "PATCH", body: { role: f.role, disabled: f.disabled, ...scope }, etag: `"v${o.version}"` });
-    done();
-    close();
+    const scope = f.tags === now.tags ? {} : { scope: tags.length ? { tags } : { all: true } };
+    try {
+      await call(path, { method: "PATCH", body: { role: f.role, disabled: f.disabled, ...scope }, etag: `"v${o.version}"` });
+      close();
+    } finally {
+      done(); // also when somebody else was faster
+    }
   });
   const reset = useForm(async () => setMade(await post<Link>(path + "/reset")));
   if (lost)
@@ -97,12 +99,13 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
       {may("audit.read") && <p class="small" style={{ marginTop: "12px" }}><a href={href(["audit"], { actor: o.id })}>What they did, and sign-ins that failed</a></p>}
       {writes && (
         <form onSubmit={save.submit}>
-          <Choice label="Role" value={f.role} of={Object.keys(roles.data?.roles ?? { [o.role]: [] })} set={(role) => set({ ...f, role })} />
-          {!o.scope.ids?.length && <Field label="Only tenants tagged" hint="Separated by spaces; empty for all tenants." value={f.tags} onInput={(e) => set({ ...f, tags: e.currentTarget.value })} error={save.of("scope")} />}
-          {widens && <label class="check"><input type="checkbox" checked={f.all} onChange={(e) => set({ ...f, all: e.currentTarget.checked })} /> All tenants, also those that come later</label>}
-          <label class="check"><input type="checkbox" checked={f.disabled} onChange={(e) => set({ ...f, disabled: e.currentTarget.checked })} /> Disabled: cannot sign in, and every session ends</label>
+          <Choice label="Role" value={f.role} of={Object.keys(roles.data?.roles ?? { [o.role]: [] })} set={(role) => type({ role })} />
+          {!o.scope.ids?.length && <Field label="Only tenants tagged" hint="Separated by spaces; empty for all tenants." value={f.tags} onInput={(e) => type({ tags: e.currentTarget.value })} error={save.of("scope")} />}
+          {widens && <label class="check"><input type="checkbox" checked={all} onChange={(e) => setAll(e.currentTarget.checked)} /> All tenants, also those that come later</label>}
+          <label class="check"><input type="checkbox" checked={f.disabled} onChange={(e) => type({ disabled: e.currentTarget.checked })} /> Disabled: cannot sign in, and every session ends</label>
           <Failure error={save.error} />
-          <div class="actions"><button class="primary" disabled={save.busy || !changed || (widens && !f.all)}>Save</button></div>
+          {theirs.length > 0 && <><div class="notice warn">Somebody else has changed this operator.</div><Theirs of={theirs} titles={{ role: "Role", tags: "Only tenants tagged", disabled: "Disabled" }} now={now} mine={f} take={forget} keep={keep} /></>}
+          <div class="actions"><button class="primary" disabled={save.busy || !changed || theirs.length > 0 || (widens && !all)}>Save</button></div>
         </form>
       )}
       <section>

@@ -8,8 +8,11 @@ import { figure, time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Dialog, Failure, Field, State, Value, Waiting, type Figure } from "../parts";
+import { Paging, cursorOf } from "../paging";
+import { setQuery } from "../router";
 import { may, offered, wired } from "../session";
 import { Facts, Table } from "../table";
+import { Theirs, useTyped } from "../typed";
 import { RunsTable } from "./runs";
 
 const address = (t: Tenant) => "tenants/" + encodeURIComponent(t.id);
@@ -70,8 +73,8 @@ function Schema({ t }: { t: Tenant }) {
   const reads = offered({ permission: "runs.read", part: "runs" });
   const open = !!t.database && !["provisioning", "archived", "purging"].includes(t.status);
   const schema = useGet<Reads["tenants/{id}/migrations"]>(wired("migrations") && open ? address(t) + "/migrations" : null);
-  const [cursors, setCursors] = useState<string[]>([]);
-  const runs = useGet<Reads["tenants/{id}/runs"]>(reads ? address(t) + "/runs" : null, { limit: 10, cursor: cursors[cursors.length - 1] }, cursors.length ? 0 : 3);
+  const cursor = cursorOf();
+  const runs = useGet<Reads["tenants/{id}/runs"]>(reads ? address(t) + "/runs" : null, { limit: 10, cursor }, cursor ? 0 : 3);
   const [verb, setVerb] = useState("");
   const migrated = runs.data?.runs.filter((r) => r.task === "migrate" && r.ended_at).map((r) => r.id).join();
   useEffect(() => {
@@ -80,7 +83,7 @@ function Schema({ t }: { t: Tenant }) {
   const s = schema.data;
   const start = async (reason: string) => {
     await call(`${address(t)}/${verb}`, { method: "POST", reason });
-    setCursors([]);
+    setQuery({ cursor: "" }, true);
     runs.reload();
   };
   return (
@@ -108,10 +111,7 @@ function Schema({ t }: { t: Tenant }) {
           <h2>Runs</h2>
           <Failure error={runs.error} retry={runs.reload} />
           <RunsTable rows={runs.data?.runs} empty="No run was about this tenant." />
-          <div class="actions">
-            {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
-            {runs.data?.next && <button type="button" onClick={() => setCursors([...cursors, runs.data!.next])}>Older</button>}
-          </div>
+          <Paging next={runs.data?.next} newer="Newer" older="Older" />
         </section>
       )}
       {verb && <Confirm title={works[verb][0]} of={t.name || t.slug} run={start} close={() => setVerb("")}><p>{works[verb][1]}</p></Confirm>}
@@ -119,17 +119,32 @@ function Schema({ t }: { t: Tenant }) {
   );
 }
 
+/** limitsOf reads lines of the form name=number. What it cannot send as it was typed is a Problem. */
+function limitsOf(text: string): { [name: string]: number } {
+  const limits: { [name: string]: number } = {};
+  for (const line of text.split("\n").map((l) => l.trim()).filter(Boolean)) {
+    const [, name, value] = /^([^=]*[^=\s])\s*=\s*(-?\d+)$/.exec(line) ?? [];
+    const wrong =
+      name === undefined ? "is not of the form name=number." : !Number.isSafeInteger(Number(value)) ? "is too large for this page. Use the command line." : Object.hasOwn(limits, name) ? "is there twice." : "";
+    if (wrong) throw new Problem(422, "validation", "Limits", `“${line}” ${wrong}`, "", [], 0);
+    limits[name] = Number(value);
+  }
+  return limits;
+}
+
 /** Limits shows and changes the tenant's limits. */
-export function Limits({ t, done }: { t: Tenant; done(): void }) {
-  const [text, setText] = useState(lines(t.limits));
+export function Limits({ t: read, done }: { t: Tenant; done(): void }) {
+  const [saved, setSaved] = useState(read);
+  const t = saved.version > read.version ? saved : read;
+  const now = { limits: lines(t.limits) };
+  const { f, type, keep, forget, theirs, changed } = useTyped(now);
   const form = useForm(async () => {
-    const limits: { [name: string]: number } = {};
-    for (const line of text.split("\n").map((l) => l.trim()).filter(Boolean)) {
-      const [k, v = ""] = line.split("=", 2);
-      if (!k || !/^-?\d+$/.test(v.trim())) throw new Problem(422, "validation", "Limits", `“${line}” is not of the form name=number.`, "", [], 0);
-      limits[k.trim()] = Number(v);
-    }
-    await call(address(t) + "/limits", { method: "PUT", body: { limits }, etag: t.etag });
+    const limits = limitsOf(f.limits);
+    const { data: at } = await call<Tenant>(address(t));
+    setSaved(at);
+    if (lines(at.limits) !== now.limits) return; // somebody has changed them: the operator chooses
+    setSaved((await call<Tenant>(address(t) + "/limits", { method: "PUT", body: { limits }, etag: at.etag })).data);
+    forget();
     done();
   });
   const rows = Object.entries(t.limits ?? {});
@@ -142,10 +157,11 @@ export function Limits({ t, done }: { t: Tenant; done(): void }) {
           <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>
             <div class="field">
               <label for="limits">Limits, one name=number a line</label>
-              <textarea id="limits" rows={5} class="mono" value={text} onInput={(e) => setText(e.currentTarget.value)} />
+              <textarea id="limits" rows={5} class="mono" value={f.limits} onInput={(e) => type({ limits: e.currentTarget.value })} />
             </div>
             <Failure error={form.error} />
-            <button class="primary" disabled={form.busy || text === lines(t.limits)}>Save the limits</button>
+            {theirs.length > 0 && <><div class="notice warn">Somebody else has changed the limits.</div><Theirs of={theirs} titles={{ limits: "Limits" }} now={now} mine={f} take={forget} keep={keep} /></>}
+            <button class="primary" disabled={form.busy || !changed || theirs.length > 0}>Save the limits</button>
           </form>
         </section>
       )}
@@ -165,15 +181,22 @@ export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; don
   const form = useForm(async () => {
     const path = address(t);
     const was = formOf(t);
-    let etag = t.etag;
-    const send = async (to: string, method: string, body?: unknown) => (etag = (await call(to, { method, body, etag })).etag);
+    let at = t;
+    // A call that was answered is over: what comes after it, and another try, begin with what it has left behind.
+    const send = async (of: (keyof Form)[], to: string, method: string, body?: unknown) => {
+      at = (await call<Tenant>(to, { method, body, etag: at.etag })).data;
+      setT(at);
+      set((old) => ({ ...old, ...Object.fromEntries(of.map((k) => [k, formOf(at)[k]])) }));
+    };
+    const [before, after] = [list(was.domains), list(f.domains.toLowerCase())];
     try {
-      if (f.name !== was.name || f.plan !== was.plan) await send(path, "PATCH", { name: f.name, plan: f.plan });
-      if (f.slug !== was.slug) await send(path + "/slug", "PUT", { slug: f.slug.trim() });
-      if (f.tags !== was.tags) await send(path + "/tags", "PUT", { tags: list(f.tags) });
-      for (const d of list(was.domains).filter((d) => !list(f.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "DELETE");
-      for (const d of list(f.domains).filter((d) => !list(was.domains).includes(d))) await send(`${path}/domains/${encodeURIComponent(d)}`, "PUT");
+      if (f.name !== was.name || f.plan !== was.plan) await send(["name", "plan"], path, "PATCH", { name: f.name, plan: f.plan });
+      if (f.slug.trim() !== was.slug) await send(["slug"], path + "/slug", "PUT", { slug: f.slug.trim() });
+      if (f.tags !== was.tags) await send(["tags"], path + "/tags", "PUT", { tags: list(f.tags) });
+      for (const d of before.filter((d) => !after.includes(d))) await send([], `${path}/domains/${encodeURIComponent(d)}`, "DELETE");
+      for (const d of after.filter((d) => !before.includes(d))) await send([], `${path}/domains/${encodeURIComponent(d)}`, "PUT");
     } catch (err) {
+      if (at !== t) done();
       if (err instanceof Problem && err.status === 412) setTheirs((await call<Tenant>(path)).data);
       throw err;
     }
@@ -190,19 +213,11 @@ export function Edit({ t: opened, close, done }: { t: Tenant; close(): void; don
         {field("slug")}
         {f.slug !== t.slug && <div class="notice warn" role="status">Addresses with <code>{t.slug}</code> stop working as soon as you save: nobody is sent on from there.</div>}
         {field("plan")}
-        {may("tenants.tag") && field("tags", "Separated by spaces.")}
+        {offered({ permission: "tenants.tag", everywhere: true }) && field("tags", "Separated by spaces.")}
         {field("domains", "Separated by spaces.")}
         <Failure error={form.error} />
         {theirs && (
-          <>
-            <Table label="Differences" rows={differ} id={(k) => k} empty="The record now says what you typed." of={[
-              { title: "Field", cell: (k) => fields[k] }, { title: "Now there", wide: true, cell: (k) => formOf(theirs)[k] || "–" }, { title: "Yours", wide: true, cell: (k) => f[k] || "–" },
-            ]} />
-            <div class="actions">
-              <button type="button" onClick={() => { set(formOf(theirs)); setT(theirs); setTheirs(undefined); }}>Take theirs</button>
-              <button type="button" onClick={() => { setT(theirs); setTheirs(undefined); }}>Keep mine</button>
-            </div>
-          </>
+          <Theirs of={differ!} titles={fields} now={formOf(theirs)} mine={f} take={() => { set(formOf(theirs)); setT(theirs); setTheirs(undefined); }} keep={() => { setT(theirs); setTheirs(undefined); }} />
         )}
         <div class="actions">
           <button type="button" onClick={close}>Cancel</button>

@@ -5,6 +5,8 @@ import { csv, save } from "../download";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Failure, KeyFigure, Page, Segments, State, Waiting, When } from "../parts";
+import { Paging, cursorOf } from "../paging";
+import { route, setQuery } from "../router";
 import { may } from "../session";
 import { Table, TenantLink, value } from "../table";
 import { Bar, by, type RunRow } from "./runs";
@@ -31,10 +33,10 @@ const states = ["all", "failed", "skipped", "done", "pending", "working", "cance
 
 export function Run({ id }: { id: string }) {
   const path = "runs/" + encodeURIComponent(id);
-  const [state, setState] = useState<(typeof states)[number]>("all");
-  const [cursors, setCursors] = useState<string[]>([]);
+  const asked = route.value.query.get("state");
+  const state = states.find((s) => s === asked) ?? "all";
   const run = useGet<RunRow>(path, {}, 1);
-  const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 100, cursor: cursors[cursors.length - 1] }, 2);
+  const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 100, cursor: cursorOf() }, 2);
   const [verb, setVerb] = useState("");
   const act = useForm(async () => {
     await post(`${path}/${verb}`);
@@ -91,7 +93,7 @@ export function Run({ id }: { id: string }) {
             <div class="head" style={{ marginBottom: "12px" }}>
               <h2 style={{ margin: 0 }}>Tenants</h2>
               <div class="tools">
-                <Segments label="State" value={state} of={states} set={(s) => { setCursors([]); setState(s); }} />
+                <Segments label="State" value={state} of={states} set={(s) => setQuery({ state: s === "all" ? "" : s, cursor: "" })} />
                 <form onSubmit={take.submit}><button disabled={take.busy}>Export CSV</button></form>
               </div>
             </div>
@@ -101,10 +103,7 @@ export function Run({ id }: { id: string }) {
               value("Took", (t) => (t.started_at && t.ended_at ? (+new Date(t.ended_at) - +new Date(t.started_at)) / 1000 : null), "seconds"),
               { title: "What happened", wide: true, cell: (t) => t.text }, { title: "Ended", muted: true, cell: (t) => (t.ended_at ? <When at={t.ended_at} /> : "–") },
             ]} />
-            <div class="actions">
-              {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
-              {results.data?.next && <button type="button" onClick={() => setCursors([...cursors, results.data!.next!])}>More</button>}
-            </div>
+            <Paging next={results.data?.next} />
           </section>
         </>
       )}

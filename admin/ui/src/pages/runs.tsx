@@ -1,6 +1,7 @@
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting, When } from "../parts";
-import { href, route, setQuery } from "../router";
+import { Paging, cursorOf } from "../paging";
+import { href } from "../router";
 import { Table, value } from "../table";
 
 export interface RunRow {
@@ -28,14 +29,13 @@ export interface RunRow {
 export const by = (r: RunRow): string => r.actor?.name || r.actor?.id || r.actor?.kind || "unknown";
 
 export function Runs() {
-  const cursor = route.value.query.get("cursor") ?? "";
-  const { data, error, loading, reload } = useGet<{ runs: RunRow[]; next?: string }>("runs", { cursor, limit: 50 }, 3);
+  const { data, error, loading, reload } = useGet<{ runs: RunRow[]; next?: string }>("runs", { cursor: cursorOf(), limit: 50 }, 3);
   return (
     <Page title="Runs">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
       <RunsTable rows={data?.runs} />
-      {data?.next && <div class="actions"><button type="button" onClick={() => setQuery({ cursor: data.next })}>Older</button></div>}
+      <Paging next={data?.next} newer="Newer" older="Older" />
     </Page>
   );
 }

@@ -8,6 +8,7 @@ import { day, plain, time } from "../format";
 import { useGet } from "../load";
 import { useLive } from "../live";
 import { Failure, how, KeyFigure, Page, Segments, State, Value, Waiting, When, windows, type Figure } from "../parts";
+import { Paging, cursorOf } from "../paging";
 import { href, route, setQuery } from "../router";
 import { may, offered, wired } from "../session";
 import { whole, words } from "../series";
@@ -118,7 +119,7 @@ export function Tenant({ id }: { id: string }) {
           {tab === "sign-ins" && <History t={t} of="logins" key={tab} />}
           {tab === "database" && <Database t={t} size={report.data?.usage} />}
           {tab === "record" && <Details t={t} />}
-          {tab === "limits" && <Limits t={t} done={record.reload} key={t.version} />}
+          {tab === "limits" && <Limits t={t} done={record.reload} key={t.id} />}
           {tab === "access" && <Access t={t} done={record.reload} />}
           {tab === "keys" && <Keys tenant={t.id} />}
           {tab === "maintenance" && <Maintenance path={`tenants/${encodeURIComponent(t.id)}/maintenance`} what={t.slug} permission="tenants.maintenance" />}
@@ -301,15 +302,14 @@ function FiguresTable({ figures }: { figures: { [name: string]: Figure } }) {
 
 function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
   const type = route.value.query.get("type") ?? "";
-  const [cursors, setCursors] = useState<string[]>([]);
-  const cursor = cursors[cursors.length - 1];
+  const cursor = cursorOf();
   const { data, error, loading } = useGet<{ activities: Activity[]; next?: string }>("analytics/" + of, { tenant: t.id, type, limit: 100, cursor }, cursor ? 0 : 10);
   const [types, setTypes] = useState<string[]>([]);
   useEffect(() => setTypes((old) => [...new Set([...old, ...(data?.activities ?? []).map((a) => a.activity_type)])].sort()), [data]);
   return (
     <>
       {of === "activities" && (
-        <select aria-label="Kind" style={{ width: "auto", marginBottom: "16px" }} value={type} onChange={(e) => { setCursors([]); setQuery({ type: e.currentTarget.value }); }}>
+        <select aria-label="Kind" style={{ width: "auto", marginBottom: "16px" }} value={type} onChange={(e) => setQuery({ type: e.currentTarget.value, cursor: "" })}>
           {[...new Set(["", type, ...types])].map((x) => <option key={x} value={x}>{x || "everything"}</option>)}
         </select>
       )}
@@ -318,24 +318,17 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
       <Waiting on={loading && !data} />
       {of === "logins" && <h2>Sign-ins</h2>}
       {data && <Activities rows={data.activities} tenant={false} empty={type ? "Nothing of this kind has happened." : of === "logins" ? "Nobody has signed in yet." : undefined} />}
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>Older</button>}
-      </div>
+      <Paging next={data?.next} newer="Newer" older="Older" />
     </>
   );
 }
 
 /** Users sums up the sign-ins of the tenant's users over the last 30 days. */
 function Users({ t }: { t: TenantRecord }) {
-  const [cursors, setCursors] = useState<string[]>([]);
   const failures = route.value.query.get("sort") === "-failures";
-  const cursor = cursors[cursors.length - 1];
+  const cursor = cursorOf("users");
   const { data, error, reload } = useGet<LoginSubjects>("analytics/logins/subjects", { tenant: t.id, sort: failures ? "-failures" : "", limit: 20, cursor }, cursor ? 0 : 15);
-  const sort = (by: string) => {
-    setCursors([]);
-    setQuery({ sort: by });
-  };
+  const sort = (by: string) => setQuery({ sort: by, users: "" });
   return (
     <section>
       <div class="head" style={{ marginBottom: "12px" }}>
@@ -348,10 +341,7 @@ function Users({ t }: { t: TenantRecord }) {
         { title: "Last sign-in", muted: true, cell: (s) => <When at={s.last_login} /> }, { title: "Last failure", muted: true, cell: (s) => <When at={s.last_failure} /> },
         { title: "Addresses", wide: true, cell: (s) => s.addresses.join(", ") },
       ]} />
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
-      </div>
+      <Paging next={data?.next} name="users" />
     </section>
   );
 }

@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { address, get, signedOut } from "../api";
+import { get, signedOut } from "../api";
 import type { Facets as FacetCounts } from "../api-types";
 import { Bulk, actions, type Action } from "../bulk";
+import { Export } from "../export";
 import { NewTenant, newTenant } from "../newtenant";
 import { day } from "../format";
 import { useFrames } from "../live";
@@ -61,6 +62,13 @@ const instant = (day: string) => (day ? day + "T00:00:00Z" : "");
 const aDay = "\\d{4}-\\d\\d-\\d\\d";
 const createdTerm = new RegExp(`(?:^|\\s)created:(?:(${aDay})\\.\\.(${aDay})|>=(${aDay})|<=(${aDay}))(?=\\s|$)`);
 
+/** withTerm puts a condition into a filter, instead of that of the same field: a field stands there once. */
+const withTerm = (filter: string, field: string, value: string): string =>
+  [...(filter.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/g) ?? []).filter((w) => !w.toLowerCase().startsWith(field + ":")), ...(value && [field + ":" + value])].join(" ");
+
+/** The orders of records, for lists without figures. */
+const orders = ["slug", "created"];
+
 /** created reads from a filter the first and the last day on which tenants were created. */
 const created = (filter: string): string[] => {
   const m = createdTerm.exec(filter);
@@ -68,8 +76,7 @@ const created = (filter: string): string[] => {
 };
 
 /** withCreated puts other days into a filter. */
-const withCreated = (filter: string, [first, last]: string[]): string =>
-  `${filter.replace(createdTerm, "").trim()} ${first && last ? `created:${first}..${last}` : first ? "created:>=" + first : last ? "created:<=" + last : ""}`.trim();
+const withCreated = (filter: string, [first, last]: string[]): string => withTerm(filter, "created", first && last ? `${first}..${last}` : first ? ">=" + first : last && "<=" + last);
 
 const examples = ["status:active", "status:suspended", "tag:overdue", "plan:pro"];
 const page = 100;
@@ -79,7 +86,9 @@ const most = 200;
 export function Tenants() {
   const q = route.value.query;
   const filter = q.get("filter") ?? "";
-  const sort = q.get("sort") ?? (wired("reports") ? "-requests" : "");
+  const measured = wired("reports") && may("analytics.read");
+  const wanted = q.get("sort") ?? (measured ? "-requests" : "");
+  const sort = measured || orders.includes(wanted.replace(/^-/, "")) ? wanted : "";
   const window = q.get("window") ?? "24h";
   const [from, before] = [q.get("from") ?? "", q.get("before") ?? ""];
   const dated = !!(from || before);
@@ -87,7 +96,7 @@ export function Tenants() {
   const [typed, setTyped] = useState(filter);
   const [rows, setRows] = useState<Row[]>();
   const [more, setMore] = useState<{ next?: string; count?: number }>({});
-  const [error, setError] = useState<unknown>();
+  const [failed, setFailed] = useState<{ error: unknown; cursor?: string }>();
   const [loading, setLoading] = useState(true);
   const [checked, setChecked] = useState<Set<string>>(new Set());
   const [all, setAll] = useState(false);
@@ -98,25 +107,33 @@ export function Tenants() {
   const turn = useRef(0);
   const fed = useRef(0); // when the stream last had the rows of the view
   const asked = useRef(0); // when the list was last asked for beside it
-  const measured = wired("reports") && may("analytics.read");
+  const listed = useRef(""); // the question that the rows are the answer to
   const source = measured ? "analytics/tenants" : "tenants";
 
   const load = (cursor?: string, byItself = false) => {
     const mine = ++turn.current;
+    const query = measured ? { filter, sort, ...period, spark: "requests" } : { filter: sort ? withTerm(filter, "sort", sort) : filter };
+    const question = JSON.stringify([source, query]);
     setLoading(true);
-    get<Listing>(source, { filter, sort, cursor, limit: page, ...(measured ? { ...period, spark: "requests" } : {}) }, undefined, byItself).then(
+    get<Listing>(source, { ...query, cursor, limit: page }, undefined, byItself).then(
       (l) => {
         if (mine !== turn.current) return;
+        listed.current = question;
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
         setStart((old) => (cursor ? Math.max(0, (rows?.length ?? 0) + l.tenants.length - most) : cursor === undefined ? 0 : old));
         setOrder(undefined);
         setMore({ next: l.next, count: l.total });
-        setError(undefined);
+        setFailed(undefined);
         setLoading(false);
       },
-      (err) => {
+      (error) => {
         if (mine !== turn.current) return;
-        setError(err);
+        if (listed.current !== question) { // the rows of another filter are no answer
+          setRows(undefined);
+          setMore({});
+          setOrder(undefined);
+        }
+        setFailed({ error, cursor });
         setLoading(false);
       },
     );
@@ -125,6 +142,7 @@ export function Tenants() {
   useEffect(() => {
     if (out) return;
     setAll(false);
+    setFailed(undefined); // what failed is not tried again with another filter
     load();
   }, [filter, sort, window, from, before, source, out]);
   useEffect(() => setTyped(filter), [filter]);
@@ -188,14 +206,14 @@ export function Tenants() {
       <button type="button" onClick={() => sortBy(key)}>{title}{sort === key ? " ↑" : sort === "-" + key ? " ↓" : ""}</button>
     </th>
   );
-  const toggle = (id: string) => {
+  const marks = useRef((_: string) => {});
+  marks.current = (id) => {
+    const next = new Set(all ? rows?.map((r) => r.id) : checked); // of all that match, those that are listed stay
+    if (!next.delete(id)) next.add(id);
     setAll(false);
-    setChecked((old) => {
-      const next = new Set(old);
-      if (!next.delete(id)) next.add(id);
-      return next;
-    });
+    setChecked(next);
   };
+  const toggle = (id: string) => marks.current(id); // rows that were not drawn again have an older one
   const usable = actions.filter(offered);
   const bulk = may("bulk.start") && wired("runs") && usable.length > 0;
   const dense = q.get("rows") === "dense";
@@ -209,7 +227,7 @@ export function Tenants() {
       title="Tenants"
       tools={
         <>
-          {measured && may("analytics.export") && <a class="button" href={address("analytics/tenants/export", { filter, sort, ...period, format: "csv" })}>Export CSV</a>}
+          {measured && may("analytics.export") && <Export path="analytics/tenants/export" query={{ filter, sort, ...period, format: "csv" }}>Export CSV</Export>}
           {offered(newTenant) && <button type="button" class="primary" onClick={() => setQuery(newTenant.query)}>New tenant</button>}
         </>
       }
@@ -256,7 +274,7 @@ export function Tenants() {
         ))}
         <span class="muted" role="status">{more.count !== undefined && `${more.count.toLocaleString("en")} match`}</span>
       </div>
-      <Failure error={error} retry={(byItself) => load(undefined, byItself)} />
+      <Failure error={failed?.error} retry={(byItself) => load(failed?.cursor, byItself)} />
       <Waiting on={loading && !rows} lines={5} />
       {order && <div class="row" role="status" style={{ marginBottom: "8px" }}><span class="muted">The order has changed.</span> <button type="button" onClick={() => { setRows(order); setOrder(undefined); }}>Apply it</button></div>}
       {start > 0 && <Edge text="Show earlier rows" reach={() => setStart(Math.max(0, start - page))} />}
@@ -265,10 +283,10 @@ export function Tenants() {
           <table class={dense ? "dense" : ""}>
             <thead>
               <tr>
-                {(bulk || measured) && <th class="check"><input type="checkbox" aria-label="Select all shown" checked={rows.length > 0 && rows.every((r) => checked.has(r.id))}
+                {(bulk || measured) && <th class="check"><input type="checkbox" aria-label="Select all shown" checked={rows.length > 0 && (all || rows.every((r) => checked.has(r.id)))}
                   onChange={(e) => { setAll(false); setChecked(new Set(e.currentTarget.checked ? rows.map((r) => r.id) : [])); }} /></th>}
                 {header("slug", "Tenant")}
-                {shown.map((c) => (c.unsorted ? <th scope="col" class={c.num ? "num" : ""} key={c.key}>{c.title}</th> : header(c.key, c.title, c.num)))}
+                {shown.map((c) => (c.unsorted || (!measured && !orders.includes(c.key)) ? <th scope="col" class={c.num ? "num" : ""} key={c.key}>{c.title}</th> : header(c.key, c.title, c.num)))}
               </tr>
             </thead>
             <tbody>
@@ -347,12 +365,12 @@ function Edge({ text, reach, busy }: { text: string; reach(): void; busy?: boole
   return <div class="actions" style={{ justifyContent: "center" }} ref={ref}><button type="button" disabled={busy} onClick={reach}>{text}</button></div>;
 }
 
-/** Facets says how many tenants of each kind the filter selects, and adds one to it. */
+/** Facets says how many tenants of each kind the filter selects, and puts one into it. */
 function Facets({ filter, use }: { filter: string; use(filter: string): void }) {
   const [open, setOpen] = useState(false);
   const { data, error } = useGet<FacetCounts>(open ? "facets" : null, { filter });
   const groups = data ? ([["status", data.status], ["plan", data.plan], ["tag", data.tags], ["server", data.server]] as [string, { [name: string]: number }][]) : [];
-  const quote = (v: string) => (/[\s,"]/.test(v) ? JSON.stringify(v) : v);
+  const quote = (v: string) => (/[\s,"]|^[<>]/.test(v) ? `"${v.replace(/["\\]/g, "\\$&")}"` : v);
   return (
     <details class="menu" onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary class="button">Facets</summary>
@@ -361,7 +379,7 @@ function Facets({ filter, use }: { filter: string; use(filter: string): void }) 
         {groups.filter(([, of]) => Object.keys(of).length).map(([kind, of]) => (
           <div key={kind}>
             <b class="small">{kind}</b>
-            {Object.entries(of).sort((a, b) => b[1] - a[1]).slice(0, 12).map(([v, n]) => <button type="button" class="plain" key={v} disabled={!v} onClick={() => use(`${filter} ${kind}:${quote(v)}`.trim())}>{v || "none"} <span class="num">{n.toLocaleString("en")}</span></button>)}
+            {Object.entries(of).sort((a, b) => b[1] - a[1]).slice(0, 12).map(([v, n]) => <button type="button" class="plain" key={v} disabled={!v} onClick={() => use(withTerm(filter, kind, quote(v)))}>{v || "none"} <span class="num">{n.toLocaleString("en")}</span></button>)}
           </div>
         ))}
       </div>

@@ -4,6 +4,7 @@ import { time } from "../format";
 import { useForm } from "../gate";
 import { useGet } from "../load";
 import { Dialog, Failure, Field, number, Once, Page, split, Waiting, When } from "../parts";
+import { Paging, cursorOf } from "../paging";
 import { route, setQuery } from "../router";
 import { me } from "../session";
 import { Table } from "../table";
@@ -28,8 +29,7 @@ const at = (t: Token) => "tokens/" + encodeURIComponent(t.id);
 
 /** Tokens are for machines: each may do a part of what its owner may. */
 export function Tokens() {
-  const [cursors, setCursors] = useState<string[]>([]);
-  const { data, error, loading, reload } = useGet<{ tokens: Token[]; next?: string }>("tokens", { limit: 50, cursor: cursors[cursors.length - 1] }, 15);
+  const { data, error, loading, reload } = useGet<{ tokens: Token[]; next?: string }>("tokens", { limit: 50, cursor: cursorOf() }, 15);
   const [text, setText] = useState("");
   const [asked, ask] = useState<{ t: Token; verb: "rotate" | "revoke" }>();
   return (
@@ -51,10 +51,7 @@ export function Tokens() {
           </div>
         ) },
       ]} />
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
-      </div>
+      <Paging next={data?.next} />
       {route.value.query.get("new") && <Issue close={() => setQuery({ new: "" }, true)} done={(t) => { setQuery({ new: "" }, true); setText(t); reload(); }} />}
       {asked && <Sure {...asked} close={() => ask(undefined)} done={(t) => { ask(undefined); setText(t); reload(); }} />}
       {text && <Once title="Copy the token now" text={text} close={() => setText("")}>Machines send it as <code>Authorization: Bearer …</code></Once>}

@@ -1,8 +1,8 @@
-import { useState } from "preact/hooks";
-import { address } from "../api";
 import type { Months } from "../api-types";
+import { Export } from "../export";
 import { useGet } from "../load";
 import { Failure, Page, State, Waiting } from "../parts";
+import { Paging, cursorOf } from "../paging";
 import { route, setQuery } from "../router";
 import { words } from "../series";
 import { may } from "../session";
@@ -20,15 +20,11 @@ export function UsageReport() {
   const q = route.value.query;
   const month = q.get("month") || new Date().toISOString().slice(0, 7);
   const filter = q.get("filter") ?? "";
-  const [cursors, setCursors] = useState<string[]>([]);
-  const { data, error, loading, reload } = useGet<Months>("analytics/usage", { from: month, to: month, filter, limit: 100, cursor: cursors[cursors.length - 1] });
-  const set = (change: { [name: string]: string }) => {
-    setCursors([]);
-    setQuery(change);
-  };
+  const { data, error, loading, reload } = useGet<Months>("analytics/usage", { from: month, to: month, filter, limit: 100, cursor: cursorOf() });
+  const set = (change: { [name: string]: string }) => setQuery({ cursor: "", ...change });
   const complete = data?.months.find((m) => m.month === month)?.complete;
   return (
-    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <a class="button" key={f} href={address("analytics/usage/months/export", { from: month, to: month, filter, format: f })}>Export {f === "csv" ? "CSV" : "JSON lines"}</a>).concat(["day", "hour"].map((step) => <a class="button" key={step} href={address("analytics/usage/export", { from: start(month, 0), to: start(month, 1), filter, step, format: "csv" })}>Export {step}s</a>))}>
+    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <Export key={f} path="analytics/usage/months/export" query={{ from: month, to: month, filter, format: f }}>Export {f === "csv" ? "CSV" : "JSON lines"}</Export>).concat(["day", "hour"].map((step) => <Export key={step} path="analytics/usage/export" query={{ from: start(month, 0), to: start(month, 1), filter, step, format: "csv" }}>Export {step}s</Export>))}>
       <div class="row" style={{ marginBottom: "16px" }}>
         <input type="month" aria-label="Month" style={{ width: "auto" }} value={month} onChange={(e) => set({ month: e.currentTarget.value })} />
         <div class="grow"><input type="search" aria-label="Filter" placeholder="plan:pro tag:eu" value={filter} onChange={(e) => set({ filter: e.currentTarget.value.trim() })} /></div>
@@ -41,10 +37,7 @@ export function UsageReport() {
         { title: "Tenant", cell: (r) => <TenantLink id={r.id} name={r.name || r.slug} tab="usage" /> }, { title: "Plan", cell: (r) => r.plan || "–" },
         ...figures.map((f) => value<Row>(f === "storage_max" ? "Largest size" : words(f), (r) => r.usage[month]?.[f])),
       ]} />
-      <div class="actions">
-        {cursors.length > 0 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
-        {data?.next && <button type="button" onClick={() => setCursors([...cursors, data.next!])}>More</button>}
-      </div>
+      <Paging next={data?.next} />
     </Page>
   );
 }

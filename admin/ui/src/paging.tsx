@@ -1,0 +1,23 @@
+// Lists page by page. Which page is shown is in the address, so that a link and Back find it again.
+import { route, setQuery } from "./router";
+
+/** before has the cursor of the page in front of a page, for pages that were shown before this one. */
+const before = new Map<string, string>();
+
+/** cursorOf is where the page begins that is shown; name is its name in the address, where a page has several lists. What chooses other rows also sets it to "". */
+export const cursorOf = (name = "cursor"): string => route.value.query.get(name) ?? "";
+
+/** Paging are the buttons below a list. Who came by a link goes back to the first page. */
+export function Paging({ next, name = "cursor", newer = "Before", older = "More" }: { next?: string; name?: string; newer?: string; older?: string }) {
+  const cursor = cursorOf(name);
+  const on = (to: string) => {
+    before.set(to, cursor);
+    setQuery({ [name]: to });
+  };
+  return (
+    <div class="actions">
+      {cursor && <button type="button" onClick={() => setQuery({ [name]: before.get(cursor) })}>{newer}</button>}
+      {next && <button type="button" onClick={() => on(next)}>{older}</button>}
+    </div>
+  );
+}
