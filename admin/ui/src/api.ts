@@ -18,11 +18,6 @@ export class Problem extends Error {
     super(detail || title);
   }
 
-  /** rest are the fields that no form shows. */
-  get rest(): Problem["fields"] {
-    return this.fields.filter((f) => f.text && !this.shown.has(f.pointer));
-  }
-
   /** is compares the last part of the type: is("step-up"). */
   is(name: string): boolean {
     return this.type.split(/[/#:]/).pop() === name;
@@ -127,9 +122,8 @@ async function read(res: Response, each: (value: unknown) => void): Promise<void
 
 /** file keeps an answer. One that breaks off is a Problem, and no file. */
 async function file(res: Response): Promise<File> {
-  const [, name = "export"] = /filename="([^"]+)"/.exec(res.headers.get("Content-Disposition") ?? "") ?? [];
   try {
-    return new File([await res.blob()], name);
+    return new File([await res.blob()], res.headers.get("Content-Disposition")?.split('"')[1] ?? "export");
   } catch {
     throw new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
   }

@@ -8,16 +8,12 @@ const before = new Map<string, string>();
 export const cursorOf = (name = "cursor"): string => route.value.query.get(name) ?? "";
 
 /** Paging are the buttons below a list. Who came by a link goes back to the first page. */
-export function Paging({ next, name = "cursor", newer = "Before", older = "More" }: { next?: string; name?: string; newer?: string; older?: string }) {
+export function Paging({ next, name = "cursor" }: { next?: string; name?: string }) {
   const cursor = cursorOf(name);
-  const on = (to: string) => {
-    before.set(to, cursor);
-    setQuery({ [name]: to });
-  };
   return (
     <div class="actions">
-      {cursor && <button type="button" onClick={() => setQuery({ [name]: before.get(cursor) })}>{newer}</button>}
-      {next && <button type="button" onClick={() => on(next)}>{older}</button>}
+      {cursor && <button type="button" onClick={() => setQuery({ [name]: before.get(cursor) })}>Before</button>}
+      {next && <button type="button" onClick={() => { before.set(next, cursor); setQuery({ [name]: next }); }}>More</button>}
     </div>
   );
 }

@@ -130,7 +130,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: (byItself?: 
   return (
     <div class={"notice " + kind} role="alert">
       <Icon name={icon} /> <b>{title}.</b> {text}
-      {p?.rest.map((f, i) => <div key={i}>{f.text}{f.pointer.lastIndexOf("/") > 0 && <> <code class="small muted">{f.pointer}</code></>}</div>)}
+      {p?.fields.filter((f) => !p.shown.has(f.pointer)).map((f, i) => <div key={i}>{f.text}{f.pointer.lastIndexOf("/") > 0 && <> <code class="small muted">{f.pointer}</code></>}</div>)}
       {passes && left > 0 && <span class="muted" aria-live="off"> Next try in {left} s.</span>}
       {p?.requestID && <div class="muted small">Request <code>{p.requestID}</code></div>}
       {retry && (!p || p.status === 0 || p.status >= 500) && <div><button type="button" onClick={() => retry()}>Try again</button></div>}

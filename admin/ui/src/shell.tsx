@@ -131,11 +131,11 @@ function ThemeChoice() {
 function Palette({ close }: { close(): void }) {
   const [text, setText] = useState("");
   const { hits, error, waiting } = useFind(may("tenants.read") ? text : "");
-  const [chosen, setChosen] = useState(""); // the key of an item: others may come in front of it
+  const [chosen, setChosen] = useState<string>(); // the key of an item: others may come in front of it
   const [entered, enter] = useState(false); // before the tenants were found
   const change = (typed: string) => {
     setText(typed);
-    setChosen("");
+    setChosen(undefined);
     enter(false);
   };
   const has = (title: string) => title.toLowerCase().includes(text.trim().toLowerCase());
@@ -153,7 +153,7 @@ function Palette({ close }: { close(): void }) {
     ...acts.filter((a) => has(a.title)).map((a) => ({ key: "act " + a.title, run: a.run, body: <><Icon name="runs" /> {a.title} <span class="muted small">action</span></> })),
   ];
   const at = Math.max(0, items.findIndex((it) => it.key === chosen));
-  const setAt = (i: number) => setChosen(items[i]?.key ?? "");
+  const setAt = (i: number) => setChosen(items[i]?.key);
   const choose = (i: number) => {
     if (!items[i]) return;
     close();
@@ -166,7 +166,7 @@ function Palette({ close }: { close(): void }) {
   const onKey = (e: KeyboardEvent) => {
     if (e.key === "ArrowDown") setAt(Math.min(at + 1, items.length - 1));
     else if (e.key === "ArrowUp") setAt(Math.max(at - 1, 0));
-    else if (e.key === "Enter" && waiting && items[at]?.key !== chosen && !pages.some((r) => has(r.title))) enter(true); // the first may be a tenant
+    else if (e.key === "Enter" && waiting && !chosen && !pages.some((r) => has(r.title))) enter(true); // the first may be a tenant
     else if (e.key === "Enter") choose(at);
     else return;
     e.preventDefault();

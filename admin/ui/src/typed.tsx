@@ -9,27 +9,27 @@ type Fields = { [name: string]: string | boolean };
  * somebody else has changed since. keep says that what is typed counts all the same, forget that it does not.
  */
 export function useTyped<F extends Fields>(now: F) {
-  const [mine, set] = useState<Partial<F>>({});
-  const [was, setWas] = useState<Partial<F>>({});
-  const type = (change: Partial<F>) => {
-    set((old) => ({ ...old, ...change }));
-    setWas((old) => ({ ...Object.fromEntries(Object.keys(change).map((k) => [k, now[k]])), ...old }));
-  };
-  const keep = () => setWas(Object.fromEntries(Object.keys(mine).map((k) => [k, now[k]])) as Partial<F>);
-  const forget = () => {
-    set({});
-    setWas({});
-  };
+  type Some = Partial<F>;
+  const [{ mine, was }, set] = useState<{ mine: Some; was: Some }>({ mine: {}, was: {} });
+  const of = (some: Some) => Object.fromEntries(Object.keys(some).map((k) => [k, now[k]])) as Some;
   const f: F = { ...now, ...mine };
-  const theirs = (Object.keys(mine) as (keyof F & string)[]).filter((k) => now[k] !== was[k] && now[k] !== mine[k]);
-  return { f, type, keep, forget, theirs, changed: Object.keys(f).some((k) => f[k] !== now[k]) };
+  const changed = (Object.keys(f) as (keyof F & string)[]).filter((k) => f[k] !== now[k]);
+  return {
+    f,
+    changed: changed.length > 0,
+    theirs: changed.filter((k) => now[k] !== was[k]),
+    type: (change: Some) => set((old) => ({ mine: { ...old.mine, ...change }, was: { ...of(change), ...old.was } })),
+    keep: () => set({ mine, was: of(mine) }),
+    forget: () => set({ mine: {}, was: {} }),
+  };
 }
 
 /** Theirs shows fields that somebody else has changed meanwhile, and lets the operator choose. */
 export function Theirs<F extends Fields>({ of, titles, now, mine, take, keep }: { of: (keyof F & string)[]; titles: { [name in keyof F]?: string }; now: F; mine: F; take(): void; keep(): void }) {
-  const text = (v: string | boolean) => (typeof v === "boolean" ? (v ? "yes" : "no") : v.split("\n").map((line, i) => <>{i > 0 && <br />}{line || "–"}</>));
+  const text = (v: string | boolean) => (typeof v === "boolean" ? (v ? "yes" : "no") : <span style={{ whiteSpace: "pre-line" }}>{v || "–"}</span>);
   return (
     <div role="status">
+      <p>Somebody else has changed this.</p>
       <Table label="Differences" rows={of} id={(k) => k} empty="The record now says what you typed." of={[
         { title: "Field", cell: (k) => titles[k] }, { title: "Now there", wide: true, cell: (k) => text(now[k]) }, { title: "Yours", wide: true, cell: (k) => text(mine[k]) },
       ]} />

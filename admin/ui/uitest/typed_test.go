@@ -62,7 +62,7 @@ func TestTyped(t *testing.T) {
 		}
 		put(p, "seats=8")
 		p.elsewhere(tenant, "PUT", tenant+"/limits", `{"limits":{"seats":9}}`)
-		p.text("Somebody else has changed the limits.")
+		p.text("Somebody else has changed this.")
 		p.check("light-limits-theirs")
 		p.press("Keep mine")
 		p.press("Save the limits")
@@ -106,7 +106,7 @@ func TestTyped(t *testing.T) {
 		p.until("the page has the new role", `document.querySelector("dialog select").value === "support"`)
 		p.until("what was typed is there", `document.querySelector("#f-only-tenants-tagged").value === "eu new"`)
 		p.elsewhere(one, "PATCH", one, `{"scope":{"tags":["us"]}}`)
-		p.text("Somebody else has changed this operator.")
+		p.text("Somebody else has changed this.")
 		p.press("Take theirs")
 		p.until("theirs is there", `document.querySelector("#f-only-tenants-tagged").value === "us"`)
 	})

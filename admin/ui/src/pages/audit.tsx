@@ -95,7 +95,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         </select>
         <label class="dated">from <input type="date" value={from} onChange={(e) => choose({ from: e.currentTarget.value })} /></label>
         <label class="dated">before <input type="date" value={before} onChange={(e) => choose({ before: e.currentTarget.value })} /></label>
-        {may("audit.export") && ["csv", "jsonl"].map((f) => <Export key={f} path="audit/export" query={{ ...filters, format: f }}>Export {f === "csv" ? "CSV" : "JSON lines"}</Export>)}
+        {may("audit.export") && ["csv", "jsonl"].map((format) => <Export key={format} path="audit/export" query={{ ...filters, format }} />)}
         {actor && <span class="chip">by {data?.entries.find((e) => e.actor.id === actor)?.actor.name ?? actor.slice(-8)} <button type="button" class="plain" aria-label="Of everybody" onClick={() => choose({ actor: "" })}>×</button></span>}
       </div>
       <Failure error={error} retry={reload} />
@@ -107,7 +107,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <TenantLink id={e.tenant} name={names[e.tenant]?.name || names[e.tenant]?.slug || e.tenant.slice(-8)} tab="audit" /> : <span class="muted">–</span>) },
         { title: "Change", wide: true, cell: (e) => <Change e={e} /> },
       ]} />
-      <Paging next={data?.next} newer="Newer" older="Older" />
+      <Paging next={data?.next} />
     </>
   );
 }

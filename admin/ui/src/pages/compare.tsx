@@ -169,7 +169,7 @@ function Add({ add }: { add(id: string): void }) {
     <form class="finder" onSubmit={(e) => { e.preventDefault(); if (hits[0]) take(hits[0].id); }}>
       <input aria-label="Add a tenant" placeholder="Add a tenant" value={text} onInput={(e) => setText(e.currentTarget.value)} />
       {hits.length > 0 && <ul>{hits.map((h) => <li key={h.id}><button type="button" class="plain" onClick={() => take(h.id)}>{h.name || h.slug} <span class="muted small">{h.slug}</span></button></li>)}</ul>}
-      {text.trim() && !waiting && !hits.length && (error ? <Failure error={error} /> : <p class="muted small" role="status">No tenant has that name.</p>)}
+      {text.trim() && !waiting && !hits.length && (error ? <Failure error={error} /> : "Nothing has that name.")}
     </form>
   );
 }

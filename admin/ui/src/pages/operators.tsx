@@ -104,7 +104,7 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
           {widens && <label class="check"><input type="checkbox" checked={all} onChange={(e) => setAll(e.currentTarget.checked)} /> All tenants, also those that come later</label>}
           <label class="check"><input type="checkbox" checked={f.disabled} onChange={(e) => type({ disabled: e.currentTarget.checked })} /> Disabled: cannot sign in, and every session ends</label>
           <Failure error={save.error} />
-          {theirs.length > 0 && <><div class="notice warn">Somebody else has changed this operator.</div><Theirs of={theirs} titles={{ role: "Role", tags: "Only tenants tagged", disabled: "Disabled" }} now={now} mine={f} take={forget} keep={keep} /></>}
+          {theirs.length > 0 && <Theirs of={theirs} titles={{ role: "Role", tags: "Only tenants tagged", disabled: "Disabled" }} now={now} mine={f} take={forget} keep={keep} />}
           <div class="actions"><button class="primary" disabled={save.busy || !changed || theirs.length > 0 || (widens && !all)}>Save</button></div>
         </form>
       )}

@@ -111,7 +111,7 @@ function Schema({ t }: { t: Tenant }) {
           <h2>Runs</h2>
           <Failure error={runs.error} retry={runs.reload} />
           <RunsTable rows={runs.data?.runs} empty="No run was about this tenant." />
-          <Paging next={runs.data?.next} newer="Newer" older="Older" />
+          <Paging next={runs.data?.next} />
         </section>
       )}
       {verb && <Confirm title={works[verb][0]} of={t.name || t.slug} run={start} close={() => setVerb("")}><p>{works[verb][1]}</p></Confirm>}
@@ -121,13 +121,12 @@ function Schema({ t }: { t: Tenant }) {
 
 /** limitsOf reads lines of the form name=number. What it cannot send as it was typed is a Problem. */
 function limitsOf(text: string): { [name: string]: number } {
-  const limits: { [name: string]: number } = {};
+  const limits: { [name: string]: number } = Object.create(null);
   for (const line of text.split("\n").map((l) => l.trim()).filter(Boolean)) {
     const [, name, value] = /^([^=]*[^=\s])\s*=\s*(-?\d+)$/.exec(line) ?? [];
-    const wrong =
-      name === undefined ? "is not of the form name=number." : !Number.isSafeInteger(Number(value)) ? "is too large for this page. Use the command line." : Object.hasOwn(limits, name) ? "is there twice." : "";
+    const wrong = !name ? "is not of the form name=number." : name in limits ? "is there twice." : !Number.isSafeInteger(+value) && "is too large for this page. Use the command line.";
     if (wrong) throw new Problem(422, "validation", "Limits", `“${line}” ${wrong}`, "", [], 0);
-    limits[name] = Number(value);
+    limits[name] = +value;
   }
   return limits;
 }
@@ -160,7 +159,7 @@ export function Limits({ t: read, done }: { t: Tenant; done(): void }) {
               <textarea id="limits" rows={5} class="mono" value={f.limits} onInput={(e) => type({ limits: e.currentTarget.value })} />
             </div>
             <Failure error={form.error} />
-            {theirs.length > 0 && <><div class="notice warn">Somebody else has changed the limits.</div><Theirs of={theirs} titles={{ limits: "Limits" }} now={now} mine={f} take={forget} keep={keep} /></>}
+            {theirs.length > 0 && <Theirs of={theirs} titles={{ limits: "Limits" }} now={now} mine={f} take={forget} keep={keep} />}
             <button class="primary" disabled={form.busy || !changed || theirs.length > 0}>Save the limits</button>
           </form>
         </section>

@@ -35,7 +35,7 @@ export function Runs() {
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
       <RunsTable rows={data?.runs} />
-      <Paging next={data?.next} newer="Newer" older="Older" />
+      <Paging next={data?.next} />
     </Page>
   );
 }

@@ -318,7 +318,7 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
       <Waiting on={loading && !data} />
       {of === "logins" && <h2>Sign-ins</h2>}
       {data && <Activities rows={data.activities} tenant={false} empty={type ? "Nothing of this kind has happened." : of === "logins" ? "Nobody has signed in yet." : undefined} />}
-      <Paging next={data?.next} newer="Newer" older="Older" />
+      <Paging next={data?.next} />
     </>
   );
 }

@@ -227,7 +227,7 @@ export function Tenants() {
       title="Tenants"
       tools={
         <>
-          {measured && may("analytics.export") && <Export path="analytics/tenants/export" query={{ filter, sort, ...period, format: "csv" }}>Export CSV</Export>}
+          {measured && may("analytics.export") && <Export path="analytics/tenants/export" query={{ filter, sort, ...period, format: "csv" }} />}
           {offered(newTenant) && <button type="button" class="primary" onClick={() => setQuery(newTenant.query)}>New tenant</button>}
         </>
       }

@@ -24,7 +24,10 @@ export function UsageReport() {
   const set = (change: { [name: string]: string }) => setQuery({ cursor: "", ...change });
   const complete = data?.months.find((m) => m.month === month)?.complete;
   return (
-    <Page title="Usage" tools={may("analytics.export") && ["csv", "jsonl"].map((f) => <Export key={f} path="analytics/usage/months/export" query={{ from: month, to: month, filter, format: f }}>Export {f === "csv" ? "CSV" : "JSON lines"}</Export>).concat(["day", "hour"].map((step) => <Export key={step} path="analytics/usage/export" query={{ from: start(month, 0), to: start(month, 1), filter, step, format: "csv" }}>Export {step}s</Export>))}>
+    <Page title="Usage" tools={may("analytics.export") && <>
+      {["csv", "jsonl"].map((format) => <Export key={format} path="analytics/usage/months/export" query={{ from: month, to: month, filter, format }} />)}
+      {["day", "hour"].map((step) => <Export key={step} path="analytics/usage/export" query={{ from: start(month, 0), to: start(month, 1), filter, step, format: "csv" }} what={step + "s"} />)}
+    </>}>
       <div class="row" style={{ marginBottom: "16px" }}>
         <input type="month" aria-label="Month" style={{ width: "auto" }} value={month} onChange={(e) => set({ month: e.currentTarget.value })} />
         <div class="grow"><input type="search" aria-label="Filter" placeholder="plan:pro tag:eu" value={filter} onChange={(e) => set({ filter: e.currentTarget.value.trim() })} /></div>
