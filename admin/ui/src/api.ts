@@ -48,8 +48,8 @@ export interface Call {
   refresh?: boolean;
   /** Why; the audit keeps it. */
   reason?: string;
-  /** A key that makes repeating this POST harmless; made if it is missing. */
-  key?: string;
+  /** What makes repeating this POST harmless; made if it is missing. */
+  kept?: Kept;
   /** Asks for an answer of many lines, and is called with the value of each as it comes. */
   each?(value: unknown): void;
   /** Asks for a file, which is the data: a File with the name that the server gives it. */
@@ -66,6 +66,24 @@ export function address(path: string, query: Call["query"] = {}): string {
 /** askAgain is set by the page: it asks the operator for their credentials and reports whether they were right. */
 export const askAgain: { stepUp?: () => Promise<boolean> } = {};
 
+/** Kept is the key of the last request of a form, and what it sent while nobody knows what became of it. */
+export interface Kept {
+  key?: string;
+  of?: string;
+}
+
+let keeper: Kept | undefined;
+
+/** keeping begins run. If run begins with a POST whose like got no answer before, that has the same key: it is carried out once. */
+export function keeping<T>(kept: Kept, run: () => Promise<T>): Promise<T> {
+  keeper = kept;
+  try {
+    return run();
+  } finally {
+    keeper = undefined;
+  }
+}
+
 /** call asks the API. Its errors are Problems, also when nobody answers. */
 export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const method = c.method ?? (c.body === undefined ? "GET" : "POST");
@@ -74,13 +92,18 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   if (c.etag) headers["If-Match"] = c.etag;
   if (c.refresh) headers["X-Refresh"] = "1";
   if (c.reason) headers["X-Reason"] = c.reason.replace(/[^\x20-\x7e]|%/gu, encodeURIComponent); // headers are ASCII
-  if (method === "POST") headers["Idempotency-Key"] = c.key ?? newKey();
+  const body = c.body === undefined ? undefined : JSON.stringify(c.body);
+  const kept = c.kept ?? keeper ?? {};
+  keeper = undefined;
+  const of = [method, address(path, c.query), body].join(" ");
+  if (kept.of !== of) Object.assign(kept, { of, key: newKey() });
+  if (method === "POST") headers["Idempotency-Key"] = kept.key!;
   let res: Response;
   try {
     res = await fetch(address(path, c.query), {
       method,
       headers,
-      body: c.body === undefined ? undefined : JSON.stringify(c.body),
+      body,
       credentials: "same-origin",
       cache: "no-store",
       signal: c.signal,
@@ -95,12 +118,16 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     const p = await problem(res);
     // That a password is wrong does not mean that the session has ended.
     if (p.status === 401 && !path.startsWith("auth/")) signedOut.value = true;
-    if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, key: headers["Idempotency-Key"] });
+    if (p.is("step-up") && path !== "auth/step-up" && (await askAgain.stepUp?.())) return call(path, { ...c, kept });
+    if (p.status < 500 && p.status !== 409) kept.of = undefined; // else it may be under way, or a proxy may have given up
     throw p;
   }
   if (c.file) return { data: (await file(res)) as T, etag: "" };
   if (c.each) await read(res, c.each);
-  const text = c.each ? "" : await res.text();
+  const text = c.each ? "" : await res.text().catch((err) => {
+    throw c.signal?.aborted ? err : new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
+  });
+  kept.of = undefined;
   return { data: (text ? JSON.parse(text) : undefined) as T, etag: res.headers.get("ETag") ?? "" };
 }
 
@@ -132,10 +159,9 @@ async function file(res: Response): Promise<File> {
 export const get = async <T>(path: string, query?: Call["query"], signal?: AbortSignal, refresh = false): Promise<T> =>
   (await call<T>(path, { query, signal, refresh })).data;
 
-export const post = async <T>(path: string, body: unknown = {}, key?: string): Promise<T> =>
-  (await call<T>(path, { method: "POST", body, key })).data;
+export const post = async <T>(path: string, body: unknown = {}): Promise<T> => (await call<T>(path, { method: "POST", body })).data;
 
-export function newKey(): string {
+function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 

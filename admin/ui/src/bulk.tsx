@@ -1,11 +1,12 @@
 // Bulk actions: choose, plan, confirm by typing, then follow the run. The set of tenants is frozen by the server's plan.
 import { useState } from "preact/hooks";
-import { call, newKey, now, Problem } from "./api";
+import { call, now, Problem } from "./api";
+import type { Run } from "./api-types";
 import { time } from "./format";
 import { useForm } from "./gate";
 import { useGet } from "./load";
 import { modes } from "./pages/maintenance";
-import { by, type RunRow } from "./pages/runs";
+import { by, finished } from "./pages/runs";
 import { Choice, Dialog, Failure, Field, KeyFigure, number } from "./parts";
 import { go, href } from "./router";
 import { may, me, type Offer } from "./session";
@@ -90,7 +91,6 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
   const [approval, setApproval] = useState(false);
   const [plan, setPlan] = useState<Plan>();
   const [repeated, repeat] = useState("");
-  const [key] = useState(newKey);
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const path = "actions/bulk-" + action.verb;
   const planning = useForm(async () => {
@@ -107,11 +107,11 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
     };
     setPlan((await call<Plan>(path, { method: "POST", body, reason: f.reason })).data);
   });
-  const others = useGet<{ runs: RunRow[] }>(plan && may("runs.read") ? "runs" : null, { state: "running", limit: 5 }, 5).data?.runs ?? [];
-  const waves = useGet<RunRow>(plan && may("runs.read") ? "runs/" + encodeURIComponent(plan.plan) : null).data?.waves ?? [];
+  const others = useGet<{ runs: Run[] }>(plan && may("runs.read") ? "runs" : null, { state: "running", limit: 5 }, 5).data?.runs ?? [];
+  const waves = useGet<Run>(plan && may("runs.read") ? "runs/" + encodeURIComponent(plan.plan) : null).data?.waves ?? [];
   const confirm = plan ? `${action.verb} ${plan.eligible}` : "";
   const starting = useForm(async () => {
-    const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: repeated.trim() }, key, reason: f.reason })).data;
+    const run = (await call<{ id: string }>(path, { method: "POST", body: { plan: plan!.plan, confirm: repeated.trim() }, reason: f.reason })).data;
     close();
     go(["runs", run.id]);
   });
@@ -162,7 +162,7 @@ export function Bulk({ action, filter, ids, close }: { action: Action; filter?: 
         {waves.length > 1 && <p>Waves of {waves.slice(0, 12).map((w) => w.total.toLocaleString("en")).join(", ")}{waves.length > 12 ? ", …" : ""} tenants.</p>}
         {!!plan.sample?.length && <p class="muted small">Such as {plan.sample.slice(0, 6).map((s) => s.slug).join(", ")}.</p>}
         {plan.left_out?.slice(0, 4).map((s) => <p class="muted small" key={s.tenant}>{s.slug} is left out: {s.text}</p>)}
-        {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {r.done + r.failed + r.skipped + r.cancelled} of {r.total} tenants, by {r.actor?.id === me.value?.id ? "you" : by(r)}.</div>)}
+        {others.map((r) => <div class="notice warn" key={r.id}>A run is under way: <a href={href(["runs", r.id])}>{r.task}</a>, {finished(r)} of {r.total} tenants, by {r.actor.id === me.value?.id ? "you" : by(r)}.</div>)}
         <p class="muted small">Tenants that begin to match later are not touched. The plan expires at {time(plan.expires_at)}. {+new Date(plan.expires_at) - now() < 60_000 && <b>It is about to expire.</b>}</p>
         <Field label={`Type "${confirm}" to start`} value={repeated} onInput={(e) => repeat(e.currentTarget.value)} autocomplete="off" autofocus />
         <Failure error={starting.error} />

@@ -1,22 +1,23 @@
 // What stands before the console: setting up, signing in, the second factor.
-import { useState } from "preact/hooks";
-import { call, post, Problem, signedOut } from "./api";
+import { useEffect, useState } from "preact/hooks";
+import { call, keeping, post, Problem, signedOut, type Kept } from "./api";
 import { save } from "./download";
 import { Failure, Field } from "./parts";
 import { go, route } from "./router";
-import { again, me, refresh, signIn, signOut } from "./session";
+import { again, changed, elsewhere, me, refresh, signIn, signOut } from "./session";
 
-/** useForm runs one submission at a time and keeps its error. */
+/** useForm runs one submission at a time and keeps its error. A POST with which run begins and that gets no answer has the same key when it is sent again. */
 export function useForm(run: () => Promise<void>) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
+  const [kept] = useState<Kept>({});
   const submit = async (e: Event) => {
     e.preventDefault();
     if (busy) return;
     setBusy(true);
     setError(undefined);
     try {
-      await run();
+      await keeping(kept, run);
     } catch (err) {
       setError(err);
     } finally {
@@ -25,7 +26,31 @@ export function useForm(run: () => Promise<void>) {
   };
   /** of is what is wrong with a field, for the form that shows it there. */
   const of = (pointer: string) => (error instanceof Problem ? error.shown.add("/" + pointer) && error.fields.find((f) => f.pointer === "/" + pointer)?.text : undefined);
-  return { busy, error, submit, of };
+  return { busy, error, submit, of, forgive: () => setError(undefined) };
+}
+
+/**
+ * useDraft is what somebody types over what was read: what nobody has typed into follows a later version, and all of it does once it is saved.
+ */
+export function useDraft<T extends object>(was: T, version: unknown) {
+  const [typed, set] = useState<Partial<T>>({});
+  const [over, saved] = useState<unknown>();
+  useEffect(() => {
+    if (over === undefined || over === version) return;
+    set({});
+    saved(undefined);
+  }, [over, version]);
+  return { draft: { ...was, ...typed }, type: (change: Partial<T>) => set({ ...typed, ...change }), saved: () => saved(version) };
+}
+
+/** Stale says why something was not saved. If it is another one by now, it offers to read that; what was typed is kept. */
+export function Stale({ form, read }: { form: Pick<ReturnType<typeof useForm>, "error" | "forgive">; read(): void }) {
+  return (
+    <>
+      <Failure error={form.error} />
+      {form.error instanceof Problem && form.error.status === 412 && <p><button type="button" onClick={() => { form.forgive(); read(); }}>Read what is there now</button> <span class="muted">What you typed is kept.</span></p>}
+    </>
+  );
 }
 
 /** Each kind of link that leads here: what it is called, what it says, and which request uses it. */
@@ -57,7 +82,7 @@ export function ByLink({ page }: { page: string }) {
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const leave = async () => {
     signedOut.value = false;
-    await refresh();
+    await changed();
     go([]);
   };
   const form = useForm(async () => {
@@ -99,6 +124,16 @@ export function SignIn() {
   const [f, set] = useState({ email: "", password: "" });
   const [forgotten, setForgotten] = useState(false);
   const form = useForm(() => signIn(f.email, f.password));
+  if (elsewhere.value)
+    return (
+      <main class="gate">
+        <div>
+          <h1>Sign in</h1>
+          <p role="status">{me.value && "Your session has ended. What you typed is kept. "}Sign in at your application, then come back here.</p>
+          <button type="button" class="primary" onClick={() => void refresh()} autofocus>I have signed in</button>
+        </div>
+      </main>
+    );
   if (forgotten) return <Forgotten email={f.email} close={() => setForgotten(false)} />;
   return (
     <main class="gate">
@@ -154,8 +189,9 @@ export function Factor() {
   const [code, set] = useState("");
   const form = useForm(async () => {
     await post("auth/second-factor", { code: code.trim() });
-    await refresh();
+    await changed();
   });
+  const leave = useForm(signOut);
   return (
     <main class="gate">
       <div>
@@ -165,7 +201,8 @@ export function Factor() {
           {form.error instanceof Problem && form.error.status === 401 ? <p class="error" role="alert">The code is wrong or was used before.</p> : <Failure error={form.error} />}
           <button class="primary" disabled={form.busy}>Continue</button>
         </form>
-        <p><button type="button" class="plain" onClick={() => void signOut()}>Sign in as somebody else</button></p>
+        <p><button type="button" class="plain" onClick={leave.submit}>Sign in as somebody else</button></p>
+        <Failure error={leave.error} />
       </div>
     </main>
   );
@@ -193,15 +230,20 @@ interface Enrolment {
   secret: string;
 }
 
+/** Enrol sets up a second factor: in a dialog if there is a done, and else as the gate of a sign-in that lacks one. */
 export function Enrol({ done }: { done?(): void }) {
   const [e, setE] = useState<Enrolment>();
   const [codes, setCodes] = useState<string[]>();
   const [code, set] = useState("");
   const begin = useForm(async () => setE((await call<Enrolment>("auth/enrolment", { body: {} })).data));
-  const end = useForm(async () => setCodes((await call<{ recovery_codes: string[] }>("auth/enrolment/confirm", { body: { code: code.trim() } })).data.recovery_codes));
+  const end = useForm(async () => {
+    setCodes((await call<{ recovery_codes: string[] }>("auth/enrolment/confirm", { body: { code: code.trim() } })).data.recovery_codes);
+    if (done) await changed(); // a gate would open, and its codes go unseen
+  });
+  const leave = useForm(signOut);
   const finish = async () => {
-    await refresh();
-    done?.();
+    if (done) done();
+    else await changed();
   };
   if (codes) return <Codes codes={codes} done={() => void finish()} />;
   if (!e)
@@ -211,7 +253,8 @@ export function Enrol({ done }: { done?(): void }) {
         <p class="muted">The console wants a code of an authenticator app at each sign-in.</p>
         {begin.error instanceof Problem && begin.error.status === 401 ? <p class="error" role="alert">Your sign-in was too long ago for this. Sign in again.</p> : <Failure error={begin.error} />}
         <button class="primary" disabled={begin.busy}>Begin</button>
-        {!done && <p><button type="button" class="plain" onClick={() => void signOut()}>Sign in again</button></p>}
+        {!done && <p><button type="button" class="plain" onClick={leave.submit}>Sign in again</button></p>}
+        <Failure error={leave.error} />
       </form>
     );
   return (

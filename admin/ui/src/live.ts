@@ -53,12 +53,13 @@ function topics(): string[] {
 }
 
 function deliver(frame: Frame): void {
+  if (frame.build && builtAs && frame.build !== builtAs) newBuild.value = true;
+  const w = wanted.get(frame.topic);
+  if (!w) return; // another tab's
   lastAt = Date.now();
   lastFrame.value = frame;
   health.value = "live";
-  if (frame.build && builtAs && frame.build !== builtAs) newBuild.value = true;
-  const w = wanted.get(frame.topic);
-  if (w) w.frame.value = frame;
+  w.frame.value = frame;
 }
 
 /** connect opens the stream that is wanted now, or closes it. */

@@ -1,5 +1,20 @@
+import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, Problem, signedOut, type Call } from "./api";
+
+/** behind counts what is shown of one question while the answer to another, such as that of another window, is awaited. */
+export const behind = signal(0);
+
+/** useBehind counts one more as long as `on` is true. */
+export function useBehind(on: boolean): void {
+  useEffect(() => {
+    if (!on) return;
+    behind.value++;
+    return () => {
+      behind.value--;
+    };
+  }, [on]);
+}
 
 export interface Loaded<T> {
   data?: T;
@@ -74,6 +89,7 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
     }, every * 1000);
     return () => clearInterval(timer);
   }, [every]);
+  useBehind(!follows && path !== null && state.data !== undefined && state.key !== key);
   const out = signedOut.value;
   useEffect(() => {
     if (!out && state.error instanceof Problem && state.error.status === 401) reload(); // signed in again

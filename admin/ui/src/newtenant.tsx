@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { newKey, post } from "./api";
+import { post } from "./api";
 import { useForm } from "./gate";
 import type { Reads } from "./api-types";
 import { useGet } from "./load";
@@ -13,13 +13,12 @@ export const newTenant = { title: "New tenant", query: { new: "1" }, permission:
 /** NewTenant makes a tenant with its database. */
 export function NewTenant({ close }: { close(): void }) {
   const [f, set] = useState({ slug: "", name: "", plan: "", tags: "", domains: "", server: "" });
-  const [key] = useState(newKey);
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const slug = f.slug.trim();
   const taken = useGet<{ found: { kind: string }[] }>(slug ? "lookup" : null, { q: slug }).data?.found.some((h) => h.kind === "slug");
   const servers = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools" : null).data?.pools.filter((p) => !p.replica).sort((a, b) => b.budget - b.conns - (a.budget - a.conns)) ?? [];
   const form = useForm(async () => {
-    const t = await post<{ id: string }>("tenants", { slug: f.slug.trim(), name: f.name.trim() || undefined, plan: f.plan.trim() || undefined, tags: split(f.tags), domains: split(f.domains), server: f.server || undefined }, key);
+    const t = await post<{ id: string }>("tenants", { slug: f.slug.trim(), name: f.name.trim() || undefined, plan: f.plan.trim() || undefined, tags: split(f.tags), domains: split(f.domains), server: f.server || undefined });
     close();
     go(["tenants", t.id]);
   });

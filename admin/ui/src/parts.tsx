@@ -155,7 +155,7 @@ export function Page({ title, tools, children }: { title: string; tools?: Compon
   return (
     <>
       <div class="head">
-        <h1>{title}</h1>
+        <h1 tabIndex={-1}>{title}</h1>
         {tools && <div class="tools">{tools}</div>}
       </div>
       {children}

@@ -26,9 +26,13 @@ export const lacking = signal("");
 /** unreachable holds the error when even `me` could not be read. */
 export const unreachable = signal<unknown>(undefined);
 
+/** elsewhere says that operators sign in at the application: nobody signs in or out here. */
+export const elsewhere = signal(false);
+
 export async function refresh(): Promise<void> {
   try {
     const who = await get<Me>("me");
+    elsewhere.value = !who.own_sign_in;
     lacking.value = who.next;
     if (!who.next || who.id !== me.value?.id) me.value = who; // a page that was open stays below the sign-in
     signedOut.value = !!who.next;
@@ -41,6 +45,19 @@ export async function refresh(): Promise<void> {
       unreachable.value = undefined;
     } else unreachable.value = err;
   }
+}
+
+// Tabs share a session: each looks again when another has changed it, and when it is seen again.
+const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("tenancy-session") : null;
+tabs?.addEventListener("message", () => void refresh());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void refresh();
+});
+
+/** changed looks who is signed in after this tab has changed it, and makes the other tabs look. */
+export async function changed(): Promise<void> {
+  tabs?.postMessage("");
+  await refresh();
 }
 
 export const may = (permission: string): boolean => me.value?.permissions?.includes(permission) ?? false;
@@ -63,13 +80,19 @@ export const again = signal(false);
 export const wired = (part: string): boolean => me.value?.parts.includes(part) ?? false;
 
 export async function signIn(email: string, password: string): Promise<void> {
-  await post("auth/sign-in", { email, password });
-  await refresh();
+  try {
+    await post("auth/sign-in", { email, password });
+  } catch (err) {
+    if (err instanceof Problem && err.is("unknown")) elsewhere.value = true;
+    throw err;
+  }
+  await changed();
   again.value = false;
 }
 
 export async function signOut(): Promise<void> {
   await post("auth/sign-out");
+  tabs?.postMessage("");
   me.value = null;
   lacking.value = "";
   signedOut.value = true;

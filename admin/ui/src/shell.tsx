@@ -1,4 +1,5 @@
-import { useEffect, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
 import { get, now, signedOut } from "./api";
 import type { Overview } from "./api-types";
 import { commands, type Command } from "./command";
@@ -6,7 +7,7 @@ import { useFind } from "./find";
 import { setZone, tick, time, zone } from "./format";
 import { useForm } from "./gate";
 import { useKeyboard } from "./keyboard";
-import { useGet } from "./load";
+import { behind, useGet } from "./load";
 import { health, lastFrame, newBuild } from "./live";
 import { rows } from "./nav";
 import { Dialog, Failure, Icon, Page, State } from "./parts";
@@ -21,6 +22,15 @@ export function Shell() {
   const row = rows.find((r) => r.path === first) ?? (first === "" || first === "setup" ? rows.find(offered) : undefined);
   const Body = row?.page;
   const Detail = row?.detail;
+  const leave = useForm(signOut);
+  const at = route.value.path.join("/");
+  const was = useRef(at);
+  useEffect(() => {
+    if (was.current === at) return; // the first page, or another part of one
+    was.current = at;
+    leave.forgive();
+    (document.querySelector<HTMLElement>("#main h1") ?? document.getElementById("main"))?.focus();
+  }, [at]);
   return (
     <div class="shell">
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
@@ -38,25 +48,44 @@ export function Shell() {
           <a href={href(["me"])}>{me.value?.name} <span class="muted small">{me.value?.role}</span></a>
           <ThemeChoice />
           <button type="button" class="plain" onClick={() => setZone(zone.value === "utc" ? "local" : "utc")}>Times: {zone.value === "utc" ? "UTC" : "local"}</button>
-          <button type="button" class="plain" onClick={() => void signOut()}>Sign out</button>
+          {me.value?.own_sign_in && <button type="button" class="plain" onClick={leave.submit}>Sign out</button>}
         </div>
       </header>
-      <main id="main" tabIndex={-1}>
-        <Ending />
+      <main id="main" tabIndex={-1} aria-busy={behind.value > 0 || undefined}>
+        {me.value?.own_sign_in && <Ending />}
+        {!!leave.error && <p>You are still signed in.</p>}
+        <Failure error={leave.error} />
         {newBuild.value && <div class="notice warn" role="status">A new version of the console is installed. <button type="button" onClick={() => location.reload()}>Reload</button></div>}
-        {!row || !Body ? (
-          <Page title="Not found"><p>There is no such page. <a href={href([])}>Go to the start</a>.</p></Page>
-        ) : !offered(row) ? (
-          <Page title={row.title}><Unoffered of={row} /></Page>
-        ) : id && Detail ? (
-          <Detail id={id} key={id} />
-        ) : (
-          <Body />
-        )}
+        <Fence title={row?.title ?? "Failed"} at={location.hash}>
+          {!row || !Body ? (
+            <Page title="Not found"><p>There is no such page. <a href={href([])}>Go to the start</a>.</p></Page>
+          ) : !offered(row) ? (
+            <Page title={row.title}><Unoffered of={row} /></Page>
+          ) : id && Detail ? (
+            <Detail id={id} key={id} />
+          ) : (
+            <Body />
+          )}
+        </Fence>
       </main>
-      {palette && <Palette close={() => setPalette(false)} />}
+      {palette && <Palette close={() => setPalette(false)} signOut={() => void leave.submit(new Event("submit"))} />}
       {keys}
     </div>
+  );
+}
+
+/** Fence keeps the rest of the console when a page fails while it is drawn, until another address is opened. */
+function Fence({ title, at, children }: { title: string; at: string; children: ComponentChildren }) {
+  const [failed, again] = useErrorBoundary();
+  useEffect(() => {
+    if (failed) again();
+  }, [at]);
+  if (!failed) return <>{children}</>;
+  return (
+    <Page title={title}>
+      <Failure error={failed} />
+      <p><button type="button" onClick={() => location.reload()}>Reload</button></p>
+    </Page>
   );
 }
 
@@ -128,7 +157,7 @@ function ThemeChoice() {
 }
 
 /** Palette finds pages, tenants and actions: arrows choose, Enter opens. */
-function Palette({ close }: { close(): void }) {
+function Palette({ close, signOut }: { close(): void; signOut(): void }) {
   const [text, setText] = useState("");
   const { hits, error, waiting } = useFind(may("tenants.read") ? text : "");
   const [chosen, setChosen] = useState<string>(); // the key of an item: others may come in front of it
@@ -145,7 +174,7 @@ function Palette({ close }: { close(): void }) {
     ...pages.flatMap((r) => (r.actions ?? []).filter(offered).map((a) => ({ title: a.title, run: () => go([r.path], a.query) }))),
     { title: "Theme: " + nextTheme[theme.value], run: () => (theme.value = nextTheme[theme.value]) },
     { title: "Times: " + (zone.value === "utc" ? "local" : "UTC"), run: () => setZone(zone.value === "utc" ? "local" : "utc") },
-    { title: "Sign out", run: () => void signOut() },
+    ...(me.value?.own_sign_in ? [{ title: "Sign out", run: signOut }] : []),
   ];
   const items = [
     ...pages.filter((r) => has(r.title)).map((r) => ({ key: r.path, run: () => go([r.path]), body: <><Icon name={r.icon} /> {r.title}</> })),

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { askAgain, post, Problem } from "./api";
 import { useForm } from "./gate";
 import { Dialog, Failure, Field } from "./parts";
-import { me } from "./session";
+import { elsewhere, me } from "./session";
 
 const waiting = signal<((right: boolean) => void) | undefined>(undefined);
 
@@ -19,7 +19,19 @@ askAgain.stepUp = () =>
 /** StepUp asks for credentials before an action that wants them to be fresh. */
 export function StepUp() {
   useEffect(() => () => waiting.value?.(false), []); // somebody else has signed in
-  return waiting.value ? <Ask answer={waiting.value} /> : null;
+  if (!waiting.value) return null;
+  return elsewhere.value ? <Elsewhere close={() => waiting.value?.(false)} /> : <Ask answer={waiting.value} />;
+}
+
+/** Elsewhere says where credentials can be shown again. */
+function Elsewhere({ close }: { close(): void }) {
+  return (
+    <Dialog title="Sign in again" close={close}>
+      <h2>Sign in again at your application</h2>
+      <p>Your sign-in was too long ago for this action. Sign in again at your application, then repeat the action here.</p>
+      <div class="actions"><button type="button" class="primary" onClick={close} autofocus>Close</button></div>
+    </Dialog>
+  );
 }
 
 function Ask({ answer }: { answer(right: boolean): void }) {

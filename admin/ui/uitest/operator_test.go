@@ -138,3 +138,12 @@ func (o *operator) invite(email, role string, scope map[string]any) {
 	guest := &operator{t: o.t, address: o.address}
 	guest.post("auth/accept", map[string]any{"token": made["token"], "password": password})
 }
+
+// js writes a value as an expression.
+func js(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}

@@ -140,6 +140,8 @@ type page struct {
 	quiet bool
 	// missing says that the page looks for what is not there.
 	missing bool
+	// outdated says that what the page changes may have been changed by others.
+	outdated bool
 	// hurried is set while pages change faster than the server opens streams.
 	hurried bool
 }
@@ -171,7 +173,7 @@ func open(t *testing.T, theme string) *page {
 				return
 			}
 			// The page asks who is signed in; that nobody is, the browser reports as an error.
-			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") && (!p.quiet || !strings.Contains(m.Text, "net::ERR_")) && (!p.missing || !strings.Contains(m.Text, "status of 404")) && (!p.hurried || !strings.Contains(m.Text, "status of 429")) {
+			if (m.IsException() || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "status of 401") && (!p.quiet || !strings.Contains(m.Text, "net::ERR_")) && (!p.missing || !strings.Contains(m.Text, "status of 404")) && (!p.outdated || !strings.Contains(m.Text, "status of 412")) && (!p.hurried || !strings.Contains(m.Text, "status of 429")) {
 				t.Errorf("in the browser's console: %s %s", m, m.Source)
 			}
 		}

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { call } from "../api";
 import type { Reads, Tenant } from "../api-types";
 import { Confirm } from "../confirm";
-import { useForm } from "../gate";
+import { Stale, useDraft, useForm } from "../gate";
 import { useGet, type Loaded } from "../load";
 import { Failure, Field, split, Waiting } from "../parts";
 import { may } from "../session";
@@ -24,15 +24,18 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
     <>
       <Failure error={all.find((each) => each.error)?.error} retry={(byItself) => all.forEach((each) => each.reload(byItself))} />
       <Waiting on={all.some((each) => each.loading && !each.data)} lines={4} />
-      {settings.data && <Settings path={path} of={settings.data} done={changed} />}
-      {addresses.data && <Addresses path={path} of={addresses.data} done={changed} key={JSON.stringify([addresses.data.allow, addresses.data.deny])} />}
-      {homepage.data && <Homepage path={path} of={homepage.data} done={changed} />}
+      {settings.data && <Settings path={path} of={settings.data} done={changed} read={settings.reload} />}
+      {addresses.data && <Addresses path={path} of={addresses.data} done={changed} read={addresses.reload} />}
+      {homepage.data && <Homepage path={path} of={homepage.data} done={changed} read={homepage.reload} />}
       {may("tenants.keys") && <SignOut path={path} of={t.name || t.slug} done={changed} />}
     </>
   );
 }
 
-function Settings({ path, of, done }: { path: string; of: Reads["tenants/{id}/settings"]; done(): void }) {
+/** Part is a part of the record: what was read of it, what to do once it is changed, and how it is read again. */
+interface Part<K extends "settings" | "addresses" | "homepage"> { path: string; of: Reads[`tenants/{id}/${K}`]; done(): void; read(): void }
+
+function Settings({ path, of, done, read }: Part<"settings">) {
   const [f, set] = useState({ name: "", value: "" });
   const send = async (name: string, value: string | null) => {
     await call(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: of.etag });
@@ -52,12 +55,12 @@ function Settings({ path, of, done }: { path: string; of: Reads["tenants/{id}/se
         { title: "Value", wide: true, cell: (s) => (s.hidden ? <span class="muted">hidden: it may be a secret</span> : s.value) },
         may("tenants.write") && { title: "Actions", hidden: true, cell: (s) => <form onSubmit={remove.submit}><button disabled={remove.busy} aria-label={"Remove " + s.name} onClick={() => setGone(s.name)}>Remove</button></form> },
       ]} />
-      <Failure error={remove.error} />
+      <Stale form={remove} read={read} />
       {may("tenants.write") && (
         <form onSubmit={form.submit} style={{ maxWidth: "480px", marginTop: "16px" }}>
           <Field label="Setting" required value={f.name} onInput={(e) => set({ ...f, name: e.currentTarget.value })} error={form.of("settings")} autocomplete="off" />
           <Field label="Value" value={f.value} onInput={(e) => set({ ...f, value: e.currentTarget.value })} autocomplete="off" />
-          <Failure error={form.error} />
+          <Stale form={form} read={read} />
           <button class="primary" disabled={form.busy || !f.name.trim()}>Set</button>
         </form>
       )}
@@ -65,28 +68,30 @@ function Settings({ path, of, done }: { path: string; of: Reads["tenants/{id}/se
   );
 }
 
-function Addresses({ path, of, done }: { path: string; of: Reads["tenants/{id}/addresses"]; done(): void }) {
+function Addresses({ path, of, done, read }: Part<"addresses">) {
   const was = { allow: of.allow.join(" "), deny: of.deny.join(" ") };
-  const [f, set] = useState(was);
+  const { draft: f, type, saved } = useDraft(was, of.etag);
   const form = useForm(async () => {
     await call(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: of.etag });
+    saved();
     done();
   });
+  const now = (typed: string, there: string) => (typed === there ? "" : ` Now: ${there || "none"}.`);
   const wrong = (name: string, text: string) => split(text).map((_, i) => form.of(`${name}/${i}`)).find(Boolean);
   return (
     <section>
       <h2>Addresses</h2>
       <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>
-        <Field label="Served alone" hint="Addresses or prefixes of clients; empty for all." disabled={!may("tenants.write")} value={f.allow} onInput={(e) => set({ ...f, allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
-        <Field label="Refused" hint="Addresses or prefixes of clients." disabled={!may("tenants.write")} value={f.deny} onInput={(e) => set({ ...f, deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
-        <Failure error={form.error} />
+        <Field label="Served alone" hint={"Addresses or prefixes of clients; empty for all." + now(f.allow, was.allow)} disabled={!may("tenants.write")} value={f.allow} onInput={(e) => type({ allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
+        <Field label="Refused" hint={"Addresses or prefixes of clients." + now(f.deny, was.deny)} disabled={!may("tenants.write")} value={f.deny} onInput={(e) => type({ deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
+        <Stale form={form} read={read} />
         {may("tenants.write") && <button class="primary" disabled={form.busy || (f.allow === was.allow && f.deny === was.deny)}>Save the addresses</button>}
       </form>
     </section>
   );
 }
 
-function Homepage({ path, of, done }: { path: string; of: Reads["tenants/{id}/homepage"]; done(): void }) {
+function Homepage({ path, of, done, read }: Part<"homepage">) {
   const form = useForm(async () => {
     await call(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: of.etag });
     done();
@@ -98,7 +103,7 @@ function Homepage({ path, of, done }: { path: string; of: Reads["tenants/{id}/ho
         <span>{of.on ? "Served." : "Off: visitors are sent elsewhere."}</span>
         {may("tenants.write") && <button disabled={form.busy}>{of.on ? "Switch it off" : "Switch it on"}</button>}
       </form>
-      <Failure error={form.error} />
+      <Stale form={form} read={read} />
     </section>
   );
 }

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { call, Problem } from "../api";
+import { call } from "../api";
 import type { Operator } from "../api-types";
-import { useForm } from "../gate";
+import { Stale, useDraft, useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Icon, Page, split, Waiting } from "../parts";
 import { Table } from "../table";
@@ -36,7 +36,7 @@ export function Addresses() {
     <Page title="Addresses">
       <Failure error={shown.error} retry={shown.reload} />
       <Waiting on={shown.loading && !shown.data} />
-      {shown.data && <Edit shown={shown.data} key={shown.data.version} done={shown.reload} />}
+      {shown.data && <Edit shown={shown.data} done={shown.reload} />}
     </Page>
   );
 }
@@ -44,7 +44,9 @@ export function Addresses() {
 function Edit({ shown, done }: { shown: Shown; done(): void }) {
   const operators = useGet<{ operators: Operator[] }>("operators", { limit: 200 }).data?.operators ?? [];
   const roles = Object.keys(useGet<{ roles: { [name: string]: string[] } }>("roles").data?.roles ?? {});
-  const [texts, set] = useState(textsOf(shown.rules));
+  // The rules as a whole: one that is removed is not what is there.
+  const { draft: { texts }, type, saved } = useDraft({ texts: textsOf(shown.rules) }, shown.version);
+  const set = (texts: Texts) => type({ texts });
   const [checked, setChecked] = useState<{ of: string; found: Lockout }>();
   const body = rulesOf(texts);
   const now = JSON.stringify(body);
@@ -53,12 +55,11 @@ function Edit({ shown, done }: { shown: Shown; done(): void }) {
   const check = useForm(async () => setChecked({ of: now, found: (await call<Lockout>("ip-rules/check", { body, method: "POST" })).data }));
   const save = useForm(async () => {
     await call("ip-rules", { method: "PUT", body, etag: `"v${shown.version}"` });
+    saved();
     done();
   });
   const who = (k: string) => (k === "all" ? "Everybody" : k.startsWith("role ") ? "Role " + k.slice(5) : (operators.find((o) => "operator " + o.id === k)?.name ?? k));
   const others = [...roles.map((r): [string, string] => ["role " + r, "Role " + r]), ...operators.map((o): [string, string] => ["operator " + o.id, o.name || o.email])].filter(([k]) => !(k in texts));
-  const error = save.error ?? check.error;
-  const changedMeanwhile = error instanceof Problem && error.status === 412;
   return (
     <form onSubmit={found ? save.submit : check.submit} class="narrow">
       <p>Your address: <code>{shown.your_address || "not known"}</code>{shown.your_address && !split(texts.all).length && <> <button type="button" onClick={() => set({ ...texts, all: shown.your_address })}>Allow it alone</button></>}</p>
@@ -73,8 +74,8 @@ function Edit({ shown, done }: { shown: Shown; done(): void }) {
         </div>
       ))}
       {others.length > 0 && <Choice label="Add a rule for" value="" of={[["", "choose"], ...others]} set={(k) => k && set({ ...texts, [k]: "" })} />}
-      <Failure error={error} />
-      {changedMeanwhile && <p><button type="button" onClick={done}>Read what is there now</button></p>}
+      <Stale form={save} read={done} />
+      <Failure error={check.error} />
       {found && <Consequences of={found} />}
       <div class="actions">
         <button type="button" disabled={!changed} onClick={() => set(textsOf(shown.rules))}>Undo</button>

@@ -95,6 +95,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         </select>
         <label class="dated">from <input type="date" value={from} onChange={(e) => choose({ from: e.currentTarget.value })} /></label>
         <label class="dated">before <input type="date" value={before} onChange={(e) => choose({ before: e.currentTarget.value })} /></label>
+        <span class="muted small">Days begin at midnight UTC.</span>
         {may("audit.export") && ["csv", "jsonl"].map((format) => <Export key={format} path="audit/export" query={{ ...filters, format }} />)}
         {actor && <span class="chip">by {data?.entries.find((e) => e.actor.id === actor)?.actor.name ?? actor.slice(-8)} <button type="button" class="plain" aria-label="Of everybody" onClick={() => choose({ actor: "" })}>×</button></span>}
       </div>

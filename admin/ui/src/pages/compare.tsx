@@ -4,7 +4,7 @@ import type { Reads, SeriesReport, Spread } from "../api-types";
 import { Chart, type Line } from "../chart";
 import { useFind } from "../find";
 import { plain } from "../format";
-import { useGet } from "../load";
+import { useBehind, useGet } from "../load";
 import { Failure, Page, Segments, Value, Waiting, windows } from "../parts";
 import { route, setQuery } from "../router";
 import { me } from "../session";
@@ -13,7 +13,7 @@ import { Table, TenantLink, type Column } from "../table";
 
 type Comparison = Reads["analytics/compare"];
 type Compared = Comparison["tenants"][number];
-type Changes = { [tenant: string]: Reads["analytics/change/{id}"]["change"] };
+type Changes = { [tenant: string]: Reads["analytics/change/{id}"] };
 
 /** What is compared. Sums can be put per request; percentiles cannot. */
 const figures = ["requests", "errors", "latency_p95", "cpu_time", "statement_time", "statements", "bytes_out", "wait_time"];
@@ -30,9 +30,16 @@ export function Compare() {
   const chosen = figures.includes(wanted) ? wanted : "requests";
   const mode = (modes as readonly string[]).includes(q.get("as") ?? "") ? (q.get("as") as (typeof modes)[number]) : "values";
   const enough = ids.length > 1;
+  const beside = q.get("beside") === "before";
   const { data, error, loading, reload } = useGet<Comparison>(enough ? "analytics/compare" : null, { tenants: ids.join(), names: figures.join(), window }, 30);
   const series = useEach<SeriesReport>(enough ? ids : [], (id) => [`analytics/tenant/${encodeURIComponent(id)}/series`, { window, names: chosen === "requests" ? chosen : chosen + ",requests", points: 120 }]);
-  const before = useEach<Reads["analytics/change/{id}"]>(enough && q.get("beside") === "before" ? ids : [], (id) => [`analytics/change/${encodeURIComponent(id)}`, { window, names: figures.join() }]);
+  const before = useEach<Reads["analytics/change/{id}"]>(enough && beside ? ids : [], (id) => [`analytics/change/${encodeURIComponent(id)}`, { window, names: figures.join() }]);
+  const failed = error ?? series.error ?? before.error;
+  const again = (byItself?: boolean) => {
+    if (error) reload(byItself);
+    if (series.error) series.reload(byItself);
+    if (before.error) before.reload(byItself);
+  };
   const choose = (next: string[]) => setQuery({ tenants: next.join() });
   const names = Object.fromEntries((data?.tenants ?? []).map((t) => [t.id, t.name || t.slug]));
   return (
@@ -44,7 +51,7 @@ export function Compare() {
         {ids.length < most && <Add add={(id) => choose([...ids.filter((x) => x !== id), id])} />}
       </div>
       {!enough && <div class="empty">{ids.length ? "Add one more tenant to compare it with." : "Choose two to six tenants here, or check them on the tenants' page."}</div>}
-      {enough && <Failure error={error ?? series.error} retry={reload} />}
+      {enough && <Failure error={failed} retry={again} />}
       <Waiting on={enough && loading && !data} lines={4} />
       {enough && data && (
         <>
@@ -55,11 +62,11 @@ export function Compare() {
               </select>
               <Segments label="Shown as" value={mode} of={modes} set={(m) => setQuery({ as: m })} />
             </div>
-            <Overlay data={data} ids={ids} series={series.found} figure={chosen} mode={mode} window={window} names={names} />
+            {series.found && <Overlay data={data} ids={ids} series={series.found} figure={chosen} mode={mode} window={window} names={names} />}
           </section>
           <section>
-            <div class="head"><h2>Figures, the largest differences first</h2><div class="tools"><Segments label="Beside each" value={q.get("beside") === "before" ? "period before" : "median tenant"} of={["median tenant", "period before"]} set={(b) => setQuery({ beside: b === "period before" ? "before" : "" })} /></div></div>
-            <Differences data={data} before={q.get("beside") === "before" ? Object.fromEntries(Object.entries(before.found).map(([id, c]) => [id, c.change])) : undefined} />
+            <div class="head"><h2>Figures, the largest differences first</h2><div class="tools"><Segments label="Beside each" value={beside ? "period before" : "median tenant"} of={["median tenant", "period before"]} set={(b) => setQuery({ beside: b === "period before" ? "before" : "" })} /></div></div>
+            <Differences data={data} before={beside ? before.found ?? {} : undefined} />
           </section>
         </>
       )}
@@ -67,19 +74,22 @@ export function Compare() {
   );
 }
 
-/** useEach asks once for each tenant, and keeps what it has. */
-function useEach<T>(ids: string[], ask: (id: string) => [string, { [name: string]: string | number }]): { found: { [id: string]: T }; error?: unknown } {
-  const [state, set] = useState<{ found: { [id: string]: T }; error?: unknown }>({ found: {} });
+/** useEach asks once for each tenant. found is undefined until all have answered, or one has failed. */
+function useEach<T>(ids: string[], ask: (id: string) => [string, { [name: string]: string | number }]): { found?: { [id: string]: T }; error?: unknown; reload(byItself?: boolean): void } {
+  const [state, set] = useState<{ key?: string; found?: { [id: string]: T }; error?: unknown }>({});
+  const [turn, again] = useState({ byItself: false });
   const key = JSON.stringify(ids.map(ask));
   useEffect(() => {
     const stop = new AbortController();
-    Promise.all(ids.map(async (id) => [id, await get<T>(...ask(id), stop.signal)] as const)).then(
-      (all) => set({ found: Object.fromEntries(all) }),
-      (error) => stop.signal.aborted || set({ found: {}, error }),
+    Promise.all(ids.map(async (id) => [id, await get<T>(...ask(id), stop.signal, turn.byItself)] as const)).then(
+      (all) => set({ key, found: Object.fromEntries(all) }),
+      (error) => stop.signal.aborted || set({ key, error }),
     );
     return () => stop.abort();
-  }, [key]);
-  return state;
+  }, [key, turn]);
+  const late = state.found !== undefined && state.key !== key;
+  useBehind(late);
+  return { found: state.found, error: state.key === key ? state.error : undefined, reload: (byItself = false) => again({ byItself }) };
 }
 
 function Overlay({ data, ids, series, figure, mode, window, names }: { data: Comparison; ids: string[]; series: { [id: string]: SeriesReport }; figure: string; mode: (typeof modes)[number]; window: string; names: { [id: string]: string } }) {
@@ -134,7 +144,8 @@ function Differences({ data, before }: { data: Comparison; before?: Changes }) {
   const rows = figures.filter((f) => data.scope[f]).map((f) => ({ figure: f, by: spread(data.tenants.map((t) => t.figures[f]?.figure?.value)) })).sort((a, b) => b.by - a.by);
   const note = (t: Compared, f: string) => {
     if (before) {
-      const factor = before[t.id]?.[f]?.factor;
+      if (!before[t.id]) return ""; // not known yet, or the request failed
+      const factor = before[t.id].change[f]?.factor;
       return factor ? `${times(factor)} before` : "nothing before";
     }
     const n = t.figures[f]?.normalised;

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { call } from "../api";
+import { call, keeping, type Kept } from "../api";
 import type { APIKey as Key } from "../api-types";
 import { Table } from "../table";
 import { useForm } from "../gate";
@@ -13,10 +13,11 @@ export function Keys({ tenant }: { tenant: string }) {
   const [issuing, setIssuing] = useState(false);
   const [text, setText] = useState("");
   const [failure, setFailure] = useState<unknown>();
+  const [kept] = useState<Kept>({});
   const change = async (run: () => Promise<string>) => {
     setFailure(undefined);
     try {
-      setText(await run());
+      setText(await keeping(kept, run));
       reload();
     } catch (err) {
       setFailure(err);
@@ -26,7 +27,8 @@ export function Keys({ tenant }: { tenant: string }) {
   return (
     <>
       <div class="row" style={{ marginBottom: "16px" }}><button type="button" class="primary" onClick={() => setIssuing(true)}>Issue a key</button></div>
-      <Failure error={error ?? failure} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={failure} />
       <Waiting on={loading && !data} />
       <Table<Key> label="API keys" rows={data?.keys} id={(k) => k.id} empty="The tenant has no API keys." of={[
         { title: "Name", cell: (k) => <>{k.name || "–"} {k.replaced_by && <span class="tag">replaced</span>}</> }, { title: "ID", cell: (k) => <code>{k.id}</code> }, { title: "Scopes", cell: (k) => k.scopes.map((s) => <span class="tag" key={s}>{s}</span>) },

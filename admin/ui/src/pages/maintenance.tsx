@@ -34,7 +34,8 @@ export function Maintenance({ path, what, permission }: { path: string; what: st
   const r = data?.record;
   return (
     <>
-      <Failure error={error ?? end.error ?? make.error} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={end.error ?? make.error} />
       <Waiting on={loading && !data} />
       {data && (
         <section>

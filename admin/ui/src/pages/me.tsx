@@ -28,8 +28,8 @@ export function MyAccount() {
           ...(who.own_sign_in ? ([
             ["Password", <button type="button" onClick={() => setOpen("password")}>Change the password</button>],
             ["Second factor", who.second_factor ? <>enrolled <button type="button" onClick={() => setOpen("codes")}>New recovery codes</button> <span class="muted">If you lose it, another owner can reset it.</span></> : <>not enrolled <button type="button" onClick={() => void enrol()}>Enrol</button></>],
+            ["Session ends", <>{time(who.session.expires_at)} <span class="muted">{zoneName()}</span></>],
           ] as [string, ComponentChildren][]) : []),
-          ["Session ends", <>{time(who.session.expires_at)} <span class="muted">{zoneName()}</span></>],
         ]} />
       </section>
       <section>

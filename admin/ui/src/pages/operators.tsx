@@ -134,7 +134,8 @@ function Invitations() {
   });
   return (
     <>
-      <Failure error={error ?? revoke.error} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={revoke.error} />
       <Waiting on={loading && !data} />
       <Table<Invitation> label="Invitations" rows={data?.invitations} id={(i) => i.id} empty="No invitation waits for an answer." of={[
         { title: "E-mail", cell: (i) => i.email }, { title: "Name", cell: (i) => i.name || "–" }, { title: "Role", cell: (i) => i.role }, { title: "Scope", cell: (i) => scopeText(i.scope) }, { title: "Expires", muted: true, cell: (i) => <When at={i.expires_at} /> },

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { SeriesReport, StorageReport } from "../api-types";
+import type { Run, SeriesReport, StorageReport } from "../api-types";
 import { Chart } from "../chart";
 import { useGet } from "../load";
 import { useLive } from "../live";
@@ -10,7 +10,7 @@ import { me, may, offered } from "../session";
 import { Table, TenantLink, value } from "../table";
 import { useUnhealthy } from "./health";
 import { Ranking } from "./performance";
-import { RunsTable, type RunRow } from "./runs";
+import { RunsTable } from "./runs";
 import { Activities, type Activity } from "../timeline";
 
 export interface TenantInfo {
@@ -203,7 +203,7 @@ function Below({ of: o }: { of: OverviewReport }) {
 
 /** Latest are the runs that were made last. */
 function Latest() {
-  const { data, error } = useGet<{ runs: RunRow[] }>("runs", { limit: 5 }, 5);
+  const { data, error } = useGet<{ runs: Run[] }>("runs", { limit: 5 }, 5);
   return (
     <section>
       <h2>Runs</h2>

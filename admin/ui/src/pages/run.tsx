@@ -1,5 +1,6 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { get, post } from "../api";
+import type { Run as Of } from "../api-types";
 import { time } from "../format";
 import { csv, save } from "../download";
 import { useForm } from "../gate";
@@ -9,7 +10,7 @@ import { Paging, cursorOf } from "../paging";
 import { route, setQuery } from "../router";
 import { may } from "../session";
 import { Table, TenantLink, value } from "../table";
-import { Bar, by, type RunRow } from "./runs";
+import { Bar, by, finished } from "./runs";
 
 interface Result {
   tenant: string;
@@ -31,11 +32,27 @@ const verbs: Record<string, [string, string][]> = {
 
 const states = ["all", "failed", "skipped", "done", "pending", "working", "cancelled"] as const;
 
+/** useRate is how many tenants a run finishes in a second, by what the page sees of it, smoothed over ten seconds. It is null at first. */
+function useRate(r: Of | undefined): number | null {
+  const [seen, see] = useState<{ at: number; finished: number; rate: number | null }>();
+  useEffect(() => {
+    if (!r) return;
+    const next = { at: performance.now() / 1000, finished: finished(r) };
+    see((last) => {
+      if (!last || r.state !== "running" || next.finished < last.finished) return { ...next, rate: null };
+      const passed = next.at - last.at;
+      const now = (next.finished - last.finished) / passed;
+      return { ...next, rate: last.rate ? last.rate + Math.min(1, passed / 10) * (now - last.rate) : now };
+    });
+  }, [r]);
+  return seen?.rate ?? null;
+}
+
 export function Run({ id }: { id: string }) {
   const path = "runs/" + encodeURIComponent(id);
   const asked = route.value.query.get("state");
   const state = states.find((s) => s === asked) ?? "all";
-  const run = useGet<RunRow>(path, {}, 1);
+  const run = useGet<Of>(path, {}, 1);
   const results = useGet<{ tenants: Result[]; next?: string }>(path + "/tenants", { state: state === "all" ? undefined : state, limit: 100, cursor: cursorOf() }, 2);
   const [verb, setVerb] = useState("");
   const act = useForm(async () => {
@@ -53,6 +70,7 @@ export function Run({ id }: { id: string }) {
     save(`run-${id}.csv`, csv([["tenant", "slug", "state", "attempt", "text", "started_at", "ended_at"], ...all.map((x) => [x.tenant, x.slug, x.state, x.attempt, x.text, x.started_at, x.ended_at])]), "text/csv");
   });
   const r = run.data;
+  const rate = useRate(r);
   return (
     <Page
       title={r ? `Run: ${r.task}` : "Run"}
@@ -62,7 +80,8 @@ export function Run({ id }: { id: string }) {
         ))
       }
     >
-      <Failure error={run.error ?? act.error} retry={run.reload} />
+      <Failure error={run.error} retry={run.reload} />
+      <Failure error={act.error} />
       <Waiting on={run.loading && !r} />
       {r && (
         <>
@@ -77,14 +96,14 @@ export function Run({ id }: { id: string }) {
               <KeyFigure name="Done" f={r.done} />
               <KeyFigure name="Failed" f={r.failed} />
               <KeyFigure name="Skipped" f={r.skipped} />
-              {r.state === "running" && <KeyFigure name="Rate" f={r.rate ?? null} unit="1/s" />}
-              {r.state === "running" && <KeyFigure name="Time left" f={r.left_seconds ?? null} unit="seconds" note="at this rate" />}
+              {r.state === "running" && <KeyFigure name="Rate" f={rate} unit="1/s" />}
+              {r.state === "running" && <KeyFigure name="Time left" f={rate ? (r.total - finished(r)) / rate : null} unit="seconds" note="at this rate" />}
             </dl>
           </section>
-          {!!r.waves && r.waves.length > 1 && (
+          {r.waves.length > 1 && (
             <section>
               <h2>Waves</h2>
-              <Table<NonNullable<RunRow["waves"]>[number]> label="Waves" rows={r.waves} id={(w) => String(w.number)} marked={(w) => w.number === r.wave && r.state === "running"} of={[
+              <Table<Of["waves"][number]> label="Waves" rows={r.waves} id={(w) => String(w.number)} marked={(w) => w.number === r.wave && r.state === "running"} of={[
                 { title: "Wave", cell: (w) => (w.number === 1 ? "1, canary" : w.number) }, value("Tenants", (w) => w.total), value("Done", (w) => w.done), value("Failed", (w) => w.failed), value("Skipped", (w) => w.skipped),
               ]} />
             </section>

@@ -23,7 +23,8 @@ export function Schedules() {
   const button = (s: Schedule, verb: string, title: string) => <button disabled={act.busy} onClick={() => setWhat([s.name, verb])} aria-label={`${title} ${s.name}`}>{title}</button>;
   return (
     <Page title="Schedules">
-      <Failure error={error ?? act.error} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={act.error} />
       <Waiting on={loading && !data} />
       <Table<Schedule> label="Schedules" rows={data?.schedules} id={(s) => s.name} empty="The application has no schedules. It declares them where it makes the runner of runs." of={[
         { title: "Name", cell: (s) => s.name },

@@ -33,7 +33,8 @@ export function Sessions({ path, end }: { path: string; end: boolean }) {
   const others = data?.sessions.filter((s) => !s.current) ?? [];
   return (
     <>
-      <Failure error={error ?? form.error} retry={reload} />
+      <Failure error={error} retry={reload} />
+      <Failure error={form.error} />
       <Waiting on={loading && !data} />
       <Table<Session> label="Sessions" rows={data?.sessions} id={(s) => s.id} empty="Nobody is signed in." of={[
         { title: "Where", cell: (s) => <>{s.address || "–"} {s.current && <span class="tag">this one</span>}</> }, { title: "With", muted: true, cell: (s) => <span title={s.user_agent}>{agent(s.user_agent)}</span> },

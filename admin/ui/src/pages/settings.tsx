@@ -1,8 +1,7 @@
-import { useState } from "preact/hooks";
 import { call } from "../api";
 import type { Reads, Settings as Console } from "../api-types";
 import { plain } from "../format";
-import { useForm } from "../gate";
+import { Stale, useDraft, useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Field, number, Page, Waiting } from "../parts";
 import { may, me, refresh } from "../session";
@@ -30,7 +29,7 @@ export function Settings() {
     <Page title="Settings">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
-      {data && (writes ? <Edit shown={data} key={data.version} done={() => { reload(); void refresh(); }} /> : (
+      {data && (writes ? <Edit shown={data} read={reload} done={() => { reload(); void refresh(); }} /> : (
         <Facts of={[
           ...numbers.map(([k, label, , unit]): [string, string] => [label, said({ ...data.defaults, ...data.settings }, k, unit)]),
           ["Second factor", (data.settings.second_factor ?? data.defaults.second_factor) ? "every operator needs one" : "as operators like"],
@@ -40,24 +39,25 @@ export function Settings() {
   );
 }
 
-function Edit({ shown, done }: { shown: Shown; done(): void }) {
+function Edit({ shown, done, read }: { shown: Shown; done(): void; read(): void }) {
   const text = (k: (typeof numbers)[number][0], unit: number) => (shown.settings[k] === undefined ? "" : String(shown.settings[k]! / unit));
   const was = { ...Object.fromEntries(numbers.map(([k, , , unit]) => [k, text(k, unit)])), second_factor: shown.settings.second_factor === undefined ? "" : String(shown.settings.second_factor) } as { [name: string]: string };
-  const [f, set] = useState(was);
+  const { draft: f, type, saved } = useDraft(was, shown.version);
   const form = useForm(async () => {
     const body: Console = { ...shown.settings }; // what the form does not know stays
     for (const [k, , , unit] of numbers) body[k] = f[k].trim() ? number(k, f[k], { unit }) : undefined;
     body.second_factor = f.second_factor ? f.second_factor === "true" : undefined;
     await call("settings", { method: "PUT", body, etag: `"v${shown.version}"` });
+    saved();
     done();
   });
   return (
     <form onSubmit={form.submit} class="narrow">
       {numbers.map(([k, label, hint, unit]) => (
-        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${said(shown.defaults, k, unit)}, as the application says.`} inputMode="decimal" value={f[k]} onInput={(e) => set({ ...f, [k]: e.currentTarget.value })} error={form.of(k)} />
+        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${said(shown.defaults, k, unit)}, as the application says.${f[k] === was[k] ? "" : ` Now: ${was[k] || "empty"}.`}`} inputMode="decimal" value={f[k]} onInput={(e) => type({ [k]: e.currentTarget.value })} error={form.of(k)} />
       ))}
-      <Choice label="Second factor" value={f.second_factor} set={(v) => set({ ...f, second_factor: v })} of={[["", `as the application says: ${shown.defaults.second_factor ? "every operator needs one" : "as operators like"}`], ["true", "every operator needs one"], ["false", "as operators like"]]} />
-      <Failure error={form.error} />
+      <Choice label="Second factor" value={f.second_factor} set={(v) => type({ second_factor: v })} of={[["", `as the application says: ${shown.defaults.second_factor ? "every operator needs one" : "as operators like"}`], ["true", "every operator needs one"], ["false", "as operators like"]]} />
+      <Stale form={form} read={read} />
       <div class="actions"><button class="primary" disabled={form.busy || JSON.stringify(f) === JSON.stringify(was)}>Save</button></div>
     </form>
   );

@@ -18,7 +18,8 @@ const start = (month: string, after: number): string => new Date(Date.UTC(Number
 /** UsageReport is what tenants used in a calendar month, as for an invoice. */
 export function UsageReport() {
   const q = route.value.query;
-  const month = q.get("month") || new Date().toISOString().slice(0, 7);
+  const asked = q.get("month") ?? "";
+  const month = /^\d{4}-(0[1-9]|1[0-2])$/.test(asked) ? asked : new Date().toISOString().slice(0, 7);
   const filter = q.get("filter") ?? "";
   const { data, error, loading, reload } = useGet<Months>("analytics/usage", { from: month, to: month, filter, limit: 100, cursor: cursorOf() });
   const set = (change: { [name: string]: string }) => setQuery({ cursor: "", ...change });
