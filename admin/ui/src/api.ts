@@ -110,7 +110,7 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
     });
   } catch (err) {
     if (c.signal?.aborted) throw err;
-    throw new Problem(0, "offline", "No answer", "The server did not answer.", "", [], 0);
+    throw noAnswer("The server did not answer.");
   }
   const at = Date.parse(res.headers.get("Date") ?? "");
   if (at && Math.abs(at - now()) > 2000) ahead = at - Date.now(); // the header has whole seconds
@@ -125,11 +125,14 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   if (c.file) return { data: (await file(res)) as T, etag: "" };
   if (c.each) await read(res, c.each);
   const text = c.each ? "" : await res.text().catch((err) => {
-    throw c.signal?.aborted ? err : new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
+    throw c.signal?.aborted ? err : brokenOff();
   });
   kept.of = undefined;
   return { data: (text ? JSON.parse(text) : undefined) as T, etag: res.headers.get("ETag") ?? "" };
 }
+
+const noAnswer = (detail: string) => new Problem(0, "offline", "No answer", detail, "", [], 0);
+const brokenOff = () => noAnswer("The answer broke off.");
 
 /** read calls each with the value of every line of an answer. One that breaks off is a Problem. */
 async function read(res: Response, each: (value: unknown) => void): Promise<void> {
@@ -143,7 +146,7 @@ async function read(res: Response, each: (value: unknown) => void): Promise<void
       if (done) return;
     }
   } catch {
-    throw new Problem(0, "offline", "No answer", "The answer broke off.", "", [], 0);
+    throw brokenOff();
   }
 }
 

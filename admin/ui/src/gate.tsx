@@ -43,12 +43,12 @@ export function useDraft<T extends object>(was: T, version: unknown) {
   return { draft: { ...was, ...typed }, type: (change: Partial<T>) => set({ ...typed, ...change }), saved: () => saved(version) };
 }
 
-/** Stale says why something was not saved. If it is another one by now, it offers to read that; what was typed is kept. */
+/** Stale says why something was not saved. If it is another one by now, it offers to read that. */
 export function Stale({ form, read }: { form: Pick<ReturnType<typeof useForm>, "error" | "forgive">; read(): void }) {
   return (
     <>
       <Failure error={form.error} />
-      {form.error instanceof Problem && form.error.status === 412 && <p><button type="button" onClick={() => { form.forgive(); read(); }}>Read what is there now</button> <span class="muted">What you typed is kept.</span></p>}
+      {form.error instanceof Problem && form.error.status === 412 && <p><button type="button" onClick={() => { form.forgive(); read(); }}>Read what is there now</button></p>}
     </>
   );
 }
@@ -129,7 +129,7 @@ export function SignIn() {
       <main class="gate">
         <div>
           <h1>Sign in</h1>
-          <p role="status">{me.value && "Your session has ended. What you typed is kept. "}Sign in at your application, then come back here.</p>
+          <p>Sign in at your application, then come back here. What you typed is kept.</p>
           <button type="button" class="primary" onClick={() => void refresh()} autofocus>I have signed in</button>
         </div>
       </main>

@@ -53,8 +53,7 @@ export function Shell() {
       </header>
       <main id="main" tabIndex={-1} aria-busy={behind.value > 0 || undefined}>
         {me.value?.own_sign_in && <Ending />}
-        {!!leave.error && <p>You are still signed in.</p>}
-        <Failure error={leave.error} />
+        {!!leave.error && <><p>You are still signed in.</p><Failure error={leave.error} /></>}
         {newBuild.value && <div class="notice warn" role="status">A new version of the console is installed. <button type="button" onClick={() => location.reload()}>Reload</button></div>}
         <Fence title={row?.title ?? "Failed"} at={location.hash}>
           {!row || !Body ? (
@@ -81,12 +80,7 @@ function Fence({ title, at, children }: { title: string; at: string; children: C
     if (failed) again();
   }, [at]);
   if (!failed) return <>{children}</>;
-  return (
-    <Page title={title}>
-      <Failure error={failed} />
-      <p><button type="button" onClick={() => location.reload()}>Reload</button></p>
-    </Page>
-  );
+  return <Page title={title}><Failure error={failed} retry={() => location.reload()} /></Page>;
 }
 
 /** Unoffered says why a page is not there. */

@@ -28,7 +28,7 @@ function Elsewhere({ close }: { close(): void }) {
   return (
     <Dialog title="Sign in again" close={close}>
       <h2>Sign in again at your application</h2>
-      <p>Your sign-in was too long ago for this action. Sign in again at your application, then repeat the action here.</p>
+      <p>Your sign-in was too long ago for this action. Repeat it here afterwards.</p>
       <div class="actions"><button type="button" class="primary" onClick={close} autofocus>Close</button></div>
     </Dialog>
   );

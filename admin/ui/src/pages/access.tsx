@@ -76,14 +76,13 @@ function Addresses({ path, of, done, read }: Part<"addresses">) {
     saved();
     done();
   });
-  const now = (typed: string, there: string) => (typed === there ? "" : ` Now: ${there || "none"}.`);
   const wrong = (name: string, text: string) => split(text).map((_, i) => form.of(`${name}/${i}`)).find(Boolean);
   return (
     <section>
       <h2>Addresses</h2>
       <form onSubmit={form.submit} style={{ maxWidth: "480px" }}>
-        <Field label="Served alone" hint={"Addresses or prefixes of clients; empty for all." + now(f.allow, was.allow)} disabled={!may("tenants.write")} value={f.allow} onInput={(e) => type({ allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
-        <Field label="Refused" hint={"Addresses or prefixes of clients." + now(f.deny, was.deny)} disabled={!may("tenants.write")} value={f.deny} onInput={(e) => type({ deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
+        <Field label="Served alone" hint="Addresses or prefixes of clients; empty for all." disabled={!may("tenants.write")} value={f.allow} onInput={(e) => type({ allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
+        <Field label="Refused" hint="Addresses or prefixes of clients." disabled={!may("tenants.write")} value={f.deny} onInput={(e) => type({ deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
         <Stale form={form} read={read} />
         {may("tenants.write") && <button class="primary" disabled={form.busy || (f.allow === was.allow && f.deny === was.deny)}>Save the addresses</button>}
       </form>

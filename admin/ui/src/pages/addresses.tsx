@@ -56,6 +56,7 @@ function Edit({ shown, done }: { shown: Shown; done(): void }) {
   const save = useForm(async () => {
     await call("ip-rules", { method: "PUT", body, etag: `"v${shown.version}"` });
     saved();
+    setChecked(undefined);
     done();
   });
   const who = (k: string) => (k === "all" ? "Everybody" : k.startsWith("role ") ? "Role " + k.slice(5) : (operators.find((o) => "operator " + o.id === k)?.name ?? k));

@@ -54,7 +54,7 @@ function Edit({ shown, done, read }: { shown: Shown; done(): void; read(): void 
   return (
     <form onSubmit={form.submit} class="narrow">
       {numbers.map(([k, label, hint, unit]) => (
-        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${said(shown.defaults, k, unit)}, as the application says.${f[k] === was[k] ? "" : ` Now: ${was[k] || "empty"}.`}`} inputMode="decimal" value={f[k]} onInput={(e) => type({ [k]: e.currentTarget.value })} error={form.of(k)} />
+        <Field key={k} id={k} label={label} hint={`${hint} Empty: ${said(shown.defaults, k, unit)}, as the application says.`} inputMode="decimal" value={f[k]} onInput={(e) => type({ [k]: e.currentTarget.value })} error={form.of(k)} />
       ))}
       <Choice label="Second factor" value={f.second_factor} set={(v) => type({ second_factor: v })} of={[["", `as the application says: ${shown.defaults.second_factor ? "every operator needs one" : "as operators like"}`], ["true", "every operator needs one"], ["false", "as operators like"]]} />
       <Stale form={form} read={read} />
