@@ -29,20 +29,6 @@ export function useForm(run: () => Promise<void>) {
   return { busy, error, submit, of, forgive: () => setError(undefined) };
 }
 
-/**
- * useDraft is what somebody types over what was read: what nobody has typed into follows a later version, and all of it does once it is saved.
- */
-export function useDraft<T extends object>(was: T, version: unknown) {
-  const [typed, set] = useState<Partial<T>>({});
-  const [over, saved] = useState<unknown>();
-  useEffect(() => {
-    if (over === undefined || over === version) return;
-    set({});
-    saved(undefined);
-  }, [over, version]);
-  return { draft: { ...was, ...typed }, type: (change: Partial<T>) => set({ ...typed, ...change }), saved: () => saved(version) };
-}
-
 /** Stale says why something was not saved. If it is another one by now, it offers to read that. */
 export function Stale({ form, read }: { form: Pick<ReturnType<typeof useForm>, "error" | "forgive">; read(): void }) {
   return (

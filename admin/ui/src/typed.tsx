@@ -1,5 +1,5 @@
 // What somebody types into a form of a record that others change meanwhile.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Table } from "./table";
 
 type Fields = { [name: string]: string | boolean };
@@ -22,6 +22,20 @@ export function useTyped<F extends Fields>(now: F) {
     keep: () => set({ mine, was: of(mine) }),
     forget: () => set({ mine: {}, was: {} }),
   };
+}
+
+/**
+ * useDraft is what somebody types over what was read: what nobody has typed into follows a later version, and all of it does once it is saved.
+ */
+export function useDraft<T extends object>(was: T, version: unknown) {
+  const [typed, set] = useState<Partial<T>>({});
+  const [over, saved] = useState<unknown>();
+  useEffect(() => {
+    if (over === undefined || over === version) return;
+    set({});
+    saved(undefined);
+  }, [over, version]);
+  return { draft: { ...was, ...typed }, type: (change: Partial<T>) => set({ ...typed, ...change }), saved: () => saved(version) };
 }
 
 /** Theirs shows fields that somebody else has changed meanwhile, and lets the operator choose. */

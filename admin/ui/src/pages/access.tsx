@@ -3,11 +3,12 @@ import { useState } from "preact/hooks";
 import { call } from "../api";
 import type { Reads, Tenant } from "../api-types";
 import { Confirm } from "../confirm";
-import { Stale, useDraft, useForm } from "../gate";
+import { Stale, useForm } from "../gate";
 import { useGet, type Loaded } from "../load";
 import { Failure, Field, split, Waiting } from "../parts";
 import { may } from "../session";
 import { Table } from "../table";
+import { useDraft } from "../typed";
 
 /** Access shows and changes settings, addresses and the homepage of a tenant. */
 export function Access({ t, done }: { t: Tenant; done(): void }) {

@@ -1,10 +1,11 @@
 import { useState } from "preact/hooks";
 import { call } from "../api";
 import type { Operator } from "../api-types";
-import { Stale, useDraft, useForm } from "../gate";
+import { Stale, useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Icon, Page, split, Waiting } from "../parts";
 import { Table } from "../table";
+import { useDraft } from "../typed";
 
 interface Rules { all?: string[]; roles?: { [role: string]: string[] }; operators?: { [id: string]: string[] } }
 interface Shown { rules: Rules; version: number; your_address: string }

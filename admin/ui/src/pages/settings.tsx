@@ -1,11 +1,12 @@
 import { call } from "../api";
 import type { Reads, Settings as Console } from "../api-types";
 import { plain } from "../format";
-import { Stale, useDraft, useForm } from "../gate";
+import { Stale, useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Field, number, Page, Waiting } from "../parts";
 import { may, me, refresh } from "../session";
 import { Facts } from "../table";
+import { useDraft } from "../typed";
 
 type Shown = Reads["settings"];
 
