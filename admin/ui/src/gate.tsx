@@ -1,5 +1,5 @@
 // What stands before the console: setting up, signing in, the second factor.
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { call, keeping, post, Problem, signedOut, type Kept } from "./api";
 import { save } from "./download";
 import { Failure, Field } from "./parts";
