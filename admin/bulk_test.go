@@ -140,7 +140,9 @@ func TestBulkUpdate(t *testing.T) {
 func TestBulkByFigures(t *testing.T) {
 	t.Parallel()
 	var opts *admin.Options
-	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) { opts = o })
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		opts, o.Auth.Roles = o, map[string]auth.Permissions{"blind": auth.NewPermissions(auth.TenantsRead, auth.TenantsStatus, auth.BulkStart)}
+	})
 	cl := c.as(t, auth.RoleOperator, tenancy.AllTenants())
 	for filter, want := range map[string]string{
 		"tag:eu requests:<=5": `"pointer":"/filter","code":"filter","text":"Actions cannot select tenants by figures`,
@@ -168,6 +170,13 @@ func TestBulkByFigures(t *testing.T) {
 		} else if a.into(t, &p); p.Eligible != want {
 			t.Errorf("%s: got %d tenants, want %d", filter, p.Eligible, want)
 		}
+	}
+	blind := c.as(t, "blind", tenancy.AllTenants())
+	if a := blind.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"requests:<=5"}`); a.problem() != "validation" || strings.Contains(a.body, "eligible") {
+		t.Errorf("who may not see figures: got %d %s, want validation", a.code, a.body)
+	}
+	if a := blind.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"tag:eu"}`); a.code != 200 {
+		t.Errorf("who may not see figures: got %d %s, want a plan by tags", a.code, a.body)
 	}
 	if a := cl.do(t, "POST", "actions/bulk-suspend", `{"dry_run":true,"filter":"requests:>=5"}`); !strings.Contains(a.body, `"code":"nobody"`) {
 		t.Errorf("got %d %s, want nobody", a.code, a.body)

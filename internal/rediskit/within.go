@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -29,8 +30,12 @@ func Within(ctx context.Context, timeout time.Duration, ask func(context.Context
 	done := make(chan rueidis.RedisResult, 1)
 	go func() {
 		got := ask(undated{timed})
-		for errors.Is(got.NonRedisError(), context.Canceled) && timed.Err() == nil { // nothing was sent: another caller's dial
-			got = ask(undated{timed})
+		for cutOff(got.NonRedisError()) && timed.Err() == nil {
+			select {
+			case <-timed.Done():
+			case <-time.After(againAfter):
+				got = ask(undated{timed})
+			}
 		}
 		done <- got
 	}()
@@ -45,6 +50,18 @@ func Within(ctx context.Context, timeout time.Duration, ask func(context.Context
 		return rueidis.NewErrorResult(err)
 	}
 	return rueidis.NewErrorResult(errSlow)
+}
+
+// againAfter is how long Within waits before it asks again.
+const againAfter = 5 * time.Millisecond
+
+// cutOff reports whether an error, of a client whose own context has not ended, is that of the
+// context of another caller, for whose dial it waited. Nothing was sent then.
+func cutOff(err error) bool {
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	}
+	return err == context.Canceled || err == context.DeadlineExceeded //nolint:errorlint // what wraps them may have been sent
 }
 
 // Failure returns an error of Redis as a caller may see it: nil stays nil, the end of the

@@ -59,17 +59,32 @@ func TestWithin(t *testing.T) {
 // A dial that all wait for ends with the context of the caller that began it. The others dial again.
 func TestWithinBesideACancelledDial(t *testing.T) {
 	t.Parallel()
-	cut := &net.OpError{Op: "dial", Net: "tcp", Err: context.Canceled}
-	asked := 0
-	err := rediskit.Within(t.Context(), time.Hour, func(context.Context) rueidis.RedisResult {
-		if asked++; asked < 3 {
-			return rueidis.NewErrorResult(cut)
+	for _, cut := range []error{
+		context.Canceled, context.DeadlineExceeded, // while the client greets the server
+		&net.OpError{Op: "dial", Net: "tcp", Err: context.Canceled}, &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
+	} {
+		asked := 0
+		err := rediskit.Within(t.Context(), time.Hour, func(context.Context) rueidis.RedisResult {
+			if asked++; asked < 3 {
+				return rueidis.NewErrorResult(cut)
+			}
+			return rueidis.NewErrorResult(errors.New("answered"))
+		}).Error()
+		if err == nil || err.Error() != "answered" || asked != 3 {
+			t.Errorf("%v: got %v after %d tries, want the answer after 3", cut, err, asked)
 		}
-		return rueidis.NewErrorResult(errors.New("answered"))
-	}).Error()
-	if err == nil || err.Error() != "answered" || asked != 3 {
-		t.Errorf("got %v after %d tries, want the answer after 3", err, asked)
 	}
+	sent := &net.OpError{Op: "read", Net: "tcp", Err: context.DeadlineExceeded}
+	if err := rediskit.Within(t.Context(), time.Hour, func(context.Context) rueidis.RedisResult { return rueidis.NewErrorResult(sent) }).Error(); !errors.Is(err, sent) {
+		t.Errorf("got %v, want it returned: it may have been sent", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		err := rediskit.Within(t.Context(), time.Second, func(context.Context) rueidis.RedisResult { asked++; return rueidis.NewErrorResult(context.Canceled) }).Error()
+		if err == nil || errors.Is(err, context.Canceled) || asked > 201 {
+			t.Errorf("a client whose dials all fail so: got %v after %d tries, want an error after at most 201", err, asked)
+		}
+	})
 }
 
 // What a client that heeds no context does later is nobody's concern.
