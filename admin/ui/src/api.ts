@@ -66,15 +66,16 @@ export function address(path: string, query: Call["query"] = {}): string {
 /** askAgain is set by the page: it asks the operator for their credentials and reports whether they were right. */
 export const askAgain: { stepUp?: () => Promise<boolean> } = {};
 
-/** Kept is the key of the last request of a form, and what it sent while nobody knows what became of it. */
+/** Kept is the key of the last request of a form, and what it sent and when, while nobody knows what became of it. */
 export interface Kept {
   key?: string;
   of?: string;
+  at?: number;
 }
 
 let keeper: Kept | undefined;
 
-/** keeping begins run. If run begins with a POST whose like got no answer before, that has the same key: it is carried out once. */
+/** keeping begins run. If run begins with a POST whose like got no answer in the two minutes before, that has the same key: it is carried out once. */
 export function keeping<T>(kept: Kept, run: () => Promise<T>): Promise<T> {
   keeper = kept;
   try {
@@ -96,7 +97,9 @@ export async function call<T>(path: string, c: Call = {}): Promise<Reply<T>> {
   const kept = c.kept ?? keeper ?? {};
   keeper = undefined;
   const of = [method, address(path, c.query), body].join(" ");
-  if (kept.of !== of) Object.assign(kept, { of, key: newKey() });
+  // After two minutes things may have changed, and who presses the button wants it anew.
+  if (kept.of !== of || Date.now() - kept.at! > 120_000) Object.assign(kept, { of, key: newKey() });
+  kept.at = Date.now();
   if (method === "POST") headers["Idempotency-Key"] = kept.key!;
   let res: Response;
   try {

@@ -1,10 +1,10 @@
 // What stands before the console: setting up, signing in, the second factor.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, keeping, post, Problem, signedOut, type Kept } from "./api";
 import { save } from "./download";
 import { Failure, Field } from "./parts";
 import { go, route } from "./router";
-import { again, changed, elsewhere, me, refresh, signIn, signOut } from "./session";
+import { again, changed, elsewhere, me, refresh, signIn, signOut, unkept } from "./session";
 
 /** useForm runs one submission at a time and keeps its error. A POST with which run begins and that gets no answer has the same key when it is sent again. */
 export function useForm(run: () => Promise<void>) {
@@ -115,7 +115,7 @@ export function SignIn() {
       <main class="gate">
         <div>
           <h1>Sign in</h1>
-          <p>Sign in at your application, then come back here. What you typed is kept.</p>
+          <p>Sign in at your application, then come back here.{me.value && " What you typed is kept."}</p>
           <button type="button" class="primary" onClick={() => void refresh()} autofocus>I have signed in</button>
         </div>
       </main>
@@ -223,11 +223,19 @@ export function Enrol({ done }: { done?(): void }) {
   const [code, set] = useState("");
   const begin = useForm(async () => setE((await call<Enrolment>("auth/enrolment", { body: {} })).data));
   const end = useForm(async () => {
-    setCodes((await call<{ recovery_codes: string[] }>("auth/enrolment/confirm", { body: { code: code.trim() } })).data.recovery_codes);
+    unkept.value = !done;
+    try {
+      setCodes((await call<{ recovery_codes: string[] }>("auth/enrolment/confirm", { body: { code: code.trim() } })).data.recovery_codes);
+    } catch (err) {
+      unkept.value = false;
+      throw err;
+    }
     if (done) await changed(); // a gate would open, and its codes go unseen
   });
   const leave = useForm(signOut);
+  useEffect(() => () => void (unkept.value = false), []);
   const finish = async () => {
+    unkept.value = false;
     if (done) done();
     else await changed();
   };

@@ -22,6 +22,8 @@ export interface Loaded<T> {
   loading: boolean;
   /** reload asks anew, for the operator or, when the page does it by itself, without counting as use of the session. */
   reload(byItself?: boolean): void;
+  /** saved shows what a change was answered with, and asks anew. */
+  saved(data: T): void;
 }
 
 /** asked are the questions that this turn of the browser has begun: parts of the page that ask the same share the answer. Later ones ask anew. */
@@ -47,9 +49,10 @@ function share<T>(key: string, path: string, query: Call["query"], refresh: bool
 
 /**
  * useGet asks for path whenever path or query change, and each `every` seconds while the page is visible and no answer is awaited, for a minute at most. It keeps the last
- * answer while it asks. follows says that path and query follow from another answer: then no question counts as use of the session.
+ * answer while it asks. follows says that path and query follow from another answer: then no question counts as use of the session. beside says that the answer stands beside what
+ * the page shows: while another is awaited, the page is not of before.
  */
-export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0, follows = false): Loaded<T> {
+export function useGet<T>(path: string | null, query: Call["query"] = {}, every = 0, follows = false, beside = follows): Loaded<T> {
   const [state, set] = useState<{ key?: string; data?: T; error?: unknown }>({});
   const [turn, again] = useState(0);
   const byItself = useRef(false);
@@ -58,6 +61,10 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
   const reload = (itself = false) => {
     byItself.current = itself;
     again((n) => n + 1);
+  };
+  const saved = (data: T) => {
+    set({ key, data });
+    reload();
   };
   useEffect(() => {
     const refresh = follows || byItself.current;
@@ -89,12 +96,12 @@ export function useGet<T>(path: string | null, query: Call["query"] = {}, every 
     }, every * 1000);
     return () => clearInterval(timer);
   }, [every]);
-  useBehind(!follows && path !== null && state.data !== undefined && state.key !== key);
+  useBehind(!beside && path !== null && state.data !== undefined && state.key !== key);
   const out = signedOut.value;
   useEffect(() => {
     if (!out && state.error instanceof Problem && state.error.status === 401) reload(); // signed in again
   }, [out]);
-  return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload };
+  return { data: state.data, error: state.key === key ? state.error : undefined, loading: state.key !== key, reload, saved };
 }
 
 /** useLater is true once `on` has been true for 200 ms: nothing flickers for answers that come at once. */

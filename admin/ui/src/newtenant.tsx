@@ -15,7 +15,7 @@ export function NewTenant({ close }: { close(): void }) {
   const [f, set] = useState({ slug: "", name: "", plan: "", tags: "", domains: "", server: "" });
   const on = (k: keyof typeof f) => (e: Event) => set({ ...f, [k]: (e.target as HTMLInputElement).value });
   const slug = f.slug.trim();
-  const taken = useGet<{ found: { kind: string }[] }>(slug ? "lookup" : null, { q: slug }).data?.found.some((h) => h.kind === "slug");
+  const taken = useGet<{ found: { kind: string }[] }>(slug ? "lookup" : null, { q: slug }, 0, false, true).data?.found.some((h) => h.kind === "slug");
   const servers = useGet<Reads["pools"]>(offered({ permission: "health.read", part: "pool", everywhere: true }) ? "pools" : null).data?.pools.filter((p) => !p.replica).sort((a, b) => b.budget - b.conns - (a.budget - a.conns)) ?? [];
   const form = useForm(async () => {
     const t = await post<{ id: string }>("tenants", { slug: f.slug.trim(), name: f.name.trim() || undefined, plan: f.plan.trim() || undefined, tags: split(f.tags), domains: split(f.domains), server: f.server || undefined });

@@ -29,15 +29,21 @@ export const unreachable = signal<unknown>(undefined);
 /** elsewhere says that operators sign in at the application: nobody signs in or out here. */
 export const elsewhere = signal(false);
 
+/** unkept says that recovery codes are shown at the gate, or on their way: nothing takes them away until somebody has kept them. */
+export const unkept = signal(false);
+
 export async function refresh(): Promise<void> {
-  try {
-    const who = await get<Me>("me");
+  const answer = await get<Me>("me").then((who) => ({ who }), (err: unknown) => ({ err }));
+  if (unkept.value) return;
+  if ("who" in answer) {
+    const { who } = answer;
     elsewhere.value = !who.own_sign_in;
     lacking.value = who.next;
     if (!who.next || who.id !== me.value?.id) me.value = who; // a page that was open stays below the sign-in
     signedOut.value = !!who.next;
     unreachable.value = undefined;
-  } catch (err) {
+  } else {
+    const { err } = answer;
     if (err instanceof Problem && err.status === 401) {
       if (!me.value || me.value.next) me.value = null;
       lacking.value = "";

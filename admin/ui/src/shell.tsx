@@ -176,7 +176,10 @@ function Palette({ close, signOut }: { close(): void; signOut(): void }) {
     ...acts.filter((a) => has(a.title)).map((a) => ({ key: "act " + a.title, run: a.run, body: <><Icon name="runs" /> {a.title} <span class="muted small">action</span></> })),
   ];
   const at = Math.max(0, items.findIndex((it) => it.key === chosen));
-  const setAt = (i: number) => setChosen(items[i]?.key);
+  const setAt = (i: number) => {
+    setChosen(items[i]?.key);
+    enter(false); // who moves on has not chosen the first
+  };
   const choose = (i: number) => {
     if (!items[i]) return;
     close();

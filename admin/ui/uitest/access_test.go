@@ -280,6 +280,27 @@ func TestSecondFactors(t *testing.T) {
 	p.check("dark-factor-required")
 	p.press("Sign in again")
 	p.text("I forgot my password")
+
+	// The codes stay until somebody has kept them, although the sign-in lacks nothing any more.
+	p.fill("E-mail", "ada@example.com")
+	p.fill("Password", password)
+	p.press("Sign in")
+	p.press("Begin")
+	p.until("the secret is there", `document.querySelector("main p code")`)
+	p.fill("Code", totp(t, evaluate[string](p, `document.querySelector("main p code").textContent`)))
+	p.press("Confirm")
+	p.until("ten codes are there", `document.querySelectorAll(".codes li").length === 10`)
+	const looked = `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/api/tenancy/me")).length`
+	looks := evaluate[int](p, looked)
+	evaluate[any](p, `document.dispatchEvent(new Event("visibilitychange")); 0`)
+	p.until("the page has looked who is signed in", fmt.Sprintf(`%s > %d`, looked, looks))
+	evaluate[any](p, `asked.quiet = 0; new BroadcastChannel("tenancy-session").postMessage(""); 0`)
+	p.until("it has looked again", fmt.Sprintf(`%s > %d && asked.quiet > 5`, looked, looks+1))
+	if n := evaluate[int](p, `document.querySelectorAll(".codes li").length`); n != 10 {
+		t.Errorf("got %d codes after the page was seen again, want all ten", n)
+	}
+	p.press("I have kept them")
+	p.until("the owner is in", `!!document.querySelector("#main h1")`)
 }
 
 // totp is the code of now (RFC 6238, SHA-1, 30 seconds, six digits).

@@ -107,8 +107,9 @@ func TestTyped(t *testing.T) {
 		p.until("what was typed is there", `document.querySelector("#f-only-tenants-tagged").value === "eu new"`)
 		p.elsewhere(one, "PATCH", one, `{"scope":{"tags":["us"]}}`)
 		p.text("Somebody else has changed this.")
+		p.do(chromedp.Click(`//dialog//label[contains(.,"Disabled: ")]/input`))
 		p.press("Take theirs")
-		p.until("theirs is there", `document.querySelector("#f-only-tenants-tagged").value === "us"`)
+		p.until("theirs is there, and what was typed beside it", `document.querySelector("#f-only-tenants-tagged").value === "us" && document.querySelector("dialog label.check input").checked`)
 	})
 	t.Run("in a scope of tags", func(t *testing.T) {
 		p := open(t, "light")

@@ -8,7 +8,7 @@ import { useGet, type Loaded } from "../load";
 import { Failure, Field, split, Waiting } from "../parts";
 import { may } from "../session";
 import { Table } from "../table";
-import { useDraft } from "../typed";
+import { Theirs, useTyped } from "../typed";
 
 /** Access shows and changes settings, addresses and the homepage of a tenant. */
 export function Access({ t, done }: { t: Tenant; done(): void }) {
@@ -25,22 +25,21 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
     <>
       <Failure error={all.find((each) => each.error)?.error} retry={(byItself) => all.forEach((each) => each.reload(byItself))} />
       <Waiting on={all.some((each) => each.loading && !each.data)} lines={4} />
-      {settings.data && <Settings path={path} of={settings.data} done={changed} read={settings.reload} />}
-      {addresses.data && <Addresses path={path} of={addresses.data} done={changed} read={addresses.reload} />}
-      {homepage.data && <Homepage path={path} of={homepage.data} done={changed} read={homepage.reload} />}
+      {settings.data && <Settings path={path} of={settings.data} done={(now) => { settings.saved(now); changed(); }} read={settings.reload} />}
+      {addresses.data && <Addresses path={path} of={addresses.data} done={(now) => { addresses.saved(now); changed(); }} read={addresses.reload} />}
+      {homepage.data && <Homepage path={path} of={homepage.data} done={(now) => { homepage.saved(now); changed(); }} read={homepage.reload} />}
       {may("tenants.keys") && <SignOut path={path} of={t.name || t.slug} done={changed} />}
     </>
   );
 }
 
 /** Part is a part of the record: what was read of it, what to do once it is changed, and how it is read again. */
-interface Part<K extends "settings" | "addresses" | "homepage"> { path: string; of: Reads[`tenants/{id}/${K}`]; done(): void; read(): void }
+interface Part<K extends "settings" | "addresses" | "homepage"> { path: string; of: Reads[`tenants/{id}/${K}`]; done(now: Reads[`tenants/{id}/${K}`]): void; read(): void }
 
 function Settings({ path, of, done, read }: Part<"settings">) {
   const [f, set] = useState({ name: "", value: "" });
   const send = async (name: string, value: string | null) => {
-    await call(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: of.etag });
-    done();
+    done((await call<typeof of>(path + "/settings", { method: "PATCH", body: { settings: { [name]: value } }, etag: of.etag })).data);
   };
   const form = useForm(async () => {
     await send(f.name.trim(), f.value);
@@ -70,12 +69,12 @@ function Settings({ path, of, done, read }: Part<"settings">) {
 }
 
 function Addresses({ path, of, done, read }: Part<"addresses">) {
-  const was = { allow: of.allow.join(" "), deny: of.deny.join(" ") };
-  const { draft: f, type, saved } = useDraft(was, of.etag);
+  const now = { allow: of.allow.join(" "), deny: of.deny.join(" ") };
+  const { f, type, keep, take, forget, theirs, changed } = useTyped(now);
   const form = useForm(async () => {
-    await call(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: of.etag });
-    saved();
-    done();
+    const { data } = await call<typeof of>(path + "/addresses", { method: "PUT", body: { allow: split(f.allow), deny: split(f.deny) }, etag: of.etag });
+    forget();
+    done(data);
   });
   const wrong = (name: string, text: string) => split(text).map((_, i) => form.of(`${name}/${i}`)).find(Boolean);
   return (
@@ -85,7 +84,8 @@ function Addresses({ path, of, done, read }: Part<"addresses">) {
         <Field label="Served alone" hint="Addresses or prefixes of clients; empty for all." disabled={!may("tenants.write")} value={f.allow} onInput={(e) => type({ allow: e.currentTarget.value })} error={wrong("allow", f.allow)} />
         <Field label="Refused" hint="Addresses or prefixes of clients." disabled={!may("tenants.write")} value={f.deny} onInput={(e) => type({ deny: e.currentTarget.value })} error={wrong("deny", f.deny)} />
         <Stale form={form} read={read} />
-        {may("tenants.write") && <button class="primary" disabled={form.busy || (f.allow === was.allow && f.deny === was.deny)}>Save the addresses</button>}
+        {theirs.length > 0 && <Theirs of={theirs} titles={{ allow: "Served alone", deny: "Refused" }} now={now} mine={f} take={take} keep={keep} />}
+        {may("tenants.write") && <button class="primary" disabled={form.busy || !changed || theirs.length > 0}>Save the addresses</button>}
       </form>
     </section>
   );
@@ -93,8 +93,7 @@ function Addresses({ path, of, done, read }: Part<"addresses">) {
 
 function Homepage({ path, of, done, read }: Part<"homepage">) {
   const form = useForm(async () => {
-    await call(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: of.etag });
-    done();
+    done((await call<typeof of>(path + "/homepage", { method: "PUT", body: { on: !of.on }, etag: of.etag })).data);
   });
   return (
     <section>

@@ -5,14 +5,14 @@ import { Stale, useForm } from "../gate";
 import { useGet } from "../load";
 import { Choice, Failure, Icon, Page, split, Waiting } from "../parts";
 import { Table } from "../table";
-import { useDraft } from "../typed";
+import { Theirs, useTyped } from "../typed";
 
 interface Rules { all?: string[]; roles?: { [role: string]: string[] }; operators?: { [id: string]: string[] } }
 interface Shown { rules: Rules; version: number; your_address: string }
 interface Lockout { you: boolean; owners: boolean; your_address: string; sessions: { operator: { id: string; name: string; email: string }; address: string }[] }
 
-/** Texts are rules as somebody edits them: "all", "role NAME" or "operator ID" with prefixes. */
-type Texts = { [of: string]: string };
+/** Texts are rules as somebody edits them: "all", "role NAME" or "operator ID" with prefixes, or with nothing where there is no rule. */
+type Texts = { [of: string]: string | undefined };
 
 const textsOf = (r: Rules): Texts => ({
   all: (r.all ?? []).join(" "),
@@ -23,6 +23,7 @@ const textsOf = (r: Rules): Texts => ({
 function rulesOf(t: Texts): Rules {
   const out: Rules = { all: split(t.all ?? ""), roles: {}, operators: {} };
   for (const [k, v] of Object.entries(t)) {
+    if (v === undefined) continue;
     const [kind, name] = [k.slice(0, k.indexOf(" ")), k.slice(k.indexOf(" ") + 1)];
     if (kind === "role") out.roles![name] = split(v);
     if (kind === "operator") out.operators![name] = split(v);
@@ -37,51 +38,51 @@ export function Addresses() {
     <Page title="Addresses">
       <Failure error={shown.error} retry={shown.reload} />
       <Waiting on={shown.loading && !shown.data} />
-      {shown.data && <Edit shown={shown.data} done={shown.reload} />}
+      {shown.data && <Edit shown={shown.data} read={shown.reload} done={shown.saved} />}
     </Page>
   );
 }
 
-function Edit({ shown, done }: { shown: Shown; done(): void }) {
+function Edit({ shown, read, done }: { shown: Shown; read(): void; done(now: Shown): void }) {
   const operators = useGet<{ operators: Operator[] }>("operators", { limit: 200 }).data?.operators ?? [];
   const roles = Object.keys(useGet<{ roles: { [name: string]: string[] } }>("roles").data?.roles ?? {});
-  // The rules as a whole: one that is removed is not what is there.
-  const { draft: { texts }, type, saved } = useDraft({ texts: textsOf(shown.rules) }, shown.version);
-  const set = (texts: Texts) => type({ texts });
+  const there = textsOf(shown.rules);
+  const { f: texts, type, keep, take, forget, theirs, changed } = useTyped<Texts>(there);
   const [checked, setChecked] = useState<{ of: string; found: Lockout }>();
   const body = rulesOf(texts);
   const now = JSON.stringify(body);
   const found = checked?.of === now ? checked.found : undefined;
-  const changed = now !== JSON.stringify(rulesOf(textsOf(shown.rules)));
   const check = useForm(async () => setChecked({ of: now, found: (await call<Lockout>("ip-rules/check", { body, method: "POST" })).data }));
   const save = useForm(async () => {
-    await call("ip-rules", { method: "PUT", body, etag: `"v${shown.version}"` });
-    saved();
+    const { data } = await call<Shown>("ip-rules", { method: "PUT", body, etag: `"v${shown.version}"` });
+    forget();
     setChecked(undefined);
-    done();
+    done(data);
   });
   const who = (k: string) => (k === "all" ? "Everybody" : k.startsWith("role ") ? "Role " + k.slice(5) : (operators.find((o) => "operator " + o.id === k)?.name ?? k));
-  const others = [...roles.map((r): [string, string] => ["role " + r, "Role " + r]), ...operators.map((o): [string, string] => ["operator " + o.id, o.name || o.email])].filter(([k]) => !(k in texts));
+  const others = [...roles.map((r): [string, string] => ["role " + r, "Role " + r]), ...operators.map((o): [string, string] => ["operator " + o.id, o.name || o.email])].filter(([k]) => texts[k] === undefined);
+  const rules = Object.keys(texts).filter((k) => texts[k] !== undefined);
   return (
     <form onSubmit={found ? save.submit : check.submit} class="narrow">
-      <p>Your address: <code>{shown.your_address || "not known"}</code>{shown.your_address && !split(texts.all).length && <> <button type="button" onClick={() => set({ ...texts, all: shown.your_address })}>Allow it alone</button></>}</p>
+      <p>Your address: <code>{shown.your_address || "not known"}</code>{shown.your_address && !split(texts.all ?? "").length && <> <button type="button" onClick={() => type({ all: shown.your_address })}>Allow it alone</button></>}</p>
       <p class="muted">Networks such as <code>203.0.113.0/24</code>, separated by spaces. No network means any address. Where several rules are about somebody, their address must be in each.</p>
-      {Object.keys(texts).map((k, i) => (
+      {rules.map((k, i) => (
         <div class="field" key={k}>
           <label for={"rule-" + i}>{who(k)}</label>
           <div class="row nowrap">
-            <input id={"rule-" + i} value={texts[k]} placeholder="any address" onInput={(e) => set({ ...texts, [k]: e.currentTarget.value })} />
-            {k !== "all" && <button type="button" aria-label={"Remove the rule of " + who(k)} onClick={() => set(Object.fromEntries(Object.entries(texts).filter(([x]) => x !== k)))}>Remove</button>}
+            <input id={"rule-" + i} value={texts[k]} placeholder="any address" onInput={(e) => type({ [k]: e.currentTarget.value })} />
+            {k !== "all" && <button type="button" aria-label={"Remove the rule of " + who(k)} onClick={() => type({ [k]: undefined })}>Remove</button>}
           </div>
         </div>
       ))}
-      {others.length > 0 && <Choice label="Add a rule for" value="" of={[["", "choose"], ...others]} set={(k) => k && set({ ...texts, [k]: "" })} />}
-      <Stale form={save} read={done} />
+      {others.length > 0 && <Choice label="Add a rule for" value="" of={[["", "choose"], ...others]} set={(k) => k && type({ [k]: "" })} />}
+      <Stale form={save} read={read} />
       <Failure error={check.error} />
+      {theirs.length > 0 && <Theirs of={theirs} titles={Object.fromEntries(theirs.map((k) => [k, who(k)]))} now={there} mine={texts} take={take} keep={keep} />}
       {found && <Consequences of={found} />}
       <div class="actions">
-        <button type="button" disabled={!changed} onClick={() => set(textsOf(shown.rules))}>Undo</button>
-        <button class={found?.sessions.length ? "danger" : "primary"} disabled={!changed || check.busy || save.busy || found?.you || found?.owners}>{found ? "Save the rules" : "Check who would be locked out"}</button>
+        <button type="button" disabled={!changed} onClick={forget}>Undo</button>
+        <button class={found?.sessions.length ? "danger" : "primary"} disabled={!changed || theirs.length > 0 || check.busy || save.busy || found?.you || found?.owners}>{found ? "Save the rules" : "Check who would be locked out"}</button>
       </div>
     </form>
   );

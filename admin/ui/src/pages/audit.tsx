@@ -108,7 +108,7 @@ export function Entries({ tenant }: { tenant?: string }) {
         !tenant && { title: "Tenant", cell: (e) => (e.tenant ? <TenantLink id={e.tenant} name={names[e.tenant]?.name || names[e.tenant]?.slug || e.tenant.slice(-8)} tab="audit" /> : <span class="muted">–</span>) },
         { title: "Change", wide: true, cell: (e) => <Change e={e} /> },
       ]} />
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
     </>
   );
 }

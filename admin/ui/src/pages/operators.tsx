@@ -53,7 +53,7 @@ function People() {
         { title: "E-mail", cell: (o) => o.email }, { title: "Role", cell: (o) => o.role }, { title: "Scope", cell: (o) => scopeText(o.scope) }, { title: "Second factor", cell: (o) => <State name={o.second_factor ? "enrolled" : "none"} /> },
         { title: "State", cell: (o) => <State name={o.disabled ? "disabled" : "active"} /> }, { title: "Signed in", muted: true, cell: (o) => <When at={o.signed_in_at} /> },
       ]} />
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
       {one && <One o={one} key={one.id} close={() => open("")} done={reload} />}
     </>
   );
@@ -66,7 +66,7 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
   const writes = may("operators.write") && !self;
   const roles = useGet<Roles>("roles");
   const now = { role: o.role, tags: o.scope.tags?.join(" ") ?? "", disabled: o.disabled };
-  const { f, type, keep, forget, theirs, changed } = useTyped(now);
+  const { f, type, keep, take, theirs, changed } = useTyped(now);
   const [all, setAll] = useState(false);
   const [lost, setLost] = useState(false);
   const [made, setMade] = useState<Link>();
@@ -104,7 +104,7 @@ function One({ o, close, done }: { o: Operator; close(): void; done(): void }) {
           {widens && <label class="check"><input type="checkbox" checked={all} onChange={(e) => setAll(e.currentTarget.checked)} /> All tenants, also those that come later</label>}
           <label class="check"><input type="checkbox" checked={f.disabled} onChange={(e) => type({ disabled: e.currentTarget.checked })} /> Disabled: cannot sign in, and every session ends</label>
           <Failure error={save.error} />
-          {theirs.length > 0 && <Theirs of={theirs} titles={{ role: "Role", tags: "Only tenants tagged", disabled: "Disabled" }} now={now} mine={f} take={forget} keep={keep} />}
+          {theirs.length > 0 && <Theirs of={theirs} titles={{ role: "Role", tags: "Only tenants tagged", disabled: "Disabled" }} now={now} mine={f} take={take} keep={keep} />}
           <div class="actions"><button class="primary" disabled={save.busy || !changed || theirs.length > 0 || (widens && !all)}>Save</button></div>
         </form>
       )}

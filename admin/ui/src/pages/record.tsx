@@ -111,7 +111,7 @@ function Schema({ t }: { t: Tenant }) {
           <h2>Runs</h2>
           <Failure error={runs.error} retry={runs.reload} />
           <RunsTable rows={runs.data?.runs} empty="No run was about this tenant." />
-          <Paging next={runs.data?.next} />
+          <Paging of={runs} />
         </section>
       )}
       {verb && <Confirm title={works[verb][0]} of={t.name || t.slug} run={start} close={() => setVerb("")}><p>{works[verb][1]}</p></Confirm>}
@@ -136,7 +136,7 @@ export function Limits({ t: read, done }: { t: Tenant; done(): void }) {
   const [saved, setSaved] = useState(read);
   const t = saved.version > read.version ? saved : read;
   const now = { limits: lines(t.limits) };
-  const { f, type, keep, forget, theirs, changed } = useTyped(now);
+  const { f, type, keep, take, forget, theirs, changed } = useTyped(now);
   const form = useForm(async () => {
     const limits = limitsOf(f.limits);
     const { data: at } = await call<Tenant>(address(t));
@@ -159,7 +159,7 @@ export function Limits({ t: read, done }: { t: Tenant; done(): void }) {
               <textarea id="limits" rows={5} class="mono" value={f.limits} onInput={(e) => type({ limits: e.currentTarget.value })} />
             </div>
             <Failure error={form.error} />
-            {theirs.length > 0 && <Theirs of={theirs} titles={{ limits: "Limits" }} now={now} mine={f} take={forget} keep={keep} />}
+            {theirs.length > 0 && <Theirs of={theirs} titles={{ limits: "Limits" }} now={now} mine={f} take={take} keep={keep} />}
             <button class="primary" disabled={form.busy || !changed || theirs.length > 0}>Save the limits</button>
           </form>
         </section>

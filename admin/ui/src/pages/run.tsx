@@ -122,7 +122,7 @@ export function Run({ id }: { id: string }) {
               value("Took", (t) => (t.started_at && t.ended_at ? (+new Date(t.ended_at) - +new Date(t.started_at)) / 1000 : null), "seconds"),
               { title: "What happened", wide: true, cell: (t) => t.text }, { title: "Ended", muted: true, cell: (t) => (t.ended_at ? <When at={t.ended_at} /> : "–") },
             ]} />
-            <Paging next={results.data?.next} />
+            <Paging of={results} />
           </section>
         </>
       )}

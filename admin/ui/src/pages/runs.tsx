@@ -18,7 +18,7 @@ export function Runs() {
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} lines={4} />
       <RunsTable rows={data?.runs} />
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
     </Page>
   );
 }

@@ -6,7 +6,7 @@ import { useGet } from "../load";
 import { Choice, Failure, Field, number, Page, Waiting } from "../parts";
 import { may, me, refresh } from "../session";
 import { Facts } from "../table";
-import { useDraft } from "../typed";
+import { Theirs, useTyped } from "../typed";
 
 type Shown = Reads["settings"];
 
@@ -24,13 +24,13 @@ const said = (of: Console, k: keyof Console, unit: number) => (k === "audit_rete
 
 /** Settings of the console itself. */
 export function Settings() {
-  const { data, error, loading, reload } = useGet<Shown>("settings");
+  const { data, error, loading, reload, saved } = useGet<Shown>("settings");
   const writes = may("settings.write") && !!me.value?.scope.all;
   return (
     <Page title="Settings">
       <Failure error={error} retry={reload} />
       <Waiting on={loading && !data} />
-      {data && (writes ? <Edit shown={data} read={reload} done={() => { reload(); void refresh(); }} /> : (
+      {data && (writes ? <Edit shown={data} read={reload} done={(now) => { saved(now); void refresh(); }} /> : (
         <Facts of={[
           ...numbers.map(([k, label, , unit]): [string, string] => [label, said({ ...data.defaults, ...data.settings }, k, unit)]),
           ["Second factor", (data.settings.second_factor ?? data.defaults.second_factor) ? "every operator needs one" : "as operators like"],
@@ -40,17 +40,17 @@ export function Settings() {
   );
 }
 
-function Edit({ shown, done, read }: { shown: Shown; done(): void; read(): void }) {
+function Edit({ shown, done, read }: { shown: Shown; done(now: Shown): void; read(): void }) {
   const text = (k: (typeof numbers)[number][0], unit: number) => (shown.settings[k] === undefined ? "" : String(shown.settings[k]! / unit));
-  const was = { ...Object.fromEntries(numbers.map(([k, , , unit]) => [k, text(k, unit)])), second_factor: shown.settings.second_factor === undefined ? "" : String(shown.settings.second_factor) } as { [name: string]: string };
-  const { draft: f, type, saved } = useDraft(was, shown.version);
+  const now = { ...Object.fromEntries(numbers.map(([k, , , unit]) => [k, text(k, unit)])), second_factor: shown.settings.second_factor === undefined ? "" : String(shown.settings.second_factor) } as { [name: string]: string };
+  const { f, type, keep, take, forget, theirs, changed } = useTyped(now);
   const form = useForm(async () => {
     const body: Console = { ...shown.settings }; // what the form does not know stays
     for (const [k, , , unit] of numbers) body[k] = f[k].trim() ? number(k, f[k], { unit }) : undefined;
     body.second_factor = f.second_factor ? f.second_factor === "true" : undefined;
-    await call("settings", { method: "PUT", body, etag: `"v${shown.version}"` });
-    saved();
-    done();
+    const { data } = await call<Shown>("settings", { method: "PUT", body, etag: `"v${shown.version}"` });
+    forget();
+    done(data);
   });
   return (
     <form onSubmit={form.submit} class="narrow">
@@ -59,7 +59,8 @@ function Edit({ shown, done, read }: { shown: Shown; done(): void; read(): void 
       ))}
       <Choice label="Second factor" value={f.second_factor} set={(v) => type({ second_factor: v })} of={[["", `as the application says: ${shown.defaults.second_factor ? "every operator needs one" : "as operators like"}`], ["true", "every operator needs one"], ["false", "as operators like"]]} />
       <Stale form={form} read={read} />
-      <div class="actions"><button class="primary" disabled={form.busy || JSON.stringify(f) === JSON.stringify(was)}>Save</button></div>
+      {theirs.length > 0 && <Theirs of={theirs} titles={Object.fromEntries([...numbers.map(([k, label]) => [k, label]), ["second_factor", "Second factor"]])} now={now} mine={f} take={take} keep={keep} />}
+      <div class="actions"><button class="primary" disabled={form.busy || !changed || theirs.length > 0}>Save</button></div>
     </form>
   );
 }

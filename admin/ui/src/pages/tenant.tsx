@@ -318,7 +318,7 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
       <Waiting on={loading && !data} />
       {of === "logins" && <h2>Sign-ins</h2>}
       {data && <Activities rows={data.activities} tenant={false} empty={type ? "Nothing of this kind has happened." : of === "logins" ? "Nobody has signed in yet." : undefined} />}
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
     </>
   );
 }
@@ -327,7 +327,7 @@ function History({ t, of }: { t: TenantRecord; of: "activities" | "logins" }) {
 function Users({ t }: { t: TenantRecord }) {
   const failures = route.value.query.get("sort") === "-failures";
   const cursor = cursorOf("users");
-  const { data, error, reload } = useGet<LoginSubjects>("analytics/logins/subjects", { tenant: t.id, sort: failures ? "-failures" : "", limit: 20, cursor }, cursor ? 0 : 15);
+  const { data, error, loading, reload } = useGet<LoginSubjects>("analytics/logins/subjects", { tenant: t.id, sort: failures ? "-failures" : "", limit: 20, cursor }, cursor ? 0 : 15);
   const sort = (by: string) => setQuery({ sort: by, users: "" });
   return (
     <section>
@@ -341,7 +341,7 @@ function Users({ t }: { t: TenantRecord }) {
         { title: "Last sign-in", muted: true, cell: (s) => <When at={s.last_login} /> }, { title: "Last failure", muted: true, cell: (s) => <When at={s.last_failure} /> },
         { title: "Addresses", wide: true, cell: (s) => s.addresses.join(", ") },
       ]} />
-      <Paging next={data?.next} name="users" />
+      <Paging of={{ data, loading }} name="users" />
     </section>
   );
 }

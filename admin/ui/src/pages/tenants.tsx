@@ -6,7 +6,7 @@ import { Export } from "../export";
 import { NewTenant, newTenant } from "../newtenant";
 import { day } from "../format";
 import { useFrames } from "../live";
-import { useGet } from "../load";
+import { useBehind, useGet } from "../load";
 import { Failure, Page, Spark, State, Value, Waiting, When, type Figure } from "../parts";
 import { href, route, setQuery } from "../router";
 import { words } from "../series";
@@ -107,18 +107,19 @@ export function Tenants() {
   const turn = useRef(0);
   const fed = useRef(0); // when the stream last had the rows of the view
   const asked = useRef(0); // when the list was last asked for beside it
-  const listed = useRef(""); // the question that the rows are the answer to
+  const [listed, setListed] = useState(""); // the question that the rows are the answer to
   const source = measured ? "analytics/tenants" : "tenants";
+  const query = measured ? { filter, sort, ...period, spark: "requests" } : { filter: sort ? withTerm(filter, "sort", sort) : filter };
+  const question = JSON.stringify([source, query]);
+  useBehind(rows !== undefined && listed !== question);
 
   const load = (cursor?: string, byItself = false) => {
     const mine = ++turn.current;
-    const query = measured ? { filter, sort, ...period, spark: "requests" } : { filter: sort ? withTerm(filter, "sort", sort) : filter };
-    const question = JSON.stringify([source, query]);
     setLoading(true);
     get<Listing>(source, { ...query, cursor, limit: page }, undefined, byItself).then(
       (l) => {
         if (mine !== turn.current) return;
-        listed.current = question;
+        setListed(question);
         setRows((old) => (cursor ? [...(old ?? []), ...l.tenants] : l.tenants));
         setStart((old) => (cursor ? Math.max(0, (rows?.length ?? 0) + l.tenants.length - most) : cursor === undefined ? 0 : old));
         setOrder(undefined);
@@ -128,7 +129,7 @@ export function Tenants() {
       },
       (error) => {
         if (mine !== turn.current) return;
-        if (listed.current !== question) { // the rows of another filter are no answer
+        if (listed !== question) { // the rows of another filter are no answer
           setRows(undefined);
           setMore({});
           setOrder(undefined);

@@ -51,7 +51,7 @@ export function Tokens() {
           </div>
         ) },
       ]} />
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
       {route.value.query.get("new") && <Issue close={() => setQuery({ new: "" }, true)} done={(t) => { setQuery({ new: "" }, true); setText(t); reload(); }} />}
       {asked && <Sure {...asked} close={() => ask(undefined)} done={(t) => { ask(undefined); setText(t); reload(); }} />}
       {text && <Once title="Copy the token now" text={text} close={() => setText("")}>Machines send it as <code>Authorization: Bearer …</code></Once>}

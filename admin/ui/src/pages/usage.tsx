@@ -41,7 +41,7 @@ export function UsageReport() {
         { title: "Tenant", cell: (r) => <TenantLink id={r.id} name={r.name || r.slug} tab="usage" /> }, { title: "Plan", cell: (r) => r.plan || "–" },
         ...figures.map((f) => value<Row>(f === "storage_max" ? "Largest size" : words(f), (r) => r.usage[month]?.[f])),
       ]} />
-      <Paging next={data?.next} />
+      <Paging of={{ data, loading }} />
     </Page>
   );
 }
