@@ -246,7 +246,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	p.press("Check who would be locked out")
 	p.press("Save the rules")
 	p.until("they are saved", `[...document.querySelectorAll("main button")].some((b) => b.textContent === "Check who would be locked out" && b.disabled)`)
-	if got := o.ask(http.MethodGet, "ip-rules", nil)["rules"]; fmt.Sprint(got) != "map[all:[127.0.0.0/8 192.0.2.0/24] roles:map[viewer:[198.51.100.0/24]]]" {
+	if got := o.ask(http.MethodGet, "ip-rules", nil)["rules"]; fmt.Sprint(got) != "map[all:[127.0.0.0/8 192.0.2.0/24] operators:map[] roles:map[viewer:[198.51.100.0/24]]]" {
 		t.Errorf("got %v, want both changes", got)
 	}
 }
