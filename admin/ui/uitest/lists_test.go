@@ -150,6 +150,16 @@ fake = (method, path, query) => { if (path === "lookup" && query.get("q") === "g
 	evaluate[any](p, `release(); 0`)
 	p.until("it is opened", `location.hash.startsWith("#/tenants/") && document.querySelector("main h1")?.textContent === "Globex"`)
 
+	// Who moves on after Enter has not chosen what is found later.
+	evaluate[any](p, `window.answer = new Promise((done) => (window.release = () => done([200, { found: [{ kind: "name", tenant: { id: "x", slug: "x", name: "Theme park", status: "active" } }] }])));
+fake = (method, path, query) => { if (path === "lookup" && query.get("q") === "theme") return answer; }; 0`)
+	p.press("Find /")
+	p.do(chromedp.SendKeys(`dialog.palette input`, "theme"+kb.Enter))
+	p.key(kb.ArrowDown)
+	evaluate[any](p, `release(); 0`)
+	p.until("it is found, and the marked one is not it", `document.querySelectorAll("#found li").length === 2 && document.querySelector("#found [aria-selected=true]").textContent.trim().startsWith("Theme: ")`)
+	p.key(kb.Escape)
+
 	p.show("#/compare")
 	evaluate[any](p, `fake = (method, path) => { if (path === "lookup") return [500, { type: "about:blank#internal", title: "Failed", detail: "A test refuses it.", status: 500 }]; }; 0`)
 	p.do(chromedp.SendKeys(`//input[@aria-label="Add a tenant"]`, "a:b"))
