@@ -290,6 +290,18 @@ func TestPages(t *testing.T) {
 	p.until("what is shown is of before", `document.querySelector("main[aria-busy=true]")`)
 	evaluate[any](p, `answers = "real"; location.hash = "#/nowhere"; 0`)
 	p.until("nothing is awaited", `!document.querySelector("main[aria-busy]")`)
+	p.show("#/tenants?new=1")
+	evaluate[any](p, `answers = "late"; 0`)
+	p.do(chromedp.SendKeys("#f-slug", "a"))
+	evaluate[any](p, `asked.quiet = 0; 0`)
+	p.until("some frames have passed", `asked.quiet > 5`)
+	if evaluate[bool](p, `!!document.querySelector("main[aria-busy]")`) {
+		t.Error("a slug that is looked up makes the list one of before")
+	}
+	evaluate[any](p, `location.hash = "#/tenants?window=7d"; 0`)
+	p.until("the list is of before", `document.querySelector("main[aria-busy=true]")`)
+	evaluate[any](p, `answers = "real"; location.hash = "#/nowhere"; 0`)
+	p.until("nothing is awaited", `!document.querySelector("main[aria-busy]")`)
 
 	evaluate[any](p, fmt.Sprintf(`{ let n = 0; twist = (path, data) => { if (path === "runs/%s") Object.assign(data, { state: "running", total: 1000, done: Math.min(900, 10 * n++) }); }; } 0`, run))
 	p.show("#/runs/" + run)
