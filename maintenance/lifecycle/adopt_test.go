@@ -503,6 +503,31 @@ func TestAdoptAtOnce(t *testing.T) {
 	})
 }
 
+// The record of an adoption that died stays, whoever has adopted the database since.
+func TestAdoptOfADatabaseThatAnotherHasAdoptedSince(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		p := k.life(t, makeNotes, nil)
+		dead, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := p.Adopt(t.Context(), &tenancy.Tenant{Slug: "other", Placement: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Adopt(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at}); !errors.Is(err, tenancy.ErrExists) {
+			t.Errorf("got %v, want ErrExists", err)
+		}
+		if now := k.now(t, dead.ID); now.Version != dead.Version {
+			t.Errorf("got %+v, want the record as it was", now)
+		}
+		k.wantServed(t, other)
+	})
+}
+
 // errAny stands for an error without a sentinel.
 var errAny = errors.New("any")
 

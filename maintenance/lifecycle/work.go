@@ -49,7 +49,7 @@ func (w *work) database(ctx context.Context) error {
 		w.marked = w.marked || err == nil
 		if errors.Is(err, tenancy.ErrExists) && !w.foreign {
 			_, e := w.adopter.Adopted(ctx, w.tenant)
-			w.again = e == nil // the record is theirs, too
+			w.again = w.again || e == nil // the record is theirs, too
 		}
 		return err
 	}
