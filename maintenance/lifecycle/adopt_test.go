@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/artflow-studio/tenancy"
@@ -251,18 +252,18 @@ func TestNobodyDropsWhatWasAdopted(t *testing.T) {
 }
 
 // Who creates or adopts dies before the database is marked, and nobody wants the tenant any more: the record
-// goes, and what is in the database stays. Only what the creation left empty goes, too.
+// goes, and the database stays with what is in it, whatever its name.
 func TestPurgeOfWhatWasNeverMarked(t *testing.T) {
 	t.Parallel()
 	ctx := tenancy.WithActor(t.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ann", Reason: "a mistake"})
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		for name, tt := range map[string]struct {
-			own, full, stays bool // the name that Create chooses, a table, the database
+			own, full bool // the name that Create chooses, a table
 		}{
-			"adopted":           {false, true, true},
-			"adopted, empty":    {false, false, true},
-			"created":           {true, false, false},
-			"created, not ours": {true, true, true},
+			"another name":        {false, true},
+			"another name, empty": {false, false},
+			"its name, empty":     {true, false}, // which an adoption may have, too
+			"its name":            {true, true},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -302,15 +303,13 @@ func TestPurgeOfWhatWasNeverMarked(t *testing.T) {
 				if _, err := k.cat.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(dead.ID)}); !errors.Is(err, tenancy.ErrNotFound) {
 					t.Errorf("the record: got %v, want ErrNotFound", err)
 				}
-				if there, err := k.pool.Exists(ctx, dead); err != nil || there != tt.stays {
-					t.Fatalf("the database is there: got %v, %v, want %v", there, err, tt.stays)
+				if there, err := k.pool.Exists(ctx, dead); err != nil || !there {
+					t.Fatalf("the database is there: got %v, %v, want true", there, err)
 				}
 				if tt.full {
 					k.in(t, at, `SELECT id FROM precious`)
 				}
-				if tt.stays {
-					k.removeNobodys(t, at)
-				}
+				k.removeNobodys(t, at)
 			})
 		}
 		t.Run("archived", func(t *testing.T) {
@@ -326,6 +325,142 @@ func TestPurgeOfWhatWasNeverMarked(t *testing.T) {
 			}
 			k.removeNobodys(t, acme.Placement)
 		})
+	})
+}
+
+// late are databases that are made or adopted, and marked only when others have come so far.
+type late struct {
+	*dbpool.Pool
+	unmarked func(*tenancy.Tenant) // a database that is made: takes the mark away
+	wait     func(tenancy.ID)
+	marked   func()
+}
+
+func (d late) Create(ctx context.Context, t *tenancy.Tenant) error {
+	if err := d.Pool.Create(ctx, t); err != nil {
+		return err
+	}
+	d.unmarked(t)
+	d.wait(t.ID)
+	defer d.marked()
+	return d.Claim(ctx, t)
+}
+
+func (d late) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
+	d.wait(t.ID)
+	defer d.marked()
+	return d.Pool.Adopt(ctx, t, again)
+}
+
+// slowEdit is a catalog in which something happens before a record is changed.
+type slowEdit struct {
+	lifecycle.Catalog
+	before func()
+}
+
+func (c slowEdit) Edit(ctx context.Context, id tenancy.ID, change func(*tenancy.Tenant) error) (*tenancy.Tenant, error) {
+	c.before()
+	return c.Catalog.Edit(ctx, id, change)
+}
+
+// Somebody purges a tenant whose database is being made or adopted, and marked while the purge begins. No mark
+// stays without a record, and nobody drops what was there before.
+func TestPurgeWhileTheDatabaseIsMarked(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		for _, how := range []string{"create", "resume", "adopt", "adopt what others began"} {
+			for _, when := range []string{"hook", "edit"} {
+				t.Run(how+", "+when, func(t *testing.T) {
+					t.Parallel()
+					k := newKit(t, s)
+					adopts := strings.HasPrefix(how, "adopt")
+					wanted := &tenancy.Tenant{Slug: "acme", Placement: tenancy.Placement{Server: s.Name, Database: "new-" + string(tenancy.NewID())}}
+					if adopts {
+						wanted.Placement = k.nobodys(t)
+					}
+					reached, marked, failed, purged := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan error, 1)
+					at := func(here string) func() {
+						return sync.OnceFunc(func() {
+							if here == when {
+								close(reached)
+								<-marked
+							}
+						})
+					}
+					hook, edit := at("hook"), at("edit")
+					purger, err := lifecycle.New(slowEdit{k.cat, edit}, k.pool, k.migrator(t, makeNotes), &lifecycle.Options{
+						Server:      s.Name,
+						BeforePurge: func(context.Context, *tenancy.Tenant) error { hook(); return nil },
+						Forget:      []func(context.Context, tenancy.ID) error{func(context.Context, tenancy.ID) error { <-failed; return nil }},
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					var id tenancy.ID
+					p := lifeOf(t, late{
+						k.pool,
+						func(t2 *tenancy.Tenant) { k.in(t, t2.Placement, `DROP TABLE tenancy_marker`) },
+						func(made tenancy.ID) {
+							id = made
+							go func() { purged <- purger.PurgeNow(because(t), made) }()
+							<-reached
+						},
+						sync.OnceFunc(func() { close(marked) }),
+					}, k, &lifecycle.Options{Server: s.Name})
+					if how == "resume" || how == "adopt what others began" {
+						if wanted, err = k.cat.Create(t.Context(), wanted); err != nil {
+							t.Fatal(err)
+						}
+					}
+					switch {
+					case adopts:
+						wanted.ID = ""
+						_, err = p.Adopt(t.Context(), wanted)
+					case how == "resume":
+						_, err = p.Resume(t.Context(), wanted.ID)
+					default:
+						_, err = p.Create(t.Context(), wanted)
+					}
+					close(failed)
+					if err == nil {
+						t.Error("got no error, want one that says that the tenant is being purged")
+					}
+					if err := <-purged; err != nil {
+						t.Errorf("the purge: %v", err)
+					}
+					if _, err := k.cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)}); !errors.Is(err, tenancy.ErrNotFound) {
+						t.Errorf("the record: got %v, want ErrNotFound", err)
+					}
+					if adopts {
+						k.in(t, wanted.Placement, `SELECT id FROM precious`)
+						k.removeNobodys(t, wanted.Placement)
+						return
+					}
+					if there, err := k.pool.Exists(t.Context(), &tenancy.Tenant{ID: id, Placement: wanted.Placement}); err != nil || there {
+						t.Errorf("the database is there: got %v, %v, want false", there, err)
+					}
+				})
+			}
+		}
+	})
+}
+
+// The same, and whoever marked it dies then.
+func TestPurgeOfWhatIsMarkedMeanwhile(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		at := k.nobodys(t)
+		dead, err := k.cat.Create(t.Context(), &tenancy.Tenant{Slug: "acme", Placement: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := k.lifeWith(t, lifecycle.Options{BeforePurge: func(ctx context.Context, tenant *tenancy.Tenant) error { return k.pool.Adopt(ctx, tenant, false) }})
+		if err := p.PurgeNow(because(t), dead.ID); err != nil {
+			t.Fatal(err)
+		}
+		k.in(t, at, `SELECT id FROM precious`)
+		k.removeNobodys(t, at)
 	})
 }
 

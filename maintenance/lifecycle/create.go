@@ -298,7 +298,7 @@ func (l *Lifecycle) resume(ctx context.Context, t *tenancy.Tenant) (*tenancy.Ten
 		active, err = w.do(ctx)
 		if w.made && err != nil {
 			now, e := w.record(ctx)
-			if errors.Is(err, tenancy.ErrNotFound) && errors.Is(e, tenancy.ErrNotFound) || e == nil && now.Status == tenancy.StatusPurging {
+			if errors.Is(err, tenancy.ErrNotFound) && errors.Is(e, tenancy.ErrNotFound) || e == nil && now.Status == tenancy.StatusPurging || w.givenUp(now) {
 				err = errors.Join(err, w.undo(ctx, nil)) // its creator gave it up meanwhile, or somebody purges it
 			}
 		}

@@ -40,8 +40,8 @@ const (
 //     tenant's: another's is an error that wraps [tenancy.ErrForbidden], and stays. A
 //     database that was adopted for a tenant that was never in service stays, too: the
 //     record loses its placement, which the audit shows, and the database its mark. So does
-//     what is not marked at all, if the tenant was still being provisioned; but an empty database
-//     with the name that only [Lifecycle.Create] chooses is dropped.
+//     what is not marked at all, also if it is empty, if the tenant was still being provisioned:
+//     nothing says who made it.
 //  6. It calls all of [Options.Forget].
 //  7. It deletes the record. Slug and domains are free then.
 //
@@ -208,8 +208,7 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 	if err != nil || t.Status == tenancy.StatusPurging {
 		return t, err
 	}
-	nobodys, err := l.checkMarker(ctx, t)
-	if err != nil {
+	if _, err := l.checkMarker(ctx, t); err != nil {
 		return nil, err
 	}
 	if err := l.drain(ctx, t); err != nil {
@@ -231,6 +230,12 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 	}
 	if err := l.endAdoption(ctx, t); err != nil {
 		return nil, err
+	}
+	nobodys := false
+	if t.Status == tenancy.StatusProvisioning { // whoever makes or adopts it may have marked it meanwhile
+		if nobodys, err = l.checkMarker(ctx, t); err != nil {
+			return nil, err
+		}
 	}
 	return l.catalog.Edit(ctx, t.ID, func(t *tenancy.Tenant) error {
 		err := stillRemovable(t)
@@ -304,8 +309,7 @@ func errMadeAgain() error {
 
 // checkMarker refuses a database that is not marked as the tenant's, before anything
 // is done that cannot be taken back. Whoever drops it looks again. It reports whether the database is
-// nobody's, because the tenant's creation or adoption died before it was marked. What has the name that only
-// its creation can have chosen, and is empty, becomes the tenant's.
+// nobody's, because the tenant's creation or adoption died before it was marked, or goes on still.
 func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) (nobodys bool, err error) {
 	if l.inventory == nil || t.Placement.Database == "" {
 		return false, nil
@@ -320,17 +324,8 @@ func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) (nobodys
 		return false, fmt.Errorf("%w: database %q on server %q is marked as tenant %q's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server, string(owner))
 	case t.Status != tenancy.StatusProvisioning:
 		return false, fmt.Errorf("%w: database %q on server %q is not marked as anybody's", tenancy.ErrForbidden, t.Placement.Database, t.Placement.Server)
-	case t.Placement.Database != databasePrefix+string(t.ID):
-		return true, nil
 	}
-	switch err := l.databases.Claim(ctx, t); {
-	case errors.Is(err, tenancy.ErrExists):
-		return true, nil
-	case errors.Is(err, tenancy.ErrNotFound):
-		return false, nil
-	default:
-		return false, err
-	}
+	return true, nil
 }
 
 // drain waits until nothing works for the tenant.

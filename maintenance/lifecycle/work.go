@@ -131,12 +131,18 @@ func (w *work) record(ctx context.Context) (*tenancy.Tenant, error) {
 	return now, err
 }
 
-// gone reports whether there is no record of the tenant any more.
+// givenUp reports whether now is the record of a purge that has let go of the tenant's database.
+func (w *work) givenUp(now *tenancy.Tenant) bool {
+	return now != nil && now.CreatedAt.Equal(w.tenant.CreatedAt) && now.Status == tenancy.StatusPurging && now.Placement.Database == ""
+}
+
+// gone reports whether there is no record of the tenant any more, or one of a purge that has let
+// go of the database.
 func (w *work) gone(ctx context.Context) bool {
 	ctx, cancel := sqlkit.Outlast(ctx)
 	defer cancel()
-	_, err := w.record(ctx)
-	return errors.Is(err, tenancy.ErrNotFound)
+	now, err := w.record(ctx)
+	return errors.Is(err, tenancy.ErrNotFound) || w.givenUp(now)
 }
 
 // steps brings the database and then the tenant into service. What was there before is
@@ -208,7 +214,7 @@ func (w *work) undoDatabase(ctx context.Context) error {
 // or is gone.
 func (w *work) mayUndo(ctx context.Context) error {
 	now, err := w.record(ctx)
-	if errors.Is(err, tenancy.ErrNotFound) {
+	if errors.Is(err, tenancy.ErrNotFound) || w.givenUp(now) {
 		return nil
 	}
 	if err == nil && now.Status != tenancy.StatusProvisioning && now.Status != tenancy.StatusPurging {
