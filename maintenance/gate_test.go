@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -434,6 +435,11 @@ func TestExtend(t *testing.T) {
 			"goes on, no end":   {[]tenancy.Window{{Start: at(-1), End: at(1)}, {Start: at(1)}}, at(2), nil},
 			"overlaps, no end":  {[]tenancy.Window{{Start: at(-1), End: at(2)}, {Start: at(1)}}, at(2), nil},
 			"a rule":            {[]tenancy.Window{{Rule: "0 0 * * *", Length: time.Hour}}, at(2), nil},
+			"a longer one":      {[]tenancy.Window{{Start: at(-1), End: at(3)}, {Start: at(1)}}, at(2), tenancy.ErrInvalid},
+			"longer, goes on":   {[]tenancy.Window{{Start: at(-1), End: at(3)}, {Start: at(3)}}, at(2), tenancy.ErrInvalid},
+			"a rule, no end":    {[]tenancy.Window{{Rule: "0 0 * * *", Length: 24 * time.Hour}}, at(2), tenancy.ErrInvalid},
+			"a rule beside it":  {[]tenancy.Window{{Start: at(-1)}, {Rule: "0 1 * * *", Length: 2 * time.Hour}}, at(2), tenancy.ErrInvalid},
+			"a rule before it":  {[]tenancy.Window{{Start: at(-1)}, {Rule: "0 1 * * *", Length: time.Hour}}, at(2), nil},
 			"the past, no end":  {[]tenancy.Window{{Start: at(-3)}}, at(-1), tenancy.ErrInvalid},
 			"earlier":           {[]tenancy.Window{{Start: at(-1), End: at(3)}}, at(2), tenancy.ErrInvalid},
 			"the same":          {[]tenancy.Window{{Start: at(-1), End: at(2)}}, at(2), tenancy.ErrInvalid},
@@ -450,6 +456,9 @@ func TestExtend(t *testing.T) {
 			after := k.tenant(t, k.acme).Access.Maintenance
 			if before.Generation != after.Generation {
 				t.Errorf("%s: got another generation, which ends bypasses", name)
+			}
+			if tt.want != nil && !reflect.DeepEqual(before, after) {
+				t.Errorf("%s: got %+v, want it as it was", name, after)
 			}
 			if w := k.get(t, k.acme, "/"); tt.want == nil && w.Header().Get("Retry-After") != "7200" {
 				t.Errorf("%s: got Retry-After %s, want 2 hours", name, w.Header().Get("Retry-After"))
@@ -485,10 +494,10 @@ func TestExtendAgainAndAgain(t *testing.T) {
 		began := time.Now()
 		for name, windows := range map[string][]tenancy.Window{
 			"none": nil, "one": {{Start: began, End: began.AddDate(0, 0, 1)}}, "no end": {{Start: began}},
-			"a rule": {{Rule: "0 0 * * *", Length: 24 * time.Hour}}, "one to come": {{Start: began}, {Start: began.Add(time.Hour), End: began.Add(2 * time.Hour)}},
+			"a rule": {{Rule: "0 0 * * *", Length: time.Hour}}, "one to come": {{Start: began}, {Start: began.Add(time.Hour), End: began.Add(2 * time.Hour)}},
 		} {
 			k.begin(t, tenancy.Maintenance{Windows: windows})
-			until := began.AddDate(0, 0, 2)
+			until := began.Add(36 * time.Hour)
 			for i := range 100 {
 				time.Sleep(time.Second)
 				if err := k.gate.Tenant(k.acme).Extend(t.Context(), until.Add(time.Duration(i)*time.Second)); err != nil {

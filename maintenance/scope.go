@@ -112,8 +112,9 @@ func begun(m tenancy.Maintenance, tenant tenancy.ID) (tenancy.Maintenance, error
 }
 
 // Extend makes maintenance that is in force last until the given time, also if it had no end. What is planned
-// behind its end stays planned. A bypass stays valid. If no maintenance is in force, the time is past, or maintenance already lasts longer, the error wraps
-// [tenancy.ErrInvalid].
+// behind its end stays planned. A bypass stays valid. If no maintenance is in force, the time is past, or maintenance
+// already lasts longer, the error wraps [tenancy.ErrInvalid]. So it does if maintenance without an end has windows that
+// last beyond the time: those with an end, and those of rules, are not cut.
 func (s Scope) Extend(ctx context.Context, until time.Time) error {
 	until = until.UTC().Truncate(time.Microsecond)
 	return s.change(ctx, "maintenance.Scope.Extend", actionExtend, func(m *tenancy.Maintenance) (*tenancy.Maintenance, error) {
@@ -156,6 +157,12 @@ func extend(m *tenancy.Maintenance, now, until time.Time) (*tenancy.Maintenance,
 		}
 	}
 	out.Windows = append(out.Windows, tenancy.Window{Start: start, End: until})
+	if p, err = newPlan(&out, ""); err != nil {
+		return nil, err
+	}
+	if s.end.IsZero() && !p.look(now).end.Equal(until) {
+		return nil, fmt.Errorf("%w: until %v, and windows of the maintenance last longer: begin it again with others", tenancy.ErrInvalid, until)
+	}
 	return &out, nil
 }
 
