@@ -86,7 +86,8 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Run, error) {
 // Cancel ends a run or a plan for good: tenants whose turn has not come are cancelled, and
 // those that are worked on are finished. It takes nothing back that was done. Of a very large
 // run the tenants are cancelled in several transactions; what is left if Cancel is cut off,
-// another instance does. A plan that nobody has started gives its [Spec.Key] up.
+// another instance does. A plan that nobody has started gives its [Spec.Key] up,
+// unless it is a schedule's.
 func (r *Runner) Cancel(ctx context.Context, id, reason string) (*Run, error) {
 	more := false
 	run, err := r.change(ctx, "Cancel", id, func(ctx context.Context, tx *sqlx.Tx, row *runRow) (err error) {

@@ -38,6 +38,9 @@ const (
 // [EmptyPlanError]. With a [Spec.Key] that an earlier plan or run of the task has, Plan
 // returns that one; a key of another task is an error that wraps [tenancy.ErrConflict].
 func (r *Runner) Plan(ctx context.Context, task string, spec Spec) (*Plan, error) {
+	if strings.HasPrefix(spec.Key, scheduleKeys) {
+		return nil, wrap("runs.Runner.Plan", "", fmt.Errorf("%w: key %.40q: keys that begin with %s are those of schedules", tenancy.ErrInvalid, spec.Key, scheduleKeys))
+	}
 	p, err := r.plan(ctx, task, spec)
 	return p, wrap("runs.Runner.Plan", "", err)
 }

@@ -106,14 +106,20 @@ func TestScheduleGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*bench, *runs.Runner, string) string{
 		"cancelled": func(b *bench, r *runs.Runner, key string) string {
-			run := b.begin(r, runs.Spec{Key: key})
-			if _, err := r.Cancel(b.t.Context(), run.ID, "a mistake"); err != nil {
+			p, err := r.PlanOfSchedule(b.t.Context(), "work", runs.Spec{Key: key})
+			if err == nil {
+				_, err = r.Start(b.t.Context(), p.ID)
+			}
+			if err == nil {
+				_, err = r.Cancel(b.t.Context(), p.ID, "a mistake")
+			}
+			if err != nil {
 				b.t.Fatal(err)
 			}
-			return run.ID
+			return p.ID
 		},
 		"cancelled before it was started": func(b *bench, r *runs.Runner, key string) string {
-			p, err := r.Plan(b.t.Context(), "work", runs.Spec{Key: key})
+			p, err := r.PlanOfSchedule(b.t.Context(), "work", runs.Spec{Key: key})
 			if err == nil {
 				_, err = r.Cancel(b.t.Context(), p.ID, "a mistake")
 			}
@@ -123,7 +129,7 @@ func TestScheduleGoesOn(t *testing.T) {
 			return p.ID
 		},
 		"another task": func(b *bench, r *runs.Runner, key string) string {
-			if _, err := r.Plan(b.t.Context(), "other", runs.Spec{Key: key}); err != nil {
+			if _, err := r.PlanOfSchedule(b.t.Context(), "other", runs.Spec{Key: key}); err != nil {
 				b.t.Fatal(err)
 			}
 			return ""

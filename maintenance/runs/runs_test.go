@@ -303,6 +303,7 @@ func TestPlanRefuses(t *testing.T) {
 			"unwanted parameters":  {"work", runs.Spec{Params: tenancy.Params{"to": "7"}}},
 			"all excluded":         {"work", runs.Spec{Exclude: []tenancy.ID{"id-0000", "id-0001", "id-0002"}}},
 			"long key":             {"work", runs.Spec{Key: strings.Repeat("k", 129)}},
+			"a schedule's key":     {"work", runs.Spec{Key: "schedule/nightly/2026-01-01T03:00:00Z"}},
 		} {
 			if p, err := r.Plan(t.Context(), tt.task, tt.spec); !errors.Is(err, tenancy.ErrInvalid) {
 				t.Errorf("%s: got %v, %v, want ErrInvalid", name, p, err)

@@ -37,7 +37,8 @@ type Spec struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Key is an idempotency key: while a plan or run with that key is kept, Plan
 	// returns it instead of making another. A plan that is cancelled before it was
-	// started gives its key up. Default: none.
+	// started gives its key up. Keys that begin with "schedule/" are those of schedules, whose
+	// plans keep them: to Plan they are errors that wrap [tenancy.ErrInvalid]. Default: none.
 	Key string `json:"key,omitempty"`
 }
 
