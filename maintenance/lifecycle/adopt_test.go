@@ -331,24 +331,21 @@ func TestPurgeOfWhatWasNeverMarked(t *testing.T) {
 // late are databases that are made or adopted, and marked only when others have come so far.
 type late struct {
 	*dbpool.Pool
-	unmarked func(*tenancy.Tenant) // a database that is made: takes the mark away
-	wait     func(tenancy.ID)
-	marked   func()
+	wait, marked func(*tenancy.Tenant)
 }
 
 func (d late) Create(ctx context.Context, t *tenancy.Tenant) error {
 	if err := d.Pool.Create(ctx, t); err != nil {
 		return err
 	}
-	d.unmarked(t)
-	d.wait(t.ID)
-	defer d.marked()
+	d.wait(t)
+	defer d.marked(t)
 	return d.Claim(ctx, t)
 }
 
 func (d late) Adopt(ctx context.Context, t *tenancy.Tenant, again bool) error {
-	d.wait(t.ID)
-	defer d.marked()
+	d.wait(t)
+	defer d.marked(t)
 	return d.Pool.Adopt(ctx, t, again)
 }
 
@@ -397,16 +394,18 @@ func TestPurgeWhileTheDatabaseIsMarked(t *testing.T) {
 						t.Fatal(err)
 					}
 					var id tenancy.ID
-					p := lifeOf(t, late{
-						k.pool,
-						func(t2 *tenancy.Tenant) { k.in(t, t2.Placement, `DROP TABLE tenancy_marker`) },
-						func(made tenancy.ID) {
-							id = made
-							go func() { purged <- purger.PurgeNow(because(t), made) }()
-							<-reached
-						},
-						sync.OnceFunc(func() { close(marked) }),
-					}, k, &lifecycle.Options{Server: s.Name})
+					wait := func(made *tenancy.Tenant) {
+						if id != "" { // the purge has dropped it, and it is made again
+							return
+						}
+						if id = made.ID; !adopts {
+							k.in(t, made.Placement, `DROP TABLE tenancy_marker`)
+						}
+						go func() { purged <- purger.PurgeNow(because(t), made.ID) }()
+						<-reached
+					}
+					ready := sync.OnceFunc(func() { close(marked) })
+					p := lifeOf(t, late{k.pool, wait, func(*tenancy.Tenant) { ready() }}, k, &lifecycle.Options{Server: s.Name})
 					if how == "resume" || how == "adopt what others began" {
 						if wanted, err = k.cat.Create(t.Context(), wanted); err != nil {
 							t.Fatal(err)
