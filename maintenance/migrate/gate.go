@@ -16,7 +16,7 @@ import (
 	"github.com/artflow-studio/tenancy/internal/problem"
 )
 
-// maxKnown is how many tenants a gate remembers.
+// maxKnown is how many findings a gate remembers: one of each tenant, or two.
 const maxKnown = 100_000
 
 // Gate keeps requests away from tenants whose schema is older than the program needs.
@@ -26,7 +26,14 @@ type Gate struct {
 	asking   singleflight.Group
 
 	mu    sync.Mutex // guards known
-	known map[tenancy.ID]known
+	known map[finding]known
+}
+
+// finding is what a gate knows something about: a tenant, for all requests, or for those alone that may not
+// begin a migration where others may.
+type finding struct {
+	tenant  tenancy.ID
+	reading bool
 }
 
 // known is what was found of a tenant's schema.
@@ -89,7 +96,7 @@ func (e *failedError) RetryAfter() time.Duration { return e.after }
 // NewGate returns a gate for the schemas that the migrator migrates. A missing migrator and negative options
 // are errors that wrap [tenancy.ErrInvalid].
 func NewGate(m *Migrator, opts *GateOptions) (*Gate, error) {
-	g := &Gate{migrator: m, known: map[tenancy.ID]known{}}
+	g := &Gate{migrator: m, known: map[finding]known{}}
 	if opts != nil {
 		g.opts = *opts
 	}
@@ -135,12 +142,12 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 // is new enough, and otherwise an [*OldSchemaError], or one that wraps [tenancy.ErrUnavailable] and the error of the
 // migration, or of reading the version.
 func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
-	if k, ok := g.look(t); ok {
+	if k, ok := g.look(ctx, t); ok {
 		return k.err
 	}
 	key := fmt.Sprintf("%s %d %s %s %v", t.ID, t.CreatedAt.UnixMicro(), t.Placement.Server, t.Placement.Database, g.migrates(ctx))
 	result := g.asking.DoChan(key, func() (any, error) {
-		if k, ok := g.look(t); ok { // somebody was faster
+		if k, ok := g.look(ctx, t); ok { // somebody was faster
 			return nil, k.err
 		}
 		uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.Timeout)
@@ -155,23 +162,34 @@ func (g *Gate) Admit(ctx context.Context, t *tenancy.Tenant) error {
 	}
 }
 
-// look returns what is known of the tenant's schema.
-func (g *Gate) look(t *tenancy.Tenant) (known, bool) {
+// look returns what is known of the tenant's schema to a request with that context.
+func (g *Gate) look(ctx context.Context, t *tenancy.Tenant) (known, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	k, ok := g.known[t.ID]
+	k, ok := g.valid(t, false)
+	if !ok && g.reading(ctx) {
+		k, ok = g.valid(t, true)
+	}
+	return k, ok
+}
+
+// valid returns what is known and not too old. The caller holds mu.
+func (g *Gate) valid(t *tenancy.Tenant, reading bool) (known, bool) {
+	k, ok := g.known[finding{t.ID, reading}]
 	return k, ok && k.created.Equal(t.CreatedAt) && k.placement == t.Placement && (k.err == nil || time.Now().Before(k.until))
 }
 
 // migrates reports whether a request with that context may begin a migration.
 func (g *Gate) migrates(ctx context.Context) bool { return g.opts.Migrate && !tenancy.IsReadOnly(ctx) }
 
-// find asks the tenant's database, and migrates it if that is wanted. What a request found that may not begin a
-// migration is not kept for those that may.
+// reading reports whether a request with that context may not begin a migration where others may.
+func (g *Gate) reading(ctx context.Context) bool { return g.opts.Migrate && tenancy.IsReadOnly(ctx) }
+
+// find asks the tenant's database, and migrates it if that is wanted. That a schema is too old is not kept for
+// requests that may begin a migration, if one that may not has found it.
 func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
-	migrates := g.migrates(ctx)
 	k := known{created: t.CreatedAt, placement: t.Placement}
-	if migrates {
+	if g.migrates(ctx) {
 		_, k.err = g.migrator.UpTo(ctx, t, g.opts.Required)
 		if k.err != nil {
 			k.err = &failedError{k.err, g.opts.RetryAfter}
@@ -185,10 +203,8 @@ func (g *Gate) find(ctx context.Context, t *tenancy.Tenant) error {
 			k.err = &OldSchemaError{Pending: lacks, Version: version, after: g.opts.RetryAfter}
 		}
 	}
-	if k.err == nil || migrates == g.opts.Migrate {
-		k.until = time.Now().Add(g.opts.RetryAfter)
-		g.keep(t, k)
-	}
+	k.until = time.Now().Add(g.opts.RetryAfter)
+	g.keep(finding{t.ID, k.err != nil && g.reading(ctx)}, k)
 	return k.err
 }
 
@@ -206,11 +222,11 @@ func (g *Gate) lacks(ctx context.Context, t *tenancy.Tenant) (lacks int, version
 	return lacks, s.Version, nil
 }
 
-func (g *Gate) keep(t *tenancy.Tenant, k known) {
+func (g *Gate) keep(about finding, k known) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.known) >= maxKnown {
 		clear(g.known)
 	}
-	g.known[t.ID] = k
+	g.known[about] = k
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/artflow-studio/tenancy"
+	"github.com/artflow-studio/tenancy/dbpool"
 	"github.com/artflow-studio/tenancy/maintenance/migrate"
 	"github.com/artflow-studio/tenancy/tenancytest"
 )
@@ -192,12 +193,24 @@ func TestGateWhoseMigrationFails(t *testing.T) {
 	})
 }
 
+// watchedPool counts who asks for tenants' databases.
+type watchedPool struct {
+	*dbpool.Pool
+	asked atomic.Int64
+}
+
+func (p *watchedPool) For(ctx context.Context, t *tenancy.Tenant) (*sqlx.DB, error) {
+	p.asked.Add(1)
+	return p.Pool.For(ctx, t)
+}
+
 // A request that must not change anything does not migrate, and does not keep those that may from it.
 func TestGateInReadOnlyMaintenance(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
 		tenant := s.Tenant(t, "acme")
-		m := migrator(t, s.Pool(t, nil), tables(2, 0))
+		pool := &watchedPool{Pool: s.Pool(t, nil)}
+		m := migrator(t, pool, tables(2, 0))
 		g := gate(t, m, migrate.GateOptions{Migrate: true, RetryAfter: time.Hour})
 		reading := tenancy.WithReadOnly(t.Context())
 		for range 2 {
@@ -208,6 +221,9 @@ func TestGateInReadOnlyMaintenance(t *testing.T) {
 		var old *migrate.OldSchemaError
 		if err := g.Admit(reading, tenant); !errors.As(err, &old) || old.Pending != 2 {
 			t.Errorf("read-only, and old: got %v, want an OldSchemaError", err)
+		}
+		if n := pool.asked.Load(); n != 1 {
+			t.Errorf("read-only, and old: got the database asked %d times for three requests, want once", n)
 		}
 		if w := ask(t, g, tenant); w.Code != http.StatusTeapot {
 			t.Errorf("one that may write: got %d, want it migrated and served", w.Code)
