@@ -18,10 +18,10 @@ import (
 	"github.com/artflow-studio/tenancy/internal/sqlkit"
 )
 
-const (
-	leaseTable = "tenancy_usage_leases"
-	leaseTime  = time.Minute
-)
+const leaseTable = "tenancy_usage_leases"
+
+// leaseTime is how long after the death of its holder a lease ends. Tests have a longer one.
+var leaseTime = time.Minute
 
 // Hold implements [Keepable], by a lease in the database.
 func (s *SQL) Hold(ctx context.Context, fn func(context.Context, Upkeep) error) error {
