@@ -28,7 +28,7 @@ func TestWelcome(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, &flags{lockTTL: patient, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
+		done <- run(ctx, &flags{lockTTL: 2 * time.Minute, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
 	}()
 	defer func() {
 		stop()

@@ -114,7 +114,7 @@ func (b *bench) begin(r *runs.Runner, spec runs.Spec) *runs.Run {
 // await follows a run until its state is one of those.
 func (b *bench) await(r *runs.Runner, id string, states ...runs.State) *runs.Run {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Minute)
 	defer cancel()
 	for p, err := range r.Follow(ctx, id) {
 		if err != nil {
