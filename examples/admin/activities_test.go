@@ -13,7 +13,7 @@ import (
 // What another process changes, such as a command line, is in the timeline and on the charts, once, as is what this one changes.
 func TestActivitiesOfOtherProcesses(t *testing.T) {
 	t.Parallel()
-	f := &flags{lockTTL: 2 * time.Minute, data: filepath.Join(t.TempDir(), "data")}
+	f := &flags{lockTTL: lockTTL, data: filepath.Join(t.TempDir(), "data")}
 	app, err := newApp(t.Context(), f)
 	defer func() {
 		if err := app.close(); err != nil {

@@ -27,7 +27,7 @@ func TestConsoleWalkThrough(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, &flags{lockTTL: 2 * time.Minute, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: filepath.Join(dir, "data"), tenants: 3}, out)
+		done <- run(ctx, &flags{lockTTL: lockTTL, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: filepath.Join(dir, "data"), tenants: 3}, out)
 	}()
 	defer func() {
 		stop()

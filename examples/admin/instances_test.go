@@ -32,7 +32,7 @@ func TestSecondInstance(t *testing.T) {
 				t.Parallel()
 				server := tenancytest.NewServer(t, engine).DSN
 				dir := t.TempDir()
-				f := flags{lockTTL: 2 * time.Minute, server: server, redis: at, control: "control_" + strings.ToLower(string(tenancy.NewID())), addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", tenants: 3}
+				f := flags{lockTTL: lockTTL, server: server, redis: at, control: "control_" + strings.ToLower(string(tenancy.NewID())), addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", tenants: 3}
 				t.Cleanup(func() { dropControl(t, server, f.control) })
 				first, end := start(t, dir, "one", f)
 				token := regexp.MustCompile(`"token":"([^"]+)"`).FindStringSubmatch(first)

@@ -28,7 +28,7 @@ func TestWelcome(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, &flags{lockTTL: 2 * time.Minute, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
+		done <- run(ctx, &flags{lockTTL: lockTTL, addr: "127.0.0.1:0", appAddr: "127.0.0.1:0", data: data, tenants: 3, rate: 50, demo: true}, out)
 	}()
 	defer func() {
 		stop()
@@ -140,8 +140,10 @@ func TestUsualAddressIsTaken(t *testing.T) {
 	}
 }
 
-// patient is longer than anything takes on a slow machine.
-const patient = 10 * time.Minute
+const (
+	patient = 10 * time.Minute // longer than anything takes on a slow machine
+	lockTTL = 2 * time.Minute  // a slow machine does not renew in time; and what is not given up ends before patience does
+)
 
 // until waits for a condition, for minutes.
 func until(t *testing.T, what string, met func() bool) {

@@ -20,7 +20,7 @@ import (
 // newConsole returns the application, and a client that is signed in as the owner of its console.
 func newConsole(t *testing.T) (a *app, call func(method, path string, body any) (code int, answer string)) {
 	t.Helper()
-	f := &flags{lockTTL: 2 * time.Minute, data: filepath.Join(t.TempDir(), "data")}
+	f := &flags{lockTTL: lockTTL, data: filepath.Join(t.TempDir(), "data")}
 	a, err := newApp(t.Context(), f)
 	t.Cleanup(func() {
 		if err := a.close(); err != nil {

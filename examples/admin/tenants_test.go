@@ -13,7 +13,7 @@ import (
 // A run makes the tenants behind the first, and a second start makes none again.
 func TestTenantsAreMadeByARun(t *testing.T) {
 	t.Parallel()
-	app, err := newApp(t.Context(), &flags{lockTTL: 2 * time.Minute, data: filepath.Join(t.TempDir(), "data")})
+	app, err := newApp(t.Context(), &flags{lockTTL: lockTTL, data: filepath.Join(t.TempDir(), "data")})
 	defer func() {
 		if err := app.close(); err != nil {
 			t.Error(err)

@@ -97,7 +97,7 @@ func (b *bench) busy(calls *atomic.Int64) (r *runs.Runner, waiting *runs.Run, en
 	b.begin(r, runs.Spec{Filter: "tag:tag-0"})
 	<-began
 	waiting = b.begin(r, runs.Spec{Filter: "tag:tag-1"})
-	for until, first := time.Now().Add(3*time.Minute), looks.Load(); looks.Load() < first+10; time.Sleep(5 * time.Millisecond) {
+	for until, first := time.Now().Add(10*time.Minute), looks.Load(); looks.Load() < first+10; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(until) {
 			b.t.Fatal("the instance does not look for work")
 		}
@@ -191,7 +191,7 @@ func TestTicketsAtTheEnd(t *testing.T) {
 		first := use()
 		<-began
 		second := use()
-		until := time.Now().Add(3 * time.Minute)
+		until := time.Now().Add(10 * time.Minute)
 		for taken := 0; taken < 2; time.Sleep(5 * time.Millisecond) {
 			if err := b.db.Get(&taken, `SELECT COUNT(*) FROM tenancy_run_tenants WHERE worker LIKE 'worker/%'`); err != nil || time.Now().After(until) {
 				t.Fatalf("got %d tickets taken, %v, want both", taken, err)
@@ -203,7 +203,7 @@ func TestTicketsAtTheEnd(t *testing.T) {
 			if a.state != runs.TenantPending || !errors.Is(a.err, tenancy.ErrUnavailable) {
 				t.Errorf("got %q, %v, want it given back", a.state, a.err)
 			}
-		case <-time.After(3 * time.Minute):
+		case <-time.After(10 * time.Minute):
 			t.Error("the ticket still waits for a worker")
 		}
 		close(goOn)

@@ -61,7 +61,7 @@ func followOnBell(t *testing.T, follows *runs.Runner, steps chan struct{}) {
 	if _, err := follows.Start(t.Context(), p.ID); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	seen := []int{}
 	for p, err := range follows.Follow(ctx, p.ID) {
@@ -109,7 +109,7 @@ func TestBellInScope(t *testing.T) {
 	b.work(r)
 	run := b.begin(r, runs.Spec{Parallel: 1})
 	scope := tenancy.ByIDs("id-0000", "id-0001")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for p, err := range r.Within(scope).Follow(ctx, run.ID) {
 		if err != nil {

@@ -165,7 +165,7 @@ func TestFollowAfterTheClockWasSetBack(t *testing.T) {
 	bell := tenancytest.NewMemoryBell()
 	r := b.with(&runs.Options{Tasks: runs.Tasks{"work": {Do: nothing}}, Bell: bell})
 	run := b.begin(r, runs.Spec{})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	message, err := json.Marshal(map[string]any{ // from before: an hour later by the clock of then
 		"run": run.ID, "at": time.Now().Add(time.Hour).UnixMicro(), "state": "running", "wave": 1, "waves": []runs.Counts{{Total: 3, Done: 1}},
@@ -223,7 +223,7 @@ func TestTicketsOfTwoWorkers(t *testing.T) {
 // waitForWorkers waits until so many instances hold a lease, and have begun.
 func waitForWorkers(t *testing.T, b *bench, n int) {
 	t.Helper()
-	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(10 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		var got int
 		if err := b.db.Get(&got, `SELECT COUNT(*) FROM tenancy_runs_leases WHERE holder <> ''`); err != nil {
 			t.Fatal(err)
@@ -333,7 +333,7 @@ func TestCancelOfManyTenants(t *testing.T) {
 		b.db.MustExec(b.db.Rebind(`UPDATE tenancy_run_waves SET cancelled = total - ? WHERE wave = 1`), more+2-10000)
 		b.db.MustExec(`UPDATE tenancy_run_waves SET cancelled = 0 WHERE wave = 2`)
 		b.work(r)
-		for until := time.Now().Add(3 * time.Minute); !slices.Equal(got.Waves, want) || len(b.pending(r, run.ID)) > 0; time.Sleep(5 * time.Millisecond) {
+		for until := time.Now().Add(10 * time.Minute); !slices.Equal(got.Waves, want) || len(b.pending(r, run.ID)) > 0; time.Sleep(5 * time.Millisecond) {
 			if got, err = r.Get(t.Context(), run.ID); err != nil || time.Now().After(until) {
 				t.Fatalf("got %+v, %v, want %+v", got, err, want)
 			}

@@ -33,7 +33,7 @@ func (b *bench) due(ago time.Duration) {
 // status waits until the schedule is one that the condition wants.
 func (b *bench) status(r *runs.Runner, want func(runs.ScheduleStatus) bool) runs.ScheduleStatus {
 	b.t.Helper()
-	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(10 * time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		all, err := r.Schedules(b.t.Context())
 		if err != nil || len(all) != 1 {
 			b.t.Fatalf("got %+v, %v, want one schedule", all, err)
