@@ -54,7 +54,7 @@ needs:
 test: needs ## vet, and all tests with the race detector on SQLite, PostgreSQL, MariaDB and Redis
 	$(GO) vet ./...
 	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...) || exit 1; done
-	$(SERVERS) sh -c '$(GO) test $(RACE) -count=1 -timeout 60m -p 4 -parallel 8 ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 -timeout 60m ./...) || code=1; done; exit $$code'
+	$(SERVERS) sh -c '$(GO) test $(RACE) -count=1 -timeout 60m -p 3 -parallel 4 ./...; code=$$?; for dir in $(NESTED); do (cd $$dir && $(GO) test -count=1 -timeout 60m ./...) || code=1; done; exit $$code'
 
 test-busy: needs ## the tests of what deals with time, and the quick ones of the rest, beside busy loops and on a machine that stops; at most an hour
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -o "$$dir/busy" ./internal/testserver/busy && \
