@@ -203,7 +203,7 @@ var document = sync.OnceValues(func() (routers.Router, error) {
 // until waits for a condition that nothing announces, for minutes. No verdict depends on how long it takes.
 func until(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Minute); !met(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); !met(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}

@@ -65,7 +65,7 @@ func TestChaos(t *testing.T) {
 			})
 		}
 	})
-	for until := time.Now().Add(3 * time.Minute); runtime.NumGoroutine() > before && time.Now().Before(until); {
+	for until := time.Now().Add(10 * time.Minute); runtime.NumGoroutine() > before && time.Now().Before(until); {
 		runtime.GC() // ends the handles of tenants that were forgotten
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -27,7 +27,7 @@ func newNotes(t *testing.T, opts *dbpool.Options) (*dbpool.Pool, *sqlx.DB, conte
 	const table = `CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)`
 	var busy *dbpool.BusyError
 	_, err = db.Exec(table)
-	for end := time.Now().Add(3 * time.Minute); errors.As(err, &busy) && time.Now().Before(end); { // the first dial may take longer than MaxWait
+	for end := time.Now().Add(10 * time.Minute); errors.As(err, &busy) && time.Now().Before(end); { // the first dial may take longer than MaxWait
 		_, err = db.Exec(table)
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ func TestWritersWait(t *testing.T) {
 	for name, write := range writings {
 		var busy *dbpool.BusyError
 		open, err := brief.Beginx()
-		for end := time.Now().Add(3 * time.Minute); errors.As(err, &busy) && time.Now().Before(end); { // a dial may take longer than MaxWait
+		for end := time.Now().Add(10 * time.Minute); errors.As(err, &busy) && time.Now().Before(end); { // a dial may take longer than MaxWait
 			open, err = brief.Beginx()
 		}
 		if err != nil {

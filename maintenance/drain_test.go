@@ -261,7 +261,7 @@ func testDrainOfInstances(t *testing.T, shared maintenance.DrainChannel, pause f
 	defer stop()
 	eventually := func(what string, holds func() bool) {
 		t.Helper()
-		for end := time.Now().Add(3 * time.Minute); !holds(); pause(100 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Minute); !holds(); pause(100 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("never " + what)
 			}

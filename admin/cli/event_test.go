@@ -34,7 +34,7 @@ func (l *line) refuse(ids ...tenancy.ID) {
 	ctx, stop := context.WithCancel(l.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- box.Run(ctx) }()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		stuck, err := l.app.Outbox.Stuck(l.t.Context())
 		if err != nil {
 			l.t.Fatal(err)

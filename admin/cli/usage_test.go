@@ -50,7 +50,7 @@ func (l *line) count() {
 	ctx, stop := context.WithCancel(l.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- keeper.Run(ctx) }()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		o, err := l.app.Reports.Overview(l.t.Context(), tenancy.AllTenants())
 		if err == nil && !o.TotalTenants.Partial { // the keeper has listed all tenants
 			break

@@ -245,7 +245,7 @@ func TestEvents(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- box.Run(ctx) }()
 	var stuck []catalog.StuckEvent
-	for end := time.Now().Add(3 * time.Minute); len(stuck) < 2; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); len(stuck) < 2; time.Sleep(10 * time.Millisecond) {
 		if stuck, err = box.Stuck(t.Context()); err != nil || time.Now().After(end) {
 			t.Fatalf("got %+v, %v, want the first events of both tenants", stuck, err)
 		}
@@ -363,7 +363,7 @@ func TestInstancesHearOfChanges(t *testing.T) {
 	acme := tenancy.Ref{Kind: tenancy.RefSlug, Value: "acme"}
 	until := func(what string, met func(*tenancy.Tenant) bool) {
 		t.Helper()
-		for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if found, err := find.Find(t.Context(), acme); err != nil || time.Now().After(end) {
 				t.Fatalf("waited in vain until the other process sees %s: %+v, %v", what, found, err)
 			} else if met(found) {
@@ -383,7 +383,7 @@ func TestInstancesHearOfChanges(t *testing.T) {
 		code, out := call(t, where, "maintenance", "drain", "acme", "--timeout", "3m")
 		drained <- fmt.Sprint(code, " ", out)
 	}()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		asked, err := drains.Heartbeat(t.Context(), "another")
 		if err != nil || time.Now().After(end) {
 			t.Fatalf("waited in vain until the command line asks for a drain: %v", err)

@@ -444,7 +444,7 @@ func TestPurgeWhileTheDatabaseIsMarked(t *testing.T) {
 	})
 }
 
-// The same, and whoever marked it dies then.
+// The process that marks the database during the purge dies then: the purge looks at the mark again.
 func TestPurgeOfWhatIsMarkedMeanwhile(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
@@ -637,7 +637,7 @@ func TestAdoptAtOnce(t *testing.T) {
 	})
 }
 
-// The record of an adoption that died stays, whoever has adopted the database since.
+// The record of an adoption that died stays, also when another tenant has adopted the database since.
 func TestAdoptOfADatabaseThatAnotherHasAdoptedSince(t *testing.T) {
 	t.Parallel()
 	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {

@@ -308,7 +308,7 @@ func errMadeAgain() error {
 }
 
 // checkMarker refuses a database that is not marked as the tenant's, before anything
-// is done that cannot be taken back. Whoever drops it looks again. It reports whether the database is
+// is done that cannot be taken back. The drop looks again. It reports whether the database is
 // nobody's, because the tenant's creation or adoption died before it was marked, or goes on still.
 func (l *Lifecycle) checkMarker(ctx context.Context, t *tenancy.Tenant) (nobodys bool, err error) {
 	if l.inventory == nil || t.Placement.Database == "" {

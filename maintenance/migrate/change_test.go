@@ -324,14 +324,7 @@ func TestSchemaVersionOfTheRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := func() *tenancy.Tenant {
-			t.Helper()
-			now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return now
-		}
+		record := func() *tenancy.Tenant { t.Helper(); return recordOf(t, cat, tenant.ID) }
 		want := func(what string, version, schema int64) {
 			t.Helper()
 			if now := record(); now.SchemaVersion != schema || now.Version != version {
@@ -422,14 +415,7 @@ func TestSchemaVersionAfterMigrationsThatOverlap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			record := func() *tenancy.Tenant {
-				t.Helper()
-				now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(tenant.ID)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return now
-			}
+			record := func() *tenancy.Tenant { t.Helper(); return recordOf(t, cat, tenant.ID) }
 			at := func(version int64) *tenancy.Tenant {
 				t.Helper()
 				if _, err := m.UpTo(t.Context(), record(), version); err != nil {
@@ -531,4 +517,14 @@ func TestTakingBackWhileOthersMigrate(t *testing.T) {
 			}
 		}
 	})
+}
+
+// recordOf returns the tenant's record as it is now.
+func recordOf(t *testing.T, cat *catalog.Catalog, id tenancy.ID) *tenancy.Tenant {
+	t.Helper()
+	now, err := cat.Find(t.Context(), tenancy.Ref{Kind: tenancy.RefID, Value: string(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
 }

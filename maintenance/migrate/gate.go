@@ -83,7 +83,7 @@ func (e *OldSchemaError) Unwrap() error { return tenancy.ErrUnavailable }
 func (e *OldSchemaError) RetryAfter() time.Duration { return e.after }
 
 // failedError says that a tenant's schema could not be migrated, or not be looked at. It wraps [tenancy.ErrUnavailable]
-// and the cause: what is a conflict to whoever migrates is none to the client of a request.
+// and the cause: a conflict of two migrations is no conflict to the client of a request.
 type failedError struct {
 	cause error
 	after time.Duration

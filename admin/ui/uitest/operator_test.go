@@ -120,7 +120,7 @@ func (o *operator) tenants(n int) []string {
 // counted waits until the reports have n tenants, as the page lists them: a page that is frozen does not see them come.
 func (o *operator) counted(n int) {
 	o.t.Helper()
-	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		total, _ := o.ask(http.MethodGet, "analytics/tenants?limit=1", nil)["total"].(float64)
 		if int(total) >= n {
 			return

@@ -28,7 +28,7 @@ import (
 var axe string
 
 // patience bounds every wait. No verdict depends on how long one takes.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // browserPath is where Chromium is, or skips the test where there is none; under "make test" its lack is a failure.
 func browserPath(t *testing.T) string {
