@@ -103,7 +103,7 @@ func (g dyingMigrator) Up(ctx context.Context, t *tenancy.Tenant) error {
 }
 
 // killWard is what the killed and those after them share: a catalog with an audit, and
-// locks that end soon.
+// locks.
 func killWard(t *testing.T, name, dsn, database string) *ward {
 	t.Helper()
 	w := &ward{kit: killKit(t, name, dsn, database, "")}
@@ -125,7 +125,7 @@ func (w *ward) lives(t *testing.T, m *mortal, seed func(context.Context, *tenanc
 	t.Helper()
 	hook := func(context.Context) error { m.step(); return nil }
 	l, err := lifecycle.New(dyingCatalog{w.cat, m}, dyingDatabases{w.pool, m}, dyingMigrator{w.migrator(t, killMigration), m}, &lifecycle.Options{
-		Server: w.server.Name, Locks: locks(t, w.db, &lifecycle.LocksOptions{TTL: 2 * time.Second}),
+		Server: w.server.Name, Locks: locks(t, w.db, nil),
 		Seed: func(ctx context.Context, tenant *tenancy.Tenant) error {
 			m.step()
 			defer m.step()
@@ -161,13 +161,17 @@ func TestKilledStepChild(t *testing.T) {
 	ctx := because(t)
 	slug := fmt.Sprintf("s%d", os.Getpid())
 	made, err := good.Create(ctx, &tenancy.Tenant{Slug: slug, Domains: []string{slug + ".example"}})
-	if err == nil {
-		_ = good.Archive(ctx, made.ID)
-		_ = good.Restore(ctx, made.ID)
-		_ = good.Archive(ctx, made.ID)
-		_ = good.PurgeNow(ctx, made.ID)
+	for _, next := range []func(context.Context, tenancy.ID) error{good.Archive, good.Restore, good.Archive, good.PurgeNow} {
+		if err == nil {
+			err = next(ctx, made.ID)
+		}
 	}
-	_, _ = bad.Create(ctx, &tenancy.Tenant{Slug: slug + "-bad"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bad.Create(ctx, &tenancy.Tenant{Slug: slug + "-bad"}); err == nil {
+		t.Fatal("a tenant was made whose seed fails")
+	}
 	fmt.Println("steps", m.steps.Load())
 }
 
@@ -191,10 +195,14 @@ func live(t *testing.T, env string, step int64, after time.Duration) (pid int, s
 		timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // any moment will do
 		defer timer.Stop()
 	}
+	said := ""
 	for lines.Scan() {
+		said += lines.Text() + "\n"
 		_, _ = fmt.Sscanf(lines.Text(), "steps %d", &steps)
 	}
-	_ = cmd.Wait()
+	if _ = cmd.Wait(); cmd.ProcessState.Exited() && steps == 0 {
+		t.Errorf("a life failed by itself:\n%s", said)
+	}
 	return cmd.Process.Pid, steps
 }
 
@@ -238,6 +246,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				step = rand.N(steps) + 1
 			}
 			pid, ran := live(t, env, step, after)
+			w.buried(t)
 			if ran > 0 {
 				count.ended++
 			} else {
@@ -281,6 +290,22 @@ func TestKilledAtEachStep(t *testing.T) {
 			t.Errorf("got %d left over, %d foreign touched", left, touched)
 		}
 	})
+}
+
+// buried waits until nothing of a process that was killed goes on, and lets the time pass
+// that its locks last.
+func (w *ward) buried(t *testing.T) {
+	t.Helper()
+	going := map[string]string{ // statements that were sent end, whoever sent them
+		"postgres": `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'`,
+		"mysql":    `SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command NOT IN ('Sleep', 'Daemon')`,
+	}[w.server.Name]
+	for n := 1; going != "" && n > 0; {
+		if err := w.db.Get(&n, going); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.db.MustExec(`UPDATE tenancy_locks SET expires_at = 1 WHERE expires_at > 1`)
 }
 
 // goOn brings a tenant whose process was killed to its end.

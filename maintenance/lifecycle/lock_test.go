@@ -183,7 +183,7 @@ func TestLockChild(t *testing.T) {
 		return // run as a test of its own it has nothing to show
 	}
 	k := killKit(t, env[0], env[1], env[2], "")
-	l := locks(t, k.db, &lifecycle.LocksOptions{TTL: 2 * time.Second})
+	l := locks(t, k.db, nil)
 	_ = l.Lock(context.Background(), "acme", "a long night", func(ctx context.Context) error {
 		fmt.Println("killme")
 		<-ctx.Done()
@@ -219,7 +219,11 @@ func TestLockOfKilledHolder(t *testing.T) {
 		for lines.Scan() {
 		}
 		_ = cmd.Wait()
-		held(t, locks(t, k.db, nil), "acme", "work", func() {})
+		if err := impatient.Lock(t.Context(), "acme", "work", func(context.Context) error { return nil }); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("soon after the holder died: got %v, want ErrConflict", err)
+		}
+		k.db.MustExec(`UPDATE tenancy_locks SET expires_at = expires_at - 300000000`) // five minutes pass
+		held(t, impatient, "acme", "work", func() {})
 	})
 }
 

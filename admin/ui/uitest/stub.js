@@ -42,7 +42,7 @@ addEventListener("hashchange", () => (window.asked.quiet = 0));
   window.fetch = async (...args) => {
     const path = new URL(args[0], document.baseURI).pathname;
     const kind = /\/(me|auth\/.*)$/.test(path) ? "real" : window.answers;
-    if (kind === "late") return new Promise((_, reject) => args[1]?.signal?.addEventListener("abort", () => reject(args[1].signal.reason)));
+    if (kind === "late" || (kind === "unread" && (args[1]?.method ?? "GET") === "GET")) return new Promise((_, reject) => args[1]?.signal?.addEventListener("abort", () => reject(args[1].signal.reason)));
     if (kind === "failed") return refuse(500, "internal", "Internal error", "Something went wrong.");
     if (kind === "refused") return refuse(403, "forbidden", "Forbidden", "The permission is missing.");
     if (kind === "busy") return refuse(503, "unavailable", "Unavailable", "The service is not available.");
@@ -51,7 +51,7 @@ addEventListener("hashchange", () => (window.asked.quiet = 0));
     if (!byItself) window.asked.pending++;
     try {
       const res = await real(...args);
-      if (kind === "real" || !res.ok || res.status === 204) return res;
+      if (kind === "real" || kind === "unread" || !res.ok || res.status === 204) return res;
       const data = await res.json();
       // A thing itself is there although nothing belongs to it.
       const one = /\/(tenants|runs)\/[^/]+$/.test(path);

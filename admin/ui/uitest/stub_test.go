@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// stub stands between the page and the API: it counts what is asked, and makes answers late, empty, failed, refused or hostile, as
+// stub stands between the page and the API: it counts what is asked, and makes answers late (those to GETs alone: unread), empty, failed, refused or hostile, as
 // window.answers says. Who is signed in stays what it is.
 //
 //go:embed stub.js

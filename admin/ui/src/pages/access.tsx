@@ -17,17 +17,29 @@ export function Access({ t, done }: { t: Tenant; done(): void }) {
   const addresses = useGet<Reads["tenants/{id}/addresses"]>(path + "/addresses");
   const homepage = useGet<Reads["tenants/{id}/homepage"]>(path + "/homepage", {}, 15);
   const all: Loaded<unknown>[] = [settings, addresses, homepage];
+  const [after, setAfter] = useState<{ [etag: string]: string }>({}); // what changes of this page have made of which version of the record
   const changed = () => {
     for (const each of all) each.reload();
     done();
+  };
+  /** part is a part of the record. What has read the version before a change of another part may be changed, too: nobody else was between. */
+  const part = <T extends { etag: string }>(at: Loaded<T>, data: T) => {
+    let { etag } = data;
+    while (after[etag]) etag = after[etag];
+    const saved = (now: T) => {
+      at.saved(now);
+      if (now.etag !== etag) setAfter((old) => ({ ...old, [etag]: now.etag }));
+      changed();
+    };
+    return { path, of: { ...data, etag }, done: saved, read: at.reload };
   };
   return (
     <>
       <Failure error={all.find((each) => each.error)?.error} retry={(byItself) => all.forEach((each) => each.reload(byItself))} />
       <Waiting on={all.some((each) => each.loading && !each.data)} lines={4} />
-      {settings.data && <Settings path={path} of={settings.data} done={(now) => { settings.saved(now); changed(); }} read={settings.reload} />}
-      {addresses.data && <Addresses path={path} of={addresses.data} done={(now) => { addresses.saved(now); changed(); }} read={addresses.reload} />}
-      {homepage.data && <Homepage path={path} of={homepage.data} done={(now) => { homepage.saved(now); changed(); }} read={homepage.reload} />}
+      {settings.data && <Settings {...part(settings, settings.data)} />}
+      {addresses.data && <Addresses {...part(addresses, addresses.data)} />}
+      {homepage.data && <Homepage {...part(homepage, homepage.data)} />}
       {may("tenants.keys") && <SignOut path={path} of={t.name || t.slug} done={changed} />}
     </>
   );
