@@ -151,6 +151,49 @@ func TestIdempotentWorkIsBounded(t *testing.T) {
 	}
 }
 
+// Work that is done is answered although its answer cannot be kept: nobody would be shown the secret in it again.
+func TestAnswersThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	var c *console
+	c = newConsole(t, tenancytest.NewServer(t, "sqlite"), func(o *admin.Options) {
+		create := o.Create
+		o.Create = func(ctx context.Context, in *tenancy.Tenant) (*tenancy.Tenant, error) {
+			made, err := create(ctx, in)
+			if _, err := c.db.Exec(`ALTER TABLE tenancy_admin_keys RENAME TO tenancy_admin_away`); err != nil {
+				t.Error(err)
+			}
+			return made, err
+		}
+	})
+	a := c.as(t, auth.RoleOwner, tenancy.AllTenants()).do(t, "POST", "tenants", `{"slug":"once"}`, "Idempotency-Key", "k")
+	if a.code != 201 || !strings.Contains(a.body, `"once"`) {
+		t.Errorf("got %d %s, want the answer", a.code, a.body)
+	}
+}
+
+// Lists in a query are as long as a database can take, and no longer.
+func TestLongListsInQueries(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, tenancytest.NewServer(t, "sqlite"), nil)
+	cl := c.as(t, auth.RoleOwner, tenancy.AllTenants())
+	id := c.a.ID
+	for _, path := range []string{
+		"audit?action=", "audit?result=", "audit/export?format=csv&action=", "tenants/" + string(id) + "/audit?action=", "runs?state=", "analytics/activities?type=", "analytics/tenants?spark=",
+		"analytics/spread?names=", "analytics/trends?names=", "analytics/change?names=", "analytics/compare?tenants=" + string(id) + "&names=",
+	} {
+		if a := cl.do(t, "GET", path+strings.Repeat("requests,", 70_000), ""); a.code != 400 {
+			t.Errorf("%s: got %d %.200s, want 400", path, a.code, a.body)
+		}
+	}
+	long := strings.Repeat("x", 64)
+	if a := cl.do(t, "POST", "views", `{"name":"a","sort":"-`+long+`"}`); a.code != 422 {
+		t.Errorf("a long sort: got %d %s, want 422", a.code, a.body)
+	}
+	if a := cl.do(t, "POST", "views", `{"name":"a","sort":"-`+long[1:]+`"}`); a.code != 201 {
+		t.Errorf("a sort as long as the column: got %d %s, want 201", a.code, a.body)
+	}
+}
+
 // Of a key that another request has taken over, the first request keeps nothing.
 func TestLateAnswersAreNotKept(t *testing.T) {
 	t.Parallel()

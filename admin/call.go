@@ -157,6 +157,9 @@ func (a *Admin) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
+	if d.Status == http.StatusUnauthorized { // required by RFC 9110, section 15.5.2
+		h.Set("WWW-Authenticate", "Bearer")
+	}
 	if d.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(d.RetryAfter.Seconds()), 'f', 0, 64))
 	}
@@ -208,6 +211,20 @@ func (c *call) limit() (int, error) {
 		return 0, fmt.Errorf("%w: limit %.20q, want 1 to %d", tenancy.ErrInvalid, text, most)
 	}
 	return n, nil
+}
+
+// list reads the values of a query parameter, which commas separate; without it there are none. A statement has room for a thousand times as many.
+func (c *call) list(name string) ([]string, error) {
+	const most = 100
+	text := c.r.URL.Query().Get(name)
+	if text == "" {
+		return nil, nil
+	}
+	all := strings.SplitN(text, ",", most+1)
+	if len(all) > most {
+		return nil, fmt.Errorf("%w: more than %d values of %s", tenancy.ErrInvalid, most, name)
+	}
+	return all, nil
 }
 
 // after reads the cursor of a list: its n values, or nil on the first page. One of another query is refused.

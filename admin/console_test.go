@@ -56,7 +56,7 @@ func TestPasswordsOverHTTP(t *testing.T) {
 	if a := owner.do(t, "DELETE", "operators/"+o.ID+"/sessions/"+sessions.Sessions[0].ID, ""); a.code != 204 {
 		t.Errorf("got %d %s, want 204", a.code, a.body)
 	}
-	if a := stranger.do(t, "GET", "me", ""); a.code != 401 {
+	if a := stranger.do(t, "GET", "me", ""); a.code != 401 || a.header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("got %d %s, want the session ended", a.code, a.body)
 	}
 	// A rescue needs attention.

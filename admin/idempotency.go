@@ -100,7 +100,9 @@ func (k *idempotency) once(c *call, key string) error {
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), lasts)
 	defer cancel()
 	if err == nil && rec.status < 500 {
-		err = k.keep(after, id, until, rec, seal)
+		if err := k.keep(after, id, until, rec, seal); err != nil { // the work is done, and this is its only answer
+			c.admin.opts.Logger.WarnContext(ctx, "admin: the answer to an Idempotency-Key is not kept: the request is done again if it is sent again", "request_id", tenancy.ActorFrom(ctx).RequestID, "error", err)
+		}
 	} else { // nothing is kept of what failed: it may be sent again
 		k.forget(after, id, until)
 	}

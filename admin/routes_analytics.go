@@ -86,18 +86,17 @@ func (a *Admin) tenantsReport(c *call) error {
 	p, err1 := c.period()
 	f, err2 := c.filter(q.Get("filter"), "?filter", analytics.Fields()...)
 	limit, err3 := c.limit()
-	if err := cmp.Or(err1, err2, err3); err != nil {
+	sparks, err4 := c.list("spark")
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
 		return err
 	}
 	req := &analytics.TenantsRequest{Filter: f, Period: p, Sort: q.Get("sort"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit}
-	if spark := q.Get("spark"); spark != "" {
-		for name := range strings.SplitSeq(spark, ",") {
-			column, err := analytics.ParseColumn(name)
-			if err != nil {
-				return err
-			}
-			req.Spark = append(req.Spark, column)
+	for _, name := range sparks {
+		column, err := analytics.ParseColumn(name)
+		if err != nil {
+			return err
 		}
+		req.Spark = append(req.Spark, column)
 	}
 	page, err := a.opts.Reports.Tenants(c.ctx(), c.id.Scope, req)
 	if err == nil {

@@ -98,13 +98,14 @@ func (c *call) auditFilter() (audit.Filter, error) {
 	if c.tenant != nil {
 		f.Tenant = c.tenant.ID
 	}
-	if action := q.Get("action"); action != "" {
-		f.Actions = strings.Split(action, ",")
+	actions, err1 := c.list("action")
+	results, err2 := c.list("result")
+	if err := cmp.Or(err1, err2); err != nil {
+		return f, err
 	}
-	if result := q.Get("result"); result != "" {
-		for r := range strings.SplitSeq(result, ",") {
-			f.Results = append(f.Results, tenancy.AuditResult(r))
-		}
+	f.Actions = actions
+	for _, r := range results {
+		f.Results = append(f.Results, tenancy.AuditResult(r))
 	}
 	for _, field := range []struct {
 		name string

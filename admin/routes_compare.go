@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -27,21 +26,24 @@ func (a *Admin) compareRoutes() []route {
 }
 
 // names reads the figures that a report is about: requests, errors and the 95th percentile of the latency unless the request says.
-func (c *call) names() []string {
-	if names := c.r.URL.Query().Get("names"); names != "" {
-		return strings.Split(names, ",")
+func (c *call) names() ([]string, error) {
+	names, err := c.list("names")
+	if names == nil {
+		names = []string{analytics.Requests.String(), analytics.FigureErrors, "latency_p95"}
 	}
-	return []string{analytics.Requests.String(), analytics.FigureErrors, "latency_p95"}
+	return names, err
 }
 
 // compare puts two to six tenants beside each other and beside the others of the scope.
 func (a *Admin) compare(c *call) error {
-	p, err := c.period()
-	if err != nil {
+	p, err1 := c.period()
+	names, err2 := c.names()
+	tenants, err3 := c.list("tenants")
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return err
 	}
-	req := &analytics.CompareRequest{Names: c.names(), Period: p}
-	for id := range strings.SplitSeq(c.r.URL.Query().Get("tenants"), ",") {
+	req := &analytics.CompareRequest{Names: names, Period: p}
+	for _, id := range tenants {
 		if err := tenancy.ID(id).Validate(); err != nil { // databases answer others with errors
 			return err
 		}
@@ -86,11 +88,12 @@ func (a *Admin) top(c *call) error {
 
 // change puts a period beside the one before, of a tenant or of all tenants of the scope together.
 func (a *Admin) change(c *call) error {
-	p, err := c.period()
-	if err != nil {
+	p, err1 := c.period()
+	names, err2 := c.names()
+	if err := cmp.Or(err1, err2); err != nil {
 		return err
 	}
-	req := &analytics.SeriesRequest{Names: c.names(), Period: p}
+	req := &analytics.SeriesRequest{Names: names, Period: p}
 	if c.tenant != nil {
 		req.Tenant = c.tenant.ID
 	}

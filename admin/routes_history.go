@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -43,13 +42,11 @@ func (a *Admin) activities(c *call, logins bool) error {
 	p, err1 := c.period()
 	id, err2 := a.queriedTenant(c)
 	limit, err3 := c.limit()
-	if err := cmp.Or(err1, err2, err3); err != nil {
+	types, err4 := c.list("type")
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	req := &analytics.ActivitiesRequest{Tenant: id, Period: p, Logins: logins, Subject: q.Get("subject"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit}
-	if types := q.Get("type"); types != "" {
-		req.Types = strings.Split(types, ",")
-	}
+	req := &analytics.ActivitiesRequest{Tenant: id, Types: types, Period: p, Logins: logins, Subject: q.Get("subject"), After: tenancy.Cursor(q.Get("cursor")), Limit: limit}
 	page, err := a.opts.Reports.Activities(c.ctx(), c.id.Scope, req)
 	if err != nil {
 		return err

@@ -61,6 +61,12 @@ var bulkVerbs = []bulkVerb{
 	{"maintenance-end", "maintenance-off", auth.TenantsMaintenance, false, false},
 }
 
+// otherVerbs are tasks of the library that have no bulk action: programs begin them, and operators retry, resume and trigger them.
+var otherVerbs = []bulkVerb{
+	{"plan", "plan", auth.TenantsWrite, false, false},
+	{"rollback", "rollback", auth.TenantsMigrate, false, false},
+}
+
 // runVerbs are what operators do to runs.
 var runVerbs = map[string]func(*runs.Runner, *call, string) (*runs.Run, error){
 	"pause":  func(r *runs.Runner, c *call, id string) (*runs.Run, error) { return r.Pause(c.ctx(), id, reason(c.r)) },
@@ -119,17 +125,15 @@ func (a *Admin) runner(c *call) *runs.Runner { return a.opts.Runs.Within(c.id.Sc
 
 func (a *Admin) listRuns(c *call) error {
 	q := runs.Query{Task: c.r.URL.Query().Get("task")}
-	states := c.r.URL.Query().Get("state")
-	if states != "" {
-		for s := range strings.SplitSeq(states, ",") {
-			q.States = append(q.States, runs.State(s))
-		}
-	}
-	query := "runs?" + q.Task + "&" + states
-	limit, err1 := c.limit()
-	last, err2 := c.after(query, 1)
-	if err := cmp.Or(err1, err2); err != nil {
+	query := "runs?" + q.Task + "&" + c.r.URL.Query().Get("state")
+	states, err1 := c.list("state")
+	limit, err2 := c.limit()
+	last, err3 := c.after(query, 1)
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return err
+	}
+	for _, s := range states {
+		q.States = append(q.States, runs.State(s))
 	}
 	if last != nil {
 		q.Before = last[0]
@@ -192,18 +196,17 @@ func showResults(found []runs.Result) []runTenant {
 }
 
 func (a *Admin) runTenants(c *call) error {
-	id, states := c.r.PathValue("run"), c.r.URL.Query().Get("state")
+	id := c.r.PathValue("run")
 	var q runs.ResultQuery
-	if states != "" {
-		for s := range strings.SplitSeq(states, ",") {
-			q.States = append(q.States, runs.TenantState(s))
-		}
-	}
-	query := "runs/" + id + "?" + states
-	limit, err1 := c.limit()
-	last, err2 := c.after(query, 1)
-	if err := cmp.Or(err1, err2); err != nil {
+	query := "runs/" + id + "?" + c.r.URL.Query().Get("state")
+	states, err1 := c.list("state")
+	limit, err2 := c.limit()
+	last, err3 := c.after(query, 1)
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return err
+	}
+	for _, s := range states {
+		q.States = append(q.States, runs.TenantState(s))
 	}
 	if last != nil {
 		n, err := strconv.ParseInt(last[0], 10, 64)
@@ -227,8 +230,10 @@ func (a *Admin) runTenants(c *call) error {
 
 // verbOf returns the action whose task that is. Tasks of the application's own need the permission for bulk actions.
 func verbOf(task string) bulkVerb {
-	if i := slices.IndexFunc(bulkVerbs, func(b bulkVerb) bool { return b.task == task }); i >= 0 {
-		return bulkVerbs[i]
+	for _, b := range slices.Concat(bulkVerbs, otherVerbs) {
+		if b.task == task {
+			return b
+		}
 	}
 	return bulkVerb{task, task, auth.BulkStart, false, false}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/artflow-studio/tenancy"
 	"github.com/artflow-studio/tenancy/admin/auth"
@@ -24,15 +23,16 @@ func (a *Admin) seriesRoutes() []route {
 func (a *Admin) series(c *call) error {
 	p, err1 := c.period()
 	points, err2 := c.points()
-	if err := cmp.Or(err1, err2); err != nil {
+	names, err3 := c.list("names")
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return err
 	}
 	req := &analytics.SeriesRequest{Period: p, Points: points, Names: []string{analytics.Requests.String(), analytics.FigureErrors}}
 	if c.tenant != nil {
 		req.Tenant = c.tenant.ID
 	}
-	if names := c.r.URL.Query().Get("names"); names != "" {
-		req.Names = strings.Split(names, ",")
+	if names != nil {
+		req.Names = names
 	}
 	report, err := a.opts.Reports.Series(c.ctx(), c.id.Scope, req)
 	if err != nil {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -71,7 +72,7 @@ func (a *Admin) listTokens(c *call) error {
 				}
 				owners[t.OperatorID] = owner
 			}
-			if c.sees(owner) {
+			if c.sees(owner) && (owner.ID == c.id.Operator.ID || auth.Covers(c.id.Scope, t.Scope)) { // it may be wider than its owner's scope is by now
 				out = append(out, tokenOf(t, owner))
 			}
 		}
@@ -106,6 +107,9 @@ func (a *Admin) issueToken(c *call) error {
 		spec.Scope = *in.Scope
 	}
 	text, t, err := a.auth.IssueToken(c.ctx(), c.id, spec)
+	if errors.Is(err, tenancy.ErrConflict) {
+		err = &stateError{"You have as many tokens as an operator may have. Revoke one first.", err}
+	}
 	return c.replyToken(text, t, err)
 }
 

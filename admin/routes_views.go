@@ -103,7 +103,7 @@ func (in *viewInput) check(c *call) error {
 		return invalidField("name", "Want a name of up to 200 bytes.")
 	case !isWord(in.Page) || len(in.Page) > 32:
 		return invalidField("page", "This is no name of a list.")
-	case in.Sort != "" && !isWord(strings.TrimPrefix(in.Sort, "-")):
+	case in.Sort != "" && (!isWord(strings.TrimPrefix(in.Sort, "-")) || len(in.Sort) > 64): // as long as the column
 		return invalidField("sort", "This is no name of a column.")
 	case len(in.Columns) > maxColumns || slices.ContainsFunc(in.Columns, func(s string) bool { return !isWord(s) }):
 		return invalidField("columns", "Want up to 64 names of columns.")
@@ -236,8 +236,8 @@ func (a *Admin) createView(c *call) error {
 	if err := a.db.GetContext(c.ctx(), &n, a.dialect.Rebind(`SELECT COUNT(*) FROM tenancy_admin_views WHERE operator_id = ?`), c.id.Operator.ID); err != nil {
 		return unavailable(err)
 	}
-	if n >= maxViews {
-		return fmt.Errorf("%w: %d views of the operator", tenancy.ErrConflict, n)
+	if n >= maxViews { // about: several at once may exceed it by a few
+		return &stateError{fmt.Sprintf("There are %d views. Delete one first.", n), fmt.Errorf("%w: %d views of the operator", tenancy.ErrConflict, n)}
 	}
 	columns, scope, err := in.texts(c)
 	if err != nil {

@@ -37,7 +37,7 @@ func (c *current) admits(o *Operator, addr netip.Addr) bool {
 // stage returns the present stage of a session that was at stage was; enrolled says whether its operator has a second factor.
 func (c *current) stage(was Stage, enrolled bool) Stage {
 	switch {
-	case was == StageEnrol && enrolled: // enrolled meanwhile, elsewhere
+	case was == StageEnrol && enrolled: // what came after the enrolment has failed
 		return StageFactor
 	case was == StageFull && !enrolled && !c.optionalFactor: // it is asked for meanwhile
 		return StageEnrol

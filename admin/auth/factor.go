@@ -229,7 +229,7 @@ func (a *Auth) enrolling(r *http.Request) (*Identity, error) {
 }
 
 // Enrol makes the secret of [Auth.BeginEnrol] the operator's second factor, after a code of it was shown, completes the sign-in under a new
-// token and returns ten recovery codes, which nobody sees again. A wrong code is an error that wraps [tenancy.ErrUnauthenticated].
+// token and returns ten recovery codes, which nobody sees again. Their other sessions end. A wrong code is an error that wraps [tenancy.ErrUnauthenticated].
 func (a *Auth) Enrol(w http.ResponseWriter, r *http.Request, code tenancy.Secret) (*Identity, []tenancy.Secret, error) {
 	const op = "auth.Auth.Enrol"
 	id, err := a.enrolling(r)
@@ -273,6 +273,9 @@ func (a *Auth) enrol(ctx context.Context, id *Identity, code string) ([]tenancy.
 		}
 		if err == nil {
 			codes, err = a.replaceCodes(ctx, tx, id.Operator.ID)
+		}
+		if err == nil { // they began with a password alone
+			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_sessions WHERE operator_id = ? AND id <> ?`, id.Operator.ID, id.Session.ID)
 		}
 		if err != nil {
 			return err
@@ -324,7 +327,7 @@ func (a *Auth) NewRecoveryCodes(ctx context.Context, by *Identity) ([]tenancy.Se
 	return codes, tenancy.Wrap("auth.Auth.NewRecoveryCodes", "", err)
 }
 
-// ResetSecondFactor removes the second factor and the recovery codes of another operator, who has lost them, and ends all their sessions. They enrol a
+// ResetSecondFactor removes the second factor and the recovery codes of another operator, who has lost them, and ends all their sessions and links. They enrol a
 // new one after their next sign-in. A mail tells them, if there is a mailer. The caller checks that the credentials of the one who asks are fresh.
 // An operator who is no owner of all tenants, or asks for themselves, is an error that wraps [tenancy.ErrForbidden]; without a second factor
 // it is one that wraps [tenancy.ErrConflict].
@@ -357,7 +360,7 @@ func (a *Auth) ResetSecondFactor(ctx context.Context, by *Identity, operator str
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: there is no second factor", tenancy.ErrConflict)
 		}
-		for _, table := range []string{"tenancy_auth_recovery_codes", "tenancy_auth_sessions"} {
+		for _, table := range []string{"tenancy_auth_recovery_codes", "tenancy_auth_sessions", "tenancy_auth_links"} {
 			if err == nil {
 				_, err = a.store.exec(ctx, tx, `DELETE FROM `+table+` WHERE operator_id = ?`, operator)
 			}

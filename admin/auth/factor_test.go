@@ -117,3 +117,98 @@ func TestNewRecoveryCodes(t *testing.T) {
 		t.Errorf("a new code: got %+v, %v, want a full session", id, err)
 	}
 }
+
+// Sessions that began with a password alone end once the operator has a second factor.
+func TestEnrolEndsOtherSessions(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		a, _ := newAuth(t, s, &auth.Options{OptionalSecondFactor: true})
+		owner(t, a)
+		var ada, thief browser
+		for _, b := range []*browser{&ada, &thief} {
+			if id, err := b.signIn(t, a, "ada@example.com", password); err != nil || id.Session.Stage != auth.StageFull {
+				t.Fatalf("got %+v, %v, want a full session", id, err)
+			}
+		}
+		ada.enrol(t, a)
+		if _, err := ada.identify(t, a); err != nil {
+			t.Errorf("the session that enrolled: %v", err)
+		}
+		if id, err := thief.identify(t, a); !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("the other one: got %+v, %v, want it ended", id, err)
+		}
+	})
+}
+
+// A link for a new password works only as long as its maker may make it, and without a mailer only owners make one for somebody without a second factor:
+// whoever is shown it could act under that name.
+func TestResetByWhoMayNoMore(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		a, _ := newAuth(t, s, nil)
+		who, browsers := map[string]*auth.Identity{}, map[string]*browser{}
+		for _, name := range []string{"root", "peer", "view"} {
+			role := map[string]string{"root": auth.RoleOwner, "peer": auth.RoleSecurity, "view": auth.RoleViewer}[name]
+			b := &browser{}
+			makeOperator(t, a, name+"@example.com", role, tenancy.AllTenants())
+			if _, err := b.signIn(t, a, name+"@example.com", password); err != nil {
+				t.Fatal(err)
+			}
+			b.enrol(t, a)
+			id, err := b.identify(t, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			who[name], browsers[name] = id, b
+		}
+		root, view := who["root"], who["view"].Operator.ID
+		link := func() tenancy.Secret {
+			token, _, err := a.NewReset(t.Context(), who["peer"], view)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		reset := func(token tenancy.Secret) error {
+			return a.Reset((&browser{}).request(t), token, tenancy.NewSecret(otherPassword))
+		}
+		change := func(id string, c auth.OperatorChange) {
+			t.Helper()
+			o, err := a.Operator(t.Context(), id)
+			if err == nil {
+				_, err = a.UpdateOperator(t.Context(), id, o.Version, root.Operator.ID, c)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		more, less, yes, no := auth.RoleOwner, auth.RoleViewer, true, false
+		token := link()
+		change(view, auth.OperatorChange{Role: &more})
+		if err := reset(token); !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("the other has more by now: got %v, want ErrUnauthenticated", err)
+		}
+		change(view, auth.OperatorChange{Role: &less})
+		change(who["peer"].Operator.ID, auth.OperatorChange{Disabled: &yes})
+		if err := reset(token); !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("its maker is disabled: got %v, want ErrUnauthenticated", err)
+		}
+		change(who["peer"].Operator.ID, auth.OperatorChange{Disabled: &no})
+		if err := a.ResetSecondFactor(t.Context(), root, view); err != nil {
+			t.Fatal(err)
+		}
+		if err := reset(token); !errors.Is(err, tenancy.ErrUnauthenticated) {
+			t.Errorf("the second factor was reset: got %v, want ErrUnauthenticated", err)
+		}
+		if _, _, err := a.NewReset(t.Context(), who["peer"], view); !errors.Is(err, tenancy.ErrForbidden) {
+			t.Errorf("for somebody without a second factor: got %v, want ErrForbidden", err)
+		}
+		token, _, err := a.NewReset(t.Context(), root, view)
+		if err == nil {
+			err = reset(token)
+		}
+		if err != nil {
+			t.Errorf("by an owner: %v", err)
+		}
+	})
+}

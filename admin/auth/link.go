@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -33,14 +34,40 @@ func (a *Auth) newLink(ctx context.Context, tx *sqlx.Tx, kind, operator, by stri
 	return tenancy.NewSecret(text), expires, err
 }
 
-// linkOf returns whose link the token is, if it can be used.
-func (a *Auth) linkOf(ctx context.Context, kind, hash string) (operator string, err error) {
-	err = a.store.get(ctx, a.store.db, &operator, `SELECT operator_id FROM tenancy_auth_links WHERE token_hash = ? AND kind = ? AND used_at = 0 AND expires_at > ?`,
+// linkRow is whose link it is, and which operator made it for them, or "".
+type linkRow struct {
+	Operator string `db:"operator_id"`
+	By       string `db:"made_by"`
+}
+
+// linkOf returns the link of that token, if it can be used.
+func (a *Auth) linkOf(ctx context.Context, kind, hash string) (link linkRow, err error) {
+	err = a.store.get(ctx, a.store.db, &link, `SELECT operator_id, made_by FROM tenancy_auth_links WHERE token_hash = ? AND kind = ? AND used_at = 0 AND expires_at > ?`,
 		hash, kind, micro(now()))
 	if isNotFound(err) {
 		err = errLink
 	}
-	return operator, err
+	return link, err
+}
+
+// mayReset refuses to let one operator make a link for another, who has more. Whoever is shown the link could act under the other's name if that one
+// has no second factor: owners of all tenants may, who reset those, too.
+func (a *Auth) mayReset(ctx context.Context, tx *sqlx.Tx, by string, row *operatorRow) error {
+	o, err := row.operator()
+	if err == nil {
+		err = a.grants(ctx, tx, by, o.Role, o.Scope)
+	}
+	if err != nil || a.opts.Mail != nil || o.SecondFactor {
+		return err
+	}
+	maker, err := a.store.operatorBy(ctx, tx, "id", by)
+	if err != nil {
+		return err
+	}
+	if who, err := maker.operator(); err != nil || !isOwner(who) {
+		return cmp.Or(err, fmt.Errorf("%w: the operator has no second factor; an owner of all tenants makes this link", tenancy.ErrForbidden))
+	}
+	return nil
 }
 
 // spendLink uses a link up within tx, and with it all of the operator's that reset a password. Of many calls one wins.
@@ -57,7 +84,8 @@ func (a *Auth) spendLink(ctx context.Context, tx *sqlx.Tx, kind, hash, operator 
 }
 
 // NewReset returns a token with which another operator, who has no more than the one who asks, chooses a new password, once, within an
-// hour. If there is a mailer, it goes to that operator's address, and the token returned is empty. An operator who has more, or who asks
+// hour. If there is a mailer, it goes to that operator's address, and the token returned is empty; without one, only an owner of all tenants makes it
+// for an operator who has no second factor. The link works as long as the one who asks may make it. An operator who has more, or who asks
 // for themselves, is an error that wraps [tenancy.ErrForbidden].
 func (a *Auth) NewReset(ctx context.Context, by *Identity, operator string) (token tenancy.Secret, expires time.Time, err error) {
 	const op = "auth.Auth.NewReset"
@@ -76,7 +104,7 @@ func (a *Auth) NewReset(ctx context.Context, by *Identity, operator string) (tok
 		if o, err = row.operator(); err != nil {
 			return err
 		}
-		if err := a.grants(ctx, tx, by.Operator.ID, o.Role, o.Scope); err != nil {
+		if err := a.mayReset(ctx, tx, by.Operator.ID, row); err != nil {
 			return err
 		}
 		if o.Disabled {
@@ -176,12 +204,15 @@ func (a *Auth) mailReset(ctx context.Context, f forgotten) error {
 // a [*FieldError], and the link can be used again.
 func (a *Auth) Reset(r *http.Request, token, password tenancy.Secret) error {
 	const op = "auth.Auth.Reset"
-	row, hash, phc, err := a.beginReset(r, linkReset, token, password)
+	row, link, hash, phc, err := a.beginReset(r, linkReset, token, password)
 	if err != nil {
 		return tenancy.Wrap(op, "", err)
 	}
 	ctx := tenancy.WithActor(r.Context(), tenancy.Actor{Kind: tenancy.ActorOperator, ID: row.ID})
 	err = a.store.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := a.stillMade(ctx, tx, link); err != nil {
+			return err
+		}
 		if err := a.spendLink(ctx, tx, linkReset, hash, row.ID); err != nil {
 			return err
 		}
@@ -204,16 +235,34 @@ func (a *Auth) Reset(r *http.Request, token, password tenancy.Secret) error {
 	return nil
 }
 
+// stillMade refuses a link whose maker may not make it any more: they were disabled, or have less, or the other one has more, by now.
+func (a *Auth) stillMade(ctx context.Context, tx *sqlx.Tx, link linkRow) error {
+	if link.By == "" {
+		return nil
+	}
+	if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_state SET changes = changes + 1 WHERE id = 1`); err != nil {
+		return err
+	}
+	row, err := a.store.operatorBy(ctx, tx, "id", link.Operator)
+	if err == nil {
+		err = a.mayReset(ctx, tx, link.By, row)
+	}
+	if isNotFound(err) || errors.Is(err, tenancy.ErrForbidden) {
+		err = errLink
+	}
+	return err
+}
+
 func (a *Auth) tellChanged(ctx context.Context, row *operatorRow) {
 	a.tell(ctx, &Mail{Kind: MailPasswordChanged, To: row.Email, Name: row.Name,
 		Text: "Your password for " + a.opts.Name + " was changed. If it was not you, tell the operators of the service at once."})
 }
 
 // beginReset checks a link and the new password of its operator, and hashes it.
-func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.Secret) (row *operatorRow, hash, phc string, err error) {
+func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.Secret) (row *operatorRow, link linkRow, hash, phc string, err error) {
 	ctx := r.Context()
 	if err := a.mayCarryCredentials(r); err != nil {
-		return nil, "", "", err
+		return nil, link, "", "", err
 	}
 	c, err := a.current(ctx)
 	if err == nil && kind != linkRescue { // a rescue passes the rules about addresses
@@ -223,14 +272,13 @@ func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.
 		err = a.limit(ctx, r, "", nil)
 	}
 	if err != nil {
-		return nil, "", "", err
+		return nil, link, "", "", err
 	}
 	hash = tenancy.DigestOf(token.Reveal()).String()
-	operator, err := a.linkOf(ctx, kind, hash)
-	if err != nil {
-		return nil, "", "", err
+	if link, err = a.linkOf(ctx, kind, hash); err != nil {
+		return nil, link, "", "", err
 	}
-	row, err = a.store.operatorBy(ctx, a.store.db, "id", operator)
+	row, err = a.store.operatorBy(ctx, a.store.db, "id", link.Operator)
 	if isNotFound(err) {
 		err = errLink
 	}
@@ -245,7 +293,7 @@ func (a *Auth) beginReset(r *http.Request, kind string, token, password tenancy.
 	if err == nil {
 		phc, err = a.hasher.Hash(ctx, password.Reveal())
 	}
-	return row, hash, phc, err
+	return row, link, hash, phc, err
 }
 
 // ChangePassword changes the password of the operator whose session the request has, after the old one was shown. Their other sessions

@@ -51,7 +51,7 @@ func (a *Auth) Rescue(ctx context.Context, email string) (token tenancy.Secret, 
 // is enrolled next; all their sessions end. The new session passes the rules about addresses. The errors are those of [Auth.Reset].
 func (a *Auth) UseRescue(w http.ResponseWriter, r *http.Request, token, password tenancy.Secret) (*Identity, error) {
 	const op = "auth.Auth.UseRescue"
-	row, hash, phc, err := a.beginReset(r, linkRescue, token, password)
+	row, _, hash, phc, err := a.beginReset(r, linkRescue, token, password)
 	if err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}

@@ -144,15 +144,18 @@ func (a *Auth) signIn(w http.ResponseWriter, r *http.Request, email string, pass
 		if err != nil {
 			return err
 		}
-		var failed int64
-		if err := a.store.get(ctx, tx, &failed, `SELECT failed_sign_ins FROM tenancy_auth_operators WHERE id = ?`, o.ID); err != nil {
+		var row struct {
+			Failed   int64 `db:"failed_sign_ins"`
+			Enrolled int64 `db:"totp_confirmed"`
+		}
+		if err := a.store.get(ctx, tx, &row, `SELECT failed_sign_ins, totp_confirmed FROM tenancy_auth_operators WHERE id = ?`, o.ID); err != nil {
 			return err
 		}
 		if _, err := a.store.exec(ctx, tx, `UPDATE tenancy_auth_operators SET failed_sign_ins = 0 WHERE id = ?`, o.ID); err != nil {
 			return err
 		}
-		// In this transaction, so that a later change of the password ends this session, too.
-		if id, err = a.open(ctx, tx, r, o, c, opening{enrolled: row.TOTPConfirmed != 0, failed: failed}); err != nil {
+		// In this transaction, so that a later change of the password, or enrolment, ends this session, too.
+		if id, err = a.open(ctx, tx, r, o, c, opening{enrolled: row.Enrolled != 0, failed: row.Failed}); err != nil {
 			return err
 		}
 		return a.audit(ctx, tx, "session.sign_in", o.ID, tenancy.AuditDone)

@@ -33,11 +33,12 @@ func keyOf(e *tenancy.Entry) foldKey {
 
 // folder counts entries of what was not done, so that a flood fills no disk.
 type folder struct {
-	mu     sync.Mutex // guards what follows
-	began  time.Time  // when the first of all was seen
-	all    map[foldKey]*tenancy.Entry
-	second time.Time // of the last entry that was written at once
-	n      int       // how many were in it
+	mu      sync.Mutex // guards what follows
+	began   time.Time  // when the first of all was seen
+	all     map[foldKey]*tenancy.Entry
+	unknown int       // how many of them are of nobody who is known
+	second  time.Time // of the last entry that was written at once
+	n       int       // how many were in it
 }
 
 func newFolder() *folder { return &folder{all: map[foldKey]*tenancy.Entry{}} }
@@ -70,14 +71,14 @@ func (f *folder) fold(e tenancy.Entry, now time.Time) bool {
 	if second := now.Truncate(time.Second); !second.Equal(f.second) {
 		f.second, f.n = second, 0
 	}
-	first := f.n < atOnce && len(f.all) < maxFolds
-	if first {
+	full := f.full(&e)
+	if f.n < atOnce && !full {
 		f.n++
 		e.Count = 0
-		f.all[key] = &e
+		f.add(key, &e)
 		return false
 	}
-	if len(f.all) >= maxFolds {
+	if full {
 		e.Action, e.Object, e.Tenant, e.Actor, e.Problem = actionFolded, "", "", tenancy.Actor{Kind: tenancy.ActorUnknown}, "too many kinds to be told apart"
 		if known, ok := f.all[keyOf(&e)]; ok {
 			known.Count += e.Count
@@ -85,8 +86,21 @@ func (f *folder) fold(e tenancy.Entry, now time.Time) bool {
 		}
 		key = keyOf(&e)
 	}
-	f.all[key] = &e
+	f.add(key, &e)
 	return true
+}
+
+// full reports whether there is no room for another kind. Those of nobody who is known have half of it: strangers, who can send whatever they like,
+// do not make what operators were refused anonymous.
+func (f *folder) full(e *tenancy.Entry) bool {
+	return len(f.all) >= maxFolds || e.Actor.Kind == tenancy.ActorUnknown && f.unknown >= maxFolds/2
+}
+
+func (f *folder) add(key foldKey, e *tenancy.Entry) {
+	if e.Actor.Kind == tenancy.ActorUnknown {
+		f.unknown++
+	}
+	f.all[key] = e
 }
 
 // take returns what was counted, and begins anew, if the time is over or all is
@@ -104,6 +118,7 @@ func (f *folder) take(now time.Time, all bool) []tenancy.Entry {
 		}
 	}
 	clear(f.all)
+	f.unknown = 0
 	return out
 }
 
@@ -120,8 +135,10 @@ func (f *folder) back(entries []tenancy.Entry, now time.Time) (lost int64) {
 		switch known, ok := f.all[key]; {
 		case ok && known.Count > 0:
 			known.Count += e.Count
-		case ok || len(f.all) < maxFolds:
+		case ok:
 			f.all[key] = &e
+		case !f.full(&e):
+			f.add(key, &e)
 		default:
 			lost += e.Count
 		}

@@ -74,3 +74,28 @@ func TestFoldIsBounded(t *testing.T) {
 		t.Errorf("got %d entries again, want %d", len(again), len(all))
 	}
 }
+
+// Strangers, who can send whatever they like, do not make what operators were refused anonymous.
+func TestFoldOfStrangers(t *testing.T) {
+	t.Parallel()
+	f := newFolder()
+	begin := time.Unix(1000, 0)
+	for i := range 1000 {
+		e := tenancy.NewEntry(t.Context(), "session.sign_in", "")
+		e.Object, e.Result = fmt.Sprintf("%d@example.com", i), tenancy.AuditDenied
+		f.fold(e, begin)
+	}
+	const operators = 100
+	for i := range operators {
+		f.fold(denial(t, fmt.Sprint(i)), begin)
+	}
+	known := 0
+	for _, e := range f.take(begin.Add(time.Minute), false) {
+		if e.Action == "tenant.status" && e.Actor.ID != "" {
+			known++
+		}
+	}
+	if known != operators {
+		t.Errorf("got %d refusals that name their operator, want %d", known, operators)
+	}
+}

@@ -79,7 +79,8 @@ func (f *Fault) Error() string {
 
 // Verify seals what was committed, reads the whole audit, and reports the first fault, if there is one: an
 // entry that is not as it was sealed, or that contradicts a checkpoint signed with [Options.Key] or one of the
-// OldKeys. It needs little memory however long the audit is. An error says that the audit could not be read;
+// OldKeys. Beside the checkpoints, of which there is one a minute at most, it needs little memory however long
+// the audit is. An error says that the audit could not be read;
 // then the report is nil.
 func (t *Trail) Verify(ctx context.Context) (*Report, error) {
 	report, err := t.verify(ctx, func(Progress) error { return nil })

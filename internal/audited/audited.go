@@ -45,6 +45,9 @@ func (w *Work) Do(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout) // the caller may be gone
 	defer cancel()
 	failed := w.entry(ctx).Refused(err)
+	if failed.Result == tenancy.AuditFailed {
+		failed.Problem = failure.Type(err) // the text may be a driver's, and have somebody's data, and the audit is kept
+	}
 	switch {
 	case !w.Partly:
 		failed.Result = tenancy.AuditFailed

@@ -18,7 +18,7 @@ import (
 // The entry comes first, and a second one says how work failed.
 func TestDo(t *testing.T) {
 	t.Parallel()
-	broken, refused := errors.New("broken"), tenancy.ErrForbidden
+	broken, refused := errors.New("duplicate entry 'bob@example.com'"), tenancy.ErrForbidden
 	for name, tt := range map[string]struct {
 		partly bool
 		err    error
@@ -46,7 +46,7 @@ func TestDo(t *testing.T) {
 		var got []tenancy.AuditResult
 		for _, e := range trail.All() {
 			got = append(got, e.Result)
-			if e.Tenant != "acme" || e.Object == "" || e.Actor.ID != "ann" || (e.Result == tenancy.AuditDone) != (e.Problem == "") {
+			if e.Tenant != "acme" || e.Object == "" || e.Actor.ID != "ann" || (e.Result == tenancy.AuditDone) != (e.Problem == "") || strings.Contains(e.Problem, "bob") {
 				t.Errorf("%s: got %+v", name, e)
 			}
 		}
