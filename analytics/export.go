@@ -151,7 +151,9 @@ type UsageRow struct {
 type UsageExport struct {
 	// Filter selects tenants, as in a [TenantsRequest].
 	Filter tenancy.Filter
-	Period Period // default: the last [ReportsOptions.Span]
+	// Period is of whole steps at its beginning: the first row is of all of the step in which it begins, and the last one
+	// of what the period has of its step. Default: the last [ReportsOptions.Span].
+	Period Period
 	// Step is the length of each row: whole minutes, hours or days; weeks begin on Mondays.
 	// Rows of minutes are kept for 49 hours, and those of hours for 100 days: a shorter step
 	// than what is kept of the whole period is an error that wraps [tenancy.ErrInvalid].

@@ -123,6 +123,9 @@ func monthsOf(from, to time.Time, state *State) ([]Month, error) {
 		from = to
 	}
 	first, last := monthOf(from), monthOf(to)
+	if first.Before(state.Now.Add(-keepDays)) {
+		return nil, fmt.Errorf("%w: of the whole month %s nothing is kept any more, but of the last %d days", tenancy.ErrInvalid, first.Format(monthForm), keepDays/(24*time.Hour))
+	}
 	if last.Before(first) || last.After(state.Now) || first.AddDate(0, maxMonths, 0).Before(last.AddDate(0, 1, 0)) {
 		return nil, fmt.Errorf("%w: months from %s to %s, want at most %d that have begun", tenancy.ErrInvalid, first.Format(monthForm), last.Format(monthForm), maxMonths)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -114,6 +115,7 @@ func New(servers map[string]driver.Engine, opts *Options) (*Pool, error) {
 	if opts != nil {
 		p.opts = *opts
 	}
+	p.opts.Servers = maps.Clone(p.opts.Servers)
 	if err := p.opts.complete(); err != nil {
 		return nil, tenancy.Wrap(op, "", err)
 	}

@@ -2,6 +2,7 @@ package dbpool_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"testing"
 	"time"
@@ -269,4 +270,36 @@ func TestReadOnlyContextWithoutTheAbility(t *testing.T) {
 	if _, err := ro.Exec(`CREATE TABLE x (id INT)`); err == nil {
 		t.Error("a write: got no error")
 	}
+}
+
+// A transaction that says that it only reads does not write, on any engine, and the connection writes again behind it.
+func TestReadOnlyTransactionsDoNotWrite(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		pool := s.Pool(t, &dbpool.Options{Budget: 1, MaxConns: 1})
+		ctx := tenancy.NewContext(t.Context(), s.Tenant(t, "acme"))
+		db, err := pool.DB(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(`CREATE TABLE notes (id INT)`)
+		reads := &sql.TxOptions{ReadOnly: true}
+		err = pool.Tx(ctx, reads, func(tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO notes (id) VALUES (1)`)
+			return err
+		})
+		if err == nil {
+			t.Error("a write in it: got no error")
+		}
+		var n int
+		if err := pool.Tx(ctx, reads, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, `SELECT COUNT(*) FROM notes`) }); err != nil || n != 0 {
+			t.Errorf("a read in it: got %d, %v, want 0", n, err)
+		}
+		if err := pool.Tx(ctx, nil, func(tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO notes (id) VALUES (1)`)
+			return err
+		}); err != nil {
+			t.Errorf("a write behind it: %v", err)
+		}
+	})
 }

@@ -12,7 +12,7 @@
 //
 // On a terminal there are progress bars and questions. Elsewhere there are plain lines and
 // nothing is asked. There, commands that are hard to take back, such as tenant archive, tenant
-// purge and db rollback, those for the whole service, and doctor --mend fail unless --yes is
+// purge and db rollback, those that close the whole service, and doctor --mend fail unless --yes is
 // given; other commands over many tenants run without a question. With --json there are JSON
 // lines only, and those other commands ask nothing on a terminal either. Results go to the
 // standard output; progress, questions and errors go to the standard error.
@@ -136,12 +136,8 @@ func New(open func(ctx context.Context) (*App, error), opts *Options) *cobra.Com
 	}
 	p := &program{open: open}
 	p.keep = keeping{p: p, folder: opts.Results}
-	root := &cobra.Command{
-		Use:           cmp.Or(opts.Name, filepath.Base(os.Args[0])),
-		Short:         "Tenants, their schemas, and work over many of them",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
+	root := group(cmp.Or(opts.Name, filepath.Base(os.Args[0])), "Tenants, their schemas, and work over many of them")
+	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "write JSON lines only")
 	root.PersistentFlags().BoolVarP(&p.yes, "yes", "y", false, "answer every question with yes")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })

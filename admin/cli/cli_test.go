@@ -270,6 +270,7 @@ func TestCommands(t *testing.T) {
 		{"db migrate --all --budget much", 2, "much"},
 		{"db", 0, "Available Commands"},
 		{"db fly", 2, "unknown command"},
+		{"fly", 2, "unknown command"},
 		{"db migrate --fly", 2, "unknown flag"},
 		{"run plan plan acme --param to=gold", 0, "FIRST TENANTS"},
 		{"run plan plan acme --param from=gold", 2, "the new plan"},

@@ -132,7 +132,7 @@ otherwise it is the one name that tenants' records have), ` + "`--migrations`" +
 The environment variables ` + "`TENANTCTL_CATALOG`, `TENANTCTL_SERVER`, `TENANTCTL_SERVER_NAME`, `TENANTCTL_MIGRATIONS` and `TENANTCTL_KEY_PREFIX`" + ` say the same. Only in a
 catalog that it made itself without ` + "`--migrations`" + `, where the server is called ` + "`example`" + `, it uses migrations and a prefix of its own; elsewhere the commands that need them ask for the
 flags. While it does not know the server, or has no ` + "`--server`" + ` and finds no tenant's database in ` + "`--data`" + `, it works on no runs of migrations, and commands that would
-need tenants' databases ask for the flag: with ` + "`--migrations`" + ` also those that plan a run or let one go on.
+need tenants' databases ask for the flag: with ` + "`--migrations`" + ` also those that plan a run or let one go on. ` + "`--server=files`" + ` says that they are files in ` + "`--data`" + `, although none is there.
 
 ` + "`tenant create` and `tenant adopt`" + ` make a catalog in ` + "`--data`" + ` if there is none; all others fail there. The file ` + "`tenantctl.catalog`" + ` beside it says that this program made it. A catalog
 by URL is made by every command.

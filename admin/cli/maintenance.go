@@ -439,9 +439,12 @@ func (p *program) drainEach(timeout time.Duration, cmd *cobra.Command, s *select
 	return someFailed(became)
 }
 
-// someFailed returns the error of a command that has shown what became of each tenant. Its exit code is that of the tenants' errors if
+// someFailed returns the error of a command that has shown what became of each tenant: that there was none is one, too. Its exit code is that of the tenants' errors if
 // all tenants failed with the same one.
 func someFailed(became []error) error {
+	if len(became) == 0 {
+		return usage(errors.New("no tenant is selected"))
+	}
 	failed := slices.DeleteFunc(slices.Clone(became), func(err error) bool { return err == nil })
 	if len(failed) == 0 {
 		return nil

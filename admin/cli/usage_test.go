@@ -98,7 +98,7 @@ func TestUsage(t *testing.T) {
 		{"usage months", 0, []string{"MONTH", month, "acme", "100"}},
 		{"usage months --from " + month + " --where acme", 0, []string{"acme"}},
 		{"usage months --from May", 2, []string{"May"}},
-		{"usage months --from 2020-01", 2, []string{"have begun"}},
+		{"usage months --from 2020-01", 2, []string{"nothing is kept"}},
 		{"usage export", 0, []string{"id,slug,name", "acme"}},
 		{"usage export --of hours --format jsonl --from 2h", 0, []string{`"counts":{`}},
 		{"usage export --of days", 0, []string{"tenant_id,start"}},

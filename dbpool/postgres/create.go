@@ -162,7 +162,10 @@ func (m *maker) mark(ctx context.Context) error {
 }
 
 func (m *maker) drop(ctx context.Context) error {
-	_, err := m.conn.Exec(ctx, `DROP DATABASE IF EXISTS `+sqlkit.Postgres.Quote(m.making)+` WITH (FORCE)`)
+	err := drop(ctx, m.conn, m.making)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil
+	}
 	return err
 }
 

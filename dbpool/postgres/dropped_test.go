@@ -162,3 +162,79 @@ func TestDropLooksUnderTheLock(t *testing.T) {
 		t.Errorf("the next one: %v", err)
 	}
 }
+
+// A drop that has begun goes on when its caller's context ends: an interrupted one leaves a database that nobody can use.
+func TestDropGoesOn(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	e := s.Engine.(*postgres.Engine)
+	acme := s.Tenant(t, "acme")
+	name := acme.Placement.Database
+	server, err := pgx.Connect(t.Context(), s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close(context.WithoutCancel(t.Context())) }()
+	holder, err := server.Begin(t.Context())
+	if err == nil {
+		_, err = holder.Exec(t.Context(), `COMMENT ON DATABASE `+pgx.Identifier{name}.Sanitize()+` IS 'held'`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got := make(chan error, 1)
+	go func() { got <- e.Drop(ctx, name, acme.ID) }()
+	asked := `SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE "' || $1 || '"%' AND wait_event_type = 'Lock'`
+	other, err := pgx.Connect(t.Context(), s.DSN) // a transaction sees one state of the sessions
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close(context.WithoutCancel(t.Context())) }()
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		if err := other.QueryRow(t.Context(), asked, name).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("got %v, want it dropped", err)
+	}
+	if there, err := e.Exists(t.Context(), name); there || err != nil {
+		t.Errorf("the database is there: got %v, %v", there, err)
+	}
+}
+
+// What is left of a drop that was interrupted is no database any more, and is dropped again.
+func TestDropOfAHalfDroppedDatabase(t *testing.T) {
+	t.Parallel()
+	s := tenancytest.NewServer(t, "postgres")
+	e := s.Engine.(*postgres.Engine)
+	ctx := t.Context()
+	acme := s.Tenant(t, "acme")
+	name := acme.Placement.Database
+	server, err := pgx.Connect(ctx, s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close(context.WithoutCancel(ctx)) }()
+	if _, err := server.Exec(ctx, `UPDATE pg_database SET datconnlimit = -2 WHERE datname = $1`, name); err != nil { // as the server does
+		t.Fatal(err)
+	}
+	if err := e.Exclusive(ctx, name, func(context.Context) error { return errors.New("it ran") }); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("Exclusive: got %v, want ErrNotFound", err)
+	}
+	if err := e.Drop(ctx, name, acme.ID); err != nil {
+		t.Errorf("Drop: %v", err)
+	}
+	if there, err := e.Exists(ctx, name); there || err != nil {
+		t.Errorf("the database is there: got %v, %v", there, err)
+	}
+	if err := e.Drop(ctx, name, acme.ID); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("once more: got %v, want ErrNotFound", err)
+	}
+}

@@ -179,8 +179,12 @@ func (e *Engine) Claim(ctx context.Context, database string, tenant tenancy.ID) 
 // dropLock is what the name of the lock begins with in which a database is dropped.
 const dropLock = "tenancy:drop:"
 
+// dropTimeout is how long the server has to drop a database, also for a caller whose context has ended: a drop that is
+// interrupted leaves a database that nobody can use.
+const dropTimeout = 10 * time.Minute
+
 // Drop removes the tenant's database and ends the connections to it. It waits while another
-// drops a database of that name.
+// drops a database of that name. Once it has begun it goes on when ctx ends.
 func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) error {
 	if isMaking(database) {
 		return e.dropMaking(ctx, database, tenant)
@@ -200,15 +204,36 @@ func (e *Engine) Drop(ctx context.Context, database string, tenant tenancy.ID) e
 		}
 		defer unlock()
 		err = e.in(ctx, database, func(db *sql.DB) error { return sqlkit.CheckOwner(ctx, db, sqlkit.Postgres, tenant) })
+		if errors.Is(err, tenancy.ErrNotFound) {
+			// What is left of a drop that was interrupted, behind this look, is dropped without it: nobody can look any more.
+			half := false
+			if e := conn.QueryRow(ctx, `SELECT datconnlimit = -2 FROM pg_catalog.pg_database WHERE datname = $1`, database).Scan(&half); e == nil && half {
+				err = nil
+			}
+		}
 		if err != nil {
 			return err
 		}
-		_, err = conn.Exec(ctx, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
-		if sqlkit.IsNoDatabase(err) {
-			return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
-		}
-		return err
+		return drop(ctx, conn, database)
 	})
+}
+
+// drop drops a database whose owner the caller has looked at.
+func drop(ctx context.Context, conn *pgx.Conn, database string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	lives := sqlkit.EndsSession(ctx)
+	uncut, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+	defer cancel()
+	_, err := conn.Exec(uncut, `DROP DATABASE `+sqlkit.Postgres.Quote(database)+` WITH (FORCE)`)
+	if err != nil {
+		lives()
+	}
+	if sqlkit.IsNoDatabase(err) {
+		return fmt.Errorf("%w: database %q", tenancy.ErrNotFound, database)
+	}
+	return err
 }
 
 // Exclusive runs fn while it holds an advisory lock of the database.

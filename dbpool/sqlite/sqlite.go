@@ -118,9 +118,9 @@ func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("%w: the driver's connections are %T", tenancy.ErrInvalid, inner), inner.Close())
 	}
 	if c.turns != nil {
-		return &queued{conn: conn{all}, turns: c.turns}, nil
+		return &queued{conn: conn{driversConn: all}, turns: c.turns}, nil
 	}
-	return conn{all}, nil
+	return conn{all, c.params == reading}, nil
 }
 
 const (

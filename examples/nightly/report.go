@@ -32,17 +32,32 @@ func watch(ctx context.Context, runner *runs.Runner) error {
 	}
 }
 
-// report follows a run and says what became of it.
+// report follows a run and says what became of it. A run that did not do all that it should is an error.
 func report(ctx context.Context, runner *runs.Runner, id string) error {
+	var last runs.Progress
 	for p, err := range runner.Follow(ctx, id) {
 		if err != nil {
 			return err
 		}
+		last = p
 		fmt.Printf("%s: wave %d of %d, %d of %d tenants, %d failed\n", p.State, p.Wave, len(p.Waves), p.Finished(), p.Total, p.Failed)
 	}
-	failed, err := runner.Results(ctx, id, runs.ResultQuery{States: []runs.TenantState{runs.TenantFailed}})
-	for _, each := range failed {
-		fmt.Printf("%s failed: %s\n", each.Slug, each.Text)
+	q := runs.ResultQuery{States: []runs.TenantState{runs.TenantFailed}, Limit: 100}
+	for {
+		failed, err := runner.Results(ctx, id, q)
+		if err != nil {
+			return err
+		}
+		for _, each := range failed {
+			fmt.Printf("%s failed: %s\n", each.Slug, each.Text)
+			q.After = each.Number
+		}
+		if len(failed) < q.Limit {
+			break
+		}
 	}
-	return err
+	if last.State != runs.StateDone {
+		return fmt.Errorf("the run is %s: %d of %d tenants are done", last.State, last.Done, last.Total)
+	}
+	return nil
 }

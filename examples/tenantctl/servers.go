@@ -16,10 +16,13 @@ import (
 
 var errURL = errors.New("want a URL like postgres://user:password@host/ or mysql://user:password@host/")
 
+// filesServer says in place of a URL that tenants' databases are files in --data, although none is there.
+const filesServer = "files"
+
 // engineOf returns what makes tenants' databases.
 func engineOf(where places) (driver.Engine, error) {
 	switch scheme(where.server) {
-	case "":
+	case "", filesServer:
 		return sqlite.New(filepath.Join(where.data, "tenants"))
 	case "postgres":
 		return postgres.New(where.server, nil)
@@ -69,8 +72,8 @@ func catalogDatabase(where places) (*sqlx.DB, error) {
 func scheme(url string) string {
 	name, _, ok := strings.Cut(url, "://")
 	switch {
-	case url == "":
-		return ""
+	case url == "", url == filesServer:
+		return url
 	case ok && (name == "postgres" || name == "postgresql"):
 		return "postgres"
 	case ok && (name == "mysql" || name == "mariadb"):

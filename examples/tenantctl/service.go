@@ -67,9 +67,12 @@ func (w places) serviceOf(ctx context.Context, cat *catalog.Catalog, made bool) 
 	s = service{server: w.serverName, keyPrefix: w.keyPrefix}
 	var missing error
 	if s.server == "" {
-		if s.server, missing, err = w.serverOf(ctx, cat, made); err != nil {
-			return s, err
-		}
+		s.server, missing, err = w.serverOf(ctx, cat, made)
+	} else {
+		missing, err = w.holds(ctx, cat, s.server)
+	}
+	if err != nil {
+		return s, err
 	}
 	if missing != nil && (w.does(serversOf) || w.migrations != "" && w.does(runsOf)) {
 		return s, missing
@@ -159,8 +162,8 @@ func (w places) holds(ctx context.Context, cat *catalog.Catalog, server string) 
 	if w.server != "" {
 		return nil, nil
 	}
-	some, err := cat.List(ctx, tenancy.Filter{Limit: looked})
-	if err != nil {
+	some, err := cat.List(ctx, tenancy.Filter{Server: server, Limit: looked})
+	if err != nil || len(some) == 0 {
 		return nil, err
 	}
 	for _, t := range some {
@@ -168,7 +171,7 @@ func (w places) holds(ctx context.Context, cat *catalog.Catalog, server string) 
 			return nil, nil
 		}
 	}
-	return fmt.Errorf("%w: give --server, the URL of the server %q of tenants' databases (or --server-name, if they are files in --data)", tenancy.ErrInvalid, server), nil
+	return fmt.Errorf("%w: give --server, the URL of the server %q of tenants' databases (or --server=%s, if they are files in --data)", tenancy.ErrInvalid, server, filesServer), nil
 }
 
 // noFiles is the migrator without --migrations: a creation that was cut off is not resumed without its files.

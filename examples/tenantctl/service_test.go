@@ -138,11 +138,13 @@ func TestServiceUnknown(t *testing.T) {
 		{"databases elsewhere", moved, []string{"tenant", "create", "globex", "--migrations", files}, 2, "--server"},
 		{"databases elsewhere, looked at", moved, []string{"tenant", "list"}, 0, "acme"},
 		{"databases elsewhere, purged", moved, []string{"tenant", "purge", "acme", "--now", "--reason", "a test", "--yes"}, 2, "--server"},
+		{"databases elsewhere, purged by name", moved, []string{"--server-name", "main", "tenant", "purge", "acme", "--now", "--reason", "a test", "--yes"}, 2, "--server=files"},
 		{"databases elsewhere, completed", moved, []string{"__complete", "tenant", "show", "a"}, 0, "acme"},
 		{"databases elsewhere, worked on", moved, []string{"--migrations", files, "run", "start", run.ID}, 2, "--server"},
 		{"databases elsewhere, left to others", moved, []string{"run", "start", run.ID, "--detach"}, 0, ""},
 		{"databases elsewhere, beside that run", moved, []string{"--migrations", files, "tenant", "suspend", "acme"}, 0, "1 of 1 tenant done"},
 		{"databases elsewhere, after that", moved, []string{"run", "show", run.ID}, 0, "0 of 1 tenant done, 1 to do"},
+		{"files that are gone, purged", moved, []string{"--server=files", "tenant", "purge", "acme", "--now", "--reason", "a test", "--yes"}, 2, "archive it first"},
 	} {
 		if code, out := call(t, places{data: tt.data}, tt.args...); code != tt.code || !strings.Contains(out, tt.want) {
 			t.Errorf("%s: got exit code %d and\n%s\nwant %d and %q", tt.name, code, out, tt.code, tt.want)

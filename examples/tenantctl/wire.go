@@ -133,7 +133,7 @@ func open(ctx context.Context, where places) (app *cli.App, err error) {
 	}
 	app.Checks = map[string]func(context.Context) error{"usage": usage.Check, "locks": locks.Check}
 	app.Shell = func(t *tenancy.Tenant) (*exec.Cmd, error) {
-		if where.server == "" {
+		if where.server == "" || where.server == filesServer {
 			return cli.Client(filepath.Join(where.data, "tenants", t.Placement.Database+".db"), t)
 		}
 		return cli.Client(where.server, t)

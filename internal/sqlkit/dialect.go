@@ -80,6 +80,7 @@ const (
 	postgresTerminated = "57P01" // admin_shutdown
 	postgresCheck      = "23514" // check_violation
 	postgresLock       = "55P03" // lock_not_available
+	postgresState      = "55000" // object_not_in_prerequisite_state
 )
 
 // IsUnique reports whether err is the violation of a unique key.
@@ -99,10 +100,17 @@ func IsNoTable(err error) bool {
 	return mysqlNumber(err) == mysqlNoTable || sqlState(err) == postgresNoTable
 }
 
-// IsNoDatabase reports whether err says that a database does not exist.
+// IsNoDatabase reports whether err says that a database does not exist, or that PostgreSQL was
+// interrupted while it dropped it: nobody can use it any more, and it can only be dropped.
 func IsNoDatabase(err error) bool {
 	n := mysqlNumber(err)
-	return n == mysqlNoDB || n == mysqlDBDropped || sqlState(err) == postgresNoDatabase
+	return n == mysqlNoDB || n == mysqlDBDropped || sqlState(err) == postgresNoDatabase || isHalfDropped(err)
+}
+
+// isHalfDropped reports whether PostgreSQL refuses a connection because the database was being dropped.
+// The code alone says many things.
+func isHalfDropped(err error) bool {
+	return sqlState(err) == postgresState && strings.Contains(err.Error(), "invalid database")
 }
 
 // IsDatabaseExists reports whether err says that a database exists already. Of

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/artflow-studio/tenancy"
@@ -38,12 +39,13 @@ func Exclusive(ctx context.Context, db *sql.DB, d Dialect, database string, fn f
 	}
 	defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }()
 
-	ctx, lost := context.WithCancelCause(ctx)
+	ends := &atomic.Bool{}
+	ctx, lost := context.WithCancelCause(context.WithValue(ctx, endsKey{}, ends))
 	watched := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {
 		defer close(watched)
-		watch(ctx, conn, stop, lost)
+		watch(ctx, conn, ends, stop, lost)
 	}()
 	defer func() {
 		close(stop)
@@ -75,8 +77,22 @@ func Alone(ctx context.Context, db *sql.DB, database string, fn func(*sql.Conn) 
 
 var errLost = fmt.Errorf("%w: the lock on the database was lost", tenancy.ErrUnavailable)
 
-// watch calls lost when the session has ended.
-func watch(ctx context.Context, conn *sql.Conn, stop <-chan struct{}, lost func(error)) {
+// endsKey is the key of contexts in [Exclusive]: the value is true while its session may end.
+type endsKey struct{}
+
+// EndsSession tells the [Exclusive] that ctx is in, if it is in one, that its session ends now because the database
+// is dropped: then nothing is lost. If the drop failed, lives takes that back.
+func EndsSession(ctx context.Context) (lives func()) {
+	ends, ok := ctx.Value(endsKey{}).(*atomic.Bool)
+	if !ok {
+		return func() {}
+	}
+	ends.Store(true)
+	return func() { ends.Store(false) }
+}
+
+// watch calls lost when the session has ended, unless it may.
+func watch(ctx context.Context, conn *sql.Conn, ends *atomic.Bool, stop <-chan struct{}, lost func(error)) {
 	tick := time.NewTicker(watchPause)
 	defer tick.Stop()
 	for {
@@ -89,7 +105,7 @@ func watch(ctx context.Context, conn *sql.Conn, stop <-chan struct{}, lost func(
 			short, cancel := context.WithTimeout(ctx, watchTimeout)
 			err := conn.PingContext(short)
 			cancel()
-			if err != nil && ctx.Err() == nil {
+			if err != nil && ctx.Err() == nil && !ends.Load() {
 				lost(fmt.Errorf("%w: %w", errLost, err))
 				return
 			}

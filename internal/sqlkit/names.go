@@ -28,7 +28,7 @@ func ValidateTable(name string) error {
 	if slices.Contains(strings.Fields(reserved), name) || strings.HasPrefix(name, "sqlite_") || strings.HasPrefix(name, "pg_") {
 		return fmt.Errorf("%w: table name %q is a word that an engine reserves", tenancy.ErrInvalid, name)
 	}
-	if name == "tenancy_marker" || name == "tenancy_provisioning" {
+	if name == "tenancy_marker" || name == "tenancy_provisioning" || name == "tenancy_migrating" {
 		return fmt.Errorf("%w: table name %q is that of another table of this module", tenancy.ErrInvalid, name)
 	}
 	return nil

@@ -313,6 +313,40 @@ func TestUndoSparesATenantThatIsServed(t *testing.T) {
 	k.wantServed(t, found)
 }
 
+// A creation that fails after another process has made its database, and was killed, leaves nothing.
+func TestUndoOfADatabaseThatOthersMade(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		d := &beaten{Pool: k.pool}
+		l, err := lifecycle.New(k.cat, d, k.migrator(t, makeNotes), &lifecycle.Options{Server: s.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Ensure(t.Context(), &tenancy.Tenant{Slug: "acme"}); !errors.Is(err, errFault) {
+			t.Errorf("got %v, want the fault", err)
+		}
+		k.dropLater(t, d.made)
+		k.wantNothing(t, d.made.ID)
+	})
+}
+
+// beaten are databases that another process makes first, and that cannot be reached then.
+type beaten struct {
+	*dbpool.Pool
+	made *tenancy.Tenant
+}
+
+func (d *beaten) Create(ctx context.Context, t *tenancy.Tenant) error {
+	d.made = t
+	if err := d.Pool.Create(ctx, t); err != nil {
+		return err
+	}
+	return d.Pool.Create(ctx, t)
+}
+
+func (d *beaten) For(context.Context, *tenancy.Tenant) (*sqlx.DB, error) { return nil, errFault }
+
 func TestConstructors(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, tenancytest.NewServer(t, "sqlite"))

@@ -215,7 +215,7 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		return nil, err
 	}
 	drained := t
-	if l.opts.BeforePurge != nil {
+	if l.opts.Drain != nil { // it may change the record
 		drained, err = l.catalog.Find(ctx, tenancy.Ref{Kind: tenancy.RefID, Value: string(t.ID)})
 		if err == nil {
 			err = stillRemovable(drained)
@@ -223,6 +223,8 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 		if err != nil {
 			return nil, err
 		}
+	}
+	if l.opts.BeforePurge != nil {
 		err := safely(func() error { return l.opts.BeforePurge(tenancy.NewContext(ctx, drained), drained.Clone()) })
 		if err != nil {
 			return nil, fmt.Errorf("the hook before a purge failed, and the tenant stays %s: %w", drained.Status, err)
@@ -246,9 +248,9 @@ func (l *Lifecycle) beginPurge(ctx context.Context, was *tenancy.Tenant, now boo
 			return errMadeAgain()
 		case t.Placement != was.Placement:
 			return errMoved()
-		case t.Status != tenancy.StatusPurging && l.opts.BeforePurge != nil && t.Version != drained.Version:
-			// It may have been restored, used and archived again: the hook's backup lacks what was written then.
-			return fmt.Errorf("%w: the record was changed while the hook before the purge ran; the tenant is %s, purge it again", tenancy.ErrConflict, t.Status)
+		case t.Status != tenancy.StatusPurging && t.Version != drained.Version:
+			// It may have been restored, used and archived again: then its time begins anew, and a hook's backup lacks what was written.
+			return fmt.Errorf("%w: the record was changed while the purge began; the tenant is %s, purge it again", tenancy.ErrConflict, t.Status)
 		}
 		t.Status = tenancy.StatusPurging
 		if nobodys {

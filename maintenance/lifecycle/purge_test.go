@@ -240,6 +240,46 @@ func TestRestoreAndArchiveDuringPurge(t *testing.T) {
 	})
 }
 
+// The same while the purge waits for connections, without any hook: the time of the tenant begins anew.
+func TestRestoreAndArchiveWhileConnectionsAreInUse(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		k := newKit(t, s)
+		acme := k.archived(t, "acme")
+		instance := k.instances(t, 1)[0].lifeWith(t, lifecycle.Options{})
+		did := false
+		l, err := lifecycle.New(k.cat, meanwhile{k.pool, func(id tenancy.ID) {
+			if ctx := t.Context(); !did {
+				did = true
+				if err := errors.Join(instance.Restore(ctx, id), instance.Activate(ctx, id), instance.Archive(ctx, id)); err != nil {
+					t.Error(err)
+				}
+			}
+		}}, k.migrator(t, makeNotes), &lifecycle.Options{Server: s.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.PurgeNow(because(t), acme.ID); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("got %v, want ErrConflict", err)
+		}
+		k.wantArchived(t, acme.ID)
+		if err := l.PurgeNow(because(t), acme.ID); err != nil {
+			t.Errorf("again: %v", err)
+		}
+	})
+}
+
+// meanwhile does something whenever it is asked for a tenant's connections.
+type meanwhile struct {
+	*dbpool.Pool
+	do func(tenancy.ID)
+}
+
+func (d meanwhile) InUse(id tenancy.ID) int {
+	d.do(id)
+	return d.Pool.InUse(id)
+}
+
 // A tenant whose creation was cut off is not archived, from where it could be restored and served without a database: it is purged as it is, with its database
 // or without.
 func TestPurgeHalfMade(t *testing.T) {

@@ -20,6 +20,7 @@ type work struct {
 	tenant   *tenancy.Tenant
 	mayClaim bool // a database that exists may be this tenant's own
 	made     bool // this work made the database
+	claimed  bool // it exists, by another process that resumed this work, and is this tenant's
 	adopts   bool // the database was there before
 	again    bool // somebody else began to adopt it
 	foreign  bool // it had the tenant's mark before there was a record
@@ -59,7 +60,8 @@ func (w *work) database(ctx context.Context) error {
 		return nil
 	}
 	if errors.Is(err, tenancy.ErrExists) && (w.mayClaim || w.made) {
-		return w.databases.Claim(ctx, w.tenant)
+		err = w.databases.Claim(ctx, w.tenant)
+		w.claimed = w.claimed || err == nil
 	}
 	return err
 }
@@ -188,7 +190,7 @@ func (w *work) undo(ctx context.Context, failed error) error {
 }
 
 func (w *work) undoDatabase(ctx context.Context) error {
-	if !w.made && !w.marked {
+	if !w.made && !w.marked && !w.claimed {
 		return w.mayUndo(ctx)
 	}
 	err := w.databases.Exclusive(ctx, w.tenant, func(ctx context.Context) error {

@@ -26,7 +26,8 @@ func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, w w
 		return nil, tenancy.Wrap(op, t.ID, err)
 	}
 	out := &Result{Version: s.version()}
-	if !w.idle(s) {
+	idle, err := m.idle(ctx, s, w)
+	if err == nil && !idle {
 		err = m.lock(ctx, t.ID, w.purpose, func(ctx context.Context) (err error) {
 			out, err = m.alone(ctx, t, w)
 			return err
@@ -39,6 +40,18 @@ func (m *Migrator) change(ctx context.Context, op string, t *tenancy.Tenant, w w
 		err = errors.Join(err, m.record(ctx, t, out.Version))
 	}
 	return out, tenancy.Wrap(op, t.ID, err)
+}
+
+// idle reports whether there is nothing to do. A way back that was cut off has left no migration to apply, and half of a schema: it is an error.
+func (m *Migrator) idle(ctx context.Context, s *schema, w work) (bool, error) {
+	if !w.idle(s) {
+		return false, nil
+	}
+	half, err := sqlkit.AtRest(ctx, s.db, s.dialect, m.opts.Table)
+	if half != nil {
+		err = halfError(s, half)
+	}
+	return true, err
 }
 
 func (m *Migrator) lock(ctx context.Context, id tenancy.ID, purpose string, fn func(context.Context) error) error {
@@ -62,8 +75,8 @@ func (m *Migrator) alone(ctx context.Context, t *tenancy.Tenant, w work) (*Resul
 			out = &Result{}
 		}
 		out.Version = s.version()
-		if w.idle(s) {
-			return out, nil
+		if idle, err := m.idle(ctx, s, w); idle || err != nil {
+			return out, err
 		}
 		err = m.once(ctx, s, w, out)
 		m.renew(t.ID)

@@ -183,6 +183,12 @@ func TestHalfMigrationMarked(t *testing.T) {
 	if !errors.As(err, &half) || !half.Down || half.Statement != back.Statement || half.Problem == "" {
 		t.Errorf("got %v, want %+v", err, back)
 	}
+	if st, err := m.Status(t.Context(), h.tenant); err != nil || st.Half == nil || st.UpToDate() {
+		t.Errorf("Status: got %+v, %v, want it half", st, err)
+	}
+	if _, err := m.UpTo(t.Context(), h.tenant, migrate.Latest); !errors.As(err, &half) {
+		t.Errorf("UpTo: got %v, want that it is half", err)
+	}
 	if res, err := m.Mark(t.Context(), h.tenant); err != nil || res.Version != 1 || len(res.Down) != 1 {
 		t.Errorf("Mark: got %+v, %v", res, err)
 	}

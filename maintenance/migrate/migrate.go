@@ -78,8 +78,8 @@ type Status struct {
 	Half *HalfError `json:"half,omitempty"`
 }
 
-// UpToDate reports whether the database lacks nothing.
-func (s *Status) UpToDate() bool { return len(s.Pending) == 0 }
+// UpToDate reports whether the database lacks nothing, and is not on a way back that was cut off.
+func (s *Status) UpToDate() bool { return len(s.Pending) == 0 && s.Half == nil }
 
 // Migrator applies one lineage of migrations to tenants' databases. Its methods
 // may be called by many goroutines and many processes at once: per database, one
@@ -200,7 +200,7 @@ func (m *Migrator) Redo(ctx context.Context, t *tenancy.Tenant) (*Result, error)
 		}})
 }
 
-// Status says how a tenant's database stands, in one query, or two if it lacks something. A
+// Status says how a tenant's database stands, in one query, or two on MySQL. A
 // migration that runs or was cut off costs some more, and up to a tenth of a second.
 func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, error) {
 	s, err := m.open(tenancy.NewContext(ctx, t), t)
@@ -216,14 +216,12 @@ func (m *Migrator) Status(ctx context.Context, t *tenancy.Tenant) (*Status, erro
 	for _, f := range s.pending(Latest) {
 		out.Pending = append(out.Pending, Change{Version: f.Version, File: f.File})
 	}
-	if len(out.Pending) > 0 { // or none was cut off, except on its way back
-		half, err := sqlkit.AtRest(ctx, s.db, s.dialect, m.opts.Table)
-		if err != nil {
-			return nil, tenancy.Wrap("migrate.Migrator.Status", t.ID, err)
-		}
-		if half != nil {
-			out.Half = halfError(s, half)
-		}
+	half, err := sqlkit.AtRest(ctx, s.db, s.dialect, m.opts.Table)
+	if err != nil {
+		return nil, tenancy.Wrap("migrate.Migrator.Status", t.ID, err)
+	}
+	if half != nil {
+		out.Half = halfError(s, half)
 	}
 	return out, nil
 }
@@ -269,7 +267,9 @@ func (m *Migrator) open(ctx context.Context, t *tenancy.Tenant) (*schema, error)
 	if s.sources, err = sqlkit.Sources(files); err != nil {
 		return nil, err
 	}
-	s.sources = m.withGo(s.sources)
+	if s.sources = m.withGo(s.sources); len(s.sources) == 0 { // those of other engines are none of its
+		return nil, fmt.Errorf("%w: there are no migrations for %s", tenancy.ErrInvalid, dialect)
+	}
 	s.applied, err = sqlkit.Applied(ctx, db, dialect, m.opts.Table)
 	return s, err
 }

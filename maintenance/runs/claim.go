@@ -15,6 +15,7 @@ import (
 // claim is a tenant that this instance has taken.
 type claim struct {
 	itemRow
+	holder string          // in whose hands the tenant is: a lease, or queued
 	record *tenancy.Tenant // read with those of other claims, if the filter selects it
 	readAt time.Time
 }
@@ -167,22 +168,29 @@ func (r *Runner) valid(ctx context.Context, tx *sqlx.Tx, id string, outcomes []o
 	for i, o := range outcomes {
 		numbers[i] = o.Seq
 	}
-	query, args, err := sqlx.In(`SELECT seq, fence FROM tenancy_run_tenants WHERE run_id = ? AND state = ? AND seq IN (?)`+r.forUpdate(), id, TenantWorking, numbers)
+	query, args, err := sqlx.In(`SELECT seq, fence, worker FROM tenancy_run_tenants WHERE run_id = ? AND state = ? AND seq IN (?)`+r.forUpdate(), id, TenantWorking, numbers)
 	if err != nil {
 		return nil, err
 	}
-	var rows []struct{ Seq, Fence int64 }
+	var rows []struct {
+		Seq, Fence int64
+		Worker     string
+	}
 	if err := r.selects(ctx, tx, &rows, query, args...); err != nil {
 		return nil, err
 	}
-	fences := make(map[int64]int64, len(rows))
+	type hand struct {
+		fence  int64
+		holder string // of a claim whose commit failed another instance may have the fence
+	}
+	hands := make(map[int64]hand, len(rows))
 	for _, row := range rows {
-		fences[row.Seq] = row.Fence
+		hands[row.Seq] = hand{row.Fence, row.Worker}
 	}
 	for _, o := range outcomes {
-		if fence, working := fences[o.Seq]; working && fence == o.Fence {
+		if h, working := hands[o.Seq]; working && h == (hand{o.Fence, o.holder}) {
 			valid = append(valid, o)
-			delete(fences, o.Seq)
+			delete(hands, o.Seq)
 		}
 	}
 	return valid, nil
@@ -243,7 +251,7 @@ func (r *Runner) claim(ctx context.Context, tx *sqlx.Tx, row *runRow, lease *sql
 			}
 			on[item.Server]++
 			want--
-			out = append(out, claim{itemRow: item})
+			out = append(out, claim{itemRow: item, holder: lease.Name()})
 		}
 		if len(numbers) == 0 {
 			return out, nil

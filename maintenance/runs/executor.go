@@ -150,7 +150,7 @@ func (w *worker) take(ctx context.Context, ticket Ticket) (j *job, c claim, err 
 		item.Fence++
 		_, err = r.exec(ctx, tx, `UPDATE tenancy_run_tenants SET worker = ?, attempt = ?, fence = ?, started_at = NOW() WHERE run_id = ? AND seq = ?`,
 			w.lease.Name(), item.Attempt, item.Fence, ticket.Run, ticket.Number)
-		c = claim{itemRow: item}
+		c = claim{itemRow: item, holder: w.lease.Name()}
 		if err != nil || row.State == StateRunning {
 			return err
 		}
@@ -290,7 +290,7 @@ func (r *Runner) giveBackQueued(ctx context.Context) error {
 			var outcomes []outcome
 			for _, item := range items {
 				if numbers[item.Seq] {
-					outcomes = append(outcomes, outcome{claim: claim{itemRow: item}, state: TenantPending, uncalled: item.Fence == item.Ticket})
+					outcomes = append(outcomes, outcome{claim: claim{itemRow: item, holder: queued}, state: TenantPending, uncalled: item.Fence == item.Ticket})
 				}
 			}
 			if len(outcomes) > 0 {

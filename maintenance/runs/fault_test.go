@@ -82,6 +82,70 @@ func TestDatabaseGone(t *testing.T) {
 	})
 }
 
+// A claim whose commit failed is given back. Another instance may have the tenant by now, under the same fence: it keeps it.
+func TestGivenBackByWhoNeverHadIt(t *testing.T) {
+	t.Parallel()
+	tenancytest.EachEngine(t, func(t *testing.T, s *tenancytest.Server) {
+		b := newBench(t, s, 1)
+		began, goOn := make(chan struct{}, 2), make(chan struct{})
+		r := b.runner(func(context.Context, *tenancy.Tenant, tenancy.Attempt) error {
+			began <- struct{}{}
+			<-goOn
+			return nil
+		})
+		b.work(r)
+		run := b.begin(r, runs.Spec{})
+		<-began
+		var row struct {
+			Seq, Fence int64
+			Worker     string
+		}
+		read := func() {
+			t.Helper()
+			if err := b.db.GetContext(t.Context(), &row, `SELECT seq, fence, worker FROM tenancy_run_tenants`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read()
+		was := row
+		if err := r.GiveBack(t.Context(), run.ID, row.Seq, row.Fence, "worker/another"); err != nil {
+			t.Fatal(err)
+		}
+		if read(); row != was {
+			t.Errorf("got %+v, want it as it was: %+v", row, was)
+		}
+		close(goOn)
+		run = b.await(r, run.ID, runs.StateDone)
+		if got := b.results(r, run.ID)["t-00"].Attempt; got != 1 {
+			t.Errorf("got %d attempts, want 1", got)
+		}
+	})
+}
+
+// nobody is an error whose nil value panics when it is looked at.
+type nobody struct{ text string }
+
+func (n *nobody) Error() string { return n.text }
+
+// An error that panics when it is looked at is the failure of its tenant.
+func TestErrorsThatPanic(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, tenancytest.NewServer(t, "sqlite"), 4)
+	var none *nobody
+	var skip *tenancy.SkipError
+	bad := map[string]error{"t-00": none, "t-01": skip, "t-02": &tenancy.Error{Op: "work"}}
+	r := b.runner(func(_ context.Context, tenant *tenancy.Tenant, _ tenancy.Attempt) error { return bad[tenant.Slug] })
+	b.work(r)
+	run := b.begin(r, runs.Spec{Parallel: 4})
+	run = b.await(r, run.ID, runs.StateFailed)
+	b.wantCounts(run.Counts, runs.Counts{Total: 4, Done: 1, Failed: 3})
+	for slug := range bad {
+		if got := b.results(r, run.ID)[slug].Text; !strings.HasPrefix(got, "panic: ") {
+			t.Errorf("%s: got %q, want the panic", slug, got)
+		}
+	}
+}
+
 // A task that ignores the end of its time fails, and the run goes on.
 func TestHang(t *testing.T) {
 	t.Parallel()

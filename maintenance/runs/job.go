@@ -39,6 +39,18 @@ func (j *job) do(held context.Context, c claim) outcome {
 	began := time.Now()
 	called, err := j.attempt(held, c)
 	out := outcome{claim: c, state: TenantDone, busy: time.Since(began).Microseconds(), uncalled: !called}
+	j.judge(held, &out, err)
+	return out
+}
+
+// judge says in out what an attempt came to. An error that panics when it is looked at, such as a nil one of a type, is a failure.
+func (j *job) judge(held context.Context, out *outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err := j.r.panicked(held, p, slog.String("run", j.run.ID), slog.String("tenant", string(out.Tenant)))
+			out.state, out.note, out.err = TenantFailed, err.Error(), err
+		}
+	}()
 	var skip *tenancy.SkipError
 	switch {
 	case err == nil:
@@ -48,9 +60,8 @@ func (j *job) do(held context.Context, c claim) outcome {
 		out.state = TenantPending
 	default:
 		out.state, out.note, out.err = TenantFailed, text(err), err
-		j.log(held, c, err)
+		j.log(held, out.claim, err)
 	}
-	return out
 }
 
 // text returns an error's text without what the run says anyway: which tenant it was.

@@ -55,7 +55,7 @@ func (r *Runner) takeOverFrom(ctx context.Context, tx *sqlx.Tx, name string) (in
 	}
 	byRun := map[string][]outcome{}
 	for _, item := range left {
-		o := outcome{claim: claim{itemRow: itemRow{Seq: item.Seq, Fence: item.Fence}}, state: TenantPending}
+		o := outcome{claim: claim{itemRow: itemRow{Seq: item.Seq, Fence: item.Fence}, holder: name}, state: TenantPending}
 		if item.Deaths+1 >= maxDeaths {
 			o.state, o.note = TenantFailed, "the instance that worked on it died, five times"
 		}

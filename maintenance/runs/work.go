@@ -109,7 +109,15 @@ func (w *worker) serve(ctx context.Context) {
 func (w *worker) look(ctx, looking context.Context) error {
 	err := w.r.sweep(looking)
 	var rows []runRow
-	err = errors.Join(err, w.r.selects(looking, w.r.db, &rows, `SELECT `+runColumns+` FROM tenancy_runs WHERE state = ? ORDER BY id LIMIT 100`, StateRunning))
+	for after := ""; ; { // many may be of tasks that this program does not have
+		var page []runRow
+		e := w.r.selects(looking, w.r.db, &page, `SELECT `+runColumns+` FROM tenancy_runs WHERE state = ? AND id > ? ORDER BY id LIMIT ?`, StateRunning, after, maxJobs)
+		rows, err = append(rows, page...), errors.Join(err, e)
+		if e != nil || len(page) < maxJobs {
+			break
+		}
+		after = page[len(page)-1].ID
+	}
 	for _, row := range rows {
 		read := w.job
 		if w.r.opts.Executor != nil {
@@ -138,7 +146,7 @@ func (w *worker) look(ctx, looking context.Context) error {
 	return err
 }
 
-// maxJobs is how many runs a worker remembers.
+// maxJobs is how many runs a worker remembers, and reads at once.
 const maxJobs = 100
 
 // known is job, which it asks once for each run: what it knows of a run does not change.

@@ -43,7 +43,12 @@ func words(query string) iter.Seq[string] {
 					yield("?!")
 					return
 				}
-				i += until(rest, "\n")
+				n := until(rest, "\n")
+				if at := strings.IndexByte(rest[:n], '\r'); at >= 0 && !strings.HasPrefix(rest[at+1:], "\n") {
+					yield("?!") // PostgreSQL ends it there
+					return
+				}
+				i += n
 			case strings.HasPrefix(rest, "/*"):
 				n := 2 + until(rest[2:], "*/")
 				// PostgreSQL nests comments, and MySQL runs those with a mark.
@@ -55,15 +60,11 @@ func words(query string) iter.Seq[string] {
 			case c == '$':
 				n := dollar(rest)
 				if n == 0 {
-					yield("?!")
+					yield("?!") // a text in PostgreSQL, a part of a name elsewhere
 					return
 				}
 				i += n
-				word := text
-				if '0' <= rest[1] && rest[1] <= '9' {
-					word = parameter
-				}
-				if !yield(word) {
+				if !yield(parameter) {
 					return
 				}
 			case c == '#', c == '[':
@@ -111,28 +112,16 @@ func quoted(s string, quote byte) int {
 	return len(s)
 }
 
-// dollar returns the length of a parameter such as $1, or of a text in
-// PostgreSQL's dollar quotes, and 0 for anything else.
+// dollar returns the length of a parameter such as $1, and 0 for anything else.
 func dollar(s string) int {
 	n := 1
 	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
 		n++
 	}
-	if n > 1 {
-		return n
-	}
-	for n < len(s) && (letter(s[n]) || n > 1 && '0' <= s[n] && s[n] <= '9') {
-		n++
-	}
-	if n == len(s) || s[n] != '$' {
+	if n == 1 {
 		return 0
 	}
-	tag := s[:n+1]
-	end := strings.Index(s[len(tag):], tag)
-	if end < 0 {
-		return 0
-	}
-	return end + 2*len(tag)
+	return n
 }
 
 func until(s, end string) int {
