@@ -213,7 +213,7 @@ func (c *call) limit() (int, error) {
 	return n, nil
 }
 
-// list reads the values of a query parameter, which commas separate; without it there are none. A statement has room for a thousand times as many.
+// list reads the values of a query parameter, which commas separate; without it there are none. Statements have room for far more.
 func (c *call) list(name string) ([]string, error) {
 	const most = 100
 	text := c.r.URL.Query().Get(name)

@@ -327,7 +327,7 @@ func (a *Auth) NewRecoveryCodes(ctx context.Context, by *Identity) ([]tenancy.Se
 	return codes, tenancy.Wrap("auth.Auth.NewRecoveryCodes", "", err)
 }
 
-// ResetSecondFactor removes the second factor and the recovery codes of another operator, who has lost them, and ends all their sessions and links. They enrol a
+// ResetSecondFactor removes the second factor and the recovery codes of another operator, who has lost them, and ends all their sessions and links to choose a password. They enrol a
 // new one after their next sign-in. A mail tells them, if there is a mailer. The caller checks that the credentials of the one who asks are fresh.
 // An operator who is no owner of all tenants, or asks for themselves, is an error that wraps [tenancy.ErrForbidden]; without a second factor
 // it is one that wraps [tenancy.ErrConflict].
@@ -360,10 +360,13 @@ func (a *Auth) ResetSecondFactor(ctx context.Context, by *Identity, operator str
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: there is no second factor", tenancy.ErrConflict)
 		}
-		for _, table := range []string{"tenancy_auth_recovery_codes", "tenancy_auth_sessions", "tenancy_auth_links"} {
+		for _, table := range []string{"tenancy_auth_recovery_codes", "tenancy_auth_sessions"} {
 			if err == nil {
 				_, err = a.store.exec(ctx, tx, `DELETE FROM `+table+` WHERE operator_id = ?`, operator)
 			}
+		}
+		if err == nil {
+			err = a.dropResets(ctx, tx, operator)
 		}
 		if err != nil {
 			return err

@@ -50,8 +50,8 @@ func (a *Auth) linkOf(ctx context.Context, kind, hash string) (link linkRow, err
 	return link, err
 }
 
-// mayReset refuses to let one operator make a link for another, who has more. Whoever is shown the link could act under the other's name if that one
-// has no second factor: owners of all tenants may, who reset those, too.
+// mayReset refuses to let one operator make a link for another, who has more. Without a mailer the maker sees the link, and could sign in as an operator
+// who has no second factor. Then only owners of all tenants make one: they can reset second factors, too.
 func (a *Auth) mayReset(ctx context.Context, tx *sqlx.Tx, by string, row *operatorRow) error {
 	o, err := row.operator()
 	if err == nil {
@@ -78,8 +78,14 @@ func (a *Auth) spendLink(ctx context.Context, tx *sqlx.Tx, kind, hash, operator 
 		err = errLink
 	}
 	if err == nil {
-		_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_links WHERE operator_id = ? AND kind = ?`, operator, linkReset)
+		err = a.dropResets(ctx, tx, operator)
 	}
+	return err
+}
+
+// dropResets removes within tx all links with which the operator can choose a password. Those of a rescue stay: the overview shows them.
+func (a *Auth) dropResets(ctx context.Context, tx *sqlx.Tx, operator string) error {
+	_, err := a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_links WHERE operator_id = ? AND kind = ?`, operator, linkReset)
 	return err
 }
 
@@ -345,7 +351,7 @@ func (a *Auth) changePassword(w http.ResponseWriter, r *http.Request, old, passw
 			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_sessions WHERE operator_id = ? AND id <> ?`, row.ID, id.Session.ID)
 		}
 		if err == nil {
-			_, err = a.store.exec(ctx, tx, `DELETE FROM tenancy_auth_links WHERE operator_id = ? AND kind = ?`, row.ID, linkReset)
+			err = a.dropResets(ctx, tx, row.ID)
 		}
 		if err != nil {
 			return err

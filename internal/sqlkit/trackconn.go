@@ -33,15 +33,7 @@ var (
 	_ driver.QueryerContext    = (*trackConn)(nil)
 	_ driver.ConnBeginTx       = (*trackConn)(nil)
 	_ driver.NamedValueChecker = (*trackConn)(nil)
-	_ driver.SessionResetter   = (*trackConn)(nil)
-	_ driver.Validator         = (*trackConn)(nil)
 )
-
-// ResetSession and IsValid keep the session for the unlock behind a transaction that the end of its context has rolled back.
-func (*trackConn) ResetSession(context.Context) error { return nil }
-
-// IsValid implements [driver.Validator].
-func (*trackConn) IsValid() bool { return true }
 
 func (c *trackConn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)

@@ -20,7 +20,7 @@ type work struct {
 	tenant   *tenancy.Tenant
 	mayClaim bool // a database that exists may be this tenant's own
 	made     bool // this work made the database
-	claimed  bool // it exists, by another process that resumed this work, and is this tenant's
+	claimed  bool // another process, which resumed this work, made the database
 	adopts   bool // the database was there before
 	again    bool // somebody else began to adopt it
 	foreign  bool // it had the tenant's mark before there was a record
